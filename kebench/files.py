@@ -1,0 +1,131 @@
+"""Writes that survive a crash, content hashes, and the cache folder.
+
+Every write that matters goes through `write_atomically` or `atomic_folder`: temp name beside
+the target, fsync, rename. Each names its crash point, so that a test can stop the process
+there: `KEBENCH_CRASH_AT=record.renamed:2` kills it the second time it has renamed a record.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# What is written atomically. A crash point is NAME.written (the temporary file is complete, the
+# target untouched) or NAME.renamed (the target is there, nothing after it has happened).
+WRITES = {
+    "record": "a finished run",
+    "predictions": "the predictions beside a record",
+    "failure": "a run that failed",
+    "lease": "a run in progress",
+    "weights": "the kept weights of a run",
+    "features": "tokenised data in the cache",
+    "model": "fetched weights in the cache",
+    "world": "the miniature in the cache",
+    "data": "a downloaded or converted data set",
+    "card": "a card written by 'kebench model add'",
+}
+CRASH_POINTS = tuple(f"{name}.{moment}" for name in WRITES for moment in ("written", "renamed"))
+_passed: Counter[str] = Counter()
+
+
+def crash_point(name: str) -> None:
+    """Kill this process with SIGKILL if KEBENCH_CRASH_AT=name:n names this point's n-th passing."""
+    assert name in CRASH_POINTS, f"{name} is not listed in files.WRITES"
+    wanted = os.environ.get("KEBENCH_CRASH_AT")
+    if not wanted:
+        return
+    wanted_name, _, count = wanted.partition(":")
+    _passed[name] += 1
+    if wanted_name == name and _passed[name] == int(count or 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write_atomically(path: Path, content: bytes | str, *, point: str) -> None:
+    """Write a file so that it is either wholly there or not there at all.
+
+    point: the entry of `WRITES` that this write belongs to.
+    """
+    temporary = _temporary_beside(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        crash_point(f"{point}.written")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _fsync_folder(path.parent)
+    crash_point(f"{point}.renamed")
+
+
+@contextmanager
+def atomic_folder(path: Path, *, point: str) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; when the block ends well, it becomes `path`.
+
+    If another process has finished the same folder first, its folder stays and ours is dropped.
+    """
+    temporary = _temporary_beside(path)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _fsync(file)
+        crash_point(f"{point}.written")
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+        _fsync_folder(path.parent)
+        crash_point(f"{point}.renamed")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary_beside(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.parent / f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync_folder(folder: Path) -> None:
+    try:
+        _fsync(folder)
+    except OSError:  # some network file systems refuse to sync a folder
+        return
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_of(value: Any) -> str:
+    """Return the hex SHA-256 of a JSON value, keys sorted: equal values, equal hashes."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def cache_folder() -> Path:
+    """Return the cache: KEBENCH_CACHE, else $XDG_CACHE_HOME/kebench, else ~/.cache/kebench."""
+    if chosen := os.environ.get("KEBENCH_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "kebench"
