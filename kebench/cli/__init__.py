@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         _fail("stopped; what was finished is kept, the same command goes on from there", code=130)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output (head, less) has gone: nothing to say, nobody to say it to
+        sys.stderr.close()  # whoever read our output (head, less) has gone
         sys.exit(141)
 
 
