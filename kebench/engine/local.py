@@ -1,0 +1,144 @@
+"""Carries out fine-tuning jobs on this machine, one after another, safe against crash and company.
+
+Each job is leased while it runs, so that several grids on one folder share the work; a record is
+written last; a failure is written down and the next job goes on. Under `accelerate launch` all
+processes train one job together, and the main one alone touches the folder.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kebench.errors import UserError
+from kebench.finetune.plan import Job
+from kebench.leases import lease
+from kebench.records import Record, ending, write_failure, write_record
+from kebench.runtime import Device, software, utc_now
+
+WAIT_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Options(NamedTuple):
+    """How jobs are carried out; nothing here is meant to move a score.
+
+    micro_batch: examples in memory at once; None halves the batch whenever CUDA runs out of memory.
+    wait: stay until runs in progress elsewhere are recorded, and take them over if they die.
+    """
+
+    micro_batch: int | None = None
+    trust_remote_code: bool = False
+    keep_weights: bool = False
+    wait: bool = True
+
+
+class Outcome(NamedTuple):
+    """What became of a job: its record, or why it failed; neither if another grid has it in hand."""
+
+    record: Record | None = None
+    error: str = ""
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    out: Path,
+    *,
+    device: Device,
+    options: Options,
+    report: Callable[[Job, Outcome], None] = lambda job, outcome: None,
+) -> int:
+    """Carry out every job that is not recorded; return how many failed.
+
+    report: called once for each job, when it is recorded (here or elsewhere) or has failed.
+    """
+    accelerator = _accelerator(device)
+    made_with = software()
+    left = list(jobs)
+    num_failed = 0
+    while left:
+        in_hand_elsewhere = []
+        for job in left:
+            outcome = _run_job(job, out, accelerator=accelerator, made_with=made_with, options=options)
+            if outcome is None:
+                in_hand_elsewhere.append(job)
+                continue
+            num_failed += bool(outcome.error)
+            report(job, outcome)
+        if len(in_hand_elsewhere) == len(left):
+            if not options.wait:
+                break
+            time.sleep(WAIT_SECONDS)
+        left = in_hand_elsewhere
+    return num_failed
+
+
+def _accelerator(device: Device) -> Any:
+    from accelerate import Accelerator
+
+    return Accelerator(
+        cpu=device.name == "cpu", mixed_precision="bf16" if device.precision == "bf16" else "no"
+    )
+
+
+def _run_job(
+    job: Job, out: Path, *, accelerator: Any, made_with: dict[str, Any], options: Options
+) -> Outcome | None:
+    """Run one job unless it is recorded; None if another grid holds its lease."""
+    stem = job.stem(out)
+    holding: AbstractContextManager[bool] = (
+        lease(ending(stem, ".running")) if accelerator.is_main_process else nullcontext(False)
+    )
+    with holding as is_ours:
+        is_recorded, is_ours = _agree(accelerator, (ending(stem, ".json").exists(), is_ours))
+        if is_recorded:
+            return Outcome()
+        if not is_ours:
+            return None
+        return _carry_out(job, stem, accelerator=accelerator, made_with=made_with, options=options)
+
+
+def _agree(accelerator: Any, decision: tuple[bool, bool]) -> tuple[bool, bool]:
+    """Return the main process's decision on every process."""
+    if accelerator.num_processes == 1:
+        return decision
+    from accelerate.utils import broadcast_object_list
+
+    agreed: tuple[bool, bool] = broadcast_object_list([decision])[0]
+    return agreed
+
+
+def _carry_out(
+    job: Job, stem: Path, *, accelerator: Any, made_with: dict[str, Any], options: Options
+) -> Outcome:
+    from kebench.finetune.job import fine_tune
+
+    try:
+        finished = fine_tune(
+            job,
+            accelerator=accelerator,
+            software=made_with,
+            micro_batch=options.micro_batch,
+            trust_remote_code=options.trust_remote_code,
+            keep_weights=ending(stem, ".weights") if options.keep_weights else None,
+        )
+    # Whatever stops one run must not stop the grid: it is written down, shown, and the exit code tells.
+    except Exception as error:
+        return _failed(job, stem, error, accelerator=accelerator)
+    if accelerator.is_main_process:
+        write_record(stem, finished.record, finished.predictions)
+    return Outcome(record=finished.record)
+
+
+def _failed(job: Job, stem: Path, error: Exception, *, accelerator: Any) -> Outcome:
+    if accelerator.num_processes > 1:
+        raise error  # the other processes may be waiting for this one in a collective call
+    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    if not isinstance(error, UserError):
+        _log.debug("run failed", exc_info=error)
+    job_is = {"identity": job.identity, "model": job.card.name, "task": job.task.card.name, "seed": job.seed}
+    write_failure(stem, error=text, job={**job_is, "failed_utc": utc_now()})
+    return Outcome(error=" ".join(text.split()))

@@ -1,0 +1,171 @@
+"""Carries out one fine-tuning job, from files to a record and its predictions."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kebench.files import atomic_folder
+from kebench.finetune import ner, relations
+from kebench.finetune.classifier import Classifier
+from kebench.finetune.encode import Encoded, Ints, cached, choose_rows, tokenizer_hash
+from kebench.finetune.loop import Trained, predict, train
+from kebench.finetune.ner import TAGS, encode_sentences
+from kebench.finetune.plan import Job
+from kebench.finetune.relations import add_markers, encode_pairs
+from kebench.model.checkpoint import load_encoder, load_tokenizer
+from kebench.records import RECORD_SCHEMA, Provenance, Record
+from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, seed_everything, utc_now
+from kebench.scoring.entities import count_entities
+from kebench.scoring.predictions import score_split
+from kebench.scoring.relations import count_relations
+from kebench.tasks.card import SPLITS
+from kebench.tasks.readers import read_split
+
+
+class Finished(NamedTuple):
+    """What a run leaves: its record, and its predictions as they are stored."""
+
+    record: Record
+    predictions: dict[str, Any]
+
+
+class Examples(NamedTuple):
+    """One split, as read and as encoded, the same rows in both."""
+
+    read: Sequence[Any]
+    encoded: Encoded
+
+
+def fine_tune(
+    job: Job,
+    *,
+    accelerator: Any,
+    software: dict[str, Any],
+    micro_batch: int | None = None,
+    trust_remote_code: bool = False,
+    keep_weights: Path | None = None,
+    after_step: Callable[[], None] = lambda: None,
+) -> Finished:
+    """Carry out one job. Raises UserError if the model or the data cannot be read.
+
+    software: versions and commit for the record (`kebench.runtime.software`).
+    keep_weights: the folder to save the best epoch's model to; None drops it.
+    """
+    started, clock = utc_now(), time.monotonic()
+    device = str(accelerator.device)
+    reset_peak_memory(device)
+    seed_everything(job.seed)
+    tokenizer = load_tokenizer(job.folder, family=job.card.family, casing=job.card.casing)
+    if job.task.card.kind == "relation":
+        add_markers(tokenizer, job.task.card)
+    splits = {split: _examples(job, tokenizer, split) for split in SPLITS}
+    model = _build_model(job, tokenizer, trust_remote_code=trust_remote_code).to(accelerator.device)
+
+    def predictions_of(split: str) -> dict[str, Any]:
+        decisions = predict(
+            model, splits[split].encoded, pad_id=tokenizer.pad_token_id, accelerator=accelerator
+        )
+        return _stored(job, splits[split], decisions)
+
+    trained = train(
+        model,
+        splits["train"].encoded,
+        settings=job.settings,
+        seed=job.seed,
+        pad_id=tokenizer.pad_token_id,
+        accelerator=accelerator,
+        score_dev=lambda: _f1_percent(job, predictions_of("dev")),
+        micro_batch=micro_batch,
+        after_step=after_step,
+    )
+    predictions = {
+        "schema": 1,
+        "kind": job.task.card.kind,
+        "negative": job.task.card.negative,
+        "dev": predictions_of("dev"),
+        "test": predictions_of("test"),
+    }
+    if keep_weights is not None and accelerator.is_main_process:
+        _save(model, tokenizer, keep_weights)
+    provenance = Provenance(
+        **software,
+        device=device_description(device),
+        num_processes=accelerator.num_processes,
+        started_utc=started,
+        seconds=round(time.monotonic() - clock, 3),
+        peak_mib=round(peak_memory_mib(device), 1),
+    )
+    return Finished(_record(job, trained, predictions, provenance), predictions)
+
+
+def _record(job: Job, trained: Trained, predictions: dict[str, Any], provenance: Provenance) -> Record:
+    return Record(
+        schema=RECORD_SCHEMA,
+        identity=job.identity,
+        model=job.card.name,
+        model_hash=job.model_hash,
+        task=job.task.card.name,
+        task_version=job.task.card.version,
+        task_hash=job.task.hash,
+        seed=job.seed,
+        settings=job.settings,
+        protocol=job.protocol,
+        dev=score_split(predictions, "dev"),
+        test=score_split(predictions, "test"),
+        **trained._asdict(),
+        provenance=provenance,
+    )
+
+
+def _build_model(job: Job, tokenizer: Any, *, trust_remote_code: bool) -> Classifier:
+    """Load the encoder, give new markers a row each, and put a fresh linear layer on top."""
+    encoder: Any = load_encoder(job.folder, family=job.card.family, trust_remote_code=trust_remote_code)
+    if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
+        # Rows drawn like any new row (N(0, 0.02)); transformers' default would fit a Gaussian to 30,000 rows.
+        encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    is_ner = job.task.card.kind == "ner"
+    num_labels = len(TAGS) if is_ner else len(job.task.card.labels)
+    return Classifier(encoder, num_labels=num_labels, states_per_decision=1 if is_ner else 2)
+
+
+def _examples(job: Job, tokenizer: Any, split: str) -> Examples:
+    """Read and tokenise a split, or take the tokenised form from the cache, then choose the subset."""
+    card, max_length = job.task.card, job.settings.max_length
+    read: Sequence[Any] = read_split(card, job.task.paths[split])
+    key = {
+        "tokenizer": tokenizer_hash(tokenizer),
+        "data": job.task.sha256[split],
+        "form": [card.kind, card.format, card.labels, card.markers, card.merged_markers, max_length],
+    }
+    if card.kind == "ner":
+        encoded = cached(key, lambda: encode_sentences(tokenizer, read, max_length=max_length))
+    else:
+        encoded = cached(key, lambda: encode_pairs(tokenizer, read, card=card, max_length=max_length))
+    subset = job.protocol.subset
+    limit = {"train": subset.train_rows, "dev": subset.dev_rows, "test": None}[split]
+    rows = choose_rows(len(read), limit, seed=subset.seed)
+    return Examples([read[row] for row in rows], encoded.take(rows))
+
+
+def _stored(job: Job, examples: Examples, decisions: Sequence[Ints]) -> dict[str, Any]:
+    if job.task.card.kind == "ner":
+        return ner.predicted_split(examples.read, examples.encoded, decisions)
+    return relations.predicted_split(examples.read, examples.encoded, decisions, card=job.task.card)
+
+
+def _f1_percent(job: Job, split: dict[str, Any]) -> float:
+    """The score that chooses the epoch; the published protocol's slower one is left to the end."""
+    if job.task.card.kind == "ner":
+        return count_entities(split["gold"], split["predicted"]).f1_percent
+    return count_relations(split["gold"], split["predicted"], negative=job.task.card.negative).f1_percent
+
+
+def _save(model: Classifier, tokenizer: Any, folder: Path) -> None:
+    """Save encoder and tokenizer as a checkpoint directory, and the linear layer beside them."""
+    from safetensors.torch import save_file
+
+    with atomic_folder(folder, point="weights") as temporary:
+        model.encoder.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        save_file({k: v.cpu() for k, v in model.linear.state_dict().items()}, temporary / "head.safetensors")

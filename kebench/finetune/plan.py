@@ -1,0 +1,65 @@
+"""A fine-tuning job before it runs: its files, their hashes, its identity. Needs no torch."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from kebench.cards import ModelCard
+from kebench.files import hash_of, sha256_of
+from kebench.records import Protocol, Settings, identity_of, record_stem
+from kebench.tasks.card import SPLITS, TaskCard
+
+
+class TaskFiles(NamedTuple):
+    """A task with its three files, and their SHA-256."""
+
+    card: TaskCard
+    paths: dict[str, Path]
+    sha256: dict[str, str]
+
+    @property
+    def hash(self) -> str:
+        """Hash what can move a score: the files, and how the card has them read and scored."""
+        card = self.card
+        reading = [card.kind, card.format, card.metric, card.labels, card.negative]
+        return hash_of([self.sha256, reading, card.markers, card.merged_markers])
+
+
+def find_task_files(card: TaskCard, data: Path) -> TaskFiles:
+    """Find and hash a task's files. Raises UserError if one is missing."""
+    paths = {split: card.find_split(data, split) for split in SPLITS}
+    return TaskFiles(card, paths, {split: sha256_of(path) for split, path in paths.items()})
+
+
+class Job(NamedTuple):
+    """One run to be made. `identity` decides whether it has been made already."""
+
+    card: ModelCard
+    folder: Path
+    model_hash: str
+    task: TaskFiles
+    seed: int
+    settings: Settings
+    protocol: Protocol
+
+    @property
+    def identity(self) -> str:
+        """The hash that the record will carry."""
+        return identity_of(
+            model_hash=self.model_hash,
+            task_version=self.task.card.version,
+            task_hash=self.task.hash,
+            seed=self.seed,
+            settings=self.settings,
+            protocol=self.protocol,
+        )
+
+    def stem(self, out: Path) -> Path:
+        """The path of the run's files under `out`, without their endings."""
+        return record_stem(
+            out,
+            task=self.task.card.name,
+            model=self.card.name,
+            seed=self.seed,
+            learning_rate=self.settings.learning_rate,
+            identity=self.identity,
+        )

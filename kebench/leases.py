@@ -1,0 +1,131 @@
+"""Leases: a run in progress holds `<stem>.running`, so that two grids on one folder share the work.
+
+The file is created exclusively and holds host, pid, the process's start and a token. Its owner
+touches it every minute; it is stale after ten minutes without a touch, or at once if its process
+is gone from this host. A stale lease is taken by renaming it away first: of two takers one wins.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from kebench.files import crash_point
+
+STALE_AFTER_SECONDS = 600
+HEARTBEAT_SECONDS = 60
+
+
+@contextmanager
+def lease(path: Path) -> Iterator[bool]:
+    """Yield whether this process now holds the lease; it is kept alive and removed at the end."""
+    token = _take(path)
+    if token is None:
+        yield False
+        return
+    stop = threading.Event()
+    heart = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    heart.start()
+    try:
+        yield True
+    finally:
+        stop.set()
+        if _token_in(path) == token:
+            path.unlink(missing_ok=True)
+
+
+def _take(path: Path) -> str | None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = uuid.uuid4().hex
+    if _create(path, token):
+        return token
+    if not is_stale(path):
+        return None
+    return token if _move_away(path) and _create(path, token) else None
+
+
+def _create(path: Path, token: str) -> bool:
+    """Create the lease with its content in one step: a link of a complete file fails if it exists."""
+    temporary = path.parent / f".{path.name}.{token}.tmp"
+    owner = {"host": _machine(), "pid": os.getpid(), "started": _started(os.getpid()), "token": token}
+    temporary.write_text(json.dumps(owner))
+    crash_point("lease.written")
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    crash_point("lease.renamed")
+    return True
+
+
+def _move_away(path: Path) -> bool:
+    """Take a stale lease out of the way. False if another taker was faster."""
+    token = _token_in(path)
+    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.stale"
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        return False
+    if _token_in(aside) != token:  # between our look and our rename another taker had put its own lease here
+        with suppress(FileExistsError):
+            os.link(aside, path)
+        aside.unlink(missing_ok=True)
+        return False
+    aside.unlink(missing_ok=True)
+    return True
+
+
+def is_stale(path: Path) -> bool:
+    """Whether the lease's owner is gone: its process ended on this host, or no touch for ten minutes."""
+    try:
+        owner = json.loads(path.read_text())
+        age_seconds = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    except ValueError:  # not written by us, or by a file system that tore it
+        return True
+    if owner["host"] == _machine():
+        return bool(_started(owner["pid"]) != owner["started"])
+    return age_seconds > STALE_AFTER_SECONDS
+
+
+def _machine() -> str:
+    """Name the place in which process numbers are unique: two hosts or containers may share a name."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(parts)
+
+
+def _started(pid: int) -> float | None:
+    """The start of a process, which tells it from a later one with the same number; None if it is gone."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _token_in(path: Path) -> str | None:
+    try:
+        return str(json.loads(path.read_text())["token"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return

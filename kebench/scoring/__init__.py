@@ -1,0 +1,1 @@
+"""Scores from predictions alone: no model, no torch, no text."""

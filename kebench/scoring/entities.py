@@ -1,0 +1,49 @@
+"""Entity F1 of BIO tag strings ("OBIIO"), in the two ways that published numbers are computed.
+
+Strict IOB2: an entity starts at B and runs over the I that follow; an I that follows neither is
+no entity; both ends must agree. This is our score, against the full gold.
+Lenient: seqeval's default, the one behind the published numbers, in which an orphan I opens an
+entity; the released KeBioLM code also leaves out gold words beyond the maximum length.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from kebench.scoring.counts import Counts
+
+
+def strict_spans(tags: str) -> list[tuple[int, int]]:
+    """Return the entities of one sentence as half-open word spans, by strict IOB2."""
+    spans: list[tuple[int, int]] = []
+    start = None
+    for place, tag in enumerate(tags):
+        if start is not None and tag != "I":
+            spans.append((start, place))
+            start = None
+        if tag == "B":
+            start = place
+    if start is not None:
+        spans.append((start, len(tags)))
+    return spans
+
+
+def count_entities(gold: Iterable[str], predicted: Iterable[str]) -> Counts:
+    """Count gold, predicted and correct entities over sentences, by strict IOB2."""
+    num_gold = num_predicted = num_correct = 0
+    for gold_tags, predicted_tags in zip(gold, predicted, strict=True):
+        gold_spans, predicted_spans = set(strict_spans(gold_tags)), set(strict_spans(predicted_tags))
+        num_gold += len(gold_spans)
+        num_predicted += len(predicted_spans)
+        num_correct += len(gold_spans & predicted_spans)
+    return Counts(num_gold, num_predicted, num_correct)
+
+
+def lenient_f1_percent(gold: Sequence[str], predicted: Sequence[str], num_kept: Sequence[int]) -> float:
+    """Return seqeval's default F1 over the words that were not cut: what published numbers are.
+
+    num_kept: words of each sentence that fit the maximum length.
+    """
+    from seqeval.metrics import f1_score  # half a second of imports, and only finished runs need it
+
+    kept_gold = [list(tags[:kept]) for tags, kept in zip(gold, num_kept, strict=True)]
+    kept_predicted = [list(tags[:kept]) for tags, kept in zip(predicted, num_kept, strict=True)]
+    return 100 * float(f1_score(kept_gold, kept_predicted, zero_division=0))

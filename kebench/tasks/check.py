@@ -1,0 +1,147 @@
+"""Compares the files of a task with the sizes that its card expects, one finding a split.
+
+A file with the right counts is right; another sha256 is then a note, because line ends, tag types
+(`B-DNA`) or white space may differ between distributions that hold the same examples.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from kebench.errors import UserError
+from kebench.files import sha256_of
+from kebench.tasks.card import SPLITS, Expected, TaskCard
+from kebench.tasks.readers import LineError, Pair, Sentence, read_split
+
+
+class Size(NamedTuple):
+    """What was counted in one file: mentions or instances, sentences or instances, tags or labels."""
+
+    units: int
+    rows: int
+    labels: Counter[str]
+    gold: str
+    sha256: str
+
+
+class Finding(NamedTuple):
+    """One line of the check. `split` is "all" where the task's whole folder is missing.
+
+    found: None where nothing could be counted; expected: None where the card expects no size.
+    """
+
+    task: str
+    split: str
+    level: Literal["ok", "note", "error"]
+    found: Size | None
+    expected: Expected | None
+    message: str
+
+
+def check_data(cards: Iterable[TaskCard], data: Path) -> list[Finding]:
+    """Return a finding for every split of every task. Raises UserError if `data` is no folder."""
+    if not data.is_dir():
+        raise UserError(f"{data}: no such folder; name the folder that holds the tasks' folders")
+    return [finding for card in cards for finding in check_task(card, data)]
+
+
+def check_task(card: TaskCard, data: Path) -> list[Finding]:
+    """Return a finding for every split, or a single one if the task's folder is missing."""
+    try:
+        card.find_folder(data)
+    except (UserError, OSError) as error:
+        return [Finding(card.name, "all", "error", None, None, str(error))]
+    return [_check_in_folder(card, data, split) for split in SPLITS]
+
+
+def _check_in_folder(card: TaskCard, data: Path, split: str) -> Finding:
+    try:
+        path = card.find_split(data, split)
+    except UserError as error:
+        return Finding(card.name, split, "error", None, card.expected.get(split), str(error))
+    return check_file(card, split, path)
+
+
+def check_file(card: TaskCard, split: str, path: Path) -> Finding:
+    """Count one file and compare it with the card; the first thing that is wrong is reported."""
+    expected = card.expected.get(split)
+    try:
+        found = measure(card, path)
+    except UserError as error:
+        return Finding(card.name, split, "error", None, expected, _explain(error, path))
+    if expected is None:
+        message = f"{path}: {describe(card, found)}; the card expects no size"
+        return Finding(card.name, split, "note", found, None, message)
+    if wrong := _difference(card, found, expected):
+        message = f"{path}: {wrong}; {_cut_off(path, found, expected)}fetch the file again"
+        return Finding(card.name, split, "error", found, expected, message)
+    if expected.sha256 and found.sha256 not in expected.sha256:
+        message = f"{path}: right counts, another sha256 ({found.sha256[:12]}...)"
+        return Finding(card.name, split, "note", found, expected, message)
+    return Finding(card.name, split, "ok", found, expected, "")
+
+
+def measure(card: TaskCard, path: Path) -> Size:
+    """Read and count one file. Raises UserError as the readers do."""
+    examples = read_split(card, path)
+    labels = Counter[str]()
+    for example in examples:
+        labels.update(example.tags if isinstance(example, Sentence) else [example.label])
+    units = labels["B"] if card.kind == "ner" else len(examples)
+    return Size(units, len(examples), labels, digest_gold(examples), sha256_of(path))
+
+
+def digest_gold(examples: list[Sentence] | list[Pair]) -> str:
+    """Return 16 hex digits that change when labels move between rows, but not with the rows' order.
+
+    They cover each sentence's tags, or each pair's id and label, and no text: other white space or
+    another tokenizer's quotes leave them alone, a shuffled label column does not.
+    """
+    rows = [row.tags if isinstance(row, Sentence) else f"{row.id}\t{row.label}" for row in examples]
+    return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()[:16]
+
+
+def describe(card: TaskCard, size: Size | Expected) -> str:
+    """Return "960 mentions in 940 sentences" or "535 instances"."""
+    if card.kind == "relation":
+        return f"{size.units} instances"
+    return f"{size.units} mentions in {size.rows} sentences"
+
+
+def _difference(card: TaskCard, found: Size, expected: Expected) -> str:
+    """Return what is wrong with the counts, or ""."""
+    if (found.units, found.rows) != (expected.units, expected.rows):
+        wanted = f"{expected.units} in {expected.rows}" if card.kind == "ner" else f"{expected.units}"
+        return f"{describe(card, found)}, expected {wanted}"
+    for label in sorted(expected.labels):
+        if found.labels[label] != expected.labels[label]:
+            kind = "tags" if card.kind == "ner" else "labels"
+            return f"{found.labels[label]} {kind} '{label}', expected {expected.labels[label]}"
+    if expected.gold and found.gold != expected.gold:
+        kind = "tags" if card.kind == "ner" else "labels"
+        return f"right counts, but {kind} stand on other rows than in the published file"
+    return ""
+
+
+def _cut_off(path: Path, found: Size, expected: Expected) -> str:
+    is_shorter = found.rows < expected.rows or found.labels.total() < sum(expected.labels.values())
+    if not is_shorter or found.rows > expected.rows:
+        return ""
+    line = _open_last_line(path)
+    return f"the file looks cut off{f' (last line {line} has no newline)' if line else ''}; "
+
+
+def _explain(error: UserError, path: Path) -> str:
+    """Say that a file is cut off where its unreadable line is a last one without newline."""
+    if isinstance(error, LineError) and error.line == _open_last_line(path):
+        what = str(error).removesuffix("; fetch the file again")
+        return f"{what}; the file looks cut off (its last line has no newline); fetch the file again"
+    return str(error)
+
+
+def _open_last_line(path: Path) -> int:
+    """Return the number of a last line that has no newline, or 0 if the file ends in one."""
+    content = path.read_bytes()
+    return 0 if content.endswith(b"\n") else content.count(b"\n") + 1

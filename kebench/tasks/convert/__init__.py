@@ -1,0 +1,77 @@
+"""Converters from the original distributions to BLURB's form, one module a task."""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kebench.errors import UserError, did_you_mean
+from kebench.files import atomic_folder, write_atomically
+from kebench.tasks.card import SPLITS, TaskCard
+from kebench.tasks.check import Finding, check_file
+from kebench.tasks.convert.chemprot import convert_chemprot
+from kebench.tasks.convert.ddi import convert_ddi
+from kebench.tasks.get import explain_write_errors
+from kebench.tasks.readers import Pair
+
+# task: what turns its original distribution (a folder or an archive) into the pairs of each split
+CONVERTERS: dict[str, Callable[[Path], dict[str, list[Pair]]]] = {
+    "chemprot": convert_chemprot,
+    "ddi": convert_ddi,
+}
+
+
+def build_task(card: TaskCard, source: Path, data: Path, *, force: bool = False) -> list[Finding]:
+    """Convert `source` into the task's folder under `data` and return what each file holds.
+
+    force: replace files that are there. Raises UserError, with nothing written, if the original is
+    damaged, if the result is not what the card expects, or if files would be replaced without force.
+    """
+    if card.name not in CONVERTERS:
+        raise UserError(
+            f"no converter for task '{card.name}'{did_you_mean(card.name, CONVERTERS)}; "
+            f"there is one for {' and '.join(sorted(CONVERTERS))}"
+        )
+    target = data / next((name for name in card.folders if (data / name).is_dir()), card.folders[0])
+    there = [target / name for name in card.files.values() if (target / name).exists()]
+    if there and not force:
+        raise UserError(f"{there[0]} is there already; --force replaces it, --data names another folder")
+    contents = {split: pairs_form(pairs) for split, pairs in CONVERTERS[card.name](source).items()}
+    with explain_write_errors(target):
+        return _write(card, contents, target, source)
+
+
+def pairs_form(pairs: list[Pair]) -> bytes:
+    """Return pairs as BLURB writes them: `id TAB text TAB label`, no header.
+
+    A newline, tab or carriage return inside a text becomes a space, as BLURB's scripts do it.
+    """
+    rows = [(pair.id, pair.text.translate(_TO_SPACES), pair.label) for pair in pairs]
+    return "".join("\t".join(row) + "\n" for row in rows).encode()
+
+
+_TO_SPACES = str.maketrans("\n\t\r", "   ")
+
+
+def _write(card: TaskCard, contents: dict[str, bytes], target: Path, source: Path) -> list[Finding]:
+    """Write all splits or none where the folder is new, and each whole or not at all where it is not."""
+    if not target.exists():
+        with atomic_folder(target, point="data") as folder:
+            _write_checked(card, contents, folder, source)
+    else:
+        with TemporaryDirectory() as folder:
+            _write_checked(card, contents, Path(folder), source)
+        for split in SPLITS:
+            write_atomically(target / card.files[split], contents[split], point="data")
+    return [check_file(card, split, target / card.files[split]) for split in SPLITS]
+
+
+def _write_checked(card: TaskCard, contents: dict[str, bytes], folder: Path, source: Path) -> None:
+    for split in SPLITS:
+        path = folder / card.files[split]
+        path.write_bytes(contents[split])
+        finding = check_file(card, split, path)
+        if finding.level == "error":
+            what = finding.message.removeprefix(f"{path}: ").removesuffix("; fetch the file again")
+            raise UserError(
+                f"{source}: converted to {split}, {what}; nothing written, fetch the original again"
+            )

@@ -1,0 +1,158 @@
+"""DDI from the SemEval-2013 XML to BLURB's form.
+
+What BLURB does: each `pair` element is an instance; an entity with several spans counts from its
+first start to its last end (the XML's end offsets are inclusive); newline, tab and carriage return
+become spaces. The corpus says train and test; `ddi-documents.toml` says which documents are dev.
+
+The archive is read in memory and never unpacked. XML with a DOCTYPE or ENTITY declaration is refused,
+so no entity is expanded and nothing outside the file is fetched.
+"""
+
+import tarfile
+import tomllib
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from kebench.errors import UserError
+from kebench.tasks.readers import Pair
+
+MAX_DOCUMENT_BYTES = 5_000_000  # ours; the largest document has about 0.3 MB
+_PREFIXES = {"D": "DDI-DrugBank.d", "M": "DDI-MedLine.d"}
+
+
+def convert_ddi(source: Path) -> dict[str, list[Pair]]:
+    """Return the pairs of each split from the corpus: a .tar.gz, a .zip, or an unpacked folder."""
+    documents = _read_documents(source)
+    splits = split_documents()
+    missing = [name for names in splits.values() for name in names if name not in documents]
+    if missing:
+        raise UserError(
+            f"{source}: {len(missing)} of {sum(map(len, splits.values()))} documents are missing, "
+            f"first {missing[0]}; give the whole DDI corpus, its train and test parts"
+        )
+    return {split: [pair for name in names for pair in documents[name]] for split, names in splits.items()}
+
+
+@cache
+def split_documents() -> dict[str, tuple[str, ...]]:
+    """Return the document ids of each split, in the order of BLURB's files."""
+    text = Path(__file__).with_name("ddi-documents.toml").read_text(encoding="utf-8")
+    return {
+        split: tuple(_PREFIXES[name[0]] + name[1:] for name in names.split())
+        for split, names in tomllib.loads(text).items()
+    }
+
+
+def _read_documents(source: Path) -> dict[str, list[Pair]]:
+    """Return the pairs of each document by id.
+
+    A document that occurs twice counts once, and its copy with pairs is the one taken: the corpus has
+    a second copy of some documents, without pairs, for another task.
+    """
+    documents: dict[str, list[Pair]] = {}
+    for where, content in _xml_files(source):
+        name, pairs = _parse(content, where)
+        known = documents.get(name)
+        if known and pairs and known != pairs:
+            raise UserError(f"{where}: document {name} is in {source} twice and differs; remove one of them")
+        documents[name] = known or pairs
+    return documents
+
+
+def _xml_files(source: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield ("source: file", content) of each XML file."""
+    try:
+        if source.is_dir():
+            yield from _from_folder(source)
+        elif zipfile.is_zipfile(source):
+            yield from _from_zip(source)
+        else:
+            yield from _from_tar(source)
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{source}: cannot be read as a folder, .tar.gz or .zip ({error}); fetch the corpus again"
+        ) from None
+
+
+def _from_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*.xml")):
+        _check_member(str(path), str(path.relative_to(folder)), path.stat().st_size)
+        yield str(path), path.read_bytes()
+
+
+def _from_zip(source: Path) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(source) as archive:
+        for member in archive.infolist():
+            if _is_document(member.filename) and not member.is_dir():
+                where = f"{source}: {member.filename}"
+                _check_member(where, member.filename, member.file_size)
+                yield where, archive.read(member)
+
+
+def _from_tar(source: Path) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(source, "r:*") as archive:
+        for member in archive:
+            if not _is_document(member.name):
+                continue
+            where = f"{source}: {member.name}"
+            _check_member(where, member.name, member.size)
+            if (file := archive.extractfile(member) if member.isreg() else None) is None:
+                raise UserError(f"{where}: a link or device, expected a file; fetch the corpus again")
+            yield where, file.read()
+
+
+def _is_document(name: str) -> bool:
+    """Return whether a member is an XML file; macOS archives hold `._x.xml` shadows that are none."""
+    return name.endswith(".xml") and not name.rpartition("/")[2].startswith("._")
+
+
+def _check_member(where: str, name: str, size: int) -> None:
+    if name.startswith(("/", "\\")) or ".." in Path(name).parts:
+        raise UserError(f"{where}: a path that leads out of the archive; fetch the corpus again")
+    if size > MAX_DOCUMENT_BYTES:
+        raise UserError(f"{where}: {size:,} bytes, expected at most {MAX_DOCUMENT_BYTES:,}; fetch it again")
+
+
+def _parse(content: bytes, where: str) -> tuple[str, list[Pair]]:
+    """Return a document's id and pairs."""
+    try:
+        text = content.decode("utf-8-sig")
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            raise UserError(
+                f"{where}: declares a DOCTYPE or ENTITY, which the corpus does not; fetch it again"
+            )
+        root = ElementTree.fromstring(text)
+        pairs = [pair for sentence in root.iter("sentence") for pair in _pairs_of(sentence)]
+        return root.attrib["id"], pairs
+    except (UnicodeDecodeError, ElementTree.ParseError, KeyError, ValueError) as error:
+        raise UserError(f"{where}: not a DDI document ({error!r}); fetch the corpus again") from None
+
+
+def _pairs_of(sentence: ElementTree.Element) -> Iterator[Pair]:
+    text = sentence.attrib["text"]
+    spans = {entity.attrib["id"]: _span(entity.attrib["charOffset"]) for entity in sentence.iter("entity")}
+    for pair in sentence.iter("pair"):
+        first, second = sorted((spans[pair.attrib["e1"]], spans[pair.attrib["e2"]]))
+        if second[1] > len(text):
+            raise ValueError(f"pair {pair.attrib['id']}: an entity lies outside the sentence")
+        yield Pair(pair.attrib["id"], _mark(text, first, second), _label(pair))
+
+
+def _span(offsets: str) -> tuple[int, int]:
+    """Return the half-open span of `0-4` or `0-4;9-12`, from the first start to the last end."""
+    parts = offsets.split(";")
+    return int(parts[0].partition("-")[0]), int(parts[-1].partition("-")[2]) + 1
+
+
+def _mark(text: str, first: tuple[int, int], second: tuple[int, int]) -> str:
+    """Return the sentence with both drugs replaced, by one marker if their spans overlap."""
+    if first[1] > second[0]:
+        return f"{text[: first[0]]}@DRUG-DRUG${text[max(first[1], second[1]) :]}"
+    return f"{text[: first[0]]}@DRUG${text[first[1] : second[0]]}@DRUG${text[second[1] :]}"
+
+
+def _label(pair: ElementTree.Element) -> str:
+    return f"DDI-{pair.attrib['type']}" if pair.attrib["ddi"] == "true" else "DDI-false"
