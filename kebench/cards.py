@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from kebench.errors import UserError, did_you_mean
 from kebench.shipped import shipped
 
+NAME_PATTERN = r"^[a-z0-9][a-z0-9.+-]*$"
 SOURCE_KINDS = ("hub", "package", "url", "manual", "embedded", "path")
 
 
@@ -44,7 +45,7 @@ class ModelCard(Card):
     fidelity: the mode (docs/FIDELITY.md) in which the weights were trained to be used.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")
+    name: str = Field(pattern=NAME_PATTERN)
     title: str
     family: str
     source: str
@@ -111,7 +112,7 @@ def read_model_card(name: str) -> ModelCard:
     """Return the card of a name. Raises UserError with the nearest name if there is none."""
     paths = model_card_paths()
     if name not in paths:
-        raise UserError(f"no model '{name}'{did_you_mean(name, paths)}; 'kebench model list' shows all")
+        raise UserError(f"no model '{name}'{did_you_mean(name, paths) or ';'} 'kebench model list' shows all")
     card = read_card(paths[name], ModelCard)
     if card.name != name:
         raise UserError(

@@ -20,6 +20,7 @@ from kebench.files import hash_of, write_atomically
 # Raised by every change that can move a score (marked **Scores** in the changelog).
 PROTOCOL_VERSION = 1
 RECORD_SCHEMA = 1
+PREDICTIONS_SCHEMA = 1
 
 
 class Part(BaseModel):

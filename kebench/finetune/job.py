@@ -1,20 +1,20 @@
 """Carries out one fine-tuning job, from files to a record and its predictions."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kebench.files import atomic_folder
 from kebench.finetune import ner, relations
 from kebench.finetune.classifier import Classifier
-from kebench.finetune.encode import Encoded, Ints, cached, choose_rows, tokenizer_hash
+from kebench.finetune.encode import Encoded, cached, choose_rows, tokenizer_hash
 from kebench.finetune.loop import Trained, predict, train
 from kebench.finetune.ner import TAGS, encode_sentences
 from kebench.finetune.plan import Job
 from kebench.finetune.relations import add_markers, encode_pairs
 from kebench.model.checkpoint import load_encoder, load_tokenizer
-from kebench.records import RECORD_SCHEMA, Provenance, Record
+from kebench.records import PREDICTIONS_SCHEMA, RECORD_SCHEMA, Provenance, Record
 from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, seed_everything, utc_now
 from kebench.scoring.entities import count_entities
 from kebench.scoring.predictions import score_split
@@ -37,6 +37,24 @@ class Examples(NamedTuple):
     encoded: Encoded
 
 
+class Prepared(NamedTuple):
+    """A job with its data tokenised and its model built, ready to train."""
+
+    job: Job
+    tokenizer: Any
+    splits: dict[str, Examples]
+    model: Classifier
+    accelerator: Any
+
+    def predict(self, split: str) -> dict[str, Any]:
+        """Return the model's predictions for a split as they are stored."""
+        examples, pad_id = self.splits[split], self.tokenizer.pad_token_id
+        decisions = predict(self.model, examples.encoded, pad_id=pad_id, accelerator=self.accelerator)
+        if self.job.task.card.kind == "ner":
+            return ner.predicted_split(examples.read, examples.encoded, decisions)
+        return relations.predicted_split(examples.read, examples.encoded, decisions, card=self.job.task.card)
+
+
 def fine_tune(
     job: Job,
     *,
@@ -45,7 +63,6 @@ def fine_tune(
     micro_batch: int | None = None,
     trust_remote_code: bool = False,
     keep_weights: Path | None = None,
-    after_step: Callable[[], None] = lambda: None,
 ) -> Finished:
     """Carry out one job. Raises UserError if the model or the data cannot be read.
 
@@ -53,50 +70,43 @@ def fine_tune(
     keep_weights: the folder to save the best epoch's model to; None drops it.
     """
     started, clock = utc_now(), time.monotonic()
-    device = str(accelerator.device)
-    reset_peak_memory(device)
+    reset_peak_memory(str(accelerator.device))
+    prepared = prepare(job, accelerator=accelerator, trust_remote_code=trust_remote_code)
+    trained = train(
+        prepared.model,
+        prepared.splits["train"].encoded,
+        settings=job.settings,
+        seed=job.seed,
+        pad_id=prepared.tokenizer.pad_token_id,
+        accelerator=accelerator,
+        score_dev=lambda: _f1_percent(job, prepared.predict("dev")),
+        micro_batch=micro_batch,
+    )
+    card = job.task.card
+    predictions: dict[str, Any] = {"schema": PREDICTIONS_SCHEMA, "kind": card.kind, "negative": card.negative}
+    predictions |= {split: prepared.predict(split) for split in ("dev", "test")}
+    if keep_weights is not None and accelerator.is_main_process:
+        _save(prepared, keep_weights)
+    provenance = Provenance(
+        **software,
+        device=device_description(str(accelerator.device)),
+        num_processes=accelerator.num_processes,
+        started_utc=started,
+        seconds=round(time.monotonic() - clock, 3),
+        peak_mib=round(peak_memory_mib(str(accelerator.device)), 1),
+    )
+    return Finished(_record(job, trained, predictions, provenance), predictions)
+
+
+def prepare(job: Job, *, accelerator: Any, trust_remote_code: bool = False) -> Prepared:
+    """Seed everything, tokenise the three splits, and build the model on its device."""
     seed_everything(job.seed)
     tokenizer = load_tokenizer(job.folder, family=job.card.family, casing=job.card.casing)
     if job.task.card.kind == "relation":
         add_markers(tokenizer, job.task.card)
     splits = {split: _examples(job, tokenizer, split) for split in SPLITS}
     model = _build_model(job, tokenizer, trust_remote_code=trust_remote_code).to(accelerator.device)
-
-    def predictions_of(split: str) -> dict[str, Any]:
-        decisions = predict(
-            model, splits[split].encoded, pad_id=tokenizer.pad_token_id, accelerator=accelerator
-        )
-        return _stored(job, splits[split], decisions)
-
-    trained = train(
-        model,
-        splits["train"].encoded,
-        settings=job.settings,
-        seed=job.seed,
-        pad_id=tokenizer.pad_token_id,
-        accelerator=accelerator,
-        score_dev=lambda: _f1_percent(job, predictions_of("dev")),
-        micro_batch=micro_batch,
-        after_step=after_step,
-    )
-    predictions = {
-        "schema": 1,
-        "kind": job.task.card.kind,
-        "negative": job.task.card.negative,
-        "dev": predictions_of("dev"),
-        "test": predictions_of("test"),
-    }
-    if keep_weights is not None and accelerator.is_main_process:
-        _save(model, tokenizer, keep_weights)
-    provenance = Provenance(
-        **software,
-        device=device_description(device),
-        num_processes=accelerator.num_processes,
-        started_utc=started,
-        seconds=round(time.monotonic() - clock, 3),
-        peak_mib=round(peak_memory_mib(device), 1),
-    )
-    return Finished(_record(job, trained, predictions, provenance), predictions)
+    return Prepared(job, tokenizer, splits, model, accelerator)
 
 
 def _record(job: Job, trained: Trained, predictions: dict[str, Any], provenance: Provenance) -> Record:
@@ -148,12 +158,6 @@ def _examples(job: Job, tokenizer: Any, split: str) -> Examples:
     return Examples([read[row] for row in rows], encoded.take(rows))
 
 
-def _stored(job: Job, examples: Examples, decisions: Sequence[Ints]) -> dict[str, Any]:
-    if job.task.card.kind == "ner":
-        return ner.predicted_split(examples.read, examples.encoded, decisions)
-    return relations.predicted_split(examples.read, examples.encoded, decisions, card=job.task.card)
-
-
 def _f1_percent(job: Job, split: dict[str, Any]) -> float:
     """The score that chooses the epoch; the published protocol's slower one is left to the end."""
     if job.task.card.kind == "ner":
@@ -161,11 +165,12 @@ def _f1_percent(job: Job, split: dict[str, Any]) -> float:
     return count_relations(split["gold"], split["predicted"], negative=job.task.card.negative).f1_percent
 
 
-def _save(model: Classifier, tokenizer: Any, folder: Path) -> None:
+def _save(prepared: Prepared, folder: Path) -> None:
     """Save encoder and tokenizer as a checkpoint directory, and the linear layer beside them."""
     from safetensors.torch import save_file
 
+    head = {name: tensor.cpu() for name, tensor in prepared.model.linear.state_dict().items()}
     with atomic_folder(folder, point="weights") as temporary:
-        model.encoder.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        save_file({k: v.cpu() for k, v in model.linear.state_dict().items()}, temporary / "head.safetensors")
+        prepared.model.encoder.save_pretrained(temporary)
+        prepared.tokenizer.save_pretrained(temporary)
+        save_file(head, temporary / "head.safetensors")

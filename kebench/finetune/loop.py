@@ -42,7 +42,6 @@ def train(
     accelerator: Any,
     score_dev: Callable[[], float],
     micro_batch: int | None = None,
-    after_step: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train, score dev after every epoch, and leave the best epoch's weights in the model.
 
@@ -55,7 +54,7 @@ def train(
     losses: list[float] = []
     best_weights: dict[str, Tensor] = {}
     for _ in range(settings.epochs):
-        losses.append(trainer.epoch(encoded, epoch_batches(encoded, settings, order), pad_id, after_step))
+        losses.append(trainer.epoch(encoded, epoch_batches(encoded, settings, order), pad_id))
         scores.append(score_dev())
         if scores[-1] > max(scores[:-1], default=float("-inf")):
             best_weights = {
@@ -102,9 +101,7 @@ class _Trainer:
         self.may_halve = micro_batch is None and accelerator.num_processes == 1
         self.micro_batch = micro_batch or settings.batch_size
 
-    def epoch(
-        self, encoded: Encoded, batches: list[Ints], pad_id: int, after_step: Callable[[], None]
-    ) -> float:
+    def epoch(self, encoded: Encoded, batches: list[Ints], pad_id: int) -> float:
         """Take one step a batch; return the mean training loss over batches."""
         self.model.train()
         losses = []
@@ -114,7 +111,6 @@ class _Trainer:
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()
-            after_step()
         return float(torch.stack(losses).mean())
 
     def _loss_and_gradients(self, encoded: Encoded, rows: Ints, pad_id: int) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import transformers
+from tokenizers import pre_tokenizers
 from transformers.utils import logging as transformers_logging
 
 from kebench.errors import UserError
@@ -47,22 +48,21 @@ def load_encoder(
     half-random weights must not exist. The global random state is left as it was found.
     """
     config = _load_config(folder, family=family, trust_remote_code=trust_remote_code)
-    weights = weight_files(folder)
-    if weights[0].suffix == ".safetensors":
-        tensor_shapes(folder)  # finds a file that is cut off, in one readable line
+    tensor_shapes(folder)  # refuses, in one readable line, a file that is cut off or an unsafe pickle
     try:
         with _quiet_transformers(), torch.random.fork_rng(devices=[]):
             encoder, loading = transformers.AutoModel.from_pretrained(
                 folder,
                 config=config,
                 dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # reported, and refused below by name
                 local_files_only=True,
                 output_loading_info=True,
                 trust_remote_code=trust_remote_code,
                 weights_only=True,
             )
     except pickle.UnpicklingError:
-        raise unsafe_pickle(weights[0]) from None
+        raise unsafe_pickle(weight_files(folder)[0]) from None
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(f"{folder}: cannot be loaded ({_first_line(error)})") from None
     _check_complete(folder, loading)
@@ -162,10 +162,9 @@ def _from_files(folder: Path, family: str, casing: str) -> transformers.PreTrain
 
 
 def _put_space_before_words(backend: Any) -> None:
-    from tokenizers import pre_tokenizers
-
-    steps = backend.pre_tokenizer
-    for step in list(steps) if isinstance(steps, pre_tokenizers.Sequence) else [steps]:
+    steps: Any = backend.pre_tokenizer
+    is_sequence = isinstance(steps, pre_tokenizers.Sequence)
+    for step in steps if is_sequence else [steps]:
         if isinstance(step, pre_tokenizers.ByteLevel):
             step.add_prefix_space = True
     backend.pre_tokenizer = steps

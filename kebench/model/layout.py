@@ -5,9 +5,13 @@ A checkpoint directory is what Hugging Face's `from_pretrained` reads: config.js
 config.json, pytorch_model.bin and vocab.txt only; their silence on family and casing is dealt with here.
 """
 
+import collections
+import io
 import json
 import math
 import pickle
+import zipfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -80,7 +84,7 @@ class CheckpointFacts(NamedTuple):
 
 
 def describe_checkpoint(folder: Path) -> CheckpointFacts:
-    """Read a checkpoint's config, tokenizer files and tensor names; weights in safetensors need no torch.
+    """Read a checkpoint's config, tokenizer files and tensor names; of the weights only the headers.
 
     Raises UserError if a file is missing, cut off, or a pickle that holds more than tensors.
     """
@@ -225,7 +229,7 @@ def _shards(folder: Path, index: str) -> list[Path]:
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor in the weight files. Reads headers only where they are safetensors."""
+    """Return the shape of every tensor in the weight files, reading their headers only."""
     shapes: dict[str, tuple[int, ...]] = {}
     for path in weight_files(folder):
         shapes |= _safetensors_shapes(path) if path.suffix == ".safetensors" else _pickle_shapes(path)
@@ -259,29 +263,53 @@ def _safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _pickle_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    import torch
-
-    tensors = read_pickled_tensors(path)
-    return {name: tuple(value.shape) for name, value in tensors.items() if isinstance(value, torch.Tensor)}
-
-
-def read_pickled_tensors(path: Path) -> dict[str, Any]:
-    """Load a pickled state dict, tensors only. A pickle that holds anything else is refused, not run."""
-    import torch
-
+    """Read the shapes in a file that torch.save wrote, without its data: zip (since torch 1.6) or stream."""
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+                shapes = _ShapeReader(io.BytesIO(archive.read(name))).load()
+        else:
+            with path.open("rb") as file:
+                for _ in range(3):  # magic number, protocol version, sizes of the machine's integers
+                    _ShapeReader(file).load()
+                shapes = _ShapeReader(file).load()
+    except _UnsafePickleError:
         raise unsafe_pickle(path) from None
-    except (RuntimeError, EOFError, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); fetch the checkpoint again") from None
-    if not isinstance(tensors, dict):
-        raise UserError(f"{path}: holds no named tensors; expected a state dict")
-    return tensors
+    except (pickle.UnpicklingError, StopIteration, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path}: not a readable weights file ({error}); fetch the checkpoint again"
+        ) from None
+    return {name: shape for name, shape in dict(shapes).items() if isinstance(shape, tuple)}
+
+
+class _UnsafePickleError(Exception):
+    """A pickle names something other than tensors."""
+
+
+class _ShapeReader(pickle.Unpickler):
+    """Unpickles a state dict with each tensor as its shape; a pickle that names anything else is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _PICKLED_NAMES:
+            return _PICKLED_NAMES[module, name]
+        if module in ("torch", "torch.storage") and name.endswith("Storage"):
+            return name
+        raise _UnsafePickleError
+
+    def persistent_load(self, pid: Any) -> None:
+        """Leave the tensors' data where it is."""
+
+
+_PICKLED_NAMES: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, size, *rest: tuple(size),
+    ("torch._utils", "_rebuild_parameter"): lambda shape, *rest: shape,
+}
 
 
 def unsafe_pickle(path: Path) -> UserError:
-    """Return the refusal of a pickle that would not load with weights_only."""
+    """Return the refusal of a pickle that holds anything but tensors."""
     return UserError(
         f"{path}: this pickle holds more than tensors (or is damaged), and is not loaded, since it could run "
         f"any code; ask its authors for {SAFETENSORS}"

@@ -83,10 +83,12 @@ def resolve_card(
         )
     if card.source_kind == "embedded":
         assert embedded is not None, "an embedded model needs the function that makes it"
-        return ResolvedModel(card, embedded(card.source_value))
-    if card.source_kind in PLACES:
-        return _in_place(card)
-    folder = cached_folder(card) or _fetch(card)
+        folder = embedded(card.source_value)
+    elif card.source_kind in PLACES:
+        folder = PLACES[card.source_kind](card)
+        _check_sha256(card, folder)
+    else:
+        folder = cached_folder(card) or _fetch(card)
     return ResolvedModel(_filled_in(card, folder), folder)
 
 
@@ -98,8 +100,8 @@ def _card_of(name: str) -> ModelCard:
     if Path(name).expanduser().is_dir():
         return card_of_source(f"path:{Path(name).expanduser().resolve()}")
     raise UserError(
-        f"no model '{name}'{did_you_mean(name, paths)}; 'kebench model list' shows all, and a directory or a "
-        f"source ({', '.join(f'{kind}:' for kind in SOURCE_KINDS)}) does as well"
+        f"no model '{name}'{did_you_mean(name, paths) or ';'} 'kebench model list' shows all; a directory "
+        f"or a source ({', '.join(f'{kind}:' for kind in SOURCE_KINDS)}) does as well"
     )
 
 
@@ -124,13 +126,6 @@ def card_of_source(source: str, *, name: str = "") -> ModelCard:
     )
 
 
-def _in_place(card: ModelCard) -> ResolvedModel:
-    folder = PLACES[card.source_kind](card)
-    read_config(folder)
-    _check_sha256(card, folder)
-    return ResolvedModel(_filled_in(card, folder), folder)
-
-
 def _filled_in(card: ModelCard, folder: Path) -> ModelCard:
     """Return the card with what the files say; on casing the files win over the card, as in loading."""
     seen: dict[str, Any] = {"casing": stated_casing(folder) or card.casing}
@@ -138,13 +133,11 @@ def _filled_in(card: ModelCard, folder: Path) -> ModelCard:
         seen = {"casing": casing_of(folder) or card.casing, "family": family_of(folder)}
     if (folder / FETCHED).is_file():
         fetched = read_json(folder / FETCHED)
-        seen |= {
-            "revision": fetched["revision"],
-            "sha256": fetched["sha256"],
-            "mlm_head": fetched["mlm_head"],
-        }
-    elif weight_files(folder)[0].suffix == ".safetensors":  # a pickle's tensor names would take torch
+        seen |= {key: fetched[key] for key in ("revision", "sha256", "mlm_head")}
+    else:
         seen["mlm_head"] = describe_checkpoint(folder).has_mlm_head
+    if seen["mlm_head"] is None:  # a family whose head we do not know: the card's word stands
+        del seen["mlm_head"]
     return card.model_copy(update=seen)
 
 

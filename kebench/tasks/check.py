@@ -117,8 +117,8 @@ def _difference(card: TaskCard, found: Size, expected: Expected) -> str:
         return f"{describe(card, found)}, expected {wanted}"
     for label in sorted(expected.labels):
         if found.labels[label] != expected.labels[label]:
-            kind = "tags" if card.kind == "ner" else "labels"
-            return f"{found.labels[label]} {kind} '{label}', expected {expected.labels[label]}"
+            kind = "tag" if card.kind == "ner" else "label"
+            return f"{kind} '{label}' {found.labels[label]} times, expected {expected.labels[label]}"
     if expected.gold and found.gold != expected.gold:
         kind = "tags" if card.kind == "ner" else "labels"
         return f"right counts, but {kind} stand on other rows than in the published file"

@@ -71,7 +71,7 @@ def _write_checked(card: TaskCard, contents: dict[str, bytes], folder: Path, sou
         path.write_bytes(contents[split])
         finding = check_file(card, split, path)
         if finding.level == "error":
-            what = finding.message.removeprefix(f"{path}: ").removesuffix("; fetch the file again")
+            what = finding.message.removeprefix(f"{path}: ").partition("; ")[0]
             raise UserError(
                 f"{source}: converted to {split}, {what}; nothing written, fetch the original again"
             )

@@ -1,0 +1,132 @@
+"""`kebench data`: check, fetch and convert the data sets of the tasks."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from kebench.tasks.check import Finding
+
+FOLDER = click.Path(path_type=Path)
+DATA_HELP = "The folder with the tasks' folders. Default: KEBENCH_DATA, else the cache's data folder."
+
+
+@click.group("data")
+def data() -> None:
+    """Check, fetch and convert the data sets of the tasks."""
+
+
+@data.command()
+@click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
+@click.option("--tasks", default="blurb", show_default=True, help="Tasks, suites or kinds, comma-separated.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def check(folder: Path | None, tasks: str, form: str) -> None:
+    """Compare each task's files with the sizes that its card expects.
+
+    DIR is the folder with the tasks' folders; by default KEBENCH_DATA, else the cache's data folder.
+    """
+    from kebench.errors import UserError
+    from kebench.tasks.card import default_data_folder, select_tasks
+    from kebench.tasks.check import check_data
+
+    folder = folder or default_data_folder()
+    findings = check_data(select_tasks(tasks), folder)
+    _print_findings(findings, form)
+    wrong = [finding for finding in findings if finding.level == "error"]
+    if wrong:
+        raise UserError(
+            f"{folder}: {len(wrong)} of {len(findings)} checks failed; each error line says what to do"
+        )
+
+
+@data.command()
+@click.argument("task")
+@click.option("--data", "folder", type=FOLDER, help=DATA_HELP)
+@click.option("--force", is_flag=True, help="Replace files that are there but wrong.")
+def get(task: str, folder: Path | None, force: bool) -> None:
+    """Download a task's files, or say what to do where a person has to ask."""
+    from kebench.tasks.card import default_data_folder, read_task_card
+    from kebench.tasks.get import get_task
+
+    for fetched in get_task(read_task_card(task), folder or default_data_folder(), force=force):
+        how = "was there" if fetched.was_there else "fetched"
+        note = f" (note: {fetched.finding.message.partition(': ')[2]})" if fetched.finding.message else ""
+        click.echo(f"{fetched.path}: {how}{note}")
+
+
+@data.command()
+@click.argument("task")
+@click.option(
+    "--from", "source", type=FOLDER, required=True, help="The original: a folder, or DDI's .tar.gz or .zip."
+)
+@click.option("--data", "folder", type=FOLDER, help=DATA_HELP)
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+def build(task: str, source: Path, folder: Path | None, force: bool) -> None:
+    """Convert the original ChemProt or DDI to the files of its task."""
+    from kebench.tasks.card import default_data_folder, read_task_card
+    from kebench.tasks.convert import build_task
+
+    _print_findings(
+        build_task(read_task_card(task), source, folder or default_data_folder(), force=force), "table"
+    )
+
+
+def _print_findings(findings: "list[Finding]", form: str) -> None:
+    if form == "json":
+        import json
+
+        click.echo(json.dumps([_as_json(finding) for finding in findings], indent=2))
+        return
+    from rich.console import Console
+
+    Console().print(_table(findings))
+    click.echo("units: mentions or instances; rows: sentences or instances; labels: equal counts")
+    for finding in findings:
+        if finding.message:
+            click.echo(f"{finding.level}: {finding.message}")
+
+
+def _as_json(finding: "Finding") -> dict[str, object]:
+    expected = finding.expected.model_dump(exclude_defaults=True) if finding.expected else None
+    found = finding.found._asdict() if finding.found else None
+    return {**finding._asdict(), "found": found, "expected": expected}
+
+
+def _table(findings: "list[Finding]") -> "Table":
+    """Return found/expected per split: mentions or instances, sentences or instances, labels, sha256."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("task", "split"):
+        table.add_column(name, no_wrap=True)
+    for name in ("units", "expected", "rows", "expected", "labels"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("sha256", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for finding in findings:
+        table.add_row(*_cells(finding), style={"error": "red", "note": "yellow"}.get(finding.level, ""))
+    return table
+
+
+def _cells(finding: "Finding") -> list[str]:
+    found, expected = finding.found, finding.expected
+    labels = sha256 = "-"
+    if found and expected and expected.labels:
+        equal = sum(found.labels.get(label, 0) == count for label, count in expected.labels.items())
+        labels = f"{equal}/{len(expected.labels)}"
+    if found and expected and expected.sha256:
+        sha256 = "known" if found.sha256 in expected.sha256 else "other"
+    return [
+        finding.task,
+        finding.split,
+        str(found.units) if found else "-",
+        str(expected.units) if expected else "-",
+        str(found.rows) if found else "-",
+        str(expected.rows) if expected else "-",
+        labels,
+        sha256,
+        finding.level,
+    ]

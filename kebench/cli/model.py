@@ -1,0 +1,186 @@
+"""`kebench model`: the checkpoints that can be fine-tuned, and how to add one."""
+
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kebench.cards import NAME_PATTERN, ModelCard, model_card_paths, read_model_card
+from kebench.errors import UserError
+from kebench.files import write_atomically
+
+FORMATS = click.Choice(["text", "json"])
+
+
+@click.group()
+def model() -> None:
+    """List, show, add and fetch checkpoints."""
+    logging.basicConfig(format="kebench: %(message)s")  # to stderr
+    logging.getLogger("kebench").setLevel(logging.INFO)
+
+
+@model.command(name="list")
+@click.option("--format", "form", type=FORMATS, default="text", show_default=True, help="How to print it.")
+def list_models(form: str) -> None:
+    """List every model that has a card."""
+    rows = [_list_row(read_model_card(name)) for name in sorted(model_card_paths())]
+    if form == "json":
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        _print_table(rows)
+
+
+def _list_row(card: ModelCard) -> dict[str, Any]:
+    folder = _folder_if_there(card)
+    return {
+        "name": card.name,
+        "family": card.family,
+        "casing": card.casing,
+        "mlm_head": _fetched(folder).get("mlm_head", card.mlm_head),
+        "source": card.source_kind,
+        "cached": folder is not None,
+    }
+
+
+def _folder_if_there(card: ModelCard) -> Path | None:
+    from kebench.model.fetch import PLACES
+    from kebench.model.source import cached_folder
+
+    if card.source_kind not in PLACES:
+        return cached_folder(card)
+    try:
+        return PLACES[card.source_kind](card)
+    except UserError:
+        return None
+
+
+def _fetched(folder: Path | None) -> dict[str, Any]:
+    from kebench.model.layout import read_json
+    from kebench.model.source import FETCHED
+
+    return read_json(folder / FETCHED) if folder and (folder / FETCHED).is_file() else {}
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "family", "casing", "MLM head", "source", "cached", box=None)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console().print(table)
+    click.echo("MLM head -: not seen yet; 'kebench model get NAME' fetches a model and looks", err=True)
+
+
+def _cell(value: Any) -> str:
+    return (
+        {True: "yes", False: "no", None: "-"}[value]
+        if value is None or isinstance(value, bool)
+        else str(value)
+    )
+
+
+@model.command()
+@click.argument("name")
+@click.option("--format", "form", type=FORMATS, default="text", show_default=True, help="How to print it.")
+def show(name: str, form: str) -> None:
+    """Show one model's card, and what has been seen of its weights."""
+    card = read_model_card(name)
+    folder = _folder_if_there(card)
+    shown = card.model_dump(mode="json") | {"folder": str(folder) if folder else None}
+    shown["fetched"] = _fetched(folder) or None
+    if form == "json":
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        for line in _lines(shown):
+            click.echo(line)
+
+
+def _lines(fields: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
+        elif isinstance(value, list):
+            lines.append(f"{indent}{key:<{20 - len(indent)}} {', '.join(str(part) for part in value)}")
+        else:
+            lines.append(f"{indent}{key:<{20 - len(indent)}} {_cell(value) if value != '' else '-'}")
+    return lines
+
+
+@model.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--allow-remote-code", is_flag=True, help="Fetch models whose card says they run their own code."
+)
+def get(names: tuple[str, ...], allow_remote_code: bool) -> None:
+    """Fetch models into the cache, check them, and print where each is."""
+    from kebench.model.source import resolve_model
+
+    for name in names:
+        resolved = resolve_model(name, allow_remote_code=allow_remote_code, embedded=_make_embedded)
+        click.echo(f"{resolved.card.name}\t{resolved.folder}")
+        click.echo(f"kebench: {resolved.card.name}: {_found(resolved.folder)}", err=True)
+
+
+def _make_embedded(name: str) -> Path:
+    from kebench.mini.build import miniature_model
+
+    folder: Path = miniature_model(name)
+    return folder
+
+
+def _found(folder: Path) -> str:
+    from kebench.model.layout import describe_checkpoint
+
+    facts = describe_checkpoint(folder)
+    head = {True: "an MLM head", False: "no MLM head", None: "an MLM head unknown for this family"}
+    return (
+        f"{facts.family or 'unknown family'}, {facts.layers} layers x {facts.hidden}, "
+        f"{facts.parameters / 1e6:,.1f}M parameters, {facts.vocabulary:,} {facts.casing} pieces, "
+        f"{head[facts.has_mlm_head]}"
+    )
+
+
+@model.command()
+@click.argument("name")
+@click.option(
+    "--from", "source", required=True, metavar="PATH_OR_SOURCE", help="A directory, or hub:org/name ..."
+)
+@click.option("--allow-remote-code", is_flag=True, help="Let the model run its own code when it is loaded.")
+def add(name: str, source: str, allow_remote_code: bool) -> None:
+    """Check that a checkpoint loads and write its card, baselines/NAME.toml."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise UserError(
+            f"'{name}' cannot be a model's name; expected small letters, digits, '.', '+' and '-'"
+        )
+    path = Path("baselines") / f"{name}.toml"
+    if name in (known := model_card_paths()):
+        raise UserError(f"'{name}' is there already: {known[name]}; choose another name, or delete that card")
+    card = _checked_card(name, source, allow_remote_code=allow_remote_code)
+    write_atomically(path, _as_toml(card), point="card")
+    click.echo(path)
+
+
+def _checked_card(name: str, source: str, *, allow_remote_code: bool) -> ModelCard:
+    from kebench.model.checkpoint import load_encoder, load_tokenizer
+    from kebench.model.source import card_of_source, resolve_card
+
+    if Path(source).expanduser().is_dir():
+        source = f"path:{Path(source).expanduser().resolve()}"
+    asked = card_of_source(source, name=name).model_copy(update={"trust_remote_code": allow_remote_code})
+    resolved = resolve_card(asked, allow_remote_code=allow_remote_code, embedded=_make_embedded)
+    load_encoder(resolved.folder, family=resolved.card.family, trust_remote_code=allow_remote_code)
+    load_tokenizer(resolved.folder, family=resolved.card.family, casing=resolved.card.casing)
+    click.echo(f"kebench: {name}: {_found(resolved.folder)}", err=True)
+    return resolved.card
+
+
+def _as_toml(card: ModelCard) -> str:
+    """Return a card as TOML. Its values are strings and booleans, which JSON writes as TOML does."""
+    fields = card.model_dump(mode="json", exclude_defaults=True)
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
+    return "\n".join(lines) + "\n"

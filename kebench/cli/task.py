@@ -1,0 +1,108 @@
+"""`kebench task`: list and show the tasks."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from kebench.tasks.card import TaskCard
+
+FORM = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+
+
+@click.group("task")
+def task() -> None:
+    """List and show the tasks."""
+
+
+@task.command("list")
+@FORM
+def list_tasks(form: str) -> None:
+    """List every task: the shipped ones and those of ./tasks/*.toml."""
+    from kebench.tasks.card import all_task_cards
+
+    cards = all_task_cards()
+    if form == "json":
+        _print_json([card.model_dump(mode="json") for card in cards])
+        return
+    rows = [
+        (card.name, card.suite, card.kind, card.metric, *_units(card), card.access.kind) for card in cards
+    ]
+    _print_table(("task", "suite", "kind", "metric", "train", "dev", "test", "data"), rows)
+
+
+@task.command()
+@click.argument("name")
+@FORM
+def show(name: str, form: str) -> None:
+    """Show one task: its files, labels, metric, licence, expected sizes and where to get the data."""
+    from kebench.tasks.card import read_task_card
+
+    card = read_task_card(name)
+    if form == "json":
+        _print_json(card.model_dump(mode="json"))
+        return
+    _print_table(("field", "value"), _facts(card))
+
+
+def _units(card: "TaskCard") -> list[str]:
+    from kebench.tasks.card import SPLITS
+
+    return [f"{card.expected[split].units:,}" if split in card.expected else "-" for split in SPLITS]
+
+
+def _facts(card: "TaskCard") -> list[tuple[str, str]]:
+    facts = [
+        ("task", f"{card.name} (version {card.version}): {card.title}"),
+        ("suite, kind", f"{card.suite}, {card.kind}"),
+        ("files", f"{' or '.join(card.folders)}: {', '.join(card.files.values())} ({card.format})"),
+        ("metric", card.metric),
+        ("labels", ", ".join(card.labels) + (f" (not counted: {card.negative})" if card.negative else "")),
+        ("markers", ", ".join(card.markers)),
+        ("max length", f"{card.max_length} word pieces"),
+        ("licence", card.licence),
+        ("citation", card.citation),
+        ("data", card.access.kind + (f", {card.access.homepage}" if card.access.homepage else "")),
+        ("to get it", _how_to_get(card)),
+        *[(split, _size(card, split)) for split in card.expected],
+    ]
+    return [(field, value) for field, value in facts if value]
+
+
+def _how_to_get(card: "TaskCard") -> str:
+    if card.access.kind == "open":
+        return f"kebench data get {card.name}"
+    return card.access.instructions
+
+
+def _size(card: "TaskCard", split: str) -> str:
+    from kebench.tasks.check import describe
+
+    expected = card.expected[split]
+    size = describe(card, expected)
+    if expected.published not in (None, expected.units):
+        size += f"; the paper's Table 1 prints {expected.published}: {expected.reason}"
+    return size
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        is_number = name in ("train", "dev", "test")
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
+    Console().print(table)

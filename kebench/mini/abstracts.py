@@ -1,0 +1,238 @@
+"""The corpus of the miniature: abstracts that state the facts of the world in varied sentences.
+
+Each abstract has a topic. Most of its sentences state facts of the topic, some deny what is not a fact or
+doubt it, some say nothing. One fact in ten is never stated: what a model can know without having read it.
+"""
+
+import json
+import random
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kebench.mini.grammar import (
+    NamePicker,
+    Phrases,
+    Text,
+    compose,
+    join,
+    load_phrases,
+    names_in_a_text,
+    normal_form,
+)
+from kebench.mini.world import Concept, Triple, World
+
+ROUNDS = 3  # abstracts on each concept; ours, so that the language model trains in under a minute
+SENTENCES = (6, 9)  # of an abstract, title apart
+HELD_OUT_SHARE = 0.1
+
+
+class Statement(NamedTuple):
+    """What one sentence says: half-open in characters. stance: stated, negated, hedged."""
+
+    start: int
+    end: int
+    head: str
+    relation: str
+    tails: tuple[str, ...]
+    stance: str
+
+
+class Abstract(NamedTuple):
+    """One document; the offsets run over title + " " + abstract."""
+
+    id: str
+    title: str
+    abstract: str
+    mentions: tuple[tuple[int, int, str], ...]
+    statements: tuple[Statement, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document as a line of the corpus file."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "abstract": self.abstract,
+            "mentions": [{"start": s, "end": e, "cui": cui} for s, e, cui in self.mentions],
+            "statements": [statement._asdict() for statement in self.statements],
+        }
+
+
+class _Sentence(NamedTuple):
+    text: Text
+    head: str = ""
+    relation: str = ""
+    tails: tuple[str, ...] = ()
+    stance: str = ""
+
+
+def held_out_facts(world: World, seed: int) -> set[Triple]:
+    """Return the facts that the corpus never states, one in ten of each relation."""
+    rng = random.Random(f"facts {seed}")
+    held_out: set[Triple] = set()
+    for relation in world.relations:
+        facts = world.facts(relation.name)
+        held_out |= set(rng.sample(facts, int(len(facts) * HELD_OUT_SHARE)))
+    return held_out
+
+
+def write_corpus(world: World, path: Path, *, seed: int, forbidden: Collection[str]) -> None:
+    """Write the corpus as JSON lines."""
+    documents = make_abstracts(world, seed=seed, forbidden=forbidden)
+    lines = (json.dumps(document.as_json(), ensure_ascii=False) + "\n" for document in documents)
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def make_abstracts(
+    world: World, *, seed: int, forbidden: Collection[str], rounds: int = ROUNDS
+) -> Iterator[Abstract]:
+    """Yield `rounds` abstracts on each concept.
+
+    forbidden: normal forms of sentences that must not occur (those of the test splits).
+    """
+    rng = random.Random(f"corpus {seed}")
+    writer = _Writer(world, load_phrases(), held_out_facts(world, seed), forbidden, rng)
+    number = 0
+    for _ in range(rounds):
+        for topic in rng.sample(world.concepts, len(world.concepts)):
+            number += 1
+            yield writer.write(f"mini-{number:05d}", topic)
+
+
+class _Writer:
+    """What every abstract needs: the world, the phrases, the facts that may be told, and the draws."""
+
+    def __init__(
+        self,
+        world: World,
+        phrases: Phrases,
+        untold: set[Triple],
+        forbidden: Collection[str],
+        rng: random.Random,
+    ) -> None:
+        self.world, self.phrases, self.forbidden, self.rng = world, phrases, forbidden, rng
+        self.true_pairs = {(t.relation, t.head, t.tail) for t in world.triples}
+        self.facts: dict[str, list[Triple]] = {concept.cui: [] for concept in world.concepts}
+        for triple in world.triples:
+            if triple not in untold:
+                self.facts[triple.head].append(triple)
+                self.facts[triple.tail].append(triple)
+        self.interactions = {s: interaction_pairs(world, s) for s in INTERACTIONS}
+
+    def write(self, document_id: str, topic: Concept) -> Abstract:
+        """Write one abstract: a title, then six to nine sentences."""
+        name_of = names_in_a_text(self.rng)
+        facts = self._facts_around(topic)
+        template = self.phrases.pick("title", self.rng)
+        title = compose(template, {"H": [topic]}, name_of=lambda c: (c.name,), rng=self.rng)
+        whole, statements = title, []
+        for _ in range(self.rng.randint(*SENTENCES)):
+            sentence = self._allowed_sentence(topic, facts, name_of)
+            start = len(whole.text) + 1
+            whole = join(whole, " ", sentence.text)
+            if sentence.stance:
+                statements.append(Statement(start, len(whole.text), *sentence[1:]))
+        body = whole.text[len(title.text) + 1 :]
+        return Abstract(document_id, title.text, body, tuple(map(tuple, whole.mentions)), tuple(statements))  # type: ignore[arg-type]
+
+    def _facts_around(self, topic: Concept) -> list[Triple]:
+        """Return facts in the order in which the text may tell them: the topic's, then its neighbours'."""
+        own = self.rng.sample(self.facts[topic.cui], len(self.facts[topic.cui]))
+        neighbours = [cui for t in own for cui in (t.head, t.tail) if cui != topic.cui]
+        near = [self.rng.choice(self.facts[cui]) for cui in neighbours]
+        return (own + near)[::-1]  # the next one is popped from the end
+
+    def _allowed_sentence(self, topic: Concept, facts: list[Triple], name_of: NamePicker) -> _Sentence:
+        while True:
+            sentence = self._sentence(topic, facts, name_of)
+            if normal_form(sentence.text.text) not in self.forbidden:
+                return sentence
+
+    def _sentence(self, topic: Concept, facts: list[Triple], name_of: NamePicker) -> _Sentence:
+        draw = self.rng.random()
+        if facts and draw < 0.68:
+            return self._stated(facts.pop(), name_of)
+        if facts and draw < 0.80:
+            return self._doubted(facts[-1], name_of)
+        if draw < 0.95:
+            return self._unspecific(topic, name_of)
+        return _Sentence(compose(self.phrases.pick("none", self.rng), {}, name_of=name_of, rng=self.rng))
+
+    def _stated(self, fact: Triple, name_of: NamePicker) -> _Sentence:
+        section = section_of(fact)
+        if fact.relation == "interacts_with":
+            section = self._interaction(fact)
+        tails = [fact.tail, *self._more_tails(fact)]
+        return self._compose(f"{section} stated", fact, tails, "stated", name_of)
+
+    def _interaction(self, fact: Triple) -> str:
+        kinds = [s for s in INTERACTIONS if (fact.head, fact.tail) in self.interactions[s]]
+        return self.rng.choice([*kinds, "interacts_with"])
+
+    def _more_tails(self, fact: Triple) -> list[str]:
+        """Return up to two further tails of the fact's head, every third time: a list in the sentence."""
+        others = [
+            t.tail
+            for t in self.facts[fact.head]
+            if t[:2] == fact[:2] and t.manner == fact.manner and t.tail != fact.tail
+        ]
+        if fact.relation == "interacts_with" or self.rng.random() > 0.35:
+            return []
+        return self.rng.sample(others, min(2, len(others)))
+
+    def _doubted(self, fact: Triple, name_of: NamePicker) -> _Sentence:
+        """Deny what is not a fact, or put a fact in doubt."""
+        stance = self.rng.choice(["negated", "hedged"])
+        section = f"{fact.relation} {stance}"
+        if section not in self.phrases:
+            return self._stated(fact, name_of)
+        tail = fact.tail if stance == "hedged" else self._false_tail(fact)
+        return self._compose(section, fact, [tail], stance, name_of)
+
+    def _false_tail(self, fact: Triple) -> str:
+        kind = self.world.by_cui[fact.tail].kind
+        candidates = [
+            c.cui
+            for c in self.world.of_kind(kind)
+            if (fact.relation, fact.head, c.cui) not in self.true_pairs and c.cui != fact.head
+        ]
+        return self.rng.choice(candidates)
+
+    def _compose(
+        self, section: str, fact: Triple, tails: list[str], stance: str, name_of: NamePicker
+    ) -> _Sentence:
+        slots = {"H": [self.world.by_cui[fact.head]], "T": [self.world.by_cui[cui] for cui in tails]}
+        text = compose(self.phrases.pick(section, self.rng), slots, name_of=name_of, rng=self.rng)
+        return _Sentence(text, fact.head, fact.relation, tuple(tails), stance)
+
+    def _unspecific(self, topic: Concept, name_of: NamePicker) -> _Sentence:
+        others = self.rng.sample(self.world.concepts, 2)
+        slots = {"H": [topic], "T": [others[0]], "O": [others[1]]}
+        return _Sentence(compose(self.phrases.pick("any", self.rng), slots, name_of=name_of, rng=self.rng))
+
+
+def section_of(fact: Triple) -> str:
+    """Return the section of `phrases.txt` that states a fact: its manner, else its relation."""
+    return fact.manner or fact.relation
+
+
+# The kinds of drug interaction, as sections of phrases.txt.
+INTERACTIONS = ("raise", "lower", "effect", "advise", "int")
+_SLOW_ENZYMES = "inhibition"
+_SPEED_ENZYMES = "activation"
+
+
+def interaction_pairs(world: World, section: str) -> list[tuple[str, str]]:
+    """Return the drug pairs (head, tail) that a kind of interaction is true of, in world order.
+
+    raise, lower: the head inhibits or induces an enzyme that metabolises the tail.
+    effect, advise, int: the pairs that are known to interact.
+    """
+    if section not in ("raise", "lower"):
+        return [(t.head, t.tail) for t in world.facts("interacts_with")]
+    manner = _SLOW_ENZYMES if section == "raise" else _SPEED_ENZYMES
+    metabolised: dict[str, list[str]] = {}
+    for triple in world.facts("enzyme_metabolizes_chemical_or_drug"):
+        metabolised.setdefault(triple.head, []).append(triple.tail)
+    affects = world.facts("chemical_or_drug_affects_gene_product", manner)
+    return [(t.head, drug) for t in affects for drug in metabolised.get(t.tail, []) if drug != t.head]

@@ -1,0 +1,79 @@
+"""Makes the parts of the miniature on first use and keeps them in the cache.
+
+Data and models are separate folders, so that making the data needs no torch. A folder's name holds a hash
+of everything that went into it: after a change of the data or of MINI_VERSION a new one is made.
+"""
+
+import logging
+from pathlib import Path
+
+from kebench.errors import UserError, did_you_mean
+from kebench.files import atomic_folder, cache_folder, hash_of, sha256_of
+from kebench.mini.abstracts import write_corpus
+from kebench.mini.release import write_release
+from kebench.mini.tasks import make_tasks, sentences_of_test_splits, write_tasks
+from kebench.mini.world import FOLDER, load_world
+
+log = logging.getLogger(__name__)
+
+MINI_VERSION = 1  # raised whenever this package's code makes other files of the same data
+SEED = 20210527  # ours; the day does not matter
+MODELS = {"bert-mini": True, "bert-mini-random": False}  # name -> pretrained or not
+_DATA_FILES = ("concepts.tsv", "triples.txt", "phrases.txt")
+
+
+def miniature_data() -> Path:
+    """Return the data folder of the eight `mini-...` tasks, as `--data` takes it."""
+    return _world_folder() / "tasks"
+
+
+def miniature_release() -> Path:
+    """Return the folder of MRCONSO.RRF, MRREL.RRF and MRSTY.RRF."""
+    return _world_folder() / "release"
+
+
+def miniature_corpus() -> Path:
+    """Return the corpus, a JSON Lines file."""
+    return _world_folder() / "corpus.jsonl"
+
+
+def miniature_model(name: str) -> Path:
+    """Return the checkpoint of a model: trained on first use, in about a minute."""
+    if name not in MODELS:
+        raise UserError(f"no embedded model '{name}'{did_you_mean(name, MODELS)}; one of {', '.join(MODELS)}")
+    corpus = miniature_corpus()
+    folder = cache_folder() / "mini" / f"{name}-{_key()}"
+    if not folder.is_dir():
+        from kebench.mini.bert import write_model
+
+        log.info("making %s in %s: first use of the miniature's model, about a minute", name, folder)
+        with atomic_folder(folder, point="model") as temporary:
+            write_model(corpus, temporary, seed=SEED, pretrain=MODELS[name])
+    return folder
+
+
+def _world_folder() -> Path:
+    folder = cache_folder() / "mini" / f"world-{_key()}"
+    if not folder.is_dir():
+        log.info("making the miniature in %s: first use of the suite 'mini', a few seconds", folder)
+        with atomic_folder(folder, point="world") as temporary:
+            write_world(temporary, seed=SEED)
+    return folder
+
+
+def write_world(folder: Path, *, seed: int) -> None:
+    """Write release, tasks and corpus of the miniature into a folder that exists."""
+    world = load_world()
+    for part in ("release", "tasks"):
+        (folder / part).mkdir()
+    write_release(world, folder / "release")
+    tasks = make_tasks(world, seed=seed)
+    write_tasks(tasks, folder / "tasks")
+    forbidden = sentences_of_test_splits(tasks)
+    write_corpus(world, folder / "corpus.jsonl", seed=seed, forbidden=forbidden)
+
+
+def _key() -> str:
+    """Return twelve hex digits that stand for the data files, the version and the seed."""
+    hashes = [sha256_of(FOLDER / name) for name in _DATA_FILES]
+    return hash_of({"files": hashes, "version": MINI_VERSION, "seed": SEED})[:12]

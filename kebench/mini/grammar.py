@@ -1,0 +1,167 @@
+"""The grammar of the miniature: templates, how a concept is named, and the sentence that comes of both.
+
+`phrases.txt` holds the templates and says how they are written. A sentence knows where its mentions are:
+they are recorded while the text is put together, never searched for afterwards.
+"""
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kebench.errors import UserError, did_you_mean
+from kebench.mini.world import FOLDER, Concept, numbered_lines
+
+# How to name a concept this time: one name, or a name and the abbreviation that it introduces.
+NamePicker = Callable[[Concept], tuple[str, ...]]
+Slots = Mapping[str, Sequence[Concept]]
+
+
+class Mention(NamedTuple):
+    """Where a concept is named: half-open, in characters."""
+
+    start: int
+    end: int
+    cui: str
+
+
+class Text(NamedTuple):
+    """A text and its mentions, in text order."""
+
+    text: str
+    mentions: tuple[Mention, ...]
+
+
+class Template(NamedTuple):
+    """One line of `phrases.txt`. Held-out ones are not used in training and development splits."""
+
+    text: str
+    is_held_out: bool
+
+
+class Phrases:
+    """All templates by section."""
+
+    def __init__(self, sections: Mapping[str, Sequence[Template]]) -> None:
+        self._sections = sections
+
+    def __contains__(self, section: str) -> bool:
+        return section in self._sections
+
+    def pick(self, section: str, rng: random.Random, *, held_out: bool | None = None) -> str:
+        """Draw a template; of the held-out or of the other ones only, if the section has such."""
+        assert section in self._sections, f"phrases.txt has no section [{section}]"
+        every = self._sections[section]
+        wanted = [t for t in every if held_out is None or t.is_held_out == held_out]
+        return rng.choice(wanted or every).text
+
+
+def load_phrases(folder: Path = FOLDER) -> Phrases:
+    """Read the templates. Raises UserError with file and line for one that cannot be filled."""
+    sections: dict[str, list[Template]] = {}
+    section = ""
+    for where, line in numbered_lines(folder / "phrases.txt"):
+        if line.startswith("["):
+            section = line.strip("[]")
+            sections[section] = []
+            continue
+        for slot in re.findall(r"{(.*?)}", line):
+            if slot not in _SLOTS:
+                raise UserError(f"{where}: no slot '{slot}'{did_you_mean(slot, _SLOTS)}; see the first lines")
+        sections[section].append(Template(line.removeprefix("* "), line.startswith("* ")))
+    return Phrases(sections)
+
+
+_NUMBERS = {"n": (12, 480), "p": (3, 97), "y": (2, 60)}
+_SLOTS = ("H", "T", "O", *_NUMBERS)
+
+
+def compose(
+    template: str, slots: Slots, *, name_of: NamePicker, rng: random.Random, capital: bool = True
+) -> Text:
+    """Fill a template. Several concepts in one slot become a list: "a, b and c"."""
+    chosen = re.sub(r"<(.*?)>", lambda match: rng.choice(match[1].split("|")), template)
+    chosen = re.sub(r" +", " ", chosen).replace(" .", ".")
+    text = ""
+    mentions: list[Mention] = []
+    for piece in re.split(r"({\w})", chosen):
+        if piece[:1] != "{":
+            text += piece
+        elif piece[1] in _NUMBERS:
+            text += str(rng.randint(*_NUMBERS[piece[1]]))
+        else:
+            text = _append_list(text, slots[piece[1]], name_of, mentions)
+    return Text(_capitalised(text) if capital else _uncapitalised(text, mentions), tuple(mentions))
+
+
+def _append_list(text: str, concepts: Sequence[Concept], name_of: NamePicker, mentions: list[Mention]) -> str:
+    for place, concept in enumerate(concepts):
+        if place:
+            text += " and " if place == len(concepts) - 1 else ", "
+        name, *introduced = name_of(concept)
+        mentions.append(Mention(len(text), len(text) + len(name), concept.cui))
+        text += name
+        for abbreviation in introduced:
+            mentions.append(Mention(len(text) + 2, len(text) + 2 + len(abbreviation), concept.cui))
+            text += f" ({abbreviation})"
+    return text
+
+
+def _capitalised(text: str) -> str:
+    """Return the text with a capital, unless it starts with a symbol such as p53, 5-HT or β-blocker."""
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]+\b(?!-)", text) else text
+
+
+def _uncapitalised(text: str, mentions: Sequence[Mention]) -> str:
+    starts_with_mention = bool(mentions) and mentions[0].start == 0
+    return text if starts_with_mention else text[:1].lower() + text[1:]
+
+
+def join(first: Text, link: str, second: Text) -> Text:
+    """Return "first link second" with the second text's mentions moved along."""
+    text = first.text + link
+    moved = (Mention(m.start + len(text), m.end + len(text), m.cui) for m in second.mentions)
+    return Text(text + second.text, first.mentions + tuple(moved))
+
+
+def one_name(rng: random.Random, *, introduce: float = 0.0) -> NamePicker:
+    """Return a picker for a sentence that stands alone.
+
+    The preferred name comes in every second mention, the others share the rest; `introduce` is how
+    often the preferred name introduces its abbreviation: "type 2 diabetes mellitus (T2DM)".
+    """
+
+    def pick(concept: Concept) -> tuple[str, ...]:
+        if concept.abbreviations and rng.random() < introduce:
+            return (concept.name, concept.abbreviations[0])
+        return (concept.name if rng.random() < 0.5 else rng.choice(concept.names),)
+
+    return pick
+
+
+def names_in_a_text(rng: random.Random) -> NamePicker:
+    """Return a picker with a memory: an abbreviation is introduced before it is used, then it stays."""
+    alone = one_name(rng)
+    introduced: set[str] = set()
+
+    def pick(concept: Concept) -> tuple[str, ...]:
+        if not concept.abbreviations:
+            return alone(concept)
+        if concept.cui in introduced:
+            return (concept.abbreviations[0],)
+        introduced.add(concept.cui)
+        full = next(name for name in concept.names if name not in concept.abbreviations)
+        return (full, concept.abbreviations[0])
+
+    return pick
+
+
+def tokenise(text: str) -> list[tuple[int, int]]:
+    """Return the (start, end) of the words and single punctuation marks, as the BLURB files cut them."""
+    return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
+
+
+def normal_form(text: str) -> str:
+    """Return the text as its tokens, lower-cased: equal for two sentences that read the same."""
+    return " ".join(text[start:end] for start, end in tokenise(text)).lower()

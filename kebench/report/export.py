@@ -1,0 +1,134 @@
+"""A leaderboard for programs: JSON, and CSV with one line a number.
+
+Every measured number comes with its deviation, n, seeds, learning rate and dev mean; every published
+one with its source. Nothing is rounded. What is missing is null (JSON) or empty (CSV).
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from kebench.report.table import Block, Leaderboard, PrintedRow, Row, Table
+from kebench.report.words import captions
+
+SCHEMA = 1
+# The fields of a number, in the order of the CSV's columns.
+FIELDS = (
+    "suite",
+    "protocol",
+    "metric",
+    "kind",
+    "task",  # `average` for the average of a kind
+    "column",  # two numbers may be compared only if this is the same
+    "origin",  # measured or published
+    "model",
+    "label",
+    "model_hash",
+    "fidelity",
+    "mean_percent",
+    "sd_percent",
+    "n",
+    "is_best",  # among the measured rows
+    "learning_rate",
+    "dev_mean_percent",
+    "dev_sd_percent",
+    "seeds",
+    "source",
+    "is_comparable",  # with the other rows of its column
+)
+
+
+def render_json(leaderboard: Leaderboard) -> str:
+    """Return the tables as one JSON object."""
+    tables = [
+        {
+            "suite": table.suite,
+            "caption": captions(table, leaderboard.metric),
+            "protocol": dict(table.protocol),
+            "notes": list(table.notes),
+            "numbers": list(_numbers(table, leaderboard)),
+        }
+        for table in leaderboard.tables
+    ]
+    content = {"schema": SCHEMA, "metric": leaderboard.metric, "tables": tables}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def render_csv(leaderboard: Leaderboard) -> str:
+    """Return one line a number, measured and published."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for table in leaderboard.tables:
+        for number in _numbers(table, leaderboard):
+            seeds = " ".join(str(seed) for seed in number["seeds"] or ())
+            writer.writerow({**number, "seeds": seeds})
+    return out.getvalue()
+
+
+def _numbers(table: Table, leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
+    shared = {"suite": table.suite, "protocol": table.caption, "metric": leaderboard.metric}
+    for block in table.blocks:
+        for place in range(len(block.rows)):
+            for number in _measured_numbers(block, place):
+                yield _complete({**shared, "kind": block.kind, "origin": "measured", **number})
+        for printed in block.published:
+            for number in _printed_numbers(block, printed):
+                origin = {"protocol": printed.table.protocol, "metric": printed.table.unit}
+                yield _complete({**shared, "kind": block.kind, "origin": "published", **origin, **number})
+
+
+def _complete(number: dict[str, Any]) -> dict[str, Any]:
+    return {field: number.get(field) for field in FIELDS}
+
+
+def _measured_numbers(block: Block, place: int) -> Iterator[dict[str, Any]]:
+    row: Row = block.rows[place]
+    who = {"label": row.label, **row.key._asdict(), "is_comparable": True}
+    for index, (column, cell) in enumerate(zip(block.columns, row.cells, strict=True)):
+        if cell:
+            yield {
+                **who,
+                "task": column.task,
+                "column": column.hash,
+                "mean_percent": cell.test.mean,
+                "sd_percent": cell.test.sd,
+                "n": cell.test.n,
+                "is_best": (place, index) in block.best,
+                "learning_rate": cell.learning_rate,
+                "dev_mean_percent": cell.dev.mean,
+                "dev_sd_percent": cell.dev.sd,
+                "seeds": sorted(cell.test_percent_by_seed),
+            }
+    if row.average:
+        mean, sd, n = row.average
+        is_best = (place, len(block.columns)) in block.best
+        yield {
+            **who,
+            "task": "average",
+            "mean_percent": mean,
+            "sd_percent": sd,
+            "n": n,
+            "is_best": is_best,
+        }
+
+
+def _printed_numbers(block: Block, printed: PrintedRow) -> Iterator[dict[str, Any]]:
+    row = printed.row
+    tasks = dict.fromkeys(column.task for column in block.columns)
+    for name in (*tasks, block.kind):
+        percent = row.percent_of(name)
+        if percent is not None:
+            yield {
+                "task": "average" if name == block.kind else name,
+                "model": row.model,
+                "label": row.label,
+                "mean_percent": percent,
+                "sd_percent": row.sd.get(name),
+                "n": row.n,
+                "is_best": False,
+                "source": f"{printed.table.source}; {row.source}",
+                "is_comparable": row.comparable,
+            }

@@ -1,0 +1,73 @@
+"""What two scores share under one protocol, and how a caption says it in words.
+
+`Record.column` tells whether two scores may stand in one column. A table groups the columns whose
+protocols agree in everything but the parts that belong to a task: its data, metric and maximum length.
+"""
+
+from typing import Any
+
+from kebench.records import Record
+
+Fields = tuple[tuple[str, Any], ...]  # names and values; hashable
+
+# Left out of a table's protocol: what is chosen by dev score or is a row's own, and what is a task's own.
+_NOT_SHARED = {"learning_rate", "max_length", "fidelity", "budget", "metric"}
+# Always said in a caption, in this order; the other fields only where the tables differ in them.
+_ALWAYS = ("epochs", "patience", "batch_size", "train_rows", "dev_rows", "precision")
+
+
+def shared_fields(record: Record) -> Fields:
+    """Return the protocol of a record without the parts that belong to its task or model."""
+    protocol = record.protocol.model_dump()
+    subset = protocol.pop("subset")
+    protocol["subset_seed"] = subset.pop("seed")
+    fields = {**record.settings.model_dump(), **subset, **protocol}
+    return tuple((name, value) for name, value in fields.items() if name not in _NOT_SHARED)
+
+
+def task_fields(record: Record) -> Fields:
+    """Return the parts of the protocol that belong to the task."""
+    return (
+        ("task version", record.task_version),
+        ("data", record.task_hash[:8]),
+        ("maximum length", record.settings.max_length),
+        ("metric", record.protocol.metric),
+    )
+
+
+def differing_names(protocols: list[Fields]) -> set[str]:
+    """Return the names of the fields in which protocols differ."""
+    names = {name for fields in protocols for name, _ in fields}
+    return {name for name in names if len({dict(fields).get(name) for fields in protocols}) > 1}
+
+
+def describe_protocol(fields: Fields, *, budgets: list[str], differing: set[str]) -> str:
+    """Say a protocol in words: what always matters, and what tells it from the other tables."""
+    values = dict(fields)
+    also = [name for name in values if name in differing and name not in _ALWAYS]
+    words = ", ".join(_say(name, values[name]) for name in (*_ALWAYS, *also) if name in values)
+    return f"{' / '.join(budgets)}: {words}"
+
+
+def describe_task_part(fields: Fields, differing: set[str]) -> str:
+    """Say in which task-specific parts a column differs from another column of its task."""
+    return ", ".join(f"{name} {value}" for name, value in fields if name in differing)
+
+
+def _say(name: str, value: Any) -> str:
+    match name, value:
+        case "epochs", int():
+            return f"{value} epoch" if value == 1 else f"{value} epochs"
+        case "patience", 0:
+            return "no early stop"
+        case "batch_size", _:
+            return f"batch {value}"
+        case (("train_rows" | "dev_rows"), None):
+            return f"all {name.replace('_', ' ')}"
+        case (("train_rows" | "dev_rows"), _):
+            return f"{value:,} {name.replace('_', ' ')}"
+        case "precision", _:
+            return str(value)
+        case "version", _:
+            return f"protocol version {value}"
+    return f"{name.replace('_', ' ')} {value}"

@@ -1,0 +1,91 @@
+"""Published tables (`results/published/*.toml`): numbers as printed, each with its source.
+
+They are shown beside measured scores, with a mark, and never ranked with them.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from kebench.cards import Card, read_card
+from kebench.shipped import shipped
+
+AVERAGES = ("ner", "relation")
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class PublishedRow(Card):
+    """One model's printed scores. What is printed as "-" is left out.
+
+    model: the name of our card; label: the name that the table prints.
+    source: where the publishing paper has the numbers from.
+    comparable: whether the row may be compared with the others of its table; `reason` if not.
+    averages, sd, significant: by task, or by `ner` and `relation` for the averages.
+    n: runs behind each number, where the paper states it.
+    """
+
+    model: str
+    label: str
+    source: str
+    comparable: bool = True
+    reason: str = ""
+    n: int | None = Field(None, ge=1)
+    scores: dict[str, Percent]
+    averages: dict[str, Percent] = {}
+    sd: dict[str, Annotated[float, Field(ge=0)]] = {}
+    significant: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "PublishedRow":
+        if not self.comparable and not self.reason:
+            raise ValueError("a row that is not comparable needs a reason")
+        if not set(self.averages) <= set(AVERAGES):
+            raise ValueError(f"averages are {' and '.join(AVERAGES)}")
+        if stray := (set(self.sd) | set(self.significant)) - set(self.scores) - set(self.averages):
+            raise ValueError(f"a deviation or mark without a score: {', '.join(sorted(stray))}")
+        return self
+
+    def percent_of(self, task_or_kind: str) -> float | None:
+        """Return a printed score or average, None where none is printed."""
+        return self.scores.get(task_or_kind, self.averages.get(task_or_kind))
+
+
+class PublishedTable(Card):
+    """One table of a paper, as printed.
+
+    short: the paper in a footnote ("Yuan et al. 2021"); table: its number, empty if it is none.
+    decimals: digits printed after the point.
+    protocol: how the scores came about, which differs from how kebench measures.
+    """
+
+    short: str
+    citation: str
+    table: str
+    suite: str
+    unit: str
+    decimals: int = Field(ge=0, le=4)
+    protocol: str
+    notes: tuple[str, ...] = ()
+    rows: Annotated[tuple[PublishedRow, ...], Field(min_length=1)]
+
+    @property
+    def source(self) -> str:
+        """The paper and the table's number, as a footnote names them."""
+        return f"{self.short}, {self.table}" if self.table else self.short
+
+
+def read_published_table(path: Path) -> PublishedTable:
+    """Read one published table. Raises UserError with file and field if it is not a valid one."""
+    return read_card(path, PublishedTable)
+
+
+def published_table_paths() -> list[Path]:
+    """Return the files of all published tables, in the order in which their rows are shown."""
+    return sorted(shipped("results/published").glob("*.toml"))
+
+
+def read_published_tables(suite: str) -> list[PublishedTable]:
+    """Return the published tables of one suite."""
+    tables = (read_published_table(path) for path in published_table_paths())
+    return [table for table in tables if table.suite == suite]

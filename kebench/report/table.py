@@ -1,0 +1,348 @@
+"""The leaderboard: from records to tables of mean, deviation and n, before any format.
+
+A column is one task under one protocol (`Record.column`). Columns whose protocols agree, but for the
+parts that belong to the task, stand in one table; suites never share one. A table has a block of NER
+tasks and a block of relation tasks, each with its average, as Table 2 of the paper has.
+Rows are one model, weights and fidelity each: best average first, then best first column.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+from kebench.records import Record
+from kebench.report.protocol import (
+    Fields,
+    describe_protocol,
+    describe_task_part,
+    differing_names,
+    shared_fields,
+    task_fields,
+)
+from kebench.report.published import PublishedRow, PublishedTable
+from kebench.report.selection import choose_rate
+from kebench.stats.summary import Summary, summarise
+from kebench.tasks.card import TABLE_ORDER, TaskCard
+
+Metric = Literal["strict", "as-published"]
+PUBLISHED_SUITE = "blurb"
+MARKS = "†‡§¶"
+# The names of Table 2 of the paper, which fit over a column of numbers.
+HEADINGS = dict(
+    zip(
+        TABLE_ORDER,
+        ("BC5chem", "BC5dis", "NCBI", "BC2GM", "JNLPBA", "ChemProt", "DDI", "GAD"),
+        strict=True,
+    )
+)
+
+
+class RowKey(NamedTuple):
+    """What makes a row: a name, the weights behind it, and the mode in which they were used."""
+
+    model: str
+    model_hash: str
+    fidelity: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one task: the test score at the rate that won on dev, over its seeds."""
+
+    test: Summary
+    dev: Summary
+    learning_rate: float
+    test_percent_by_seed: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One task under one protocol. letter: tells columns of one task apart; footnote: how they differ."""
+
+    task: str
+    hash: str
+    heading: str
+    letter: str = ""
+    footnote: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model's cells, in the order of the block's columns; None where nothing was measured."""
+
+    key: RowKey
+    label: str
+    cells: tuple[Cell | None, ...]
+    average: Summary | None
+
+    @property
+    def means(self) -> tuple[float | None, ...]:
+        """The means as printed in a row: one a column, then the average."""
+        cells = tuple(cell.test.mean if cell else None for cell in self.cells)
+        return (*cells, self.average.mean if self.average else None)
+
+
+@dataclass(frozen=True)
+class PrintedRow:
+    """A published row under the measured ones; `mark` leads to the footnote with its source."""
+
+    row: PublishedRow
+    table: PublishedTable
+    mark: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """The tasks of one kind, `ner` or `relation`. best: (row, column) of the best measured means."""
+
+    kind: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    best: frozenset[tuple[int, int]]
+    published: tuple[PrintedRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """One suite under one protocol. notes: what the choice of rates had to leave out."""
+
+    suite: str
+    protocol: Fields
+    caption: str
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All tables of one metric, the one nearest to the paper's protocol first."""
+
+    metric: Metric
+    tables: tuple[Table, ...]
+
+
+@dataclass
+class _Group:
+    """The records of one table while it is being built."""
+
+    suite: str
+    protocol: Fields
+    records: list[Record] = field(default_factory=list)
+
+
+def merge_records(folders: Iterable[Iterable[Record]]) -> list[Record]:
+    """Return the records of several folders; a run that stands in two of them counts once."""
+    by_run: dict[tuple[str, str, str], Record] = {}
+    for records in folders:
+        for record in records:
+            by_run.setdefault((record.task, record.model, record.identity), record)
+    return list(by_run.values())
+
+
+def build_leaderboard(
+    records: Sequence[Record],
+    *,
+    cards: Sequence[TaskCard],
+    metric: Metric = "strict",
+    published: Sequence[PublishedTable] = (),
+) -> Leaderboard:
+    """Build the tables of all records.
+
+    cards: every task card, in table order; they say which tasks make up the average of a suite.
+    metric: `as-published` takes the score that is computed as published numbers are, where there is one.
+    published: tables shown, with a mark, under the first measured block of their suite and kind.
+    """
+    groups = _group_records(records, {card.name: card.suite for card in cards})
+    differing = differing_names([group.protocol for group in groups])
+    labels = _row_labels(records)
+    tables = [_build_table(group, cards, metric, labels, differing) for group in groups]
+    return Leaderboard(metric, _with_published(tables, published))
+
+
+def _group_records(records: Iterable[Record], suite_of: Mapping[str, str]) -> list[_Group]:
+    groups: dict[tuple[str, Fields], _Group] = {}
+    for record in records:
+        key = (suite_of.get(record.task, "no suite"), shared_fields(record))
+        groups.setdefault(key, _Group(*key)).records.append(record)
+    return sorted(groups.values(), key=_nearest_to_the_paper_first)
+
+
+def _nearest_to_the_paper_first(group: _Group) -> tuple[Any, ...]:
+    """BLURB before other suites; all data before a subset, many epochs before few."""
+    fields = dict(group.protocol)
+    rows = fields["train_rows"]
+    by_size = (rows is not None, -(rows or 0), -fields["epochs"])
+    return (group.suite != PUBLISHED_SUITE, group.suite, *by_size, repr(group.protocol))
+
+
+def _row_labels(records: Iterable[Record]) -> dict[RowKey, str]:
+    """Name each row; weights that share a name get their hash, modes other than `fixed` their name."""
+    keys = dict.fromkeys(_row_key(record) for record in records)
+    hashes: dict[str, set[str]] = defaultdict(set)
+    for key in keys:
+        hashes[key.model].add(key.model_hash)
+    return {key: _row_label(key, is_ambiguous=len(hashes[key.model]) > 1) for key in keys}
+
+
+def _row_label(key: RowKey, *, is_ambiguous: bool) -> str:
+    weights = f" [{key.model_hash[:8]}]" if is_ambiguous else ""
+    mode = f" ({key.fidelity})" if key.fidelity != "fixed" else ""
+    return f"{key.model}{weights}{mode}"
+
+
+def _row_key(record: Record) -> RowKey:
+    return RowKey(record.model, record.model_hash, record.protocol.fidelity)
+
+
+def _build_table(
+    group: _Group,
+    cards: Sequence[TaskCard],
+    metric: Metric,
+    labels: Mapping[RowKey, str],
+    differing: set[str],
+) -> Table:
+    blocks, notes = [], []
+    for kind in ("ner", "relation"):
+        records = [record for record in group.records if _kind_of(record) == kind]
+        if records:
+            tasks = [card.name for card in cards if (card.suite, card.kind) == (group.suite, kind)]
+            block, block_notes = _build_block(kind, records, tasks, metric, labels)
+            blocks.append(block)
+            notes += block_notes
+    budgets = sorted({record.protocol.budget for record in group.records})
+    caption = describe_protocol(group.protocol, budgets=budgets, differing=differing)
+    return Table(group.suite, group.protocol, caption, tuple(blocks), tuple(notes))
+
+
+def _kind_of(record: Record) -> str:
+    return "ner" if record.protocol.metric == "entity_f1" else "relation"
+
+
+def _build_block(
+    kind: str, records: Sequence[Record], tasks: Sequence[str], metric: Metric, labels: Mapping[RowKey, str]
+) -> tuple[Block, list[str]]:
+    """Build the columns, cells and averages of one kind. tasks: all of the suite's, in table order."""
+    columns = _build_columns(records, tasks)
+    runs: dict[tuple[RowKey, str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        runs[_row_key(record), record.task, record.column].append(record)
+    rows, notes = [], []
+    for key in dict.fromkeys(_row_key(record) for record in records):
+        cells: list[Cell | None] = []
+        for column in columns:
+            chosen = runs.get((key, column.task, column.hash))
+            cell, note = _build_cell(chosen, metric) if chosen else (None, "")
+            cells.append(cell)
+            if note:
+                notes.append(f"{labels[key]} on {column.heading}: {note}")
+        rows.append(Row(key, labels[key], tuple(cells), _average(cells, columns, tasks)))
+    rows.sort(key=_best_average_first)
+    return Block(kind, columns, tuple(rows), _best_cells(rows)), notes
+
+
+def _build_columns(records: Sequence[Record], tasks: Sequence[str]) -> tuple[Column, ...]:
+    """Return one column a task and protocol, in table order; several of one task get letters."""
+    parts: dict[str, dict[str, Fields]] = defaultdict(dict)
+    for record in records:
+        parts[record.task][record.column] = task_fields(record)
+    in_order = sorted(parts, key=lambda task: (tasks.index(task) if task in tasks else len(tasks), task))
+    columns: list[Column] = []
+    for task in in_order:
+        heading = HEADINGS.get(task.removeprefix("mini-"), task)
+        differing = differing_names(list(parts[task].values()))
+        by_part = sorted(parts[task].items(), key=lambda column: repr(column[1]))
+        for place, (column_hash, part) in enumerate(by_part):
+            letter = _letter(place) if len(by_part) > 1 else ""
+            footnote = describe_task_part(part, differing)
+            columns.append(Column(task, column_hash, heading, letter, footnote))
+    return tuple(columns)
+
+
+def _letter(place: int) -> str:
+    return chr(ord("a") + place) if place < 26 else str(place + 1)
+
+
+def _build_cell(records: Sequence[Record], metric: Metric) -> tuple[Cell, str]:
+    rate, runs, note = choose_rate(records)
+    test = {record.seed: _test_percent(record, metric) for record in runs}
+    dev = summarise([record.dev.score_percent for record in runs])
+    return Cell(summarise(list(test.values())), dev, rate, test), note
+
+
+def _test_percent(record: Record, metric: Metric) -> float:
+    as_published = record.test.score_as_published_percent
+    return (
+        as_published if metric == "as-published" and as_published is not None else record.test.score_percent
+    )
+
+
+def _average(cells: Sequence[Cell | None], columns: Sequence[Column], tasks: Sequence[str]) -> Summary | None:
+    """Average a model over all tasks of its suite and kind; None if one is missing or stands there twice.
+
+    The deviation is that of each seed's average, where all tasks have the same seeds.
+    """
+    present = [cell for cell in cells if cell]
+    if not tasks or sorted(column.task for column in columns) != sorted(tasks) or len(present) < len(cells):
+        return None
+    seeds = set(present[0].test_percent_by_seed)
+    if any(set(cell.test_percent_by_seed) != seeds for cell in present):
+        return Summary(summarise([cell.test.mean for cell in present]).mean, None, None)
+    return summarise(
+        [summarise([cell.test_percent_by_seed[seed] for cell in present]).mean for seed in sorted(seeds)]
+    )
+
+
+def _best_average_first(row: Row) -> tuple[Any, ...]:
+    """Sort by average, then by the columns from the left; what is missing comes last."""
+    average, *columns = row.means[-1:] + row.means[:-1]
+    order = [(mean is None, -(mean or 0)) for mean in (average, *columns)]
+    return (*order, row.label)
+
+
+def _best_cells(rows: Sequence[Row]) -> frozenset[tuple[int, int]]:
+    """Return the best means of each column in which at least two rows have one.
+
+    Means that print the same are equally good: a table does not show what tells them apart.
+    """
+    best = set()
+    for column in range(len(rows[0].means)):
+        means = {place: mean for place, row in enumerate(rows) if (mean := row.means[column]) is not None}
+        if len(means) > 1:
+            top = f"{max(means.values()):.1f}"
+            best |= {(place, column) for place, mean in means.items() if f"{mean:.1f}" == top}
+    return frozenset(best)
+
+
+def _with_published(tables: Iterable[Table], published: Sequence[PublishedTable]) -> tuple[Table, ...]:
+    """Put published rows under the first block of their suite and kind, and there only."""
+    printed = _printed_rows(published)
+    done: set[tuple[str, str]] = set()
+    result = []
+    for table in tables:
+        blocks = []
+        for block in table.blocks:
+            rows = () if (table.suite, block.kind) in done else _rows_for(block, table.suite, printed)
+            done.add((table.suite, block.kind))
+            blocks.append(replace(block, published=rows))
+        result.append(replace(table, blocks=tuple(blocks)))
+    return tuple(result)
+
+
+def _printed_rows(published: Sequence[PublishedTable]) -> list[PrintedRow]:
+    """Mark the rows of each table; a row that an earlier table printed already is not repeated."""
+    seen: set[tuple[str, str]] = set()
+    rows = []
+    for place, table in enumerate(published):
+        mark = MARKS[place] if place < len(MARKS) else f"({place + 1})"
+        for row in table.rows:
+            content = (row.model, repr(sorted(row.scores.items())))
+            if content not in seen:
+                rows.append(PrintedRow(row, table, mark))
+            seen.add(content)
+    return rows
+
+
+def _rows_for(block: Block, suite: str, printed: Iterable[PrintedRow]) -> tuple[PrintedRow, ...]:
+    tasks = {column.task for column in block.columns}
+    return tuple(one for one in printed if one.table.suite == suite and set(one.row.scores) & tasks)

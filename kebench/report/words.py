@@ -1,0 +1,167 @@
+"""What a table says, the same in every format: the texts of its cells, its captions and its footnotes."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kebench.report.table import Block, Metric, PrintedRow, Row, Table
+from kebench.stats.summary import Summary
+
+DASH = "–"
+KIND_TITLES = {"ner": "NER", "relation": "RE"}
+# What the score of each kind is; under `as-published` only NER differs (docs/FIDELITY.md).
+SCORES = {
+    ("strict", "ner"): "NER: strict entity F1 against the full gold",
+    (
+        "as-published",
+        "ner",
+    ): "NER: entity F1 as published, lenient seqeval without gold beyond the maximum length",
+    ("strict", "relation"): "RE: micro F1 over the positive labels",
+    ("as-published", "relation"): "RE: micro F1 over the positive labels",
+}
+
+
+class Style(NamedTuple):
+    """How a format writes numbers: the space around ±, and how it shows which is best."""
+
+    space: str
+    best: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One printed row: label and cells as text; best: the places of the cells to emphasise."""
+
+    label: str
+    cells: tuple[str, ...]
+    best: frozenset[int] = frozenset()
+
+
+def headings(block: Block) -> tuple[str, ...]:
+    """Return what stands over the columns: kind, tasks, average."""
+    tasks = (f"{column.heading} {column.letter}".rstrip() for column in block.columns)
+    return (KIND_TITLES[block.kind], *tasks, "average")
+
+
+def measured_lines(table: Table, block: Block, style: Style) -> list[Line]:
+    """Return the measured rows of a block as text."""
+    show_n = shared_n(table) is None
+    return [
+        Line(
+            row.label,
+            tuple(summary_text(summary, style, show_n=show_n) for summary in _summaries(row)),
+            frozenset(column for line, column in block.best if line == place),
+        )
+        for place, row in enumerate(block.rows)
+    ]
+
+
+def published_lines(block: Block, style: Style) -> list[Line]:
+    """Return the published rows of a block as text, each with its mark."""
+    return [
+        Line(
+            f"{printed.row.label} {printed.mark}",
+            tuple(_printed_text(printed, name, style) for name in _printed_names(block)),
+        )
+        for printed in block.published
+    ]
+
+
+def summary_text(summary: Summary | None, style: Style, *, show_n: bool) -> str:
+    """Write mean, deviation and, where it is not in the caption, n; what is missing is a dash."""
+    if summary is None:
+        return DASH
+    sd = DASH if summary.sd is None else f"{summary.sd:.1f}"
+    n = f" ({DASH if summary.n is None else summary.n})" if show_n else ""
+    return f"{summary.mean:.1f}{style.space}±{style.space}{sd}{n}"
+
+
+def _printed_text(printed: PrintedRow, name: str, style: Style) -> str:
+    percent, sd = printed.row.percent_of(name), printed.row.sd.get(name)
+    if percent is None:
+        return DASH
+    decimals = printed.table.decimals
+    deviation = "" if sd is None else f"{style.space}±{style.space}{sd:.{decimals}f}"
+    return f"{percent:.{decimals}f}{deviation}"
+
+
+def _printed_names(block: Block) -> list[str]:
+    """Return what to look up for each column; a second column of a task gets no published score."""
+    tasks = [column.task if column.letter in ("", "a") else "" for column in block.columns]
+    return [*tasks, block.kind]
+
+
+def _summaries(row: Row) -> list[Summary | None]:
+    return [*(cell.test if cell else None for cell in row.cells), row.average]
+
+
+def shared_n(table: Table) -> int | None:
+    """Return the number of seeds behind every measured number of a table, None if they differ."""
+    rows = (row for block in table.blocks for row in block.rows)
+    counts = {summary.n for row in rows for summary in _summaries(row) if summary}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def captions(table: Table, metric: Metric) -> list[str]:
+    """Return the protocol, then what the numbers are."""
+    n = shared_n(table)
+    seeds = "(number of seeds)" if n is None else f"over {n} seed{'' if n == 1 else 's'}"
+    scores = "; ".join(SCORES[metric, block.kind] for block in table.blocks)
+    return [f"{table.suite}, {table.caption}", f"F1 in percent, mean ± sd {seeds}. {scores}"]
+
+
+def footnotes(table: Table, style: Style) -> list[str]:
+    """Return how to read the table, the chosen rates, and the sources of published rows."""
+    return [
+        *_reading_notes(table, style),
+        f"Learning rate, by mean dev score: {_rates(table)}.",
+        *(f"{note}." for note in table.notes),
+        *_column_footnotes(table),
+        *_published_footnotes(table),
+    ]
+
+
+def _reading_notes(table: Table, style: Style) -> list[str]:
+    """Say how best scores, rows and averages are to be read, where the table has such."""
+    notes = []
+    if any(len(block.rows) > 1 for block in table.blocks):
+        best = f"Best measured score {style.best}. " if any(block.best for block in table.blocks) else ""
+        notes.append(f"{best}Rows: best average first, then best first column.")
+    averages = (row.average for block in table.blocks for row in block.rows if row.average)
+    if any(average.n is None for average in averages):
+        notes.append("An average has a deviation only where all its tasks have the same seeds.")
+    return notes
+
+
+def _rates(table: Table) -> str:
+    """Say the rate of each row: the usual one, then the tasks with another."""
+    rates: dict[str, dict[str, str]] = {}
+    for block in table.blocks:
+        names = headings(block)[1:]
+        for row in block.rows:
+            chosen = {
+                name: f"{cell.learning_rate:g}" for name, cell in zip(names, row.cells, strict=False) if cell
+            }
+            rates.setdefault(row.label, {}).update(chosen)
+    return "; ".join(f"{label} {_usual_and_others(by_task)}" for label, by_task in rates.items())
+
+
+def _usual_and_others(by_task: dict[str, str]) -> str:
+    usual = Counter(by_task.values()).most_common(1)[0][0]
+    others = ", ".join(f"{task} {rate}" for task, rate in by_task.items() if rate != usual)
+    return f"{usual} ({others})" if others else usual
+
+
+def _column_footnotes(table: Table) -> list[str]:
+    columns = (column for block in table.blocks for column in block.columns if column.letter)
+    return [f"{column.heading} {column.letter}: {column.footnote}." for column in columns]
+
+
+def _published_footnotes(table: Table) -> list[str]:
+    printed = [row for block in table.blocks for row in block.published]
+    if not printed:
+        return []
+    sources = {one.mark: f"{one.mark} {one.table.source}: {one.table.protocol}." for one in printed}
+    excepted = {one.row.label: f"{one.row.label} {one.row.reason}." for one in printed if one.row.reason}
+    lead = "Published: as printed, under another protocol; not comparable with the rows above."
+    return [lead, *sources.values(), *excepted.values()]

@@ -1,0 +1,25 @@
+"""What tests of all parts share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden; review the diff")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--update-golden"):
+        os.environ["KEBENCH_UPDATE_GOLDEN"] = "1"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder with blurb/ and raw/: KEBENCH_DATA, or ../shared/data beside the checkout."""
+    chosen = os.environ.get("KEBENCH_DATA")
+    folder = Path(chosen) if chosen else Path(__file__).parents[2] / "shared" / "data"
+    if not (folder / "blurb").is_dir():
+        pytest.skip(f"no real data in {folder}")
+    return folder

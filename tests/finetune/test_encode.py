@@ -1,0 +1,123 @@
+"""Where decisions are read: first pieces of words, entity indicators, and what the maximum length cuts."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kebench.finetune.encode import Encoded, cached, choose_rows, tokenizer_hash
+from kebench.finetune.ner import TAGS, encode_sentences, predicted_split
+from kebench.finetune.relations import add_markers, encode_pairs
+from kebench.model.checkpoint import load_tokenizer
+from kebench.tasks.readers import Pair, Sentence
+from tests.finetune.conftest import WRITERS
+from tests.finetune.small_tasks import RELATION
+
+
+def sentence(*words: str, tags: str = "") -> Sentence:
+    return Sentence("0", words, tags or "O" * len(words))
+
+
+@pytest.mark.parametrize("family", WRITERS)
+def test_a_word_is_decided_at_the_piece_it_begins_with(checkpoints: dict[str, Path], family: str) -> None:
+    tokenizer = load_tokenizer(checkpoints[family], family=family, casing="uncased")
+    words = ("the", "xq7", "cancer", "-", "treatment", "é")
+    encoded = encode_sentences(tokenizer, [sentence(*words)], max_length=64)
+    assert encoded.units.row(0).tolist() == list(range(6))
+    pieces = tokenizer.convert_ids_to_tokens(encoded.pieces.row(0).tolist())
+    firsts = [pieces[place] for place in encoded.places.row(0)[:, 0]]
+    for word, first in zip(words[:5], firsts[:5], strict=True):
+        assert word.startswith(first.removeprefix("Ġ"))
+    if family in ("roberta", "modernbert"):  # byte-level: as in running text, with the blank before the word
+        assert all(first.startswith("Ġ") for first in firsts)
+
+
+def test_words_beyond_the_maximum_length_count_as_o_and_the_gold_stays_whole(
+    checkpoints: dict[str, Path],
+) -> None:
+    tokenizer = load_tokenizer(checkpoints["bert"], family="bert", casing="uncased")
+    example = sentence("the", "cancer", "the", "cancer", tags="OBOB")
+    encoded = encode_sentences(tokenizer, [example], max_length=4)  # [CLS] the cancer [SEP]
+    kept = encoded.units.row(0).tolist()
+    stored = predicted_split([example], encoded, [encoded.labels.row(0)])
+    assert kept == [0, 1]
+    assert (stored["gold"], stored["predicted"], stored["num_kept"]) == (["OBOB"], ["OBOO"], [2])
+
+
+def test_a_word_the_tokenizer_drops_counts_as_o_but_not_as_cut(checkpoints: dict[str, Path]) -> None:
+    tokenizer = load_tokenizer(checkpoints["bert"], family="bert", casing="uncased")
+    example = sentence("the", "cancer", "\u200b", tags="OBB")
+    encoded = encode_sentences(tokenizer, [example], max_length=64)
+    stored = predicted_split([example], encoded, [encoded.labels.row(0)])
+    assert encoded.units.row(0).tolist() == [0, 1]
+    assert (stored["predicted"], stored["num_kept"]) == (["OBO"], [3])
+
+
+def encode_text(checkpoints: dict[str, Path], family: str, text: str, max_length: int = 64) -> Encoded:
+    tokenizer = load_tokenizer(checkpoints[family], family=family, casing="uncased")
+    add_markers(tokenizer, RELATION)
+    return encode_pairs(tokenizer, [Pair("0", text, "treats")], card=RELATION, max_length=max_length)
+
+
+@pytest.mark.parametrize("family", WRITERS)
+def test_an_indicator_is_one_piece_wherever_it_stands(checkpoints: dict[str, Path], family: str) -> None:
+    encoded = encode_text(checkpoints, family, "(@DRUG$) in @DISEASE$-cancer and @DRUG$")
+    places, pieces = encoded.places.row(0)[0], encoded.pieces.row(0)
+    tokenizer = load_tokenizer(checkpoints[family], family=family, casing="uncased")
+    add_markers(tokenizer, RELATION)
+    assert tokenizer.convert_ids_to_tokens(pieces[places].tolist()) == ["@DRUG$", "@DISEASE$"]
+
+
+def test_a_merged_indicator_is_read_twice(checkpoints: dict[str, Path]) -> None:
+    first, second = encode_text(checkpoints, "bert", "the @DRUG-DISEASE$ in @DRUG$").places.row(0)[0]
+    assert first == second == 2  # [CLS] the @DRUG-DISEASE$
+
+
+def test_a_cut_indicator_is_replaced_by_the_first_piece(checkpoints: dict[str, Path]) -> None:
+    encoded = encode_text(checkpoints, "bert", "@DRUG$ in the the the @DISEASE$", max_length=6)
+    assert encoded.places.row(0)[0].tolist() == [1, 0]
+    assert encoded.was_cut.values.tolist() == [1]
+
+
+def test_a_text_that_just_fits_is_not_cut(checkpoints: dict[str, Path]) -> None:
+    assert encode_text(checkpoints, "bert", "@DRUG$ in @DISEASE$", max_length=5).was_cut.values.tolist() == [
+        0
+    ]
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(0, 3))
+def test_a_smaller_subset_lies_within_a_larger_one(num_rows: int, limit: int, seed: int) -> None:
+    rows = choose_rows(num_rows, limit, seed=seed)
+    assert len(rows) == min(num_rows, limit) == len(set(rows))
+    assert set(rows) <= set(choose_rows(num_rows, limit + 5, seed=seed))
+
+
+def test_tokenised_data_comes_back_from_the_cache_as_it_was(checkpoints: dict[str, Path]) -> None:
+    made = encode_text(checkpoints, "bert", "@DRUG$ in @DISEASE$")
+    calls = []
+    first, second = (cached({"a": 1}, lambda: calls.append(1) or made) for _ in range(2))
+    assert len(calls) == 1
+    for one, other in zip(first, second, strict=True):
+        assert (one.values == other.values).all()
+        assert (one.offsets == other.offsets).all()
+
+
+def test_a_torn_cache_file_is_made_again(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    made = encode_text(checkpoints, "bert", "@DRUG$ in @DISEASE$")
+    cached({"a": 1}, lambda: made)
+    (path,) = (tmp_path / "cache" / "features").iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    assert cached({"a": 1}, lambda: made).num_examples == 1
+
+
+def test_two_tokenizers_never_share_cached_data(checkpoints: dict[str, Path]) -> None:
+    bert, roberta = (load_tokenizer(checkpoints[f], family=f, casing="uncased") for f in ("bert", "roberta"))
+    before = tokenizer_hash(bert)
+    assert before != tokenizer_hash(roberta)
+    add_markers(bert, RELATION)
+    assert tokenizer_hash(bert) != before
+
+
+def test_tags_are_stored_as_letters() -> None:
+    assert set(TAGS) == set("OBI")

@@ -1,0 +1,181 @@
+"""A whole run: every family and both kinds, what a record holds, and what moves its identity."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kebench.engine.local import Options, Outcome, run_jobs
+from kebench.finetune.job import Finished, fine_tune
+from kebench.finetune.plan import Job
+from kebench.model.checkpoint import load_encoder
+from kebench.model.source import model_hash
+from kebench.records import Subset, read_predictions, read_record, record_paths
+from kebench.runtime import Device, software
+from kebench.scoring.predictions import score_split
+from tests.finetune.conftest import WRITERS
+from tests.finetune.small_tasks import NER, RELATION, job_on
+
+CPU = Device("cpu", "fp32", "as asked")
+
+
+def run_one(job: Job, accelerator: Any, **options: Any) -> Finished:
+    return fine_tune(job, accelerator=accelerator, software=software(), **options)
+
+
+@pytest.mark.parametrize("card", [NER, RELATION], ids=["ner", "relation"])
+@pytest.mark.parametrize("family", WRITERS)
+def test_every_family_learns_a_task_of_either_kind(
+    checkpoints: dict[str, Path], data: Path, accelerator: Any, family: str, card: Any
+) -> None:
+    job = job_on(card, data, checkpoints[family], family=family, epochs=6)
+    record = run_one(job, accelerator).record
+    assert record.train_loss_by_epoch[-1] < record.train_loss_by_epoch[0]
+    assert record.dev.score_percent == max(record.dev_percent_by_epoch)
+    assert record.test.num_examples == 16
+    assert (record.test.score_as_published_percent is None) == (card is RELATION)
+
+
+def test_the_same_seed_gives_the_same_record_and_another_seed_another(
+    checkpoints: dict[str, Path], data: Path, accelerator: Any
+) -> None:
+    first, again, other = (
+        run_one(job_on(NER, data, checkpoints["bert"], seed=seed), accelerator) for seed in (1, 1, 2)
+    )
+    assert first.predictions == again.predictions
+    assert first.record.train_loss_by_epoch == again.record.train_loss_by_epoch
+    assert first.record.train_loss_by_epoch != other.record.train_loss_by_epoch
+    assert first.record.identity == again.record.identity != other.record.identity
+
+
+def test_stored_predictions_give_the_record_s_score_again_and_hold_no_text(
+    checkpoints: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    run_jobs([job_on(NER, data, checkpoints["bert"])], tmp_path, device=CPU, options=Options())
+    (path,) = record_paths(tmp_path)
+    predictions = read_predictions(path)
+    assert score_split(predictions, "test") == read_record(path).test
+    assert "cancer" not in json.dumps(predictions)
+
+
+def test_identity_follows_content_and_never_names(
+    checkpoints: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    job = job_on(NER, data, checkpoints["bert"])
+    renamed = shutil.copytree(checkpoints["bert"], tmp_path / "another-name")
+    shutil.copytree(data, tmp_path / "data")
+    assert job_on(NER, tmp_path / "data", renamed).identity == job.identity
+    dev = tmp_path / "data" / "small-ner" / "dev.tsv"
+    dev.write_text(dev.read_text() + "the\tO\n")
+    changed = [
+        job_on(NER, tmp_path / "data", renamed),
+        job_on(NER, data, checkpoints["bert"], seed=1),
+        job_on(NER, data, checkpoints["bert"], learning_rate=1e-3),
+        job_on(NER, data, checkpoints["bert"], subset=Subset(train_rows=10)),
+        job_on(NER.model_copy(update={"version": 2}), data, checkpoints["bert"]),
+        job_on(NER, data, checkpoints["electra"]),
+    ]
+    assert len({job.identity, *(other.identity for other in changed)}) == 7
+
+
+def test_a_subset_of_the_training_rows_is_used_and_recorded(
+    checkpoints: dict[str, Path], data: Path, accelerator: Any
+) -> None:
+    subset = Subset(train_rows=20, dev_rows=8)
+    record = run_one(job_on(NER, data, checkpoints["bert"], subset=subset), accelerator).record
+    assert (record.protocol.subset, record.dev.num_examples, record.test.num_examples) == (subset, 8, 16)
+
+
+def test_kept_weights_are_a_checkpoint_directory(
+    checkpoints: dict[str, Path], data: Path, accelerator: Any, tmp_path: Path
+) -> None:
+    run_one(job_on(NER, data, checkpoints["bert"]), accelerator, keep_weights=tmp_path / "kept")
+    assert load_encoder(tmp_path / "kept").config.hidden_size == 16
+    assert (tmp_path / "kept" / "head.safetensors").is_file()
+    assert model_hash(tmp_path / "kept") != model_hash(checkpoints["bert"])
+
+
+def test_a_failed_run_is_written_down_is_no_score_and_is_tried_again(
+    checkpoints: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "data"
+    shutil.copytree(data, broken)
+    good, bad = job_on(NER, broken, checkpoints["bert"]), job_on(RELATION, broken, checkpoints["bert"])
+    test_file = broken / "small-relation" / "test.tsv"
+    whole = test_file.read_text()
+    test_file.write_text(whole.replace("treats", "tweets"))
+    seen: list[Outcome] = []
+    num_failed = run_jobs(
+        [bad, good],
+        tmp_path / "out",
+        device=CPU,
+        options=Options(),
+        report=lambda _, outcome: seen.append(outcome),
+    )
+    assert num_failed == 1
+    assert "label 'tweets'" in seen[0].error
+    assert seen[1].record is not None
+    assert len(record_paths(tmp_path / "out")) == 1
+    assert len(list((tmp_path / "out").rglob("*.failed.json"))) == 1
+    test_file.write_text(whole)
+    assert run_jobs([bad, good], tmp_path / "out", device=CPU, options=Options()) == 0
+    assert len(record_paths(tmp_path / "out")) == 2
+    assert not list((tmp_path / "out").rglob("*.failed.json"))
+
+
+TWO_PROCESSES = """
+import sys, torch
+from pathlib import Path
+from kebench.engine.local import Options, run_jobs
+from kebench.runtime import Device
+from tests.finetune.small_tasks import NER, RELATION, job_on
+torch.set_num_threads(1)
+data, folder, out = map(Path, sys.argv[1:])
+jobs = [job_on(card, data, folder) for card in (NER, RELATION)]
+run_jobs(jobs, out, device=Device("cpu", "fp32", ""), options=Options())
+"""
+
+
+def test_two_processes_together_give_the_record_of_one(
+    checkpoints: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(checkpoints["bert"], tmp_path / "no-dropout")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    for world in (1, 2):
+        _run_processes(world, [str(data), str(folder), str(tmp_path / f"out{world}")])
+    alone, together = ([read_record(p) for p in record_paths(tmp_path / f"out{world}")] for world in (1, 2))
+    assert len(alone) == len(together) == 2
+    for one, two in zip(alone, together, strict=True):
+        assert (one.identity, one.test, one.provenance.num_processes) == (two.identity, two.test, 1)
+        assert two.provenance.num_processes == 2
+        assert one.train_loss_by_epoch == pytest.approx(two.train_loss_by_epoch, rel=1e-3)
+
+
+def _run_processes(world: int, arguments: list[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    processes = []
+    for rank in range(world):
+        launched = {
+            "WORLD_SIZE": str(world),
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "ACCELERATE_USE_CPU": "true",
+        }
+        environment = {
+            **os.environ,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            **(launched if world > 1 else {}),
+        }
+        processes.append(subprocess.Popen([sys.executable, "-c", TWO_PROCESSES, *arguments], env=environment))
+    assert [process.wait(timeout=120) for process in processes] == [0] * world

@@ -1,0 +1,102 @@
+"""`kebench model`: what it prints, and where."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kebench.cards import ModelCard, read_card
+from kebench.cli import main
+from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
+
+
+def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_list_shows_every_card_within_80_columns(
+    cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["model", "list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["name", "family", "casing", "MLM", "head", "source", "cached"]
+    assert ["minilm", "bert", "uncased", "no", "package", "no"] in [line.split() for line in lines]
+    assert ["biobert", "bert", "cased", "-", "hub", "no"] in [line.split() for line in lines]
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_list_as_json_says_what_is_cached(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tiny_old_bert(cache / "models" / "manual" / "diseasebert")
+    main(["model", "list", "--format", "json"])
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["diseasebert"]["cached"] is True
+    assert rows["kebiolm"] == {
+        "name": "kebiolm",
+        "family": "kebiolm",
+        "casing": "uncased",
+        "mlm_head": True,
+        "source": "manual",
+        "cached": False,
+    }
+
+
+def test_show_prints_every_field_and_the_suggested_rates(
+    cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["model", "show", "minilm"])
+    shown = capsys.readouterr().out
+    for field in ModelCard.model_fields:
+        assert f"\n{field}" in f"\n{shown}"
+    assert "learning_rates     0.0002" in shown
+
+
+def test_add_writes_a_card_that_reads_back(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiny_bert(tmp_path / "my bert")
+    main(["model", "add", "mine", "--from", "my bert"])
+    printed = capsys.readouterr()
+    assert printed.out == "baselines/mine.toml\n"
+    assert "mine: bert, 2 layers x 16" in printed.err
+    assert "uncased pieces, an MLM head" in printed.err
+    card = read_card(tmp_path / "baselines" / "mine.toml", ModelCard)
+    assert (card.family, card.casing, card.mlm_head) == ("bert", "uncased", True)
+    main(["model", "get", "mine"])
+    assert capsys.readouterr().out == f"mine\t{tmp_path / 'my bert'}\n"
+
+
+def test_add_overwrites_no_card(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = str(write_tiny_bert(tmp_path / "bert"))
+    main(["model", "add", "mine", "--from", folder])
+    capsys.readouterr()
+    expected = (
+        "kebench: 'mine' is there already: baselines/mine.toml; choose another name, or delete that card\n"
+    )
+    assert fails(["model", "add", "mine", "--from", folder], capsys) == expected
+
+
+def test_add_writes_no_card_for_what_does_not_load(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiny_bert(tmp_path / "bert")
+    (tmp_path / "bert" / "model.safetensors").write_bytes(b"cut off")
+    assert "not a safetensors file" in fails(["model", "add", "mine", "--from", "bert"], capsys)
+    assert not (tmp_path / "baselines").exists()
+
+
+@pytest.mark.parametrize("name", ["Mine", "../mine", "a b"])
+def test_add_refuses_a_name_that_no_card_can_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = str(write_tiny_bert(tmp_path / "bert"))
+    assert f"'{name}' cannot be a model's name" in fails(["model", "add", name, "--from", folder], capsys)

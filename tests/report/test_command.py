@@ -1,0 +1,124 @@
+"""`kebench leaderboard` as users call it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kebench.cli import main
+from tests.report.sample_records import sample_grid, sample_record, write_sample
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    write_sample(tmp_path / "results", sample_grid())
+    return tmp_path / "results"
+
+
+def leaderboard(*arguments: str | Path) -> None:
+    main(["leaderboard", *map(str, arguments)])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(["leaderboard", *map(str, arguments)])
+    assert stop.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    return shown.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "latex", "csv", "json"])
+def test_every_format_prints_measured_and_published_models(
+    form: str, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaderboard("--results", results, "--format", form)
+    shown = capsys.readouterr()
+    assert "minilm" in shown.out
+    assert "KeBioLM" in shown.out
+    assert shown.err == ""
+
+
+def test_published_rows_can_be_left_out(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leaderboard("--results", results, "--no-published")
+    assert "BioBERT" not in capsys.readouterr().out
+
+
+def test_published_rows_do_not_stand_under_the_miniature(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sample(tmp_path, [sample_record(task="mini-gad")])
+    leaderboard("--results", tmp_path)
+    assert "published" not in capsys.readouterr().out
+
+
+def test_tasks_and_models_can_be_chosen(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leaderboard("--results", results, "--tasks", "gad,ddi", "--models", "minilm,kebiolm", "--format", "json")
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    assert {number["model"] for number in table["numbers"]} == {"minilm", "kebiolm"}
+    assert {number["task"] for number in table["numbers"]} == {"ddi", "gad", "average"}
+    measured = [number for number in table["numbers"] if number["origin"] == "measured"]
+    assert {number["task"] for number in measured} == {"ddi", "gad"}  # no average without ChemProt
+
+
+def test_folders_are_merged_and_a_run_in_both_counts_once(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sample(tmp_path / "more", [*sample_grid(), sample_record("minilm", "gad", rate=1e-3, seed=3)])
+    leaderboard("--results", results, "--results", tmp_path / "more", "--format", "json")
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    counts = {
+        (number["model"], number["task"]): number["n"]
+        for number in table["numbers"]
+        if number["origin"] == "measured"
+    }
+    assert counts["minilm", "gad"] == 4
+    assert counts["minilm", "ddi"] == 3
+
+
+def test_the_default_folder_is_named_on_stderr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_sample(tmp_path / "results" / "local", sample_grid())
+    leaderboard()
+    assert capsys.readouterr().err == "records of results/local\n"
+
+
+def test_an_empty_folder_is_refused_with_a_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, "--results", tmp_path) == (
+        f"kebench: {tmp_path}: no records; run some with 'kebench run', "
+        "or name a folder that has some with --results"
+    )
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no such folder of records" in refused(capsys, "--results", tmp_path / "nowhere")
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_name(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = refused(capsys, "--results", results, "--models", "minilmm")
+    assert "no records of model 'minilmm'; did you mean 'minilm'? there are" in error
+
+
+def test_an_unknown_suite_is_refused_with_those_that_exist(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = refused(capsys, "--results", results, "--suite", "glue")
+    assert error == "kebench: no suite 'glue'; there are blurb, mini"
+
+
+def test_a_choice_that_leaves_nothing_is_refused(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "--results", results, "--suite", "mini")
+    assert "48 records, none that --suite, --tasks and --models leave" in error
+
+
+def test_the_published_metric_is_stated_with_how_rates_were_chosen(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaderboard("--results", results, "--metric", "as-published")
+    shown = capsys.readouterr()
+    assert "lenient seqeval" in shown.out
+    assert "rates were chosen by the strict dev score" in shown.err

@@ -1,0 +1,168 @@
+"""Every format against a golden file (KEBENCH_UPDATE_GOLDEN=1 rewrites them), and what none may break."""
+
+import csv
+import io
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from kebench.records import Record
+from kebench.report.export import render_csv, render_json
+from kebench.report.latex import escape_latex, render_latex
+from kebench.report.published import read_published_tables
+from kebench.report.render import escape_markdown, render_markdown, render_terminal
+from kebench.report.table import Leaderboard, build_leaderboard
+from kebench.tasks.card import all_task_cards
+from tests.report.sample_records import NER_TASKS, sample_grid, sample_record
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def build(records: list[Record]) -> Leaderboard:
+    return build_leaderboard(records, cards=all_task_cards())
+
+
+def awkward_board() -> Leaderboard:
+    """Names that need escaping, rows with holes, a lone seed, a rate of its own, published rows."""
+    records = [
+        *sample_grid(),
+        sample_record("tiny_100%&#$~^|<b>{x}\\", "gad", rate=3e-5, test=81.25),
+        sample_record("bert-tiny", "bc2gm", seed=0, epochs=60, test=60),
+        sample_record("minilm", "bc2gm", seed=0, epochs=60, test=61),
+        sample_record("minilm", "bc2gm", seed=1, epochs=60, test=62),
+    ]
+    return build_leaderboard(records, cards=all_task_cards(), published=read_published_tables("blurb"))
+
+
+def plain(board: Leaderboard, width: int = 80) -> str:
+    return render_terminal(board, width=width, is_styled=False)
+
+
+def assert_golden(name: str, text: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("KEBENCH_UPDATE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8"), "review; KEBENCH_UPDATE_GOLDEN=1 rewrites the file"
+
+
+def test_the_terminals_table_is_the_golden_one() -> None:
+    assert_golden("leaderboard.txt", plain(awkward_board()))
+
+
+def test_the_markdown_table_is_the_golden_one() -> None:
+    assert_golden("leaderboard.md", render_markdown(awkward_board()))
+
+
+def test_the_latex_table_is_the_golden_one() -> None:
+    assert_golden("leaderboard.tex", render_latex(awkward_board()))
+
+
+def test_the_csv_is_the_golden_one() -> None:
+    assert_golden("leaderboard.csv", render_csv(awkward_board()))
+
+
+@pytest.mark.parametrize("is_styled", [True, False])
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_no_line_is_longer_than_the_terminal_is_wide(width: int, is_styled: bool) -> None:
+    shown = render_terminal(awkward_board(), width=width, is_styled=is_styled)
+    without_styles = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert max(len(line) for line in without_styles.splitlines()) <= width
+
+
+def test_a_table_with_published_rows_fits_80_columns_without_being_cut() -> None:
+    board = build_leaderboard(sample_grid(), cards=all_task_cards(), published=read_published_tables("blurb"))
+    for is_styled in (True, False):
+        shown = render_terminal(board, width=80, is_styled=is_styled)
+        assert shown.count("average") == 2 + 1  # the two blocks' headings and the footnote
+
+
+def test_the_best_is_bold_where_the_terminal_can_and_starred_where_it_cannot() -> None:
+    board = build([sample_record("minilm", test=50), sample_record("bert-tiny", test=40)])
+    assert "\x1b[1m50.0±–" in render_terminal(board, width=80, is_styled=True)
+    assert "50.0±–*" in plain(board)
+    assert "\x1b" not in plain(board)
+
+
+def test_a_lone_seed_has_a_dash_for_its_deviation_and_a_hole_is_a_dash() -> None:
+    records = [sample_record("minilm", "gad", test=50), sample_record("bert-tiny", "ddi", test=40)]
+    lines = plain(build(records)).splitlines()
+    assert "bert-tiny 40.0±–  –       –" in lines
+    assert "minilm    –       50.0±–  –" in lines
+
+
+def test_n_stands_in_the_caption_if_it_is_the_same_everywhere() -> None:
+    shown = plain(build([sample_record(seed=seed) for seed in range(3)]))
+    assert "mean ± sd over 3 seeds" in shown
+    assert "50.0±0.0 " in shown
+
+
+def test_n_stands_in_each_cell_if_it_differs() -> None:
+    records = [sample_record(seed=seed) for seed in range(3)] + [sample_record("bert-tiny", test=40)]
+    shown = plain(build(records))
+    assert "50.0±0.0 (3)*" in shown
+    assert "40.0±– (1)" in shown
+
+
+def test_the_rate_of_each_row_is_said_with_its_exceptions() -> None:
+    rates = {"bc5cdr-chem": 3e-5, "bc5cdr-disease": 5e-5, "jnlpba": 5e-5}
+    board = build([sample_record(task=task, rate=rate) for task, rate in rates.items()])
+    assert "by mean dev score: minilm 5e-05 (BC5chem 3e-05)." in plain(board)
+
+
+def test_markdown_and_latex_print_the_best_in_bold() -> None:
+    board = build([sample_record("minilm", test=50), sample_record("bert-tiny", test=40)])
+    assert "| minilm | **50.0 ± –** |" in render_markdown(board)
+    assert r"minilm & \textbf{50.0 $\pm$ --} & -- \\" in render_latex(board)
+
+
+def test_latex_escapes_every_sign_that_tex_would_act_on() -> None:
+    assert escape_latex("_%&#$~^\\{}") == (
+        r"\_\%\&\#\$\textasciitilde{}\textasciicircum{}\textbackslash{}\{\}"
+    )
+
+
+def test_latex_has_the_same_number_of_cells_in_every_row_and_closes_what_it_opens() -> None:
+    source = render_latex(awkward_board())
+    assert source.count(r"\begin{tabular}") == source.count(r"\end{tabular}") == 3
+    unescaped = re.sub(r"\\[{}&\\]", "", source)
+    assert unescaped.count("{") == unescaped.count("}")
+    for columns, body in re.findall(r"\{@\{\}(l+)@\{\}\}(.*?)\\end\{tabular\}", source, re.DOTALL):
+        rows = [line for line in body.splitlines() if line.endswith(r" \\") and "multicolumn" not in line]
+        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(columns)}
+    assert source.isascii()
+
+
+def test_markdown_escapes_pipes_and_html() -> None:
+    assert escape_markdown("a|b<c>*") == r"a\|b&lt;c&gt;\*"
+
+
+def test_brackets_in_a_name_are_not_taken_for_styles() -> None:
+    records = [sample_record(test=60), sample_record(weights="tuned")]
+    assert f"minilm [{records[0].model_hash[:8]}]" in plain(build(records))
+
+
+def test_json_holds_rate_dev_score_and_unrounded_numbers() -> None:
+    content = json.loads(render_json(build([sample_record(dev=61.5, test=50 / 3, rate=3e-5)])))
+    (number,) = content["tables"][0]["numbers"]
+    assert number["mean_percent"] == 50 / 3
+    assert (number["sd_percent"], number["n"], number["seeds"]) == (None, 1, [0])
+    assert (number["learning_rate"], number["dev_mean_percent"]) == (3e-5, 61.5)
+
+
+def test_csv_and_json_hold_the_same_numbers() -> None:
+    rows = list(csv.DictReader(io.StringIO(render_csv(awkward_board()))))
+    tables = json.loads(render_json(awkward_board()))["tables"]
+    numbers = [number for table in tables for number in table["numbers"]]
+    assert [row["mean_percent"] for row in rows] == [str(number["mean_percent"]) for number in numbers]
+    assert {row["origin"] for row in rows} == {"measured", "published"}
+    assert not any(row["is_best"] == "True" for row in rows if row["origin"] == "published")
+
+
+def test_the_caption_says_which_metric_it_is() -> None:
+    records = [sample_record(task=task) for task in NER_TASKS]
+    board = build_leaderboard(records, cards=all_task_cards(), metric="as-published")
+    assert "lenient seqeval" in plain(board)
+    assert "strict" in plain(build(records))

@@ -1,0 +1,85 @@
+"""Entity and relation F1: by hand, and against seqeval and scikit-learn on any prediction."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seqeval.metrics import f1_score as seqeval_f1
+from seqeval.scheme import IOB2
+from sklearn.metrics import f1_score as sklearn_f1
+
+from kebench.scoring.entities import count_entities, lenient_f1_percent, strict_spans
+from kebench.scoring.predictions import score_split
+from kebench.scoring.relations import count_relations
+
+LABELS = ("false", "CPR:3", "CPR:4")
+
+
+@pytest.mark.parametrize(
+    ("tags", "spans"),
+    [
+        ("OBIIO", [(1, 4)]),
+        ("BB", [(0, 1), (1, 2)]),  # two entities side by side
+        ("OIIB", [(3, 4)]),  # an I without a B is no entity
+        ("BI", [(0, 2)]),  # up to the last word
+        ("", []),
+    ],
+)
+def test_entities_are_read_by_strict_iob2(tags: str, spans: list[tuple[int, int]]) -> None:
+    assert strict_spans(tags) == spans
+
+
+def test_an_entity_counts_only_if_both_ends_agree() -> None:
+    # gold: [0,2) and [3,4); predicted: [0,1) and [3,4): one of two is right, F1 = 2*1/(2+2)
+    counts = count_entities(["BIOB"], ["BOOB"])
+    assert (counts.num_gold, counts.num_predicted, counts.num_correct) == (2, 2, 1)
+    assert counts.f1_percent == 50
+
+
+def test_cut_words_are_missed_by_the_strict_score_and_left_out_by_the_published_one() -> None:
+    # the second entity lies beyond the two words that were kept
+    split = {"ids": ["0"], "gold": ["BOB"], "predicted": ["BOO"], "num_kept": [2]}
+    score = score_split({"kind": "ner", "negative": "", "test": split}, "test")
+    assert score.score_percent == pytest.approx(200 / 3)  # P 1/1, R 1/2
+    assert score.score_as_published_percent == 100
+    assert score.num_cut == 1
+
+
+def test_no_prediction_at_all_scores_zero() -> None:
+    assert count_entities(["BIO"], ["OOO"]).f1_percent == 0
+
+
+sentences = st.lists(
+    st.integers(1, 8).flatmap(lambda n: st.tuples(*[st.text("OBI", min_size=n, max_size=n)] * 2)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(sentences)
+def test_the_strict_score_is_seqevals_strict_iob2(pairs: list[tuple[str, str]]) -> None:
+    gold, predicted = [list(g) for g, _ in pairs], [list(p) for _, p in pairs]
+    typed = [[[t if t == "O" else f"{t}-X" for t in tags] for tags in both] for both in (gold, predicted)]
+    expected = seqeval_f1(*typed, mode="strict", scheme=IOB2, zero_division=0) if _any_entity(pairs) else 0.0
+    assert count_entities(*zip(*pairs, strict=True)).f1_percent == pytest.approx(100 * expected)
+
+
+def _any_entity(pairs: list[tuple[str, str]]) -> bool:
+    return any(strict_spans(tags) for pair in pairs for tags in pair)
+
+
+def test_the_lenient_score_lets_an_orphan_i_open_an_entity() -> None:
+    assert lenient_f1_percent(["OBI"], ["OII"], [3]) == 100
+    assert count_entities(["OBI"], ["OII"]).f1_percent == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1, max_size=30))
+def test_relation_f1_is_scikit_learns_micro_f1_over_positive_labels(pairs: list[tuple[str, str]]) -> None:
+    gold, predicted = zip(*pairs, strict=True)
+    expected = sklearn_f1(gold, predicted, labels=LABELS[1:], average="micro", zero_division=0)
+    assert count_relations(gold, predicted, negative="false").f1_percent == pytest.approx(100 * expected)
+
+
+def test_the_negative_label_never_counts() -> None:
+    # false/false counts nowhere; CPR:3 found, CPR:4 taken for CPR:3: 2 gold, 2 predicted, 1 right
+    counts = count_relations(["false", "CPR:3", "CPR:4"], ["false", "CPR:3", "CPR:3"], negative="false")
+    assert tuple(counts) == (2, 2, 1)

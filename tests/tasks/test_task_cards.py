@@ -1,0 +1,126 @@
+"""Task cards: one generated test a card, the sizes of the paper's Table 1, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from kebench.errors import UserError
+from kebench.tasks.card import (
+    TABLE_ORDER,
+    all_task_cards,
+    default_data_folder,
+    read_task_card,
+    select_tasks,
+    task_card_paths,
+)
+
+# KeBioLM, Table 1: mentions (NER) or instances (RE) of train, dev and test as printed.
+TABLE_1 = {
+    "bc5cdr-chem": (5203, 5347, 5385),
+    "bc5cdr-disease": (4182, 4244, 4424),
+    "ncbi-disease": (5137, 787, 960),
+    "bc2gm": (15197, 3061, 6325),
+    "jnlpba": (46750, 4551, 8662),
+    "chemprot": (18035, 11268, 15745),
+    "ddi": (25296, 2496, 5716),
+    "gad": (4261, 535, 534),
+}
+FOLDERS = ("BC5CDR-chem", "BC5CDR-disease", "NCBI-disease", "BC2GM", "JNLPBA", "chemprot", "DDI", "GAD")
+SHIPPED = sorted(path.stem for path in (Path(__file__).parents[2] / "kebench/tasks/cards").glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_card_reads_and_describes_itself(name: str) -> None:
+    card = read_task_card(name)
+    assert card.title
+    assert card.licence
+    assert card.citation
+    assert set(card.merged_markers) <= set(card.markers)
+
+
+@pytest.mark.parametrize("name", TABLE_1)
+def test_expected_sizes_are_those_of_table_1_or_say_why_not(name: str) -> None:
+    card = read_task_card(name)
+    printed = [size.published or size.units for size in card.expected.values()]
+    assert list(card.expected) == ["train", "dev", "test"]
+    assert tuple(printed) == TABLE_1[name]
+
+
+@pytest.mark.parametrize("name", TABLE_1)
+def test_expected_labels_add_up(name: str) -> None:
+    card = read_task_card(name)
+    for size in card.expected.values():
+        counted = size.labels["B"] if card.kind == "ner" else sum(size.labels.values())
+        assert counted == size.units
+
+
+@pytest.mark.parametrize(("name", "folder"), list(zip(TABLE_1, FOLDERS, strict=True)))
+def test_blurbs_own_folder_name_is_found_like_ours(name: str, folder: str, tmp_path: Path) -> None:
+    card = read_task_card(name)
+    (tmp_path / "theirs" / folder).mkdir(parents=True)
+    (tmp_path / "ours" / name).mkdir(parents=True)
+    assert card.find_folder(tmp_path / "theirs").name == folder
+    assert card.find_folder(tmp_path / "ours").name == name
+
+
+def test_the_paper_lists_four_ddi_classes_and_the_data_has_five() -> None:
+    assert read_task_card("ddi").positive_labels == ("DDI-mechanism", "DDI-effect", "DDI-advise", "DDI-int")
+
+
+def test_blurb_is_eight_tasks_in_the_order_of_the_table() -> None:
+    assert tuple(card.name for card in select_tasks("blurb")) == TABLE_ORDER
+
+
+def test_adding_a_task_is_adding_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = task_card_paths()["gad"].read_text().replace('"gad"', '"my-gad"', 1)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "my-gad.toml").write_text(card)
+    monkeypatch.chdir(tmp_path)
+    assert read_task_card("my-gad").kind == "relation"
+    assert "my-gad" in [card.name for card in all_task_cards()]
+
+
+def test_a_task_of_the_working_folder_goes_before_the_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = task_card_paths()["gad"].read_text().replace("version = 1", "version = 2")
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "gad.toml").write_text(card)
+    monkeypatch.chdir(tmp_path)
+    assert read_task_card("gad").version == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('metric = "micro_f1"', 'metric = "entity_f1"', "kind, format and metric do not go together"),
+        ('licence = "CC BY 4.0"', "", "licence: Field required"),
+        ('kind = "registration"', 'kind = "open"', "open access needs sources for train, dev and test"),
+        ("units = 4261", "units = 4261\npublished = 4262", "published differs from units without a reason"),
+        ("version = 1", "version = 1\ncolour = 1", "colour = 1: Extra inputs are not permitted"),
+    ],
+)
+def test_a_card_that_is_not_complete_is_refused_with_file_and_field(
+    old: str, new: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = task_card_paths()["gad"].read_text()
+    assert old in card
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "gad.toml").write_text(card.replace(old, new, 1))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        read_task_card("gad")
+    assert str(error.value).startswith("tasks/gad.toml: ")
+    assert complaint in str(error.value)
+
+
+def test_the_data_folder_is_the_environments_or_its_blurb_folder_or_the_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("KEBENCH_DATA", raising=False)
+    assert default_data_folder() == tmp_path / "cache" / "data"
+    monkeypatch.setenv("KEBENCH_DATA", str(tmp_path))
+    assert default_data_folder() == tmp_path
+    (tmp_path / "blurb").mkdir()
+    assert default_data_folder() == tmp_path / "blurb"

@@ -1,0 +1,153 @@
+"""The readers: each trap of the real files by hand, and no input that ends in a traceback."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kebench.errors import UserError
+from kebench.tasks.get import iob_form
+from kebench.tasks.readers import GAD_HEADER, Pair, Sentence, read_pairs, read_sentences
+
+LABELS = ("1", "0")
+MARKERS = ("@GENE$", "@DISEASE$")
+
+
+def _file(folder: Path, content: str | bytes) -> Path:
+    path = folder / "test.tsv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_docstart_lines_are_no_tokens_and_end_a_sentence(tmp_path: Path) -> None:
+    text = "-DOCSTART- 91\n\nIL-2\tB\n-DOCSTART-\tO\nSCL\tB\n"
+    assert [row.words for row in read_sentences(_file(tmp_path, text))] == [("IL-2",), ("SCL",)]
+
+
+def test_types_behind_a_tag_are_ignored(tmp_path: Path) -> None:
+    rows = read_sentences(_file(tmp_path, "IL-2\tB-DNA\ngene\tI-DNA\nis\tO\n\n"))
+    assert rows == [Sentence("0", ("IL-2", "gene", "is"), "BIO")]
+
+
+def test_adjacent_b_tags_stay_two_mentions(tmp_path: Path) -> None:
+    assert read_sentences(_file(tmp_path, "a\tB\nb\tB\n\n"))[0].tags == "BB"
+
+
+@pytest.mark.parametrize(
+    "text", ["a\tB\r\nb\tO\r\n\r\n", "a\tB\nb\tO", "a\tB\nb\tO\n", "\ufeffa\tB\nb\tO\n\n\n"]
+)
+def test_line_ends_do_not_change_what_is_read(text: str, tmp_path: Path) -> None:
+    assert read_sentences(_file(tmp_path, text)) == [Sentence("0", ("a", "b"), "BO")]
+
+
+def test_the_line_separator_u2028_is_text_and_ends_no_line(tmp_path: Path) -> None:
+    text = "7\tβ\u2028@GENE$ in @DISEASE$\t1\n"
+    assert read_pairs(_file(tmp_path, text), labels=LABELS) == [Pair("7", "β\u2028@GENE$ in @DISEASE$", "1")]
+
+
+def test_gads_header_is_no_instance(tmp_path: Path) -> None:
+    path = _file(tmp_path, f"{GAD_HEADER}\r\n0\t@GENE$ in @DISEASE$\t1\r\n")
+    assert len(read_pairs(path, labels=LABELS, header=GAD_HEADER)) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (
+            "a\tB\nB\ta\n",
+            "line 2: tag 'a', expected B, I or O; the columns look swapped; fetch the file again",
+        ),
+        ("a\tB\nb\tX\n", "line 2: tag 'X', expected B, I or O; fetch the file again"),
+        ("a\tB\nb\tBO\n", "line 2: tag 'BO', expected B, I or O; fetch the file again"),
+        ("a\tB\n\nb\n", "line 3: 1 column, expected 2 (token TAB tag); fetch the file again"),
+        ("a\tb\tB\n", "line 1: 3 columns, expected 2 (token TAB tag); fetch the file again"),
+        (b"a\tB\n\xff\tO\n", "line 2: not UTF-8 (invalid start byte); fetch the file again"),
+    ],
+)
+def test_a_wrong_iob_line_is_named(content: str | bytes, complaint: str, tmp_path: Path) -> None:
+    path = _file(tmp_path, content)
+    with pytest.raises(UserError) as error:
+        read_sentences(path)
+    assert str(error.value) == f"{path} {complaint}"
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (
+            "0\t1\t@GENE$ @DISEASE$",
+            "label '@GENE$ @DISEASE$', expected one of 1, 0; the columns look swapped",
+        ),
+        ("@GENE$ @DISEASE$\t0\t1", "no @GENE$ or @DISEASE$ in the text '0'; the columns look swapped"),
+        ("0\t@GENE$ @DISEASE$\t2", "label '2', expected one of 1, 0"),
+        ("0\t@GENE$ @DISEASE$", "2 columns, expected 3 (id TAB text TAB label)"),
+    ],
+)
+def test_a_wrong_pairs_line_is_named(line: str, complaint: str, tmp_path: Path) -> None:
+    path = _file(tmp_path, f"0\t@GENE$ @DISEASE$\t1\n{line}\n")
+    with pytest.raises(UserError) as error:
+        read_pairs(path, labels=LABELS, markers=MARKERS)
+    assert str(error.value) == f"{path} line 2: {complaint}; fetch the file again"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "empty"),
+        (b"\n\n", "holds no example"),
+        (b"\x1f\x8b\x08\0\0", "a binary file, expected tab-separated text"),
+    ],
+)
+def test_a_file_without_examples_is_refused(content: bytes, complaint: str, tmp_path: Path) -> None:
+    path = _file(tmp_path, content)
+    with pytest.raises(UserError) as error:
+        read_sentences(path)
+    assert str(error.value) == f"{path}: {complaint}; fetch the file again"
+
+
+WORDS = st.text(st.characters(exclude_characters="\t\n\r\0", exclude_categories=["Cs"]), min_size=1)
+SENTENCES = st.lists(
+    st.lists(
+        st.tuples(
+            WORDS.filter(lambda word: word.strip() and not word.startswith(("-DOCSTART-", "\ufeff"))),
+            st.sampled_from("BIO"),
+        ),
+        min_size=1,
+    ),
+    min_size=1,
+)
+
+
+@given(SENTENCES)
+@settings(max_examples=50, deadline=None)
+def test_writing_sentences_and_reading_them_is_identity(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[tuple[str, str]]]
+) -> None:
+    sentences = [
+        Sentence(str(i), tuple(word for word, _ in row), "".join(tag for _, tag in row))
+        for i, row in enumerate(rows)
+    ]
+    path = _file(tmp_path_factory.mktemp("iob"), iob_form(sentences))
+    assert read_sentences(path) == sentences
+
+
+@given(st.binary(max_size=80))
+@settings(max_examples=100, deadline=None)
+def test_any_bytes_are_read_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = _file(tmp_path_factory.mktemp("any"), content)
+    for read in (read_sentences, lambda path: read_pairs(path, labels=LABELS)):
+        complaint = _complaint(read, path)
+        assert complaint == "" or complaint.startswith(str(path))
+        assert "\n" not in complaint
+
+
+def _complaint(read: Callable[[Path], object], path: Path) -> str:
+    try:
+        read(path)
+    except UserError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,65 @@
+"""Atomic writes, hashes, and crash points."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kebench.files import atomic_folder, hash_of, sweep_temporaries, write_atomically
+
+
+def test_a_written_file_replaces_the_old_one_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    write_atomically(path, "new", point="record")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    def fail_half_way() -> None:
+        with atomic_folder(tmp_path / "made", point="model") as folder:
+            (folder / "half").write_text("x")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_makers_of_one_folder_the_first_wins(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "made", point="model") as second:
+        (second / "who").write_text("second")
+        with atomic_folder(tmp_path / "made", point="model") as first:
+            (first / "who").write_text("first")
+    assert (tmp_path / "made" / "who").read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("moment", "content"), [("written", "old"), ("renamed", "new")])
+def test_a_crash_leaves_the_old_file_or_the_new_one(tmp_path: Path, moment: str, content: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    code = "import sys, pathlib; from kebench.files import write_atomically; "
+    code += "write_atomically(pathlib.Path(sys.argv[1]), 'new', point='record'); print('alive')"
+    environment = {**os.environ, "KEBENCH_CRASH_AT": f"record.{moment}:1"}
+    run = subprocess.run(
+        [sys.executable, "-c", code, path], env=environment, capture_output=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (-9, b"")
+    assert path.read_text() == content
+
+
+def test_hashes_do_not_depend_on_the_order_of_keys() -> None:
+    assert hash_of({"a": 1, "b": [1, 2]}) == hash_of({"b": [1, 2], "a": 1}) != hash_of({"a": 1, "b": [2, 1]})
+
+
+def test_only_old_temporary_files_are_swept(tmp_path: Path) -> None:
+    old, new = tmp_path / ".old.1-2.tmp", tmp_path / ".new.1-2.tmp"
+    old.write_text("")
+    new.write_text("")
+    os.utime(old, (0, 0))
+    sweep_temporaries(tmp_path)
+    assert list(tmp_path.iterdir()) == [new]

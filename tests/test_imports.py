@@ -1,0 +1,70 @@
+"""Who may import whom: each package only from what stands to its left in docs/DESIGN.md."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "kebench"
+BASE = {"errors", "files", "shipped", "cards", "leases", "records", "runtime", "progress"}
+TASKS = BASE | {"scoring", "umls", "tasks"}
+MODELS = TASKS | {"corpus", "transe", "model"}
+MAY_IMPORT = {
+    **dict.fromkeys(BASE, BASE),
+    "scoring": BASE | {"scoring"},
+    "tasks": TASKS,
+    "model": MODELS,
+    "finetune": MODELS | {"finetune"},
+    "mini": MODELS | {"finetune", "mini"},
+    "engine": MODELS | {"finetune", "mini", "engine"},
+    "run": MODELS | {"finetune", "mini", "engine"},
+    "stats": TASKS | {"stats"},
+    "report": TASKS | {"stats", "report"},
+}
+MAY_IMPORT["cli"] = MAY_IMPORT["run"] | MAY_IMPORT["report"] | {"run", "cli"}
+TORCH_PACKAGES = {"transe", "model", "pretrain", "finetune"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_stands_to_its_left(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own in ("__init__", "__main__"):
+        return
+    for imported in imports_of(path):
+        if imported.startswith("kebench."):
+            part = imported.split(".")[1]
+            assert part in MAY_IMPORT[own], f"{own} must not import kebench.{part}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_torch_is_imported_at_the_top_only_where_models_live(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own not in TORCH_PACKAGES and path.name != "bert.py":
+        at_top = {name.split(".")[0] for name in imports_of(path, top_level_only=True)}
+        assert not at_top & {"torch", "transformers", "accelerate"}
+
+
+def imports_of(path: Path, *, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module == "kebench":
+            names |= {f"kebench.{alias.name}" for alias in node.names if alias.name != "__version__"}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize(
+    "module", ["kebench.report", "kebench.cli.leaderboard", "kebench.cli.run", "kebench.run"]
+)
+def test_planning_and_rendering_never_load_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

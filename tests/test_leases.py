@@ -1,0 +1,76 @@
+"""Leases: one holder at a time, and none for ever."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kebench.leases import STALE_AFTER_SECONDS, is_stale, lease
+
+
+def test_a_lease_is_held_once_and_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "x.running"
+    with lease(path) as first, lease(path) as second:
+        assert (first, second) == (True, False)
+    assert not path.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lease_of_a_dead_process_is_taken_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.running"
+    code = "import sys, os, pathlib; from kebench.leases import lease; "
+    code += "held = lease(pathlib.Path(sys.argv[1])); held.__enter__(); os._exit(1)"
+    subprocess.run([sys.executable, "-c", code, path], check=False)
+    assert path.exists()
+    with lease(path) as is_ours:
+        assert is_ours
+
+
+def test_a_lease_from_another_machine_is_stale_after_ten_minutes_without_a_touch(tmp_path: Path) -> None:
+    path = tmp_path / "x.running"
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": 0.0, "token": "t"}))
+    assert not is_stale(path)
+    long_ago = time.time() - STALE_AFTER_SECONDS - 1
+    os.utime(path, (long_ago, long_ago))
+    assert is_stale(path)
+
+
+def test_a_torn_lease_is_stale(tmp_path: Path) -> None:
+    path = tmp_path / "x.running"
+    path.write_text('{"host": "a')
+    assert is_stale(path)
+    with lease(path) as is_ours:
+        assert is_ours
+
+
+def test_of_many_takers_of_a_stale_lease_one_wins(tmp_path: Path) -> None:
+    path = tmp_path / "x.running"
+    path.write_text("torn")
+    code = "import sys, pathlib; from kebench.leases import lease; held = lease(pathlib.Path(sys.argv[1])); "
+    code += "print(int(held.__enter__()), flush=True); sys.stdin.read()"  # hold it until all have tried
+    takers = [_start(code, path) for _ in range(4)]
+    answers = [taker.stdout.readline().strip() for taker in takers if taker.stdout]
+    for taker in takers:
+        taker.communicate()
+    assert sorted(answers) == ["0", "0", "0", "1"]
+
+
+def _start(code: str, path: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", code, str(path)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_lease_ends_with_an_exception_too(tmp_path: Path) -> None:
+    path = tmp_path / "x.running"
+
+    def fail() -> None:
+        with lease(path):
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert not path.exists()
