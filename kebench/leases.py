@@ -84,6 +84,13 @@ def _move_away(path: Path) -> bool:
     return True
 
 
+def sweep_stale(folder: Path) -> None:
+    """Remove the leases under a folder whose owners are gone: a kill leaves them behind."""
+    for path in folder.rglob("*.running"):
+        if is_stale(path):
+            _move_away(path)
+
+
 def is_stale(path: Path) -> bool:
     """Whether the lease's owner is gone: its process ended on this host, or no touch for ten minutes."""
     try:

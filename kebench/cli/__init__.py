@@ -5,6 +5,8 @@ for them; a test holds each against the command's own help.
 """
 
 import importlib
+import logging
+import os
 import sys
 from typing import Any
 
@@ -54,6 +56,9 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="kebench")
 def kebench() -> None:
     """Does this language model know medicine, and is it really better than the others?"""
+    # The library logs, to stderr; --help ends before this.
+    logging.basicConfig(format="kebench: %(message)s")
+    logging.getLogger("kebench").setLevel(os.environ.get("KEBENCH_LOG", "INFO").upper())
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,7 +1,6 @@
 """`kebench model`: the checkpoints that can be fine-tuned, and how to add one."""
 
 import json
-import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ FORMATS = click.Choice(["text", "json"])
 @click.group()
 def model() -> None:
     """List, show, add and fetch checkpoints."""
-    logging.basicConfig(format="kebench: %(message)s")  # to stderr
-    logging.getLogger("kebench").setLevel(logging.INFO)
 
 
 @model.command(name="list")

@@ -43,7 +43,7 @@ ASK_ABOVE_SECONDS = 3600.0
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
 @click.option("--keep-weights", type=click.Choice(["none", "best"]), default="none", show_default=True)
 @click.option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
-@click.option("--trust-remote-code", is_flag=True, help="Run a checkpoint's own code if its card says so.")
+@click.option("--allow-remote-code", is_flag=True, help="Run a checkpoint's own code if its card says so.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show the plan and stop.")
 @click.option("--yes", is_flag=True, help="Do not ask, however long the estimate.")
 def run(**given: Any) -> None:
@@ -71,7 +71,7 @@ def run_grid(
     precision: str,
     keep_weights: str,
     wait: bool,
-    trust_remote_code: bool,
+    allow_remote_code: bool,
     plan_only: bool,
     yes: bool,
     **overrides: Any,
@@ -79,11 +79,15 @@ def run_grid(
     """Plan a grid, show it, run what is missing; return how many runs failed."""
     from kebench import run as grids
     from kebench.engine.local import Options
+    from kebench.files import sweep_temporaries
     from kebench.finetune.budgets import read_budget
+    from kebench.leases import sweep_stale
     from kebench.runtime import choose_device
     from kebench.tasks.card import default_data_folder, select_tasks
 
-    options = Options(_micro_batch(micro_batch), trust_remote_code, keep_weights == "best", wait)
+    sweep_temporaries(out)
+    sweep_stale(out)
+    options = Options(_micro_batch(micro_batch), allow_remote_code, keep_weights == "best", wait)
     chosen_budget = read_budget(budget, overrides)
     chosen_device = choose_device(device, precision)
     grid = grids.plan_grid(
@@ -95,7 +99,7 @@ def run_grid(
         precision=chosen_device.precision,
         data=data or default_data_folder(),
         out=out,
-        allow_remote_code=trust_remote_code,
+        allow_remote_code=allow_remote_code,
     )
     _say(f"plan: {len(grid.jobs)} runs, {len(grid.jobs) - len(grid.missing)} recorded in {out}")
     if not grid.missing:
@@ -121,10 +125,8 @@ def _micro_batch(words: str) -> int | None:
 
 def _run(grid: "Grid", out: Path, *, device: "Device", options: Any) -> int:
     from kebench.engine.local import run_jobs
-    from kebench.files import sweep_temporaries
     from kebench.progress import progress
 
-    sweep_temporaries(out)
     with progress("fine-tuning", total=len(grid.missing), unit="runs") as advance:
 
         def report(job: "Job", outcome: "Outcome") -> None:

@@ -31,7 +31,7 @@ class Options(NamedTuple):
     """
 
     micro_batch: int | None = None
-    trust_remote_code: bool = False
+    allow_remote_code: bool = False
     keep_weights: bool = False
     wait: bool = True
 
@@ -122,7 +122,7 @@ def _carry_out(
             accelerator=accelerator,
             software=made_with,
             micro_batch=options.micro_batch,
-            trust_remote_code=options.trust_remote_code,
+            allow_remote_code=options.allow_remote_code,
             keep_weights=ending(stem, ".weights") if options.keep_weights else None,
         )
     # Whatever stops one run must not stop the grid: it is written down, shown, and the exit code tells.

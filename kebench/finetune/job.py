@@ -13,7 +13,7 @@ from kebench.finetune.loop import Trained, predict, train
 from kebench.finetune.ner import TAGS, encode_sentences
 from kebench.finetune.plan import Job
 from kebench.finetune.relations import add_markers, encode_pairs
-from kebench.model.checkpoint import load_encoder, load_tokenizer
+from kebench.model.checkpoint import load_encoder, load_tokenizer, quiet_transformers
 from kebench.records import PREDICTIONS_SCHEMA, RECORD_SCHEMA, Provenance, Record
 from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, seed_everything, utc_now
 from kebench.scoring.entities import count_entities
@@ -61,7 +61,7 @@ def fine_tune(
     accelerator: Any,
     software: dict[str, Any],
     micro_batch: int | None = None,
-    trust_remote_code: bool = False,
+    allow_remote_code: bool = False,
     keep_weights: Path | None = None,
 ) -> Finished:
     """Carry out one job. Raises UserError if the model or the data cannot be read.
@@ -71,7 +71,7 @@ def fine_tune(
     """
     started, clock = utc_now(), time.monotonic()
     reset_peak_memory(str(accelerator.device))
-    prepared = prepare(job, accelerator=accelerator, trust_remote_code=trust_remote_code)
+    prepared = prepare(job, accelerator=accelerator, allow_remote_code=allow_remote_code)
     trained = train(
         prepared.model,
         prepared.splits["train"].encoded,
@@ -98,14 +98,14 @@ def fine_tune(
     return Finished(_record(job, trained, predictions, provenance), predictions)
 
 
-def prepare(job: Job, *, accelerator: Any, trust_remote_code: bool = False) -> Prepared:
+def prepare(job: Job, *, accelerator: Any, allow_remote_code: bool = False) -> Prepared:
     """Seed everything, tokenise the three splits, and build the model on its device."""
     seed_everything(job.seed)
     tokenizer = load_tokenizer(job.folder, family=job.card.family, casing=job.card.casing)
     if job.task.card.kind == "relation":
         add_markers(tokenizer, job.task.card)
     splits = {split: _examples(job, tokenizer, split) for split in SPLITS}
-    model = _build_model(job, tokenizer, trust_remote_code=trust_remote_code).to(accelerator.device)
+    model = _build_model(job, tokenizer, allow_remote_code=allow_remote_code).to(accelerator.device)
     return Prepared(job, tokenizer, splits, model, accelerator)
 
 
@@ -128,9 +128,9 @@ def _record(job: Job, trained: Trained, predictions: dict[str, Any], provenance:
     )
 
 
-def _build_model(job: Job, tokenizer: Any, *, trust_remote_code: bool) -> Classifier:
+def _build_model(job: Job, tokenizer: Any, *, allow_remote_code: bool) -> Classifier:
     """Load the encoder, give new markers a row each, and put a fresh linear layer on top."""
-    encoder: Any = load_encoder(job.folder, family=job.card.family, trust_remote_code=trust_remote_code)
+    encoder: Any = load_encoder(job.folder, family=job.card.family, trust_remote_code=allow_remote_code)
     if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
         # Rows drawn like any new row (N(0, 0.02)); transformers' default would fit a Gaussian to 30,000 rows.
         encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
@@ -170,7 +170,7 @@ def _save(prepared: Prepared, folder: Path) -> None:
     from safetensors.torch import save_file
 
     head = {name: tensor.cpu() for name, tensor in prepared.model.linear.state_dict().items()}
-    with atomic_folder(folder, point="weights") as temporary:
+    with atomic_folder(folder, point="weights") as temporary, quiet_transformers():
         prepared.model.encoder.save_pretrained(temporary)
         prepared.tokenizer.save_pretrained(temporary)
         save_file(head, temporary / "head.safetensors")

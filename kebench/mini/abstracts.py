@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kebench.mini.grammar import (
+    Mention,
     NamePicker,
     Phrases,
     Text,
@@ -44,7 +45,7 @@ class Abstract(NamedTuple):
     id: str
     title: str
     abstract: str
-    mentions: tuple[tuple[int, int, str], ...]
+    mentions: tuple[Mention, ...]
     statements: tuple[Statement, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -53,7 +54,7 @@ class Abstract(NamedTuple):
             "id": self.id,
             "title": self.title,
             "abstract": self.abstract,
-            "mentions": [{"start": s, "end": e, "cui": cui} for s, e, cui in self.mentions],
+            "mentions": [mention._asdict() for mention in self.mentions],
             "statements": [statement._asdict() for statement in self.statements],
         }
 
@@ -133,7 +134,7 @@ class _Writer:
             if sentence.stance:
                 statements.append(Statement(start, len(whole.text), *sentence[1:]))
         body = whole.text[len(title.text) + 1 :]
-        return Abstract(document_id, title.text, body, tuple(map(tuple, whole.mentions)), tuple(statements))  # type: ignore[arg-type]
+        return Abstract(document_id, title.text, body, whole.mentions, tuple(statements))
 
     def _facts_around(self, topic: Concept) -> list[Triple]:
         """Return facts in the order in which the text may tell them: the topic's, then its neighbours'."""
@@ -145,8 +146,13 @@ class _Writer:
     def _allowed_sentence(self, topic: Concept, facts: list[Triple], name_of: NamePicker) -> _Sentence:
         while True:
             sentence = self._sentence(topic, facts, name_of)
-            if normal_form(sentence.text.text) not in self.forbidden:
+            if not self._is_forbidden(sentence.text.text):
                 return sentence
+
+    def _is_forbidden(self, sentence: str) -> bool:
+        """Return whether a forbidden sentence is this one, or its end: "fever and X" holds "X"."""
+        words = normal_form(sentence).split()
+        return any(" ".join(words[start:]) in self.forbidden for start in range(len(words)))
 
     def _sentence(self, topic: Concept, facts: list[Triple], name_of: NamePicker) -> _Sentence:
         draw = self.rng.random()

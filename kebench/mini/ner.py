@@ -42,17 +42,21 @@ def ner_sentence(source: Source, group: str) -> Labelled:
 
 
 def _fact(source: Source, kinds: tuple[str, ...]) -> Text:
-    facts = [t for t in _facts_about(source.world, kinds) if source.may_name(t.head, t.tail)]
-    new = [t for t in facts if source.held_out.intersection((t.head, t.tail))]
-    fact = source.rng.choice(new if new and source.wants_held_out() else facts)
+    old, new = _facts_about(source.world, kinds, source.held_out)
+    fact = source.rng.choice(new if source.wants_held_out() else old)
     slots = {"H": [source.world.by_cui[fact.head]], "T": [source.world.by_cui[fact.tail]]}
     return source.compose(f"{section_of(fact)} stated", slots)
 
 
 @cache
-def _facts_about(world: World, kinds: tuple[str, ...]) -> list[Triple]:
+def _facts_about(
+    world: World, kinds: tuple[str, ...], held_out: frozenset[str]
+) -> tuple[list[Triple], list[Triple]]:
+    """Return the facts about concepts of some kinds: those that name no held-out concept, and the rest."""
     wanted = {concept.cui for concept in world.of_kind(*kinds)}
-    return [t for t in world.triples if wanted.intersection((t.head, t.tail))]
+    facts = [t for t in world.triples if wanted.intersection((t.head, t.tail))]
+    old = [t for t in facts if not held_out.intersection((t.head, t.tail))]
+    return old, [t for t in facts if held_out.intersection((t.head, t.tail))]
 
 
 def _any_concept(source: Source, kinds: tuple[str, ...]) -> Concept:

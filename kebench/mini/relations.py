@@ -16,7 +16,7 @@ from kebench.mini.world import World
 AFFECTS = "chemical_or_drug_affects_gene_product"
 METABOLISES = "enzyme_metabolizes_chemical_or_drug"
 ASSOCIATED = "gene_associated_with_disease"
-_TWO_CLAIMS = 0.25  # how often a sentence links two claims, so that the crossed pairs are negative
+_TWO_CLAIMS = 0.2  # how often a sentence links two claims, so that the crossed pairs are negative
 _TWO_TAILS = 0.25  # how often a claim has two tails
 
 CuiPair = tuple[str, str]
@@ -156,7 +156,7 @@ class _Pair(NamedTuple):
 def chemprot_rows(labelled: Labelled, world: World, number: int) -> list[str]:
     """Return a row for each pair of a chemical and a gene or protein: `pmid.Ti.Tj TAB text TAB label`."""
     text = with_nested_chemicals(labelled.text, world)
-    rows = []
+    rows: list[str] = []
     for pair in _pairs_of(text):
         marks = [_CHEMPROT_MARKS.get(world.by_cui[m.cui].kind, "") for m in pair[:2]]
         if sorted(marks) == ["@CHEMICAL$", "@GENE$"]:
@@ -173,7 +173,7 @@ _CHEMPROT_MARKS = {"drug": "@CHEMICAL$", "protein": "@GENE$", "gene": "@GENE$"}
 def ddi_rows(labelled: Labelled, world: World, number: int) -> list[str]:
     """Return a row for each pair of drugs: `DDI-Mini.dX.s0.pZ TAB text TAB label`."""
     text = with_nested_chemicals(labelled.text, world)
-    rows = []
+    rows: list[str] = []
     for pair in _pairs_of(text):
         marked = _marked(text.text, pair, ["@DRUG$", "@DRUG$"], merged="@DRUG-DRUG$")
         rows.append(f"DDI-Mini.d{number}.s0.p{len(rows)}\t{marked}\t{_label(labelled, pair, 'DDI-false')}")
@@ -201,7 +201,7 @@ def _pairs_of(text: Text) -> Iterator[_Pair]:
 
 
 def with_nested_chemicals(text: Text, world: World) -> Text:
-    """Add the chemicals named at the start or in the middle of other names: the insulin of "insulin receptor"."""
+    """Add the chemicals that stand inside other names: the insulin of "insulin receptor"."""
     nested: list[Mention] = []
     for mention in text.mentions:
         name = text.text[mention.start : mention.end].lower()

@@ -10,11 +10,15 @@ from typing import NamedTuple
 
 from kebench.mini.world import TYPES, Concept, World
 
-CONSO_COLUMNS = "CUI LAT TS LUI STT SUI ISPREF AUI SAUI SCUI SDUI SAB TTY CODE STR SRL SUPPRESS CVF".split()
-REL_COLUMNS = (
-    "CUI1 AUI1 STYPE1 REL CUI2 AUI2 STYPE2 RELA RUI SRUI SAB SL RG DIR SUPPRESS CVF".split()
-)  # fmt: skip
-STY_COLUMNS = "CUI TUI STN STY ATUI CVF".split()
+CONSO_COLUMNS = [
+    "CUI", "LAT", "TS", "LUI", "STT", "SUI", "ISPREF", "AUI", "SAUI", "SCUI", "SDUI", "SAB", "TTY", "CODE",
+    "STR", "SRL", "SUPPRESS", "CVF",
+]  # fmt: skip
+REL_COLUMNS = [
+    "CUI1", "AUI1", "STYPE1", "REL", "CUI2", "AUI2", "STYPE2", "RELA", "RUI", "SRUI", "SAB", "SL", "RG",
+    "DIR", "SUPPRESS", "CVF",
+]  # fmt: skip
+STY_COLUMNS = ["CUI", "TUI", "STN", "STY", "ATUI", "CVF"]
 
 SOURCE = "MINI"
 _INVERSE_REL = {"RO": "RO", "CHD": "PAR"}
@@ -47,10 +51,7 @@ def atoms(concept: Concept) -> list[Atom]:
     An abbreviation of two letters also comes as a suppressed row: a real release suppresses such
     names because they mean too much, and a reader of RRF must leave them out.
     """
-    current = [
-        Atom(name, "ENG", SOURCE, _term_type(concept, name), "N")
-        for name in concept.names
-    ]  # fmt: skip
+    current = [Atom(name, "ENG", SOURCE, _term_type(concept, name), "N") for name in concept.names]
     short = [Atom(name.lower(), "ENG", SOURCE, "AB", "Y") for name in concept.abbreviations if len(name) == 2]
     obsolete = [Atom(name, "ENG", SOURCE, "OP", "O") for name in concept.obsolete]
     foreign = [Atom(name, tag, SOURCE + tag, "PT", "N") for tag, name in concept.foreign]

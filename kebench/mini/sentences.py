@@ -1,4 +1,4 @@
-"""What the tasks of the miniature have in common: which sentences a split may draw, and that none comes twice."""
+"""What the tasks of the miniature share: which sentences a split may draw, and that none comes twice."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -8,7 +8,8 @@ from kebench.mini.grammar import Phrases, Text, compose, normal_form, one_name
 from kebench.mini.world import Concept, World
 
 HELD_OUT_CONCEPTS = 0.35  # share of the concepts of each kind that only test splits name
-HELD_OUT_DRAWS = 0.6  # how often a test sentence takes a held-out concept or template
+HELD_OUT_NAMING = 0.5  # how often a test mention is of a held-out concept
+HELD_OUT_WORDING = 0.25  # how often a test sentence has a held-out template
 INTRODUCED = 0.3  # how often a name comes with its abbreviation
 
 
@@ -32,19 +33,20 @@ class Source(NamedTuple):
     rng: random.Random
     taken: set[str]
 
-    def wants_held_out(self) -> bool:
-        """Draw whether the next concept or template is a held-out one."""
-        return self.is_test and self.rng.random() < HELD_OUT_DRAWS
-
-    def may_name(self, *cuis: str) -> bool:
-        """Return whether this split may name these concepts."""
-        return self.is_test or not self.held_out.intersection(cuis)
+    def wants_held_out(self, share: float = HELD_OUT_NAMING) -> bool:
+        """Draw whether the next concept is a held-out one; in a test split only."""
+        return self.is_test and self.rng.random() < share
 
     def compose(
-        self, section: str, slots: dict[str, list[Concept]], *, introduce: float = INTRODUCED, capital: bool = True
-    ) -> Text:  # fmt: skip
+        self,
+        section: str,
+        slots: dict[str, list[Concept]],
+        *,
+        introduce: float = INTRODUCED,
+        capital: bool = True,
+    ) -> Text:
         """Return a sentence of a section of phrases.txt."""
-        template = self.phrases.pick(section, self.rng, held_out=self.wants_held_out())
+        template = self.phrases.pick(section, self.rng, held_out=self.wants_held_out(HELD_OUT_WORDING))
         name_of = one_name(self.rng, introduce=introduce)
         return compose(template, slots, name_of=name_of, rng=self.rng, capital=capital)
 

@@ -50,7 +50,7 @@ def load_encoder(
     config = _load_config(folder, family=family, trust_remote_code=trust_remote_code)
     tensor_shapes(folder)  # refuses, in one readable line, a file that is cut off or an unsafe pickle
     try:
-        with _quiet_transformers(), torch.random.fork_rng(devices=[]):
+        with quiet_transformers(), torch.random.fork_rng(devices=[]):
             encoder, loading = transformers.AutoModel.from_pretrained(
                 folder,
                 config=config,
@@ -107,7 +107,7 @@ def _check_complete(folder: Path, loading: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Hold back transformers' load report and bar: we check the report ourselves."""
     verbosity, had_bar = (
         transformers_logging.get_verbosity(),
@@ -135,7 +135,7 @@ def load_tokenizer(
     that it has in running text. Truncation and padding saved in the file are dropped; the caller sets them.
     """
     known = family_of(folder) or family
-    with _quiet_transformers():
+    with quiet_transformers():
         tokenizer = _from_files(folder, known, casing)
     backend = tokenizer.backend_tokenizer
     _put_space_before_words(backend)

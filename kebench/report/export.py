@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from kebench.report.table import Block, Leaderboard, PrintedRow, Row, Table
+from kebench.report.published import PrintedRow
+from kebench.report.table import Block, Leaderboard, Row, Table
 from kebench.report.words import captions
 
 SCHEMA = 1

@@ -48,9 +48,8 @@ def _table_lines(table: Table, leaderboard: Leaderboard) -> Iterator[str]:
     yield "\\begin{table}\n\\centering\n\\small\n\\setlength{\\tabcolsep}{3pt}"
     caption = " ".join(f"{line.rstrip('.')}." for line in captions(table, leaderboard.metric))
     yield f"\\caption{{{escape_latex(caption)}}}"
-    for place, block in enumerate(table.blocks):
-        if place:
-            yield "\n\\medskip\n"
+    for block in table.blocks:
+        yield "\n\\medskip\n"
         yield from _tabular_lines(table, block)
     yield "\n\\medskip\n\\raggedright\\footnotesize"
     yield from (f"{escape_latex(note)}\\par" for note in footnotes(table, _STYLE))

@@ -3,8 +3,9 @@
 They are shown beside measured scores, with a mark, and never ranked with them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -12,6 +13,7 @@ from kebench.cards import Card, read_card
 from kebench.shipped import shipped
 
 AVERAGES = ("ner", "relation")
+MARKS = "†‡§¶"
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -75,6 +77,14 @@ class PublishedTable(Card):
         return f"{self.short}, {self.table}" if self.table else self.short
 
 
+class PrintedRow(NamedTuple):
+    """A row to be shown under the measured ones; `mark` leads to the footnote with its table's source."""
+
+    row: PublishedRow
+    table: PublishedTable
+    mark: str
+
+
 def read_published_table(path: Path) -> PublishedTable:
     """Read one published table. Raises UserError with file and field if it is not a valid one."""
     return read_card(path, PublishedTable)
@@ -89,3 +99,17 @@ def read_published_tables(suite: str) -> list[PublishedTable]:
     """Return the published tables of one suite."""
     tables = (read_published_table(path) for path in published_table_paths())
     return [table for table in tables if table.suite == suite]
+
+
+def mark_rows(tables: Sequence[PublishedTable]) -> list[PrintedRow]:
+    """Mark the rows of each table; a row that an earlier table printed already is not repeated."""
+    seen: set[tuple[str, str]] = set()
+    rows = []
+    for place, table in enumerate(tables):
+        mark = MARKS[place] if place < len(MARKS) else f"({place + 1})"
+        for row in table.rows:
+            content = (row.model, repr(sorted(row.scores.items())))
+            if content not in seen:
+                rows.append(PrintedRow(row, table, mark))
+            seen.add(content)
+    return rows

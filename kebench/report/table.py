@@ -20,14 +20,13 @@ from kebench.report.protocol import (
     shared_fields,
     task_fields,
 )
-from kebench.report.published import PublishedRow, PublishedTable
+from kebench.report.published import PrintedRow, PublishedTable, mark_rows
 from kebench.report.selection import choose_rate
 from kebench.stats.summary import Summary, summarise
 from kebench.tasks.card import TABLE_ORDER, TaskCard
 
 Metric = Literal["strict", "as-published"]
 PUBLISHED_SUITE = "blurb"
-MARKS = "†‡§¶"
 # The names of Table 2 of the paper, which fit over a column of numbers.
 HEADINGS = dict(
     zip(
@@ -81,15 +80,6 @@ class Row:
         """The means as printed in a row: one a column, then the average."""
         cells = tuple(cell.test.mean if cell else None for cell in self.cells)
         return (*cells, self.average.mean if self.average else None)
-
-
-@dataclass(frozen=True)
-class PrintedRow:
-    """A published row under the measured ones; `mark` leads to the footnote with its source."""
-
-    row: PublishedRow
-    table: PublishedTable
-    mark: str
 
 
 @dataclass(frozen=True)
@@ -316,7 +306,7 @@ def _best_cells(rows: Sequence[Row]) -> frozenset[tuple[int, int]]:
 
 def _with_published(tables: Iterable[Table], published: Sequence[PublishedTable]) -> tuple[Table, ...]:
     """Put published rows under the first block of their suite and kind, and there only."""
-    printed = _printed_rows(published)
+    printed = mark_rows(published)
     done: set[tuple[str, str]] = set()
     result = []
     for table in tables:
@@ -327,20 +317,6 @@ def _with_published(tables: Iterable[Table], published: Sequence[PublishedTable]
             blocks.append(replace(block, published=rows))
         result.append(replace(table, blocks=tuple(blocks)))
     return tuple(result)
-
-
-def _printed_rows(published: Sequence[PublishedTable]) -> list[PrintedRow]:
-    """Mark the rows of each table; a row that an earlier table printed already is not repeated."""
-    seen: set[tuple[str, str]] = set()
-    rows = []
-    for place, table in enumerate(published):
-        mark = MARKS[place] if place < len(MARKS) else f"({place + 1})"
-        for row in table.rows:
-            content = (row.model, repr(sorted(row.scores.items())))
-            if content not in seen:
-                rows.append(PrintedRow(row, table, mark))
-            seen.add(content)
-    return rows
 
 
 def _rows_for(block: Block, suite: str, printed: Iterable[PrintedRow]) -> tuple[PrintedRow, ...]:

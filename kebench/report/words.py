@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kebench.report.table import Block, Metric, PrintedRow, Row, Table
+from kebench.report.published import PrintedRow
+from kebench.report.table import Block, Metric, Row, Table
 from kebench.stats.summary import Summary
 
 DASH = "–"
@@ -127,8 +128,10 @@ def _reading_notes(table: Table, style: Style) -> list[str]:
     if any(len(block.rows) > 1 for block in table.blocks):
         best = f"Best measured score {style.best}. " if any(block.best for block in table.blocks) else ""
         notes.append(f"{best}Rows: best average first, then best first column.")
-    averages = (row.average for block in table.blocks for row in block.rows if row.average)
-    if any(average.n is None for average in averages):
+    averages = [row.average for block in table.blocks for row in block.rows]
+    if None in averages:
+        notes.append("An average needs every task of its suite and kind.")
+    if any(average and average.n is None for average in averages):
         notes.append("An average has a deviation only where all its tasks have the same seeds.")
     return notes
 

@@ -88,9 +88,9 @@ def test_the_best_is_bold_where_the_terminal_can_and_starred_where_it_cannot() -
 
 def test_a_lone_seed_has_a_dash_for_its_deviation_and_a_hole_is_a_dash() -> None:
     records = [sample_record("minilm", "gad", test=50), sample_record("bert-tiny", "ddi", test=40)]
-    lines = plain(build(records)).splitlines()
-    assert "bert-tiny 40.0±–  –       –" in lines
-    assert "minilm    –       50.0±–  –" in lines
+    rows = [line.split() for line in plain(build(records)).splitlines()]
+    assert ["bert-tiny", "40.0±–", "–", "–"] in rows
+    assert ["minilm", "–", "50.0±–", "–"] in rows
 
 
 def test_n_stands_in_the_caption_if_it_is_the_same_everywhere() -> None:
@@ -164,5 +164,5 @@ def test_csv_and_json_hold_the_same_numbers() -> None:
 def test_the_caption_says_which_metric_it_is() -> None:
     records = [sample_record(task=task) for task in NER_TASKS]
     board = build_leaderboard(records, cards=all_task_cards(), metric="as-published")
-    assert "lenient seqeval" in plain(board)
-    assert "strict" in plain(build(records))
+    assert "lenient seqeval" in plain(board, width=200)
+    assert "strict" in plain(build(records), width=200)

