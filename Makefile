@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/kebench demo
 
 test: $(DEV)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # All that continuous integration asks: formatting, lint, types, generated docs, tests.
 check: lint types test

@@ -112,7 +112,7 @@ def read_model_card(name: str) -> ModelCard:
     """Return the card of a name. Raises UserError with the nearest name if there is none."""
     paths = model_card_paths()
     if name not in paths:
-        raise UserError(f"no model '{name}'{did_you_mean(name, paths) or ';'} 'kebench model list' shows all")
+        raise UserError(f"no model '{name}'{did_you_mean(name, paths)} 'kebench model list' shows all")
     card = read_card(paths[name], ModelCard)
     if card.name != name:
         raise UserError(

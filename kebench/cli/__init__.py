@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise UserError(
-                f"no command '{args[0]}'{did_you_mean(args[0], COMMANDS)}; 'kebench --help' shows all"
+                f"no command '{args[0]}'{did_you_mean(args[0], COMMANDS)} 'kebench --help' shows all"
             )
         return super().resolve_command(ctx, args)
 

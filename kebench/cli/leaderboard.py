@@ -146,7 +146,7 @@ def _check_models(wanted: list[str], found: list["Record"], printed: list["Publi
     for name in wanted:
         if name not in known:
             raise UserError(
-                f"no records of model '{name}'{did_you_mean(name, known) or ';'} "
+                f"no records of model '{name}'{did_you_mean(name, known)} "
                 f"there are {', '.join(sorted(known))}"
             )
 

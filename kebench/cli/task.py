@@ -28,10 +28,8 @@ def list_tasks(form: str) -> None:
     if form == "json":
         _print_json([card.model_dump(mode="json") for card in cards])
         return
-    rows = [
-        (card.name, card.suite, card.kind, card.metric, *_units(card), card.access.kind) for card in cards
-    ]
-    _print_table(("task", "suite", "kind", "metric", "train", "dev", "test", "data"), rows)
+    rows = [(card.name, card.suite, card.kind, *_units(card), card.access.kind) for card in cards]
+    _print_table(("task", "suite", "kind", "train", "dev", "test", "data"), rows)
 
 
 @task.command()

@@ -40,7 +40,7 @@ def read_budget(name: str, overrides: dict[str, Any]) -> Budget:
     """Return a budget, with single values replaced. Raises UserError for an unknown name or bad value."""
     budgets = _budgets()
     if name not in budgets:
-        raise UserError(f"no budget '{name}'{did_you_mean(name, budgets)}; there are {', '.join(budgets)}")
+        raise UserError(f"no budget '{name}'{did_you_mean(name, budgets)} there are {', '.join(budgets)}")
     given = {key: value for key, value in overrides.items() if value is not None}
     try:
         return Budget.model_validate({"name": name, **budgets[name], **given})

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from kebench.files import cache_folder, hash_of, write_atomically
 
 # Raised when encode_sentences or encode_pairs changes what it returns.
-ENCODING_VERSION = 1
+ENCODING_VERSION = 2
 _log = logging.getLogger(__name__)
 
 Ints = npt.NDArray[np.integer[Any]]
@@ -56,6 +56,7 @@ class Encoded(NamedTuple):
     units: for each decision, which word (NER) or which instance (0, relation) it is about.
     labels: for each decision, the index of its gold label.
     was_cut: for each example, 1 if the maximum length cut pieces off, else 0.
+    num_missing: for each example, how many of its two entity indicators it lacks (relations; NER 0).
     """
 
     pieces: Ragged
@@ -63,6 +64,7 @@ class Encoded(NamedTuple):
     units: Ragged
     labels: Ragged
     was_cut: Ragged
+    num_missing: Ragged
 
     @property
     def num_examples(self) -> int:

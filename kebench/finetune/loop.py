@@ -6,6 +6,7 @@ all decisions of the batch of 16, whatever its share on this process or in this 
 """
 
 import logging
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -52,19 +53,27 @@ def train(
     order = np.random.default_rng(seed)
     scores: list[float] = []
     losses: list[float] = []
-    best_weights: dict[str, Tensor] = {}
-    for _ in range(settings.epochs):
-        losses.append(trainer.epoch(encoded, epoch_batches(encoded, settings, order), pad_id))
-        scores.append(score_dev())
-        if scores[-1] > max(scores[:-1], default=float("-inf")):
-            best_weights = {
-                name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()
-            }
-        best_epoch = scores.index(max(scores))
-        if settings.patience and len(scores) - 1 - best_epoch >= settings.patience:
-            break
-    model.load_state_dict(best_weights)
-    return Trained(best_epoch + 1, tuple(scores), tuple(losses))
+    # On disk: a copy in memory would raise the peak. The file has no name and ends with the process.
+    with tempfile.TemporaryFile() as best_weights:
+        for epoch in range(1, settings.epochs + 1):
+            losses.append(trainer.epoch(encoded, epoch_batches(encoded, settings, order), pad_id))
+            scores.append(score_dev())
+            best_epoch = scores.index(max(scores)) + 1
+            if best_epoch == epoch < settings.epochs:
+                best_weights.seek(0)
+                torch.save(model.state_dict(), best_weights)
+            if _is_over(scores, settings.patience):
+                break
+        if best_epoch < epoch:
+            best_weights.seek(0)
+            model.load_state_dict(torch.load(best_weights, weights_only=True))
+    return Trained(best_epoch, tuple(scores), tuple(losses))
+
+
+def _is_over(scores: list[float], patience: int) -> bool:
+    """Whether so many epochs have brought nothing better. A score of 0 is a model that has not begun."""
+    best = max(scores)
+    return bool(patience) and best > 0 and len(scores) - 1 - scores.index(best) >= patience
 
 
 def epoch_batches(encoded: Encoded, settings: Settings, order: np.random.Generator) -> list[Ints]:

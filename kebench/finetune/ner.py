@@ -40,6 +40,7 @@ def encode_sentences(tokenizer: Any, sentences: Sequence[Sentence], *, max_lengt
         units=Ragged.of([words for words, _ in rows]),
         labels=Ragged.of(labels),
         was_cut=was_cut(batch),
+        num_missing=Ragged.of([[0]] * len(sentences)),
     )
 
 

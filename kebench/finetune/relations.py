@@ -2,7 +2,8 @@
 
 The indicators (@GENE$, @CHEMICAL$ ...) are words of the vocabulary, named by the task card; the
 states at the first two of a text are concatenated. A merged indicator (@CHEM-GENE$) stands for
-both. Where the cut text lacks one, the first token's state stands in, and it is counted.
+both. Where the cut text lacks one, the other's state is read twice; where it lacks both, the first
+piece's; either is counted.
 """
 
 from collections.abc import Sequence
@@ -32,23 +33,33 @@ def encode_pairs(tokenizer: Any, pairs: Sequence[Pair], *, card: TaskCard, max_l
     )
     ids = {marker: tokenizer.convert_tokens_to_ids(marker) for marker in card.markers}
     merged = {ids[marker] for marker in card.merged_markers}
-    places = [_two_places(pieces, set(ids.values()), merged) for pieces in batch["input_ids"]]
+    found = [_places_of(set(ids.values()), pieces) for pieces in batch["input_ids"]]
+    is_merged = [
+        bool(at) and pieces[at[0]] in merged for at, pieces in zip(found, batch["input_ids"], strict=True)
+    ]
     return Encoded(
         pieces=Ragged.of(batch["input_ids"]),
-        places=Ragged.of([[both] for both in places]),
+        places=Ragged.of([[_two_places(at, both)] for at, both in zip(found, is_merged, strict=True)]),
         units=Ragged.of([[0]] * len(pairs)),
         labels=Ragged.of([[card.labels.index(pair.label)] for pair in pairs]),
         was_cut=was_cut(batch),
+        num_missing=Ragged.of(
+            [[0 if both else max(2 - len(at), 0)] for at, both in zip(found, is_merged, strict=True)]
+        ),
     )
 
 
-def _two_places(pieces: Sequence[int], markers: set[int], merged: set[int]) -> tuple[int, int]:
-    """Return the places of the first two indicators; 0, which no indicator can have, where one is missing."""
-    found = [place for place, piece in enumerate(pieces) if piece in markers]
-    if found and pieces[found[0]] in merged:
-        return found[0], found[0]
-    first, second = [*found, 0, 0][:2]
-    return first, second
+def _places_of(markers: set[int], pieces: Sequence[int]) -> list[int]:
+    return [place for place, piece in enumerate(pieces) if piece in markers]
+
+
+def _two_places(found: Sequence[int], is_merged: bool) -> tuple[int, int]:
+    """Return the places of the first two indicators, as the released code does.
+
+    One that stands for both, or whose partner was cut off, is read twice; without any, the first piece is.
+    """
+    first, second = [*found, *found, 0, 0][:2]
+    return first, first if is_merged else second
 
 
 def predicted_split(
@@ -60,5 +71,5 @@ def predicted_split(
         "gold": [pair.label for pair in pairs],
         "predicted": [card.labels[int(labels[0])] for labels in decisions],
         "num_cut": int(encoded.was_cut.values.sum()),
-        "num_missing_markers": int((encoded.places.values == 0).sum()),
+        "num_missing_markers": int(encoded.num_missing.values.sum()),
     }

@@ -40,7 +40,7 @@ def miniature_corpus() -> Path:
 def miniature_model(name: str) -> Path:
     """Return the checkpoint of a model: trained on first use, in about a minute."""
     if name not in MODELS:
-        raise UserError(f"no embedded model '{name}'{did_you_mean(name, MODELS)}; one of {', '.join(MODELS)}")
+        raise UserError(f"no embedded model '{name}'{did_you_mean(name, MODELS)} one of {', '.join(MODELS)}")
     corpus = miniature_corpus()
     folder = cache_folder() / "mini" / f"{name}-{_key()}"
     if not folder.is_dir():

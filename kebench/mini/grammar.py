@@ -68,7 +68,7 @@ def load_phrases(folder: Path = FOLDER) -> Phrases:
             continue
         for slot in re.findall(r"{(.*?)}", line):
             if slot not in _SLOTS:
-                raise UserError(f"{where}: no slot '{slot}'{did_you_mean(slot, _SLOTS)}; see the first lines")
+                raise UserError(f"{where}: no slot '{slot}'{did_you_mean(slot, _SLOTS)} see the first lines")
         sections[section].append(Template(line.removeprefix("* "), line.startswith("* ")))
     return Phrases(sections)
 

@@ -1,7 +1,7 @@
 """The five NER tasks of the miniature, in BLURB's `token TAB tag` form.
 
-A quarter of the sentences' mentions can be guessed from the words around them; the others stand where any
-kind of concept can stand, and only the name tells.
+In half of the sentences the words around a mention tell its kind (a fact is stated); in the others any kind
+of concept can stand there, and only the name tells.
 """
 
 from collections.abc import Iterator, Sequence

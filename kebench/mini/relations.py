@@ -16,8 +16,8 @@ from kebench.mini.world import World
 AFFECTS = "chemical_or_drug_affects_gene_product"
 METABOLISES = "enzyme_metabolizes_chemical_or_drug"
 ASSOCIATED = "gene_associated_with_disease"
-_TWO_CLAIMS = 0.2  # how often a sentence links two claims, so that the crossed pairs are negative
-_TWO_TAILS = 0.25  # how often a claim has two tails
+_TWO_CLAIMS = 0.08  # how often a sentence links two claims, so that the crossed pairs are negative
+_TWO_TAILS = 0.12  # how often a claim has two tails
 
 CuiPair = tuple[str, str]
 

@@ -209,7 +209,7 @@ def _read_triples(path: Path, cui_of: dict[str, str]) -> tuple[list[Relation], l
 
 def _cui(name: str, cui_of: dict[str, str], where: str) -> str:
     if name not in cui_of:
-        raise UserError(f"{where}: no concept '{name}'{did_you_mean(name, cui_of)}; add it to concepts.tsv")
+        raise UserError(f"{where}: no concept '{name}'{did_you_mean(name, cui_of)} add it to concepts.tsv")
     return cui_of[name]
 
 

@@ -100,7 +100,7 @@ def _card_of(name: str) -> ModelCard:
     if Path(name).expanduser().is_dir():
         return card_of_source(f"path:{Path(name).expanduser().resolve()}")
     raise UserError(
-        f"no model '{name}'{did_you_mean(name, paths) or ';'} 'kebench model list' shows all; a directory "
+        f"no model '{name}'{did_you_mean(name, paths)} 'kebench model list' shows all; a directory "
         f"or a source ({', '.join(f'{kind}:' for kind in SOURCE_KINDS)}) does as well"
     )
 

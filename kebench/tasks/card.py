@@ -153,7 +153,7 @@ def read_task_card(name: str) -> TaskCard:
     """Return the card of a name. Raises UserError with the nearest name if there is none."""
     paths = task_card_paths()
     if name not in paths:
-        raise UserError(f"no task '{name}'{did_you_mean(name, paths)}; 'kebench task list' shows all")
+        raise UserError(f"no task '{name}'{did_you_mean(name, paths)} 'kebench task list' shows all")
     card = read_card(paths[name], TaskCard)
     if card.name != name:
         raise UserError(
@@ -192,7 +192,7 @@ def select_tasks(words: str, *, kind_suite: str = "blurb") -> list[TaskCard]:
         if not names:
             known = {card.name for card in cards} | {card.suite for card in cards} | {"ner", "re"}
             raise UserError(
-                f"no task or suite '{word}'{did_you_mean(word, known)}; 'kebench task list' shows all"
+                f"no task or suite '{word}'{did_you_mean(word, known)} 'kebench task list' shows all"
             )
         chosen |= names
     if not chosen:

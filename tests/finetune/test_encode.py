@@ -69,15 +69,21 @@ def test_an_indicator_is_one_piece_wherever_it_stands(checkpoints: dict[str, Pat
     assert tokenizer.convert_ids_to_tokens(pieces[places].tolist()) == ["@DRUG$", "@DISEASE$"]
 
 
-def test_a_merged_indicator_is_read_twice(checkpoints: dict[str, Path]) -> None:
-    first, second = encode_text(checkpoints, "bert", "the @DRUG-DISEASE$ in @DRUG$").places.row(0)[0]
-    assert first == second == 2  # [CLS] the @DRUG-DISEASE$
-
-
-def test_a_cut_indicator_is_replaced_by_the_first_piece(checkpoints: dict[str, Path]) -> None:
-    encoded = encode_text(checkpoints, "bert", "@DRUG$ in the the the @DISEASE$", max_length=6)
-    assert encoded.places.row(0)[0].tolist() == [1, 0]
-    assert encoded.was_cut.values.tolist() == [1]
+@pytest.mark.parametrize(
+    ("text", "places", "num_missing"),
+    [
+        ("@DRUG$ in the the the @DISEASE$", (1, 1), 1),  # cut after "[CLS] @DRUG$ in the the": read twice
+        ("in @DRUG-DISEASE$ in the the the", (2, 2), 0),  # stands for both
+        ("@DRUG$ @DRUG-DISEASE$ in", (1, 2), 0),  # the first two of the text
+        ("in the the the in @DRUG$", (0, 0), 2),  # none left: [CLS]
+    ],
+)
+def test_a_missing_indicator_is_counted_and_its_partner_read_twice(
+    checkpoints: dict[str, Path], text: str, places: tuple[int, int], num_missing: int
+) -> None:
+    encoded = encode_text(checkpoints, "bert", text, max_length=6)
+    assert tuple(encoded.places.row(0)[0]) == places
+    assert encoded.num_missing.values.tolist() == [num_missing]
 
 
 def test_a_text_that_just_fits_is_not_cut(checkpoints: dict[str, Path]) -> None:

@@ -35,7 +35,7 @@ def prepared_on(
 def encoded_of_lengths(lengths: list[int]) -> Encoded:
     rows = Ragged.of([[0] * length for length in lengths])
     ones = Ragged.of([[0]] * len(lengths))
-    return Encoded(rows, Ragged.of([[[0]]] * len(lengths)), ones, ones, ones)
+    return Encoded(rows, Ragged.of([[[0]]] * len(lengths)), ones, ones, ones, ones)
 
 
 def settings_with(**changes: Any) -> Settings:
@@ -154,6 +154,14 @@ def test_training_stops_when_patience_is_over(
     assert trained.best_epoch == 1
 
 
+def test_patience_does_not_count_epochs_before_the_first_hit(
+    checkpoints: dict[str, Path], data: Path, accelerator: Any
+) -> None:
+    prepared = prepared_on(checkpoints, data, accelerator)
+    trained, _ = trained_with(prepared, [0.0, 0.0, 0.0, 15.0], accelerator, patience=2)
+    assert (len(trained.dev_percent_by_epoch), trained.best_epoch) == (4, 4)
+
+
 @pytest.mark.parametrize("card", [NER, RELATION], ids=["ner", "relation"])
 @pytest.mark.parametrize("batch_size", [1, 7, 32])
 def test_answers_do_not_depend_on_the_batch_but_for_near_ties(
@@ -182,7 +190,7 @@ def _logits_one_by_one(model: Classifier, encoded: Encoded) -> list[torch.Tensor
 def test_answers_do_not_depend_on_the_order_of_examples(order: list[int]) -> None:
     # by hand: a classifier that answers with the first piece's parity, whatever stands around it
     rows = Ragged.of([[row, 5] for row in range(16)])
-    encoded = Encoded(rows, Ragged.of([[[0]]] * 16), *[Ragged.of([[0]] * 16)] * 3)
+    encoded = Encoded(rows, Ragged.of([[[0]]] * 16), *[Ragged.of([[0]] * 16)] * 4)
     answers = predict(_Parity(), encoded.take(order), pad_id=0, accelerator=_OneProcess(), batch_size=3)
     assert [int(answer[0]) for answer in answers] == [row % 2 for row in order]
 

@@ -238,5 +238,5 @@ def test_task_list_and_show_print_every_task(capsys: pytest.CaptureFixture[str])
     assert "the paper's Table 1 prints 5137" in " ".join(capsys.readouterr().out.split())
     _fail(["task", "show", "ncbi-disaese"])
     assert capsys.readouterr().err == (
-        "kebench: no task 'ncbi-disaese'; did you mean 'ncbi-disease'?; 'kebench task list' shows all\n"
+        "kebench: no task 'ncbi-disaese'; did you mean 'ncbi-disease'? 'kebench task list' shows all\n"
     )

@@ -28,7 +28,7 @@ def build_task(card: TaskCard, source: Path, data: Path, *, force: bool = False)
     """
     if card.name not in CONVERTERS:
         raise UserError(
-            f"no converter for task '{card.name}'{did_you_mean(card.name, CONVERTERS)}; "
+            f"no converter for task '{card.name}'{did_you_mean(card.name, CONVERTERS)} "
             f"there is one for {' and '.join(sorted(CONVERTERS))}"
         )
     target = data / next((name for name in card.folders if (data / name).is_dir()), card.folders[0])
