@@ -39,5 +39,9 @@ $(DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(DEV)
 
+# The reference of all commands; `make test` fails if it is out of date.
+docs: $(DEV)
+	$(BIN)/python docs/make_commands.py
+
 clean:
 	rm -rf .venv dist build

@@ -32,7 +32,7 @@ WRITES = {
     "data": "a downloaded or converted data set",
     "card": "a card written by 'kebench model add'",
 }
-TEMPORARY_STALE_SECONDS = 3600
+TEMPORARY_STALE_SECONDS = 24 * 3600
 CRASH_POINTS = tuple(f"{name}.{moment}" for name in WRITES for moment in ("written", "renamed"))
 _passed: Counter[str] = Counter()
 
@@ -135,7 +135,7 @@ def cache_folder() -> Path:
 
 def sweep_temporaries(folder: Path) -> None:
     """Remove what writes that were killed have left behind, once nobody can still be writing it."""
-    for path in folder.rglob(".*.tmp"):
+    for path in [*folder.rglob(".*.tmp"), *folder.rglob(".*.stale")]:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > TEMPORARY_STALE_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

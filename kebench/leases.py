@@ -5,7 +5,6 @@ touches it every minute; it is stale after ten minutes without a touch, or at on
 is gone from this host. A stale lease is taken by renaming it away first: of two takers one wins.
 """
 
-import json
 import os
 import socket
 import threading
@@ -16,11 +15,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from pydantic import BaseModel, ValidationError
 
 from kebench.files import crash_point
 
 STALE_AFTER_SECONDS = 600
 HEARTBEAT_SECONDS = 60
+TORN_AFTER_SECONDS = 5
+
+
+class Owner(BaseModel):
+    """What a lease says of its holder. `started` tells a process from a later one with the same number."""
+
+    host: str
+    pid: int
+    started: float | None
+    token: str
 
 
 @contextmanager
@@ -54,17 +64,28 @@ def _take(path: Path) -> str | None:
 def _create(path: Path, token: str) -> bool:
     """Create the lease with its content in one step: a link of a complete file fails if it exists."""
     temporary = path.parent / f".{path.name}.{token}.tmp"
-    owner = {"host": _machine(), "pid": os.getpid(), "started": _started(os.getpid()), "token": token}
-    temporary.write_text(json.dumps(owner))
+    owner = Owner(host=_machine(), pid=os.getpid(), started=_started(os.getpid()), token=token)
+    temporary.write_text(owner.model_dump_json())
     crash_point("lease.written")
     try:
-        os.link(temporary, path)
+        _link(temporary, path)
     except FileExistsError:
         return False
     finally:
         temporary.unlink(missing_ok=True)
     crash_point("lease.renamed")
     return True
+
+
+def _link(source: Path, path: Path) -> None:
+    """Give the file a second name; where the file system has no links, create it exclusively and fill it."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        with path.open("x") as file:
+            file.write(source.read_text())
 
 
 def _move_away(path: Path) -> bool:
@@ -77,7 +98,7 @@ def _move_away(path: Path) -> bool:
         return False
     if _token_in(aside) != token:  # between our look and our rename another taker had put its own lease here
         with suppress(FileExistsError):
-            os.link(aside, path)
+            _link(aside, path)
         aside.unlink(missing_ok=True)
         return False
     aside.unlink(missing_ok=True)
@@ -92,16 +113,16 @@ def sweep_stale(folder: Path) -> None:
 
 
 def is_stale(path: Path) -> bool:
-    """Whether the lease's owner is gone: its process ended on this host, or no touch for ten minutes."""
+    """Whether the lease's owner is gone: its process ended on this machine, or no touch for ten minutes."""
     try:
-        owner = json.loads(path.read_text())
         age_seconds = time.time() - path.stat().st_mtime
+        owner = Owner.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return False
-    except ValueError:  # not written by us, or by a file system that tore it
-        return True
-    if owner["host"] == _machine():
-        return bool(_started(owner["pid"]) != owner["started"])
+    except ValidationError:  # not ours, or torn: a moment's grace for one that is just being written
+        return age_seconds > TORN_AFTER_SECONDS
+    if owner.host == _machine():
+        return _started(owner.pid) != owner.started
     return age_seconds > STALE_AFTER_SECONDS
 
 
@@ -125,8 +146,8 @@ def _started(pid: int) -> float | None:
 
 def _token_in(path: Path) -> str | None:
     try:
-        return str(json.loads(path.read_text())["token"])
-    except (OSError, ValueError, KeyError):
+        return Owner.model_validate_json(path.read_bytes()).token
+    except (OSError, ValidationError):
         return None
 
 

@@ -19,7 +19,7 @@ from kebench.files import hash_of, write_atomically
 
 # Raised by every change that can move a score (marked **Scores** in the changelog).
 PROTOCOL_VERSION = 1
-RECORD_SCHEMA = 1
+RECORD_SCHEMA: Literal[1] = 1
 PREDICTIONS_SCHEMA = 1
 
 
@@ -105,7 +105,7 @@ class Provenance(Part):
 class Record(Part):
     """One finished run. `identity` hashes what can move its score, and names its file."""
 
-    schema_version: int = Field(RECORD_SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(RECORD_SCHEMA, alias="schema")
     identity: str
     model: str
     model_hash: str

@@ -5,6 +5,7 @@ torch is imported inside functions: the half of kebench that renders tables neve
 
 import datetime
 import importlib.metadata
+import os
 import platform
 import random
 import subprocess
@@ -60,6 +61,11 @@ def _multiplies_in_bf16() -> bool:
     import torch
 
     return bool(torch.cuda.get_device_capability() >= (8, 0))
+
+
+def launched_processes() -> tuple[int, int]:
+    """Return (rank, number of processes) as `accelerate launch` or torchrun set them; (0, 1) otherwise."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def seed_everything(seed: int) -> None:

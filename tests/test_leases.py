@@ -39,9 +39,12 @@ def test_a_lease_from_another_machine_is_stale_after_ten_minutes_without_a_touch
     assert is_stale(path)
 
 
-def test_a_torn_lease_is_stale(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ['{"host": "a', "{}", "[1]", ""])
+def test_a_torn_lease_is_stale_after_a_moment(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x.running"
-    path.write_text('{"host": "a')
+    path.write_text(content)
+    assert not is_stale(path)
+    os.utime(path, (0, 0))
     assert is_stale(path)
     with lease(path) as is_ours:
         assert is_ours
@@ -50,6 +53,7 @@ def test_a_torn_lease_is_stale(tmp_path: Path) -> None:
 def test_of_many_takers_of_a_stale_lease_one_wins(tmp_path: Path) -> None:
     path = tmp_path / "x.running"
     path.write_text("torn")
+    os.utime(path, (0, 0))
     code = "import sys, pathlib; from kebench.leases import lease; held = lease(pathlib.Path(sys.argv[1])); "
     code += "print(int(held.__enter__()), flush=True); sys.stdin.read()"  # hold it until all have tried
     takers = [_start(code, path) for _ in range(4)]
@@ -62,6 +66,15 @@ def test_of_many_takers_of_a_stale_lease_one_wins(tmp_path: Path) -> None:
 def _start(code: str, path: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", code, str(path)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_lease_needs_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(source: Path, path: Path) -> None:
+        raise PermissionError("no links on this file system")
+
+    monkeypatch.setattr(os, "link", no_links)
+    with lease(tmp_path / "x.running") as first, lease(tmp_path / "x.running") as second:
+        assert (first, second) == (True, False)
 
 
 def test_a_lease_ends_with_an_exception_too(tmp_path: Path) -> None:

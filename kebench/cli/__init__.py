@@ -4,6 +4,7 @@
 for them; a test holds each against the command's own help.
 """
 
+import errno
 import importlib
 import logging
 import os
@@ -23,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "Fine-tune models on tasks over seeds and write one record a run."),
     "task": ("task", "task", "List and show the tasks."),
 }
+
+
+# A full disk, a missing permission, a read-only or wrong place: the user's to mend, no fault of the program.
+THE_SYSTEMS_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
 class LazyGroup(click.Group):
@@ -67,6 +72,9 @@ def main(arguments: list[str] | None = None) -> None:
         kebench.main(args=arguments, prog_name="kebench", standalone_mode=False)
     except UserError as error:
         _fail(str(error), code=2)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message(), code=2)
     except click.exceptions.Exit as stop:
@@ -76,6 +84,13 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output (head, less) has gone
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in THE_SYSTEMS_REFUSALS:
+            raise
+        _fail(
+            f"{error.filename or 'a write'}: {error.strerror}; mend that and run the same command again",
+            code=2,
+        )
 
 
 def _fail(message: str, *, code: int) -> None:

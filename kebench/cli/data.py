@@ -29,11 +29,12 @@ def check(folder: Path | None, tasks: str, form: str) -> None:
     DIR is the folder with the tasks' folders; by default KEBENCH_DATA, else the cache's data folder.
     """
     from kebench.errors import UserError
+    from kebench.mini.build import miniature_data
     from kebench.tasks.card import default_data_folder, select_tasks
     from kebench.tasks.check import check_data
 
     folder = folder or default_data_folder()
-    findings = check_data(select_tasks(tasks), folder)
+    findings = check_data(select_tasks(tasks), folder, embedded=miniature_data)
     _print_findings(findings, form)
     wrong = [finding for finding in findings if finding.level == "error"]
     if wrong:

@@ -37,11 +37,37 @@ ASK_ABOVE_SECONDS = 3600.0
 @click.option("--train-rows", type=int, help="Train on a subset of so many rows; part of the protocol.")
 @click.option("--dev-rows", type=int, help="Choose epoch and rate on a subset of dev.")
 @click.option("--micro-batch", default="auto", show_default=True, help="Examples in memory at once.")
-@click.option("--data", type=click.Path(path_type=Path), help="Data folder [default: the cache's].")
-@click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
-@click.option("--keep-weights", type=click.Choice(["none", "best"]), default="none", show_default=True)
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Data folder.  [default: KEBENCH_DATA, else the cache's]"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_OUT,
+    show_default=True,
+    help="Folder of records.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to run.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="bf16 only on CUDA; part of the protocol.",
+)
+@click.option(
+    "--keep-weights",
+    type=click.Choice(["none", "best"]),
+    default="none",
+    show_default=True,
+    help="Of new runs; recorded ones are not run again.",
+)
 @click.option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
 @click.option("--allow-remote-code", is_flag=True, help="Run a checkpoint's own code if its card says so.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show the plan and stop.")
@@ -79,14 +105,13 @@ def run_grid(
     """Plan a grid, show it, run what is missing; return how many runs failed."""
     from kebench import run as grids
     from kebench.engine.local import Options
-    from kebench.files import sweep_temporaries
     from kebench.finetune.budgets import read_budget
-    from kebench.leases import sweep_stale
-    from kebench.runtime import choose_device
+    from kebench.runtime import choose_device, launched_processes
     from kebench.tasks.card import default_data_folder, select_tasks
 
-    sweep_temporaries(out)
-    sweep_stale(out)
+    rank, num_processes = launched_processes()
+    if rank == 0:
+        _make_ready(out)
     options = Options(_micro_batch(micro_batch), allow_remote_code, keep_weights == "best", wait)
     chosen_budget = read_budget(budget, overrides)
     chosen_device = choose_device(device, precision)
@@ -102,7 +127,7 @@ def run_grid(
         allow_remote_code=allow_remote_code,
     )
     _say(f"plan: {len(grid.jobs)} runs, {len(grid.jobs) - len(grid.missing)} recorded in {out}")
-    if not grid.missing:
+    if not grid.missing and num_processes == 1:
         _say("nothing to do; 'kebench leaderboard' shows the scores")
         return 0
     grids.check_data(grid.missing)
@@ -112,7 +137,20 @@ def run_grid(
         return 0
     if seconds > ASK_ABOVE_SECONDS and budget == "paper" and not yes:
         raise UserError(f"the estimate is {_duration(seconds)}; pass --yes to start, or --budget quick")
-    return _run(grid, out, device=chosen_device, options=options)
+    # Several processes must go through the same jobs, whatever another grid records between their looks.
+    todo = grid.missing if num_processes == 1 else grid.jobs
+    return _run(todo, out, device=chosen_device, options=options)
+
+
+def _make_ready(out: Path) -> None:
+    """Make the folder, and clear away what runs that were killed have left."""
+    from kebench.files import cache_folder, sweep_temporaries
+    from kebench.leases import sweep_stale
+
+    out.mkdir(parents=True, exist_ok=True)
+    sweep_stale(out)
+    for folder in (out, cache_folder()):
+        sweep_temporaries(folder)
 
 
 def _micro_batch(words: str) -> int | None:
@@ -123,21 +161,21 @@ def _micro_batch(words: str) -> int | None:
     return int(words)
 
 
-def _run(grid: "Grid", out: Path, *, device: "Device", options: Any) -> int:
+def _run(jobs: "list[Job]", out: Path, *, device: "Device", options: Any) -> int:
     from kebench.engine.local import run_jobs
     from kebench.progress import progress
 
-    with progress("fine-tuning", total=len(grid.missing), unit="runs") as advance:
+    with progress("fine-tuning", total=len(jobs), unit="runs") as advance:
 
         def report(job: "Job", outcome: "Outcome") -> None:
             _say(_line_of(job, outcome))
             advance(1)
 
-        num_failed = run_jobs(grid.missing, out, device=device, options=options, report=report)
-    _say(
-        f"{len(grid.missing) - num_failed} runs recorded in {out}; see 'kebench leaderboard --results {out}'"
-    )
-    return num_failed
+        tally = run_jobs(jobs, out, device=device, options=options, report=report)
+    _say(f"{tally.num_recorded} runs recorded in {out}; see 'kebench leaderboard --results {out}'")
+    if tally.num_elsewhere:
+        _say(f"{tally.num_elsewhere} runs are in hand elsewhere; the same command looks again")
+    return tally.num_failed
 
 
 def _line_of(job: "Job", outcome: "Outcome") -> str:
@@ -145,7 +183,7 @@ def _line_of(job: "Job", outcome: "Outcome") -> str:
     if outcome.error:
         return f"{which}: FAILED: {outcome.error}"
     if outcome.record is None:
-        return f"{which}: recorded elsewhere meanwhile"
+        return f"{which}: recorded already"
     record = outcome.record
     scores = f"dev {record.dev.score_percent:.1f} test {record.test.score_percent:.1f}"
     return f"{which}: {scores} ({record.provenance.seconds:.0f} s)"
@@ -174,4 +212,8 @@ def _duration(seconds: float) -> str:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    """Speak on stderr; of several processes the main one alone."""
+    from kebench.runtime import launched_processes
+
+    if launched_processes()[0] == 0:
+        click.echo(line, err=True)

@@ -43,6 +43,14 @@ class Outcome(NamedTuple):
     error: str = ""
 
 
+class Tally(NamedTuple):
+    """How many jobs are recorded now, have failed, and are in hand elsewhere."""
+
+    num_recorded: int
+    num_failed: int
+    num_elsewhere: int
+
+
 def run_jobs(
     jobs: Sequence[Job],
     out: Path,
@@ -50,15 +58,15 @@ def run_jobs(
     device: Device,
     options: Options,
     report: Callable[[Job, Outcome], None] = lambda job, outcome: None,
-) -> int:
-    """Carry out every job that is not recorded; return how many failed.
+) -> Tally:
+    """Carry out every job that is not recorded; count what became of them.
 
     report: called once for each job, when it is recorded (here or elsewhere) or has failed.
     """
     accelerator = _accelerator(device)
     made_with = software()
     left = list(jobs)
-    num_failed = 0
+    num_recorded = num_failed = 0
     while left:
         in_hand_elsewhere = []
         for job in left:
@@ -67,13 +75,14 @@ def run_jobs(
                 in_hand_elsewhere.append(job)
                 continue
             num_failed += bool(outcome.error)
+            num_recorded += not outcome.error
             report(job, outcome)
         if len(in_hand_elsewhere) == len(left):
             if not options.wait:
                 break
             time.sleep(WAIT_SECONDS)
         left = in_hand_elsewhere
-    return num_failed
+    return Tally(num_recorded, num_failed, len(left))
 
 
 def _accelerator(device: Device) -> Any:

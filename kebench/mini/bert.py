@@ -107,6 +107,7 @@ def new_model(vocabulary_size: int, *, seed: int) -> BertForMaskedLM:
         torch.manual_seed(seed)
         model = BertForMaskedLM(configuration)
         model.bert = BertModel(configuration)  # with the pooler, which BertForMaskedLM leaves out
+        model.tie_weights()  # the head's vocabulary is the embedding, and that is a new one now
         return model
 
 

@@ -166,5 +166,5 @@ def _published_footnotes(table: Table) -> list[str]:
         return []
     sources = {one.mark: f"{one.mark} {one.table.source}: {one.table.protocol}." for one in printed}
     excepted = {one.row.label: f"{one.row.label} {one.row.reason}." for one in printed if one.row.reason}
-    lead = "Published: as printed, under another protocol; not comparable with the rows above."
+    lead = "Published: as printed by their sources; not ranked with the rows above."
     return [lead, *sources.values(), *excepted.values()]

@@ -6,7 +6,7 @@ A file with the right counts is right; another sha256 is then a note, because li
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -40,11 +40,17 @@ class Finding(NamedTuple):
     message: str
 
 
-def check_data(cards: Iterable[TaskCard], data: Path) -> list[Finding]:
-    """Return a finding for every split of every task. Raises UserError if `data` is no folder."""
-    if not data.is_dir():
+def check_data(
+    cards: Sequence[TaskCard], data: Path, *, embedded: Callable[[], Path] | None = None
+) -> list[Finding]:
+    """Return a finding for every split of every task. Raises UserError if `data` is no folder.
+
+    embedded: makes the folder of the tasks that need no data of the user's.
+    """
+    made = {card.name: embedded() for card in cards if embedded and card.access.kind == "embedded"}
+    if len(made) < len(cards) and not data.is_dir():
         raise UserError(f"{data}: no such folder; name the folder that holds the tasks' folders")
-    return [finding for card in cards for finding in check_task(card, data)]
+    return [finding for card in cards for finding in check_task(card, made.get(card.name, data))]
 
 
 def check_task(card: TaskCard, data: Path) -> list[Finding]:

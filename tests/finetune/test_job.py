@@ -14,9 +14,10 @@ import pytest
 from kebench.engine.local import Options, Outcome, run_jobs
 from kebench.finetune.job import Finished, fine_tune
 from kebench.finetune.plan import Job
+from kebench.leases import lease
 from kebench.model.checkpoint import load_encoder
 from kebench.model.source import model_hash
-from kebench.records import Subset, read_predictions, read_record, record_paths
+from kebench.records import Subset, ending, read_predictions, read_record, record_paths
 from kebench.runtime import Device, software
 from kebench.scoring.predictions import score_split
 from tests.finetune.conftest import WRITERS
@@ -111,22 +112,31 @@ def test_a_failed_run_is_written_down_is_no_score_and_is_tried_again(
     whole = test_file.read_text()
     test_file.write_text(whole.replace("treats", "tweets"))
     seen: list[Outcome] = []
-    num_failed = run_jobs(
+    tally = run_jobs(
         [bad, good],
         tmp_path / "out",
         device=CPU,
         options=Options(),
         report=lambda _, outcome: seen.append(outcome),
     )
-    assert num_failed == 1
+    assert tally == (1, 1, 0)
     assert "label 'tweets'" in seen[0].error
     assert seen[1].record is not None
     assert len(record_paths(tmp_path / "out")) == 1
     assert len(list((tmp_path / "out").rglob("*.failed.json"))) == 1
     test_file.write_text(whole)
-    assert run_jobs([bad, good], tmp_path / "out", device=CPU, options=Options()) == 0
+    assert run_jobs([bad, good], tmp_path / "out", device=CPU, options=Options()) == (2, 0, 0)
     assert len(record_paths(tmp_path / "out")) == 2
     assert not list((tmp_path / "out").rglob("*.failed.json"))
+
+
+def test_a_run_in_hand_elsewhere_is_not_counted_as_recorded(
+    checkpoints: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    job = job_on(NER, data, checkpoints["bert"])
+    with lease(ending(job.stem(tmp_path), ".running")):
+        assert run_jobs([job], tmp_path, device=CPU, options=Options(wait=False)) == (0, 0, 1)
+    assert record_paths(tmp_path) == []
 
 
 TWO_PROCESSES = """

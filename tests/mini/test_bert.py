@@ -34,6 +34,13 @@ def test_auto_classes_load_it_with_no_missing_weight(model: Path) -> None:
     assert (tokenizer.mask_token_id, tokenizer.pad_token_id) == (MASK, PAD)
 
 
+def test_the_head_and_the_embedding_share_their_vocabulary(model: Path) -> None:
+    from transformers import AutoModelForMaskedLM
+
+    loaded = AutoModelForMaskedLM.from_pretrained(model)
+    assert loaded.cls.predictions.decoder.weight is loaded.bert.embeddings.word_embeddings.weight
+
+
 def test_the_tokenizer_is_uncased_and_frames_a_sentence(model: Path) -> None:
     from transformers import AutoTokenizer
 

@@ -126,7 +126,7 @@ def test_a_data_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"nowhere: no such folder; name the folder that holds the tasks' folders"
     ):
-        check_data([], tmp_path / "nowhere")
+        check_data([read_task_card("gad")], tmp_path / "nowhere")
 
 
 def test_the_gold_digest_ignores_the_order_of_rows_and_their_text() -> None:
