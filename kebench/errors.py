@@ -4,7 +4,6 @@
 of our own is an `assert`, never a `UserError`.
 """
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -17,5 +16,7 @@ class UserError(Exception):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the closest known name, or ";" if none is close."""
+    import difflib  # only for mistakes: every command starts through this module
+
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean '{close[0]}'?" if close else ";"

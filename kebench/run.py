@@ -4,6 +4,7 @@ What is recorded (by identity, never by name) is not planned again. Planning has
 data and needs no torch, so that a finished grid is recognised in a second.
 """
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -137,23 +138,21 @@ def _num_pieces(job: Job, split: str, rows: int | None) -> float:
 
 
 def matrix_flops_per_second(device: str) -> float:
-    """Measure a matrix product on the device; fine-tuning reaches about half of it."""
-    import time
-
+    """Measure a matrix product on the device, the best of five: others may be using it too."""
     import torch
 
     size = 4096 if device.startswith("cuda") else 768
-    left = torch.ones(size, size, device=device)
-    float((left @ left)[0, 0])  # the first product also loads libraries
-    started = time.perf_counter()
-    for _ in range(3):
-        product = left @ left
-    float(product[0, 0])
-    return 3 * 2.0 * size**3 / (time.perf_counter() - started)
+    left = torch.rand(size, size, device=device)
+    seconds = []
+    for _ in range(6):  # the first one also loads libraries
+        started = time.perf_counter()
+        float((left @ left)[0, 0])
+        seconds.append(time.perf_counter() - started)
+    return 2.0 * size**3 / min(seconds[1:])
 
 
 def estimate_seconds(jobs: Sequence[Job], device: str) -> float:
-    """Estimate how long the jobs take, within a factor of two or three."""
+    """Estimate how long the jobs take, within a factor of three: half the speed of a matrix product."""
     speed = matrix_flops_per_second(device) / 2
     return sum(training_flops(job) / speed + 1.0 for job in jobs)
 

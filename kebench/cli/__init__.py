@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from kebench.errors import UserError
+from kebench.errors import UserError, did_you_mean
 
 # name: (module in kebench.cli, its click command, one-line help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -34,9 +34,11 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are called, and not for --help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands' names, sorted."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command and return it; None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
@@ -48,8 +50,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, COMMANDS[name][2]) for name in sorted(COMMANDS)])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        from kebench.errors import did_you_mean
-
+        """Find the command that the arguments begin with; UserError with the nearest name if none."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise UserError(
                 f"no command '{args[0]}'{did_you_mean(args[0], COMMANDS)} 'kebench --help' shows all"
