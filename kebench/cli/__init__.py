@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from kebench import __version__
 from kebench.errors import UserError, did_you_mean
 
 # name: (module in kebench.cli, its click command, one-line help)
@@ -59,7 +60,7 @@ class LazyGroup(click.Group):
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="kebench")
+@click.version_option(__version__)
 def kebench() -> None:
     """Does this language model know medicine, and is it really better than the others?"""
     # The library logs, to stderr; --help ends before this.
