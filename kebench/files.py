@@ -8,6 +8,7 @@ there: `KEBENCH_CRASH_AT=record.renamed:2` kills it the second time it has renam
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from kebench.errors import UserError
 
 # What is written atomically. A crash point is NAME.written (the temporary file is complete, the
 # target untouched) or NAME.renamed (the target is there, nothing after it has happened).
@@ -33,6 +36,8 @@ WRITES = {
     "card": "a card written by 'kebench model add'",
 }
 TEMPORARY_STALE_SECONDS = 24 * 3600
+# What `_temporary_beside` and `kebench.leases` call their files, and nobody else his own.
+TEMPORARY_NAME = re.compile(r"\.(\d+-[0-9a-f]{8}\.tmp|running\.[0-9a-f]{32}\.(tmp|stale))$")
 CRASH_POINTS = tuple(f"{name}.{moment}" for name in WRITES for moment in ("written", "renamed"))
 _passed: Counter[str] = Counter()
 
@@ -44,6 +49,7 @@ def crash_point(name: str) -> None:
     if not wanted:
         return
     wanted_name, _, count = wanted.partition(":")
+    assert wanted_name in CRASH_POINTS, f"KEBENCH_CRASH_AT={wanted}: there is no such point"
     _passed[name] += 1
     if wanted_name == name and _passed[name] == int(count or 1):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -128,14 +134,24 @@ def hash_of(value: Any) -> str:
 def cache_folder() -> Path:
     """Return the cache: KEBENCH_CACHE, else $XDG_CACHE_HOME/kebench, else ~/.cache/kebench."""
     if chosen := os.environ.get("KEBENCH_CACHE"):
-        return Path(chosen).expanduser()
+        return expand_home(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "kebench"
 
 
+def expand_home(path: str) -> Path:
+    """Return a path with ~ and ~user replaced. Raises UserError if there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: no such home folder; write the path out") from None
+
+
 def sweep_temporaries(folder: Path) -> None:
     """Remove what writes that were killed have left behind, once nobody can still be writing it."""
-    for path in [*folder.rglob(".*.tmp"), *folder.rglob(".*.stale")]:
+    for path in folder.rglob(".*"):
+        if not TEMPORARY_NAME.search(path.name):
+            continue
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > TEMPORARY_STALE_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

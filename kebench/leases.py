@@ -5,6 +5,7 @@ touches it every minute; it is stale after ten minutes without a touch, or at on
 is gone from this host. A stale lease is taken by renaming it away first: of two takers one wins.
 """
 
+import logging
 import os
 import socket
 import threading
@@ -19,6 +20,8 @@ from pydantic import BaseModel, ValidationError
 
 from kebench.files import crash_point
 
+_log = logging.getLogger(__name__)
+
 STALE_AFTER_SECONDS = 600
 HEARTBEAT_SECONDS = 60
 TORN_AFTER_SECONDS = 5
@@ -29,7 +32,7 @@ class Owner(BaseModel):
 
     host: str
     pid: int
-    started: float | None
+    started: str
     token: str
 
 
@@ -56,9 +59,10 @@ def _take(path: Path) -> str | None:
     token = uuid.uuid4().hex
     if _create(path, token):
         return token
-    if not is_stale(path):
+    judged = stale_token(path)
+    if judged is None:
         return None
-    return token if _move_away(path) and _create(path, token) else None
+    return token if _move_away(path, judged) and _create(path, token) else None
 
 
 def _create(path: Path, token: str) -> bool:
@@ -88,15 +92,14 @@ def _link(source: Path, path: Path) -> None:
             file.write(source.read_text())
 
 
-def _move_away(path: Path) -> bool:
-    """Take a stale lease out of the way. False if another taker was faster."""
-    token = _token_in(path)
+def _move_away(path: Path, judged: str) -> bool:
+    """Take the lease that was judged stale out of the way. False if another taker was faster."""
     aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.stale"
     try:
         path.rename(aside)
     except FileNotFoundError:
         return False
-    if _token_in(aside) != token:  # between our look and our rename another taker had put its own lease here
+    if _token_in(aside) != judged:  # after our look another taker had put its own lease here: back with it
         with suppress(FileExistsError):
             _link(aside, path)
         aside.unlink(missing_ok=True)
@@ -106,24 +109,30 @@ def _move_away(path: Path) -> bool:
 
 
 def sweep_stale(folder: Path) -> None:
-    """Remove the leases under a folder whose owners are gone: a kill leaves them behind."""
-    for path in folder.rglob("*.running"):
-        if is_stale(path):
-            _move_away(path)
+    """Remove the leases of a folder of records whose owners are gone: a kill leaves them behind.
+
+    Only files that are leases of ours, where leases of ours can be.
+    """
+    for path in folder.glob("*/*/seed*.running"):
+        if (judged := stale_token(path)) is not None:
+            _move_away(path, judged)
 
 
-def is_stale(path: Path) -> bool:
-    """Whether the lease's owner is gone: its process ended on this machine, or no touch for ten minutes."""
+def stale_token(path: Path) -> str | None:
+    """Return the token of a lease whose owner is gone, "" of a torn one; None if it is alive or not there.
+
+    Gone: the process ended on this machine, or on another did not touch the lease for ten minutes.
+    """
     try:
         age_seconds = time.time() - path.stat().st_mtime
         owner = Owner.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        return False
-    except ValidationError:  # not ours, or torn: a moment's grace for one that is just being written
-        return age_seconds > TORN_AFTER_SECONDS
+        return None
+    except ValidationError:  # a moment's grace for one that is just being written
+        return "" if age_seconds > TORN_AFTER_SECONDS else None
     if owner.host == _machine():
-        return _started(owner.pid) != owner.started
-    return age_seconds > STALE_AFTER_SECONDS
+        return owner.token if _started(owner.pid) != owner.started else None
+    return owner.token if age_seconds > STALE_AFTER_SECONDS else None
 
 
 def _machine() -> str:
@@ -135,20 +144,29 @@ def _machine() -> str:
     return " ".join(parts)
 
 
-def _started(pid: int) -> float | None:
-    """The start of a process, which tells it from a later one with the same number; None if it is gone."""
+def _started(pid: int) -> str:
+    """Tell a process from a later one with the same number; "" if it is gone.
+
+    On Linux by its start in clock ticks since boot, which setting the clock does not move.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]
+    except OSError:
+        pass
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+        return "" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.0f}"
     except psutil.NoSuchProcess:
-        return None
+        return ""
 
 
-def _token_in(path: Path) -> str | None:
+def _token_in(path: Path) -> str:
+    """Return the token in a lease, "" if it is torn or not there."""
     try:
         return Owner.model_validate_json(path.read_bytes()).token
     except (OSError, ValidationError):
-        return None
+        return ""
 
 
 def _beat(path: Path, stop: threading.Event) -> None:
@@ -157,3 +175,5 @@ def _beat(path: Path, stop: threading.Event) -> None:
             os.utime(path)
         except FileNotFoundError:
             return
+        except OSError as error:  # a network file system may be away for a moment
+            _log.warning("%s: not touched (%s)", path, error.strerror)

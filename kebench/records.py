@@ -89,13 +89,17 @@ class Score(Part):
 
 
 class Provenance(Part):
-    """Where, when and with what a run was made."""
+    """Where, when and with what a run was made.
+
+    micro_batch: examples in memory at once at the end of training; None in records before it was kept.
+    """
 
     kebench_version: str
     commit: str
     packages: dict[str, str]
     device: str
     num_processes: int
+    micro_batch: int | None = None
     started_utc: str
     seconds: float
     peak_mib: float

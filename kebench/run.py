@@ -4,6 +4,7 @@ What is recorded (by identity, never by name) is not planned again. Planning has
 data and needs no torch, so that a finished grid is recognised in a second.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from kebench.finetune.budgets import Budget
 from kebench.finetune.plan import Job, TaskFiles, find_task_files
 from kebench.model.layout import CheckpointFacts, describe_checkpoint
 from kebench.model.source import ResolvedModel, model_hash, resolve_model
-from kebench.records import PROTOCOL_VERSION, Protocol, Subset, ending
+from kebench.records import PROTOCOL_VERSION, Protocol, Subset, read_records
 from kebench.tasks.card import SPLITS, TaskCard
 from kebench.tasks.readers import read_split
 
@@ -54,7 +55,9 @@ def plan_grid(
         for rate in rates_of(model, budget, learning_rates)
         for seed in range(seeds)
     ]
-    return Grid(jobs, [job for job in jobs if not ending(job.stem(out), ".json").exists()])
+    jobs = list({job.identity: job for job in jobs}.values())  # one model under two names is one
+    recorded = {record.identity for record in read_records(out)}
+    return Grid(jobs, [job for job in jobs if job.identity not in recorded])
 
 
 def resolve(name: str, *, allow_remote_code: bool = False) -> ResolvedModel:
@@ -81,7 +84,9 @@ def rates_of(model: ResolvedModel, budget: Budget, asked: Sequence[float]) -> tu
     """Return the learning rates tried for a model; the one with the best mean dev score counts."""
     if asked:
         return tuple(asked)
-    return model.card.suggested.learning_rates if model.card.suggested else budget.learning_rates
+    if model.card.suggested and budget.takes_suggested_rates:
+        return model.card.suggested.learning_rates
+    return budget.learning_rates
 
 
 def _job(
@@ -163,6 +168,6 @@ def parse_learning_rates(words: str) -> tuple[float, ...]:
         rates = tuple(float(word) for word in words.split(",") if word.strip())
     except ValueError:
         rates = ()
-    if words and (not rates or min(rates) <= 0):
+    if words and not all(math.isfinite(rate) and rate > 0 for rate in rates or [0.0]):
         raise UserError(f"--learning-rates {words}: expected positive numbers, such as 1e-5,3e-5")
     return rates

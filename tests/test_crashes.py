@@ -12,7 +12,7 @@ from kebench.files import CRASH_POINTS
 from tests.grids import KILLED, Place, finish, fork_server, leftovers, scores
 from tests.tiny_checkpoints import write_tiny_bert
 
-OTHER_COMMANDS = ("data", "card")  # written by `data get`, `data build` and `model add`, not by a grid
+OTHER_COMMANDS = ("data", "card")  # not written by a grid; `data`: tests/tasks, `card`: below
 GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTHER_COMMANDS]
 
 
@@ -64,7 +64,12 @@ def command_for(point: str, once: Path) -> list[str]:
 
 @pytest.mark.parametrize("point", GRID_POINTS)
 def test_a_grid_killed_at_a_write_ends_as_an_undisturbed_one(
-    point: str, made_once: Path, undisturbed: Place, server: ForkServerContext, tmp_path: Path
+    point: str,
+    made_once: Path,
+    undisturbed: Place,
+    undisturbed_mini: Place,
+    server: ForkServerContext,
+    tmp_path: Path,
 ) -> None:
     place, command = Place(tmp_path), command_for(point, made_once)
     makes_miniature = point.split(".")[0] in ("world", "model")
@@ -75,9 +80,21 @@ def test_a_grid_killed_at_a_write_ends_as_an_undisturbed_one(
     scores(place.out)  # nothing torn, whenever it was killed
     assert finish(server, place, command) == (0 if makes_miniature else 2), place.log
     assert len(scores(place.out)) == 2
-    if not makes_miniature:
-        assert scores(place.out) == scores(undisturbed.out)
+    assert scores(place.out) == scores((undisturbed_mini if makes_miniature else undisturbed).out)
     assert [name for name in leftovers(place.out) if name.endswith(".running")] == []
+
+
+@pytest.mark.parametrize("moment", ["written", "renamed"])
+def test_a_card_is_there_whole_or_not_at_all(
+    moment: str, made_once: Path, server: ForkServerContext, tmp_path: Path
+) -> None:
+    place, command = Place(tmp_path), ["model", "add", "mine", "--from", str(made_once / "tiny-bert")]
+    card = place.folder / "baselines" / "mine.toml"
+    assert finish(server, place, command, crash_at=f"card.{moment}:1") == KILLED, place.log
+    assert card.exists() == (moment == "renamed")
+    if moment == "written":
+        assert finish(server, place, command) == 0, place.log
+    assert finish(server, place, ["model", "show", "mine"]) == 0, place.log
 
 
 def test_a_finished_grid_does_nothing_and_says_so(

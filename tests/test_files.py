@@ -56,10 +56,12 @@ def test_hashes_do_not_depend_on_the_order_of_keys() -> None:
     assert hash_of({"a": 1, "b": [1, 2]}) == hash_of({"b": [1, 2], "a": 1}) != hash_of({"a": 1, "b": [2, 1]})
 
 
-def test_only_old_temporary_files_are_swept(tmp_path: Path) -> None:
-    old, new = tmp_path / ".old.1-2.tmp", tmp_path / ".new.1-2.tmp"
-    old.write_text("")
-    new.write_text("")
+def test_only_old_temporary_files_of_ours_are_swept(tmp_path: Path) -> None:
+    names = [".old.json.12-0123abcd.tmp", ".new.json.12-0123abcd.tmp", ".thesis.tmp"]
+    old, new, not_ours = (tmp_path / name for name in names)
+    for path in (old, new, not_ours):
+        path.write_text("")
     os.utime(old, (0, 0))
+    os.utime(not_ours, (0, 0))
     sweep_temporaries(tmp_path)
-    assert list(tmp_path.iterdir()) == [new]
+    assert sorted(tmp_path.iterdir()) == [new, not_ours]

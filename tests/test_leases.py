@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kebench.leases import STALE_AFTER_SECONDS, is_stale, lease
+from kebench import leases
+from kebench.leases import STALE_AFTER_SECONDS, lease, stale_token, sweep_stale
 
 
 def test_a_lease_is_held_once_and_given_back(tmp_path: Path) -> None:
@@ -32,20 +33,20 @@ def test_a_lease_of_a_dead_process_is_taken_at_once(tmp_path: Path) -> None:
 
 def test_a_lease_from_another_machine_is_stale_after_ten_minutes_without_a_touch(tmp_path: Path) -> None:
     path = tmp_path / "x.running"
-    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": 0.0, "token": "t"}))
-    assert not is_stale(path)
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "0", "token": "t"}))
+    assert stale_token(path) is None
     long_ago = time.time() - STALE_AFTER_SECONDS - 1
     os.utime(path, (long_ago, long_ago))
-    assert is_stale(path)
+    assert stale_token(path) == "t"
 
 
 @pytest.mark.parametrize("content", ['{"host": "a', "{}", "[1]", ""])
 def test_a_torn_lease_is_stale_after_a_moment(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x.running"
     path.write_text(content)
-    assert not is_stale(path)
+    assert stale_token(path) is None
     os.utime(path, (0, 0))
-    assert is_stale(path)
+    assert stale_token(path) == ""
     with lease(path) as is_ours:
         assert is_ours
 
@@ -66,6 +67,28 @@ def test_of_many_takers_of_a_stale_lease_one_wins(tmp_path: Path) -> None:
 def _start(code: str, path: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", code, str(path)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_lease_that_was_taken_since_it_was_judged_is_left_to_its_taker(tmp_path: Path) -> None:
+    path = tmp_path / "x.running"
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "0", "token": "dead"}))
+    os.utime(path, (0, 0))
+    judged = stale_token(path)
+    with lease(path) as taken_by_another:
+        assert taken_by_another
+        assert not leases._move_away(path, judged or "")
+        assert stale_token(path) is None
+        assert path.exists()
+
+
+def test_a_sweep_touches_nothing_but_leases_of_runs(tmp_path: Path) -> None:
+    ours, others = tmp_path / "gad" / "bert" / "seed0-lr1-ab.running", tmp_path / "sub" / "server.running"
+    for path in (ours, others):
+        path.parent.mkdir(parents=True)
+        path.write_text("torn")
+        os.utime(path, (0, 0))
+    sweep_stale(tmp_path)
+    assert (ours.exists(), others.exists()) == (False, True)
 
 
 def test_a_lease_needs_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,18 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 
 # A full disk, a missing permission, a read-only or wrong place: the user's to mend, no fault of the program.
-THE_SYSTEMS_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+THE_SYSTEMS_REFUSALS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.EIO,
+}
 
 
 class LazyGroup(click.Group):
@@ -65,7 +76,10 @@ def kebench() -> None:
     """Does this language model know medicine, and is it really better than the others?"""
     # The library logs, to stderr; --help ends before this.
     logging.basicConfig(format="kebench: %(message)s")
-    logging.getLogger("kebench").setLevel(os.environ.get("KEBENCH_LOG", "INFO").upper())
+    level = os.environ.get("KEBENCH_LOG", "INFO").upper()
+    if level not in logging.getLevelNamesMapping():
+        raise UserError(f"KEBENCH_LOG={level}: expected DEBUG, INFO, WARNING or ERROR")
+    logging.getLogger("kebench").setLevel(level)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,7 +9,7 @@ import click
 
 from kebench.cards import NAME_PATTERN, ModelCard, model_card_paths, read_model_card
 from kebench.errors import UserError
-from kebench.files import write_atomically
+from kebench.files import expand_home, write_atomically
 
 FORMATS = click.Choice(["text", "json"])
 
@@ -164,16 +164,18 @@ def add(name: str, source: str, allow_remote_code: bool) -> None:
 
 def _checked_card(name: str, source: str, *, allow_remote_code: bool) -> ModelCard:
     from kebench.model.checkpoint import load_encoder, load_tokenizer
+    from kebench.model.layout import read_config
     from kebench.model.source import card_of_source, resolve_card
 
-    if Path(source).expanduser().is_dir():
-        source = f"path:{Path(source).expanduser().resolve()}"
+    if expand_home(source).is_dir():
+        source = f"path:{expand_home(source).resolve()}"
     asked = card_of_source(source, name=name).model_copy(update={"trust_remote_code": allow_remote_code})
-    resolved = resolve_card(asked, allow_remote_code=allow_remote_code, embedded=_make_embedded)
-    load_encoder(resolved.folder, family=resolved.card.family, trust_remote_code=allow_remote_code)
-    load_tokenizer(resolved.folder, family=resolved.card.family, casing=resolved.card.casing)
-    click.echo(f"kebench: {name}: {_found(resolved.folder)}", err=True)
-    return resolved.card
+    card, folder = resolve_card(asked, allow_remote_code=allow_remote_code, embedded=_make_embedded)
+    load_encoder(folder, family=card.family, trust_remote_code=allow_remote_code)
+    load_tokenizer(folder, family=card.family, casing=card.casing, trust_remote_code=allow_remote_code)
+    click.echo(f"kebench: {name}: {_found(folder)}", err=True)
+    has_code = "auto_map" in read_config(folder)  # a card does not ask for code that is not there
+    return card.model_copy(update={"trust_remote_code": allow_remote_code and has_code})
 
 
 def _as_toml(card: ModelCard) -> str:

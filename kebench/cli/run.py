@@ -110,8 +110,6 @@ def run_grid(
     from kebench.tasks.card import default_data_folder, select_tasks
 
     rank, num_processes = launched_processes()
-    if rank == 0:
-        _make_ready(out)
     options = Options(_micro_batch(micro_batch), allow_remote_code, keep_weights == "best", wait)
     chosen_budget = read_budget(budget, overrides)
     chosen_device = choose_device(device, precision)
@@ -126,6 +124,8 @@ def run_grid(
         out=out,
         allow_remote_code=allow_remote_code,
     )
+    if rank == 0 and not plan_only:
+        _make_ready(out)
     _say(f"plan: {len(grid.jobs)} runs, {len(grid.jobs) - len(grid.missing)} recorded in {out}")
     if not grid.missing and num_processes == 1:
         _say("nothing to do; 'kebench leaderboard' shows the scores")
@@ -198,7 +198,9 @@ def _show_plan(grid: "Grid", budget: "Budget", device: "Device", seconds: float)
     _say(f"device {device.name}, {device.precision} ({device.reason})")
     for model in dict.fromkeys(job.card for job in grid.missing):
         rates = dict.fromkeys(job.settings.learning_rate for job in grid.missing if job.card == model)
-        reason = f" (the card's: {model.suggested.reason})" if model.suggested else ""
+        suggested = model.suggested
+        is_suggested = suggested is not None and tuple(rates) == suggested.learning_rates
+        reason = f" (the card's: {suggested.reason})" if suggested and is_suggested else ""
         _say(f"{model.name}: learning rates {', '.join(f'{rate:g}' for rate in rates)}{reason}")
     for task, count in Counter(job.task.card.name for job in grid.missing).items():
         _say(f"{task}: {count} runs to do")

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Options(NamedTuple):
-    """How jobs are carried out; nothing here is meant to move a score.
+    """How jobs are carried out: not part of a run's identity, though a micro-batch changes dropout's draws.
 
     micro_batch: examples in memory at once; None halves the batch whenever CUDA runs out of memory.
     wait: stay until runs in progress elsewhere are recorded, and take them over if they die.
@@ -134,11 +134,13 @@ def _carry_out(
             allow_remote_code=options.allow_remote_code,
             keep_weights=ending(stem, ".weights") if options.keep_weights else None,
         )
+        if accelerator.is_main_process:
+            write_record(stem, finished.record, finished.predictions)
     # Whatever stops one run must not stop the grid: it is written down, shown, and the exit code tells.
     except Exception as error:
         return _failed(job, stem, error, accelerator=accelerator)
-    if accelerator.is_main_process:
-        write_record(stem, finished.record, finished.predictions)
+    finally:
+        accelerator.free_memory()  # it holds every model it has prepared
     return Outcome(record=finished.record)
 
 

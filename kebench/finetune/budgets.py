@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from kebench.cards import Card
 from kebench.errors import UserError, did_you_mean
@@ -15,11 +15,17 @@ BUDGETS_FILE = Path(__file__).parent / "budgets.toml"
 
 
 class Budget(Card):
-    """One budget: what `Settings` needs, for several learning rates at once, and the rows used."""
+    """One budget: what `Settings` needs, for several learning rates at once, and the rows used.
+
+    takes_suggested_rates: whether rates that a model's card suggests replace the budget's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     summary: str
     learning_rates: Annotated[tuple[float, ...], Field(min_length=1)]
+    takes_suggested_rates: bool = True
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     patience: int = Field(ge=0)

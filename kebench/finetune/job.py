@@ -91,6 +91,7 @@ def fine_tune(
         **software,
         device=device_description(str(accelerator.device)),
         num_processes=accelerator.num_processes,
+        micro_batch=trained.micro_batch,
         started_utc=started,
         seconds=round(time.monotonic() - clock, 3),
         peak_mib=round(peak_memory_mib(str(accelerator.device)), 1),
@@ -101,11 +102,15 @@ def fine_tune(
 def prepare(job: Job, *, accelerator: Any, allow_remote_code: bool = False) -> Prepared:
     """Seed everything, tokenise the three splits, and build the model on its device."""
     seed_everything(job.seed)
-    tokenizer = load_tokenizer(job.folder, family=job.card.family, casing=job.card.casing)
+    # Code from a checkpoint runs only if its card says so and the user allows it.
+    trusted = job.card.trust_remote_code and allow_remote_code
+    tokenizer = load_tokenizer(
+        job.folder, family=job.card.family, casing=job.card.casing, trust_remote_code=trusted
+    )
     if job.task.card.kind == "relation":
         add_markers(tokenizer, job.task.card)
     splits = {split: _examples(job, tokenizer, split) for split in SPLITS}
-    model = _build_model(job, tokenizer, allow_remote_code=allow_remote_code).to(accelerator.device)
+    model = _build_model(job, tokenizer, trust_remote_code=trusted).to(accelerator.device)
     return Prepared(job, tokenizer, splits, model, accelerator)
 
 
@@ -123,14 +128,16 @@ def _record(job: Job, trained: Trained, predictions: dict[str, Any], provenance:
         protocol=job.protocol,
         dev=score_split(predictions, "dev"),
         test=score_split(predictions, "test"),
-        **trained._asdict(),
+        best_epoch=trained.best_epoch,
+        dev_percent_by_epoch=trained.dev_percent_by_epoch,
+        train_loss_by_epoch=trained.train_loss_by_epoch,
         provenance=provenance,
     )
 
 
-def _build_model(job: Job, tokenizer: Any, *, allow_remote_code: bool) -> Classifier:
+def _build_model(job: Job, tokenizer: Any, *, trust_remote_code: bool) -> Classifier:
     """Load the encoder, give new markers a row each, and put a fresh linear layer on top."""
-    encoder: Any = load_encoder(job.folder, family=job.card.family, trust_remote_code=allow_remote_code)
+    encoder: Any = load_encoder(job.folder, family=job.card.family, trust_remote_code=trust_remote_code)
     if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
         # Rows drawn like any new row (N(0, 0.02)); transformers' default would fit a Gaussian to 30,000 rows.
         encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)

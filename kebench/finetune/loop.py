@@ -26,11 +26,15 @@ _log = logging.getLogger(__name__)
 
 
 class Trained(NamedTuple):
-    """How a training went. The model itself holds the weights of its best epoch afterwards."""
+    """How a training went. The model itself holds the weights of its best epoch afterwards.
+
+    micro_batch: examples that were in memory at once in the end.
+    """
 
     best_epoch: int
     dev_percent_by_epoch: tuple[float, ...]
     train_loss_by_epoch: tuple[float, ...]
+    micro_batch: int
 
 
 def train(
@@ -61,13 +65,14 @@ def train(
             best_epoch = scores.index(max(scores)) + 1
             if best_epoch == epoch < settings.epochs:
                 best_weights.seek(0)
+                best_weights.truncate()
                 torch.save(model.state_dict(), best_weights)
             if _is_over(scores, settings.patience):
                 break
         if best_epoch < epoch:
             best_weights.seek(0)
-            model.load_state_dict(torch.load(best_weights, weights_only=True))
-    return Trained(best_epoch, tuple(scores), tuple(losses))
+            model.load_state_dict(torch.load(best_weights, weights_only=True, map_location="cpu"))
+    return Trained(best_epoch, tuple(scores), tuple(losses), trainer.micro_batch)
 
 
 def _is_over(scores: list[float], patience: int) -> bool:
@@ -191,15 +196,27 @@ def predict(
     by_length = np.argsort(encoded.pieces.lengths(), kind="stable")[::-1]
     mine = by_length[accelerator.process_index :: accelerator.num_processes]
     answered: list[tuple[int, Ints]] = []
-    with torch.inference_mode():
-        for start in range(0, len(mine), batch_size):
-            rows = mine[start : start + batch_size]
-            logits_PL = model(collate(encoded, rows, pad_id=pad_id).to(accelerator.device))
-            labels_P = logits_PL.argmax(-1).cpu().numpy().astype(np.int32)
-            ends = encoded.labels.lengths()[rows].cumsum()[:-1]
-            answered += zip(rows.tolist(), np.split(labels_P, ends), strict=True)
+    while len(mine):
+        rows = mine[:batch_size]
+        try:
+            labels_P = _best_labels(model, collate(encoded, rows, pad_id=pad_id).to(accelerator.device))
+        except torch.cuda.OutOfMemoryError:
+            if batch_size == 1:
+                raise
+            batch_size //= 2
+            torch.cuda.empty_cache()
+            continue
+        ends = encoded.labels.lengths()[rows].cumsum()[:-1]
+        answered += zip(rows.tolist(), np.split(labels_P, ends), strict=True)
+        mine = mine[batch_size:]
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
         answered = gather_object(answered)
     return [labels for _, labels in sorted(answered, key=lambda answer: answer[0])]
+
+
+def _best_labels(model: nn.Module, batch: Batch) -> Ints:
+    with torch.inference_mode():
+        best: Ints = model(batch).argmax(-1).cpu().numpy().astype(np.int32)
+    return best

@@ -1,7 +1,7 @@
 """Makes the parts of the miniature on first use and keeps them in the cache.
 
 Data and models are separate folders, so that making the data needs no torch. A folder's name holds a hash
-of everything that went into it: after a change of the data or of MINI_VERSION a new one is made.
+of everything that went into it: after a change of the data or of the code a new one is made.
 """
 
 import logging
@@ -16,10 +16,9 @@ from kebench.mini.world import FOLDER, load_world
 
 log = logging.getLogger(__name__)
 
-MINI_VERSION = 1  # raised whenever this package's code makes other files of the same data
 SEED = 20210527  # ours; the day does not matter
 MODELS = {"bert-mini": True, "bert-mini-random": False}  # name -> pretrained or not
-_DATA_FILES = ("concepts.tsv", "triples.txt", "phrases.txt")
+_MADE_FROM = ("*.tsv", "*.txt", "*.py")  # the data, and the code that makes the miniature of it
 
 
 def miniature_data() -> Path:
@@ -74,6 +73,6 @@ def write_world(folder: Path, *, seed: int) -> None:
 
 
 def _key() -> str:
-    """Return twelve hex digits that stand for the data files, the version and the seed."""
-    hashes = [sha256_of(FOLDER / name) for name in _DATA_FILES]
-    return hash_of({"files": hashes, "version": MINI_VERSION, "seed": SEED})[:12]
+    """Return twelve hex digits that stand for the data, the code and the seed."""
+    hashes = [sha256_of(path) for pattern in _MADE_FROM for path in sorted(FOLDER.glob(pattern))]
+    return hash_of({"files": hashes, "seed": SEED})[:12]

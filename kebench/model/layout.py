@@ -167,7 +167,10 @@ def casing_of(folder: Path) -> str | None:
     """Return the casing the files state, else guess it from vocab.txt: an uncased one has no capitals."""
     if (casing := stated_casing(folder)) or not (folder / "vocab.txt").is_file():
         return casing
-    pieces = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    try:
+        pieces = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{folder / 'vocab.txt'}: not UTF-8 ({error.reason}); fetch it again") from None
     has_capitals = any(piece != piece.lower() for piece in pieces if not piece.startswith(("[", "<")))
     return "cased" if has_capitals else "uncased"
 
@@ -200,7 +203,7 @@ def max_tokens_of(folder: Path) -> int | None:
     limit = config.get("max_position_embeddings")
     if not limit:
         return None
-    return int(limit) - (int(config.get("pad_token_id", 1)) + 1 if family_of(folder) == "roberta" else 0)
+    return int(limit) - (int(config.get("pad_token_id") or 1) + 1 if family_of(folder) == "roberta" else 0)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from kebench.cards import SOURCE_KINDS, ModelCard, model_card_paths, read_model_card
 from kebench.errors import UserError, did_you_mean
-from kebench.files import atomic_folder, cache_folder, hash_of, sha256_of
+from kebench.files import atomic_folder, cache_folder, expand_home, hash_of, sha256_of
 from kebench.model.fetch import FETCHERS, PLACES, NoNetworkError, log
 from kebench.model.layout import (
     TOKENIZER_FILES,
@@ -97,8 +97,8 @@ def _card_of(name: str) -> ModelCard:
         return read_model_card(name)
     if name.partition(":")[0] in SOURCE_KINDS:
         return card_of_source(name)
-    if Path(name).expanduser().is_dir():
-        return card_of_source(f"path:{Path(name).expanduser().resolve()}")
+    if expand_home(name).is_dir():
+        return card_of_source(f"path:{expand_home(name).resolve()}")
     raise UserError(
         f"no model '{name}'{did_you_mean(name, paths)} 'kebench model list' shows all; a directory "
         f"or a source ({', '.join(f'{kind}:' for kind in SOURCE_KINDS)}) does as well"
@@ -142,7 +142,7 @@ def _filled_in(card: ModelCard, folder: Path) -> ModelCard:
 
 
 def _cache_place(card: ModelCard) -> Path:
-    identity = [card.source, card.revision, card.sha256, card.tokenizer_source]
+    identity = [card.source, card.revision, card.sha256, card.tokenizer_source, card.trust_remote_code]
     return cache_folder() / "models" / card.name / hash_of(identity)[:16]
 
 
@@ -222,6 +222,8 @@ def model_hash(folder: Path, *, casing: str = "") -> str:
         "config": _without_prose(read_config(folder)),
         "casing": stated_casing(folder) or casing or casing_of(folder),
     }
+    if card_code := {path.name: sha256_of(path) for path in sorted(folder.glob("*.py"))}:
+        hashed["code"] = card_code
     for name in _tokenizer_files(folder):
         path = folder / name
         is_config = name == "tokenizer_config.json"

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from kebench.cards import Card, read_card
 from kebench.errors import UserError, did_you_mean
-from kebench.files import cache_folder
+from kebench.files import cache_folder, expand_home
 
 SPLITS = ("train", "dev", "test")
 SUITE_KINDS = ("ner", "relation")
@@ -25,12 +25,16 @@ class Expected(Card):
     units: mentions (NER) or instances (relation), as the BLURB files hold them.
     published: the paper's Table 1, where it prints another number; `reason` says why they differ.
     gold: `kebench.tasks.check.digest_gold` of the split: which row has which label, in no order.
+    text: `digest_text`: the words or texts, in no order.
+    pairing: `digest_pairing`: which words or texts stand with which labels.
     """
 
     units: int
     rows: int  # sentences (NER) or instances (relation)
     labels: dict[str, int] = {}  # instances by label (relation), tokens by tag (NER)
     gold: str = ""
+    text: str = ""
+    pairing: str = ""
     published: int | None = None
     reason: str = ""
     sha256: tuple[str, ...] = ()  # of files known to be right; another hash with these counts is a note
@@ -136,7 +140,7 @@ def default_data_folder() -> Path:
     chosen = os.environ.get("KEBENCH_DATA")
     if not chosen:
         return cache_folder() / "data"
-    folder = Path(chosen).expanduser()
+    folder = expand_home(chosen)
     return folder / "blurb" if (folder / "blurb").is_dir() else folder
 
 

@@ -1,5 +1,6 @@
 """A whole run: every family and both kinds, what a record holds, and what moves its identity."""
 
+import gc
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from kebench.engine.local import Options, Outcome, run_jobs
+from kebench.errors import UserError
+from kebench.finetune.classifier import Classifier
 from kebench.finetune.job import Finished, fine_tune
 from kebench.finetune.plan import Job
 from kebench.leases import lease
@@ -128,6 +131,49 @@ def test_a_failed_run_is_written_down_is_no_score_and_is_tried_again(
     assert run_jobs([bad, good], tmp_path / "out", device=CPU, options=Options()) == (2, 0, 0)
     assert len(record_paths(tmp_path / "out")) == 2
     assert not list((tmp_path / "out").rglob("*.failed.json"))
+
+
+def test_models_of_finished_runs_do_not_stay_in_memory(
+    checkpoints: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    before = _num_classifiers()  # other tests may hold some
+    jobs = [job_on(NER, data, checkpoints["bert"], seed=seed) for seed in (0, 1)]
+    run_jobs(jobs, tmp_path, device=CPU, options=Options())
+    assert _num_classifiers() == before
+
+
+def _num_classifiers() -> int:
+    gc.collect()
+    return sum(type(found) is Classifier for found in gc.get_objects())
+
+
+CODE = """
+import pathlib, transformers
+pathlib.Path(__file__).with_name("ran").touch()
+class C(transformers.BertConfig): model_type = "own-code"
+class T(transformers.BertTokenizer): pass
+"""
+
+
+@pytest.mark.parametrize("allow_remote_code", [False, True])
+def test_code_of_a_checkpoint_never_runs_unless_its_card_says_so(
+    checkpoints: dict[str, Path], data: Path, accelerator: Any, tmp_path: Path, allow_remote_code: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # what transformers would ask
+    folder = shutil.copytree(checkpoints["bert"], tmp_path / "own-code")
+    (folder / "own.py").write_text(CODE)
+    for name, auto in (
+        ("config.json", {"AutoConfig": "own.C"}),
+        ("tokenizer_config.json", {"AutoTokenizer": ["own.T", "own.T"]}),
+    ):
+        content = json.loads((folder / name).read_text()) | {"auto_map": auto, "model_type": "own-code"}
+        (folder / name).write_text(json.dumps(content))
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    job = job_on(NER, data, folder, family="own-code")
+    with pytest.raises(UserError):
+        run_one(job, accelerator, allow_remote_code=allow_remote_code)
+    assert not list(tmp_path.rglob("ran"))
 
 
 def test_a_run_in_hand_elsewhere_is_not_counted_as_recorded(

@@ -28,7 +28,8 @@ def test_auto_classes_load_it_with_no_missing_weight(model: Path) -> None:
 
     for auto in (AutoModel, AutoModelForMaskedLM):
         loaded, report = auto.from_pretrained(model, output_loading_info=True)
-        assert not report["missing_keys"]
+        # kebench never uses a pooler, and masked language modelling trains none
+        assert not [name for name in report["missing_keys"] if not name.startswith("pooler.")]
     tokenizer = AutoTokenizer.from_pretrained(model)
     assert len(tokenizer) == loaded.config.vocab_size
     assert (tokenizer.mask_token_id, tokenizer.pad_token_id) == (MASK, PAD)

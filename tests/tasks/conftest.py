@@ -52,6 +52,8 @@ def _card(fields: dict[str, Any], text: str, folder: Path, access: dict[str, Any
         "rows": size.rows,
         "labels": dict(size.labels),
         "gold": size.gold,
+        "text": size.text,
+        "pairing": size.pairing,
         "sha256": [size.sha256],
     }
     return TaskCard.model_validate({**fields, "expected": dict.fromkeys(card.files, expected)})

@@ -76,6 +76,8 @@ def _edit(path: Path, old: str, new: str) -> None:
         ("Gaucher\tB", "B\tGaucher", " line 7: tag 'Gaucher', expected B, I or O; the columns look swapped"),
         ("Sachs\tI\nGaucher\tB", "Sachs\tB\nGaucher\tI",
          ": right counts, but tags stand on other rows than in the published file"),
+        ("Sachs\tI\nGaucher\tB\nare", "are\tI\nGaucher\tB\nSachs",
+         ": right counts, but its texts stand beside other tags than in the published file"),
     ],
 )  # fmt: skip
 def test_damage_to_a_tagged_file_is_one_exact_line(
@@ -92,6 +94,9 @@ def test_damage_to_a_tagged_file_is_one_exact_line(
     [
         ("CPR:4\n1.T1.T3\t@CHEMICAL$ and @GENE$.\tfalse", "false\n1.T1.T3\t@CHEMICAL$ and @GENE$.\tCPR:4",
          ": right counts, but labels stand on other rows than in the published file"),
+        ("@CHEMICAL$ blocks @GENE$.\tCPR:4\n1.T1.T3\t@CHEMICAL$ and @GENE$.",
+         "@CHEMICAL$ and @GENE$.\tCPR:4\n1.T1.T3\t@CHEMICAL$ blocks @GENE$.",
+         ": right counts, but its texts stand beside other labels than in the published file"),
         ("CPR:4", "false", ": label 'CPR:4' 0 times, expected 1"),
         ("1.T4.T5\tThe @CHEM-GENE$.\tfalse\n", "", ": 2 instances, expected 3; the file looks cut off"),
         ("1.T1.T2\t@CHEMICAL$ blocks @GENE$.", "@CHEMICAL$ blocks @GENE$.\t1.T1.T2", " line 1: no @CHEMICAL$ "
