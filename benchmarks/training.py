@@ -8,14 +8,13 @@ torch calls after every optimiser step, and a count of every collated batch.
 
 import itertools
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from floor import measure_machine
+from floor import CLOCKS, measure_machine
 
 from kebench.finetune.encode import Encoded, choose_rows
 from kebench.model.source import resolve_model
@@ -34,7 +33,11 @@ VARIANTS = (OURS, PADDED, PLAIN, GROUPED)
 
 
 class Spec(NamedTuple):
-    """What one process trains. kind: train (speed and memory), score (and test F1), floor."""
+    """What one process does.
+
+    kind: train (speed and memory), score (and test F1), or floor: then `variant` is the clock, and `rows`
+        the word pieces of a matrix.
+    """
 
     kind: str
     variant: str
@@ -65,8 +68,8 @@ class Watch:
 
     def after_step(self, *_: Any) -> None:
         """The hook that torch calls, alike for both loops."""
-        self.wall.append(time.perf_counter())
-        self.cpu.append(time.process_time())
+        self.wall.append(CLOCKS["wall"]())
+        self.cpu.append(CLOCKS["cpu"]())
 
     def note_batch(self, mask_BT: Any) -> None:
         """Count sentences, positions, word pieces, and squared lengths, which attention costs."""
@@ -91,7 +94,7 @@ def work(spec: Spec) -> dict[str, Any]:
 
     machine = {"device": device_description("cpu"), "threads": torch.get_num_threads()}
     if spec.kind == "floor":
-        return machine | measure_machine(spec.model, pieces=spec.rows)
+        return machine | measure_machine(spec.model, pieces=spec.rows, clock=spec.variant)
     seed_everything(spec.seed)
     loaded, watch = load(spec), Watch()
     with watched_steps(watch):

@@ -17,7 +17,7 @@ from kebench.model.layout import CheckpointFacts, describe_checkpoint
 from kebench.model.source import ResolvedModel, model_hash, resolve_model
 from kebench.records import PROTOCOL_VERSION, Protocol, Subset, read_records
 from kebench.tasks.card import SPLITS, TaskCard
-from kebench.tasks.readers import read_split
+from kebench.tasks.check import check_file
 
 
 class Grid(NamedTuple):
@@ -114,10 +114,15 @@ def _job(
 
 
 def check_data(jobs: Sequence[Job]) -> None:
-    """Read every file that the jobs need, once, so that a bad one is refused before anything has run."""
+    """Check every file that the jobs need, so that a bad one is refused before anything has run.
+
+    As `kebench data check` does: a score on a test set that was cut off looks like any other.
+    """
     for task in {job.task.card.name: job.task for job in jobs}.values():
         for split in SPLITS:
-            read_split(task.card, task.paths[split])
+            found = check_file(task.card, split, task.paths[split])
+            if found.level == "error":
+                raise UserError(found.message)
 
 
 def training_flops(job: Job) -> float:

@@ -28,18 +28,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 
 # A full disk, a missing permission, a read-only or wrong place: the user's to mend, no fault of the program.
-THE_SYSTEMS_REFUSALS = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
-    errno.EIO,
-}
+_NAMES = ("ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EEXIST", "EISDIR", "EIO")
+THE_SYSTEMS_REFUSALS = {getattr(errno, name) for name in _NAMES if hasattr(errno, name)}
 
 
 class LazyGroup(click.Group):

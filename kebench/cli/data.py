@@ -21,9 +21,10 @@ def data() -> None:
 
 @data.command()
 @click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
+@click.option("--data", "named", type=FOLDER, help="The same as DIR.")
 @click.option("--tasks", default="blurb", show_default=True, help="Tasks, suites or kinds, comma-separated.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def check(folder: Path | None, tasks: str, form: str) -> None:
+def check(folder: Path | None, named: Path | None, tasks: str, form: str) -> None:
     """Compare each task's files with the sizes that its card expects.
 
     DIR is the folder with the tasks' folders; by default KEBENCH_DATA, else the cache's data folder.
@@ -33,7 +34,7 @@ def check(folder: Path | None, tasks: str, form: str) -> None:
     from kebench.tasks.card import default_data_folder, select_tasks
     from kebench.tasks.check import check_data
 
-    folder = folder or default_data_folder()
+    folder = folder or named or default_data_folder()
     findings = check_data(select_tasks(tasks), folder, embedded=miniature_data)
     _print_findings(findings, form)
     wrong = [finding for finding in findings if finding.level == "error"]

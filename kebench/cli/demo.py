@@ -1,5 +1,6 @@
 """`kebench demo`: the main job, small and whole: fine-tune on the embedded miniature, print a leaderboard."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -36,4 +37,7 @@ def demo(ctx: click.Context, out: Path, seeds: int) -> None:
         raise UserError(f"{out}: no record was written; see the lines above")
     click.echo(f"\nrecords and predictions  {out} ({num_records} of the miniature)")
     click.echo(f"tasks                    {miniature_data()}")
-    click.echo("next: kebench task list, kebench model list, kebench run --help")
+    click.echo(
+        "bert-mini-random is bert-mini without its pretraining; scores on the miniature mean nothing outside."
+    )
+    click.echo(f"next: the README's first real run; {sys.argv[0]} --help shows all commands")

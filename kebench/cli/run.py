@@ -71,7 +71,7 @@ ASK_ABOVE_SECONDS = 3600.0
 @click.option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
 @click.option("--allow-remote-code", is_flag=True, help="Run a checkpoint's own code if its card says so.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show the plan and stop.")
-@click.option("--yes", is_flag=True, help="Do not ask, however long the estimate.")
+@click.option("--yes", is_flag=True, help="Start --budget paper however long the estimate.")
 def run(**given: Any) -> None:
     """Fine-tune models on tasks over seeds and write one record a run.
 
@@ -128,7 +128,7 @@ def run_grid(
         _make_ready(out)
     _say(f"plan: {len(grid.jobs)} runs, {len(grid.jobs) - len(grid.missing)} recorded in {out}")
     if not grid.missing and num_processes == 1:
-        _say("nothing to do; 'kebench leaderboard' shows the scores")
+        _say(f"nothing to do; 'kebench leaderboard --results {out}' shows the scores")
         return 0
     grids.check_data(grid.missing)
     seconds = grids.estimate_seconds(grid.missing, chosen_device.name)
@@ -200,11 +200,13 @@ def _show_plan(grid: "Grid", budget: "Budget", device: "Device", seconds: float)
         rates = dict.fromkeys(job.settings.learning_rate for job in grid.missing if job.card == model)
         suggested = model.suggested
         is_suggested = suggested is not None and tuple(rates) == suggested.learning_rates
-        reason = f" (the card's: {suggested.reason})" if suggested and is_suggested else ""
+        reason = " (suggested by its card; see 'kebench model show')" if is_suggested else ""
         _say(f"{model.name}: learning rates {', '.join(f'{rate:g}' for rate in rates)}{reason}")
     for task, count in Counter(job.task.card.name for job in grid.missing).items():
         _say(f"{task}: {count} runs to do")
-    _say(f"estimate: {_duration(seconds)} for {len(grid.missing)} runs, within a factor of three")
+    _say(
+        f"estimate: {_duration(seconds)} for {len(grid.missing)} runs on an idle machine, within a factor of three"
+    )
 
 
 def _duration(seconds: float) -> str:

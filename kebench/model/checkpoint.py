@@ -37,6 +37,17 @@ TOKENIZERS = {
 }
 
 
+# A directory without any of these has no vocabulary; transformers would make an empty one and say nothing.
+VOCABULARY_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+)
+
+
 def load_encoder(
     folder: Path, *, family: str = "", trust_remote_code: bool = False
 ) -> transformers.PreTrainedModel:
@@ -135,6 +146,11 @@ def load_tokenizer(
     that it has in running text. Truncation and padding saved in the file are dropped; the caller sets them.
     """
     known = family_of(folder) or family
+    if not any((folder / name).is_file() for name in VOCABULARY_FILES):
+        raise UserError(
+            f"{folder}: no tokenizer ({', '.join(VOCABULARY_FILES[:3])} ...); save it beside the weights "
+            "with tokenizer.save_pretrained"
+        )
     with quiet_transformers():
         tokenizer = _from_files(folder, known, casing, trust_remote_code=trust_remote_code)
     backend = tokenizer.backend_tokenizer

@@ -165,9 +165,15 @@ def _fetch(card: ModelCard) -> Path:
     except NoNetworkError as error:
         raise UserError(
             f"no network and '{card.name}' is not in the cache ({error}); on a machine with network run "
-            f"'kebench model get {card.name}', or pass a local directory"
+            f"{_get_command(card)}, or pass a local directory"
         ) from None
     return place
+
+
+def _get_command(card: ModelCard) -> str:
+    if card.name in model_card_paths():
+        return f"'kebench model get {card.name}'"
+    return f"'kebench model add NAME --from {card.source}'"
 
 
 def _fetch_tokenizer(card: ModelCard, folder: Path) -> None:

@@ -45,7 +45,7 @@ def render_latex(leaderboard: Leaderboard) -> str:
 
 
 def _table_lines(table: Table, leaderboard: Leaderboard) -> Iterator[str]:
-    yield "\\begin{table}\n\\centering\n\\small\n\\setlength{\\tabcolsep}{3pt}"
+    yield "\\begin{table}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{2.5pt}"
     caption = " ".join(f"{line.rstrip('.')}." for line in captions(table, leaderboard.metric))
     yield f"\\caption{{{escape_latex(caption)}}}"
     for block in table.blocks:

@@ -119,6 +119,10 @@ class TaskCard(Card):
 
     def find_folder(self, data: Path) -> Path:
         """Return the task's folder under the data folder. Raises UserError if none of its names is there."""
+        if not data.is_dir():
+            raise UserError(
+                f"{data}: no such folder; --data or KEBENCH_DATA names the one with the tasks' folders"
+            )
         for name in self.folders:
             if (data / name).is_dir():
                 return data / name

@@ -51,7 +51,10 @@ def check_data(
     """
     made = {card.name: embedded() for card in cards if embedded and card.access.kind == "embedded"}
     if len(made) < len(cards) and not data.is_dir():
-        raise UserError(f"{data}: no such folder; name the folder that holds the tasks' folders")
+        raise UserError(
+            f"{data}: no such folder; name the one that holds the tasks' folders (kebench data check DIR, or "
+            "KEBENCH_DATA), or fetch a task with 'kebench data get'"
+        )
     return [finding for card in cards for finding in check_task(card, made.get(card.name, data))]
 
 

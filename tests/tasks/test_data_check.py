@@ -129,7 +129,7 @@ def test_a_missing_file_and_a_missing_folder_say_how_to_get_them(ner_task: Write
 
 def test_a_data_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"nowhere: no such folder; name the folder that holds the tasks' folders"
+        UserError, match=r"nowhere: no such folder; name the one that holds the tasks' folders"
     ):
         check_data([read_task_card("gad")], tmp_path / "nowhere")
 
