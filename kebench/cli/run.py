@@ -204,9 +204,7 @@ def _show_plan(grid: "Grid", budget: "Budget", device: "Device", seconds: float)
         _say(f"{model.name}: learning rates {', '.join(f'{rate:g}' for rate in rates)}{reason}")
     for task, count in Counter(job.task.card.name for job in grid.missing).items():
         _say(f"{task}: {count} runs to do")
-    _say(
-        f"estimate: {_duration(seconds)} for {len(grid.missing)} runs on an idle machine, within a factor of three"
-    )
+    _say(f"estimate: {_duration(seconds)} for {len(grid.missing)} runs, within a factor of three if idle")
 
 
 def _duration(seconds: float) -> str:
