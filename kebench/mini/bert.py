@@ -54,7 +54,7 @@ def write_model(
         model = new_model(tokenizer.get_vocab_size(), seed=seed)
         if pretrain:
             train_masked_language_model(model, encode_sentences(texts, tokenizer, how.tokens), how, seed=seed)
-    fast = BertTokenizerFast(tokenizer_object=tokenizer, do_lower_case=True, model_max_length=256)
+    fast = BertTokenizerFast(tokenizer_object=tokenizer, do_lower_case=True, model_max_length=512)
     with quiet_transformers():
         model.eval().save_pretrained(folder)
         fast.save_pretrained(folder)
@@ -98,7 +98,7 @@ def new_model(vocabulary_size: int, *, seed: int) -> BertForMaskedLM:
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=512,
-        max_position_embeddings=256,
+        max_position_embeddings=512,
         hidden_dropout_prob=0.1,
         attention_probs_dropout_prob=0.1,
         initializer_range=0.08,  # ours; with BERT's 0.02 a width of 128 learns nothing in this time
