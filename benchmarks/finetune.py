@@ -18,6 +18,7 @@ from floor import Sizes, optimizer_bytes, sizes_of, training_flops
 from tables import markdown
 from training import EPOCHS_TIMED, OURS, PADDED, PLAIN, VARIANTS, Spec, work
 
+from kebench.runtime import software, utc_now
 from kebench.tasks.card import default_data_folder
 
 RESULTS = Path(__file__).parent / "results"
@@ -115,14 +116,18 @@ def difference_of(f1: dict[str, list[float]]) -> dict[str, float]:
     return {"mean": mean, "low": float(interval.low), "high": float(interval.high)}
 
 
-def write_results(new: dict[str, Any]) -> None:
-    """Put new results in place of older ones of the same kind, and print the page."""
-    from kebench.runtime import software, utc_now
+def write_results(new: dict[str, Any], started: dict[str, Any]) -> None:
+    """Put new results in place of older ones of the same kind, and print the page.
 
+    started: `software()` before the first run. Every process imports kebench anew, so results of a checkout
+        that changed meanwhile carry a note.
+    """
+    ended = software()
+    note = f"The checkout changed meanwhile: {started['commit']} at the start, {ended['commit']} at the end."
     path = RESULTS / "finetune.json"
     RESULTS.mkdir(exist_ok=True)
     results = json.loads(path.read_text()) if path.exists() else {}
-    made = {"finished_utc": utc_now(), "software": software()}
+    made = {"finished_utc": utc_now(), "software": started, "note": note if started != ended else ""}
     results |= {kind: made | found for kind, found in new.items()}
     results = rounded(results)
     path.write_text(json.dumps(results, indent=1) + "\n")
@@ -171,7 +176,8 @@ def main() -> None:
     options = parse(sys.argv[1:])
     comparisons = {"speed": compare_speed, "scores": compare_scores}
     wanted = list(comparisons) if options.command == "all" else [options.command]
-    write_results({kind: comparisons[kind](options) for kind in wanted})
+    started = software()
+    write_results({kind: comparisons[kind](options) for kind in wanted}, started)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def markdown(results: dict[str, Any]) -> str:
         parts += speed_section(results["speed"])
     if "scores" in results:
         parts += score_section(results["scores"])
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def speed_section(speed: dict[str, Any]) -> list[str]:
@@ -75,6 +75,7 @@ def speed_section(speed: dict[str, Any]) -> list[str]:
         f"The floor: what is not padding at {machine['flops_per_second'] / 1e9:.1f} GFLOP/s, measured in "
         f"fp32 products of {machine['matrix_pieces']} word pieces (a step's mean) at the model's own sizes, "
         f"plus AdamW's 28 bytes a parameter and step at {machine['bytes_per_second'] / 1e9:.1f} GB/s.",
+        speed["note"],
         "### Every run",
         table(["variant", "round", "sentences", "wall s", "CPU s", "peak MiB"], run_rows(speed["runs"])),
     ]
@@ -123,6 +124,7 @@ def score_section(scores: dict[str, Any]) -> list[str]:
         f"{options['score_rows']} training sentences, {options['model']}, rate {options['learning_rate']:g}, "
         f"n = {options['seeds']} seeds each. The difference is ours minus the Trainer's, its interval "
         "Welch's, two-sided.",
+        scores["note"],
     ]
 
 
