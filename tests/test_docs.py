@@ -21,7 +21,7 @@ from kebench.tasks.card import Access, Expected, TaskCard
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = (*sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
+PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
 MAKER = runpy.run_path(str(DOCS / "make_commands.py"))
 RECORD_PARTS = (Record, Settings, Protocol, Subset, Score, Provenance)
 CARD_PARTS = {

@@ -1,0 +1,44 @@
+"""The records that ship with kebench: whole, of one protocol, and re-scored from their predictions."""
+
+from pathlib import Path
+
+import pytest
+
+from kebench.records import read_predictions, read_record, record_paths
+from kebench.scoring.entities import count_entities
+from kebench.scoring.predictions import score_split
+from kebench.scoring.relations import count_relations
+from kebench.tasks.card import read_task_card
+
+RECORDED = Path(__file__).parents[1] / "results" / "recorded"
+PATHS = record_paths(RECORDED)
+
+
+def test_every_blurb_task_has_a_record_of_three_models() -> None:
+    found = {(path.parent.parent.name, path.parent.name) for path in PATHS}
+    assert len({task for task, _ in found}) == 8
+    assert {model for _, model in found} == {"minilm", "bert-tiny", "bert-mini"}
+    assert len(found) == 24
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.parent.name}-{path.name[:24]}")
+def test_a_record_s_scores_follow_from_its_predictions(path: Path) -> None:
+    record, predictions = read_record(path), read_predictions(path)
+    for split, score in (("dev", record.dev), ("test", record.test)):
+        gold, predicted = predictions[split]["gold"], predictions[split]["predicted"]
+        if predictions["kind"] == "ner":
+            counts = count_entities(gold, predicted)
+        else:
+            counts = count_relations(gold, predicted, negative=predictions["negative"])
+        assert counts.f1_percent == pytest.approx(score.score_percent)
+    assert record.test.num_examples == read_task_card(record.task).expected["test"].rows
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path.parent.parent.name == "ncbi-disease"][:2])
+def test_a_record_is_scored_again_as_published_numbers_are(path: Path) -> None:
+    assert score_split(read_predictions(path), "test") == read_record(path).test
+
+
+def test_recorded_runs_of_a_task_share_one_protocol() -> None:
+    columns = {(path.parent.parent.name, read_record(path).column) for path in PATHS}
+    assert len(columns) == 8
