@@ -55,6 +55,17 @@ def undisturbed(
     return place
 
 
+@pytest.fixture(scope="session")
+def undisturbed_mini(
+    made_once: Path, server: ForkServerContext, tmp_path_factory: pytest.TempPathFactory
+) -> Place:
+    """Return the same for the grid of the miniature's own model."""
+    place = Place(tmp_path_factory.mktemp("undisturbed-mini"))
+    os.symlink(made_once / "cache", place.cache)
+    assert finish(server, place, command_for("model.written", made_once)) == 0, place.log
+    return place
+
+
 def command_for(point: str, once: Path) -> list[str]:
     """Making the miniature and its models is slow, so only its own crash points start without it."""
     if point.split(".")[0] in ("world", "model"):
