@@ -62,10 +62,11 @@ def plan_grid(
 
 def resolve(name: str, *, allow_remote_code: bool = False) -> ResolvedModel:
     """Return a model's card and folder, fetching or making it if need be."""
-    return resolve_model(name, allow_remote_code=allow_remote_code, embedded=_make_embedded)
+    return resolve_model(name, allow_remote_code=allow_remote_code, embedded=make_embedded)
 
 
-def _make_embedded(name: str) -> Path:
+def make_embedded(name: str) -> Path:
+    """Return the folder of a model that is part of kebench, making it on first use."""
     from kebench.mini.build import miniature_model  # only the miniature needs it, and it is slow to import
 
     return miniature_model(name)

@@ -115,19 +115,12 @@ def _lines(fields: dict[str, Any], indent: str = "") -> list[str]:
 )
 def get(names: tuple[str, ...], allow_remote_code: bool) -> None:
     """Fetch models into the cache, check them, and print where each is."""
-    from kebench.model.source import resolve_model
+    from kebench.run import resolve
 
     for name in names:
-        resolved = resolve_model(name, allow_remote_code=allow_remote_code, embedded=_make_embedded)
+        resolved = resolve(name, allow_remote_code=allow_remote_code)
         click.echo(f"{resolved.card.name}\t{resolved.folder}")
         click.echo(f"kebench: {resolved.card.name}: {_found(resolved.folder)}", err=True)
-
-
-def _make_embedded(name: str) -> Path:
-    from kebench.mini.build import miniature_model
-
-    folder: Path = miniature_model(name)
-    return folder
 
 
 def _found(folder: Path) -> str:
@@ -166,11 +159,12 @@ def _checked_card(name: str, source: str, *, allow_remote_code: bool) -> ModelCa
     from kebench.model.checkpoint import load_encoder, load_tokenizer
     from kebench.model.layout import read_config
     from kebench.model.source import card_of_source, resolve_card
+    from kebench.run import make_embedded
 
     if expand_home(source).is_dir():
         source = f"path:{expand_home(source).resolve()}"
     asked = card_of_source(source, name=name).model_copy(update={"trust_remote_code": allow_remote_code})
-    card, folder = resolve_card(asked, allow_remote_code=allow_remote_code, embedded=_make_embedded)
+    card, folder = resolve_card(asked, allow_remote_code=allow_remote_code, embedded=make_embedded)
     load_encoder(folder, family=card.family, trust_remote_code=allow_remote_code)
     load_tokenizer(folder, family=card.family, casing=card.casing, trust_remote_code=allow_remote_code)
     click.echo(f"kebench: {name}: {_found(folder)}", err=True)
