@@ -5,6 +5,7 @@ the target, fsync, rename. Each names its crash point, so that a test can stop t
 there: `KEBENCH_CRASH_AT=record.renamed:2` kills it the second time it has renamed a record.
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -34,9 +35,14 @@ WRITES = {
     "world": "the miniature in the cache",
     "data": "a downloaded or converted data set",
     "card": "a card written by 'kebench model add'",
+    "embeddings": "entity embeddings with their card",
+    "embedding-state": "an unfinished training of embeddings in the cache",
+    "kb": "a knowledge base",
+    "rrf": "RRF files written by 'kebench kb export'",
 }
 TEMPORARY_STALE_SECONDS = 24 * 3600
-# What `_temporary_beside` and `kebench.leases` call their files, and nobody else his own.
+TEMPORARY_IDLE_SECONDS = 600  # as a lease: longer than any pause of a process that writes
+# What `temporary_beside` and `kebench.leases` call their files, and nobody else his own.
 TEMPORARY_NAME = re.compile(r"\.(\d+-[0-9a-f]{8}\.tmp|running\.[0-9a-f]{32}\.(tmp|stale))$")
 CRASH_POINTS = tuple(f"{name}.{moment}" for name in WRITES for moment in ("written", "renamed"))
 _passed: Counter[str] = Counter()
@@ -60,7 +66,7 @@ def write_atomically(path: Path, content: bytes | str, *, point: str) -> None:
 
     point: the entry of `WRITES` that this write belongs to.
     """
-    temporary = _temporary_beside(path)
+    temporary = temporary_beside(path)
     try:
         with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -80,7 +86,7 @@ def atomic_folder(path: Path, *, point: str) -> Iterator[Path]:
 
     If another process has finished the same folder first, its folder stays and ours is dropped.
     """
-    temporary = _temporary_beside(path)
+    temporary = temporary_beside(path)
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -99,7 +105,8 @@ def atomic_folder(path: Path, *, point: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _temporary_beside(path: Path) -> Path:
+def temporary_beside(path: Path) -> Path:
+    """Return a name beside a path for what is being written, in a folder that exists; swept when stale."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.parent / f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
 
@@ -154,4 +161,33 @@ def sweep_temporaries(folder: Path) -> None:
             continue
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > TEMPORARY_STALE_SECONDS:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                _remove(path)
+
+
+def sweep_temporaries_of(path: Path) -> None:
+    """Remove what killed writes of this very file or folder have left beside it, which may be gigabytes.
+
+    What nothing has been written to for ten minutes, and whose process is not there any more, is nobody's.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        owner = TEMPORARY_NAME.search(left.name)
+        if owner and not _is_running(owner[1]) and time.time() - _last_written(left) > TEMPORARY_IDLE_SECONDS:
+            _remove(left)
+
+
+def _is_running(owner: str) -> bool:
+    process = owner.partition("-")[0]
+    return process.isdecimal() and Path("/proc").is_dir() and Path(f"/proc/{process}").exists()
+
+
+def _last_written(path: Path) -> float:
+    times = [path.stat().st_mtime]
+    for inside in path.rglob("*"):
+        with suppress(OSError):
+            times.append(inside.stat().st_mtime)
+    return max(times)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -10,6 +10,7 @@ import platform
 import random
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,10 +130,10 @@ def utc_now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def software() -> dict[str, Any]:
-    """Return what made a number: kebench's version and commit, and the versions that can move a score."""
+def software(recorded: Iterable[str] = RECORDED_PACKAGES) -> dict[str, Any]:
+    """Return what made a number: kebench's version and commit, and those of packages that can move it."""
     packages = {"python": platform.python_version()}
-    for name in RECORDED_PACKAGES:
+    for name in recorded:
         packages[name] = importlib.metadata.version(name)
     return {"kebench_version": __version__, "commit": source_commit(), "packages": packages}
 

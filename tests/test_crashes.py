@@ -12,7 +12,8 @@ from kebench.files import CRASH_POINTS
 from tests.grids import KILLED, Place, finish, fork_server, leftovers, scores
 from tests.tiny_checkpoints import write_tiny_bert
 
-OTHER_COMMANDS = ("data", "card")  # not written by a grid; `data`: tests/tasks, `card`: below
+# Not written by a grid. `data`: tests/tasks, `card`: below, `kb`, `rrf`: tests/umls, embeddings: tests/transe
+OTHER_COMMANDS = ("data", "card", "kb", "rrf", "embeddings", "embedding-state")
 GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTHER_COMMANDS]
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "kebench"
-BASE = {"errors", "files", "shipped", "cards", "leases", "records", "runtime", "progress"}
+BASE = {"errors", "files", "shipped", "cards", "leases", "records", "runtime", "progress", "pip"}
 TASKS = BASE | {"scoring", "umls", "tasks"}
 MODELS = TASKS | {"corpus", "transe", "model"}
 MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),
     "scoring": BASE | {"scoring"},
+    "umls": BASE | {"umls"},
     "tasks": TASKS,
+    "transe": TASKS | {"transe"},
     "model": MODELS,
     "finetune": MODELS | {"finetune"},
     "mini": MODELS | {"finetune", "mini"},

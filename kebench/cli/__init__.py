@@ -20,6 +20,8 @@ from kebench.errors import UserError, did_you_mean
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "data": ("data", "data", "Check, fetch and convert the data sets of the tasks."),
     "demo": ("demo", "demo", "Fine-tune a small BERT on the embedded miniature and print a leaderboard."),
+    "embed": ("embed", "embed", "Train a vector for each entity of a knowledge base with TransE."),
+    "kb": ("kb", "kb", "Make, describe and export knowledge bases."),
     "leaderboard": ("leaderboard", "leaderboard", "Print mean and deviation of every model on every task."),
     "model": ("model", "model", "List, show, add and fetch checkpoints."),
     "run": ("run", "run", "Fine-tune models on tasks over seeds and write one record a run."),

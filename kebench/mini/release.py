@@ -10,16 +10,6 @@ from typing import NamedTuple
 
 from kebench.mini.world import TYPES, Concept, World
 
-CONSO_COLUMNS = [
-    "CUI", "LAT", "TS", "LUI", "STT", "SUI", "ISPREF", "AUI", "SAUI", "SCUI", "SDUI", "SAB", "TTY", "CODE",
-    "STR", "SRL", "SUPPRESS", "CVF",
-]  # fmt: skip
-REL_COLUMNS = [
-    "CUI1", "AUI1", "STYPE1", "REL", "CUI2", "AUI2", "STYPE2", "RELA", "RUI", "SRUI", "SAB", "SL", "RG",
-    "DIR", "SUPPRESS", "CVF",
-]  # fmt: skip
-STY_COLUMNS = ["CUI", "TUI", "STN", "STY", "ATUI", "CVF"]
-
 SOURCE = "MINI"
 _INVERSE_REL = {"RO": "RO", "CHD": "PAR"}
 

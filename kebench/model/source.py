@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from kebench.cards import SOURCE_KINDS, ModelCard, model_card_paths, read_model_card
 from kebench.errors import UserError, did_you_mean
 from kebench.files import atomic_folder, cache_folder, expand_home, hash_of, sha256_of
-from kebench.model.fetch import FETCHERS, PLACES, NoNetworkError, log
+from kebench.model.fetch import FETCHERS, PLACES, log
 from kebench.model.layout import (
     TOKENIZER_FILES,
     casing_of,
@@ -26,6 +26,7 @@ from kebench.model.layout import (
     stated_casing,
     weight_files,
 )
+from kebench.pip import NoNetworkError
 
 FETCHED = "fetched.json"
 

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from kebench.mini.release import CONSO_COLUMNS, REL_COLUMNS, STY_COLUMNS
 from kebench.mini.world import World
+from kebench.umls.rrf import CONSO_COLUMNS, REL_COLUMNS, STY_COLUMNS
 
 
-def _rows(path: Path, columns: list[str]) -> list[dict[str, str]]:
+def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines():
         *fields, after_the_last_bar = line.split("|")

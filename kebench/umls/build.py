@@ -1,0 +1,209 @@
+"""The tables of a knowledge base, made by DuckDB from the three tables of a release.
+
+Nothing is held in memory as a whole: names stream from the release into Parquet in the order of the file, and
+what has to be sorted is sorted on disk where memory ends. Names and relations are worked on side by side,
+each in a database of its own. docs/FORMATS.md (Knowledge base) describes every column.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from kebench.errors import UserError
+from kebench.umls.damage import COLUMNS_OF_CUIS, REMEDY, row_with
+from kebench.umls.database import Connection, one_row, open_database, side_by_side
+from kebench.umls.filters import Filters, name_tests, relation_tests
+from kebench.umls.names import FORMS
+from kebench.umls.rrf import Release, quoted
+
+TABLES = ("concepts", "names", "lookup", "codes", "triples", "types")
+Counts = dict[str, int]
+Advance = Callable[[float], None]
+# Few names and identifiers come twice: looking for a dictionary of them takes time and ends without one.
+_NAMES_PARQUET = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 1000)"
+_PARQUET = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+
+
+def build_tables(
+    release: Release, folder: Path, filters: Filters, advance: Advance, *, memory_mib: int
+) -> dict[str, Counts]:
+    """Write the Parquet tables into a folder; return how many rows were read, left out for what, and kept.
+
+    `folder` has a folder `staging`. `advance` is told parts of the work, 1 in all (the shares are ours, from
+    a full release). Raises UserError for a CUI that MRCONSO lacks and for a release of which nothing is kept.
+    """
+    staging = folder / "staging"
+    with (
+        open_database(staging, memory_mib=memory_mib // 2) as names_database,
+        open_database(staging, memory_mib=memory_mib // 2) as relations_database,
+    ):
+        names, relations = side_by_side(
+            [
+                (names_database, partial(_build_names, release, folder, filters, advance)),
+                (relations_database, partial(_build_triples, release, folder, filters, advance)),
+            ]
+        )
+        relations["concept_left_out"] = _drop_triples_of_others(relations_database, release, folder)
+        relations["kept"] = _num_rows(relations_database, folder / "triples.parquet")
+        relations["repeated"] = 2 * relations["read"] - sum(relations.values())
+        concepts = {"kept": _num_rows(names_database, folder / "concepts.parquet")}
+    return {"concepts": concepts, "names": names, "relations": relations}
+
+
+def _build_names(
+    release: Release, folder: Path, filters: Filters, advance: Advance, connection: Connection
+) -> Counts:
+    """Write all tables but the triples; return what became of the rows of MRCONSO."""
+    staged = folder / "staging" / "names.parquet"
+    connection.execute(f"CREATE TABLE types AS SELECT CUI AS cui, TUI AS tui, STN, STY FROM {release.sty}")
+    connection.execute(_copy(_all_names(release), staged, _NAMES_PARQUET))
+    advance(0.25)
+    counts = _keep_names(connection, staged, folder / "names.parquet", filters)
+    advance(0.1)
+    _refuse_unknown(connection, "types", release, "MRSTY", folder)
+    # The names had to keep the order of the file. What follows is sorted anyway, and needs less memory so.
+    connection.execute("SET preserve_insertion_order = false")
+    names = f"read_parquet({_quoted(folder / 'names.parquet')}, file_row_number = true)"
+    form = FORMS[filters.name_form]("name")
+    lookup = f"SELECT {form} AS form, cui FROM {names} GROUP BY ALL ORDER BY ALL"
+    connection.execute(_copy(lookup, folder / "lookup.parquet", _NAMES_PARQUET))
+    advance(0.15)
+    # A release has MeSH's codes bare; open vocabularies write MESH:D003924.
+    code = "if(source = 'MSH', regexp_replace(code, '^MESH:', ''), code)"
+    codes = f"SELECT source, {code} AS code, cui FROM {names} WHERE code <> '' GROUP BY ALL ORDER BY ALL"
+    connection.execute(_copy(codes, folder / "codes.parquet"))
+    advance(0.05)
+    connection.execute(_copy(_concepts(names, filters), folder / "concepts.parquet"))
+    types = "SELECT DISTINCT tui, STN AS tree_number, STY AS name FROM types ORDER BY ALL"
+    connection.execute(_copy(types, folder / "types.parquet"))
+    advance(0.05)
+    return counts
+
+
+def _all_names(release: Release) -> str:
+    return f"""SELECT CUI AS cui, STR AS name, LAT AS language, SAB AS source, TTY AS term_type, CODE AS code,
+        LUI AS lui, SUI AS sui, AUI AS aui, TS AS term_status, STT AS string_type, ISPREF AS is_preferred,
+        SUPPRESS AS suppress FROM {release.conso}"""
+
+
+def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filters) -> Counts:
+    """Write the names that pass the filters, in the order of the file; return what became of all."""
+    tests = name_tests(filters)
+    passes = " AND ".join(tests.values())
+    rows = f"(SELECT *, file_row_number AS row FROM read_parquet({_quoted(staged)}, file_row_number = true))"
+    counts = _counted(connection, rows, tests)
+    if filters.once_per_lui:
+        first = f"row IN (SELECT min(row) FROM {rows} WHERE {passes} GROUP BY lui)"
+        once = {"lui_seen_before": first}
+        counts |= _counted(connection, f"(FROM {rows} WHERE {passes})", once, with_read=False)
+        passes = f"{passes} AND {first}"
+    counts["kept"] = counts["read"] - sum(num for reason, num in counts.items() if reason != "read")
+    if not counts["read"]:
+        raise ValueError("MRCONSO is empty")
+    if not counts["kept"]:
+        raise UserError(_nothing_kept(counts))
+    if counts["kept"] == counts["read"]:
+        staged.rename(kept)
+    else:
+        chosen = f"SELECT * EXCLUDE (row, file_row_number) FROM {rows} WHERE {passes} ORDER BY row"
+        connection.execute(_copy(chosen, kept, _NAMES_PARQUET))
+    return counts
+
+
+def _nothing_kept(counts: Counts) -> str:
+    left_out = [
+        f"{num:,} by {reason}" for reason, num in counts.items() if num and reason not in ("read", "kept")
+    ]
+    reasons = ", ".join(left_out)
+    return f"no name is kept of {counts['read']:,} in MRCONSO (left out: {reasons}); widen the filters"
+
+
+def _counted(connection: Connection, rows: str, tests: dict[str, str], *, with_read: bool = True) -> Counts:
+    """Return the number of rows, and of those that each test is the first to reject."""
+    reasons = list(tests)
+    columns = {"read": "count(*)"} if with_read else {}
+    for place, reason in enumerate(reasons):
+        passed = [f"({tests[earlier]})" for earlier in reasons[:place]]
+        columns[reason] = f"count(*) FILTER ({' AND '.join([*passed, f'NOT ({tests[reason]})'])})"
+    found = one_row(connection, f"SELECT {', '.join(columns.values())} FROM {rows}")
+    return dict(zip(columns, found, strict=True))
+
+
+def _concepts(names: str, filters: Filters) -> str:
+    """Return SQL for the concepts; the preferred name is the release's own choice among the kept ones.
+
+    That is: of the first language of the filter that the concept has; preferred term, preferred form,
+    preferred atom, current before suppressed; and of equals the first row of the file.
+    """
+    languages = ", ".join(quoted(language) for language in filters.languages)
+    place = f"list_position([{languages}], language)" if languages else "0"
+    rank = f"""{place} * 16 + (upper(term_status) <> 'P')::INT * 8 + (string_type <> 'PF')::INT * 4
+        + (is_preferred <> 'Y')::INT * 2 + (suppress <> 'N')::INT"""
+    order = f"({rank})::BIGINT << 40 | file_row_number"
+    named = f"SELECT cui, arg_min(name, {order}) AS name FROM {names} GROUP BY cui"
+    typed = "SELECT cui, list(DISTINCT tui ORDER BY tui) AS semantic_types FROM types GROUP BY cui"
+    return f"""SELECT cui, name, coalesce(semantic_types, []) AS semantic_types
+        FROM ({named}) LEFT JOIN ({typed}) USING (cui) ORDER BY cui"""
+
+
+def _build_triples(
+    release: Release, folder: Path, filters: Filters, advance: Advance, connection: Connection
+) -> Counts:
+    """Write the triples of the rows of MRREL that pass the filters; return what became of the others.
+
+    A row (CUI1, REL, CUI2, RELA) reads "CUI2 RELA CUI1": the head is CUI2.
+    """
+    connection.execute("SET preserve_insertion_order = false")
+    tests = relation_tests(filters)
+    counts = _counted(connection, release.rel, {"broken": "CUI1 <> ''", **tests})
+    if not counts["read"]:
+        raise ValueError("MRREL is empty")
+    del counts["broken"]  # never any: the reader itself refuses such rows, and looks once CUI1 is asked for
+    advance(0.1)
+    rows = f"""SELECT DISTINCT CUI2 AS head, if(RELA = '', REL, RELA) AS relation, CUI1 AS tail, REL AS rel,
+        SAB AS source FROM {release.rel} WHERE {" AND ".join(tests.values())} ORDER BY ALL"""
+    connection.execute(_copy(rows, folder / "triples.parquet"))
+    advance(0.25)
+    return counts
+
+
+def _drop_triples_of_others(connection: Connection, release: Release, folder: Path) -> int:
+    """Leave only triples between concepts of the knowledge base; return how many went."""
+    triples, concepts = folder / "triples.parquet", f"(SELECT cui FROM {_read(folder / 'concepts.parquet')})"
+    is_outside = f"head NOT IN {concepts} OR tail NOT IN {concepts}"
+    (num_outside,) = one_row(connection, f"SELECT count(*) FROM {_read(triples)} WHERE {is_outside}")
+    if num_outside:
+        outside = f"(SELECT unnest([head, tail]) AS cui FROM {_read(triples)} WHERE {is_outside})"
+        _refuse_unknown(connection, outside, release, "MRREL", folder)
+        inside = f"SELECT * FROM {_read(triples)} WHERE NOT ({is_outside}) ORDER BY ALL"
+        connection.execute(_copy(inside, folder / "staging" / "triples.parquet"))
+        (folder / "staging" / "triples.parquet").replace(triples)
+    return int(num_outside)
+
+
+def _refuse_unknown(connection: Connection, rows: str, release: Release, table: str, folder: Path) -> None:
+    """Raise UserError if a row has a cui that MRCONSO lacks, with the line of the first such CUI."""
+    staged = folder / "staging" / "names.parquet"  # gone if every name of it was kept
+    known = _read(staged if staged.exists() else folder / "names.parquet")
+    unknown = f"SELECT min(cui), count(DISTINCT cui) FROM {rows} WHERE cui NOT IN (SELECT cui FROM {known})"
+    cui, num_unknown = one_row(connection, unknown)
+    if num_unknown:
+        where = row_with(release.files[table], COLUMNS_OF_CUIS[table], cui) if release.files else table
+        others = f" (nor are {num_unknown - 1:,} others)" if num_unknown > 1 else ""
+        raise UserError(f"{where}: {cui} is no concept of MRCONSO{others}; {REMEDY}")
+
+
+def _num_rows(connection: Connection, path: Path) -> int:
+    return int(one_row(connection, f"SELECT count(*) FROM {_read(path)}")[0])
+
+
+def _copy(rows: str, path: Path, form: str = _PARQUET) -> str:
+    return f"COPY ({rows}) TO {_quoted(path)} {form}"
+
+
+def _read(path: Path) -> str:
+    return f"read_parquet({_quoted(path)})"
+
+
+def _quoted(path: Path) -> str:
+    return quoted(str(path))

@@ -1,0 +1,112 @@
+"""Finds the line of an RRF file that cannot be right, once DuckDB has refused it or a check has failed.
+
+DuckDB reads in parallel and names no line that one could trust; so after a failure the file is read once
+more, a line at a time, by this.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kebench.errors import UserError
+from kebench.umls.rrf import COLUMNS
+
+REMEDY = "unpack or download the release again"
+COLUMNS_OF_CUIS = {"MRREL": (0, 4), "MRSTY": (0,)}
+
+
+def find_damage(files: dict[str, list[Path]]) -> str:
+    """Return "FILE line N: what is wrong; remedy" for the first damaged line of a release, or ""."""
+    for table, paths in files.items():
+        try:
+            if found := _damage_of(paths, len(COLUMNS[table])):
+                return found
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            return f"{_name(paths)}: the compressed file is cut off or broken ({error}); {REMEDY}"
+    return ""
+
+
+def _damage_of(paths: Sequence[Path], num_columns: int) -> str:
+    number = 0
+    for number, line in _numbered_lines(paths):
+        if wrong := _what_is_wrong(line, num_columns):
+            return f"{_name(paths)} line {number}: {wrong}; {REMEDY}"
+    return "" if number else f"{_name(paths)}: the file is empty; {REMEDY}"
+
+
+def _what_is_wrong(line: bytes, num_columns: int) -> str:
+    row = line.rstrip(b"\r\n")
+    if not row:
+        return ""  # DuckDB passes over empty lines
+    num_bars = row.count(b"|")
+    is_cut = not line.endswith(b"\n")
+    if num_bars != num_columns or not row.endswith(b"|"):
+        fields = num_bars + (not row.endswith(b"|"))
+        return f"{fields} fields, expected {num_columns}" + (
+            ", and no end of line: the file is cut off" if is_cut else ""
+        )
+    if is_cut:
+        return "no end of line: the file is cut off"
+    if b"\r" in row:
+        return "a carriage return within the line"
+    try:
+        row.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"byte 0x{row[error.start]:02x} at column {error.start + 1} is not UTF-8"
+    if row.startswith(b"|"):
+        return "the first field, a CUI, is empty"
+    last = row.split(b"|")[-2].decode()
+    return f"'{last}' in CVF, expected a number or nothing" if last and not last.isdecimal() else ""
+
+
+def row_with(paths: Sequence[Path], columns: Sequence[int], value: str) -> str:
+    """Return "FILE line N" of the first row with a value in one of the columns (from 0)."""
+    wanted = value.encode()
+    for number, line in _numbered_lines(paths):
+        fields = line.split(b"|")
+        if any(fields[column] == wanted for column in columns):
+            return f"{_name(paths)} line {number}"
+    raise AssertionError(f"{value} was found in {_name(paths)} a moment ago")
+
+
+def check_ends(files: dict[str, list[Path]]) -> None:
+    """Refuse plain files without a newline at their end: whatever follows is missing.
+
+    DuckDB takes a last line without its newline, and a file cut off between two bars of its last line may
+    pass.
+    """
+    for paths in files.values():
+        last = paths[-1]
+        if last.suffix == ".gz" or not last.stat().st_size:
+            continue
+        with last.open("rb") as file:
+            file.seek(-1, 2)
+            is_whole = file.read(1) == b"\n"
+        if not is_whole:
+            raise UserError(find_damage({table: p for table, p in files.items() if p == paths}))
+
+
+def _numbered_lines(paths: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, or of its parts one behind another, numbered from 1."""
+    number, rest = 0, b""
+    for path in paths:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for line in file:
+                whole, rest = rest + line, b""
+                if not whole.endswith(b"\n"):
+                    rest = whole  # it goes on in the next part, or the file is cut off
+                    continue
+                number += 1
+                yield number, whole
+    if rest:
+        yield number + 1, rest
+
+
+def _name(paths: Sequence[Path]) -> str:
+    """Return the path, or that of the parts: META/MRREL.RRF.{aa,ab}.gz."""
+    if len(paths) == 1:
+        return str(paths[0])
+    parts = ",".join(path.name.split(".")[2] for path in paths)
+    stem, _, suffix = paths[0].name.split(".", 2)[0], None, paths[0].suffix
+    return str(paths[0].with_name(f"{stem}.RRF.{{{parts}}}{suffix if suffix == '.gz' else ''}"))

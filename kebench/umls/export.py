@@ -1,0 +1,78 @@
+"""Writes a knowledge base back as RRF files, for tools that read UMLS and nothing else.
+
+Only what the knowledge base keeps is written; the other columns are empty. Read again without filters, the
+files give the same knowledge base.
+"""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+
+from kebench.errors import UserError
+from kebench.files import atomic_folder, sweep_temporaries_of
+from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.umls.rrf import COLUMNS, quoted
+
+# RRF column: the column of our table that it is written from.
+_CONSO = {
+    "CUI": "cui", "LAT": "language", "TS": "term_status", "LUI": "lui", "STT": "string_type", "SUI": "sui",
+    "ISPREF": "is_preferred", "AUI": "aui", "SAB": "source", "TTY": "term_type", "CODE": "code",
+    "STR": "name", "SUPPRESS": "suppress",
+}  # fmt: skip
+# The direction of a row: "CUI2 RELA CUI1". A relation that has no name of its own is called by its REL.
+_REL = {
+    "CUI1": "tail", "STYPE1": "'CUI'", "REL": "rel", "CUI2": "head", "STYPE2": "'CUI'",
+    "RELA": "if(relation = rel, '', relation)", "SAB": "source", "SL": "source", "SUPPRESS": "'N'",
+}  # fmt: skip
+_STY = {"CUI": "cui", "TUI": "tui", "STN": "tree_number", "STY": "name"}
+
+
+def export_rrf(knowledge_base: KnowledgeBase, out: Path, *, compressed: bool = False) -> dict[str, int]:
+    """Write MRCONSO.RRF, MRREL.RRF and MRSTY.RRF into a new folder; return the number of rows of each.
+
+    compressed: write .RRF.gz. Raises UserError if the folder exists.
+    """
+    if out.exists():
+        raise UserError(f"{out}: exists; name a new folder for the RRF files")
+    sweep_temporaries_of(out)
+    tables = {name: f"read_parquet({quoted(str(path))})" for name, path in _tables(knowledge_base).items()}
+    types = f"""(SELECT cui, tui, tree_number, types.name FROM
+        (SELECT cui, unnest(semantic_types) AS tui FROM {tables["concepts"]})
+        JOIN {tables["types"]} AS types USING (tui) ORDER BY cui, tui, tree_number, types.name)"""
+    rows = {
+        "MRCONSO": _lines("MRCONSO", _CONSO, tables["names"]),
+        "MRREL": _lines(
+            "MRREL", _REL, f"(FROM {tables['triples']} ORDER BY tail, head, relation, rel, source)"
+        ),
+        "MRSTY": _lines("MRSTY", _STY, types),
+    }
+    with atomic_folder(out, point="rrf") as folder, duckdb.connect() as connection:
+        connection.execute("SET temp_directory = $folder", {"folder": str(folder / "spill")})
+        written = {
+            table: _write(connection, query, folder / f"{table}.RRF", compressed)
+            for table, query in rows.items()
+        }
+        shutil.rmtree(folder / "spill", ignore_errors=True)
+    return written
+
+
+def _tables(knowledge_base: KnowledgeBase) -> dict[str, Path]:
+    return {name: knowledge_base.folder / f"{name}.parquet" for name in knowledge_base.manifest.tables}
+
+
+def _lines(table: str, columns: dict[str, str], rows: str) -> str:
+    """Return SQL for the lines of an RRF file: every field closed by a bar."""
+    fields = ", ".join(f"{columns.get(column, quoted(''))}, '|'" for column in COLUMNS[table])
+    return f"SELECT concat({fields}) FROM {rows}"
+
+
+def _write(connection: duckdb.DuckDBPyConnection, lines: str, path: Path, compressed: bool) -> int:
+    """Write lines as they are: a tab never stands in a field, so nothing is quoted."""
+    target = path.with_name(path.name + ".gz") if compressed else path
+    compression = "gzip" if compressed else "none"
+    options = f"FORMAT csv, HEADER false, DELIMITER '\t', QUOTE '', ESCAPE '', COMPRESSION {compression}"
+    (num_rows,) = connection.execute(f"COPY ({lines}) TO {quoted(str(target))} ({options})").fetchone() or (
+        0,
+    )
+    return int(num_rows)

@@ -1,0 +1,122 @@
+"""Makes a knowledge base of a release: whole, or not at all."""
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from kebench.errors import UserError
+from kebench.files import atomic_folder, sha256_of, sweep_temporaries_of
+from kebench.progress import progress
+from kebench.runtime import peak_memory_mib, reset_peak_memory, software, utc_now
+from kebench.umls.build import TABLES, build_tables
+from kebench.umls.damage import check_ends, find_damage
+from kebench.umls.database import errors_explained
+from kebench.umls.filters import Filters
+from kebench.umls.manifest import MANIFEST, SCHEMA, Manifest, Table, content_hash, read_manifest
+from kebench.umls.rrf import Release, join_parts
+
+log = logging.getLogger(__name__)
+_PACKAGES = ("duckdb", "pyarrow")
+
+
+def import_release(
+    release: Release,
+    out: Path,
+    *,
+    filters: Filters,
+    memory_mib: int | None = None,
+    made_from: str = "rrf",
+    sources: list[dict[str, Any]] | None = None,
+    unification: dict[str, Any] | None = None,
+) -> Manifest:
+    """Write the knowledge base of a release and return its manifest.
+
+    It is made beside `out` and renamed at the end. If `out` holds the same knowledge base already, nothing is
+    done; if it holds anything else, that is a UserError, and so is any damage in the release.
+    """
+    wanted = content_hash(release.inputs, filters)
+    if already := same_already(out, wanted):
+        return already
+    sweep_temporaries_of(out)
+    started, started_utc = time.monotonic(), utc_now()
+    reset_peak_memory("cpu")
+    memory_mib = memory_mib or default_memory_mib(release)
+    with errors_explained(out.parent, memory_mib=memory_mib), atomic_folder(out, point="kb") as folder:
+        counts = _build(release, folder, filters, memory_mib)
+        manifest = Manifest(
+            schema=SCHEMA,
+            release=release.name,
+            made_from=made_from,
+            content_hash=wanted,
+            inputs=release.inputs,
+            filters=filters,
+            counts=counts,
+            tables={name: _table(folder / f"{name}.parquet") for name in TABLES},
+            sources=sources or [],
+            unification=unification or {},
+            provenance=software(_PACKAGES)
+            | {
+                "started_utc": started_utc,
+                "seconds": round(time.monotonic() - started, 2),
+                "peak_mib": round(peak_memory_mib("cpu"), 1),
+            },
+        )
+        (folder / MANIFEST).write_text(
+            manifest.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8"
+        )
+    return manifest
+
+
+def same_already(out: Path, wanted: str) -> Manifest | None:
+    """Return the manifest of `out` if it holds the wanted content; None if it is not there.
+
+    Raises UserError if it holds anything else.
+    """
+    if not out.exists():
+        return None
+    manifest = read_manifest(out)
+    if manifest.content_hash != wanted:
+        raise UserError(
+            f"{out}: holds a knowledge base of other files or filters ({manifest.release}); "
+            "choose another --out, or remove it"
+        )
+    log.info("%s: holds this very knowledge base already; nothing to do", out)
+    return manifest
+
+
+def _build(release: Release, folder: Path, filters: Filters, memory_mib: int) -> dict[str, dict[str, int]]:
+    staging = folder / "staging"
+    staging.mkdir()
+    check_ends(release.files)
+    whole = join_parts(release, staging) if release.files else release
+    try:
+        with progress("importing", total=100, unit="%") as advance:
+            counts = build_tables(
+                whole, folder, filters, lambda part: advance(100 * part), memory_mib=memory_mib
+            )
+    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException, ValueError):
+        if damage := find_damage(release.files):
+            raise UserError(damage) from None
+        raise
+    shutil.rmtree(staging)
+    return counts
+
+
+def _table(path: Path) -> Table:
+    import pyarrow.parquet
+
+    rows = pyarrow.parquet.read_metadata(path).num_rows
+    return Table(rows=rows, bytes=path.stat().st_size, sha256=sha256_of(path))
+
+
+def default_memory_mib(release: Release) -> int:
+    """Return what DuckDB may use: more for a larger release, 3 GiB at most (ours; benchmarks/results/kb.md).
+
+    More saves little time: what does not fit is sorted on disk.
+    """
+    total = sum(file.bytes * (5 if file.name.endswith(".gz") else 1) for file in release.inputs)
+    return min(max(total // 2**20, 400), 3072)

@@ -1,0 +1,172 @@
+"""The knowledge base: concepts, names, triples and source codes, read from disk only as far as asked for.
+
+Answers are Arrow tables; `.to_pandas()` makes frames of them. Tables of any size come as a reader of batches,
+`triples()`, or as numbers, `indexed_triples()`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import numpy
+import pyarrow
+from numpy.typing import NDArray
+
+from kebench.umls.manifest import Manifest, read_manifest
+from kebench.umls.names import FORMS
+from kebench.umls.rrf import quoted
+
+BATCH_ROWS = 500_000
+Several = str | Sequence[str]
+
+
+class IndexedTriples(NamedTuple):
+    """All triples as numbers.
+
+    entities: the CUIs that occur in a triple, sorted; relations: their names, sorted.
+    triples: int32 (triples, 3), rows of (head, relation, tail) as places in these; distinct, ascending.
+    """
+
+    entities: pyarrow.Array
+    relations: pyarrow.Array
+    triples: NDArray[numpy.int32]
+
+
+@dataclass(frozen=True)
+class KnowledgeBase:
+    """A knowledge base on disk; `KnowledgeBase.open` makes one of a folder."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "KnowledgeBase":
+        """Return the knowledge base of a folder. Raises UserError if it is none, or not whole."""
+        return cls(Path(folder), read_manifest(Path(folder)))
+
+    @property
+    def content_hash(self) -> str:
+        """The hash of what it was made from: inputs and filters."""
+        return self.manifest.content_hash
+
+    def concepts(self, cuis: Several | None = None) -> pyarrow.Table:
+        """Return (cui, name, semantic_types) of these concepts, or all, by CUI; unknown ones have no row."""
+        if cuis is None:
+            return self._table(f"SELECT * FROM {self._file('concepts')} ORDER BY cui")
+        return self._table(
+            f"SELECT * FROM {self._file('concepts')} WHERE cui IN $cuis ORDER BY cui", cuis=_list(cuis)
+        )
+
+    def names(self, cuis: Several) -> pyarrow.Table:
+        """Return every name of these concepts, with all columns of the table, in the order of the release."""
+        return self._table(
+            f"""SELECT * EXCLUDE file_row_number
+            FROM read_parquet({self._path("names")}, file_row_number = true) WHERE cui IN $cuis
+            ORDER BY file_row_number""",
+            cuis=_list(cuis),
+        )
+
+    def cuis(self, names: Several) -> pyarrow.Table:
+        """Return (name, cui) for every concept that bears one of these names, by CUI within a name.
+
+        Names are compared in the normal form of the knowledge base (kebench.umls.names); `name` is the name
+        as it was asked for.
+        """
+        form = FORMS[self.manifest.filters.name_form]("name")
+        return self._table(
+            f"""WITH asked AS
+                (SELECT name, {form} AS form FROM (SELECT DISTINCT unnest($names::VARCHAR[]) AS name)),
+            found AS (SELECT form, cui FROM {self._file("lookup")} WHERE form IN (SELECT form FROM asked))
+            SELECT name, cui FROM asked JOIN found USING (form) ORDER BY name, cui""",
+            names=_list(names),
+        )
+
+    def by_code(self, source: str, codes: Several) -> pyarrow.Table:
+        """Return (code, cui) for the codes of a source, as in ("MSH", "D003924"), or MESH:D003924."""
+        bare = "if($source = 'MSH', regexp_replace(asked, '^MESH:', ''), asked)"
+        return self._table(
+            f"""WITH wanted AS (SELECT asked, {bare} AS code FROM
+                (SELECT DISTINCT unnest($codes::VARCHAR[]) AS asked)),
+            found AS (SELECT code, cui FROM {self._file("codes")}
+                WHERE source = $source AND code IN (SELECT code FROM wanted))
+            SELECT asked AS code, cui FROM wanted JOIN found USING (code) ORDER BY ALL""",
+            source=source,
+            codes=_list(codes),
+        )
+
+    def relations(self) -> pyarrow.Table:
+        """Return (relation, triples): in how many triples each relation stands, the most frequent first."""
+        return self._table(
+            f"""SELECT relation, count(*) AS triples FROM
+            (SELECT DISTINCT head, relation, tail FROM {self._file("triples")})
+            GROUP BY relation ORDER BY triples DESC, relation"""
+        )
+
+    def triples(
+        self, *, head: Several | None = None, relation: Several | None = None, tail: Several | None = None
+    ) -> pyarrow.RecordBatchReader:
+        """Return (head, relation, tail) in batches, distinct, ascending; those of the parts asked for.
+
+        `.read_all()` makes a table of them, `.read_pandas()` a frame.
+        """
+        asked = {"head": head, "relation": relation, "tail": tail}
+        wanted = {column: _list(values) for column, values in asked.items() if values is not None}
+        tests = " AND ".join(f"{column} IN ${column}" for column in wanted) or "true"
+        query = (
+            f"SELECT DISTINCT head, relation, tail FROM {self._file('triples')} WHERE {tests} ORDER BY ALL"
+        )
+        return self._database.cursor().sql(query, params=wanted).to_arrow_reader(BATCH_ROWS)
+
+    def indexed_triples(self) -> IndexedTriples:
+        """Return all triples as numbers: twelve bytes a triple."""
+        database = self._database.cursor()
+        triples = self._file("triples")
+        database.execute(
+            f"""CREATE OR REPLACE TEMP TABLE entities AS
+            SELECT cui, row_number() OVER (ORDER BY cui) - 1 AS number
+            FROM (SELECT head AS cui FROM {triples} UNION SELECT tail FROM {triples});
+            CREATE OR REPLACE TEMP TABLE kinds AS
+            SELECT relation, row_number() OVER (ORDER BY relation) - 1 AS number
+            FROM (SELECT DISTINCT relation FROM {triples})"""
+        )
+        batches = database.sql(
+            f"""SELECT DISTINCT
+                h.number::INTEGER AS head, r.number::INTEGER AS relation, t.number::INTEGER AS tail
+            FROM {triples} AS triple JOIN entities AS h ON h.cui = triple.head
+            JOIN entities AS t ON t.cui = triple.tail JOIN kinds AS r ON r.relation = triple.relation
+            ORDER BY ALL"""
+        ).to_arrow_reader(BATCH_ROWS)
+        rows, num_rows = numpy.empty((self.manifest.tables["triples"].rows, 3), dtype=numpy.int32), 0
+        for batch in batches:
+            for place, column in enumerate(batch.columns):
+                rows[num_rows : num_rows + batch.num_rows, place] = column.to_numpy()
+            num_rows += batch.num_rows
+        return IndexedTriples(
+            entities=_column(database, "SELECT cui FROM entities ORDER BY number"),
+            relations=_column(database, "SELECT relation FROM kinds ORDER BY number"),
+            triples=rows[:num_rows],
+        )
+
+    @cached_property
+    def _database(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect()
+
+    def _table(self, query: str, **values: str | list[str]) -> pyarrow.Table:
+        return self._database.cursor().sql(query, params=values).to_arrow_table()
+
+    def _file(self, table: str) -> str:
+        return f"read_parquet({self._path(table)})"
+
+    def _path(self, table: str) -> str:
+        return quoted(str(self.folder / f"{table}.parquet"))
+
+
+def _list(values: Several) -> list[str]:
+    return [values] if isinstance(values, str) else list(values)
+
+
+def _column(database: duckdb.DuckDBPyConnection, query: str) -> pyarrow.Array:
+    return database.sql(query).to_arrow_table().column(0).combine_chunks()

@@ -1,0 +1,84 @@
+"""kb.json: what a knowledge base was made from, how, and how much it holds."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kebench.errors import UserError
+from kebench.files import hash_of
+from kebench.umls.filters import Filters
+from kebench.umls.rrf import InputFile
+
+MANIFEST = "kb.json"
+SCHEMA: Literal[1] = 1
+IMPORT_VERSION = 1  # raised by every change of the import that can change a table
+
+
+class Table(BaseModel):
+    """One Parquet file: its rows, its size, its hash."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What kb.json holds.
+
+    content_hash: of what decides the tables: inputs, filters and the version of the import; not the release's
+    name. inputs: the files that it was made from. counts: for names and relations the rows read, left out by
+    reason, and kept. sources: of an open knowledge base, its sources with version, licence and counts; empty
+    for RRF files. unification: how concepts of several sources became one; empty for RRF files.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    release: str
+    made_from: str
+    content_hash: str
+    inputs: list[InputFile]
+    filters: Filters
+    counts: dict[str, dict[str, int]]
+    tables: dict[str, Table]
+    sources: list[dict[str, Any]] = []
+    unification: dict[str, Any] = {}
+    provenance: dict[str, Any]
+
+
+def content_hash(inputs: list[InputFile], filters: Filters) -> str:
+    """Return the hash by which others know a knowledge base; equal inputs and filters, equal hash."""
+    hashes = [file.sha256 for file in inputs]
+    return hash_of({"version": IMPORT_VERSION, "inputs": hashes, "filters": filters.model_dump(mode="json")})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of a knowledge base. Raises UserError if the folder is none or is not whole."""
+    path = folder / MANIFEST
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder}: no knowledge base ({MANIFEST} is missing); make one with 'kebench kb import'"
+        ) from None
+    except NotADirectoryError:
+        raise UserError(f"{folder}: a file, expected the folder of a knowledge base") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {where}: {first['msg']}; import the release again") from None
+    _check_tables(folder, manifest)
+    return manifest
+
+
+def _check_tables(folder: Path, manifest: Manifest) -> None:
+    """Refuse a copy that was cut off. Sizes are enough for that, and take no time."""
+    for name, table in manifest.tables.items():
+        path = folder / f"{name}.parquet"
+        found = path.stat().st_size if path.is_file() else None
+        if found != table.bytes:
+            size = "missing" if found is None else f"{found:,} bytes, expected {table.bytes:,}"
+            raise UserError(f"{path}: {size}; copy the knowledge base again, or import the release again")

@@ -1,0 +1,90 @@
+"""From open sources to a knowledge base: their tables, then the import that a UMLS release takes too."""
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from kebench.files import sha256_of, sweep_temporaries_of, temporary_beside
+from kebench.umls.filters import Filters
+from kebench.umls.importing import import_release, same_already
+from kebench.umls.manifest import Manifest, content_hash
+from kebench.umls.open.build import tables_from_obo
+from kebench.umls.open.manifest import OpenManifest
+from kebench.umls.open.open_kb import find_sources, tables_of_open_kb
+from kebench.umls.rrf import InputFile, Release, quoted
+
+
+def import_open_kb(folder: Path, out: Path, *, filters: Filters, memory_mib: int | None = None) -> Manifest:
+    """Make open-kb of the sources in a folder (`kebench.umls.open.open_kb`); return its manifest."""
+    files = find_sources(folder).files()
+    return _import(
+        files, out, lambda into: tables_of_open_kb(folder, into), filters=filters, memory_mib=memory_mib
+    )
+
+
+def import_own(
+    ontologies: Sequence[Path],
+    out: Path,
+    *,
+    terms: Sequence[Path] = (),
+    triples: Sequence[Path] = (),
+    name: str = "",
+    filters: Filters,
+    memory_mib: int | None = None,
+) -> Manifest:
+    """Make a knowledge base of ontologies and tables of one's own; return its manifest.
+
+    name: of the release; by default the names of the files.
+    """
+    files = [*ontologies, *terms, *triples]
+    return _import(
+        files,
+        out,
+        lambda into: tables_from_obo(ontologies, terms=terms, triples=triples, into=into),
+        name=name or "+".join(sorted(path.name.partition(".")[0] for path in files)),
+        filters=filters,
+        memory_mib=memory_mib,
+    )
+
+
+def _import(
+    files: Iterable[Path],
+    out: Path,
+    write_tables: Callable[[Path], OpenManifest],
+    *,
+    name: str = "",
+    filters: Filters,
+    memory_mib: int | None,
+) -> Manifest:
+    inputs = _inputs(files)
+    if already := same_already(out, content_hash(inputs, filters)):
+        return already
+    sweep_temporaries_of(out)
+    tables = temporary_beside(out)
+    tables.mkdir()
+    try:
+        described = write_tables(tables)
+        return import_release(
+            _release(tables, inputs, name or described.release),
+            out,
+            filters=filters,
+            memory_mib=memory_mib,
+            made_from="open sources",
+            sources=[source.model_dump(mode="json") for source in described.sources],
+            unification=described.unification.model_dump(mode="json") | {"notes": list(described.notes)},
+        )
+    finally:
+        shutil.rmtree(tables, ignore_errors=True)
+
+
+def _inputs(files: Iterable[Path]) -> list[InputFile]:
+    """Return the files in the order of their hashes: neither names nor order make another knowledge base."""
+    inputs = [InputFile(name=p.name, bytes=p.stat().st_size, sha256=sha256_of(p)) for p in files]
+    return sorted(inputs, key=lambda file: file.sha256)
+
+
+def _release(tables: Path, inputs: list[InputFile], name: str) -> Release:
+    conso, rel, sty = (
+        f"read_parquet({quoted(str(tables / f'{table}.parquet'))})" for table in ("MRCONSO", "MRREL", "MRSTY")
+    )
+    return Release(conso, rel, sty, files={}, inputs=inputs, name=name)

@@ -1,0 +1,102 @@
+"""Ontologies as OBO-JSON (obographs) files.
+
+They are read as the plain JSON they are: fastobo panics where a file is JSON but no graph, and refuses a
+definition with a space in a reference.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import IO, Any
+
+from kebench.errors import UserError
+from kebench.umls.open.ids import read_id
+from kebench.umls.open.terms import LICENCE, Ontology, Synonym, Term, date_or_whole, make_term, relation_name
+
+SCOPE_OF_PREDICATE = {
+    "hasExactSynonym": "EXACT",
+    "hasBroadSynonym": "BROAD",
+    "hasNarrowSynonym": "NARROW",
+    "hasRelatedSynonym": "RELATED",
+}
+
+
+def read_obo_json(file: IO[bytes], where: str) -> Ontology:
+    """Read an OBO-JSON file (the obographs schema); all its graphs are one ontology."""
+    try:
+        document = json.load(file)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where} line {error.lineno}: not JSON ({error.msg}); mend the file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: not UTF-8 ({error.reason}); convert the file") from None
+    graphs = document.get("graphs") if isinstance(document, dict) else None
+    if not isinstance(graphs, list) or not all(isinstance(graph, dict) for graph in graphs):
+        raise UserError(f"{where}: JSON without 'graphs'; expected an OBO-JSON (obographs) file")
+    try:
+        terms = [term for graph in graphs for term in _graph_terms(graph)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{where}: a node or an edge lacks what obographs asks for ({error}); mend it"
+        ) from None
+    twice = [one for one, count in Counter(term.id for term in terms).items() if count > 1]
+    if twice:
+        raise UserError(f"{where}: the term {twice[0]} stands in it twice; remove one")
+    first = graphs[0] if graphs else {}
+    return Ontology(_short_name(first.get("id") or ""), *_json_version(first.get("meta") or {}), terms)
+
+
+def _short_name(address: str) -> str:
+    return address.rpartition("/")[2].partition(".")[0]
+
+
+def _json_version(meta: dict[str, Any]) -> tuple[str, str]:
+    """Return (version, licence) of a graph's meta; the version is the date in its address, if any."""
+    version = str(meta.get("version") or "")
+    licences = [
+        str(value.get("val", ""))
+        for value in meta.get("basicPropertyValues") or ()
+        if LICENCE.search(str(value.get("pred", "")))
+    ]
+    return date_or_whole(version), licences[0] if licences else ""
+
+
+def _graph_terms(graph: dict[str, Any]) -> Iterator[Term]:
+    nodes = graph.get("nodes") or ()
+    names = {node["id"]: node.get("lbl") or "" for node in nodes if node.get("type") == "PROPERTY"}
+    relations: dict[str, list[tuple[str, str]]] = {}
+    for edge in graph.get("edges") or ():
+        name = relation_name(names.get(edge["pred"]) or _compact(edge["pred"]))
+        relations.setdefault(edge["sub"], []).append((name, read_id(_compact(edge["obj"]))))
+    for node in nodes:
+        if node.get("type", "CLASS") == "CLASS" and (term := _json_term(node, relations.get(node["id"], []))):
+            yield term
+
+
+def _json_term(node: dict[str, Any], relations: list[tuple[str, str]]) -> Term | None:
+    meta = node.get("meta") or {}
+    properties: dict[str, list[str]] = {}
+    for value in meta.get("basicPropertyValues") or ():
+        properties.setdefault(re.split(r"[#/]", value.get("pred", ""))[-1], []).append(
+            str(value.get("val", ""))
+        )
+    return make_term(
+        read_id(_compact(node["id"])),
+        node.get("lbl") or "",
+        properties.get("hasOBONamespace", [""])[0],
+        [
+            Synonym(synonym["val"], SCOPE_OF_PREDICATE.get(synonym.get("pred", ""), ""))
+            for synonym in meta.get("synonyms") or ()
+        ],
+        [read_id(xref["val"]) for xref in meta.get("xrefs") or ()],
+        relations,
+        [read_id(former) for former in properties.get("hasAlternativeId", [])],
+        bool(meta.get("deprecated")),
+    )
+
+
+def _compact(address: str) -> str:
+    """Return http://purl.obolibrary.org/obo/DOID_4 as DOID:4; anything else as it is."""
+    local = address.rpartition("/")[2] if "://" in address else address
+    prefix, underscore, rest = local.partition("_")
+    return f"{prefix}:{rest}" if "://" in address and underscore and rest[:1].isdigit() else local

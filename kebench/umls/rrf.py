@@ -1,0 +1,162 @@
+"""The three files of a UMLS release that make a knowledge base: their columns, and how DuckDB reads them.
+
+Columns as in the UMLS Reference Manual, chapter 3, tables MRCONSO, MRREL and MRSTY. Every field is closed by
+"|", so that a row of n columns has n bars. A release ships its files plain, gzipped, or gzipped in parts
+(MRCONSO.RRF.aa.gz, MRCONSO.RRF.ab.gz ...) that may end in the middle of a line.
+"""
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from kebench.errors import UserError
+from kebench.files import sha256_of
+
+CONSO_COLUMNS = (
+    "CUI", "LAT", "TS", "LUI", "STT", "SUI", "ISPREF", "AUI", "SAUI", "SCUI", "SDUI", "SAB", "TTY", "CODE",
+    "STR", "SRL", "SUPPRESS", "CVF",
+)  # fmt: skip
+REL_COLUMNS = (
+    "CUI1", "AUI1", "STYPE1", "REL", "CUI2", "AUI2", "STYPE2", "RELA", "RUI", "SRUI", "SAB", "SL", "RG",
+    "DIR", "SUPPRESS", "CVF",
+)  # fmt: skip
+STY_COLUMNS = ("CUI", "TUI", "STN", "STY", "ATUI", "CVF")
+COLUMNS = {"MRCONSO": CONSO_COLUMNS, "MRREL": REL_COLUMNS, "MRSTY": STY_COLUMNS}
+# True of every row whose fields stand in their places. DuckDB passes over an empty field too many at the end
+# of a row, so that a bar within a name would move all fields behind it by one; then a letter stands in CVF, a
+# number.
+_IN_PLACE = {
+    "MRCONSO": "CUI <> '' AND CVF < 'A'",
+    "MRREL": "CUI1 <> '' AND CVF < 'A'",
+    "MRSTY": "CUI <> '' AND CVF < 'A' AND (ATUI = '' OR starts_with(ATUI, 'AT'))",
+}
+
+
+class InputFile(BaseModel):
+    """A file that a knowledge base was made from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Release(NamedTuple):
+    """Three tables as DuckDB reads them, whether they came from RRF files or from anywhere else.
+
+    conso, rel, sty: SQL that may stand behind FROM; all columns are strings, empty where there is nothing.
+    files: the RRF files of each table, for an error's line number; empty where the tables are not RRF.
+    inputs: what the tables were made from.
+    """
+
+    conso: str
+    rel: str
+    sty: str
+    files: dict[str, list[Path]]
+    inputs: list[InputFile]
+    name: str
+
+
+def find_release(folder: Path, *, name: str = "") -> Release:
+    """Return the release in a folder, or in the folder META below it, as NLM unpacks it."""
+    meta = folder / "META" if (folder / "META").is_dir() else folder
+    files = {table: _files_of(table, meta) for table in COLUMNS}
+    inputs = [_input_file(path) for paths in files.values() for path in paths]
+    scans = {table: scan_sql(paths, table) for table, paths in files.items()}
+    return Release(
+        scans["MRCONSO"], scans["MRREL"], scans["MRSTY"], files, inputs, name or _name_of(meta, folder)
+    )
+
+
+def _files_of(table: str, folder: Path) -> list[Path]:
+    """Return the file of a table, or its parts in order. Plain text comes before gzip."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected MRCONSO.RRF, MRREL.RRF and MRSTY.RRF in it")
+    for single in (f"{table}.RRF", f"{table}.RRF.gz"):
+        if (folder / single).is_file():
+            return [folder / single]
+    parts = sorted(p for p in folder.iterdir() if re.fullmatch(rf"{table}\.RRF\.[a-z]{{2}}(\.gz)?", p.name))
+    if not parts:
+        raise UserError(
+            f"{folder}: no {table}.RRF, {table}.RRF.gz or {table}.RRF.aa.gz; "
+            "name the folder of a UMLS release"
+        )
+    return _without_gaps(parts, table)
+
+
+def _without_gaps(parts: list[Path], table: str) -> list[Path]:
+    """Return parts aa, ab, ac ... as they are; UserError if one is missing."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    expected = [first + second for first in letters for second in letters]
+    for part, wanted in zip(parts, expected, strict=False):
+        found = part.name.split(".")[2]
+        if found != wanted:
+            raise UserError(
+                f"{part.parent}: {table}.RRF.{wanted}* is missing before {part.name}; "
+                "copy every part of the release"
+            )
+    return parts
+
+
+def _input_file(path: Path) -> InputFile:
+    return InputFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_of(path))
+
+
+def _name_of(meta: Path, folder: Path) -> str:
+    """Return the release's name: as its release.dat says, else the folder's."""
+    said = meta / "release.dat"
+    if said.is_file():
+        found = re.search(r"^umls\.release\.name=(\S+)", said.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return found[1]
+    return folder.resolve().name
+
+
+def join_parts(release: Release, staging: Path) -> Release:
+    """Return the release with every table in one file: parts are put together in `staging`.
+
+    Gzip allows files to be put behind one another, so nothing is unpacked, and a line that runs from one
+    part into the next is whole again.
+    """
+    scans = {}
+    for table, paths in release.files.items():
+        if len(paths) > 1:
+            paths = [_joined(paths, staging / f"{table}.RRF{'.gz' if paths[0].suffix == '.gz' else ''}")]
+        scans[table] = scan_sql(paths, table)
+    return release._replace(conso=scans["MRCONSO"], rel=scans["MRREL"], sty=scans["MRSTY"])
+
+
+def _joined(parts: list[Path], whole: Path) -> Path:
+    with whole.open("wb") as target:
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, target, 2**20)
+    return whole
+
+
+def scan_sql(paths: Sequence[Path], table: str) -> str:
+    """Return the SQL that reads the files of a table; empty fields are empty strings, a quote is a quote.
+
+    DuckDB itself refuses rows of too few fields. What stands behind the last bar is read as one more column.
+    Any row that is not in order is an error as soon as its first column, a CUI, is looked at.
+    """
+    columns = COLUMNS[table]
+    names = [*columns, "surplus"]
+    types = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
+    files = ", ".join(quoted(str(path)) for path in paths)
+    rows = (
+        f"read_csv([{files}], delim = '|', quote = '', escape = '', header = false, auto_detect = false, "
+        f"columns = {{{types}}}, force_not_null = {names}, new_line = '\\n')"
+    )
+    first = f"if(surplus = '' AND {_IN_PLACE[table]}, {columns[0]}, error('a broken row'))"
+    return f"(SELECT * EXCLUDE surplus REPLACE ({first} AS {columns[0]}) FROM {rows})"
+
+
+def quoted(text: str) -> str:
+    """Return a text as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"

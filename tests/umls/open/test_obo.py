@@ -1,0 +1,224 @@
+"""Ontologies in both formats, and what is said of broken ones."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kebench.errors import UserError
+from kebench.umls.open.ontology import read_ontologies, read_ontology
+from kebench.umls.open.terms import Synonym, Term, Vocabulary
+
+HEADER = """format-version: 1.2
+data-version: test/releases/2024-05-01
+property_value: terms:license https://creativecommons.org/publicdomain/zero/1.0/
+import: http://nowhere.invalid/never-fetched.owl
+ontology: test
+
+"""
+Ontology = Callable[[str], Path]
+
+
+@pytest.fixture
+def obo(tmp_path: Path) -> Ontology:
+    """Return a function that writes an OBO file of some frames."""
+
+    def write(frames: str) -> Path:
+        path = tmp_path / "test.obo"
+        path.write_text(HEADER + frames, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_a_term_has_its_names_references_and_relations(obo: Ontology) -> None:
+    vocabulary = read_ontology(
+        obo("""[Term]
+id: DOID:1
+name: a  big disease
+alt_id: DOID:7
+synonym: "disease of size" EXACT plural_form [url:x]
+synonym: "something large" BROAD []
+xref: UMLS_CUI:C0000001 {source="MONDO:equivalentTo"}
+xref: MSH:D000001 "Big Disease"
+is_a: DOID:4 ! disease
+relationship: RO:0004029 HP:9 ! has feature
+
+[Typedef]
+id: RO:0004029
+name: disease has feature
+""")
+    )
+    assert vocabulary.terms == [
+        Term(
+            "DOID:1",
+            "a big disease",
+            synonyms=(Synonym("disease of size", "EXACT"), Synonym("something large", "BROAD")),
+            xrefs=("UMLS:C0000001", "MESH:D000001"),
+            relations=(("isa", "DOID:4"), ("disease_has_feature", "HP:9")),
+            alternates=("DOID:7",),
+        )
+    ]
+
+
+def test_a_parent_that_stands_in_an_import_is_no_mistake(obo: Ontology) -> None:
+    [term] = read_ontology(obo("[Term]\nid: DOID:1\nname: a\nis_a: BFO:0000016\n")).terms
+    assert term.relations == (("isa", "BFO:0000016"),)
+
+
+def test_a_definition_out_of_format_does_no_harm(obo: Ontology) -> None:
+    frames = '[Term]\nid: DOID:1\nname: a\ndef: "x" [JA:Epilepsy Genetics Kiel, url:http\\://x.org]\n'
+    assert len(read_ontology(obo(frames)).terms) == 1
+
+
+def test_letters_beyond_ascii_are_kept(obo: Ontology) -> None:
+    assert (
+        read_ontology(obo("[Term]\nid: DOID:1\nname: Ménière disease\n")).terms[0].name == "Ménière disease"
+    )
+
+
+def test_obsolete_terms_are_marked(obo: Ontology) -> None:
+    assert read_ontology(obo("[Term]\nid: DOID:1\nname: a\nis_obsolete: true\n")).terms[0].is_obsolete
+
+
+def test_branches_of_the_gene_ontology_have_their_own_types(obo: Ontology) -> None:
+    frames = "[Term]\nid: GO:1\nname: nucleus\nnamespace: cellular_component\n"
+    assert read_ontology(obo(frames)).terms[0].types == ("T026",)
+
+
+def test_the_header_says_version_and_licence(obo: Ontology) -> None:
+    vocabulary = read_ontology(obo("[Term]\nid: DOID:1\nname: a\n"))
+    assert (vocabulary.name, vocabulary.title, vocabulary.version) == ("DOID", "test", "2024-05-01")
+    assert "creativecommons.org/publicdomain/zero/1.0" in vocabulary.licence
+
+
+def test_a_date_stands_in_for_a_version(tmp_path: Path) -> None:
+    path = tmp_path / "old.obo"
+    path.write_text("format-version: 1.2\ndate: 14:05:2015 16:40\n\n[Term]\nid: DOID:1\nname: a\n")
+    assert read_ontology(path).version == "2015-05-14"
+
+
+def graph(nodes: list[dict[str, object]], edges: list[dict[str, str]]) -> str:
+    meta = {"version": "http://purl.obolibrary.org/obo/doid/releases/2024-01-31/doid.owl"}
+    address = "http://purl.obolibrary.org/obo/doid.owl"
+    return json.dumps({"graphs": [{"id": address, "meta": meta, "nodes": nodes, "edges": edges}]})
+
+
+IN_OBO = """[Term]
+id: DOID:1
+name: a
+alt_id: DOID:7
+synonym: "aa" EXACT []
+synonym: "ab" RELATED []
+xref: UMLS_CUI:C0000001
+is_a: DOID:4
+relationship: RO:0004029 DOID:2
+
+[Term]
+id: DOID:2
+name: b
+is_obsolete: true
+
+[Typedef]
+id: RO:0004029
+name: disease has feature
+"""
+PLACE = "http://purl.obolibrary.org/obo/"
+IN_JSON = graph(
+    [
+        {
+            "id": PLACE + "DOID_1",
+            "lbl": "a",
+            "type": "CLASS",
+            "meta": {
+                "synonyms": [
+                    {"pred": "hasExactSynonym", "val": "aa"},
+                    {"pred": "hasRelatedSynonym", "val": "ab"},
+                ],
+                "xrefs": [{"val": "UMLS_CUI:C0000001"}],
+                "basicPropertyValues": [
+                    {"pred": "http://www.geneontology.org/formats/oboInOwl#hasAlternativeId", "val": "DOID:7"}
+                ],
+            },
+        },
+        {"id": PLACE + "DOID_2", "lbl": "b", "type": "CLASS", "meta": {"deprecated": True}},
+        {"id": PLACE + "RO_0004029", "lbl": "disease has feature", "type": "PROPERTY"},
+    ],
+    [
+        {"sub": PLACE + "DOID_1", "pred": "is_a", "obj": PLACE + "DOID_4"},
+        {"sub": PLACE + "DOID_1", "pred": PLACE + "RO_0004029", "obj": PLACE + "DOID_2"},
+    ],
+)
+
+
+def test_both_formats_say_the_same(obo: Ontology, tmp_path: Path) -> None:
+    (tmp_path / "test.json").write_text(IN_JSON)
+    first, second = read_ontologies([obo(IN_OBO), tmp_path / "test.json"])
+    assert first.terms == second.terms
+    assert second.version == "2024-01-31"
+
+
+def test_a_gzipped_ontology_is_read(obo: Ontology, tmp_path: Path) -> None:
+    packed = tmp_path / "test.obo.gz"
+    packed.write_bytes(gzip.compress(obo(IN_OBO).read_bytes()))
+    assert len(read_ontology(packed).terms) == 2
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(UserError) as refused:
+        read_ontology(path)
+    return str(refused.value).replace(str(path), path.name)
+
+
+def test_a_broken_line_is_named(obo: Ontology) -> None:
+    assert refusal(obo("[Term]\nid: DOID:1\nname: a\nis_a:\n")).startswith("test.obo line 10: not OBO (")
+
+
+def test_a_term_that_stands_twice_is_refused_with_both_lines(obo: Ontology) -> None:
+    frames = "[Term]\nid: DOID:1\nname: a\n\n[Term]\nid: DOID:1\nname: b\n"
+    assert refusal(obo(frames)) == "test.obo line 12: the term DOID:1 is in line 8 already; remove one"
+
+
+def test_other_encodings_are_refused_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "latin.obo"
+    path.write_bytes((HEADER + "[Term]\nid: DOID:1\nname: Ménière\n").encode("latin-1"))
+    assert refusal(path) == "latin.obo line 9: not UTF-8 (invalid continuation byte); convert the file"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("hello\n", "x line 1: not OBO (expected HeaderClause): 'hello'; mend the line"),
+        ("format-version: 1.2\n", "x: no term in it; expected an OBO or OBO-JSON ontology"),
+        ('{"a": 1}', "x: JSON without 'graphs'; expected an OBO-JSON (obographs) file"),
+        ('{"graphs": [', "x line 1: not JSON (Expecting value); mend the file"),
+        (
+            '{"graphs": [{"nodes": [{}]}]}',
+            "x: a node or an edge lacks what obographs asks for ('id'); mend it",
+        ),
+    ],
+)
+def test_what_is_no_ontology_is_refused(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(content)
+    assert refusal(tmp_path / "x") == message
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read (No such file or directory)" in refusal(tmp_path / "none.obo")
+
+
+@pytest.mark.realdata
+def test_the_disease_ontology_is_read_whole(real_data: Path) -> None:
+    path = real_data / "kb" / "obo" / "HumanDO.obo"
+    vocabulary: Vocabulary = read_ontology(path)
+    live = [term for term in vocabulary.terms if not term.is_obsolete]
+    assert (len(vocabulary.terms), len(live)) == (8948, 6574)
+    # 12,769 lines of synonyms; 545 repeat one of the same term, 3 of them but for blanks at the end.
+    assert sum(len(term.synonyms) for term in live) == 12769 - 545
+    assert sum(relation == "isa" for term in live for relation, _ in term.relations) == 6921
+    xrefs = [xref.partition(":")[0] for term in live for xref in term.xrefs]
+    counts = {prefix: xrefs.count(prefix) for prefix in ("MESH", "UMLS", "OMIM", "NCIT")}
+    # Less what cannot be an id: five of UMLS (0265205, C002067 ...), two of MeSH (562492, 563466).
+    assert counts == {"MESH": 2868 - 2, "UMLS": 6295 - 5, "OMIM": 3392, "NCIT": 3877}
