@@ -14,7 +14,7 @@ FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 OUT = click.option("--out", type=FOLDER, required=True, help="The new folder.")
 BREAKDOWN_ROWS = 20
-MEMORY_HELP = "What DuckDB may use; default: 400 to 3072, by size."
+MEMORY_HELP = "What DuckDB may use; default: 800 to 3072, by size."
 
 
 @click.group("kb")
@@ -56,7 +56,7 @@ def kb() -> None:
     "--release", "name", default="", help="The release's name; default: what release.dat or DIR says."
 )
 @click.option(
-    "--memory-mib", type=click.IntRange(200), help="What DuckDB may use; default: 400 to 3072, by size."
+    "--memory-mib", type=click.IntRange(200), help="What DuckDB may use; default: 800 to 3072, by size."
 )
 def import_(
     folder: Path | None,
@@ -72,7 +72,8 @@ def import_(
 ) -> None:
     """Make a knowledge base of a UMLS release, or of ontologies and tables.
 
-    DIR is a release's folder (or the one above its META) with MRCONSO, MRREL and MRSTY, plain or gzipped.
+    DIR is a release's folder (or the one above its META) with MRCONSO, MRREL and MRSTY, plain or gzipped;
+    embedded:mini is the miniature.
     Without it, name ontologies or tables. Only what passes the filters is kept; kb.json says how many rows
     each filter left out.
     """
@@ -86,13 +87,22 @@ def import_(
     if (folder is None) != bool(own):
         raise UserError("name either the folder of a release, or files with --obo, --terms and --triples")
     if folder:
-        release = find_release(folder, name=name)
+        release = find_release(_release_folder(folder), name=name)
         manifest = import_release(release, out, filters=filters, memory_mib=memory_mib)
     else:
         manifest = import_own(
             ontologies, out, terms=terms, triples=triples, name=name, filters=filters, memory_mib=memory_mib
         )
     _say_what_was_made(manifest, out)
+
+
+def _release_folder(folder: Path) -> Path:
+    """Return the folder itself, or that of the miniature's release, which is made on first use."""
+    if str(folder) != "embedded:mini":
+        return folder
+    from kebench.mini.build import miniature_release
+
+    return miniature_release()
 
 
 @kb.command("open")

@@ -5,25 +5,19 @@ more, a line at a time, by this.
 """
 
 import gzip
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kebench.errors import UserError
-from kebench.umls.rrf import COLUMNS
+from kebench.umls.rrf import COLUMNS, REMEDY
 
-REMEDY = "unpack or download the release again"
 COLUMNS_OF_CUIS = {"MRREL": (0, 4), "MRSTY": (0,)}
 
 
 def find_damage(files: dict[str, list[Path]]) -> str:
     """Return "FILE line N: what is wrong; remedy" for the first damaged line of a release, or ""."""
     for table, paths in files.items():
-        try:
-            if found := _damage_of(paths, len(COLUMNS[table])):
-                return found
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            return f"{_name(paths)}: the compressed file is cut off or broken ({error}); {REMEDY}"
+        if found := _damage_of(paths, len(COLUMNS[table])):
+            return found
     return ""
 
 
@@ -68,23 +62,6 @@ def row_with(paths: Sequence[Path], columns: Sequence[int], value: str) -> str:
         if any(fields[column] == wanted for column in columns):
             return f"{_name(paths)} line {number}"
     raise AssertionError(f"{value} was found in {_name(paths)} a moment ago")
-
-
-def check_ends(files: dict[str, list[Path]]) -> None:
-    """Refuse plain files without a newline at their end: whatever follows is missing.
-
-    DuckDB takes a last line without its newline, and a file cut off between two bars of its last line may
-    pass.
-    """
-    for paths in files.values():
-        last = paths[-1]
-        if last.suffix == ".gz" or not last.stat().st_size:
-            continue
-        with last.open("rb") as file:
-            file.seek(-1, 2)
-            is_whole = file.read(1) == b"\n"
-        if not is_whole:
-            raise UserError(find_damage({table: p for table, p in files.items() if p == paths}))
 
 
 def _numbered_lines(paths: Sequence[Path]) -> Iterator[tuple[int, bytes]]:

@@ -12,12 +12,12 @@ from kebench.errors import UserError
 from kebench.files import atomic_folder, sha256_of, sweep_temporaries_of
 from kebench.progress import progress
 from kebench.runtime import peak_memory_mib, reset_peak_memory, software, utc_now
-from kebench.umls.build import TABLES, build_tables
-from kebench.umls.damage import check_ends, find_damage
+from kebench.umls.build import Built, build_tables
+from kebench.umls.damage import find_damage
 from kebench.umls.database import errors_explained
 from kebench.umls.filters import Filters
 from kebench.umls.manifest import MANIFEST, SCHEMA, Manifest, Table, content_hash, read_manifest
-from kebench.umls.rrf import Release, join_parts
+from kebench.umls.rrf import Release
 
 log = logging.getLogger(__name__)
 _PACKAGES = ("duckdb", "pyarrow")
@@ -46,7 +46,7 @@ def import_release(
     reset_peak_memory("cpu")
     memory_mib = memory_mib or default_memory_mib(release)
     with errors_explained(out.parent, memory_mib=memory_mib), atomic_folder(out, point="kb") as folder:
-        counts = _build(release, folder, filters, memory_mib)
+        counts, rows = _build(release, folder, filters, memory_mib)
         manifest = Manifest(
             schema=SCHEMA,
             release=release.name,
@@ -55,7 +55,7 @@ def import_release(
             inputs=release.inputs,
             filters=filters,
             counts=counts,
-            tables={name: _table(folder / f"{name}.parquet") for name in TABLES},
+            tables={name: _table(folder / f"{name}.parquet", num_rows) for name, num_rows in rows.items()},
             sources=sources or [],
             unification=unification or {},
             provenance=software(_PACKAGES)
@@ -88,29 +88,24 @@ def same_already(out: Path, wanted: str) -> Manifest | None:
     return manifest
 
 
-def _build(release: Release, folder: Path, filters: Filters, memory_mib: int) -> dict[str, dict[str, int]]:
+def _build(release: Release, folder: Path, filters: Filters, memory_mib: int) -> Built:
     staging = folder / "staging"
     staging.mkdir()
-    check_ends(release.files)
-    whole = join_parts(release, staging) if release.files else release
     try:
         with progress("importing", total=100, unit="%") as advance:
-            counts = build_tables(
-                whole, folder, filters, lambda part: advance(100 * part), memory_mib=memory_mib
+            built = build_tables(
+                release, folder, filters, lambda part: advance(100 * part), memory_mib=memory_mib
             )
     except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException, ValueError):
         if damage := find_damage(release.files):
             raise UserError(damage) from None
         raise
     shutil.rmtree(staging)
-    return counts
+    return built
 
 
-def _table(path: Path) -> Table:
-    import pyarrow.parquet
-
-    rows = pyarrow.parquet.read_metadata(path).num_rows
-    return Table(rows=rows, bytes=path.stat().st_size, sha256=sha256_of(path))
+def _table(path: Path, num_rows: int) -> Table:
+    return Table(rows=num_rows, bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
 def default_memory_mib(release: Release) -> int:
@@ -119,4 +114,4 @@ def default_memory_mib(release: Release) -> int:
     More saves little time: what does not fit is sorted on disk.
     """
     total = sum(file.bytes * (5 if file.name.endswith(".gz") else 1) for file in release.inputs)
-    return min(max(total // 2**20, 400), 3072)
+    return min(max(total // 2**20, 800), 3072)

@@ -16,7 +16,7 @@ import pyarrow
 from numpy.typing import NDArray
 
 from kebench.umls.manifest import Manifest, read_manifest
-from kebench.umls.names import FORMS
+from kebench.umls.names import with_form
 from kebench.umls.rrf import quoted
 
 BATCH_ROWS = 500_000
@@ -75,26 +75,30 @@ class KnowledgeBase:
         Names are compared in the normal form of the knowledge base (kebench.umls.names); `name` is the name
         as it was asked for.
         """
-        form = FORMS[self.manifest.filters.name_form]("name")
+        distinct = "(SELECT DISTINCT unnest($names::VARCHAR[]) AS name)"
+        asked = with_form(distinct, "name", form=self.manifest.filters.name_form)
         return self._table(
-            f"""WITH asked AS
-                (SELECT name, {form} AS form FROM (SELECT DISTINCT unnest($names::VARCHAR[]) AS name)),
-            found AS (SELECT form, cui FROM {self._file("lookup")} WHERE form IN (SELECT form FROM asked))
+            f"""WITH asked AS {asked}, found AS
+                (SELECT DISTINCT form, cui FROM {self._file("names")} WHERE form IN (SELECT form FROM asked))
             SELECT name, cui FROM asked JOIN found USING (form) ORDER BY name, cui""",
             names=_list(names),
         )
 
     def by_code(self, source: str, codes: Several) -> pyarrow.Table:
-        """Return (code, cui) for the codes of a source, as in ("MSH", "D003924"), or MESH:D003924."""
-        bare = "if($source = 'MSH', regexp_replace(asked, '^MESH:', ''), asked)"
+        """Return (code, cui) for the codes of a source, as in ("MSH", "D003924"), or MESH:D003924.
+
+        A UMLS release has MeSH's codes bare, open vocabularies write the prefix; either finds either.
+        """
+        asked = {code: _spellings(source, code) for code in _list(codes)}
+        spelt = [(spelling, code) for code, spellings in asked.items() for spelling in spellings]
         return self._table(
-            f"""WITH wanted AS (SELECT asked, {bare} AS code FROM
-                (SELECT DISTINCT unnest($codes::VARCHAR[]) AS asked)),
-            found AS (SELECT code, cui FROM {self._file("codes")}
-                WHERE source = $source AND code IN (SELECT code FROM wanted))
-            SELECT asked AS code, cui FROM wanted JOIN found USING (code) ORDER BY ALL""",
+            f"""WITH wanted AS
+                (SELECT unnest($spellings::VARCHAR[]) AS spelling, unnest($asked::VARCHAR[]) AS asked)
+            SELECT DISTINCT asked AS code, cui FROM wanted JOIN {self._file("names")} AS names
+                ON names.code = spelling AND source = $source ORDER BY ALL""",
             source=source,
-            codes=_list(codes),
+            spellings=[spelling for spelling, _ in spelt],
+            asked=[code for _, code in spelt],
         )
 
     def relations(self) -> pyarrow.Table:
@@ -162,6 +166,11 @@ class KnowledgeBase:
 
     def _path(self, table: str) -> str:
         return quoted(str(self.folder / f"{table}.parquet"))
+
+
+def _spellings(source: str, code: str) -> list[str]:
+    bare = code.removeprefix("MESH:")
+    return [bare, f"MESH:{bare}"] if source == "MSH" else [code]
 
 
 def _list(values: Several) -> list[str]:

@@ -1,7 +1,7 @@
 """Normal forms of names, under which a name of a text finds the concepts that bear it.
 
-A form is an SQL expression, so that fifteen million names take seconds; `normalise` runs the same expression
-on a list.
+A form is some steps of SQL, so that fifteen million names take seconds; `normalise` takes the same steps with
+a list. Steps that few names need stand behind a cheap test.
 
 released: what the code released with KeBioLM does when it reads MRCONSO (docs/FIDELITY.md, Knowledge base).
 fixed: what we stand behind. Chemical names keep their brackets, since "(R)-" tells two substances apart; only
@@ -16,16 +16,14 @@ import duckdb
 
 from kebench.errors import UserError
 
-# What Python's str.split() takes for white space; RE2's \s knows only ASCII. All of it, and all but the
-# blank.
-_ODD_SPACE = (
-    r"\x09-\x0d\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
-)
-_DASHES_AND_STOPS = r"\-\x{2010}-\x{2015}\x{2212},;:"
-
-
-# A name that none of these occurs in needs no step of ours but lower case and blanks; 97 in 100 do not.
-_QUALIFIED = r"^\[|[\])]$|[''’]s| nos$"
+Step = tuple[str, str]  # a column, and the SQL that makes it of the columns before
+# What Python's str.split() takes for white space but the blank; RE2's \s knows only ASCII.
+_ODD_ASCII = r"\x09-\x0d\x1c-\x1f"
+_ODD_BEYOND = r"\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
+_DASHES = r"\x{2010}-\x{2015}\x{2212}"
+# `_QUALIFIERS` change nothing else.
+_MAY_BE_QUALIFIED = """suffix(whole, ')') OR suffix(whole, ']') OR suffix(whole, ' nos')
+    OR starts_with(whole, '[') OR contains(whole, '''s') OR contains(whole, '’s')"""
 _QUALIFIERS = (
     r"^\[[a-z]{1,3}\]\s*",  # [X]Asthma, [D]Fever: marks of the Read codes
     r"(\s+(\([^()\[\]]*\)|\[[^()\[\]]*\]))+$",  # cold (disorder), Insulin [Chemical]
@@ -34,40 +32,53 @@ _QUALIFIERS = (
 )
 
 
-def released_form(name: str) -> str:
-    """Return SQL for the released code's form of a name: lower case, without NOS, round brackets and hyphens.
+def released_form(name: str) -> list[Step]:
+    """Return the steps to the released code's form: lower case, without NOS, round brackets and hyphens.
 
     Bracketed text goes wherever it stands, chemical names included, and NOS only where blanks surround it.
     """
-    # Python lower-cases U+0130 to two characters, DuckDB to one.
-    padded = f"concat(' ', lower(replace({name}, 'İ', 'i\u0307')), ' ')"
-    without_nos = f"replace({padded}, ' nos ', ' ')"
-    without_brackets = f"regexp_replace({without_nos}, '\\(.*?\\)', '', 'g')"
-    unbracketed = f"CASE WHEN contains({name}, '(') THEN {without_brackets} ELSE {without_nos} END"
-    return _single_blanks(f"replace({unbracketed}, '-', ' ')")
+    odd = _ODD_ASCII + _ODD_BEYOND
+    return [
+        # Python lower-cases U+0130 to two characters, DuckDB to one.
+        ("padded", f"concat(' ', lower(replace({name}, 'İ', 'i\u0307')), ' ')"),
+        ("certain", "replace(padded, ' nos ', ' ')"),
+        ("bare", r"if(contains(certain, '('), regexp_replace(certain, '\(.*?\)', '', 'g'), certain)"),
+        ("form", f"trim(regexp_replace(replace(bare, '-', ' '), '[ {odd}]{{2,}}|[{odd}]', ' ', 'g'))"),
+    ]
 
 
-def fixed_form(name: str) -> str:
-    """Return SQL for our form of a name."""
-    whole = f"lower(nfc_normalize({name}))"
-    bare = whole
+def fixed_form(name: str) -> list[Step]:
+    """Return the steps to our form of a name. A name of which nothing is left keeps its lower case."""
+    bare = "whole"
     for qualifier in _QUALIFIERS:
         bare = f"regexp_replace({bare}, '{qualifier}', '', 'g')"
-    bare = f"CASE WHEN regexp_matches({whole}, '{_QUALIFIED}') THEN {bare} ELSE {whole} END"
-    return f"coalesce(nullif({_single_blanks(bare, also=_DASHES_AND_STOPS)}, ''), {_single_blanks(whole)})"
+    spaced = "bare"
+    for stop in (", ", ",", "-", ";", ":"):
+        spaced = f"replace({spaced}, '{stop}', ' ')"
+    blanks, runs = rf"[ \t{_ODD_BEYOND}]+", rf"[ \t{_ODD_BEYOND}{_DASHES}]+"
+    may_be_odd = "contains(spaced, '  ') OR contains(spaced, chr(9)) OR strlen(spaced) <> length(spaced)"
+    return [
+        ("whole", f"lower(nfc_normalize({name}))"),
+        ("bare", f"CASE WHEN {_MAY_BE_QUALIFIED} THEN {bare} ELSE whole END"),
+        ("spaced", spaced),
+        ("single", f"CASE WHEN {may_be_odd} THEN regexp_replace(spaced, '{runs}', ' ', 'g') ELSE spaced END"),
+        ("form", f"coalesce(nullif(trim(single), ''), trim(regexp_replace(whole, '{blanks}', ' ', 'g')))"),
+    ]
 
 
-FORMS: dict[str, Callable[[str], str]] = {"fixed": fixed_form, "released": released_form}
+FORMS: dict[str, Callable[[str], list[Step]]] = {"fixed": fixed_form, "released": released_form}
 
 
-def _single_blanks(value: str, *, also: str = "") -> str:
-    """Return SQL that makes every run of white space one blank and cuts it off at both ends.
+def with_form(rows: str, name: str, *, form: str) -> str:
+    """Return SQL for some rows with one more column, `form`: the normal form of their column `name`.
 
-    also: further characters that are taken for white space. The pattern leaves single blanks alone, which are
-    most of what there is; that halves the time.
+    rows: SQL that may stand behind FROM.
     """
-    odd = _ODD_SPACE + also
-    return f"trim(regexp_replace({value}, '[ {odd}]{{2,}}|[{odd}]', ' ', 'g'))"
+    steps = FORMS[form](name)
+    for column, expression in steps:
+        rows = f"(SELECT *, {expression} AS {column} FROM {rows})"
+    before = ", ".join(column for column, _ in steps[:-1])
+    return f"(SELECT * EXCLUDE ({before}) FROM {rows})"
 
 
 def normalise(names: Sequence[str], *, form: str = "fixed") -> list[str]:
@@ -77,8 +88,7 @@ def normalise(names: Sequence[str], *, form: str = "fixed") -> list[str]:
     """
     if form not in FORMS:
         raise UserError(f"normal form '{form}': expected one of {', '.join(FORMS)}")
-    query = f"SELECT list_transform(?::VARCHAR[], lambda name: {FORMS[form]('name')})"
+    asked = "(SELECT unnest($names::VARCHAR[]) AS name, generate_subscripts($names::VARCHAR[], 1) AS place)"
+    query = f"SELECT form FROM {with_form(asked, 'name', form=form)} ORDER BY place"
     with duckdb.connect() as connection:
-        found = connection.execute(query, [list(names)]).fetchone()
-    assert found is not None, "a SELECT without FROM has one row"
-    return list(found[0])
+        return [form for (form,) in connection.execute(query, {"names": list(names)}).fetchall()]

@@ -9,8 +9,10 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from isal import igzip
+from isal.igzip_lib import IsalError
 from pydantic import BaseModel, ConfigDict
 
 from kebench.errors import UserError
@@ -25,6 +27,9 @@ REL_COLUMNS = (
     "DIR", "SUPPRESS", "CVF",
 )  # fmt: skip
 STY_COLUMNS = ("CUI", "TUI", "STN", "STY", "ATUI", "CVF")
+_CHUNK_BYTES = 1 << 20
+_BROKEN: Any = (EOFError, igzip.BadGzipFile, IsalError)
+REMEDY = "unpack or download the release again"
 COLUMNS = {"MRCONSO": CONSO_COLUMNS, "MRREL": REL_COLUMNS, "MRSTY": STY_COLUMNS}
 # True of every row whose fields stand in their places. DuckDB passes over an empty field too many at the end
 # of a row, so that a bar within a name would move all fields behind it by one; then a letter stands in CVF, a
@@ -47,19 +52,18 @@ class InputFile(BaseModel):
 
 
 class Release(NamedTuple):
-    """Three tables as DuckDB reads them, whether they came from RRF files or from anywhere else.
+    """What a knowledge base is made of: three tables, from RRF files or from anywhere else.
 
-    conso, rel, sty: SQL that may stand behind FROM; all columns are strings, empty where there is nothing.
-    files: the RRF files of each table, for an error's line number; empty where the tables are not RRF.
-    inputs: what the tables were made from.
+    files: the RRF file of each table, or its parts in order; empty where the tables are not RRF.
+    tables: where they are not, for each the SQL that may stand behind FROM; all columns are strings, empty
+        where there is nothing.
+    inputs: every file that was read for it.
     """
 
-    conso: str
-    rel: str
-    sty: str
-    files: dict[str, list[Path]]
-    inputs: list[InputFile]
     name: str
+    inputs: list[InputFile]
+    files: dict[str, list[Path]]
+    tables: dict[str, str]
 
 
 def find_release(folder: Path, *, name: str = "") -> Release:
@@ -67,10 +71,7 @@ def find_release(folder: Path, *, name: str = "") -> Release:
     meta = folder / "META" if (folder / "META").is_dir() else folder
     files = {table: _files_of(table, meta) for table in COLUMNS}
     inputs = [_input_file(path) for paths in files.values() for path in paths]
-    scans = {table: scan_sql(paths, table) for table, paths in files.items()}
-    return Release(
-        scans["MRCONSO"], scans["MRREL"], scans["MRSTY"], files, inputs, name or _name_of(meta, folder)
-    )
+    return Release(name or _name_of(meta, folder), inputs, files, {})
 
 
 def _files_of(table: str, folder: Path) -> list[Path]:
@@ -117,30 +118,54 @@ def _name_of(meta: Path, folder: Path) -> str:
     return folder.resolve().name
 
 
-def join_parts(release: Release, staging: Path) -> Release:
-    """Return the release with every table in one file: parts are put together in `staging`.
+class Source(NamedTuple):
+    """One table of a release, ready to be read.
 
-    Gzip allows files to be put behind one another, so nothing is unpacked, and a line that runs from one
-    part into the next is whole again.
+    sql: may stand behind FROM. num_lines: of its file; None where it is no RRF file.
     """
-    scans = {}
-    for table, paths in release.files.items():
-        if len(paths) > 1:
-            paths = [_joined(paths, staging / f"{table}.RRF{'.gz' if paths[0].suffix == '.gz' else ''}")]
-        scans[table] = scan_sql(paths, table)
-    return release._replace(conso=scans["MRCONSO"], rel=scans["MRREL"], sty=scans["MRSTY"])
+
+    sql: str
+    num_lines: int | None
 
 
-def _joined(parts: list[Path], whole: Path) -> Path:
-    with whole.open("wb") as target:
-        for part in parts:
-            with part.open("rb") as source:
-                shutil.copyfileobj(source, target, 2**20)
-    return whole
+def ready(release: Release, table: str, staging: Path) -> Source:
+    """Return a table ready to be read; what is gzipped or in parts is first unpacked into `staging`.
+
+    DuckDB reads a plain file with all cores and a gzipped one with one. A line that runs from one part into
+    the next is whole again. Raises UserError for a compressed file that is cut off or broken, ValueError for
+    a plain one that is.
+    """
+    if table in release.tables:
+        return Source(release.tables[table], None)
+    plain, num_lines = _plain(release.files[table], staging / f"{table}.RRF"), 0
+    last = b"\n"
+    with plain.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            num_lines += chunk.count(b"\n")
+            last = chunk[-1:]
+    if last != b"\n" or not num_lines:
+        # DuckDB takes a last line without its end, and a file that was cut off behind a bar would pass.
+        raise ValueError(f"{plain} is empty or does not end with the end of a line")
+    return Source(scan_sql(plain, table), num_lines)
 
 
-def scan_sql(paths: Sequence[Path], table: str) -> str:
-    """Return the SQL that reads the files of a table; empty fields are empty strings, a quote is a quote.
+def _plain(paths: Sequence[Path], plain: Path) -> Path:
+    if len(paths) == 1 and paths[0].suffix != ".gz":
+        return paths[0]
+    with plain.open("wb") as target:
+        for path in paths:
+            try:
+                with igzip.open(path) if path.suffix == ".gz" else path.open("rb") as source:
+                    shutil.copyfileobj(source, target, _CHUNK_BYTES)
+            except _BROKEN as error:
+                raise UserError(
+                    f"{path}: the compressed file is cut off or broken ({error}); {REMEDY}"
+                ) from None
+    return plain
+
+
+def scan_sql(path: Path, table: str) -> str:
+    """Return the SQL that reads a table's plain file; empty fields are empty strings, a quote is a quote.
 
     DuckDB itself refuses rows of too few fields. What stands behind the last bar is read as one more column.
     Any row that is not in order is an error as soon as its first column, a CUI, is looked at.
@@ -148,10 +173,9 @@ def scan_sql(paths: Sequence[Path], table: str) -> str:
     columns = COLUMNS[table]
     names = [*columns, "surplus"]
     types = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
-    files = ", ".join(quoted(str(path)) for path in paths)
     rows = (
-        f"read_csv([{files}], delim = '|', quote = '', escape = '', header = false, auto_detect = false, "
-        f"columns = {{{types}}}, force_not_null = {names}, new_line = '\\n')"
+        f"read_csv({quoted(str(path))}, delim = '|', quote = '', escape = '', header = false, "
+        f"auto_detect = false, columns = {{{types}}}, force_not_null = {names}, new_line = '\\n')"
     )
     first = f"if(surplus = '' AND {_IN_PLACE[table]}, {columns[0]}, error('a broken row'))"
     return f"(SELECT * EXCLUDE surplus REPLACE ({first} AS {columns[0]}) FROM {rows})"

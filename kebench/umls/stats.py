@@ -37,18 +37,20 @@ BREAKDOWNS = {
 def totals(knowledge_base: KnowledgeBase) -> dict[str, int]:
     """Return how many concepts, names, codes, triples and so on there are."""
     tables, counts = knowledge_base.manifest.tables, knowledge_base.manifest.counts
-    (triples, entities, kinds, sources) = _rows(
+    (triples, entities, kinds, sources, forms, codes) = _rows(
         knowledge_base,
         """SELECT (SELECT count(*) FROM (SELECT DISTINCT head, relation, tail FROM {triples})),
         (SELECT count(*) FROM (SELECT head FROM {triples} UNION SELECT tail FROM {triples})),
-        (SELECT count(DISTINCT relation) FROM {triples}), (SELECT count(DISTINCT source) FROM {names})""",
+        (SELECT count(DISTINCT relation) FROM {triples}), (SELECT count(DISTINCT source) FROM {names}),
+        (SELECT count(DISTINCT form) FROM {names}),
+        (SELECT count(*) FROM (SELECT DISTINCT source, code FROM {names} WHERE code <> ''))""",
     )[0]
     return {
         "concepts": tables["concepts"].rows,
         "names": tables["names"].rows,
         "names read": counts["names"]["read"],
-        "normal forms": tables["lookup"].rows,
-        "codes": tables["codes"].rows,
+        "normal forms": forms,
+        "codes": codes,
         "relation rows read": counts["relations"]["read"],
         "relation rows": tables["triples"].rows,
         "triples": triples,

@@ -14,7 +14,7 @@ from kebench.umls.manifest import MANIFEST
 from kebench.umls.rrf import find_release
 from tests.umls.releases import NAMES, RELATIONS, TYPES, imported, write_release
 
-TABLES = ("concepts", "names", "lookup", "codes", "triples", "types")
+TABLES = ("concepts", "names", "triples", "types")
 
 
 def rows_of(kb: KnowledgeBase, table: str) -> list[tuple[object, ...]]:
@@ -134,7 +134,7 @@ def test_the_released_mode_keeps_the_rows_that_the_released_code_keeps(tmp_path:
     kept = [text.split(" ", 9)[9] for text, is_kept in RELEASED_EXAMPLE.items() if is_kept]
     assert [row[1] for row in rows_of(kb, "names")] == kept
     assert preferred(kb) == {"C1": "Gout", "C2": "Cold, NOS", "C4": "beta-Amylase (barley)"}
-    forms = {row[1]: row[0] for row in rows_of(kb, "lookup")}
+    forms = {row[0]: row[2] for row in rows_of(kb, "names")}
     assert forms == {"C1": "gout", "C2": "cold,", "C4": "beta amylase"}
     assert triples_of(kb) == {("C2", "causes", "C1")}
     assert kb.manifest.counts["names"]["lui_seen_before"] == 2

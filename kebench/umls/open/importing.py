@@ -11,7 +11,7 @@ from kebench.umls.manifest import Manifest, content_hash
 from kebench.umls.open.build import tables_from_obo
 from kebench.umls.open.manifest import OpenManifest
 from kebench.umls.open.open_kb import find_sources, tables_of_open_kb
-from kebench.umls.rrf import InputFile, Release, quoted
+from kebench.umls.rrf import COLUMNS, InputFile, Release, quoted
 
 
 def import_open_kb(folder: Path, out: Path, *, filters: Filters, memory_mib: int | None = None) -> Manifest:
@@ -84,7 +84,5 @@ def _inputs(files: Iterable[Path]) -> list[InputFile]:
 
 
 def _release(tables: Path, inputs: list[InputFile], name: str) -> Release:
-    conso, rel, sty = (
-        f"read_parquet({quoted(str(tables / f'{table}.parquet'))})" for table in ("MRCONSO", "MRREL", "MRSTY")
-    )
-    return Release(conso, rel, sty, files={}, inputs=inputs, name=name)
+    paths = {table: quoted(str(tables / f"{table}.parquet")) for table in COLUMNS}
+    return Release(name, inputs, {}, {table: f"read_parquet({path})" for table, path in paths.items()})

@@ -1,0 +1,113 @@
+"""`kebench embed`: entity vectors by TransE, from a knowledge base or a folder of triples."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kebench.runtime import Device
+    from kebench.transe.embed import Plan
+    from kebench.transe.embeddings import EmbeddingsCard
+    from kebench.transe.metrics import Numbers
+
+RECIPE = "transe"
+
+
+@click.command()
+@click.argument("source", metavar="SOURCE", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The new folder of embeddings.")
+@click.option("--recipe", default=RECIPE, show_default=True, help="transe, transe-mini, or a .toml file.")
+@click.option("--evaluate", is_flag=True, help="Hold triples out and rank them.")
+@click.option("--epochs", type=int, help="Instead of the recipe's.")
+@click.option("--dimension", type=int, help="Instead of the recipe's.")
+@click.option("--learning-rate", type=float, help="Instead of the recipe's.")
+@click.option("--batch-size", type=int, help="Instead of the recipe's.")
+@click.option("--margin", type=float, help="Instead of the recipe's.")
+@click.option("--norm", type=int, help="Of the distance, 2 or 1, instead of the recipe's.")
+@click.option("--num-negatives", type=int, help="Corruptions of each triple, instead of the recipe's.")
+@click.option(
+    "--filtered-negatives/--any-negatives", default=None, help="Whether a corruption may be a known triple."
+)
+@click.option("--held-out-share", type=float, help="Of the pairs of entities, with --evaluate.")
+@click.option("--seed", type=int, help="Instead of the recipe's.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to train.",
+)
+def embed(source: Path, out: Path, recipe: str, evaluate: bool, device: str, **changes: Any) -> None:
+    """Train a vector for each entity of a knowledge base with TransE.
+
+    SOURCE is a knowledge base (kebench kb import), or a folder with train.txt, valid.txt and test.txt:
+    lines of head, relation and tail with tabs between. All triples are trained on, unless --evaluate
+    holds some out. Stopped at any moment, the same command goes on from the last kept epoch.
+    """
+    from kebench.runtime import choose_device
+    from kebench.transe.embed import find_finished, make_embeddings, plan_embeddings
+    from kebench.transe.recipe import read_recipe
+
+    settings = read_recipe(recipe, **changes)
+    plan = plan_embeddings(source, settings, evaluate=evaluate)
+    card = find_finished(out, plan.identity)
+    if card:
+        _say(f"nothing to do: {out} holds these embeddings")
+    else:
+        chosen = choose_device(device, "fp32")
+        _say_what_follows(plan, chosen, recipe, evaluate)
+        card = make_embeddings(plan, out, source=source.resolve().name, device=chosen.name)
+    _print_card(card, out)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _say_what_follows(plan: "Plan", device: "Device", recipe: str, evaluate: bool) -> None:
+    """State what is trained on, with which settings, and where, each with its reason."""
+    graph, settings = plan.graph, plan.settings
+    _say(f"graph: {len(graph.entities):,} entities, {len(graph.relations):,} relations")
+    held_out = ", ".join(f"{len(triples):,} {name}" for name, triples in graph.held_out.items())
+    reason = f"held out: {held_out} (--evaluate)" if evaluate else "nothing held out (no --evaluate)"
+    _say(f"training on {len(graph.triples['train']):,} triples; {reason}")
+    negatives = "unknown" if settings.filtered_negatives else "any"
+    _say(
+        f"recipe {recipe}: dimension {settings.dimension}, L{settings.norm}, margin {settings.margin:g}, "
+        f"Adam {settings.learning_rate:g}, batch {settings.batch_size}, {settings.epochs} epochs, "
+        f"{settings.num_negatives} corruption(s) a triple ({negatives}), seed {settings.seed}"
+    )
+    _say(f"device {device.name} ({device.reason})")
+
+
+def _print_card(card: "EmbeddingsCard", out: Path) -> None:
+    click.echo(
+        f"{out}: {card.num_entities:,} entities, {card.num_relations:,} relations, "
+        f"dimension {card.settings.dimension}, loss {card.loss_by_epoch[-1]:.4f}"
+    )
+    if card.evaluation is None:
+        click.echo("not evaluated; pass --evaluate and another --out to hold triples out and rank them")
+        return
+    _print_evaluation(card.evaluation)
+    triples = ", ".join(f"{card.num_triples[split]:,} {split}" for split in card.evaluation)
+    click.echo(f"filtered ranks of {triples} triples among all {card.num_entities:,} entities")
+
+
+def _print_evaluation(evaluation: "dict[str, Numbers]") -> None:
+    """Print realistic ranks for heads, tails and both, and for both also what ties could change."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("split", "asked for", "ties"):
+        table.add_column(name, no_wrap=True)
+    for name in ("MRR", "Hits@1", "Hits@3", "Hits@10", "mean rank"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for split, sides in evaluation.items():
+        for side, ties in sides.items():
+            for name, numbers in ties.items():
+                if side == "both" or name == "realistic":
+                    shares = [f"{numbers[of]:.4f}" for of in ("mrr", "hits_at_1", "hits_at_3", "hits_at_10")]
+                    table.add_row(split, side, name, *shares, f"{numbers['mean_rank']:,.1f}")
+    Console().print(table)

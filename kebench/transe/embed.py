@@ -1,0 +1,158 @@
+"""From a source of triples to `EntityEmbeddings`: split, train, rank, write. What `kebench embed` does."""
+
+import logging
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kebench.errors import UserError
+from kebench.files import cache_folder, hash_of, sweep_temporaries, sweep_temporaries_of
+from kebench.leases import lease
+from kebench.progress import progress
+from kebench.records import Provenance
+from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, software, utc_now
+from kebench.transe.embeddings import SCHEMA, EmbeddingsCard, read_embeddings_card, save_embeddings
+from kebench.transe.graph import Graph, read_graph, without_held_out
+from kebench.transe.holdout import hold_out
+from kebench.transe.metrics import Numbers, metrics
+from kebench.transe.rank import rank_triples
+from kebench.transe.recipe import Settings
+from kebench.transe.state import KeptState
+from kebench.transe.train import Trained, initial_state, train
+
+# Raised by every change that moves vectors or what is held out.
+METHOD_VERSION = 1
+_PACKAGES = ("torch", "numpy", "pandas", "pyarrow", "safetensors")
+
+_log = logging.getLogger(__name__)
+
+
+class Plan(NamedTuple):
+    """What is to be made, and the hash that names it."""
+
+    graph: Graph
+    settings: Settings
+    identity: str
+
+
+def plan_embeddings(source: Path, settings: Settings, *, evaluate: bool) -> Plan:
+    """Read a source and decide what is trained on and what is held out."""
+    graph = read_graph(source)
+    graph = split(graph, settings) if evaluate else without_held_out(graph)
+    if len(graph.entities) < 2:
+        raise UserError(f"{source}: a single entity; an embedding needs at least two to tell apart")
+    used = settings.model_dump(exclude=set() if evaluate else {"held_out_share"})
+    identity = hash_of([METHOD_VERSION, graph.content_hash, used, evaluate])
+    return Plan(graph, settings, identity)
+
+
+def split(graph: Graph, settings: Settings) -> Graph:
+    """Return the graph with its own held-out splits, or else with one drawn."""
+    if graph.held_out:
+        return graph
+    return hold_out(graph, share=settings.held_out_share, seed=settings.seed)
+
+
+def find_finished(out: Path, identity: str) -> EmbeddingsCard | None:
+    """Return the card of what is already in `out`; None if nothing is. UserError if it is something else."""
+    if not out.exists():
+        return None
+    card = read_embeddings_card(out)
+    if card.identity != identity:
+        raise UserError(
+            f"{out}: holds embeddings made from other triples or settings; choose another --out or remove it"
+        )
+    return card
+
+
+def make_embeddings(plan: Plan, out: Path, *, source: str, device: str) -> EmbeddingsCard:
+    """Train, rank what was held out, and write all to `out`, which must not exist."""
+    folder = cache_folder() / "embeddings" / plan.identity[:16]
+    sweep_temporaries(folder.parent)
+    sweep_temporaries_of(out)
+    with lease(folder.with_suffix(".running")) as is_ours:
+        if not is_ours:
+            raise UserError(f"{out}: another process is making these embeddings; wait for it or stop it")
+        kept = KeptState(folder)
+        card = _make(plan, out, kept, source=source, device=device)
+        kept.remove()
+    return card
+
+
+def _make(plan: Plan, out: Path, kept: KeptState, *, source: str, device: str) -> EmbeddingsCard:
+    """Make the embeddings; peak memory is counted from here on."""
+    reset_peak_memory(device)
+    started_utc, started = utc_now(), time.monotonic()
+    trained, resumed_after_epoch = _train(plan, kept, device)
+    evaluation = _evaluate(plan, trained)
+    provenance = Provenance(
+        **software(_PACKAGES),
+        device=device_description(device),
+        num_processes=1,
+        started_utc=started_utc,
+        seconds=time.monotonic() - started,
+        peak_mib=peak_memory_mib(device),
+    )
+    graph = plan.graph
+    card = EmbeddingsCard(
+        schema=SCHEMA,
+        identity=plan.identity,
+        source=source,
+        source_hash=graph.content_hash,
+        settings=plan.settings,
+        num_entities=len(graph.entities),
+        num_relations=len(graph.relations),
+        num_triples={name: len(triples) for name, triples in graph.triples.items()},
+        loss_by_epoch=trained.loss_by_epoch,
+        evaluation=evaluation,
+        sha256="",
+        resumed_after_epoch=resumed_after_epoch,
+        provenance=provenance,
+    )
+    vectors = trained.entity_ND.cpu(), trained.relation_RD.cpu()
+    return save_embeddings(out, *vectors, cuis=graph.entities, relations=graph.relations, card=card)
+
+
+def _train(plan: Plan, kept: KeptState, device: str) -> tuple[Trained, int]:
+    """Train from the kept state if there is one; return also the epoch after which it was kept, or 0."""
+    graph, settings = plan.graph, plan.settings
+    state = kept.load(device=device) or initial_state(
+        num_entities=len(graph.entities),
+        num_relations=len(graph.relations),
+        settings=settings,
+        device=device,
+    )
+    done = len(state.loss_by_epoch)
+    if done:
+        _log.info("going on after epoch %d of %d, kept in %s", done, settings.epochs, kept.folder)
+    num_left = (settings.epochs - done) * len(graph.triples["train"])
+    with progress("training", total=num_left, unit="triples") as advance:
+        trained = train(
+            graph.triples["train"], settings, state, after_batch=advance, after_epoch=kept.save_if_due
+        )
+    return trained, done
+
+
+def _evaluate(plan: Plan, trained: Trained) -> dict[str, Numbers] | None:
+    """Rank every held-out split among all entities; every triple of any split counts as known."""
+    held_out = plan.graph.held_out
+    if not held_out:
+        return None
+    known = np.concatenate(list(plan.graph.triples.values()))
+    num_queries = 2 * sum(map(len, held_out.values()))
+    with progress("ranking", total=num_queries, unit="queries") as advance:
+        return {
+            name: metrics(
+                rank_triples(
+                    triples,
+                    known=known,
+                    entity_ND=trained.entity_ND,
+                    relation_RD=trained.relation_RD,
+                    norm=plan.settings.norm,
+                    after_block=advance,
+                )
+            )
+            for name, triples in held_out.items()
+        }

@@ -1,0 +1,146 @@
+"""`EntityEmbeddings`: one vector a CUI, one a relation, and where they came from; a directory on disk.
+
+embeddings.safetensors holds `entity` and `relation`, entities.parquet and relations.parquet the name of each
+row, embeddings.json everything else. docs/FORMATS.md has every field.
+"""
+
+# N entities, R relations, D dimensions
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from kebench.errors import UserError
+from kebench.files import atomic_folder, sha256_of
+from kebench.records import Part, Provenance
+from kebench.transe.metrics import Numbers
+from kebench.transe.recipe import Settings
+
+SCHEMA: Literal[1] = 1
+CARD, VECTORS, ENTITIES, RELATIONS = (
+    "embeddings.json", "embeddings.safetensors", "entities.parquet", "relations.parquet",
+)  # fmt: skip
+
+
+class EmbeddingsCard(Part):
+    """What embeddings.json says.
+
+    identity: hash of everything that can move a vector: source, settings, what was held out.
+    source, source_hash: the source's name, and the hash of its content.
+    num_triples: of each split; only "train" was trained on.
+    evaluation: {split: {side: {ties: {"mrr", ...}}}}; None if nothing was held out.
+    resumed_after_epoch: 0 if one process made it all; else `provenance` tells of the epochs after it.
+    """
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    identity: str
+    source: str
+    source_hash: str
+    settings: Settings
+    num_entities: int
+    num_relations: int
+    num_triples: dict[str, int]
+    loss_by_epoch: tuple[float, ...]
+    evaluation: dict[str, Numbers] | None
+    sha256: str = Field(description="of embeddings.safetensors")
+    resumed_after_epoch: int
+    provenance: Provenance
+
+
+class EntityEmbeddings(NamedTuple):
+    """Vectors on the CPU, float32, and the name of each row. Entities have length one."""
+
+    entity_ND: Tensor
+    relation_RD: Tensor
+    cuis: pa.StringArray
+    relations: pa.StringArray
+    card: EmbeddingsCard
+
+    @classmethod
+    def open(cls, folder: Path) -> "EntityEmbeddings":
+        """Read embeddings. Raises UserError if a part is missing, cut off, or does not fit the others."""
+        card = read_embeddings_card(folder)
+        cuis, relations = (_read_names(folder / name) for name in (ENTITIES, RELATIONS))
+        vectors = _read_vectors(folder / VECTORS, sha256=card.sha256)
+        rows = {"entity": len(cuis), "relation": len(relations)}
+        expected = {name: (num_rows, card.settings.dimension) for name, num_rows in rows.items()}
+        if {name: tuple(vector.shape) for name, vector in vectors.items()} != expected:
+            raise _damaged(folder, f"vectors and names do not fit; expected the shapes {expected}")
+        return cls(vectors["entity"], vectors["relation"], cuis, relations, card)
+
+    def rows(self, cuis: pa.StringArray) -> NDArray[np.int64]:
+        """Return the row of each CUI, -1 for those that have none."""
+        places = pc.fill_null(pc.index_in(cuis, self.cuis), -1)
+        return np.asarray(places.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def save_embeddings(
+    folder: Path,
+    entity_ND: Tensor,
+    relation_RD: Tensor,
+    *,
+    cuis: pa.StringArray,
+    relations: pa.StringArray,
+    card: EmbeddingsCard,
+) -> EmbeddingsCard:
+    """Write embeddings; all of `folder` appears at once. Returns the card with its sha256 filled in."""
+    with atomic_folder(folder, point="embeddings") as temporary:
+        save_file({"entity": entity_ND, "relation": relation_RD}, temporary / VECTORS)
+        _write_names(temporary / ENTITIES, "cui", cuis)
+        _write_names(temporary / RELATIONS, "relation", relations)
+        card = card.model_copy(update={"sha256": sha256_of(temporary / VECTORS)})
+        text = card.model_dump_json(indent=1, by_alias=True) + "\n"
+        (temporary / CARD).write_text(text, encoding="utf-8")
+    return card
+
+
+def read_embeddings_card(folder: Path) -> EmbeddingsCard:
+    """Read embeddings.json. Raises UserError if it is missing or not one of ours."""
+    path = folder / CARD
+    try:
+        return EmbeddingsCard.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); name a folder made by 'kebench embed'"
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise _damaged(path, f"not embeddings ({field}: {first['msg']})") from None
+
+
+def _read_vectors(path: Path, *, sha256: str) -> dict[str, Tensor]:
+    try:
+        if sha256_of(path) != sha256:
+            raise _damaged(path, f"not the file that {CARD} describes")
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, f"cannot be read ({error})") from None
+
+
+def _write_names(path: Path, column: str, names: pa.StringArray) -> None:
+    row = pa.array(np.arange(len(names), dtype=np.int32))
+    pq.write_table(pa.table({"row": row, column: names}), path)
+
+
+def _read_names(path: Path) -> pa.StringArray:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _damaged(path, f"cannot be read ({error})") from None
+    if not np.array_equal(table["row"].to_numpy(), np.arange(len(table))):
+        raise _damaged(path, "its rows are not in order")
+    return table.column(1).combine_chunks()
+
+
+def _damaged(path: Path, what: str) -> UserError:
+    return UserError(f"{path}: {what}; remove the folder and run 'kebench embed' again")
