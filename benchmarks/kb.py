@@ -16,11 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kb_page import markdown, plot
-from release import write_release
-
-from kebench.runtime import device_description, peak_memory_mib, software, utc_now
-from kebench.tasks.card import default_data_folder
+from kebench.runtime import peak_memory_mib
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("duckdb", "pyarrow")
@@ -130,6 +126,8 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
 
 def scale(options: argparse.Namespace) -> dict[str, Any]:
     """Import made-up releases of growing size."""
+    from release import write_release
+
     points = []
     for share in options.shares:
         with tempfile.TemporaryDirectory(prefix="kebench-release-", dir=options.folder) as folder:
@@ -154,6 +152,11 @@ def main() -> None:
     if sys.argv[1:2] == ["work"]:
         print(json.dumps(work(*sys.argv[2:])))
         return
+    from kb_page import markdown, plot
+
+    from kebench.runtime import device_description, software, utc_now
+    from kebench.tasks.card import default_data_folder
+
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=[*PARTS, "all"])

@@ -26,7 +26,8 @@ def markdown(results: dict[str, Any]) -> str:
         found = results["open-kb"]
         parts.append(
             f"open-kb: {found['concepts']:,} concepts, {found['names']:,} names, "
-            f"{found['relations']:,} relation rows, {found['seconds']:.1f} s, peak {found['peak_mib']:,.0f} MiB."
+            f"{found['relations']:,} relation rows, {found['seconds']:.1f} s, "
+            f"peak {found['peak_mib']:,.0f} MiB."
         )
     machine = next(iter(results.values()))
     parts.append(f"{machine['device']}; {machine['software']['packages']}; {machine['finished_utc']}.")
@@ -54,7 +55,7 @@ def comparison_verdicts(best: dict[str, Any]) -> list[str]:
         verdict(ours["peak_mib"] <= OPEN_UMLS["peak_mib"], f"in {ours['peak_mib']:,.0f} MiB; wanted 1,024"),
         verdict(is_fast, f"{faster:.2f} times as fast as the plain reader; wanted 5"),
         verdict(share <= OPEN_UMLS["share_of_memory"], f"{share:.2f} of its memory; wanted at most 0.33"),
-        f"- no target: {lean['seconds'] / ours['seconds']:.2f} times as fast as the same dictionaries, leaner",
+        f"- no target: {lean['seconds'] / ours['seconds']:.2f} times as fast as the leaner one",
     ]
 
 
@@ -104,8 +105,9 @@ def scaling(points: list[dict[str, Any]]) -> str:
     """Return the table of sizes."""
     head = "| of 2020AA | names | relation rows | s | CPU s | peak MiB | GB read | GB written |"
     rows = [
-        f"| {p['share']:g} | {p['names']:,} | {p['relations']:,} | {p['seconds']:.1f} | {p['cpu_seconds']:.1f} | "
-        f"{p['peak_mib']:,.0f} | {p['bytes_read'] / 1e9:.2f} | {p['bytes_written'] / 1e9:.2f} |"
+        f"| {p['share']:g} | {p['names']:,} | {p['relations']:,} | {p['seconds']:.1f} | "
+        f"{p['cpu_seconds']:.1f} | {p['peak_mib']:,.0f} | {p['bytes_read'] / 1e9:.2f} | "
+        f"{p['bytes_written'] / 1e9:.2f} |"
         for p in points
     ]
     return "\n".join([head, "|---:|---:|---:|---:|---:|---:|---:|---:|", *rows])

@@ -18,6 +18,10 @@ from kebench.records import Protocol, Provenance, Record, Score, Settings, Subse
 from kebench.report.export import FIELDS
 from kebench.report.published import PublishedRow, PublishedTable
 from kebench.tasks.card import Access, Expected, TaskCard
+from kebench.transe.embeddings import EmbeddingsCard
+from kebench.transe.recipe import Settings as TranseSettings
+from kebench.umls.filters import Filters
+from kebench.umls.manifest import Manifest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -33,6 +37,10 @@ CARD_PARTS = {
     Budget: "Budgets",
     PublishedTable: "Published table",
     PublishedRow: "Published table",
+    Manifest: "Knowledge base",
+    Filters: "Knowledge base",
+    EmbeddingsCard: "Entity embeddings",
+    TranseSettings: "Recipe of TransE",
 }
 COMMAND_PATHS = dict(MAKER["walk"]())
 

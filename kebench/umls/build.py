@@ -88,7 +88,7 @@ def _build_names(
 def _all_names(names: str, filters: Filters) -> str:
     rows = with_form(names, "STR", form=filters.name_form)
     return f"""SELECT CUI AS cui, STR AS name, form, LAT AS language, SAB AS source, TTY AS term_type,
-        CODE AS code, LUI AS lui, SUI AS sui, AUI AS aui, TS AS term_status, STT AS string_type,
+        CODE AS code, LUI AS lui, AUI AS aui, TS AS term_status, STT AS string_type,
         ISPREF AS is_preferred, SUPPRESS AS suppress FROM {rows}"""
 
 
@@ -166,7 +166,8 @@ def _build_triples(
     relations, tests = ready(release, "MRREL", folder / "staging"), relation_tests(filters)
     rows = f"""SELECT CUI2 AS head, if(RELA = '', REL, RELA) AS relation, CUI1 AS tail, REL AS rel,
         SAB AS source, count(*) AS rows
-        FROM {relations.sql} WHERE {" AND ".join(tests.values())} GROUP BY ALL ORDER BY ALL"""
+        FROM {relations.sql} WHERE {" AND ".join(tests.values())}
+        GROUP BY ALL ORDER BY head, relation, tail, rel, source"""
     connection.execute(_copy(rows, folder / "triples.parquet"))
     advance(0.25)
     kept = f"SELECT count(*), coalesce(sum(rows), 0)::BIGINT FROM {_read(folder / 'triples.parquet')}"
@@ -198,8 +199,6 @@ def _refuse_unknown(connection: Connection, rows: str, release: Release, table: 
     staged = folder / "staging" / "names.parquet"  # gone if every name of it was kept
     known = _read(staged if staged.exists() else folder / "names.parquet")
     unknown = f"SELECT min(cui), count(DISTINCT cui) FROM {rows} WHERE cui NOT IN (SELECT cui FROM {known})"
-    if not one_row(connection, f"SELECT count(*) FROM {rows}")[0]:
-        return
     cui, num_unknown = one_row(connection, unknown)
     if num_unknown:
         where = row_with(release.files[table], COLUMNS_OF_CUIS[table], cui) if release.files else table

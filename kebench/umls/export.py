@@ -16,7 +16,7 @@ from kebench.umls.rrf import COLUMNS, quoted
 
 # RRF column: the column of our table that it is written from.
 _CONSO = {
-    "CUI": "cui", "LAT": "language", "TS": "term_status", "LUI": "lui", "STT": "string_type", "SUI": "sui",
+    "CUI": "cui", "LAT": "language", "TS": "term_status", "LUI": "lui", "STT": "string_type",
     "ISPREF": "is_preferred", "AUI": "aui", "SAB": "source", "TTY": "term_type", "CODE": "code",
     "STR": "name", "SUPPRESS": "suppress",
 }  # fmt: skip

@@ -5,9 +5,9 @@ Columns as in the UMLS Reference Manual, chapter 3, tables MRCONSO, MRREL and MR
 (MRCONSO.RRF.aa.gz, MRCONSO.RRF.ab.gz ...) that may end in the middle of a line.
 """
 
+import os
 import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,31 +137,30 @@ def ready(release: Release, table: str, staging: Path) -> Source:
     """
     if table in release.tables:
         return Source(release.tables[table], None)
-    plain, num_lines = _plain(release.files[table], staging / f"{table}.RRF"), 0
-    last = b"\n"
-    with plain.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
+    paths = release.files[table]
+    is_plain = len(paths) == 1 and paths[0].suffix != ".gz"
+    plain = paths[0] if is_plain else staging / f"{table}.RRF"
+    num_lines, last = 0, b""
+    with open(os.devnull if is_plain else plain, "wb") as target:
+        for chunk in _chunks(paths):
             num_lines += chunk.count(b"\n")
             last = chunk[-1:]
-    if last != b"\n" or not num_lines:
+            target.write(chunk)
+    if last != b"\n":
         # DuckDB takes a last line without its end, and a file that was cut off behind a bar would pass.
         raise ValueError(f"{plain} is empty or does not end with the end of a line")
     return Source(scan_sql(plain, table), num_lines)
 
 
-def _plain(paths: Sequence[Path], plain: Path) -> Path:
-    if len(paths) == 1 and paths[0].suffix != ".gz":
-        return paths[0]
-    with plain.open("wb") as target:
-        for path in paths:
-            try:
-                with igzip.open(path) if path.suffix == ".gz" else path.open("rb") as source:
-                    shutil.copyfileobj(source, target, _CHUNK_BYTES)
-            except _BROKEN as error:
-                raise UserError(
-                    f"{path}: the compressed file is cut off or broken ({error}); {REMEDY}"
-                ) from None
-    return plain
+def _chunks(paths: Sequence[Path]) -> Iterator[bytes]:
+    """Yield the unpacked bytes of a file, or of its parts one behind another."""
+    for path in paths:
+        try:
+            with igzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    yield chunk
+        except _BROKEN as error:
+            raise UserError(f"{path}: the compressed file is cut off or broken ({error}); {REMEDY}") from None
 
 
 def scan_sql(path: Path, table: str) -> str:

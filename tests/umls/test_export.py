@@ -21,7 +21,7 @@ EVERYTHING = {
 }
 # What a knowledge base does not keep, by table.
 NOT_KEPT = {
-    "MRCONSO": ("SAUI", "SCUI", "SDUI", "SRL", "CVF"),
+    "MRCONSO": ("SUI", "SAUI", "SCUI", "SDUI", "SRL", "CVF"),
     "MRREL": ("AUI1", "AUI2", "RUI", "SRUI", "RG", "DIR", "CVF"),
     "MRSTY": ("ATUI", "CVF"),
 }
