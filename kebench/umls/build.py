@@ -75,10 +75,9 @@ def _build_names(
     connection.execute("SET preserve_insertion_order = false")
     names = f"read_parquet({_quoted(folder / 'names.parquet')}, file_row_number = true)"
     connection.execute(_copy(_concepts(names, filters), folder / "concepts.parquet"))
-    untyped = (
-        f"(SELECT cui FROM types WHERE cui NOT IN (SELECT cui FROM {_read(folder / 'concepts.parquet')}))"
-    )
-    _refuse_unknown(connection, untyped, release, "MRSTY", folder)
+    typed = f"SELECT count(*) FROM {_read(folder / 'concepts.parquet')} WHERE len(semantic_types) > 0"
+    if one_row(connection, typed) != one_row(connection, "SELECT count(DISTINCT cui) FROM types"):
+        _refuse_unknown(connection, "types", release, "MRSTY", folder)  # or the filters left concepts out
     types = "SELECT DISTINCT tui, STN AS tree_number, STY AS name FROM types ORDER BY ALL"
     connection.execute(_copy(types, folder / "types.parquet"))
     advance(0.05)
@@ -111,7 +110,9 @@ def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filte
     if counts["kept"] == counts["read"]:
         staged.rename(kept)
     else:
-        chosen = f"SELECT * EXCLUDE (row, file_row_number) FROM {rows} WHERE {passes} ORDER BY row"
+        # A scan keeps the order of the file; the look-up of first rows does not.
+        order = "ORDER BY row" if filters.once_per_lui else ""
+        chosen = f"SELECT * EXCLUDE (row, file_row_number) FROM {rows} WHERE {passes} {order}"
         connection.execute(_copy(chosen, kept, _NAMES_PARQUET))
     return counts
 
@@ -181,7 +182,10 @@ def _build_triples(
 
 
 def _drop_triples_of_others(connection: Connection, release: Release, folder: Path) -> int:
-    """Leave only triples between concepts of the knowledge base; return how many went."""
+    """Leave only triples between concepts of the knowledge base; return how many went.
+
+    Raises UserError if MRCONSO lacks one: what the filters leave out is not looked at.
+    """
     triples, concepts = folder / "triples.parquet", f"(SELECT cui FROM {_read(folder / 'concepts.parquet')})"
     is_outside = f"head NOT IN {concepts} OR tail NOT IN {concepts}"
     (num_outside,) = one_row(connection, f"SELECT count(*) FROM {_read(triples)} WHERE {is_outside}")
