@@ -14,7 +14,7 @@ FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 OUT = click.option("--out", type=FOLDER, required=True, help="The new folder.")
 BREAKDOWN_ROWS = 20
-MEMORY_HELP = "What DuckDB may use; default: 1100 to 3072, by size."
+MEMORY_HELP = "What DuckDB may use; default: 1000 to 3072, by size."
 
 
 @click.group("kb")
@@ -56,7 +56,7 @@ def kb() -> None:
     "--release", "name", default="", help="The release's name; default: what release.dat or DIR says."
 )
 @click.option(
-    "--memory-mib", type=click.IntRange(200), help="What DuckDB may use; default: 1100 to 3072, by size."
+    "--memory-mib", type=click.IntRange(200), help="What DuckDB may use; default: 1000 to 3072, by size."
 )
 def import_(
     folder: Path | None,

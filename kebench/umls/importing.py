@@ -114,4 +114,4 @@ def default_memory_mib(release: Release) -> int:
     More saves little time: what does not fit is sorted on disk.
     """
     total = sum(file.bytes * (5 if file.name.endswith(".gz") else 1) for file in release.inputs)
-    return min(max(total // 2**20, 1100), 3072)
+    return min(max(total // 2**20, 1000), 3072)
