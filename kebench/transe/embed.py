@@ -64,12 +64,17 @@ def find_finished(out: Path, identity: str) -> EmbeddingsCard | None:
         raise UserError(
             f"{out}: holds embeddings made from other triples or settings; choose another --out or remove it"
         )
+    KeptState(_state_folder(identity)).remove()  # left by a kill between the last two steps
     return card
+
+
+def _state_folder(identity: str) -> Path:
+    return cache_folder() / "embeddings" / identity[:16]
 
 
 def make_embeddings(plan: Plan, out: Path, *, source: str, device: str) -> EmbeddingsCard:
     """Train, rank what was held out, and write all to `out`, which must not exist."""
-    folder = cache_folder() / "embeddings" / plan.identity[:16]
+    folder = _state_folder(plan.identity)
     sweep_temporaries(folder.parent)
     sweep_temporaries_of(out)
     with lease(folder.with_suffix(".running")) as is_ours:

@@ -100,6 +100,10 @@ def save_embeddings(
         card = card.model_copy(update={"sha256": sha256_of(temporary / VECTORS)})
         text = card.model_dump_json(indent=1, by_alias=True) + "\n"
         (temporary / CARD).write_text(text, encoding="utf-8")
+    if read_embeddings_card(folder).identity != card.identity:
+        raise UserError(
+            f"{folder}: another process has just written other embeddings there; choose another --out"
+        )
     return card
 
 

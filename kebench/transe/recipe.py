@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from kebench.cards import Card
 from kebench.errors import UserError, did_you_mean
@@ -21,6 +21,8 @@ class Settings(Card):
     num_negatives: corruptions of each triple. filtered_negatives: none of them may be a known triple.
     held_out_share: of the pairs of entities, held out by `--evaluate` where the source has no test split.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     dimension: int = Field(ge=1)
     norm: Literal[1, 2]

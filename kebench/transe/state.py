@@ -43,6 +43,7 @@ class KeptState:
             losses = json.loads((folders[-1] / LOSSES).read_text())
         except (SafetensorError, OSError, ValueError) as error:
             _log.warning("%s: unreadable (%s); training from the start", folders[-1], error)
+            shutil.rmtree(self.folder)  # or its epochs would stand in the way of new ones
             return None
         return State(
             _table(parts, "entity", is_unit=True), _table(parts, "relation", is_unit=False), tuple(losses)

@@ -15,7 +15,7 @@ from kebench.umls.damage import COLUMNS_OF_CUIS, row_with
 from kebench.umls.database import Connection, one_row, open_database, side_by_side
 from kebench.umls.filters import Filters, name_tests, relation_tests
 from kebench.umls.names import with_form
-from kebench.umls.rrf import REMEDY, Release, quoted, ready
+from kebench.umls.rrf import REMEDY, Release, parquet_sql, quoted, ready
 
 TABLES = ("concepts", "names", "triples", "types")
 Counts = dict[str, int]
@@ -73,9 +73,9 @@ def _build_names(
     advance(0.1)
     # The names had to keep the order of the file. What follows is sorted anyway, and needs less memory so.
     connection.execute("SET preserve_insertion_order = false")
-    names = f"read_parquet({_quoted(folder / 'names.parquet')}, file_row_number = true)"
+    names = parquet_sql(folder / "names.parquet", with_row_number=True)
     connection.execute(_copy(_concepts(names, filters), folder / "concepts.parquet"))
-    typed = f"SELECT count(*) FROM {_read(folder / 'concepts.parquet')} WHERE len(semantic_types) > 0"
+    typed = f"SELECT count(*) FROM {parquet_sql(folder / 'concepts.parquet')} WHERE len(semantic_types) > 0"
     if one_row(connection, typed) != one_row(connection, "SELECT count(DISTINCT cui) FROM types"):
         _refuse_unknown(connection, "types", release, "MRSTY", folder)  # or the filters left concepts out
     types = "SELECT DISTINCT tui, STN AS tree_number, STY AS name FROM types ORDER BY ALL"
@@ -95,7 +95,7 @@ def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filte
     """Write the names that pass the filters, in the order of the file; return what became of all."""
     tests = name_tests(filters)
     passes = " AND ".join(tests.values())
-    rows = f"(SELECT *, file_row_number AS row FROM read_parquet({_quoted(staged)}, file_row_number = true))"
+    rows = f"(SELECT *, file_row_number AS row FROM {parquet_sql(staged, with_row_number=True)})"
     counts = _counted(connection, rows, tests)
     if filters.once_per_lui:
         first = f"row IN (SELECT min(row) FROM {rows} WHERE {passes} GROUP BY lui)"
@@ -110,8 +110,8 @@ def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filte
     if counts["kept"] == counts["read"]:
         staged.rename(kept)
     else:
-        # A scan keeps the order of the file; the look-up of first rows does not.
-        order = "ORDER BY row" if filters.once_per_lui else ""
+        # A scan keeps the order of the file; a look-up of first rows or of types does not.
+        order = "ORDER BY row" if filters.once_per_lui or filters.semantic_types else ""
         chosen = f"SELECT * EXCLUDE (row, file_row_number) FROM {rows} WHERE {passes} {order}"
         connection.execute(_copy(chosen, kept, _NAMES_PARQUET))
     return counts
@@ -125,15 +125,23 @@ def _nothing_kept(counts: Counts) -> str:
     return f"no name is kept of {counts['read']:,} in MRCONSO (left out: {reasons}); widen the filters"
 
 
-def _counted(connection: Connection, rows: str, tests: dict[str, str], *, with_read: bool = True) -> Counts:
-    """Return the number of rows, and of those that each test is the first to reject."""
+def _counted(
+    connection: Connection, rows: str, tests: dict[str, str], *, with_read: bool = True, first: str = ""
+) -> Counts:
+    """Return the number of rows, and of those that each test is the first to reject.
+
+    first: the first column of RRF rows; unless it is looked at in every row, a broken one goes unnoticed.
+    """
     reasons = list(tests)
     columns = {"read": "count(*)"} if with_read else {}
+    columns |= {"looked at": f"count({first})"} if first else {}
     for place, reason in enumerate(reasons):
         passed = [f"({tests[earlier]})" for earlier in reasons[:place]]
         columns[reason] = f"count(*) FILTER ({' AND '.join([*passed, f'NOT ({tests[reason]})'])})"
     found = one_row(connection, f"SELECT {', '.join(columns.values())} FROM {rows}")
-    return dict(zip(columns, found, strict=True))
+    counts = dict(zip(columns, found, strict=True))
+    counts.pop("looked at", None)
+    return counts
 
 
 def _concepts(names: str, filters: Filters) -> str:
@@ -171,12 +179,12 @@ def _build_triples(
         GROUP BY ALL ORDER BY head, relation, tail, rel, source"""
     connection.execute(_copy(rows, folder / "triples.parquet"))
     advance(0.25)
-    kept = f"SELECT count(*), coalesce(sum(rows), 0)::BIGINT FROM {_read(folder / 'triples.parquet')}"
+    kept = f"SELECT count(*), coalesce(sum(rows), 0)::BIGINT FROM {parquet_sql(folder / 'triples.parquet')}"
     num_distinct, num_kept = one_row(connection, kept)
     if num_kept == relations.num_lines:
         counts = {"read": num_kept, **dict.fromkeys(tests, 0)}
     else:
-        counts = _counted(connection, relations.sql, tests)
+        counts = _counted(connection, relations.sql, tests, first="CUI1")
     advance(0.1)
     return counts | {"repeated": num_kept - num_distinct}
 
@@ -186,13 +194,16 @@ def _drop_triples_of_others(connection: Connection, release: Release, folder: Pa
 
     Raises UserError if MRCONSO lacks one: what the filters leave out is not looked at.
     """
-    triples, concepts = folder / "triples.parquet", f"(SELECT cui FROM {_read(folder / 'concepts.parquet')})"
+    triples, concepts = (
+        folder / "triples.parquet",
+        f"(SELECT cui FROM {parquet_sql(folder / 'concepts.parquet')})",
+    )
     is_outside = f"head NOT IN {concepts} OR tail NOT IN {concepts}"
-    (num_outside,) = one_row(connection, f"SELECT count(*) FROM {_read(triples)} WHERE {is_outside}")
+    (num_outside,) = one_row(connection, f"SELECT count(*) FROM {parquet_sql(triples)} WHERE {is_outside}")
     if num_outside:
-        outside = f"(SELECT unnest([head, tail]) AS cui FROM {_read(triples)} WHERE {is_outside})"
+        outside = f"(SELECT unnest([head, tail]) AS cui FROM {parquet_sql(triples)} WHERE {is_outside})"
         _refuse_unknown(connection, outside, release, "MRREL", folder)
-        inside = f"SELECT * FROM {_read(triples)} WHERE NOT ({is_outside}) ORDER BY ALL"
+        inside = f"SELECT * FROM {parquet_sql(triples)} WHERE NOT ({is_outside}) ORDER BY ALL"
         connection.execute(_copy(inside, folder / "staging" / "triples.parquet"))
         (folder / "staging" / "triples.parquet").replace(triples)
     return int(num_outside)
@@ -201,7 +212,7 @@ def _drop_triples_of_others(connection: Connection, release: Release, folder: Pa
 def _refuse_unknown(connection: Connection, rows: str, release: Release, table: str, folder: Path) -> None:
     """Raise UserError if a row has a cui that MRCONSO lacks, with the line of the first such CUI."""
     staged = folder / "staging" / "names.parquet"  # gone if every name of it was kept
-    known = _read(staged if staged.exists() else folder / "names.parquet")
+    known = parquet_sql(staged if staged.exists() else folder / "names.parquet")
     unknown = f"SELECT min(cui), count(DISTINCT cui) FROM {rows} WHERE cui NOT IN (SELECT cui FROM {known})"
     cui, num_unknown = one_row(connection, unknown)
     if num_unknown:
@@ -211,16 +222,8 @@ def _refuse_unknown(connection: Connection, rows: str, release: Release, table: 
 
 
 def _num_rows(connection: Connection, path: Path) -> int:
-    return int(one_row(connection, f"SELECT count(*) FROM {_read(path)}")[0])
+    return int(one_row(connection, f"SELECT count(*) FROM {parquet_sql(path)}")[0])
 
 
 def _copy(rows: str, path: Path, form: str = _PARQUET) -> str:
-    return f"COPY ({rows}) TO {_quoted(path)} {form}"
-
-
-def _read(path: Path) -> str:
-    return f"read_parquet({_quoted(path)})"
-
-
-def _quoted(path: Path) -> str:
-    return quoted(str(path))
+    return f"COPY ({rows}) TO {quoted(str(path))} {form}"

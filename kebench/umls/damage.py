@@ -5,31 +5,41 @@ more, a line at a time, by this.
 """
 
 import gzip
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kebench.umls.rrf import COLUMNS, REMEDY
 
+# What stands in a column if no bar within a name has moved the fields behind it; as `rrf._IN_PLACE` has it.
+_FORMS = {
+    "SRL": (r"[^A-Za-z]*", "a number or nothing"),
+    "ATUI": (r"(AT.*)?", "AT and a number, or nothing"),
+    "SUPPRESS": (r"[NOEY]?", "N, O, E, Y or nothing"),
+    "CVF": (r"[^A-Za-z]*", "a number or nothing"),
+}
 COLUMNS_OF_CUIS = {"MRREL": (0, 4), "MRSTY": (0,)}
 
 
 def find_damage(files: dict[str, list[Path]]) -> str:
     """Return "FILE line N: what is wrong; remedy" for the first damaged line of a release, or ""."""
     for table, paths in files.items():
-        if found := _damage_of(paths, len(COLUMNS[table])):
+        if found := _damage_of(paths, table):
             return found
     return ""
 
 
-def _damage_of(paths: Sequence[Path], num_columns: int) -> str:
-    number = 0
+def _damage_of(paths: Sequence[Path], table: str) -> str:
+    num_rows = 0
     for number, line in _numbered_lines(paths):
-        if wrong := _what_is_wrong(line, num_columns):
+        num_rows += bool(line.strip())
+        if wrong := _what_is_wrong(line, table):
             return f"{_name(paths)} line {number}: {wrong}; {REMEDY}"
-    return "" if number else f"{_name(paths)}: the file is empty; {REMEDY}"
+    return "" if num_rows else f"{_name(paths)}: the file is empty; {REMEDY}"
 
 
-def _what_is_wrong(line: bytes, num_columns: int) -> str:
+def _what_is_wrong(line: bytes, table: str) -> str:
+    num_columns = len(COLUMNS[table])
     row = line.rstrip(b"\r\n")
     if not row:
         return ""  # DuckDB passes over empty lines
@@ -50,8 +60,11 @@ def _what_is_wrong(line: bytes, num_columns: int) -> str:
         return f"byte 0x{row[error.start]:02x} at column {error.start + 1} is not UTF-8"
     if row.startswith(b"|"):
         return "the first field, a CUI, is empty"
-    last = row.split(b"|")[-2].decode()
-    return f"'{last}' in CVF, expected a number or nothing" if last and not last.isdecimal() else ""
+    values = dict(zip(COLUMNS[table], row.decode().split("|"), strict=False))
+    for column, (pattern, expected) in _FORMS.items():
+        if column in values and not re.fullmatch(pattern, values[column]):
+            return f"'{values[column]}' in {column}, expected {expected}"
+    return ""
 
 
 def row_with(paths: Sequence[Path], columns: Sequence[int], value: str) -> str:
@@ -59,7 +72,7 @@ def row_with(paths: Sequence[Path], columns: Sequence[int], value: str) -> str:
     wanted = value.encode()
     for number, line in _numbered_lines(paths):
         fields = line.split(b"|")
-        if any(fields[column] == wanted for column in columns):
+        if any(fields[column] == wanted for column in columns if column < len(fields)):
             return f"{_name(paths)} line {number}"
     raise AssertionError(f"{value} was found in {_name(paths)} a moment ago")
 

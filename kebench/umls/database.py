@@ -15,10 +15,17 @@ _SIGNAL_SECONDS = 0.2  # how soon Ctrl-C is noticed
 _OF_THE_DISK = ("No space left", "Disk quota", "File too large", "Could not write", "max_temp_directory_size")
 
 
+def connect() -> Connection:
+    """Return a connection to an empty database in memory, which prints nothing."""
+    connection = duckdb.connect()
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
 @contextmanager
 def open_database(staging: Path, *, memory_mib: int) -> Iterator[Connection]:
     """Yield a connection to an empty database that spills to `staging` when its memory is full."""
-    with duckdb.connect() as connection:
+    with connect() as connection:
         connection.execute("SET temp_directory = $folder", {"folder": str(staging)})
         connection.execute(f"SET memory_limit = '{memory_mib}MiB'")
         yield connection
@@ -62,13 +69,13 @@ def errors_explained(folder: Path, *, memory_mib: int) -> Iterator[None]:
     """Turn DuckDB's words for a full disk or too little memory into a UserError; let all others pass."""
     try:
         yield
-    except duckdb.OutOfMemoryException:
-        raise UserError(
-            f"{memory_mib} MiB of memory are too little for this; pass a larger --memory-mib"
-        ) from None
-    except (duckdb.IOException, duckdb.FatalException) as error:
-        if not any(words in str(error) for words in _OF_THE_DISK):
-            raise
-        raise UserError(
-            f"{folder}: the disk is full or refuses to be written; free some space there"
-        ) from None
+    except duckdb.Error as error:
+        if any(words in str(error) for words in _OF_THE_DISK):
+            raise UserError(
+                f"{folder}: the disk is full or refuses to be written; free some space there"
+            ) from None
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise UserError(
+                f"{memory_mib} MiB of memory are too little for this; pass a larger --memory-mib"
+            ) from None
+        raise

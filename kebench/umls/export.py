@@ -1,7 +1,7 @@
 """Writes a knowledge base back as RRF files, for tools that read UMLS and nothing else.
 
-Only what the knowledge base keeps is written; the other columns are empty. Read again without filters, the
-files give the same knowledge base.
+Only what the knowledge base keeps is written. The other columns are empty, but for MRREL's SUPPRESS (N), SL
+(the source) and STYPE (CUI). Read again without filters, the files give the same knowledge base.
 """
 
 import shutil
@@ -11,9 +11,11 @@ import duckdb
 
 from kebench.errors import UserError
 from kebench.files import atomic_folder, sweep_temporaries_of
+from kebench.umls.database import errors_explained, open_database
 from kebench.umls.knowledge_base import KnowledgeBase
-from kebench.umls.rrf import COLUMNS, quoted
+from kebench.umls.rrf import COLUMNS, parquet_sql, quoted
 
+MEMORY_MIB = 1024  # ours; the relations are sorted
 # RRF column: the column of our table that it is written from.
 _CONSO = {
     "CUI": "cui", "LAT": "language", "TS": "term_status", "LUI": "lui", "STT": "string_type",
@@ -36,19 +38,21 @@ def export_rrf(knowledge_base: KnowledgeBase, out: Path, *, compressed: bool = F
     if out.exists():
         raise UserError(f"{out}: exists; name a new folder for the RRF files")
     sweep_temporaries_of(out)
-    tables = {name: f"read_parquet({quoted(str(path))})" for name, path in _tables(knowledge_base).items()}
+    tables = {name: parquet_sql(path) for name, path in _tables(knowledge_base).items()}
     types = f"""(SELECT cui, tui, tree_number, types.name FROM
         (SELECT cui, unnest(semantic_types) AS tui FROM {tables["concepts"]})
         JOIN {tables["types"]} AS types USING (tui) ORDER BY cui, tui, tree_number, types.name)"""
+    each = f"(SELECT *, unnest(range(rows)) FROM {tables['triples']})"  # as often as MRREL said it
     rows = {
         "MRCONSO": _lines("MRCONSO", _CONSO, tables["names"]),
-        "MRREL": _lines(
-            "MRREL", _REL, f"(FROM {tables['triples']} ORDER BY tail, head, relation, rel, source)"
-        ),
+        "MRREL": _lines("MRREL", _REL, f"(FROM {each} ORDER BY tail, head, relation, rel, source)"),
         "MRSTY": _lines("MRSTY", _STY, types),
     }
-    with atomic_folder(out, point="rrf") as folder, duckdb.connect() as connection:
-        connection.execute("SET temp_directory = $folder", {"folder": str(folder / "spill")})
+    with (
+        errors_explained(out.parent, memory_mib=MEMORY_MIB),
+        atomic_folder(out, point="rrf") as folder,
+        open_database(folder / "spill", memory_mib=MEMORY_MIB) as connection,
+    ):
         written = {
             table: _write(connection, query, folder / f"{table}.RRF", compressed)
             for table, query in rows.items()

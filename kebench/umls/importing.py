@@ -3,6 +3,7 @@
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from kebench.umls.manifest import MANIFEST, SCHEMA, Manifest, Table, content_has
 from kebench.umls.rrf import Release
 
 log = logging.getLogger(__name__)
-_PACKAGES = ("duckdb", "pyarrow")
+_PACKAGES = ("duckdb", "pyarrow", "fastobo")
 
 
 def import_release(
@@ -30,6 +31,7 @@ def import_release(
     filters: Filters,
     memory_mib: int | None = None,
     made_from: str = "rrf",
+    named: Sequence[str] = (),
     sources: list[dict[str, Any]] | None = None,
     unification: dict[str, Any] | None = None,
 ) -> Manifest:
@@ -38,7 +40,7 @@ def import_release(
     It is made beside `out` and renamed at the end. If `out` holds the same knowledge base already, nothing is
     done; if it holds anything else, that is a UserError, and so is any damage in the release.
     """
-    wanted = content_hash(release.inputs, filters)
+    wanted = content_hash(release.inputs, filters, named=named)
     if already := same_already(out, wanted):
         return already
     sweep_temporaries_of(out)
@@ -68,6 +70,10 @@ def import_release(
         (folder / MANIFEST).write_text(
             manifest.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8"
         )
+    if read_manifest(out).content_hash != wanted:
+        raise UserError(
+            f"{out}: another process has just made another knowledge base there; choose another --out"
+        )
     return manifest
 
 
@@ -78,6 +84,8 @@ def same_already(out: Path, wanted: str) -> Manifest | None:
     """
     if not out.exists():
         return None
+    if not (out / MANIFEST).is_file():
+        raise UserError(f"{out}: exists and is no knowledge base; choose another --out, or remove it")
     manifest = read_manifest(out)
     if manifest.content_hash != wanted:
         raise UserError(

@@ -15,9 +15,10 @@ import numpy
 import pyarrow
 from numpy.typing import NDArray
 
+from kebench.umls.database import connect
 from kebench.umls.manifest import Manifest, read_manifest
 from kebench.umls.names import with_form
-from kebench.umls.rrf import quoted
+from kebench.umls.rrf import parquet_sql
 
 BATCH_ROWS = 500_000
 Several = str | Sequence[str]
@@ -64,7 +65,7 @@ class KnowledgeBase:
         """Return every name of these concepts, with all columns of the table, in the order of the release."""
         return self._table(
             f"""SELECT * EXCLUDE file_row_number
-            FROM read_parquet({self._path("names")}, file_row_number = true) WHERE cui IN $cuis
+            FROM {parquet_sql(self._path("names"), with_row_number=True)} WHERE cui IN $cuis
             ORDER BY file_row_number""",
             cuis=_list(cuis),
         )
@@ -156,16 +157,16 @@ class KnowledgeBase:
 
     @cached_property
     def _database(self) -> duckdb.DuckDBPyConnection:
-        return duckdb.connect()
+        return connect()
 
     def _table(self, query: str, **values: str | list[str]) -> pyarrow.Table:
         return self._database.cursor().sql(query, params=values).to_arrow_table()
 
     def _file(self, table: str) -> str:
-        return f"read_parquet({self._path(table)})"
+        return parquet_sql(self._path(table))
 
-    def _path(self, table: str) -> str:
-        return quoted(str(self.folder / f"{table}.parquet"))
+    def _path(self, table: str) -> Path:
+        return self.folder / f"{table}.parquet"
 
 
 def _spellings(source: str, code: str) -> list[str]:

@@ -1,5 +1,6 @@
 """kb.json: what a knowledge base was made from, how, and how much it holds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,10 +50,13 @@ class Manifest(BaseModel):
     provenance: dict[str, Any]
 
 
-def content_hash(inputs: list[InputFile], filters: Filters) -> str:
-    """Return the hash by which others know a knowledge base; equal inputs and filters, equal hash."""
-    hashes = [file.sha256 for file in inputs]
-    return hash_of({"version": IMPORT_VERSION, "inputs": hashes, "filters": filters.model_dump(mode="json")})
+def content_hash(inputs: list[InputFile], filters: Filters, *, named: Sequence[str] = ()) -> str:
+    """Return the hash by which others know a knowledge base; equal inputs and filters, equal hash.
+
+    named: names of inputs, where a name decides what is in the tables.
+    """
+    parts = {"version": IMPORT_VERSION, "inputs": [file.sha256 for file in inputs], "named": list(named)}
+    return hash_of(parts | {"filters": filters.model_dump(mode="json")})
 
 
 def read_manifest(folder: Path) -> Manifest:

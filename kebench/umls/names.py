@@ -12,9 +12,8 @@ a
 
 from collections.abc import Callable, Sequence
 
-import duckdb
-
 from kebench.errors import UserError
+from kebench.umls.database import connect
 
 Step = tuple[str, str]  # a column, and the SQL that makes it of the columns before
 # What Python's str.split() takes for white space but the blank; RE2's \s knows only ASCII.
@@ -22,7 +21,7 @@ _ODD_ASCII = r"\x09-\x0d\x1c-\x1f"
 _ODD_BEYOND = r"\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
 _DASHES = r"\x{2010}-\x{2015}\x{2212}"
 # `_QUALIFIERS` change nothing else.
-_MAY_BE_QUALIFIED = """suffix(whole, ')') OR suffix(whole, ']') OR suffix(whole, ' nos')
+_MAY_BE_QUALIFIED = """suffix(whole, ')') OR suffix(whole, ']') OR suffix(whole, 'nos')
     OR starts_with(whole, '[') OR contains(whole, '''s') OR contains(whole, '’s')"""
 _QUALIFIERS = (
     r"^\[[a-z]{1,3}\]\s*",  # [X]Asthma, [D]Fever: marks of the Read codes
@@ -58,7 +57,7 @@ def fixed_form(name: str) -> list[Step]:
     blanks, runs = rf"[ \t{_ODD_BEYOND}]+", rf"[ \t{_ODD_BEYOND}{_DASHES}]+"
     may_be_odd = "contains(spaced, '  ') OR contains(spaced, chr(9)) OR strlen(spaced) <> length(spaced)"
     return [
-        ("whole", f"lower(nfc_normalize({name}))"),
+        ("whole", f"trim(lower(nfc_normalize({name})))"),
         ("bare", f"CASE WHEN {_MAY_BE_QUALIFIED} THEN {bare} ELSE whole END"),
         ("spaced", spaced),
         ("single", f"CASE WHEN {may_be_odd} THEN regexp_replace(spaced, '{runs}', ' ', 'g') ELSE spaced END"),
@@ -90,5 +89,5 @@ def normalise(names: Sequence[str], *, form: str = "fixed") -> list[str]:
         raise UserError(f"normal form '{form}': expected one of {', '.join(FORMS)}")
     asked = "(SELECT unnest($names::VARCHAR[]) AS name, generate_subscripts($names::VARCHAR[], 1) AS place)"
     query = f"SELECT form FROM {with_form(asked, 'name', form=form)} ORDER BY place"
-    with duckdb.connect() as connection:
+    with connect() as connection:
         return [form for (form,) in connection.execute(query, {"names": list(names)}).fetchall()]

@@ -36,8 +36,8 @@ COLUMNS = {"MRCONSO": CONSO_COLUMNS, "MRREL": REL_COLUMNS, "MRSTY": STY_COLUMNS}
 # of a row, so that a bar within a name would move all fields behind it by one; then a letter stands in CVF, a
 # number.
 _IN_PLACE = {
-    "MRCONSO": "CUI <> '' AND CVF < 'A'",
-    "MRREL": "CUI1 <> '' AND CVF < 'A'",
+    "MRCONSO": "CUI <> '' AND CVF < 'A' AND SRL < 'A' AND SUPPRESS IN ('N', 'O', 'E', 'Y', '')",
+    "MRREL": "CUI1 <> '' AND CVF < 'A' AND SUPPRESS IN ('N', 'O', 'E', 'Y', '')",
     "MRSTY": "CUI <> '' AND CVF < 'A' AND (ATUI = '' OR starts_with(ATUI, 'AT'))",
 }
 
@@ -174,12 +174,23 @@ def scan_sql(path: Path, table: str) -> str:
     names = [*columns, "surplus"]
     types = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
     rows = (
-        f"read_csv({quoted(str(path))}, delim = '|', quote = '', escape = '', header = false, "
-        f"auto_detect = false, buffer_size = {_BUFFER_BYTES}, columns = {{{types}}}, "
+        f"read_csv({_exactly(path)}, hive_partitioning = false, delim = '|', quote = '', escape = '', "
+        f"header = false, auto_detect = false, buffer_size = {_BUFFER_BYTES}, columns = {{{types}}}, "
         f"force_not_null = {names}, new_line = '\\n')"
     )
     first = f"if(surplus = '' AND {_IN_PLACE[table]}, {columns[0]}, error('a broken row'))"
     return f"(SELECT * EXCLUDE surplus REPLACE ({first} AS {columns[0]}) FROM {rows})"
+
+
+def parquet_sql(path: Path, *, with_row_number: bool = False) -> str:
+    """Return the SQL that reads one Parquet file, if wanted with a column `file_row_number`."""
+    more = ", file_row_number = true" if with_row_number else ""
+    return f"read_parquet({_exactly(path)}, hive_partitioning = false{more})"
+
+
+def _exactly(path: Path) -> str:
+    """Return a path as SQL that names this very file: DuckDB would take a folder called kb* for a pattern."""
+    return quoted("".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path)))
 
 
 def quoted(text: str) -> str:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import duckdb
-
+from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
-from kebench.umls.rrf import quoted
+from kebench.umls.rrf import parquet_sql
 
 # heading: (its columns, the SQL of its rows, the largest first)
 BREAKDOWNS = {
@@ -67,7 +66,7 @@ def breakdown(knowledge_base: KnowledgeBase, heading: str) -> list[tuple[Any, ..
 
 
 def _rows(knowledge_base: KnowledgeBase, query: str) -> list[tuple[Any, ...]]:
-    paths = {name: str(knowledge_base.folder / f"{name}.parquet") for name in knowledge_base.manifest.tables}
-    tables = {name: f"read_parquet({quoted(path)})" for name, path in paths.items()}
-    with duckdb.connect() as connection:
+    folder = knowledge_base.folder
+    tables = {name: parquet_sql(folder / f"{name}.parquet") for name in knowledge_base.manifest.tables}
+    with connect() as connection:
         return connection.execute(query.format(**tables)).fetchall()

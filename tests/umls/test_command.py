@@ -138,6 +138,17 @@ def test_ontologies_and_tables_make_the_same_kind_of_knowledge_base(tmp_path: Pa
     assert {file.name for file in kb.manifest.inputs} == {"doid.obo", "drugs.tsv", "facts.tsv"}
 
 
+def test_the_file_of_triples_is_their_source_and_makes_another_knowledge_base(tmp_path: Path) -> None:
+    hashes = set()
+    (tmp_path / "drugs.tsv").write_text(DRUGS + "LAB:2\tgout\t\t\t\n")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.tsv").write_text("head\trelation\ttail\nDB00437\tmay_treat\tgout\n")
+        own = ["--terms", str(tmp_path / "drugs.tsv"), "--triples", str(tmp_path / f"{name}.tsv")]
+        main(["kb", "import", *own, "--out", str(tmp_path / f"kb-{name}")])
+        hashes.add(KnowledgeBase.open(tmp_path / f"kb-{name}").content_hash)
+    assert len(hashes) == 2
+
+
 def test_open_kb_of_a_folder_is_exported_and_read_again_as_a_release(tmp_path: Path) -> None:
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / "doid.obo").write_text(OBO)

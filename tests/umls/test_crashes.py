@@ -60,6 +60,18 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(mini_release: Path, tmp_path
     assert list(out.parent.iterdir()) == []
 
 
+def test_a_full_disk_while_exporting_is_one_line_and_leaves_nothing(
+    mini_kb: KnowledgeBase, tmp_path: Path
+) -> None:
+    out = tmp_path / "out" / "rrf"
+    run = kebench("kb", "export", str(mini_kb.folder), "--rrf", str(out), limit_bytes=5_000)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.splitlines() == [
+        f"kebench: {out.parent}: the disk is full or refuses to be written; free some space there"
+    ]
+    assert list(out.parent.iterdir()) == []
+
+
 def test_damage_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     release = write_release(tmp_path / "release")
     (release / "MRREL.RRF").write_text("C0000001|RO\n")

@@ -76,6 +76,12 @@ def test_a_relation_without_rela_has_none_again(tmp_path: Path) -> None:
     assert text == "C0000001||CUI|SIB|C0000002||CUI||||MSH|MSH|||N||\n"
 
 
+def test_a_fact_that_mrrel_repeats_is_repeated(tmp_path: Path) -> None:
+    row = "C0000001 RO C0000002 may_treat MED N"
+    kb = imported(write_release(tmp_path / "release", relations=[row, row]), tmp_path / "kb")
+    assert export_rrf(kb, tmp_path / "rrf")["MRREL"] == 2
+
+
 def test_an_existing_folder_is_not_touched(whole: KnowledgeBase, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="exists; name a new folder for the RRF files"):
         export_rrf(whole, tmp_path)

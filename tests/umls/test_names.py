@@ -25,6 +25,8 @@ FIXED = {
     "(R)-3-hydroxybutyrate": "(r) 3 hydroxybutyrate",
     "poly(ester)": "poly(ester)",
     "Nos": "nos",
+    "hepatitis,nos": "hepatitis",
+    " Cold (disorder) ": "cold",
     "(disorder)": "(disorder)",
     "-": "-",
     "Cafe\u0301 disease": "café disease",

@@ -11,7 +11,7 @@ from kebench.umls.manifest import Manifest, content_hash
 from kebench.umls.open.build import tables_from_obo
 from kebench.umls.open.manifest import OpenManifest
 from kebench.umls.open.open_kb import find_sources, tables_of_open_kb
-from kebench.umls.rrf import COLUMNS, InputFile, Release, quoted
+from kebench.umls.rrf import COLUMNS, InputFile, Release, parquet_sql
 
 
 def import_open_kb(folder: Path, out: Path, *, filters: Filters, memory_mib: int | None = None) -> Manifest:
@@ -57,7 +57,9 @@ def _import(
     memory_mib: int | None,
 ) -> Manifest:
     inputs = _inputs(files)
-    if already := same_already(out, content_hash(inputs, filters)):
+    # A table's file name is the source of its triples.
+    sources = sorted(f"{file.sha256} {file.name}" for file in inputs if file.name.endswith(".tsv"))
+    if already := same_already(out, content_hash(inputs, filters, named=sources)):
         return already
     sweep_temporaries_of(out)
     tables = temporary_beside(out)
@@ -70,6 +72,7 @@ def _import(
             filters=filters,
             memory_mib=memory_mib,
             made_from="open sources",
+            named=sources,
             sources=[source.model_dump(mode="json") for source in described.sources],
             unification=described.unification.model_dump(mode="json") | {"notes": list(described.notes)},
         )
@@ -78,11 +81,10 @@ def _import(
 
 
 def _inputs(files: Iterable[Path]) -> list[InputFile]:
-    """Return the files in the order of their hashes: neither names nor order make another knowledge base."""
+    """Return the files in the order of their hashes: their order makes no other knowledge base."""
     inputs = [InputFile(name=p.name, bytes=p.stat().st_size, sha256=sha256_of(p)) for p in files]
     return sorted(inputs, key=lambda file: file.sha256)
 
 
 def _release(tables: Path, inputs: list[InputFile], name: str) -> Release:
-    paths = {table: quoted(str(tables / f"{table}.parquet")) for table in COLUMNS}
-    return Release(name, inputs, {}, {table: f"read_parquet({path})" for table, path in paths.items()})
+    return Release(name, inputs, {}, {table: parquet_sql(tables / f"{table}.parquet") for table in COLUMNS})

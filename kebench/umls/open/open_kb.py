@@ -5,7 +5,9 @@ them), ontologies (.obo, .json, also .gz), tables of terms and of triples (.tsv)
 ontology of one's own takes the place of a wheel's table of the same source.
 """
 
+import gzip
 import logging
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,8 +101,11 @@ def _is_ontology(path: Path) -> bool:
         return False
     if ".obo" in path.name:
         return True
-    with opened(path) as file:
-        return b'"graphs"' in file.read(GRAPHS_WITHIN_BYTES)
+    try:
+        with opened(path) as file:
+            return b'"graphs"' in file.read(GRAPHS_WITHIN_BYTES)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return True  # whoever reads it says what is wrong with it
 
 
 def _read_all(found: Found) -> tuple[list[Vocabulary], list[str]]:
