@@ -162,9 +162,7 @@ def main() -> None:
     parser.add_argument("part", choices=[*PARTS, "all"])
     parser.add_argument("--data", type=Path, default=default_data_folder(), help="a folder with kb/open-umls")
     parser.add_argument("--rounds", type=int, default=3, help="compare: measurements of each")
-    parser.add_argument(
-        "--shares", type=float, nargs="+", default=[0.025, 0.1, 0.3, 1.0], help="of 2020AA's size"
-    )
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of 2020AA's size")
     parser.add_argument(
         "--folder", type=Path, help="scale: where releases are made; 12 GB for the whole size"
     )

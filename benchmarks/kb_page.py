@@ -15,7 +15,7 @@ def markdown(results: dict[str, Any]) -> str:
     """Return the page."""
     parts = [
         "# The import of a knowledge base, measured",
-        "Written by benchmarks/kb.py; README.md says what is compared.",
+        LEAD,
     ]
     parts.append("\n".join(verdicts(results)))
     if "compare" in results:

@@ -42,10 +42,11 @@ def export_rrf(knowledge_base: KnowledgeBase, out: Path, *, compressed: bool = F
     types = f"""(SELECT cui, tui, tree_number, types.name FROM
         (SELECT cui, unnest(semantic_types) AS tui FROM {tables["concepts"]})
         JOIN {tables["types"]} AS types USING (tui) ORDER BY cui, tui, tree_number, types.name)"""
-    each = f"(SELECT *, unnest(range(rows)) FROM {tables['triples']})"  # as often as MRREL said it
     rows = {
         "MRCONSO": _lines("MRCONSO", _CONSO, tables["names"]),
-        "MRREL": _lines("MRREL", _REL, f"(FROM {each} ORDER BY tail, head, relation, rel, source)"),
+        "MRREL": _lines(
+            "MRREL", _REL, f"(FROM {tables['triples']} ORDER BY tail, head, relation, rel, source)"
+        ),
         "MRSTY": _lines("MRSTY", _STY, types),
     }
     with (

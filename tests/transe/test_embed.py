@@ -10,7 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from kebench.cli.embed import embed
+from kebench.cli import kebench
 from kebench.errors import UserError
 from kebench.files import sha256_of
 from kebench.leases import lease
@@ -72,7 +72,7 @@ def undisturbed(server: ForkServerContext, tmp_path_factory: pytest.TempPathFact
 
 
 def run(*options: str) -> Result:
-    return CliRunner().invoke(embed, [*COMMAND[1:], *options], catch_exceptions=False)
+    return CliRunner().invoke(kebench, [*COMMAND, *options], catch_exceptions=False)
 
 
 def make(source: Path, out: Path, *, evaluate: bool = False, **changes: Any) -> None:
@@ -245,7 +245,7 @@ def test_the_miniature_is_embedded_from_its_release(tmp_path: Path, monkeypatch:
     write_release(load_world(), tmp_path / "release")
     import_release(find_release(tmp_path / "release"), tmp_path / "kb", filters=Filters())
     command = ["kb", "--out", "out", "--recipe", "transe-mini", "--evaluate", "--epochs", "20"]
-    assert CliRunner().invoke(embed, command, catch_exceptions=False).exit_code == 0
+    assert CliRunner().invoke(kebench, ["embed", *command], catch_exceptions=False).exit_code == 0
     card = EntityEmbeddings.open(Path("out")).card
     assert card.num_entities == 558  # two concepts stand in no triple
     assert sum(card.num_triples.values()) == 2 * 1209
