@@ -62,7 +62,8 @@ def comparison_verdicts(best: dict[str, Any]) -> list[str]:
 def scale_verdicts(points: list[dict[str, Any]]) -> list[str]:
     """Judge how the cost grows, and the whole size."""
     lines = []
-    for smaller, larger in itertools.pairwise(points):
+    ends = [(points[0], points[-1])] if len(points) > 2 else []
+    for smaller, larger in [*ends, *itertools.pairwise(points)]:
         size, cost = larger["share"] / smaller["share"], larger["seconds"] / smaller["seconds"]
         lines.append(verdict(cost <= size, f"{size:.1f} times the size in {cost:.1f} times the time"))
     whole = points[-1]
