@@ -87,7 +87,7 @@ def import_(
     if (folder is None) != bool(own):
         raise UserError("name either the folder of a release, or files with --obo, --terms and --triples")
     if folder:
-        release = find_release(_release_folder(folder), name=name)
+        release = find_release(_release_folder(folder), name=name or _embedded_name(folder))
         manifest = import_release(release, out, filters=filters, memory_mib=memory_mib)
     else:
         manifest = import_own(
@@ -96,10 +96,18 @@ def import_(
     _say_what_was_made(manifest, out)
 
 
+def _embedded_name(folder: Path) -> str:
+    return str(folder).partition("embedded:")[2] if str(folder).startswith("embedded:") else ""
+
+
 def _release_folder(folder: Path) -> Path:
     """Return the folder itself, or that of the miniature's release, which is made on first use."""
-    if str(folder) != "embedded:mini":
+    if not (embedded := _embedded_name(folder)):
         return folder
+    if embedded != "mini":
+        from kebench.errors import UserError
+
+        raise UserError(f"no embedded release '{embedded}'; there is embedded:mini")
     from kebench.mini.build import miniature_release
 
     return miniature_release()

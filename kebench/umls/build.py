@@ -56,6 +56,8 @@ def build_tables(
         relations["concept_left_out"] = _drop_triples_of_others(relations_database, release, folder)
         rows = {table: _num_rows(names_database, folder / f"{table}.parquet") for table in TABLES}
     relations["kept"] = rows["triples"]
+    if not rows["triples"] and (filters.relations or filters.rels):
+        raise UserError(_nothing_kept(relations, "relation", "MRREL"))
     concepts = {"kept": rows["concepts"]}
     return Built({"concepts": concepts, "names": names, "relations": relations}, rows)
 
@@ -106,7 +108,7 @@ def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filte
     if not counts["read"]:
         raise ValueError("MRCONSO is empty")
     if not counts["kept"]:
-        raise UserError(_nothing_kept(counts))
+        raise UserError(_nothing_kept(counts, "name", "MRCONSO"))
     if counts["kept"] == counts["read"]:
         staged.rename(kept)
     else:
@@ -117,12 +119,12 @@ def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filte
     return counts
 
 
-def _nothing_kept(counts: Counts) -> str:
+def _nothing_kept(counts: Counts, what: str, table: str) -> str:
     left_out = [
         f"{num:,} by {reason}" for reason, num in counts.items() if num and reason not in ("read", "kept")
     ]
     reasons = ", ".join(left_out)
-    return f"no name is kept of {counts['read']:,} in MRCONSO (left out: {reasons}); widen the filters"
+    return f"no {what} is kept of {counts['read']:,} in {table} (left out: {reasons}); widen the filters"
 
 
 def _counted(

@@ -77,6 +77,8 @@ def find_release(folder: Path, *, name: str = "") -> Release:
 
 def _files_of(table: str, folder: Path) -> list[Path]:
     """Return the file of a table, or its parts in order. Plain text comes before gzip."""
+    if folder.is_file():
+        raise UserError(f"{folder}: a file; an ontology goes with --obo, a table with --terms or --triples")
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected MRCONSO.RRF, MRREL.RRF and MRSTY.RRF in it")
     for single in (f"{table}.RRF", f"{table}.RRF.gz"):

@@ -55,7 +55,7 @@ def totals(knowledge_base: KnowledgeBase) -> dict[str, int]:
         "triples": triples,
         "concepts in triples": entities,
         "kinds of relation": kinds,
-        "sources": sources,
+        "sources of names": sources,
         "semantic types": tables["types"].rows,
     }
 

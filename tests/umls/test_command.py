@@ -83,6 +83,10 @@ def test_stats_fit_into_eighty_columns(
             ["kb", "import", "nowhere", "--out", "kb"],
             "nowhere: no such folder; expected MRCONSO.RRF, MRREL.RRF",
         ),
+        (
+            ["kb", "import", "embedded:mni", "--out", "kb"],
+            "no embedded release 'mni'; there is embedded:mini",
+        ),
         (["kb", "stats", "nowhere"], "nowhere: no knowledge base (kb.json is missing)"),
         (["kb", "open", "nowhere", "--out", "kb"], "nowhere: no such folder; check the path"),
     ],

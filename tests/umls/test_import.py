@@ -247,6 +247,13 @@ def test_another_knowledge_base_that_was_made_meanwhile_is_not_taken_for_ours(
         imported(release, out)
 
 
+def test_a_relation_that_no_row_has_is_refused(mini_release: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^no relation is kept of 2,418 in MRREL \(left out: 2,418 by relation\)"
+    ):
+        imported(mini_release, tmp_path / "kb", relations=("may_teat",))
+
+
 def test_an_existing_folder_is_not_taken_for_a_knowledge_base(tmp_path: Path) -> None:
     (tmp_path / "kb").mkdir()
     with pytest.raises(UserError, match="exists and is no knowledge base; choose another --out"):
