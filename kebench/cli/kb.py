@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.cli.tables import print_table
+
 if TYPE_CHECKING:
     from kebench.umls.filters import Filters
     from kebench.umls.knowledge_base import KnowledgeBase
@@ -168,7 +170,7 @@ def _say_what_was_made(manifest: "Manifest", out: Path) -> None:
         ]
         read = f"{counts['read']:,}" if "read" in counts else "-"
         rows.append((what, read, f"{counts['kept']:,}", ", ".join(left_out) or "-"))
-    _print_table(("", "read", "kept", "left out"), rows)
+    print_table(("", "read", "kept", "left out"), rows)
     for source in manifest.sources:
         click.echo(_source_line(source))
     if manifest.unification:
@@ -213,11 +215,11 @@ def stats(folder: Path, headings: tuple[str, ...], form: str) -> None:
         return
     if not headings:
         _print_about(knowledge_base)
-        _print_table(("", "count"), [(what, f"{num:,}") for what, num in totals(knowledge_base).items()])
+        print_table(("", "count"), [(what, f"{num:,}") for what, num in totals(knowledge_base).items()])
     for heading, rows in counted.items():
         click.echo()
         shown = rows if headings else rows[:BREAKDOWN_ROWS]
-        _print_table(BREAKDOWNS[heading][0], [tuple(_cell(value) for value in row) for row in shown])
+        print_table(BREAKDOWNS[heading][0], [tuple(_cell(value) for value in row) for row in shown])
         if len(shown) < len(rows):
             click.echo(f"and {len(rows) - len(shown)} more: kebench kb stats {folder} --by {heading}")
 
@@ -246,19 +248,3 @@ def export(folder: Path, out: Path, compressed: bool) -> None:
 
     for table, num_rows in export_rrf(KnowledgeBase.open(folder), out, compressed=compressed).items():
         click.echo(f"{out / table}.RRF{'.gz' if compressed else ''}: {num_rows:,} rows")
-
-
-def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, name in enumerate(columns):
-        is_number = bool(rows) and all(
-            row[place].replace(",", "").isdigit() or row[place] == "-" for row in rows
-        )
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
-    Console().print(table)

@@ -1,9 +1,10 @@
 """`kebench task`: list and show the tasks."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+
+from kebench.cli.tables import print_table
 
 if TYPE_CHECKING:
     from kebench.tasks.card import TaskCard
@@ -29,7 +30,7 @@ def list_tasks(form: str) -> None:
         _print_json([card.model_dump(mode="json") for card in cards])
         return
     rows = [(card.name, card.suite, card.kind, *_units(card), card.access.kind) for card in cards]
-    _print_table(("task", "suite", "kind", "train", "dev", "test", "data"), rows)
+    print_table(("task", "suite", "kind", "train", "dev", "test", "data"), rows)
 
 
 @task.command()
@@ -43,7 +44,7 @@ def show(name: str, form: str) -> None:
     if form == "json":
         _print_json(card.model_dump(mode="json"))
         return
-    _print_table(("field", "value"), _facts(card))
+    print_table(("field", "value"), _facts(card))
 
 
 def _units(card: "TaskCard") -> list[str]:
@@ -90,17 +91,3 @@ def _print_json(value: object) -> None:
     import json
 
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        is_number = name in ("train", "dev", "test")
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
-    Console().print(table)

@@ -98,5 +98,5 @@ def _name(paths: Sequence[Path]) -> str:
     if len(paths) == 1:
         return str(paths[0])
     parts = ",".join(path.name.split(".")[2] for path in paths)
-    stem, _, suffix = paths[0].name.split(".", 2)[0], None, paths[0].suffix
-    return str(paths[0].with_name(f"{stem}.RRF.{{{parts}}}{suffix if suffix == '.gz' else ''}"))
+    table, suffix = paths[0].name.partition(".")[0], ".gz" if paths[0].suffix == ".gz" else ""
+    return str(paths[0].with_name(f"{table}.RRF.{{{parts}}}{suffix}"))

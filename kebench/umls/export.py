@@ -7,13 +7,11 @@ Only what the knowledge base keeps is written. The other columns are empty, but 
 import shutil
 from pathlib import Path
 
-import duckdb
-
 from kebench.errors import UserError
 from kebench.files import atomic_folder, sweep_temporaries_of
-from kebench.umls.database import errors_explained, open_database
+from kebench.umls.database import Connection, errors_explained, one_row, open_database
 from kebench.umls.knowledge_base import KnowledgeBase
-from kebench.umls.rrf import COLUMNS, parquet_sql, quoted
+from kebench.umls.rrf import COLUMNS, quoted
 
 MEMORY_MIB = 1024  # ours; the relations are sorted
 # RRF column: the column of our table that it is written from.
@@ -38,7 +36,7 @@ def export_rrf(knowledge_base: KnowledgeBase, out: Path, *, compressed: bool = F
     if out.exists():
         raise UserError(f"{out}: exists; name a new folder for the RRF files")
     sweep_temporaries_of(out)
-    tables = {name: parquet_sql(path) for name, path in _tables(knowledge_base).items()}
+    tables = knowledge_base.tables()
     types = f"""(SELECT cui, tui, tree_number, types.name FROM
         (SELECT cui, unnest(semantic_types) AS tui FROM {tables["concepts"]})
         JOIN {tables["types"]} AS types USING (tui) ORDER BY cui, tui, tree_number, types.name)"""
@@ -62,22 +60,15 @@ def export_rrf(knowledge_base: KnowledgeBase, out: Path, *, compressed: bool = F
     return written
 
 
-def _tables(knowledge_base: KnowledgeBase) -> dict[str, Path]:
-    return {name: knowledge_base.folder / f"{name}.parquet" for name in knowledge_base.manifest.tables}
-
-
 def _lines(table: str, columns: dict[str, str], rows: str) -> str:
     """Return SQL for the lines of an RRF file: every field closed by a bar."""
     fields = ", ".join(f"{columns.get(column, quoted(''))}, '|'" for column in COLUMNS[table])
     return f"SELECT concat({fields}) FROM {rows}"
 
 
-def _write(connection: duckdb.DuckDBPyConnection, lines: str, path: Path, compressed: bool) -> int:
+def _write(connection: Connection, lines: str, path: Path, compressed: bool) -> int:
     """Write lines as they are: a tab never stands in a field, so nothing is quoted."""
     target = path.with_name(path.name + ".gz") if compressed else path
     compression = "gzip" if compressed else "none"
     options = f"FORMAT csv, HEADER false, DELIMITER '\t', QUOTE '', ESCAPE '', COMPRESSION {compression}"
-    (num_rows,) = connection.execute(f"COPY ({lines}) TO {quoted(str(target))} ({options})").fetchone() or (
-        0,
-    )
-    return int(num_rows)
+    return int(one_row(connection, f"COPY ({lines}) TO {quoted(str(target))} ({options})")[0])

@@ -162,6 +162,10 @@ class KnowledgeBase:
     def _table(self, query: str, **values: str | list[str]) -> pyarrow.Table:
         return self._database.cursor().sql(query, params=values).to_arrow_table()
 
+    def tables(self) -> dict[str, str]:
+        """Return for each table the SQL that may stand behind FROM."""
+        return {table: self._file(table) for table in self.manifest.tables}
+
     def _file(self, table: str) -> str:
         return parquet_sql(self._path(table))
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
-from kebench.umls.rrf import parquet_sql
 
 # heading: (its columns, the SQL of its rows, the largest first)
 BREAKDOWNS = {
@@ -66,7 +65,5 @@ def breakdown(knowledge_base: KnowledgeBase, heading: str) -> list[tuple[Any, ..
 
 
 def _rows(knowledge_base: KnowledgeBase, query: str) -> list[tuple[Any, ...]]:
-    folder = knowledge_base.folder
-    tables = {name: parquet_sql(folder / f"{name}.parquet") for name in knowledge_base.manifest.tables}
     with connect() as connection:
-        return connection.execute(query.format(**tables)).fetchall()
+        return connection.execute(query.format(**knowledge_base.tables())).fetchall()

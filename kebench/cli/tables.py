@@ -1,0 +1,20 @@
+"""Tables for the terminal, as the commands print them."""
+
+from collections.abc import Sequence
+
+
+def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table to stdout; columns of numbers and dashes are set to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, name in enumerate(columns):
+        is_number = bool(rows) and all(
+            row[place].replace(",", "").isdigit() or row[place] == "-" for row in rows
+        )
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
+    Console().print(table)
