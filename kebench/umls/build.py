@@ -50,10 +50,11 @@ def build_tables(
         names, relations = side_by_side(
             [
                 (names_database, partial(_build_names, release, folder, filters, advance)),
-                (relations_database, partial(_build_triples, release, folder, filters, advance)),
+                (relations_database, partial(_stage_triples, release, folder, filters, advance)),
             ]
         )
-        relations["concept_left_out"] = _drop_triples_of_others(relations_database, release, folder)
+        relations["concept_left_out"] = _sort_triples(relations_database, release, folder)
+        advance(0.3)
         rows = {table: _num_rows(names_database, folder / f"{table}.parquet") for table in TABLES}
     relations["kept"] = rows["triples"]
     if not rows["triples"] and (filters.relations or filters.rels):
@@ -166,47 +167,43 @@ def _concepts(names: str, filters: Filters) -> str:
         FROM ({named}) LEFT JOIN ({typed}) USING (cui) ORDER BY cui"""
 
 
-def _build_triples(
+def _stage_triples(
     release: Release, folder: Path, filters: Filters, advance: Advance, connection: Connection
 ) -> Counts:
-    """Write the triples of the rows of MRREL that pass the filters; return what became of the others.
+    """Stage the triples of the rows of MRREL that pass the filters; return what became of the others.
 
     A row (CUI1, REL, CUI2, RELA) reads "CUI2 RELA CUI1": the head is CUI2.
     """
     connection.execute("SET preserve_insertion_order = false")
+    staged = folder / "staging" / "triples.parquet"
     relations, tests = ready(release, "MRREL", folder / "staging"), relation_tests(filters)
-    # Repeated rows stay: to find them takes as long as all the rest, and grows faster than the release.
     rows = f"""SELECT CUI2 AS head, if(RELA = '', REL, RELA) AS relation, CUI1 AS tail, REL AS rel,
-        SAB AS source FROM {relations.sql} WHERE {" AND ".join(tests.values())} ORDER BY ALL"""
-    connection.execute(_copy(rows, folder / "triples.parquet"))
-    advance(0.25)
-    num_kept = _num_rows(connection, folder / "triples.parquet")
+        SAB AS source FROM {relations.sql} WHERE {" AND ".join(tests.values())}"""
+    connection.execute(_copy(rows, staged, "(FORMAT parquet, COMPRESSION lz4)"))
+    num_kept = _num_rows(connection, staged)
     if num_kept == relations.num_lines:
         counts = {"read": num_kept, **dict.fromkeys(tests, 0)}
     else:
         counts = _counted(connection, relations.sql, tests, first="CUI1")
-    advance(0.1)
+    advance(0.15)
     return counts
 
 
-def _drop_triples_of_others(connection: Connection, release: Release, folder: Path) -> int:
-    """Leave only triples between concepts of the knowledge base; return how many went.
+def _sort_triples(connection: Connection, release: Release, folder: Path) -> int:
+    """Write the staged triples between concepts of the knowledge base, sorted; return how many are not.
 
-    Raises UserError if MRCONSO lacks one: what the filters leave out is not looked at.
+    Repeated rows stay: to find them takes as long as all the rest, and grows faster than the release.
+    Raises UserError if MRCONSO lacks a concept of one: what the filters leave out is not looked at.
     """
-    triples, concepts = (
-        folder / "triples.parquet",
-        f"(SELECT cui FROM {parquet_sql(folder / 'concepts.parquet')})",
-    )
-    is_outside = f"head NOT IN {concepts} OR tail NOT IN {concepts}"
-    (num_outside,) = one_row(connection, f"SELECT count(*) FROM {parquet_sql(triples)} WHERE {is_outside}")
+    staged, triples = folder / "staging" / "triples.parquet", folder / "triples.parquet"
+    concepts = f"(SELECT cui FROM {parquet_sql(folder / 'concepts.parquet')})"
+    is_inside = f"head IN {concepts} AND tail IN {concepts}"
+    connection.execute(_copy(f"SELECT * FROM {parquet_sql(staged)} WHERE {is_inside} ORDER BY ALL", triples))
+    num_outside = _num_rows(connection, staged) - _num_rows(connection, triples)
     if num_outside:
-        outside = f"(SELECT unnest([head, tail]) AS cui FROM {parquet_sql(triples)} WHERE {is_outside})"
+        outside = f"(SELECT unnest([head, tail]) AS cui FROM {parquet_sql(staged)} WHERE NOT ({is_inside}))"
         _refuse_unknown(connection, outside, release, "MRREL", folder)
-        inside = f"SELECT * FROM {parquet_sql(triples)} WHERE NOT ({is_outside}) ORDER BY ALL"
-        connection.execute(_copy(inside, folder / "staging" / "triples.parquet"))
-        (folder / "staging" / "triples.parquet").replace(triples)
-    return int(num_outside)
+    return num_outside
 
 
 def _refuse_unknown(connection: Connection, rows: str, release: Release, table: str, folder: Path) -> None:
