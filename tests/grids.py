@@ -20,6 +20,8 @@ PRELOADED = [
     "kebench.cli.run",
     "kebench.engine.local",
     "kebench.finetune.job",
+    "kebench.umls.importing",
+    "kebench.transe.embed",
     "tests.grids",
 ]
 KILLED = -9

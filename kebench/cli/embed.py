@@ -73,10 +73,14 @@ def _say_what_follows(plan: "Plan", device: "Device", recipe: str, evaluate: boo
     reason = f"held out: {held_out} (--evaluate)" if evaluate else "nothing held out (no --evaluate)"
     _say(f"training on {len(graph.triples['train']):,} triples; {reason}")
     negatives = "unknown" if settings.filtered_negatives else "any"
+    corruptions = "1 corruption" if settings.num_negatives == 1 else f"{settings.num_negatives} corruptions"
     _say(
         f"recipe {recipe}: dimension {settings.dimension}, L{settings.norm}, margin {settings.margin:g}, "
+        f"{corruptions} a triple ({negatives})"
+    )
+    _say(
         f"Adam {settings.learning_rate:g}, batch {settings.batch_size}, {settings.epochs} epochs, "
-        f"{settings.num_negatives} corruption(s) a triple ({negatives}), seed {settings.seed}"
+        f"seed {settings.seed}"
     )
     _say(f"device {device.name} ({device.reason})")
 

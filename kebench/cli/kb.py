@@ -171,8 +171,7 @@ def _say_what_was_made(manifest: "Manifest", out: Path) -> None:
         read = f"{counts['read']:,}" if "read" in counts else "-"
         rows.append((what, read, f"{counts['kept']:,}", ", ".join(left_out) or "-"))
     print_table(("", "read", "kept", "left out"), rows)
-    for source in manifest.sources:
-        click.echo(_source_line(source))
+    _print_sources(manifest)
     if manifest.unification:
         merged, conflicts = (manifest.unification[name] for name in ("merged", "conflicts"))
         click.echo(
@@ -183,10 +182,22 @@ def _say_what_was_made(manifest: "Manifest", out: Path) -> None:
     click.echo(f"knowledge base: {out}")
 
 
-def _source_line(source: dict[str, Any]) -> str:
-    version = f" {source['version']}" if source["version"] else ""
-    sizes = f"{source['terms']:,} terms, {source['relations']:,} relations"
-    return f"  {source['name']}{version}: {sizes}; {source['licence'] or 'no licence stated'}"
+def _print_sources(manifest: "Manifest") -> None:
+    """Print what each source states, and under which licence; a fact is a relation in one direction."""
+    if manifest.sources:
+        rows = [
+            (
+                source["name"],
+                source["version"] or "-",
+                f"{source['terms']:,}",
+                f"{source['relations']:,}",
+                source["licence"] or "none stated",
+            )
+            for source in manifest.sources
+        ]
+        click.echo()
+        print_table(("source", "version", "terms", "facts", "licence"), rows)
+        click.echo()
 
 
 def _is_reason(name: str) -> bool:
@@ -227,8 +238,7 @@ def stats(folder: Path, headings: tuple[str, ...], form: str) -> None:
 def _print_about(knowledge_base: "KnowledgeBase") -> None:
     manifest = knowledge_base.manifest
     click.echo(f"{manifest.release}, made from {manifest.made_from}, content {manifest.content_hash[:12]}")
-    for source in manifest.sources:
-        click.echo(_source_line(source))
+    _print_sources(manifest)
 
 
 def _cell(value: object) -> str:

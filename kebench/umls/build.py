@@ -5,12 +5,12 @@ what has to be sorted is sorted on disk where memory ends. Names and relations a
 each in a database of its own. docs/FORMATS.md (Knowledge base) describes every column.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from kebench.errors import UserError
+from kebench.errors import UserError, did_you_mean
 from kebench.umls.damage import COLUMNS_OF_CUIS, row_with
 from kebench.umls.database import Connection, one_row, open_database, side_by_side
 from kebench.umls.filters import Filters, name_tests, relation_tests
@@ -56,9 +56,13 @@ def build_tables(
         relations["concept_left_out"] = _sort_triples(relations_database, release, folder)
         advance(0.3)
         rows = {table: _num_rows(names_database, folder / f"{table}.parquet") for table in TABLES}
-    relations["kept"] = rows["triples"]
-    if not rows["triples"] and (filters.relations or filters.rels):
-        raise UserError(_nothing_kept(relations, "relation", "MRREL"))
+        relations["kept"] = rows["triples"]
+        if filters.relations or filters.rels:
+            sql = ready(release, "MRREL", staging).sql
+            for column, values in (("RELA", filters.relations), ("REL", filters.rels)):
+                _refuse_stranger(relations_database, sql, column, values, "MRREL")
+            if not rows["triples"]:
+                raise UserError(_nothing_kept(relations, "relation", "MRREL"))
     concepts = {"kept": rows["concepts"]}
     return Built({"concepts": concepts, "names": names, "relations": relations}, rows)
 
@@ -108,6 +112,8 @@ def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filte
     counts["kept"] = counts["read"] - sum(num for reason, num in counts.items() if reason != "read")
     if not counts["read"]:
         raise ValueError("MRCONSO is empty")
+    for column, values in (("source", filters.sources), ("language", filters.languages)):
+        _refuse_stranger(connection, parquet_sql(staged), column, values, "MRCONSO")
     if not counts["kept"]:
         raise UserError(_nothing_kept(counts, "name", "MRCONSO"))
     if counts["kept"] == counts["read"]:
@@ -126,6 +132,20 @@ def _nothing_kept(counts: Counts, what: str, table: str) -> str:
     ]
     reasons = ", ".join(left_out)
     return f"no {what} is kept of {counts['read']:,} in {table} (left out: {reasons}); widen the filters"
+
+
+def _refuse_stranger(
+    connection: Connection, rows: str, column: str, values: Sequence[str], table: str
+) -> None:
+    """Raise UserError for the first value of a filter that no row of the release has."""
+    if values:
+        known = {value for (value,) in connection.execute(f"SELECT DISTINCT {column} FROM {rows}").fetchall()}
+        for value in values:
+            if value not in known:
+                raise UserError(
+                    f"no row of {table} has the {column.lower()} '{value}'{did_you_mean(value, known)} "
+                    "change the filter"
+                )
 
 
 def _counted(

@@ -85,6 +85,8 @@ def _files_of(table: str, folder: Path) -> list[Path]:
         if (folder / single).is_file():
             return [folder / single]
     parts = sorted(p for p in folder.iterdir() if re.fullmatch(rf"{table}\.RRF\.[a-z]{{2}}(\.gz)?", p.name))
+    if not parts and (folder / "kb.json").is_file():
+        raise UserError(f"{folder}: a knowledge base already; to write it as RRF: kebench kb export")
     if not parts:
         raise UserError(
             f"{folder}: no {table}.RRF, {table}.RRF.gz or {table}.RRF.aa.gz; "

@@ -129,8 +129,8 @@ def test_the_command_says_what_it_chose_and_prints_the_numbers(source: Path) -> 
     assert said[1].startswith("training on ")
     assert said[1].endswith(" test (--evaluate)")
     assert said[2].startswith("recipe small.toml: dimension 8, L2, margin ")
-    assert said[2].endswith("seed 3")
-    assert said[3] == "device cpu (no CUDA found)"
+    assert said[3].endswith("seed 3")
+    assert said[4] == "device cpu (no CUDA found)"
     printed = result.stdout.splitlines()
     assert printed[0].startswith("out: 59 entities, 3 relations, dimension 8, loss ")
     assert printed[1].split() == ["split", "asked", "for", "ties", "MRR", *HITS, "mean", "rank"]

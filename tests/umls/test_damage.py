@@ -104,8 +104,9 @@ def test_a_concept_that_the_filters_left_out_is_not_unknown(tmp_path: Path) -> N
 def test_filters_that_leave_nothing_are_refused(tmp_path: Path) -> None:
     release = write_release(tmp_path / "release")
     with pytest.raises(UserError) as error:
-        imported(release, tmp_path / "kb", languages=("FRE",))
-    assert str(error.value) == "no name is kept of 3 in MRCONSO (left out: 3 by language); widen the filters"
+        imported(release, tmp_path / "kb", term_statuses=("X",))
+    expected = "no name is kept of 3 in MRCONSO (left out: 3 by term_status); widen the filters"
+    assert str(error.value) == expected
 
 
 def test_quotes_and_the_word_null_in_a_name_are_no_damage(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What an import keeps: filters, the direction of a relation, the preferred name, every form of the files."""
 
 import gzip
+import re
 from pathlib import Path
 from typing import Any
 
@@ -247,11 +248,33 @@ def test_another_knowledge_base_that_was_made_meanwhile_is_not_taken_for_ours(
         imported(release, out)
 
 
-def test_a_relation_that_no_row_has_is_refused(mini_release: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"^no relation is kept of 2,418 in MRREL \(left out: 2,418 by relation\)"
-    ):
-        imported(mini_release, tmp_path / "kb", relations=("may_teat",))
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        (
+            {"relations": ("may_teat", "may_treat")},
+            "no row of MRREL has the rela 'may_teat'; did you mean 'may_treat'? change the filter",
+        ),
+        ({"rels": ("XX",)}, "no row of MRREL has the rel 'XX'; change the filter"),
+        ({"languages": ("ENGL",)}, "the language 'ENGL'; did you mean 'ENG'? change the filter"),
+        ({"sources": ("SNOMED",)}, "no row of MRCONSO has the source 'SNOMED'; change the filter"),
+    ],
+)
+def test_a_filter_for_what_no_row_has_is_refused(
+    filters: dict[str, Any], message: str, mini_release: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        imported(mini_release, tmp_path / "kb", **filters)
+
+
+def test_relations_that_the_filters_leave_nothing_of_are_refused(mini_release: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^no relation is kept of 2,418 in MRREL \(left out: .* by rel\)"):
+        imported(mini_release, tmp_path / "kb", relations=("may_treat",), rels=("CHD",))
+
+
+def test_a_knowledge_base_is_not_taken_for_a_release(mini_kb: KnowledgeBase, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a knowledge base already; to write it as RRF: kebench kb export"):
+        find_release(mini_kb.folder)
 
 
 def test_an_existing_folder_is_not_taken_for_a_knowledge_base(tmp_path: Path) -> None:

@@ -5,14 +5,15 @@ several values with "|" between them.
 
     id	name	synonyms	types	xrefs
     LAB:1	acute cough	tussis acuta|sudden cough	T184	HP:0012735|UMLS:C0010200
+    LAB:2	dextromethorphan	DXM	T109|T121	DRUGBANK:DB00514
 
 Triples: the columns head, relation, tail, in any order. It reads "head relation tail". An end is an id of
 any source that is loaded with it (LAB:1, DOID:10652, MESH:D003371, DB01048, C0010200), an id that exactly
 one concept refers to (OMIM:104300), or a name that exactly one concept bears, whatever its case.
 
     head	relation	tail
-    DB00514	may_treat	LAB:1
-    aspirin	may_treat	headache
+    LAB:2	may_treat	LAB:1
+    dextromethorphan	may_treat	C0010200
 
 Lines that begin with "#" before the header say what the table is: "# title: ...", "# version: ...",
 "# licence: ...", "# homepage: ...", "# citation: ...". Empty lines are skipped.
