@@ -1,4 +1,4 @@
-"""Loads a checkpoint directory: the encoder without its heads, and a tokenizer fit for pre-split words.
+"""Loads a checkpoint directory: its encoder or its masked language model, and a tokenizer for split words.
 
 The released checkpoints are older than today's transformers, so what their files leave unsaid (family,
 casing, the space before a byte-level word) is settled here and nowhere else.
@@ -58,15 +58,47 @@ def load_encoder(
     Raises UserError if any weight of the encoder is not in the file or has another shape: a score of
     half-random weights must not exist. The global random state is left as it was found.
     """
+    encoder, loading = _load(transformers.AutoModel, folder, family, trust_remote_code=trust_remote_code)
+    _check_complete(folder, loading)
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None  # never trained in fine-tuning: it would be a parameter without gradient
+    return encoder
+
+
+def load_masked_lm(
+    folder: Path, *, family: str = "", trust_remote_code: bool = False
+) -> transformers.PreTrainedModel:
+    """Load a checkpoint with its masked language modelling head, in float32.
+
+    Raises UserError, with the names of what is missing, if the head was never trained or is not in the file:
+    a model with a random head says nothing. The rest is as in `load_encoder`.
+    """
+    kind = transformers.AutoModelForMaskedLM
+    model, loading = _load(kind, folder, family, trust_remote_code=trust_remote_code)
+    prefix = f"{model.base_model_prefix}."
+    missing = sorted(name for name in loading["missing_keys"] if not name.startswith(prefix))
+    if missing:
+        raise UserError(
+            f"{folder}: no trained masked language modelling head: the weights lack {', '.join(missing)}; "
+            "choose a checkpoint with one, or train one by continued pretraining"
+        )
+    _check_complete(folder, loading, prefix=prefix)
+    return model
+
+
+def _load(
+    kind: Any, folder: Path, family: str, *, trust_remote_code: bool
+) -> tuple[transformers.PreTrainedModel, dict[str, Any]]:
+    """Load a checkpoint as a kind of model; return it with transformers' report of what was missing."""
     config = _load_config(folder, family=family, trust_remote_code=trust_remote_code)
     tensor_shapes(folder)  # refuses, in one readable line, a file that is cut off or an unsafe pickle
     try:
         with quiet_transformers(), torch.random.fork_rng(devices=[]):
-            encoder, loading = transformers.AutoModel.from_pretrained(
+            model, loading = kind.from_pretrained(
                 folder,
                 config=config,
                 dtype=torch.float32,
-                ignore_mismatched_sizes=True,  # reported, and refused below by name
+                ignore_mismatched_sizes=True,  # reported, and refused by name
                 local_files_only=True,
                 output_loading_info=True,
                 trust_remote_code=trust_remote_code,
@@ -76,10 +108,7 @@ def load_encoder(
         raise unsafe_pickle(weight_files(folder)[0]) from None
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(f"{folder}: cannot be loaded ({_first_line(error)})") from None
-    _check_complete(folder, loading)
-    if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None  # never trained in fine-tuning: it would be a parameter without gradient
-    return encoder
+    return model, loading
 
 
 def _load_config(folder: Path, *, family: str, trust_remote_code: bool) -> transformers.PreTrainedConfig:
@@ -102,8 +131,8 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _check_complete(folder: Path, loading: dict[str, Any]) -> None:
-    missing = sorted(name for name in loading["missing_keys"] if not name.startswith("pooler."))
+def _check_complete(folder: Path, loading: dict[str, Any], *, prefix: str = "") -> None:
+    missing = sorted(name for name in loading["missing_keys"] if not name.startswith(f"{prefix}pooler."))
     if missing:
         raise UserError(
             f"{folder}: the weights lack {missing[0]} ({len(missing)} missing); config.json describes "

@@ -1,0 +1,140 @@
+"""Loads a checkpoint as a masked language model, and asks it for the best tokens at chosen places only.
+
+The head of a masked language model turns each hidden state into one number a token of the vocabulary; for a
+small encoder that is most of the work. So encoder and head are called apart, and the head sees no state but
+those of the places asked for.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from kebench.model.checkpoint import load_masked_lm
+
+# B texts, T tokens, P places asked for, V vocabulary, K best tokens, H hidden
+_ROWS = {"cpu": 64, "cuda": 4096}  # places whose logits are in memory at once
+_BLOCK = 64  # tokens of the vocabulary that share one maximum
+
+
+class Head(NamedTuple):
+    """The head in two steps: what happens to a hidden state, and the matrix that makes tokens of it."""
+
+    transform: Callable[[Tensor], Tensor]
+    decoder: Callable[[], tuple[Tensor, Tensor | None]]
+
+
+def _linear(layer: Any) -> Callable[[], tuple[Tensor, Tensor | None]]:
+    return lambda: (layer.weight, layer.bias)
+
+
+def _bert(model: Any) -> Head:
+    predictions = model.cls.predictions
+    return Head(predictions.transform, _linear(predictions.decoder))
+
+
+def _roberta(model: Any) -> Head:
+    head = model.lm_head
+    return Head(
+        lambda hidden: head.layer_norm(torch.nn.functional.gelu(head.dense(hidden))), _linear(head.decoder)
+    )
+
+
+def _electra(model: Any) -> Head:
+    return Head(model.generator_predictions, _linear(model.generator_lm_head))
+
+
+def _modernbert(model: Any) -> Head:
+    return Head(model.head, _linear(model.decoder))
+
+
+HEADS: dict[str, Callable[[Any], Head]] = {
+    "bert": _bert,
+    "roberta": _roberta,
+    "xlm-roberta": _roberta,
+    "camembert": _roberta,
+    "electra": _electra,
+    "modernbert": _modernbert,
+}
+
+
+class MaskedLM:
+    """A masked language model that answers for chosen places; `MaskedLM.load` makes one of a checkpoint."""
+
+    def __init__(self, model: Any, *, device: str = "cpu", precision: str = "fp32") -> None:
+        self.model = model.to(device).eval()
+        self.device, self.precision = device, precision
+        self.encoder = model.base_model
+        self.head = HEADS[model.config.model_type](model)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        family: str = "",
+        device: str = "cpu",
+        precision: str = "fp32",
+        trust_remote_code: bool = False,
+    ) -> "MaskedLM":
+        """Load a checkpoint directory. Raises UserError if its weights hold no trained head."""
+        model = load_masked_lm(folder, family=family, trust_remote_code=trust_remote_code)
+        return cls(model, device=device, precision=precision)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many tokens the head tells apart."""
+        return int(self.head.decoder()[0].shape[0])
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def best_tokens(
+        self, token_BT: Tensor, place_P: Tensor, *, num_best: int, banned: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the log probabilities and ids of the best tokens at some places: twice (P, K), best first.
+
+        token_BT: texts of one length, without padding. place_P: places in the flattened (B * T).
+        banned: ids that cannot be answers; their share of the probability is not given to the others.
+        """
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
+            hidden_PH = self.encoder(input_ids=token_BT)[0].flatten(0, 1)[place_P]
+            hidden_PH = self.head.transform(hidden_PH)
+            weight, bias = self.head.decoder()
+            rows = _ROWS[self.device.partition(":")[0]]
+            parts = [best_of(linear(part, weight, bias), num_best, banned) for part in hidden_PH.split(rows)]
+        return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+
+def best_of(logit_PV: Tensor, num_best: int, banned: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return log probabilities and ids of the best tokens of each row, best first; the logits are used up.
+
+    The vocabulary is first cut into blocks: the best K tokens stand in the K blocks of the highest maxima.
+    That reads the logits once, where a sort of each row would read them again and again.
+    """
+    logit_PV = logit_PV.float() if logit_PV.dtype in (torch.bfloat16, torch.float16) else logit_PV
+    num_rows, size = logit_PV.shape
+    num_best = min(num_best, size if banned is None else size - len(banned))
+    normaliser_P1 = None
+    if banned is not None:
+        normaliser_P1 = logit_PV.logsumexp(1, keepdim=True)
+        logit_PV[:, banned] = -torch.inf
+    whole = size - size % _BLOCK
+    if whole < 4 * _BLOCK * num_best:
+        best_PK, token_PK = logit_PV.topk(num_best, dim=1)
+    else:
+        blocks = logit_PV[:, :whole].view(num_rows, -1, _BLOCK)
+        block_PK = blocks.amax(2).topk(num_best, dim=1).indices
+        chosen = blocks.gather(1, block_PK[..., None].expand(-1, -1, _BLOCK)).flatten(1)
+        chosen = torch.cat([chosen, logit_PV[:, whole:]], dim=1)
+        best_PK, place_PK = chosen.topk(num_best, dim=1)
+        in_blocks = num_best * _BLOCK
+        block_of = block_PK.gather(1, (place_PK // _BLOCK).clamp(max=num_best - 1))
+        token_PK = torch.where(
+            place_PK < in_blocks, block_of * _BLOCK + place_PK % _BLOCK, whole + place_PK - in_blocks
+        )
+    if normaliser_P1 is None:
+        most_P1 = best_PK[:, :1]
+        normaliser_P1 = logit_PV.sub_(most_P1).exp_().sum(1, keepdim=True).log_() + most_P1
+    return best_PK - normaliser_P1, token_PK

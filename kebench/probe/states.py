@@ -1,0 +1,167 @@
+"""From queries to word pieces, and from states of a search to batches for a model.
+
+A query is tokenised once, with one blank; an item is that text with 1, 2 ... blanks. States of all items are
+forwarded together in batches of equal length, so that nothing is padded.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kebench.model.masked_lm import MaskedLM
+from kebench.probe.beam import BestTokens
+
+# N items, R states asked for, M most places, K best tokens of a place, T tokens of an item
+BLANK = "[MASK]"
+_BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}  # in one forward pass; benchmarks/results/probe.md
+
+
+class Pieces(NamedTuple):
+    """A query's word pieces: those before the blank and those behind it, special tokens included."""
+
+    before: tuple[int, ...]
+    behind: tuple[int, ...]
+
+
+class Items(NamedTuple):
+    """Texts with blanks. token_NT: word pieces with the mask token at the blanks, 0 behind the end.
+
+    start_N: where the blanks begin; num_places_N: how many there are; length_N: word pieces in all.
+    query_N: which query each item asks, as a place in the list that they were made of.
+    """
+
+    token_NT: Tensor
+    start_N: Tensor
+    num_places_N: Tensor
+    length_N: NDArray[numpy.int64]
+    query_N: NDArray[numpy.int64]
+
+
+def pieces_of(texts: Sequence[str], tokenizer: Any, *, cut_at: int | None = None) -> list[Pieces | None]:
+    """Tokenise queries with one blank each; None where the mask token is lost or comes several times.
+
+    cut_at: most word pieces; a longer text loses those before its last special token, as released.
+
+    The blank becomes the tokenizer's own mask token. That of a byte-level tokenizer takes the space before
+    it, as in its pretraining.
+    """
+    mask = tokenizer.mask_token
+    limit = {"truncation": True, "max_length": cut_at} if cut_at else {}
+    encoded = tokenizer([text.replace(BLANK, mask) for text in texts], **limit)["input_ids"]
+    pieces: list[Pieces | None] = []
+    for ids in encoded:
+        places = [place for place, token in enumerate(ids) if token == tokenizer.mask_token_id]
+        is_one = len(places) == 1
+        pieces.append(Pieces(tuple(ids[: places[0]]), tuple(ids[places[0] + 1 :])) if is_one else None)
+    return pieces
+
+
+def make_items(
+    pieces: Sequence[Pieces], *, max_masks: int, max_tokens: int, mask_id: int, cut: bool, device: str
+) -> Items:
+    """Return an item for each query and number of masks.
+
+    cut: cut what is too long at its end, blanks included, as the released code does; otherwise what is too
+    long is left out.
+    """
+    rows: list[list[int]] = []
+    start, num_places, query = [], [], []
+    for number, (before, behind) in enumerate(pieces):
+        for num_masks in range(1, max_masks + 1):
+            row = [*before, *[mask_id] * num_masks, *behind]
+            if len(row) > max_tokens and not cut:
+                break
+            rows.append(row[:max_tokens])
+            start.append(len(before))
+            num_places.append(min(num_masks, max(max_tokens - len(before), 0)))
+            query.append(number)
+    length = numpy.array([len(row) for row in rows], dtype=numpy.int64)
+    token_NT = numpy.zeros((len(rows), int(length.max(initial=0))), dtype=numpy.int64)
+    for place, row in enumerate(rows):
+        token_NT[place, : len(row)] = row
+    return Items(
+        torch.from_numpy(token_NT).to(device),
+        torch.tensor(start, dtype=torch.int64, device=device),
+        torch.tensor(num_places, dtype=torch.int64, device=device),
+        length,
+        numpy.array(query, dtype=numpy.int64),
+    )
+
+
+class Work(NamedTuple):
+    """What was asked of a model: states, word pieces forwarded, and places that went through the head."""
+
+    states: int = 0
+    tokens: int = 0
+    places: int = 0
+
+
+class ModelPredict:
+    """Answers a search with a model: the `Predict` of some items."""
+
+    def __init__(
+        self,
+        model: MaskedLM,
+        items: Items,
+        *,
+        num_best: int,
+        banned: Sequence[int] = (),
+        batch_states: int | None = None,
+    ) -> None:
+        self.model, self.items, self.num_best = model, items, num_best
+        self.banned = torch.tensor(sorted(banned), device=model.device) if banned else None
+        self.batch_states = batch_states
+        self.work = Work()
+
+    def __call__(self, item_R: Tensor, token_RM: Tensor, asked_RM: Tensor) -> BestTokens:
+        """Return the best tokens at the asked places; see `kebench.probe.beam.Predict`."""
+        num_states, most = token_RM.shape
+        log_prob_RMK = torch.full(
+            (num_states, most, self.num_best), -torch.inf, device=token_RM.device, dtype=torch.float32
+        )
+        token_RMK = torch.zeros_like(log_prob_RMK, dtype=torch.int64)
+        for batch in self._batches(item_R):
+            item_B, asked_BM = item_R[batch], asked_RM[batch]
+            text_BT = self._texts(item_B, token_RM[batch])
+            row, place = asked_BM.nonzero(as_tuple=True)
+            flat_P = row * text_BT.shape[1] + self.items.start_N[item_B][row] + place
+            log_prob_PK, token_PK = self.model.best_tokens(
+                text_BT, flat_P, num_best=self.num_best, banned=self.banned
+            )
+            found = log_prob_PK.shape[1]
+            log_prob_RMK = log_prob_RMK.to(log_prob_PK.dtype)
+            log_prob_RMK[batch[row], place, :found] = log_prob_PK
+            token_RMK[batch[row], place, :found] = token_PK
+            states, tokens, places = self.work
+            self.work = Work(states + len(batch), tokens + text_BT.numel(), places + len(flat_P))
+        return BestTokens(log_prob_RMK, token_RMK)
+
+    def _batches(self, item_R: Tensor) -> list[Tensor]:
+        """Return places of states of one length each, as many together as a batch holds."""
+        length_R = self.items.length_N[item_R.cpu().numpy()]
+        order = numpy.argsort(length_R, kind="stable")
+        bounds = numpy.flatnonzero(numpy.diff(length_R[order], prepend=-1))
+        batches = []
+        for group in numpy.split(order, bounds[1:]) if len(order) else []:
+            budget = _BATCH_TOKENS[self.model.device.partition(":")[0]]
+            size = self.batch_states or max(1, budget // int(length_R[group[0]]))
+            num_batches = -(-len(group) // size)
+            batches += [
+                torch.from_numpy(part).to(item_R.device) for part in numpy.array_split(group, num_batches)
+            ]
+        return batches
+
+    def _texts(self, item_B: Tensor, token_BM: Tensor) -> Tensor:
+        """Return the items' word pieces with what stands at their places filled in."""
+        length = int(self.items.length_N[int(item_B[0])])
+        text_BT = self.items.token_NT[item_B, :length]
+        place_BM = self.items.start_N[item_B][:, None] + torch.arange(
+            token_BM.shape[1], device=token_BM.device
+        )
+        row, place = (token_BM >= 0).nonzero(as_tuple=True)
+        text_BT[row, place_BM[row, place]] = token_BM[row, place]  # indexing by items has made a copy
+        return text_BT

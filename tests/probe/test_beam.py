@@ -1,0 +1,189 @@
+"""The search for the best fillings: against trying everything, and what a wider beam may not do."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from kebench.probe.beam import (
+    OPEN,
+    RELEASED,
+    TOP,
+    Beams,
+    BestTokens,
+    Rules,
+    fill_by_confidence,
+    fill_in_order,
+    fill_independently,
+    from_log_probs,
+    refine,
+)
+from tests.probe.toys import every_path, toy
+
+SLOTS = Rules()
+
+
+def answers(beams: Beams, item: int) -> list[tuple[int, ...]]:
+    rows = zip(beams.token_NBM[item].tolist(), beams.score_NB[item].tolist(), strict=True)
+    return [tuple(token for token in tokens if token >= 0) for tokens, score in rows if score > -torch.inf]
+
+
+@pytest.mark.parametrize("rules", [SLOTS, TOP], ids=["slots", "top"])
+@pytest.mark.parametrize("num_places", [1, 2, 3])
+def test_full_width_finds_the_best_of_all_fillings_and_orders(num_places: int, rules: Rules) -> None:
+    log_probs = toy(3, 4, seed=num_places)
+    everything = every_path(log_probs, 0, num_places)
+    predict = from_log_probs(log_probs, num_best=4)
+    beams = fill_by_confidence(predict, torch.tensor([num_places]), beam=4**3 * 6, rules=rules)
+    expected = sorted(everything, key=lambda tokens: -everything[tokens])
+    assert answers(beams, 0) == expected
+    best_first = torch.tensor([everything[tokens] for tokens in expected], dtype=torch.float64)
+    assert torch.allclose(beams.score_NB[0, : len(expected)], best_first)
+
+
+def test_full_width_in_order_finds_the_best_filling_from_left_to_right() -> None:
+    log_probs = toy(3, 4, seed=5)
+    beams = fill_in_order(from_log_probs(log_probs, num_best=4), torch.tensor([3]), beam=64, rules=SLOTS)
+    for tokens, score in zip(answers(beams, 0), beams.score_NB[0].tolist(), strict=True):
+        state, expected = [OPEN] * 3, 0.0
+        for place in range(3):
+            found = log_probs(torch.tensor([0]), torch.tensor([state]))
+            expected += float(found[0, place, tokens[place]])
+            state[place] = tokens[place]
+        assert score == pytest.approx(expected)
+    assert beams.score_NB[0].tolist() == sorted(beams.score_NB[0].tolist(), reverse=True)
+    assert beams.step_NBM[0, 0].tolist() == [0, 1, 2]
+
+
+def test_independent_places_give_the_best_combinations_of_one_prediction() -> None:
+    log_probs = toy(3, 5, seed=6)
+    beams = fill_independently(from_log_probs(log_probs, num_best=5), torch.tensor([3]), beam=7, rules=SLOTS)
+    first = log_probs(torch.tensor([0]), torch.full((1, 3), OPEN))[0]
+    sums = (first[0][:, None, None] + first[1][None, :, None] + first[2][None, None, :]).flatten()
+    assert torch.allclose(beams.score_NB[0], sums.topk(7).values)
+
+
+def test_independent_places_ask_the_model_once() -> None:
+    asked = []
+    predict = from_log_probs(toy(3, 5, seed=6), num_best=5)
+
+    def counted(item_R: Tensor, token_RM: Tensor, asked_RM: Tensor) -> BestTokens:
+        asked.append(len(item_R))
+        return predict(item_R, token_RM, asked_RM)
+
+    fill_independently(counted, torch.tensor([1, 2, 3]), beam=4, rules=SLOTS)
+    assert asked == [3]
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    seed=st.integers(0, 10**6), beam=st.integers(1, 6), sharp=st.floats(0.2, 4), num_places=st.integers(1, 4)
+)
+def test_a_wider_beam_never_scores_worse(seed: int, beam: int, sharp: float, num_places: int) -> None:
+    predict = from_log_probs(toy(4, 5, seed=seed, sharp=sharp), num_best=5)
+    for fill in (fill_by_confidence, fill_in_order, fill_independently):
+        narrow = fill(predict, torch.tensor([num_places]), beam=beam, rules=SLOTS)
+        wide = fill(predict, torch.tensor([num_places]), beam=beam + 1, rules=SLOTS)
+        assert set(answers(narrow, 0)) <= set(answers(wide, 0))
+        assert wide.score_NB[0, 0] >= narrow.score_NB[0, 0] - 1e-9
+
+
+def test_keeping_simply_the_best_children_can_end_worse_with_a_wider_beam() -> None:
+    def best(beam: int, rules: Rules, seed: int) -> float:
+        predict = from_log_probs(toy(4, 5, seed=seed), num_best=5)
+        return float(fill_by_confidence(predict, torch.tensor([4]), beam=beam, rules=rules).score_NB[0, 0])
+
+    seeds = range(60)
+    assert any(best(3, TOP, seed) < best(2, TOP, seed) - 1e-9 for seed in seeds)
+    assert not any(best(3, SLOTS, seed) < best(2, SLOTS, seed) - 1e-9 for seed in seeds)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 10**6), beam=st.integers(1, 7))
+def test_no_answer_comes_twice_and_the_best_come_first(seed: int, beam: int) -> None:
+    predict = from_log_probs(toy(4, 5, seed=seed), num_best=5)
+    beams = fill_by_confidence(predict, torch.tensor([4, 2, 1, 3]), beam=beam, rules=SLOTS)
+    for item in range(4):
+        found = answers(beams, item)
+        assert len(set(found)) == len(found)
+        scores = beams.score_NB[item, : len(found)].tolist()
+        assert scores == sorted(scores, reverse=True)
+        assert torch.allclose(
+            beams.log_prob_NBM[item, : len(found)].sum(1), beams.score_NB[item, : len(found)]
+        )
+
+
+def test_the_released_rules_keep_one_string_once_for_each_order() -> None:
+    # Two places that do not see each other: filling left or right first scores the same, so both stay.
+    def log_probs(item_R: Tensor, token_RM: Tensor) -> Tensor:
+        return torch.tensor([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1]]).log().expand(len(item_R), 2, 3)
+
+    predict = from_log_probs(log_probs, num_best=3)
+    kept = fill_by_confidence(predict, torch.tensor([2]), beam=3, rules=RELEASED)
+    assert answers(kept, 0) == [(0, 0), (0, 0), (0, 1)]
+    once = fill_by_confidence(predict, torch.tensor([2]), beam=3, rules=TOP)
+    assert answers(once, 0) == [(0, 0), (0, 1), (1, 0)]
+
+
+def test_equal_scores_are_told_apart_by_token_ids() -> None:
+    def log_probs(item_R: Tensor, token_RM: Tensor) -> Tensor:
+        noise = torch.tensor([2e-6, 0.0, 1e-6, -1e-6])  # what batches of other sizes change
+        return (noise - 3).expand(len(item_R), 2, 4)
+
+    predict = from_log_probs(log_probs, num_best=4)
+    beams = fill_by_confidence(predict, torch.tensor([2]), beam=3, rules=TOP)
+    assert answers(beams, 0) == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_items_do_not_see_each_other() -> None:
+    predict = from_log_probs(toy(4, 6, seed=3), num_best=6)
+    together = fill_by_confidence(predict, torch.tensor([3, 1, 4, 2]), beam=4, rules=SLOTS)
+
+    def only(item: int, places: int) -> Beams:
+        def shifted(item_R: Tensor, token_RM: Tensor, asked_RM: Tensor) -> BestTokens:
+            return predict(item_R + item, token_RM, asked_RM)
+
+        return fill_by_confidence(shifted, torch.tensor([places]), beam=4, rules=SLOTS)
+
+    for item, places in enumerate([3, 1, 4, 2]):
+        assert answers(together, item) == answers(only(item, places), 0)
+
+
+def test_no_state_is_asked_for_twice() -> None:
+    predict = from_log_probs(toy(4, 5, seed=8), num_best=5)
+    for rules in (SLOTS, TOP, RELEASED):
+        seen: list[tuple[int, ...]] = []
+
+        def counted(item_R: Tensor, token_RM: Tensor, asked_RM: Tensor) -> BestTokens:
+            seen.extend((int(i), *row) for i, row in zip(item_R, token_RM.tolist(), strict=True))  # noqa: B023
+            return predict(item_R, token_RM, asked_RM)
+
+        fill_by_confidence(counted, torch.tensor([4, 3]), beam=5, rules=rules)
+        assert len(seen) == len(set(seen))
+
+
+def test_a_place_without_items_is_no_error() -> None:
+    predict = from_log_probs(toy(4, 5, seed=8), num_best=5)
+    assert fill_by_confidence(
+        predict, torch.tensor([], dtype=torch.int64), beam=2, rules=SLOTS
+    ).score_NB.shape == (0, 2)
+    empty = fill_by_confidence(predict, torch.tensor([0, 2]), beam=2, rules=SLOTS)
+    assert answers(empty, 0) == [()]
+
+
+def test_refinement_predicts_the_least_probable_token_anew() -> None:
+    # The second place is filled before the first is known, which makes its token unlikely afterwards.
+    def log_probs(item_R: Tensor, token_RM: Tensor) -> Tensor:
+        probability = torch.empty(len(item_R), 2, 3)
+        probability[:, 0] = torch.tensor([0.3, 0.4, 0.3])
+        probability[:, 1] = torch.tensor([0.5, 0.3, 0.2])
+        probability[token_RM[:, 1] == 0, 0] = torch.tensor([0.05, 0.9, 0.05])
+        probability[token_RM[:, 0] == 1, 1] = torch.tensor([0.1, 0.1, 0.8])
+        return probability.log()
+
+    predict = from_log_probs(log_probs, num_best=3)
+    greedy = fill_by_confidence(predict, torch.tensor([2]), beam=1, rules=SLOTS)
+    assert answers(greedy, 0) == [(1, 0)]
+    refined = refine(predict, greedy, rounds=5, rules=SLOTS)
+    assert answers(refined, 0) == [(1, 2)]
