@@ -32,6 +32,7 @@ Advance = Callable[[float], None]
 # Few names and identifiers come twice: looking for a dictionary of them takes time and ends without one.
 _NAMES_PARQUET = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 1000)"
 _PARQUET = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+_SORTED_AT_ONCE = 3_000_000  # rows of MRREL that sort in memory while names are still being read
 
 
 def build_tables(
@@ -192,14 +193,20 @@ def _stage_triples(
 ) -> Counts:
     """Stage the triples of the rows of MRREL that pass the filters; return what became of the others.
 
+    Few rows are sorted at once, while names are still being read, and stand where they belong unless concepts
+    are left out; many are sorted after that, so that it need not be done twice.
     A row (CUI1, REL, CUI2, RELA) reads "CUI2 RELA CUI1": the head is CUI2.
     """
     connection.execute("SET preserve_insertion_order = false")
-    staged = folder / "staging" / "triples.parquet"
     relations, tests = ready(release, "MRREL", folder / "staging"), relation_tests(filters)
     rows = f"""SELECT CUI2 AS head, if(RELA = '', REL, RELA) AS relation, CUI1 AS tail, REL AS rel,
         SAB AS source FROM {relations.sql} WHERE {" AND ".join(tests.values())}"""
-    connection.execute(_copy(rows, staged, "(FORMAT parquet, COMPRESSION lz4)"))
+    if relations.num_lines is not None and relations.num_lines <= _SORTED_AT_ONCE:
+        staged = folder / "triples.parquet"
+        connection.execute(_copy(f"{rows} ORDER BY ALL", staged))
+    else:
+        staged = folder / "staging" / "triples.parquet"
+        connection.execute(_copy(rows, staged, "(FORMAT parquet, COMPRESSION lz4)"))
     num_kept = _num_rows(connection, staged)
     if num_kept == relations.num_lines:
         counts = {"read": num_kept, **dict.fromkeys(tests, 0)}
@@ -218,6 +225,11 @@ def _sort_triples(connection: Connection, release: Release, folder: Path) -> int
     staged, triples = folder / "staging" / "triples.parquet", folder / "triples.parquet"
     concepts = f"(SELECT cui FROM {parquet_sql(folder / 'concepts.parquet')})"
     is_inside = f"head IN {concepts} AND tail IN {concepts}"
+    if triples.exists():
+        query = f"SELECT count(*) FROM {parquet_sql(triples)} WHERE NOT ({is_inside})"
+        if one_row(connection, query) == (0,):
+            return 0
+        triples.rename(staged)
     connection.execute(_copy(f"SELECT * FROM {parquet_sql(staged)} WHERE {is_inside} ORDER BY ALL", triples))
     num_outside = _num_rows(connection, staged) - _num_rows(connection, triples)
     if num_outside:
