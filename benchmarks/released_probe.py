@@ -3,7 +3,7 @@
 Confidence decoding with a beam that keeps one string once for each order of filling it. Every text goes
 through the model `beam` times, also at the first step; all its word pieces go through the head; texts share a
 batch if they are equally long, whatever their number of blanks, and a finished text is forwarded on.
-tests/probe holds our decoder to its strings. What differs: no progress bar, and what was forwarded is counted.
+tests/probe holds our decoder to its strings. It has no progress bar, and counts what was forwarded.
 """
 
 from typing import Any, NamedTuple

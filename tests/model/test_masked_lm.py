@@ -1,0 +1,94 @@
+"""A masked language model asked for a few places gives what the whole model gives there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kebench.errors import UserError
+from kebench.model.checkpoint import load_masked_lm
+from kebench.model.masked_lm import HEADS, MaskedLM, best_of
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 900,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 40,
+}
+FAMILIES: dict[str, Any] = {
+    "bert": (transformers.BertConfig, transformers.BertForMaskedLM, {}),
+    "roberta": (transformers.RobertaConfig, transformers.RobertaForMaskedLM, {}),
+    "xlm-roberta": (transformers.XLMRobertaConfig, transformers.XLMRobertaForMaskedLM, {}),
+    "camembert": (transformers.CamembertConfig, transformers.CamembertForMaskedLM, {}),
+    "electra": (transformers.ElectraConfig, transformers.ElectraForMaskedLM, {"embedding_size": 16}),
+    "modernbert": (
+        transformers.ModernBertConfig,
+        transformers.ModernBertForMaskedLM,
+        {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3},
+    ),
+}
+
+
+def small(family: str) -> Any:
+    config, kind, more = FAMILIES[family]
+    torch.manual_seed(0)
+    return kind(config(**SMALL | more)).eval()
+
+
+def test_every_family_with_a_known_head_is_tested() -> None:
+    assert set(FAMILIES) == set(HEADS)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_asking_for_some_places_equals_the_whole_model(family: str) -> None:
+    model = small(family)
+    text_BT = torch.randint(10, 900, (5, 12), generator=torch.Generator().manual_seed(1))
+    place_P = torch.tensor([3, 4, 17, 59])
+    with torch.inference_mode():
+        whole_PV = model(text_BT).logits.flatten(0, 1)[place_P].log_softmax(-1)
+    log_prob_PK, token_PK = MaskedLM(model).best_tokens(text_BT, place_P, num_best=6)
+    expected = whole_PV.topk(6)
+    assert torch.allclose(log_prob_PK, expected.values, atol=1e-5)
+    assert torch.equal(token_PK, expected.indices)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=st.integers(1, 5), size=st.integers(2, 3000), best=st.integers(1, 12), seed=st.integers(0, 999))
+def test_the_best_of_blocks_are_the_best_of_all(rows: int, size: int, best: int, seed: int) -> None:
+    logits = torch.randn(rows, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    expected = logits.log_softmax(-1).topk(min(best, size))
+    log_prob, token = best_of(logits.clone(), best)
+    assert torch.allclose(log_prob, expected.values)
+    assert torch.equal(token, expected.indices)
+
+
+def test_a_banned_token_is_no_answer_and_keeps_its_share() -> None:
+    logits = torch.tensor([[3.0, 1.0, 2.0, 0.0]])
+    log_prob, token = best_of(logits.clone(), 4, torch.tensor([0, 3]))
+    assert token.tolist() == [[2, 1]]
+    assert torch.allclose(log_prob, logits.log_softmax(-1)[:, [2, 1]])
+
+
+def test_a_checkpoint_without_a_trained_head_is_refused_by_name(tmp_path: Path) -> None:
+    small("bert").bert.save_pretrained(tmp_path)
+    with pytest.raises(UserError) as error:
+        load_masked_lm(tmp_path)
+    text = str(error.value)
+    assert text.startswith(f"{tmp_path}: no trained masked language modelling head: the weights lack ")
+    assert "cls.predictions.transform.dense.weight" in text
+    assert text.endswith("choose a checkpoint with one, or train one by continued pretraining")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_head_is_found_again(family: str, tmp_path: Path) -> None:
+    model = small(family)
+    model.save_pretrained(tmp_path)
+    loaded = load_masked_lm(tmp_path).eval()
+    text_BT = torch.arange(10, 20)[None]
+    assert torch.allclose(loaded(text_BT).logits, model(text_BT).logits, atol=1e-6)
