@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "tasks": TASKS,
     "transe": TASKS | {"transe"},
     "model": MODELS,
+    "probe": MODELS | {"probe"},
     "finetune": MODELS | {"finetune"},
     "mini": MODELS | {"finetune", "mini"},
     "engine": MODELS | {"finetune", "mini", "engine"},
