@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "engine": MODELS | {"finetune", "mini", "engine"},
     "run": MODELS | {"finetune", "mini", "engine"},
     "stats": TASKS | {"stats"},
-    "report": TASKS | {"stats", "report"},
+    "report": TASKS | {"stats", "probe", "report"},
 }
 MAY_IMPORT["cli"] = MAY_IMPORT["run"] | MAY_IMPORT["report"] | {"run", "cli"}
 TORCH_PACKAGES = {"transe", "model", "pretrain", "finetune"}

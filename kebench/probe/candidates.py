@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from kebench.scoring.cloze_ranks import Candidates, Ints
-from kebench.scoring.cloze_strings import decode, is_released_hit, released_gold
+from kebench.scoring.cloze_strings import is_released_hit, reader, released_gold
 from kebench.umls.database import Connection, connect
 from kebench.umls.names import with_form
 
@@ -91,12 +91,13 @@ def _load_predictions(connection: Connection, predictions: pa.Table) -> None:
 
 def _strings(connection: Connection, tokenizer: Tokenizer) -> Iterator[str]:
     """Yield what each sequence reads as, in the order of their numbers."""
+    read = reader(tokenizer)
     found: Any = connection.sql("SELECT tokens FROM sequence ORDER BY sequence")
     for batch in found.to_arrow_reader(_AT_ONCE):
         column = batch.column(0)
         ids = column.values.to_numpy(zero_copy_only=False).tolist()
         bounds = column.offsets.to_numpy().tolist()
-        yield from decode([ids[start:end] for start, end in pairwise(bounds)], tokenizer)
+        yield from read(ids[start:end] for start, end in pairwise(bounds))
 
 
 def _match(connection: Connection) -> None:

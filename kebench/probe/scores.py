@@ -23,6 +23,7 @@ from kebench.probe.record import (
 from kebench.scoring.cloze import Averages, Bools, Floats, Ints, average, group_means, ranked_earnings
 from kebench.scoring.cloze_ranks import answered, ranks
 
+QUERIES_AT_ONCE = 25_000  # bounds memory
 # What the queries of a bucket are, by the column that says whether a query is of type 1.
 BUCKETS = ("overall", "type_1", "type_2")
 _METRICS = ("acc_1", "acc_5", "mrr")
@@ -43,15 +44,10 @@ def score_probe(
 
     Both string rules are applied to any set: `released` compares the names as the set has them.
     """
-    judged = judge(queries, predictions, tokenizer)
+    earnings = _all_earnings(queries, predictions, tokenizer)
     relation, relations = _encoded(queries["relation"])
-    earnings = _earnings(judged, num_queries=len(queries))
-    released = _buckets(
-        {"released": judged.released_hits.astype(np.float64)},
-        relation,
-        _flags(queries, "is_type_1_released"),
-        generator,
-    )
+    by_released_rule = {"released": earnings.pop("released")}
+    released = _buckets(by_released_rule, relation, _flags(queries, "is_type_1_released"), generator)
     fixed = _buckets(earnings, relation, _flags(queries, "is_type_1"), generator)
     shown = {metric: earnings[name] for metric, name in _SHOWN.items()}
     lengths = shortest_names(queries, tokenizer)
@@ -70,14 +66,27 @@ def score_probe(
 _SHOWN = {"hit": "hit", **{metric: f"by_mean.{metric}" for metric in _METRICS}}
 
 
+def _all_earnings(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> dict[str, Floats]:
+    """Return what each query earns under each metric, from 0 to 1; a block of queries at a time."""
+    asked = queries["query_id"].combine_chunks()
+    num_unknown = pc.sum(pc.invert(pc.is_in(predictions["query_id"], asked))).as_py() or 0
+    assert not num_unknown, f"{num_unknown} predictions are of queries that were not asked"
+    blocks = []
+    for start in range(0, max(len(queries), 1), QUERIES_AT_ONCE):
+        block = queries.slice(start, QUERIES_AT_ONCE)
+        ids = asked.slice(start, QUERIES_AT_ONCE)
+        judged = judge(block, predictions.filter(pc.is_in(predictions["query_id"], ids)), tokenizer)
+        blocks.append(_earnings(judged, num_queries=len(block)))
+    return {metric: np.concatenate([block[metric] for block in blocks]) for metric in blocks[0]}
+
+
 def _earnings(judged: Judged, *, num_queries: int) -> dict[str, Floats]:
-    """Return what each query earns under each metric of the fixed rule, from 0 to 1."""
+    """Return what each query earns under the released rule's hit and the fixed rule's metrics."""
     hits = answered(judged.candidates, num_queries=num_queries)
-    earnings = {"hit": hits.astype(np.float64)}
+    earnings = {"released": judged.released_hits.astype(np.float64), "hit": hits.astype(np.float64)}
     for ranking, normalised in (("by_sum", False), ("by_mean", True)):
         found = ranks(judged.candidates, num_queries=num_queries, normalised=normalised)
-        earned = ranked_earnings(found)
-        earnings |= {f"{ranking}.{metric}": earned[metric] for metric in _METRICS}
+        earnings |= {f"{ranking}.{metric}": earned for metric, earned in ranked_earnings(found).items()}
     return earnings
 
 

@@ -122,6 +122,17 @@ def test_some_queries_of_a_set_can_be_scored_alone() -> None:
     assert scores.fixed.overall.hit.macro_percent == 50
 
 
+def test_scores_are_the_same_in_blocks_of_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("drug", "asthma", "cold", "head ache", "headache")
+    queries = query_table(*[(name[0], [answer("C1", name)], name == "drug", False) for name in names])
+    predictions = prediction_table(
+        [(n, pieces, -n) for n in range(1, 5) for pieces in ("asthma", "head ##ache")]
+    )
+    whole = score(queries, predictions)
+    monkeypatch.setattr("kebench.probe.scores.QUERIES_AT_ONCE", 2)
+    assert score(queries, predictions) == whole
+
+
 def test_predictions_of_a_query_that_was_not_asked_are_refused() -> None:
     with pytest.raises(AssertionError, match="1 predictions are of queries that were not asked"):
         score(query_table(("r", [], False, False)), prediction_table([(7, "asthma", -1.0)]))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from kebench.scoring.cloze_strings import clean_up, decode, is_released_hit, released_gold
+from kebench.scoring.cloze_strings import clean_up, is_released_hit, reader, released_gold
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES += [
@@ -50,6 +50,10 @@ WORDPIECE, BYTE_LEVEL = wordpiece(), byte_level()
 AS_TRANSFORMERS = PreTrainedTokenizerFast(tokenizer_object=WORDPIECE)
 
 
+def decode(sequences: list[list[int]], tokenizer: Tokenizer) -> list[str]:
+    return reader(tokenizer)(sequences)
+
+
 def ids(*pieces: str) -> list[int]:
     return [PIECES.index(piece) for piece in pieces]
 
@@ -67,6 +71,13 @@ def test_blanks_before_punctuation_go_as_transformers_had_it() -> None:
 def test_decoding_word_pieces_is_that_of_transformers(tokens: list[int]) -> None:
     expected = AS_TRANSFORMERS.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=True)
     assert decode([tokens], WORDPIECE) == [expected]
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(alphabet="é€😀a .", min_size=1, max_size=3), min_size=1, max_size=4))
+def test_decoding_bytes_is_that_of_the_library(words: list[str]) -> None:
+    tokens = BYTE_LEVEL.encode(" ".join(words)).ids
+    assert decode([tokens], BYTE_LEVEL) == [clean_up(BYTE_LEVEL.decode(tokens))]
 
 
 @settings(deadline=None)
