@@ -19,6 +19,8 @@ LOCAL = Path("results/local")
 REMEDY = "make some with 'kebench probe run'"
 FOLDER = click.Path(path_type=Path)
 FORMATS = ("table", "markdown", "latex", "csv", "json")
+PREDICTIONS, TOKENIZER = "predictions.parquet", "tokenizer.json"
+LOOKED_AT = 5000  # queries that are judged to find hits or misses; ours
 _WIDTH = 80
 _INDENT = " " * 14  # what the names of an example's lines take
 
@@ -55,7 +57,7 @@ def show(
     record = read_probe_record(record_path)
     queries = _queries(set_folder, relation)
     _check_set(set_folder, record)
-    shown = _examples(queries, record_path.parent, count=count, wanted=wanted, mode=record.mode)
+    shown = _examples(queries, record_path.parent, record, count=count, wanted=wanted)
     _say(f"{record.model} on {record.set}; hits by the {record.mode} rule")
     click.echo("\n\n".join("\n".join(_example_lines(one, record.mode)) for one in shown))
 
@@ -121,29 +123,41 @@ def _queries(folder: Path, relation: str | None) -> "pa.Table":
 
 
 def _examples(
-    queries: "pa.Table", folder: Path, *, count: int, wanted: str | None, mode: str
+    queries: "pa.Table", folder: Path, record: "ProbeRecord", *, count: int, wanted: str | None
 ) -> "list[Example]":
-    """Return evenly taken examples. Which are hits is known only once all have been judged."""
+    """Return evenly taken examples. Which are hits is known only of those that have been judged."""
     import pyarrow.parquet as pq
     from tokenizers import Tokenizer
 
     from kebench.probe.examples import examples
 
-    for name in ("predictions.parquet", "tokenizer.json"):
+    for name in (PREDICTIONS, TOKENIZER):
         if not (folder / name).is_file():
             raise UserError(f"{folder / name}: no such file; copy the probe's whole folder, or run it again")
-    asked = queries if wanted else _evenly(queries, count)
-    ids = asked["query_id"].to_pylist()
-    predictions = pq.read_table(folder / "predictions.parquet", filters=[("query_id", "in", ids)])
-    found = examples(asked, predictions, Tokenizer.from_file(str(folder / "tokenizer.json")))
+    asked = queries if record.subset.queries is None else _decoded(queries, folder)
+    judged = _evenly(asked, LOOKED_AT if wanted else count)
+    if wanted and len(judged) < len(asked):
+        _say(f"looked for {wanted} among {len(judged):,} of {len(asked):,} queries, evenly taken")
+    ids = judged["query_id"].to_pylist()
+    predictions = pq.read_table(folder / PREDICTIONS, filters=[("query_id", "in", ids)])
+    found = examples(judged, predictions, Tokenizer.from_file(str(folder / TOKENIZER)))
     if wanted:
-        found = [one for one in found if _is_hit(one, mode) == (wanted == "hits")]
+        found = [one for one in found if _is_hit(one, record.mode) == (wanted == "hits")]
         found = [found[place] for place in _even_places(len(found), count)]
     if not found:
         raise UserError(
-            f"{folder}: no {wanted or 'queries'} among {len(queries):,} queries; widen the options"
+            f"{folder}: no {wanted or 'answers'} among {len(judged):,} queries; widen the options"
         )
     return found
+
+
+def _decoded(queries: "pa.Table", folder: Path) -> "pa.Table":
+    """Return the queries with predictions: of a probe of some queries, which else were asked is not kept."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    decoded = pq.read_table(folder / PREDICTIONS, columns=["query_id"])["query_id"].unique()
+    return queries.filter(pc.is_in(queries["query_id"], decoded))
 
 
 def _evenly(queries: "pa.Table", count: int) -> "pa.Table":

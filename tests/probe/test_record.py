@@ -16,6 +16,7 @@ from kebench.probe.record import (
     write_probe_record,
 )
 from kebench.probe.scores import score_probe
+from kebench.records import record_paths
 from tests.probe.small_probes import answer, prediction_table, probe_record, query_table, word_pieces
 
 
@@ -44,6 +45,11 @@ def test_what_is_written_is_read_again(tmp_path: Path, record: ProbeRecord) -> N
 def test_a_folder_that_is_still_being_written_holds_no_record(tmp_path: Path, record: ProbeRecord) -> None:
     write(tmp_path / ".umls.1-0123abcd.tmp", record)
     assert probe_record_paths(tmp_path) == []
+
+
+def test_a_probe_is_not_taken_for_a_run_of_fine_tuning(tmp_path: Path, record: ProbeRecord) -> None:
+    write(tmp_path, record)
+    assert record_paths(tmp_path) == []
 
 
 def test_a_field_that_nobody_declared_is_refused_by_name(tmp_path: Path, record: ProbeRecord) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from kebench.cli.probe_scores import scores, show
 from kebench.errors import UserError
-from kebench.probe.record import ProbeRecord, probe_folder, write_probe_record
+from kebench.probe.record import ProbeRecord, ProbeSubset, probe_folder, write_probe_record
 from kebench.probe.scores import score_probe
 from tests.probe.small_probes import answer, prediction_table, probe_record, query_table, word_pieces
 
@@ -37,7 +38,7 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def small_record(**changes: str) -> ProbeRecord:
+def small_record(**changes: Any) -> ProbeRecord:
     generator = np.random.default_rng(0)
     found = score_probe(QUERIES, PREDICTIONS, word_pieces(), max_masks=2, generator=generator)
     return probe_record(found, **changes)
@@ -108,6 +109,35 @@ def test_no_line_of_an_example_is_wider_than_the_page(probed: Path, tmp_path: Pa
     assert len(lines) == 9  # the accepted names are cut after four lines
 
 
+def test_of_a_probe_of_some_queries_only_those_are_shown_that_were_asked(
+    probed: Path, tmp_path: Path
+) -> None:
+    folder = write_probe(tmp_path, small_record(subset=ProbeSubset(queries=2)))
+    result = CliRunner().invoke(show, [str(folder), "--set", str(probed / "set")], catch_exceptions=False)
+    assert [line for line in result.stdout.splitlines() if "[MASK]" in line] == [
+        "thing 0 may treat [MASK].",
+        "thing 1 may treat [MASK].",
+    ]
+
+
+def test_hits_are_looked_for_among_so_many_queries_and_that_is_said(
+    probed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kebench.cli.probe_scores.LOOKED_AT", 2)
+    arguments = [
+        "--set",
+        str(probed / "set"),
+        "--model",
+        "bert-tiny",
+        "--out",
+        str(probed / "local"),
+        "--hits",
+    ]
+    result = CliRunner().invoke(show, arguments, catch_exceptions=False)
+    assert "looked for hits among 2 of 3 queries, evenly taken" in result.stderr
+    assert result.stdout.count("HIT") == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -133,7 +163,7 @@ def test_predictions_of_another_set_are_refused(probed: Path, tmp_path: Path) ->
 
 
 def test_the_table_has_a_row_a_probe_and_the_papers_below(probed: Path) -> None:
-    # hits of may_treat by the released rule: query 0, and its type 1 is query 1; fixed: both, type 1 is query 0
+    # may_treat: the released rule hits query 0, its type 1 is query 1; ours hits both, its type 1 is query 0
     lines = table(probed).stdout.splitlines()
     assert lines[0] == "umls [22222222], 3 queries; fixed, confidence, beam 5, 1 to 2 masks, one a slot,"
     assert lines[3:9] == [
