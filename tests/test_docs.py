@@ -14,20 +14,40 @@ from kebench.cli import COMMANDS
 from kebench.files import CRASH_POINTS, WRITES
 from kebench.finetune.budgets import Budget
 from kebench.finetune.encode import Encoded
+from kebench.probe.record import (
+    Bucket,
+    Decoder,
+    Figure,
+    FixedScores,
+    Group,
+    ProbeCounts,
+    ProbeRecord,
+    ProbeScores,
+    ProbeSubset,
+    Ranked,
+    ReleasedBucket,
+    ReleasedScores,
+)
 from kebench.records import Protocol, Provenance, Record, Score, Settings, Subset
 from kebench.report.export import FIELDS
+from kebench.report.probe_export import PROBE_FIELDS
 from kebench.report.published import PublishedRow, PublishedTable
 from kebench.tasks.card import Access, Expected, TaskCard
 from kebench.transe.embeddings import EmbeddingsCard
 from kebench.transe.recipe import Settings as TranseSettings
 from kebench.umls.filters import Filters
 from kebench.umls.manifest import Manifest
+from tests.probe.small_probes import PREDICTIONS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
 MAKER = runpy.run_path(str(DOCS / "make_commands.py"))
 RECORD_PARTS = (Record, Settings, Protocol, Subset, Score, Provenance)
+PROBE_PARTS = (
+    Bucket, Decoder, Figure, FixedScores, Group, ProbeCounts, ProbeRecord, ProbeScores, ProbeSubset, Ranked,
+    ReleasedBucket, ReleasedScores,
+)  # fmt: skip
 CARD_PARTS = {
     ModelCard: "Model card",
     Suggested: "Model card",
@@ -64,6 +84,22 @@ def names_of(part: type[BaseModel]) -> list[str]:
 def test_every_field_of_a_record_is_described(part: type[BaseModel]) -> None:
     text = section(page("FORMATS.md"), "A record")
     assert [name for name in names_of(part) if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("part", PROBE_PARTS, ids=lambda part: part.__name__)
+def test_every_field_of_a_probe_is_described(part: type[BaseModel]) -> None:
+    text = section(page("FORMATS.md"), "Probe records")
+    assert [name for name in names_of(part) if f"`{name}`" not in text] == []
+
+
+def test_every_column_of_a_probe_s_predictions_is_described() -> None:
+    text = section(page("FORMATS.md"), "Predictions of a probe")
+    assert [name for name in PREDICTIONS.names if f"`{name}`" not in text] == []
+
+
+def test_every_field_of_an_export_of_probes_is_described() -> None:
+    text = section(page("FORMATS.md"), "Export of probes")
+    assert [name for name in PROBE_FIELDS if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize(

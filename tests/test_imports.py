@@ -18,12 +18,13 @@ MAY_IMPORT = {
     "tasks": TASKS,
     "transe": TASKS | {"transe"},
     "model": MODELS,
+    "probe": MODELS | {"probe"},
     "finetune": MODELS | {"finetune"},
     "mini": MODELS | {"finetune", "mini"},
     "engine": MODELS | {"finetune", "mini", "engine"},
     "run": MODELS | {"finetune", "mini", "engine"},
     "stats": TASKS | {"stats"},
-    "report": TASKS | {"stats", "report"},
+    "report": TASKS | {"stats", "probe", "report"},
 }
 MAY_IMPORT["cli"] = MAY_IMPORT["run"] | MAY_IMPORT["report"] | {"run", "cli"}
 TORCH_PACKAGES = {"transe", "model", "pretrain", "finetune"}

@@ -18,7 +18,8 @@ from kebench.report.published import (
 from kebench.shipped import shipped
 from kebench.tasks.card import all_task_cards, read_task_card
 
-FILES = [path.stem for path in published_table_paths()]
+PROBES = ["kebiolm-table6"]  # their columns are kinds of queries, not tasks
+FILES = [path.stem for path in published_table_paths() if path.stem not in PROBES]
 ABLATIONS = {"kebiolm-no-wem", "kebiolm-rand", "kebiolm-frz", "kebiolm-4-8", "kebiolm-12-0"}
 
 
@@ -110,3 +111,28 @@ def test_a_deviation_without_its_score_is_refused_with_file_and_field(tmp_path: 
 def test_only_tables_of_the_suite_are_read() -> None:
     assert len(read_published_tables("blurb")) == len(FILES)
     assert read_published_tables("mini") == []
+
+
+def test_table_6_is_what_the_paper_prints() -> None:
+    table = read("kebiolm-table6")
+    assert (table.unit, table.decimals) == ("percent Recall@5", 2)
+    assert [(row.label, *row.scores.values()) for row in table.rows] == [
+        ("SciBERT", 13.92, 1.01, 2.75),
+        ("ClinicalBERT", 4.19, 0.33, 0.79),
+        ("BlueBERT", 4.67, 0.39, 1.02),
+        ("KeBioLM", 14.01, 1.48, 3.26),
+    ]
+    assert all(list(row.scores) == ["type-1", "type-2", "overall"] for row in table.rows)
+    assert all(read_model_card(row.model).name == row.model for row in table.rows)
+
+
+def test_table_6_says_that_its_recall_is_an_unranked_hit_and_of_which_queries() -> None:
+    # Table 5, and section 4.6.4: 24,260 + 119,511 = 143,771
+    protocol = read("kebiolm-table6").protocol
+    assert "unranked hit among 5 beams x 10 lengths" in protocol
+    assert all(size in protocol for size in ("143,771", "922", "2.39", "24,260", "119,511"))
+    assert 24_260 + 119_511 == 143_771
+
+
+def test_probes_stand_under_a_suite_of_their_own() -> None:
+    assert [table.table for table in read_published_tables("umls-probe")] == ["Table 6"]

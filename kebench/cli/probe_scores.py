@@ -1,0 +1,269 @@
+"""`kebench probe show` and `kebench probe scores`: what models answered, and how they compare."""
+
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kebench.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from kebench.probe.examples import Answer, Example
+    from kebench.probe.record import ProbeRecord
+
+LOCAL = Path("results/local")
+REMEDY = "make some with 'kebench probe run'"
+FOLDER = click.Path(path_type=Path)
+FORMATS = ("table", "markdown", "latex", "csv", "json")
+PREDICTIONS, TOKENIZER = "predictions.parquet", "tokenizer.json"
+LOOKED_AT = 5000  # queries that are judged to find hits or misses; ours
+_WIDTH = 80
+_INDENT = " " * 14  # what the names of an example's lines take
+
+
+@click.command()
+@click.argument("folder", metavar="[PREDICTIONS]", type=FOLDER, required=False)
+@click.option(
+    "--set", "set_folder", metavar="SET", type=FOLDER, required=True, help="The query set's folder."
+)
+@click.option("--model", help="Find the predictions of this model under --out.")
+@click.option("--out", type=FOLDER, default=LOCAL, show_default=True, help="Where --model looks.")
+@click.option("--relation", help="Only queries of this relation (may_treat).")
+@click.option("--n", "count", type=click.IntRange(1), default=20, show_default=True, help="Most queries.")
+@click.option("--hits", "wanted", flag_value="hits", help="Only queries that were answered.")
+@click.option("--misses", "wanted", flag_value="misses", help="Only queries that were not.")
+def show(
+    folder: Path | None,
+    set_folder: Path,
+    model: str | None,
+    out: Path,
+    relation: str | None,
+    count: int,
+    wanted: str | None,
+) -> None:
+    """Print queries with their answers: accepted names, the best answer of one mask, the best of more.
+
+    Queries are taken evenly from those that the options leave. PREDICTIONS is the folder of one probe.
+    """
+    from kebench.probe.record import PROBE_RECORD, read_probe_record
+
+    if (folder is None) == (model is None):
+        raise UserError("name either the folder of a probe's predictions, or a model with --model")
+    record_path = (folder or _folder_of(model or "", set_folder, out)) / PROBE_RECORD
+    record = read_probe_record(record_path)
+    queries = _queries(set_folder, relation)
+    _check_set(set_folder, record)
+    shown = _examples(queries, record_path.parent, record, count=count, wanted=wanted)
+    _say(f"{record.model} on {record.set}; hits by the {record.mode} rule")
+    click.echo("\n\n".join("\n".join(_example_lines(one, record.mode)) for one in shown))
+
+
+def _folder_of(model: str, set_folder: Path, out: Path) -> Path:
+    """Return the newest probe of a model on a set under a folder. Raises UserError if there is none."""
+    from kebench.probe.record import probe_record_paths, read_probe_record
+
+    found = [(path, read_probe_record(path)) for path in probe_record_paths(out)]
+    models = {record.model for _, record in found}
+    if model not in models:
+        raise UserError(f"{out}: no probe of model '{model}'{did_you_mean(model, models)} {REMEDY}")
+    set_hash = _hash_of_set(set_folder)
+    fitting = [one for one in found if one[1].model == model and set_hash in (None, one[1].set_hash)]
+    if not fitting:
+        raise UserError(f"{out}: no probe of model '{model}' on the set {set_folder}; {REMEDY}")
+    path, record = max(fitting, key=lambda one: one[1].provenance.started_utc)
+    _say(f"{path.parent}: the newest of {len(fitting)}, of {record.provenance.started_utc}")
+    return path.parent
+
+
+def _hash_of_set(folder: Path) -> str | None:
+    """Return the content hash that set.json states, None where there is no set.json."""
+    import json
+
+    path = folder / "set.json"
+    if not path.is_file():
+        return None
+    try:
+        found: str | None = json.loads(path.read_bytes()).get("content_hash")
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); build the set again") from None
+    return found
+
+
+def _check_set(set_folder: Path, record: "ProbeRecord") -> None:
+    set_hash = _hash_of_set(set_folder)
+    if set_hash not in (None, record.set_hash):
+        raise UserError(
+            f"{set_folder}: set {str(set_hash)[:8]}, but the predictions are of {record.set} "
+            f"{record.set_hash[:8]}; name that set's folder"
+        )
+
+
+def _queries(folder: Path, relation: str | None) -> "pa.Table":
+    """Return the set's queries, of one relation if it is named. Raises UserError if there is none."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    path = folder / "queries.parquet"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; name the folder of a set that 'kebench probe build' made")
+    queries = pq.read_table(path)
+    if relation is None:
+        return queries
+    relations = set(queries["relation"].unique().to_pylist())
+    if relation not in relations:
+        raise UserError(
+            f"{folder}: no query of relation '{relation}'{did_you_mean(relation, relations)} "
+            f"'kebench probe stats {folder}' shows all"
+        )
+    return queries.filter(pc.equal(queries["relation"], relation))
+
+
+def _examples(
+    queries: "pa.Table", folder: Path, record: "ProbeRecord", *, count: int, wanted: str | None
+) -> "list[Example]":
+    """Return evenly taken examples. Which are hits is known only of those that have been judged."""
+    import pyarrow.parquet as pq
+    from tokenizers import Tokenizer
+
+    from kebench.probe.examples import examples
+
+    for name in (PREDICTIONS, TOKENIZER):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name}: no such file; copy the probe's whole folder, or run it again")
+    asked = queries if record.subset.queries is None else _decoded(queries, folder)
+    judged = _evenly(asked, LOOKED_AT if wanted else count)
+    if wanted and len(judged) < len(asked):
+        _say(f"looked for {wanted} among {len(judged):,} of {len(asked):,} queries, evenly taken")
+    ids = judged["query_id"].to_pylist()
+    predictions = pq.read_table(folder / PREDICTIONS, filters=[("query_id", "in", ids)])
+    found = examples(judged, predictions, Tokenizer.from_file(str(folder / TOKENIZER)))
+    if wanted:
+        found = [one for one in found if _is_hit(one, record.mode) == (wanted == "hits")]
+        found = [found[place] for place in _even_places(len(found), count)]
+    if not found:
+        raise UserError(
+            f"{folder}: no {wanted or 'answers'} among {len(judged):,} queries; widen the options"
+        )
+    return found
+
+
+def _decoded(queries: "pa.Table", folder: Path) -> "pa.Table":
+    """Return the queries with predictions: of a probe of some queries, which else were asked is not kept."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    decoded = pq.read_table(folder / PREDICTIONS, columns=["query_id"])["query_id"].unique()
+    return queries.filter(pc.is_in(queries["query_id"], decoded))
+
+
+def _evenly(queries: "pa.Table", count: int) -> "pa.Table":
+    return queries.take(_even_places(len(queries), count))
+
+
+def _even_places(total: int, count: int) -> list[int]:
+    """Return at most `count` places of `total`, evenly spaced."""
+    return [place * total // count for place in range(count)] if count < total else list(range(total))
+
+
+def _is_hit(example: "Example", mode: str) -> bool:
+    return example.is_released_hit if mode == "released" else example.right is not None
+
+
+def _example_lines(example: "Example", mode: str) -> Iterator[str]:
+    """Yield the lines of one example, none wider than 80 columns."""
+    yield from textwrap.wrap(example.text, _WIDTH, subsequent_indent="  ")
+    gold = ", ".join(f"{name} ({cui})" for name, cui in example.gold) or "nothing"
+    verdict = "HIT" if _is_hit(example, mode) else "miss"
+    lines = {
+        "relation": f"{example.relation}, query {example.query_id}",
+        "accepted": gold,
+        "one mask": _answer_text(example.one_mask),
+        "more masks": _answer_text(example.more_masks),
+        verdict: _verdict_text(example),
+    }
+    for name, text in lines.items():
+        yield from textwrap.wrap(
+            text, _WIDTH, initial_indent=f"  {name:<12}", subsequent_indent=_INDENT, max_lines=4
+        )
+
+
+def _answer_text(answer: "Answer | None") -> str:
+    if answer is None:
+        return "-"
+    masks = f"{answer.num_masks} masks, mean log p" if answer.num_masks > 1 else "log p"
+    return f"{answer.string or '(nothing)'} ({masks} {answer.mean_log_prob:.2f})"
+
+
+def _verdict_text(example: "Example") -> str:
+    """Say which right answer ranks best, and where the two rules disagree."""
+    fixed = example.right is not None
+    differ = "" if fixed == example.is_released_hit else f"; by the released rule a {_word(not fixed)}"
+    if example.right is None:
+        return f"none of {example.num_answers} answers is accepted{differ}"
+    return f"{example.right.string}, {example.rank} of {example.num_answers} answers{differ}"
+
+
+def _word(is_hit: bool) -> str:
+    return "hit" if is_hit else "miss"
+
+
+@click.command()
+@click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=FOLDER)
+@click.option("--set", "set_name", help="Only probes of the set of this name.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "--published/--no-published", default=True, show_default=True, help="Show the paper's Table 6 below."
+)
+def scores(folders: tuple[Path, ...], set_name: str | None, form: str, published: bool) -> None:
+    """Print the scores of recorded probes, with the published ones below, marked and not ranked.
+
+    FOLDER is searched for probes; default: results/local. A table holds one set and one way of probing.
+    """
+    from kebench.report.probe_export import render_probes_csv, render_probes_json
+    from kebench.report.probes import PROBE_SUITE, build_probe_tables
+    from kebench.report.published import read_published_tables
+
+    records = _records(folders or (LOCAL,), set_name)
+    printed = read_published_tables(PROBE_SUITE) if published else []
+    exports = {"csv": render_probes_csv, "json": render_probes_json}
+    if form in exports:
+        click.echo(exports[form](records, printed), nl=False)
+    else:
+        click.echo(_renderer(form)(build_probe_tables(records, printed)), nl=False)
+
+
+def _renderer(form: str) -> "Callable[..., str]":
+    from kebench.report import probes
+
+    return {
+        "table": probes.render_probes_terminal,
+        "markdown": probes.render_probes_markdown,
+        "latex": probes.render_probes_latex,
+    }[form]
+
+
+def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeRecord]":
+    """Return the records under some folders, each probe once. Raises UserError if there is none."""
+    from kebench.probe.record import read_probe_records
+
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder of probes; {REMEDY}")
+    found = {record.identity: record for folder in folders for record in read_probe_records(folder)}
+    if not found:
+        raise UserError(f"{', '.join(map(str, folders))}: no probes; {REMEDY}")
+    sets = {record.set for record in found.values()}
+    if set_name is not None and set_name not in sets:
+        raise UserError(
+            f"no probe of the set '{set_name}'{did_you_mean(set_name, sets)} "
+            f"there are {', '.join(sorted(sets))}"
+        )
+    return [record for record in found.values() if set_name in (None, record.set)]
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

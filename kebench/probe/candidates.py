@@ -1,0 +1,186 @@
+"""Decoded answers and accepted names side by side: from token ids and a query set to what matches what.
+
+A full set has seven million answers, most of them token sequences that other queries got too. So each
+sequence is read once, each string and each name gets its normal form once, and queries are put together from
+numbers. DuckDB does the joins.
+
+Under the `fixed` rule an answer and a name match if their normal forms without any blanks are equal: a
+tokenizer writes "5'-nucleotidase" as "5 ' - nucleotidase". Under the `released` rule strings are compared as
+the code released with KeBioLM does it (`kebench.scoring.cloze_strings`).
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from kebench.scoring.cloze_ranks import Candidates, Ints
+from kebench.scoring.cloze_strings import is_released_hit, reader, released_gold
+from kebench.umls.database import Connection, connect
+from kebench.umls.names import with_form
+
+_AT_ONCE = 200_000  # sequences that are decoded together: bounds memory
+
+
+class Judged(NamedTuple):
+    """All decoded answers of some queries, judged.
+
+    candidates: sorted by query, number of masks and rank; query counts the rows of the query table.
+    strings: what each sequence of token ids reads as; candidates.sequence points into it.
+    released_hits: of each query, whether the released rule takes any of its answers for right.
+    """
+
+    candidates: Candidates
+    strings: list[str]
+    released_hits: NDArray[np.bool_]
+
+    def string_of(self, row: int) -> str:
+        """Return what a candidate reads as."""
+        return self.strings[int(self.candidates.sequence[row])]
+
+
+def judge(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> Judged:
+    """Say of each decoded answer whether its query accepts it.
+
+    queries: rows of a query set, with answers. predictions: rows with query_id, num_masks, rank, tokens and
+    sum_log_prob, in any order. tokenizer: the model's.
+    """
+    with connect() as connection:
+        _load_queries(connection, queries)
+        _load_predictions(connection, predictions)
+        strings = list(_strings(connection, tokenizer))
+        numbered = {"sequence": pa.array(np.arange(len(strings))), "string": pa.array(strings, pa.string())}
+        connection.register("read", pa.table(numbered))
+        _match(connection)
+        candidates = _candidates(connection)
+        released = _released_hits(connection, candidates, strings, num_queries=len(queries))
+    return Judged(candidates, strings, released)
+
+
+def _load_queries(connection: Connection, queries: pa.Table) -> None:
+    """Make the tables asked (which row a query is) and accepted (its names, each once)."""
+    columns = queries.select(["query_id", "answers"])
+    numbered = columns.append_column("query", pa.array(np.arange(len(queries)), pa.int64()))
+    connection.register("given_queries", numbered)
+    connection.execute("CREATE TABLE asked AS SELECT query, query_id, answers FROM given_queries")
+    connection.execute(
+        """CREATE TABLE accepted AS SELECT DISTINCT query, unnest(answer.names) AS name
+           FROM (SELECT query, unnest(answers) AS answer FROM asked)"""
+    )
+
+
+def _load_predictions(connection: Connection, predictions: pa.Table) -> None:
+    """Make the tables sequence (token ids, each once, numbered in their order) and decoded."""
+    connection.register("predictions", predictions)
+    connection.execute(
+        """CREATE TABLE sequence AS SELECT tokens, row_number() OVER (ORDER BY tokens) - 1 AS sequence
+           FROM (SELECT DISTINCT tokens FROM predictions)"""
+    )
+    connection.execute(
+        """CREATE TABLE decoded AS SELECT query, num_masks, rank, sequence, sum_log_prob
+           FROM predictions JOIN sequence USING (tokens) JOIN asked USING (query_id)"""
+    )
+    [(num_decoded,)] = connection.execute("SELECT count(*) FROM decoded").fetchall()
+    num_unknown = len(predictions) - num_decoded
+    assert not num_unknown, f"{num_unknown} predictions are of queries that were not asked"
+
+
+def _strings(connection: Connection, tokenizer: Tokenizer) -> Iterator[str]:
+    """Yield what each sequence reads as, in the order of their numbers."""
+    read = reader(tokenizer)
+    found: Any = connection.sql("SELECT tokens FROM sequence ORDER BY sequence")
+    for batch in found.to_arrow_reader(_AT_ONCE):
+        column = batch.column(0)
+        ids = column.values.to_numpy(zero_copy_only=False).tolist()
+        bounds = column.offsets.to_numpy().tolist()
+        yield from read(ids[start:end] for start, end in pairwise(bounds))
+
+
+def _match(connection: Connection) -> None:
+    """Make the tables reading (each sequence's match key, as a number) and gold (keys a query accepts)."""
+    connection.execute(
+        f"""CREATE TABLE keyed AS SELECT string, {_KEY} AS key
+            FROM {with_form("(SELECT DISTINCT string FROM read)", "string", form="fixed")}"""
+    )
+    connection.execute(
+        """CREATE TABLE numbered AS SELECT key, row_number() OVER (ORDER BY key) - 1 AS number
+           FROM (SELECT DISTINCT key FROM keyed)"""
+    )
+    connection.execute(
+        """CREATE TABLE reading AS SELECT sequence, number AS key
+           FROM read JOIN keyed USING (string) JOIN numbered USING (key)"""
+    )
+    connection.execute(
+        f"""CREATE TABLE gold AS SELECT DISTINCT query, number AS key FROM accepted
+            JOIN (SELECT name, {_KEY} AS key
+                  FROM {with_form("(SELECT DISTINCT name FROM accepted)", "name", form="fixed")})
+            USING (name) JOIN numbered USING (key) WHERE key <> ''"""
+    )
+
+
+_KEY = r"regexp_replace(form, '\s+', '', 'g')"  # a normal form without its blanks
+
+
+def _candidates(connection: Connection) -> Candidates:
+    columns = connection.execute(
+        """SELECT query::BIGINT AS query, num_masks::BIGINT AS num_masks, sequence::BIGINT AS sequence,
+                  key::BIGINT AS key, sum_log_prob::DOUBLE AS sum_log_prob, gold.key IS NOT NULL AS is_right
+           FROM decoded JOIN reading USING (sequence) LEFT JOIN gold USING (query, key)
+           ORDER BY query, num_masks, rank"""
+    ).fetchnumpy()
+    return Candidates(*(np.asarray(columns[name]) for name in Candidates._fields))
+
+
+def _released_hits(
+    connection: Connection, candidates: Candidates, strings: list[str], *, num_queries: int
+) -> NDArray[np.bool_]:
+    """Apply the released rule to each query's answers. candidates: in the order of the released output."""
+    bounds = np.searchsorted(candidates.query, np.arange(num_queries + 1)).tolist()
+    sequences: list[int] = candidates.sequence.tolist()
+    gold = connection.execute(
+        """SELECT flatten(list_transform(answers, lambda answer: answer.names)),
+                  list_transform(answers, lambda answer: answer.cui) FROM asked ORDER BY query"""
+    )
+    hits = [
+        start < end and is_released_hit(map(strings.__getitem__, sequences[start:end]), released_gold(*row))
+        for row, (start, end) in zip(_rows(gold), pairwise(bounds), strict=True)
+    ]
+    return np.array(hits, dtype=bool)
+
+
+def _rows(found: Connection) -> Iterator[tuple[list[str], list[str]]]:
+    while rows := found.fetchmany(_AT_ONCE):
+        yield from rows
+
+
+def shortest_names(queries: pa.Table, tokenizer: Tokenizer) -> Ints:
+    """Return the word pieces of each query's shortest accepted name; 0 where nothing is accepted.
+
+    Names are counted as they stand behind a blank, which byte-level tokenizers take into the first piece.
+    """
+    with connect() as connection:
+        _load_queries(connection, queries)
+        found = connection.execute("SELECT DISTINCT name FROM accepted WHERE name <> '' ORDER BY name")
+        names = [name for (name,) in found.fetchall()]
+        lengths = {"name": pa.array(names, pa.string()), "length": pa.array(_lengths(names, tokenizer))}
+        connection.register("pieces", pa.table(lengths))
+        shortest = connection.execute(
+            """SELECT coalesce(min(length), 0)::BIGINT AS length FROM asked LEFT JOIN accepted USING (query)
+               LEFT JOIN pieces USING (name) GROUP BY query ORDER BY query"""
+        ).fetchnumpy()
+    return np.asarray(shortest["length"])
+
+
+def _lengths(names: list[str], tokenizer: Tokenizer) -> NDArray[np.int64]:
+    counting = Tokenizer.from_str(tokenizer.to_str())  # saved truncation and padding would miscount
+    counting.no_truncation()
+    counting.no_padding()
+    lengths: list[int] = []
+    for start in range(0, len(names), _AT_ONCE):
+        spaced = [f" {name}" for name in names[start : start + _AT_ONCE]]
+        lengths += map(len, counting.encode_batch_fast(spaced, add_special_tokens=False))
+    return np.array(lengths, dtype=np.int64)

@@ -1,0 +1,248 @@
+"""Records of probes: one probe.json for each finished (model, query set, decoder), beside its predictions.
+
+It is written last, so it exists only if its probe finished. Field order is part of the format;
+docs/FORMATS.md describes each field.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from kebench.errors import UserError
+from kebench.files import hash_of, write_atomically
+from kebench.records import Part, Provenance
+
+# Raised by every change that can move a probe's prediction or score (marked **Scores** in the changelog).
+PROBE_PROTOCOL_VERSION = 1
+PROBE_SCHEMA: Literal[1] = 1
+PROBE_RECORD = "probe.json"
+NO_ANSWER = "none"  # the answer length of a query that accepts nothing
+
+
+def longer_than(max_masks: int) -> str:
+    """Return what answers are called that have more word pieces than are decoded."""
+    return f">{max_masks}"
+
+
+class Decoder(Part):
+    """How masks were filled: the settings of `probing/decoders.toml`, after the options.
+
+    method: which open place is filled next. beam: states kept. max_masks: 1 to this many were decoded.
+    max_tokens: longest text in word pieces. refine: most rounds of predicting a token anew.
+    slots, duplicates, exact: how states are picked. special_tokens: whether one may fill a place.
+    """
+
+    method: Literal["independent", "order", "confidence"]
+    beam: int = Field(ge=1)
+    max_masks: int = Field(ge=1)
+    max_tokens: int = Field(ge=1)
+    refine: int = Field(ge=0)
+    slots: bool
+    duplicates: bool
+    exact: bool
+    special_tokens: bool
+
+
+class ProbeSubset(Part):
+    """How many queries were asked; None is all of them. They are drawn by hash order with `seed`."""
+
+    queries: int | None = None
+    seed: int = 0
+
+
+class ProbeCounts(Part):
+    """What became of the queries.
+
+    too_long: no room for a single mask within the model's limit; not decoded, and counted as missed.
+    truncated: fewer masks than max_masks fit.
+    without_answers: the set accepts nothing for them (a released index can hold such).
+    answers_longer_than_max_masks: every accepted name has more word pieces, so no decoding can be right.
+    """
+
+    queries: int
+    decoded: int
+    too_long: int = 0
+    truncated: int = 0
+    without_answers: int = 0
+    answers_longer_than_max_masks: int = 0
+
+
+class Figure(Part):
+    """One metric over some queries, in percent; None where there is nothing to average.
+
+    macro_percent: mean over relations that have such a query. low_percent, high_percent: its 95% interval,
+    from a bootstrap over relations. micro_percent: mean over queries.
+    """
+
+    macro_percent: float | None
+    low_percent: float | None
+    high_percent: float | None
+    micro_percent: float | None
+
+
+class Ranked(Part):
+    """Figures of one ranking of all candidates of a query."""
+
+    acc_1: Figure
+    acc_5: Figure
+    mrr: Figure
+
+
+class Bucket(Part):
+    """Scores over the queries of one kind. hit: hit@(B x L), what the paper calls Recall@5.
+
+    by_sum, by_mean: candidates ranked by the sum, or by the mean, of their tokens' log probabilities.
+    """
+
+    queries: int
+    relations: int
+    hit: Figure
+    by_sum: Ranked
+    by_mean: Ranked
+
+
+class ReleasedBucket(Part):
+    """Scores over the queries of one kind by the released code's string rules, which rank nothing."""
+
+    queries: int
+    relations: int
+    hit: Figure
+
+
+class Group(Part):
+    """Means over the queries of one relation, semantic type or answer length, in percent.
+
+    Acc@1, Acc@5 and MRR rank by mean log probability.
+    """
+
+    queries: int
+    hit_percent: float
+    acc_1_percent: float
+    acc_5_percent: float
+    mrr_percent: float
+
+
+class ReleasedScores(Part):
+    """By the released rules: overall, type 1 (a gold string is found in the text), type 2 (the others)."""
+
+    overall: ReleasedBucket
+    type_1: ReleasedBucket
+    type_2: ReleasedBucket
+
+
+class FixedScores(Part):
+    """By normal forms: overall, type 1 (an answer's name stands in the text at word bounds), type 2.
+
+    A query counts under each semantic type of its answers. by_answer_length: word pieces of the shortest
+    accepted name, "1" to the most masks, then ">10" (if that is 10) for the rest, "none" without an answer.
+    """
+
+    overall: Bucket
+    type_1: Bucket
+    type_2: Bucket
+    by_relation: dict[str, Group]
+    by_semantic_type: dict[str, Group]
+    by_answer_length: dict[str, Group]
+
+
+class ProbeScores(Part):
+    """All scores of one probe, from its predictions and the query set alone."""
+
+    released: ReleasedScores
+    fixed: FixedScores
+
+
+def probe_counts(
+    scores: ProbeScores, *, max_masks: int, decoded: int, too_long: int, truncated: int
+) -> ProbeCounts:
+    """Return what became of the queries; what the answers' lengths decide is in the scores already."""
+    by_length = scores.fixed.by_answer_length
+    longer, none = by_length.get(longer_than(max_masks)), by_length.get(NO_ANSWER)
+    return ProbeCounts(
+        queries=scores.fixed.overall.queries,
+        decoded=decoded,
+        too_long=too_long,
+        truncated=truncated,
+        without_answers=none.queries if none else 0,
+        answers_longer_than_max_masks=longer.queries if longer else 0,
+    )
+
+
+class ProbeRecord(Part):
+    """One finished probe. `identity` hashes what can move its scores, and names its folder."""
+
+    schema_version: Literal[1] = Field(PROBE_SCHEMA, alias="schema")
+    identity: str
+    model: str
+    model_hash: str
+    set: str
+    set_hash: str
+    mode: Literal["fixed", "released"]
+    decoder: Decoder
+    precision: Literal["fp32", "bf16"]
+    subset: ProbeSubset
+    counts: ProbeCounts
+    scores: ProbeScores
+    provenance: Provenance
+
+
+def probe_identity(
+    *, model_hash: str, set_hash: str, mode: str, decoder: Decoder, precision: str, subset: ProbeSubset
+) -> str:
+    """Hash what can move a score of a probe: weights, queries, decoding, version. No name, no device."""
+    return hash_of(
+        {
+            "version": PROBE_PROTOCOL_VERSION,
+            "model": model_hash,
+            "set": set_hash,
+            "mode": mode,
+            "decoder": decoder.model_dump(),
+            "precision": precision,
+            "subset": subset.model_dump(),
+        }
+    )
+
+
+def probe_folder(out: Path, *, set_name: str, model: str, identity: str) -> Path:
+    """Return the folder of a probe; names are for people, the hash decides."""
+    return out / "probe" / set_name / model / identity[:16]
+
+
+def write_probe_record(folder: Path, record: ProbeRecord) -> None:
+    """Write probe.json beside the predictions, which must be there: who finds it finds them."""
+    text = record.model_dump_json(indent=1, by_alias=True) + "\n"
+    write_atomically(folder / PROBE_RECORD, text, point="record")
+
+
+def read_probe_record(path: Path) -> ProbeRecord:
+    """Read one probe.json. Raises UserError with file and field if it is not one of ours."""
+    try:
+        return ProbeRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"{path}: {error.strerror}; a finished probe has this file: run it again with 'kebench probe run'"
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(
+            f"{path}: not a record of a probe ({field}: {first['msg']}); remove it or fetch it again"
+        ) from None
+
+
+def probe_record_paths(folder: Path) -> list[Path]:
+    """Return every probe.json under a folder, sorted; what is still being written is not among them."""
+    found = folder.rglob(PROBE_RECORD)
+    return sorted(path for path in found if not _is_temporary(path.relative_to(folder)))
+
+
+def _is_temporary(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def read_probe_records(folder: Path) -> Iterator[ProbeRecord]:
+    """Yield every record of a probe under a folder, in the order of their paths."""
+    for path in probe_record_paths(folder):
+        yield read_probe_record(path)

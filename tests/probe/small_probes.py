@@ -1,0 +1,138 @@
+"""Query sets and predictions written in sight, for tests of scores, records and commands."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from kebench.probe.record import Decoder, ProbeRecord, ProbeScores, ProbeSubset, probe_counts, probe_identity
+from kebench.records import Provenance
+
+ANSWER = pa.struct(
+    [
+        ("cui", pa.string()),
+        ("name", pa.string()),
+        ("names", pa.list_(pa.string())),
+        ("semantic_types", pa.list_(pa.string())),
+    ]
+)
+QUERIES = pa.schema(
+    [
+        ("query_id", pa.int32()),
+        ("text", pa.string()),
+        ("relation", pa.string()),
+        ("direction", pa.string()),
+        ("given", pa.list_(pa.string())),
+        ("luis", pa.list_(pa.string())),
+        ("answers", pa.list_(ANSWER)),
+        ("is_type_1", pa.bool_()),
+        ("is_type_1_released", pa.bool_()),
+    ]
+)
+PREDICTIONS = pa.schema(
+    [
+        ("query_id", pa.int32()),
+        ("num_masks", pa.int8()),
+        ("rank", pa.int8()),
+        ("tokens", pa.list_(pa.int32())),
+        ("order", pa.list_(pa.int8())),
+        ("token_log_probs", pa.list_(pa.float32())),
+        ("sum_log_prob", pa.float32()),
+    ]
+)
+PIECES = (
+    "[PAD]",
+    "[UNK]",
+    "[MASK]",
+    "asthma",
+    "head",
+    "##ache",
+    "5",
+    "'",
+    "-",
+    "nucleotidase",
+    "severe",
+    "drug",
+)
+PIECES += ("|", "(", ")", "disorder", "cold")
+
+
+def word_pieces() -> Tokenizer:
+    """A tokenizer of a few pieces, lower-casing."""
+    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(PIECES)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    tokenizer.add_special_tokens(list(PIECES[:3]))
+    return tokenizer
+
+
+def answer(cui: str, *names: str, types: Sequence[str] = ()) -> dict[str, Any]:
+    return {
+        "cui": cui,
+        "name": names[0] if names else "",
+        "names": list(names),
+        "semantic_types": list(types),
+    }
+
+
+def query_table(*queries: tuple[str, Sequence[Mapping[str, Any]], bool, bool]) -> pa.Table:
+    """queries: relation, answers, whether of type 1, and whether by the released rule."""
+    rows = [
+        {
+            "query_id": place,
+            "text": f"thing {place} {relation.replace('_', ' ')} [MASK].",
+            "relation": relation,
+            "direction": "tail",
+            "given": ["C1"],
+            "luis": ["L1"],
+            "answers": list(answers),
+            "is_type_1": is_type_1,
+            "is_type_1_released": is_type_1_released,
+        }
+        for place, (relation, answers, is_type_1, is_type_1_released) in enumerate(queries)
+    ]
+    return pa.Table.from_pylist(rows, schema=QUERIES)
+
+
+def prediction_table(rows: Iterable[tuple[int, str, float]]) -> pa.Table:
+    """rows: query, pieces with blanks between, and their sum; better ones of a query and length first."""
+    made: list[dict[str, Any]] = []
+    ranks: dict[tuple[int, int], int] = {}
+    for query, pieces, score in rows:
+        tokens = [PIECES.index(piece) for piece in pieces.split()]
+        place = ranks[query, len(tokens)] = ranks.get((query, len(tokens)), -1) + 1
+        made.append(
+            {
+                "query_id": query,
+                "num_masks": len(tokens),
+                "rank": place,
+                "tokens": tokens,
+                "order": list(range(len(tokens))),
+                "token_log_probs": [score / len(tokens)] * len(tokens),
+                "sum_log_prob": score,
+            }
+        )
+    return pa.Table.from_pylist(made, schema=PREDICTIONS)
+
+
+def probe_record(scores: ProbeScores, *, model: str = "bert-tiny", **changes: Any) -> ProbeRecord:
+    """A record with these scores."""
+    decoder = Decoder(
+        method="confidence", beam=5, max_masks=2, max_tokens=512, refine=0,
+        slots=True, duplicates=False, exact=False, special_tokens=False,
+    )  # fmt: skip
+    made: dict[str, Any] = {
+        "model_hash": "1" * 64, "set_hash": "2" * 64, "mode": "fixed", "decoder": decoder,
+        "precision": "fp32", "subset": ProbeSubset(), **changes,
+    }  # fmt: skip
+    provenance = Provenance(
+        kebench_version="0.1.0", commit="abc", packages={}, device="cpu", num_processes=1,
+        started_utc="2026-11-25T00:00:00Z", seconds=1.0, peak_mib=1.0,
+    )  # fmt: skip
+    counts = probe_counts(scores, max_masks=2, decoded=scores.fixed.overall.queries, too_long=0, truncated=0)
+    return ProbeRecord(
+        identity=probe_identity(**made), model=model, set="umls", counts=counts, scores=scores,
+        provenance=provenance, **made,
+    )  # fmt: skip

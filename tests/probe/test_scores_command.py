@@ -1,0 +1,202 @@
+"""What `kebench probe show` and `kebench probe scores` print."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from kebench.cli.probe_scores import scores, show
+from kebench.errors import UserError
+from kebench.probe.record import ProbeRecord, ProbeSubset, probe_folder, write_probe_record
+from kebench.probe.scores import score_probe
+from tests.probe.small_probes import answer, prediction_table, probe_record, query_table, word_pieces
+
+QUERIES = query_table(
+    ("may_treat", [answer("C1", "asthma"), answer("C2", "headache")], True, False),
+    ("may_treat", [answer("C3", "cold")], False, True),
+    ("isa", [], False, False),
+)
+PREDICTIONS = prediction_table(
+    [(0, "drug", -1.0), (0, "asthma", -1.5), (0, "head ##ache", -2.4), (1, "cold ( disorder )", -8.0)]
+)
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `set`, a query set, and `local`, one probe of it."""
+    folder = tmp_path_factory.mktemp("probed")
+    (folder / "set").mkdir()
+    pq.write_table(QUERIES, folder / "set" / "queries.parquet")
+    (folder / "set" / "set.json").write_text(json.dumps({"content_hash": "2" * 64}))
+    write_probe(folder / "local", small_record())
+    return folder
+
+
+def small_record(**changes: Any) -> ProbeRecord:
+    generator = np.random.default_rng(0)
+    found = score_probe(QUERIES, PREDICTIONS, word_pieces(), max_masks=2, generator=generator)
+    return probe_record(found, **changes)
+
+
+def write_probe(out: Path, record: ProbeRecord) -> Path:
+    folder = probe_folder(out, set_name=record.set, model=record.model, identity=record.identity)
+    folder.mkdir(parents=True)
+    pq.write_table(PREDICTIONS, folder / "predictions.parquet")
+    word_pieces().save(str(folder / "tokenizer.json"))
+    write_probe_record(folder, record)
+    return folder
+
+
+def shown(probed: Path, *options: str) -> str:
+    arguments = [
+        "--set",
+        str(probed / "set"),
+        "--model",
+        "bert-tiny",
+        "--out",
+        str(probed / "local"),
+        *options,
+    ]
+    result = CliRunner().invoke(show, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def table(probed: Path, *options: str) -> Result:
+    return CliRunner().invoke(scores, [str(probed / "local"), *options], catch_exceptions=False)
+
+
+def test_an_example_shows_query_gold_and_the_best_answers_of_one_and_of_more_masks(probed: Path) -> None:
+    # by mean: drug -1.0, headache -1.2, asthma -1.5
+    assert shown(probed, "--relation", "may_treat", "--n", "1") == (
+        "thing 0 may treat [MASK].\n"
+        "  relation    may_treat, query 0\n"
+        "  accepted    asthma (C1), headache (C2)\n"
+        "  one mask    drug (log p -1.00)\n"
+        "  more masks  headache (2 masks, mean log p -1.20)\n"
+        "  HIT         headache, 2 of 3 answers\n"
+    )
+
+
+def test_where_the_rules_disagree_both_are_said(probed: Path) -> None:
+    assert "HIT         cold ( disorder ), 1 of 1 answers; by the released rule a miss" in shown(probed)
+
+
+def test_hits_and_misses_are_told_apart(probed: Path) -> None:
+    assert shown(probed, "--hits").count("HIT") == 2
+    missed = shown(probed, "--misses")
+    assert "accepted    nothing" in missed
+    assert "one mask    -" in missed
+    assert missed.endswith("miss        none of 0 answers is accepted\n")
+
+
+def test_no_line_of_an_example_is_wider_than_the_page(probed: Path, tmp_path: Path) -> None:
+    many = query_table(
+        ("isa", [answer(f"C{n}", "a long name of a concept " * 5) for n in range(9)], False, False)
+    )
+    (tmp_path / "set").mkdir()
+    pq.write_table(many, tmp_path / "set" / "queries.parquet")
+    folder = write_probe(tmp_path / "local", small_record())
+    arguments = [str(folder), "--set", str(tmp_path / "set")]
+    lines = CliRunner().invoke(show, arguments, catch_exceptions=False).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) == 9  # the accepted names are cut after four lines
+
+
+def test_of_a_probe_of_some_queries_only_those_are_shown_that_were_asked(
+    probed: Path, tmp_path: Path
+) -> None:
+    folder = write_probe(tmp_path, small_record(subset=ProbeSubset(queries=2)))
+    result = CliRunner().invoke(show, [str(folder), "--set", str(probed / "set")], catch_exceptions=False)
+    assert [line for line in result.stdout.splitlines() if "[MASK]" in line] == [
+        "thing 0 may treat [MASK].",
+        "thing 1 may treat [MASK].",
+    ]
+
+
+def test_hits_are_looked_for_among_so_many_queries_and_that_is_said(
+    probed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kebench.cli.probe_scores.LOOKED_AT", 2)
+    arguments = [
+        "--set",
+        str(probed / "set"),
+        "--model",
+        "bert-tiny",
+        "--out",
+        str(probed / "local"),
+        "--hits",
+    ]
+    result = CliRunner().invoke(show, arguments, catch_exceptions=False)
+    assert "looked for hits among 2 of 3 queries, evenly taken" in result.stderr
+    assert result.stdout.count("HIT") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name either the folder"),
+        (["--model", "bert-tyny"], r"no probe of model 'bert-tyny'; did you mean 'bert-tiny'\? make some"),
+        (
+            ["--model", "bert-tiny", "--relation", "may_teat"],
+            r"did you mean 'may_treat'\? 'kebench probe stats",
+        ),
+        (["--model", "bert-tiny", "--relation", "isa", "--hits"], "no hits among 1 queries"),
+    ],
+)
+def test_a_mistake_is_said_with_what_to_do(probed: Path, arguments: list[str], message: str) -> None:
+    wanted = ["--set", str(probed / "set"), "--out", str(probed / "local"), *arguments]
+    with pytest.raises(UserError, match=message):
+        CliRunner().invoke(show, wanted, catch_exceptions=False)
+
+
+def test_predictions_of_another_set_are_refused(probed: Path, tmp_path: Path) -> None:
+    folder = write_probe(tmp_path, small_record(set_hash="3" * 64))
+    with pytest.raises(UserError, match="set 22222222, but the predictions are of umls 33333333"):
+        CliRunner().invoke(show, [str(folder), "--set", str(probed / "set")], catch_exceptions=False)
+
+
+def test_the_table_has_a_row_a_probe_and_the_papers_below(probed: Path) -> None:
+    # may_treat: the released rule hits query 0, its type 1 is query 1; ours hits both, its type 1 is query 0
+    lines = table(probed).stdout.splitlines()
+    assert lines[0] == "umls [22222222], 3 queries; fixed, confidence, beam 5, 1 to 2 masks, one a slot,"
+    assert lines[3:9] == [
+        "                   hit, released         hit, fixed          ranked, all",
+        "model           type 1 type 2   all  type 1 type 2   all  Acc@1 Acc@5   MRR",
+        "–" * 75,
+        "bert-tiny         0.00  50.00 25.00  100.00  50.00 50.00  25.00 50.00 37.50",
+        "published",
+        "SciBERT †        13.92   1.01  2.75       –      –     –      –     –     –",
+    ]
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("† Yuan et al. 2021, Table 6") for line in lines)
+
+
+def test_the_paper_stands_aside_if_asked(probed: Path) -> None:
+    assert "published" not in table(probed, "--no-published").stdout
+
+
+def test_every_format_holds_the_same_figures(probed: Path) -> None:
+    assert "| bert-tiny | 0.00 | 50.00 | 25.00 | 100.00 |" in table(probed, "--format", "markdown").stdout
+    assert "bert-tiny & 0.00 & 50.00 & 25.00 & 100.00 &" in table(probed, "--format", "latex").stdout
+    rows = list(csv.DictReader(io.StringIO(table(probed, "--format", "csv").stdout)))
+    figures = json.loads(table(probed, "--format", "json").stdout)["figures"]
+    assert len(rows) == len(figures) == 3 + 3 * 7 + 4 * 3  # released hits, fixed figures, printed ones
+    [mrr] = [
+        one
+        for one in figures
+        if (one["bucket"], one["metric"], one["ranking"]) == ("overall", "mrr", "by_mean")
+    ]
+    assert mrr["macro_percent"] == 37.5
+    assert [row["macro_percent"] for row in rows if row["model"] == "kebiolm"] == ["14.01", "1.48", "3.26"]
+
+
+def test_a_folder_without_probes_says_how_to_make_some(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no probes; make some with 'kebench probe run'"):
+        CliRunner().invoke(scores, [str(tmp_path)], catch_exceptions=False)
