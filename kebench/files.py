@@ -38,6 +38,8 @@ WRITES = {
     "embeddings": "entity embeddings with their card",
     "embedding-state": "an unfinished training of embeddings in the cache",
     "kb": "a knowledge base",
+    "probe-part": "some queries of an unfinished probe",
+    "probe": "the predictions of a probe, with its record",
     "rrf": "RRF files written by 'kebench kb export'",
 }
 TEMPORARY_STALE_SECONDS = 24 * 3600

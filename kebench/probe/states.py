@@ -110,11 +110,11 @@ class ModelPredict:
         *,
         num_best: int,
         banned: Sequence[int] = (),
-        batch_states: int | None = None,
+        batch_tokens: int | None = None,
     ) -> None:
         self.model, self.items, self.num_best = model, items, num_best
         self.banned = torch.tensor(sorted(banned), device=model.device) if banned else None
-        self.batch_states = batch_states
+        self.batch_tokens = batch_tokens
         self.work = Work()
 
     def __call__(self, item_R: Tensor, token_RM: Tensor, asked_RM: Tensor) -> BestTokens:
@@ -147,8 +147,8 @@ class ModelPredict:
         bounds = numpy.flatnonzero(numpy.diff(length_R[order], prepend=-1))
         batches = []
         for group in numpy.split(order, bounds[1:]) if len(order) else []:
-            budget = _BATCH_TOKENS[self.model.device.partition(":")[0]]
-            size = self.batch_states or max(1, budget // int(length_R[group[0]]))
+            budget = self.batch_tokens or _BATCH_TOKENS[self.model.device.partition(":")[0]]
+            size = max(1, budget // int(length_R[group[0]]))
             num_batches = -(-len(group) // size)
             batches += [
                 torch.from_numpy(part).to(item_R.device) for part in numpy.array_split(group, num_batches)

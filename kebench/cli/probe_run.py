@@ -1,0 +1,138 @@
+"""`kebench probe run`: ask masked language models the queries of a set."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kebench.probe.plan import ProbePlan
+    from kebench.probe.record import ProbeRecord
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command("run")
+@click.option(
+    "--model", "models", multiple=True, required=True, help="A card, folder or source; may be repeated."
+)
+@click.option("--set", "folder", type=FOLDER, required=True, help="The folder of a query set.")
+@click.option(
+    "--out", type=FOLDER, default=Path("results/local"), show_default=True, help="Where results go."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["fixed", "released"]),
+    help="How blanks are filled: our way, or that of the code released with KeBioLM; default: the set's.",
+)
+@click.option(
+    "--decoder",
+    "method",
+    type=click.Choice(["independent", "order", "confidence"]),
+    help="Which blank is filled next, instead of the mode's (confidence).",
+)
+@click.option("--beam", type=int, help="States kept for each query and number of masks, instead of 5.")
+@click.option("--max-masks", type=int, help="Most word pieces of an answer, instead of 10.")
+@click.option(
+    "--refine", type=int, help="Most rounds of predicting the least probable token anew; default 0."
+)
+@click.option("--queries", type=click.IntRange(1), help="Only so many, drawn at random with --seed.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of that draw.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="Where to compute.")  # fmt: skip
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
+              help="Of the arithmetic in the model.")  # fmt: skip
+@click.option("--batch-tokens", type=click.IntRange(1), help="Word pieces in one forward pass.")
+@click.option("--allow-remote-code", is_flag=True, help="Run code that comes with a checkpoint.")
+def probe_run(
+    models: tuple[str, ...],
+    folder: Path,
+    out: Path,
+    mode: str | None,
+    queries: int | None,
+    seed: int,
+    device: str,
+    precision: str,
+    batch_tokens: int | None,
+    allow_remote_code: bool,
+    **changes: Any,
+) -> None:
+    """Fill the blanks of a query set with masked language models, and score the answers.
+
+    What is recorded is not made again, and a probe that was stopped goes on. To use several devices or
+    machines, start the same command several times, or under accelerate launch: they share the work.
+    """
+    from kebench.probe.decoders import read_decoder
+    from kebench.probe.plan import plan_probe
+    from kebench.probe.query_set import QuerySet
+    from kebench.probe.run import find_finished, run_probe
+    from kebench.run import resolve
+    from kebench.runtime import choose_device
+
+    query_set = QuerySet.open(folder)
+    chosen = choose_device(device, precision)
+    fill_as: Any = mode or query_set.manifest.mode
+    decoder = read_decoder(fill_as, **changes)
+    plans = [
+        plan_probe(
+            resolve(name, allow_remote_code=allow_remote_code),
+            query_set,
+            mode=fill_as,
+            decoder=decoder,
+            precision="bf16" if chosen.precision == "bf16" else "fp32",
+            queries=queries,
+            seed=seed,
+        )
+        for name in models
+    ]
+    click.echo(f"device {chosen.name}, {chosen.precision} ({chosen.reason})", err=True)
+    for plan in plans:
+        _say_what_follows(plan)
+        if record := find_finished(plan, out):
+            click.echo(f"nothing to do: {plan.out(out)} holds this probe", err=True)
+        else:
+            record = run_probe(
+                plan, out, device=chosen, allow_remote_code=allow_remote_code, batch_tokens=batch_tokens
+            )
+        _print_record(record, plan.out(out))
+
+
+def _say_what_follows(plan: "ProbePlan") -> None:
+    decoder, subset = plan.decoder, plan.subset
+    drawn = f"{subset.queries:,} queries (seed {subset.seed}) of" if subset.queries else "all"
+    click.echo(f"{plan.card.name}: {drawn} {len(plan.query_set):,} in {plan.query_set.folder}", err=True)
+    click.echo(
+        f"decoder {decoder.method}, beam {decoder.beam}, 1 to {decoder.max_masks} masks, mode {plan.mode}",
+        err=True,
+    )
+
+
+def _print_record(record: "ProbeRecord", folder: Path) -> None:
+    """Print the scores of one probe, what became of its queries, and where it is."""
+    from kebench.cli.tables import print_table
+
+    rows = []
+    for name, by_us, as_released in (
+        ("all", record.scores.fixed.overall, record.scores.released.overall),
+        ("type 1", record.scores.fixed.type_1, record.scores.released.type_1),
+        ("type 2", record.scores.fixed.type_2, record.scores.released.type_2),
+    ):
+        ranked = by_us.by_mean
+        figures = (as_released.hit, by_us.hit, ranked.acc_1, ranked.acc_5, ranked.mrr)
+        shown = [_percent(figure.macro_percent) for figure in figures]
+        rows.append((name, f"{by_us.queries:,}", *shown))
+    print_table(("queries", "n", "hit, released", "hit", "Acc@1", "Acc@5", "MRR"), rows)
+    counts, decoder = record.counts, record.decoder
+    click.echo(
+        f"hit: among all {decoder.beam} x {decoder.max_masks} answers. Acc and MRR: ranked by mean log"
+    )
+    click.echo("probability. Percent, means over relations.")
+    click.echo(
+        f"{counts.decoded:,} of {counts.queries:,} decoded, {counts.too_long:,} too long, "
+        f"{counts.answers_longer_than_max_masks:,} with longer answers only"
+    )
+    click.echo(f"predictions and record: {folder}")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,130 @@
+"""From queries to predictions: one table of answers, each with its tokens and how probable they were."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+import pyarrow
+import pyarrow.compute
+import torch
+
+from kebench.model.masked_lm import MaskedLM
+from kebench.probe.beam import Beams
+from kebench.probe.decoders import decode
+from kebench.probe.record import Decoder
+from kebench.probe.states import Items, ModelPredict, Pieces, make_items, pieces_of
+
+SCHEMA = pyarrow.schema(
+    [
+        ("query_id", pyarrow.int32()),
+        ("num_masks", pyarrow.int8()),
+        ("rank", pyarrow.int8()),
+        ("tokens", pyarrow.list_(pyarrow.int32())),
+        ("order", pyarrow.list_(pyarrow.int8())),
+        ("token_log_probs", pyarrow.list_(pyarrow.float32())),
+        ("sum_log_prob", pyarrow.float32()),
+    ]
+)
+
+
+def answer_queries(
+    query_ids: Sequence[int],
+    texts: Sequence[str],
+    model: MaskedLM,
+    tokenizer: Any,
+    decoder: Decoder,
+    *,
+    batch_tokens: int | None = None,
+) -> pyarrow.Table:
+    """Return the predictions of some queries, sorted by query, number of masks and rank (docs/FORMATS.md).
+
+    Texts that are the same word pieces are decoded once. A query that no mask fits into has no rows; with
+    `decoder.exact`, the released code's way, it has as many empty answers as the beam is wide.
+    """
+    pieces = pieces_of(texts, tokenizer, cut_at=decoder.max_tokens if decoder.exact else None)
+    distinct = list(dict.fromkeys(found for found in pieces if found is not None))
+    items = make_items(
+        distinct,
+        max_masks=decoder.max_masks,
+        max_tokens=min(decoder.max_tokens, tokenizer.model_max_length),
+        mask_id=tokenizer.mask_token_id,
+        cut=decoder.exact,
+        device=model.device,
+    )
+    predict = ModelPredict(
+        model,
+        items,
+        num_best=decoder.beam if decoder.exact else 2 * decoder.beam,
+        banned=() if decoder.special_tokens else tokenizer.all_special_ids,
+        batch_tokens=batch_tokens,
+    )
+    with torch.inference_mode():
+        beams = decode(predict, items.num_places_N, decoder)
+    answers = _rows(items, beams)
+    place_of = {found: place for place, found in enumerate(distinct)}
+    return _by_query(query_ids, pieces, answers, place_of, empty=decoder.beam if decoder.exact else 0)
+
+
+def _rows(items: Items, beams: Beams) -> pyarrow.Table:
+    """Return a row a kept state; `query_id` is the place of its text, and num_masks counts its items."""
+    is_kept_NB = (beams.score_NB > -torch.inf).cpu().numpy()
+    item_R, rank_R = numpy.nonzero(is_kept_NB)
+    num_places_R = items.num_places_N.cpu().numpy()[item_R]
+    offsets = pyarrow.array(numpy.concatenate([[0], numpy.cumsum(num_places_R)]), pyarrow.int32())
+    is_place_RM = numpy.arange(beams.token_NBM.shape[2]) < num_places_R[:, None]
+
+    def lists(values: torch.Tensor, kind: pyarrow.DataType) -> pyarrow.Array:
+        flat = values.cpu().numpy()[item_R, rank_R][is_place_RM]
+        return pyarrow.ListArray.from_arrays(offsets, pyarrow.array(flat, kind))
+
+    first_item = numpy.searchsorted(items.query_N, items.query_N)  # items of a query stand together
+    num_masks_N = numpy.arange(len(items.query_N)) - first_item + 1
+    columns = [
+        pyarrow.array(items.query_N[item_R], pyarrow.int32()),
+        pyarrow.array(num_masks_N[item_R], pyarrow.int8()),
+        pyarrow.array(rank_R, pyarrow.int8()),
+        lists(beams.token_NBM, pyarrow.int32()),
+        lists(beams.step_NBM, pyarrow.int8()),
+        lists(beams.log_prob_NBM, pyarrow.float32()),
+        pyarrow.array(beams.score_NB.cpu().numpy()[item_R, rank_R], pyarrow.float32()),
+    ]
+    return pyarrow.table(columns, schema=SCHEMA)
+
+
+def _by_query(
+    query_ids: Sequence[int],
+    pieces: Sequence[Pieces | None],
+    answers: pyarrow.Table,
+    place_of: dict[Pieces, int],
+    *,
+    empty: int,
+) -> pyarrow.Table:
+    """Return the rows of each query's text under the query's id."""
+    place = answers["query_id"].to_numpy()
+    nothing = pyarrow.Table.from_pylist(
+        [
+            {"query_id": 0, "num_masks": 1, "rank": rank, "tokens": [], "order": [], "token_log_probs": []}
+            | {"sum_log_prob": 0.0}
+            for rank in range(empty)
+        ],
+        schema=SCHEMA,
+    )
+    tables = []
+    for query_id, found in zip(query_ids, pieces, strict=True):
+        if found is None:
+            rows = nothing
+        else:
+            start, end = numpy.searchsorted(place, [place_of[found], place_of[found] + 1])
+            rows = answers.slice(start, end - start)
+        same = pyarrow.array(numpy.full(len(rows), query_id), pyarrow.int32())
+        tables.append(rows.set_column(0, "query_id", same))
+    return pyarrow.concat_tables(tables).combine_chunks() if tables else SCHEMA.empty_table()
+
+
+def too_long_and_truncated(predictions: pyarrow.Table, num_queries: int, max_masks: int) -> tuple[int, int]:
+    """Return how many queries no mask fitted into, and how many fewer masks than `max_masks` fitted into."""
+    places = pyarrow.compute.list_value_length(predictions["tokens"])
+    fitted = predictions.append_column("places", places).group_by("query_id").aggregate([("places", "max")])
+    most = fitted["places_max"].to_numpy()
+    num_decoded = int((most > 0).sum())
+    return num_queries - num_decoded, num_decoded - int((most == max_masks).sum())

@@ -1,0 +1,72 @@
+"""A probe before it runs: model, query set, decoder, and the identity that says whether it has been made."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from kebench.cards import ModelCard
+from kebench.model.source import ResolvedModel, model_hash
+from kebench.probe.query_set import QuerySet
+from kebench.probe.record import Decoder, ProbeSubset, probe_folder, probe_identity
+
+Precision = Literal["fp32", "bf16"]
+
+
+class ProbePlan(NamedTuple):
+    """One probe to be made. mode: of the decoder; scores are made by the rules of both modes."""
+
+    card: ModelCard
+    folder: Path
+    model_hash: str
+    query_set: QuerySet
+    mode: Literal["fixed", "released"]
+    decoder: Decoder
+    precision: Precision
+    subset: ProbeSubset
+
+    @property
+    def identity(self) -> str:
+        """The hash that the record will carry."""
+        return probe_identity(
+            model_hash=self.model_hash,
+            set_hash=self.query_set.manifest.content_hash,
+            mode=self.mode,
+            decoder=self.decoder,
+            precision=self.precision,
+            subset=self.subset,
+        )
+
+    def out(self, folder: Path) -> Path:
+        """The folder of the probe's predictions and record, under a folder of results."""
+        return probe_folder(
+            folder, set_name=self.query_set.manifest.name, model=self.card.name, identity=self.identity
+        )
+
+
+def plan_probe(
+    model: ResolvedModel,
+    query_set: QuerySet,
+    *,
+    mode: Literal["fixed", "released"],
+    decoder: Decoder,
+    precision: Precision,
+    queries: int | None = None,
+    seed: int = 0,
+) -> ProbePlan:
+    """Plan a probe. queries: ask only so many, drawn with the seed; None or enough for all asks all."""
+    is_part = queries is not None and queries < len(query_set)
+    subset = ProbeSubset(queries=queries, seed=seed) if is_part else ProbeSubset()
+    hashed = model_hash(model.folder, casing=model.card.casing)
+    return ProbePlan(model.card, model.folder, hashed, query_set, mode, decoder, precision, subset)
+
+
+def chosen_ids(query_ids: Sequence[int], subset: ProbeSubset) -> list[int]:
+    """Return the ids that are asked, ascending: all, or the first by the hash of seed and id."""
+    if subset.queries is None:
+        return list(query_ids)
+
+    def draw(query_id: int) -> str:
+        return hashlib.sha256(f"{subset.seed}:{query_id}".encode()).hexdigest()
+
+    return sorted(sorted(query_ids, key=draw)[: subset.queries])

@@ -1,0 +1,242 @@
+"""Carries out a probe: parts of the queries one after another, each kept when it is done, then scores.
+
+A part is leased while it is decoded, so that any number of processes, on one machine or on several that share
+the folder, work on one probe: start the same command again, or under `accelerate launch`. What is decided for
+a query does not depend on its part or batch. Stopped at any moment, the same command goes on.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+import pyarrow
+import pyarrow.compute
+import pyarrow.parquet
+from tokenizers import Tokenizer
+
+from kebench.errors import UserError
+from kebench.files import atomic_folder, sweep_temporaries_of, write_atomically
+from kebench.leases import lease
+from kebench.model.checkpoint import load_tokenizer
+from kebench.model.masked_lm import MaskedLM
+from kebench.probe.answers import answer_queries, too_long_and_truncated
+from kebench.probe.plan import ProbePlan, chosen_ids
+from kebench.probe.record import (
+    PROBE_RECORD,
+    ProbeRecord,
+    probe_counts,
+    read_probe_record,
+    write_probe_record,
+)
+from kebench.probe.scores import score_probe
+from kebench.progress import progress
+from kebench.records import Provenance
+from kebench.runtime import (
+    Device,
+    device_description,
+    peak_memory_mib,
+    reset_peak_memory,
+    software,
+    utc_now,
+)
+
+PREDICTIONS, TOKENIZER = "predictions.parquet", "tokenizer.json"
+PART_QUERIES = {"cpu": 64, "cuda": 4096}  # ours: a minute or two of work
+WAIT_SECONDS = 2.0
+BOOTSTRAP_SEED = 0
+
+_log = logging.getLogger(__name__)
+
+
+class Part(NamedTuple):
+    """Some queries of a probe, and where their predictions are kept until all are there."""
+
+    path: Path
+    query_ids: list[int]
+
+
+def find_finished(plan: ProbePlan, out: Path) -> ProbeRecord | None:
+    """Return the record of a probe if it has been made."""
+    path = plan.out(out) / PROBE_RECORD
+    return read_probe_record(path) if path.is_file() else None
+
+
+def run_probe(
+    plan: ProbePlan,
+    out: Path,
+    *,
+    device: Device,
+    allow_remote_code: bool = False,
+    part_queries: int | None = None,
+    batch_tokens: int | None = None,
+) -> ProbeRecord:
+    """Decode every query that is not decoded yet, score all, and write predictions and record.
+
+    Raises UserError for a checkpoint without a trained head or without a mask token.
+    """
+    started, clock = utc_now(), time.monotonic()
+    reset_peak_memory(device.name)
+    queries = asked_queries(plan)
+    parts = plan_parts(plan, out, queries, part_queries or PART_QUERIES[device.name.partition(":")[0]])
+    trusted = plan.card.trust_remote_code and allow_remote_code
+    tokenizer = load_tokenizer(
+        plan.folder, family=plan.card.family, casing=plan.card.casing, trust_remote_code=trusted
+    )
+    if tokenizer.mask_token_id is None:
+        raise UserError(f"{plan.folder}: its tokenizer has no mask token; it is no masked language model")
+
+    def load() -> MaskedLM:
+        return MaskedLM.load(
+            plan.folder,
+            family=plan.card.family,
+            device=device.name,
+            precision=plan.precision,
+            trust_remote_code=trusted,
+        )
+
+    texts = dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
+
+    def answer(part: Part, model: MaskedLM) -> pyarrow.Table:
+        asked = [texts[query_id] for query_id in part.query_ids]
+        return answer_queries(
+            part.query_ids, asked, model, tokenizer, plan.decoder, batch_tokens=batch_tokens
+        )
+
+    _decode_parts(parts, load, answer)
+    final = plan.out(out)
+    while not (record := find_finished(plan, out)):
+        with lease(final.parent / f"{final.name}.running") as is_ours:
+            if is_ours and not find_finished(plan, out):
+                _finish(plan, final, parts, queries, tokenizer, Begun(device, started, clock))
+        if not is_ours:
+            time.sleep(WAIT_SECONDS)
+    shutil.rmtree(parts_folder(plan, out), ignore_errors=True)
+    return record
+
+
+def asked_queries(plan: ProbePlan) -> pyarrow.Table:
+    """Return the rows of the query set that are asked, in query_id order."""
+    table = plan.query_set.table()
+    if plan.subset.queries is None:
+        return table
+    wanted = chosen_ids(table["query_id"].to_pylist(), plan.subset)
+    return table.filter(pyarrow.compute.is_in(table["query_id"], pyarrow.array(wanted, pyarrow.int32())))
+
+
+def plan_parts(plan: ProbePlan, out: Path, queries: pyarrow.Table, size: int) -> list[Part]:
+    """Cut the queries into parts; predictions of a part are kept beside the folder that all will be in."""
+    folder = parts_folder(plan, out) / f"{size}-queries"
+    ids = queries["query_id"].to_pylist()
+    return [
+        Part(folder / f"part-{start // size:05}.parquet", ids[start : start + size])
+        for start in range(0, len(ids), size)
+    ]
+
+
+def parts_folder(plan: ProbePlan, out: Path) -> Path:
+    """Return where a probe's parts are until it is done."""
+    final = plan.out(out)
+    return final.parent / f"{final.name}.parts"
+
+
+def _decode_parts(
+    parts: Sequence[Part],
+    load: Callable[[], MaskedLM],
+    answer: Callable[[Part, MaskedLM], pyarrow.Table],
+) -> None:
+    """Decode parts until none is left; wait for those that other processes have in hand."""
+    model = cache(load)  # a finished probe loads none
+    left = [part for part in parts if not part.path.exists()]
+    if done := len(parts) - len(left):
+        _log.info("%d of %d parts are decoded already", done, len(parts))
+    with progress("probing", total=sum(len(part.query_ids) for part in left), unit="queries") as advance:
+        while left:
+            elsewhere = []
+            for part in left:
+                with lease(part.path.with_suffix(".running")) as is_ours:
+                    if is_ours and not part.path.exists():
+                        _write_table(answer(part, model()), part.path)
+                if part.path.exists():
+                    advance(len(part.query_ids))
+                else:
+                    elsewhere.append(part)
+            if len(elsewhere) == len(left):
+                time.sleep(WAIT_SECONDS)
+            left = elsewhere
+
+
+def _write_table(table: pyarrow.Table, path: Path) -> None:
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink, compression="zstd")
+    write_atomically(path, sink.getvalue().to_pybytes(), point="probe-part")
+
+
+def _finish(
+    plan: ProbePlan,
+    final: Path,
+    parts: Sequence[Part],
+    queries: pyarrow.Table,
+    tokenizer: Any,
+    begun: "Begun",
+) -> None:
+    """Score the parts and put predictions, tokenizer and record in their place."""
+    sweep_temporaries_of(final)
+    predictions = pyarrow.concat_tables([pyarrow.parquet.read_table(part.path) for part in parts])
+    spelling = tokenizer.backend_tokenizer.to_str()
+    scores = score_probe(
+        queries,
+        predictions,
+        Tokenizer.from_str(spelling),
+        max_masks=plan.decoder.max_masks,
+        generator=numpy.random.default_rng(BOOTSTRAP_SEED),
+    )
+    too_long, truncated = too_long_and_truncated(predictions, len(queries), plan.decoder.max_masks)
+    record = ProbeRecord(
+        schema=1,
+        identity=plan.identity,
+        model=plan.card.name,
+        model_hash=plan.model_hash,
+        set=plan.query_set.manifest.name,
+        set_hash=plan.query_set.manifest.content_hash,
+        mode=plan.mode,
+        decoder=plan.decoder,
+        precision=plan.precision,
+        subset=plan.subset,
+        counts=probe_counts(
+            scores,
+            max_masks=plan.decoder.max_masks,
+            decoded=len(queries) - too_long,
+            too_long=too_long,
+            truncated=truncated,
+        ),
+        scores=scores,
+        provenance=begun.provenance(),
+    )
+    with atomic_folder(final, point="probe") as folder:
+        pyarrow.parquet.write_table(predictions, folder / PREDICTIONS, compression="zstd")
+        (folder / TOKENIZER).write_text(spelling, encoding="utf-8")
+        write_probe_record(folder, record)
+
+
+class Begun(NamedTuple):
+    """On what and when a probe, or what was left of it, was begun."""
+
+    device: Device
+    started_utc: str
+    clock: float
+
+    def provenance(self) -> Provenance:
+        """Return what the record says of it, now that it ends."""
+        return Provenance(
+            **software(),
+            device=device_description(self.device.name),
+            num_processes=1,
+            started_utc=self.started_utc,
+            seconds=round(time.monotonic() - self.clock, 3),
+            peak_mib=round(peak_memory_mib(self.device.name), 1),
+        )
