@@ -39,6 +39,7 @@ WRITES = {
     "embedding-state": "an unfinished training of embeddings in the cache",
     "kb": "a knowledge base",
     "rrf": "RRF files written by 'kebench kb export'",
+    "query-set": "a set of cloze queries, or the identifiers of one",
 }
 TEMPORARY_STALE_SECONDS = 24 * 3600
 TEMPORARY_IDLE_SECONDS = 600  # as a lease: longer than any pause of a process that writes
