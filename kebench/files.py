@@ -41,6 +41,7 @@ WRITES = {
     "probe-part": "some queries of an unfinished probe",
     "probe": "the predictions of a probe, with its record",
     "rrf": "RRF files written by 'kebench kb export'",
+    "query-set": "a set of cloze queries, or the identifiers of one",
 }
 TEMPORARY_STALE_SECONDS = 24 * 3600
 TEMPORARY_IDLE_SECONDS = 600  # as a lease: longer than any pause of a process that writes

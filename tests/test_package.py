@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-SHIPPED = ("baselines", "pretraining", "results/published", "results/recorded")
+SHIPPED = ("baselines", "pretraining", "probing", "results/published", "results/recorded")
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "kb": ("kb", "kb", "Make, describe and export knowledge bases."),
     "leaderboard": ("leaderboard", "leaderboard", "Print mean and deviation of every model on every task."),
     "model": ("model", "model", "List, show, add and fetch checkpoints."),
+    "probe": (
+        "probe",
+        "probe",
+        "Build cloze sets, probe masked language models, show and compare what they know.",
+    ),
     "run": ("run", "run", "Fine-tune models on tasks over seeds and write one record a run."),
     "task": ("task", "task", "List and show the tasks."),
 }

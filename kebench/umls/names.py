@@ -23,12 +23,15 @@ _DASHES = r"\x{2010}-\x{2015}\x{2212}"
 # `_QUALIFIERS` change nothing else.
 _MAY_BE_QUALIFIED = """suffix(whole, ')') OR suffix(whole, ']') OR suffix(whole, 'nos')
     OR starts_with(whole, '[') OR contains(whole, '''s') OR contains(whole, '’s')"""
-_QUALIFIERS = (
+_MAY_BE_MARKED = (
+    "suffix(single, ')') OR suffix(single, ']') OR single ILIKE '%nos' OR starts_with(single, '[')"
+)
+_MARKS = (
     r"^\[[a-z]{1,3}\]\s*",  # [X]Asthma, [D]Fever: marks of the Read codes
     r"(\s+(\([^()\[\]]*\)|\[[^()\[\]]*\]))+$",  # cold (disorder), Insulin [Chemical]
     r"[,\s]+nos$",
-    r"[''’]s\b",  # Crohn's disease
 )
+_QUALIFIERS = (*_MARKS, r"[''’]s\b")  # Crohn's disease
 
 
 def released_form(name: str) -> list[Step]:
@@ -65,6 +68,23 @@ def fixed_form(name: str) -> list[Step]:
     ]
 
 
+def shown_form(name: str, *, lower_case: bool) -> list[Step]:
+    """Return the steps to a name as a sentence shows it: without qualifiers at its ends, blanks single.
+
+    Commas, hyphens and "'s" stay. A name of which nothing is left stays as it is.
+    """
+    whole = f"nfc_normalize({name})"
+    bare = "single"
+    for mark in _MARKS:
+        bare = f"regexp_replace({bare}, '{mark}', '', 'gi')"
+    return [
+        ("whole", f"lower({whole})" if lower_case else whole),
+        ("single", rf"trim(regexp_replace(whole, '[ {_ODD_ASCII}{_ODD_BEYOND}]+', ' ', 'g'))"),
+        ("bare", f"trim(CASE WHEN {_MAY_BE_MARKED} THEN {bare} ELSE single END)"),
+        ("form", "coalesce(nullif(bare, ''), single)"),
+    ]
+
+
 FORMS: dict[str, Callable[[str], list[Step]]] = {"fixed": fixed_form, "released": released_form}
 
 
@@ -73,7 +93,11 @@ def with_form(rows: str, name: str, *, form: str) -> str:
 
     rows: SQL that may stand behind FROM.
     """
-    steps = FORMS[form](name)
+    return with_steps(rows, FORMS[form](name))
+
+
+def with_steps(rows: str, steps: Sequence[Step]) -> str:
+    """Return SQL for some rows with the column of the last step, `form`."""
     for column, expression in steps:
         rows = f"(SELECT *, {expression} AS {column} FROM {rows})"
     before = ", ".join(column for column, _ in steps[:-1])

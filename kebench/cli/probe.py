@@ -1,0 +1,19 @@
+"""`kebench probe`: the group. Its commands stand in files of their own."""
+
+import click
+
+from kebench.cli import probe_build
+
+
+@click.group("probe")
+def probe() -> None:
+    """Build cloze sets, probe masked language models, show and compare what they know."""
+
+
+for _command in (
+    probe_build.build,
+    probe_build.import_,
+    probe_build.export,
+    probe_build.stats,
+):
+    probe.add_command(_command)

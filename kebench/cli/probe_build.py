@@ -1,0 +1,183 @@
+"""`kebench probe build`, `import`, `export` and `stats`: sets of cloze queries."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kebench.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from kebench.probe.query_set import QuerySetManifest
+
+FOLDER = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+OUT = click.option("--out", type=FOLDER, required=True, help="The new folder of the set.")
+RECIPE = "umls-2020aa"
+# heading in the table: its count in set.json
+NUMBERS = {
+    "queries": "queries",
+    "before the cap": "queries_before_cap",
+    "relations": "relations",
+    "answers": "answers",
+    "mean CUIs": "mean_cuis",
+    "without answers": "without_answers",
+    "type 1": "type_1",
+    "type 2": "type_2",
+    "type 1, released rule": "type_1_released",
+    "type 2, released rule": "type_2_released",
+    "triples": "triples",
+}
+
+
+@click.command()
+@click.argument("folder", metavar="KB", type=FOLDER)
+@OUT
+@click.option("--recipe", default=RECIPE, show_default=True, help="umls-2020aa, open, mini, or a .toml file.")
+@click.option(
+    "--index", type=FILE, help="Make the queries that this file of identifiers names, and no other."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["fixed", "released"]),
+    help="Ours, or as the code released with KeBioLM; default: as KB was imported.",
+)
+@click.option("--cap", type=click.IntRange(1, 999_999), help="Queries a relation, instead of the recipe's.")
+@click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's.")
+@click.option("--relation", "relations", multiple=True, help="Only this one (may_treat); may be repeated.")
+@click.option("--memory-mib", type=click.IntRange(200), help="What DuckDB may use; default: 2048.")
+def build(
+    folder: Path,
+    out: Path,
+    recipe: str,
+    index: Path | None,
+    mode: str | None,
+    cap: int | None,
+    seed: int | None,
+    relations: tuple[str, ...],
+    memory_mib: int | None,
+) -> None:
+    """Build a set of cloze queries of a knowledge base.
+
+    Every triple asks for its tail ("s r [MASK].") and for its head ("[MASK] r o."). Queries of one text are
+    one, with the answers of all; of each relation some are chosen by a seed. With --index a file of
+    identifiers chooses: that of kebench probe export, or the one beside the paper's released code (lui,
+    relation, order).
+    """
+    from kebench.errors import UserError
+    from kebench.probe.build import build_set, plan_set
+    from kebench.probe.recipe import read_probe_recipe
+    from kebench.umls.knowledge_base import KnowledgeBase
+
+    if index and (cap, seed) != (None, None):
+        raise UserError("--cap and --seed choose queries, and so does --index; name one or the other")
+    settings = read_probe_recipe(
+        recipe, mode=mode, max_queries_per_relation=cap, seed=seed, relations=relations or None
+    )
+    plan = plan_set(KnowledgeBase.open(folder), settings, index=index)
+    reason = "as asked" if settings.mode else "as the knowledge base was imported"
+    click.echo(f"mode {plan.mode} ({reason}), recipe {recipe}", err=True)
+    _say_what_was_made(build_set(plan, out, memory_mib=memory_mib), out)
+
+
+def _say_what_was_made(manifest: "QuerySetManifest", out: Path) -> None:
+    _print_counts(manifest)
+    lost = {name: num for name, num in manifest.missing.items() if num}
+    if lost:
+        parts = ", ".join(f"{num:,} {name.replace('_', ' ')}" for name, num in lost.items())
+        click.echo(f"missing in the knowledge base: {parts}")
+    for reason, num in manifest.counts.get("left_out", {}).items():
+        if num:
+            click.echo(f"left out: {num:,} queries for {reason.replace('_', ' ')}")
+    click.echo(f"set: {out}")
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@OUT
+@click.option(
+    "--prompts", type=FILE, help='BioLAMA\'s: {"relation": ..., "template": "[X] ... [Y] ."} a line.'
+)
+def import_(files: tuple[Path, ...], out: Path, prompts: Path | None) -> None:
+    """Make a set of queries that were made elsewhere.
+
+    FILES are BioLAMA's triples (.jsonl; each line may hold its own "prompt", else --prompts has one for each
+    predicate_id), or tables (.csv) with the columns query and answers, joined with |, and perhaps relation.
+    A query holds [MASK] or [Y] once.
+    """
+    from kebench.probe.foreign import import_set
+
+    _say_what_was_made(import_set(files, out, prompts=prompts), out)
+
+
+@click.command()
+@click.argument("folder", metavar="SET", type=FOLDER)
+@click.option("--ids", "out", type=FOLDER, required=True, help="The new CSV file.")
+def export(folder: Path, out: Path) -> None:
+    """Write a set as identifiers only: cui, lui, relation, direction.
+
+    Of these, `kebench probe build --index` makes the same set again for anyone who has the release.
+    """
+    from kebench.probe.index import export_ids
+    from kebench.probe.query_set import QuerySet
+
+    click.echo(f"{out}: {export_ids(QuerySet.open(folder), out):,} queries")
+
+
+@click.command()
+@click.argument("folder", metavar="SET", type=FOLDER)
+@click.option("--by", "heading", type=click.Choice(["relation"]), help="Also the numbers of each relation.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def stats(folder: Path, heading: str | None, form: str) -> None:
+    """Print a set's counts, those of the paper's beside them."""
+    from kebench.probe.query_set import QuerySet
+
+    manifest = QuerySet.open(folder).manifest
+    if form == "json":
+        import json
+
+        counts = {"counts": manifest.counts} | ({"by_relation": manifest.by_relation} if heading else {})
+        click.echo(json.dumps(counts, indent=1, ensure_ascii=False))
+        return
+    _print_about(manifest)
+    _print_counts(manifest)
+    if heading:
+        click.echo()
+        _print_relations(manifest)
+
+
+def _print_about(manifest: "QuerySetManifest") -> None:
+    source = manifest.knowledge_base
+    of = f"of {source.release}, made from {source.made_from}" if source else "imported"
+    click.echo(f"{manifest.name}: {of}, mode {manifest.mode}, content {manifest.content_hash[:12]}")
+    if manifest.facts_stored:
+        click.echo(f"facts are stored {manifest.facts_stored} (reverse there: {manifest.reverse_share:.1%})")
+    click.echo(f"sharing: {manifest.sharing}")
+
+
+def _print_counts(manifest: "QuerySetManifest") -> None:
+    """Print the counts; beside them those of the paper, if the recipe has them and nothing was filtered."""
+    published = (manifest.recipe or {}).get("published", {})
+    rows = [
+        (heading, *((_cell(published.get(name)),) if published else ()))
+        for heading, name in NUMBERS.items()
+        if manifest.counts.get(name) is not None
+    ]
+    found = [_cell(manifest.counts[NUMBERS[row[0]]]) for row in rows]
+    columns = ("", "this set", *(("paper",) if published else ()))
+    print_table(columns, [(row[0], num, *row[1:]) for row, num in zip(rows, found, strict=True)])
+
+
+def _print_relations(manifest: "QuerySetManifest") -> None:
+    columns = ("relation", "words", "rule", "queries", "mean CUIs", "type 1", "type 2")
+    rows: list[tuple[str, ...]] = []
+    for relation, counts in manifest.by_relation.items():
+        numbers = (_cell(counts[name]) for name in ("queries", "mean_cuis", "type_1", "type_2"))
+        rows.append((relation, str(counts.get("words", "-")), str(counts.get("rule", "-")), *numbers))
+    print_table(columns, rows)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.2f}" if isinstance(value, float) and not value.is_integer() else f"{value:,.0f}"

@@ -1,0 +1,254 @@
+"""Sets that were made elsewhere: BioLAMA's triples with prompts, and plain tables of queries and answers.
+
+BioLAMA (Sung et al. 2021): one JSON object a line with sub_label, obj_labels, obj_aliases, predicate_id ...,
+and a file of prompts, one template of [X] and [Y] a relation. Plain: CSV with query, answers and, if wanted,
+relation. Names are accepted in our normal form (kebench.umls.names).
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow
+
+from kebench.errors import UserError
+from kebench.files import hash_of
+from kebench.probe.build import MEMORY_MIB, finished, input_file, log, writing
+from kebench.probe.queries import load
+from kebench.probe.query_set import (
+    MASK,
+    QUERIES,
+    SET_VERSION,
+    QuerySetManifest,
+    same_set_already,
+)
+from kebench.probe.tables import counts_of, write_queries
+from kebench.umls.names import normalise
+
+SHARING = "As the files that it was imported from."
+NO_RELATION = "query"  # of a table without that column
+_BLANK = re.compile(r"\[MASK\]|\[Y\]")
+_REMEDY = "mend this line"
+
+
+class Answer(NamedTuple):
+    """What is accepted. cui: BioLAMA's identifier of it; where there is none, the name itself."""
+
+    cui: str
+    names: tuple[str, ...]
+
+
+class Query(NamedTuple):
+    """One line. given: the identifier of what the text names, "" where there is none."""
+
+    text: str
+    relation: str
+    given: str
+    answers: tuple[Answer, ...]
+
+
+def import_set(
+    paths: Sequence[Path], out: Path, *, prompts: Path | None = None, memory_mib: int = MEMORY_MIB
+) -> QuerySetManifest:
+    """Write a set of files made elsewhere and return its manifest: .jsonl is BioLAMA's, .csv a plain table.
+
+    Queries of one text and relation are one, with the answers of all. Raises UserError with file and line for
+    a line that is none, and if `out` holds anything else.
+    """
+    files = [*paths, *([prompts] if prompts else [])]
+    inputs = tuple(input_file(path) for path in files)
+    wanted = hash_of([SET_VERSION, "import", [file["sha256"] for file in inputs]])
+    if already := same_set_already(out, wanted):
+        log.info("%s: holds this very set of queries already; nothing to do", out)
+        return already
+    templates = _read_prompts(prompts) if prompts else {}
+    lines = [query for path in paths for query in _read(path, templates)]
+    if not lines:
+        raise UserError(f"{', '.join(map(str, paths))}: no query in it; check the files")
+    with writing(out, memory_mib=memory_mib) as (connection, made):
+        for name, table in _tables(lines).items():
+            load(connection, name, table)
+        write_queries(connection, made.folder / QUERIES, form="fixed")
+        counts, by_relation = counts_of(connection, made.folder / QUERIES)
+        made.finish(
+            mode="fixed",
+            content_hash=wanted,
+            knowledge_base=None,
+            recipe=None,
+            inputs=inputs,
+            counts=counts | {"lines": len(lines)},
+            by_relation=by_relation,
+            facts_stored=None,
+            reverse_share=None,
+            sharing=SHARING,
+            missing={},
+        )
+    return finished(out, wanted)
+
+
+def _read(path: Path, templates: dict[str, str]) -> Iterator[Query]:
+    if path.suffix == ".csv":
+        return _read_table(path)
+    if path.suffix == ".jsonl":
+        return _read_biolama(path, templates)
+    raise UserError(f"{path}: expected .jsonl (BioLAMA's triples) or .csv (query,answers); rename the file")
+
+
+def _read_prompts(path: Path) -> dict[str, str]:
+    """Return relation -> template of a file of prompts."""
+    templates: dict[str, str] = {}
+    for number, line in _json_lines(path):
+        relation, template = (_string(path, number, line, field) for field in ("relation", "template"))
+        if "[X]" not in template or len(_BLANK.findall(template)) != 1:
+            raise UserError(
+                f"{path} line {number}: template '{template}', expected [X] and one [Y]; {_REMEDY}"
+            )
+        templates[relation] = template
+    return templates
+
+
+def _read_biolama(path: Path, templates: dict[str, str]) -> Iterator[Query]:
+    for number, line in _json_lines(path):
+        relation, label = (_string(path, number, line, field) for field in ("predicate_id", "sub_label"))
+        template = line.get("prompt") or templates.get(relation)
+        if not isinstance(template, str):
+            raise UserError(
+                f"{path} line {number}: no prompt for the relation {relation}; "
+                "name a file that has one with --prompts"
+            )
+        if MASK in label:
+            raise UserError(f"{path} line {number}: '{label}' holds {MASK}; remove this line")
+        text = _with_blank(path, number, template.replace("[X]", label))
+        yield Query(text, relation, str(line.get("sub_uri", "")), _objects(path, number, line))
+
+
+def _objects(path: Path, number: int, line: dict[str, Any]) -> tuple[Answer, ...]:
+    """Return the answers of a line: a label each, its aliases and its identifier."""
+    labels = line.get("obj_labels")
+    if not _is_names(labels) or not labels:
+        raise UserError(f"{path} line {number}: obj_labels is no list of names; {_REMEDY}")
+    aliases = line.get("obj_aliases") or [[] for _ in labels]
+    uris = line.get("obj_uris") or labels
+    if len(aliases) != len(labels) or len(uris) != len(labels) or not all(map(_is_names, [uris, *aliases])):
+        raise UserError(
+            f"{path} line {number}: obj_uris and obj_aliases do not fit the {len(labels)} obj_labels; "
+            f"{_REMEDY}"
+        )
+    return tuple(
+        Answer(uri, (label, *others)) for uri, label, others in zip(uris, labels, aliases, strict=True)
+    )
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name.strip() for name in value)
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if not raw.strip():
+                continue
+            try:
+                line = json.loads(raw)
+            except ValueError as error:
+                raise UserError(f"{path} line {number}: not JSON ({error}); {_REMEDY}") from None
+            if not isinstance(line, dict):
+                raise UserError(f"{path} line {number}: no JSON object; {_REMEDY}")
+            yield number, line
+
+
+def _string(path: Path, number: int, line: dict[str, Any], field: str) -> str:
+    value = line.get(field)
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{path} line {number}: {field} is missing or no text; {_REMEDY}")
+    return value
+
+
+def _read_table(path: Path) -> Iterator[Query]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            for column in ("query", "answers"):
+                if column not in (reader.fieldnames or []):
+                    raise UserError(f"{path} line 1: no column {column}; expected query,answers[,relation]")
+            for row in reader:
+                yield _table_query(path, reader.line_num, row)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from None
+    except csv.Error as error:
+        raise UserError(f"{path}: not CSV ({error}); mend the file") from None
+
+
+def _table_query(path: Path, number: int, row: dict[str, str]) -> Query:
+    if None in row or None in row.values():
+        raise UserError(f"{path} line {number}: not as many columns as in line 1; {_REMEDY}")
+    names = [name.strip() for name in row["answers"].split("|")]
+    if not all(names):
+        raise UserError(f"{path} line {number}: an empty answer; {_REMEDY}")
+    text = _with_blank(path, number, row["query"])
+    relation = row.get("relation") or NO_RELATION
+    return Query(text, relation, "", tuple(Answer(name, (name,)) for name in names))
+
+
+def _with_blank(path: Path, number: int, text: str) -> str:
+    """Return a text with its one blank as [MASK]."""
+    text = " ".join(text.split())
+    if len(_BLANK.findall(text)) != 1:
+        raise UserError(f"{path} line {number}: '{text}' does not hold [MASK] or [Y] once; {_REMEDY}")
+    return _BLANK.sub(MASK, text)
+
+
+def _tables(lines: Sequence[Query]) -> dict[str, pyarrow.Table]:
+    """Return the five tables that `write_queries` wants, queries in the order of their first line."""
+    numbers: dict[tuple[str, str], int] = {}
+    answers: dict[tuple[int, str], dict[str, None]] = {}  # (query, cui) -> names, the first one preferred
+    given: dict[tuple[int, str], None] = {}
+    for line in lines:
+        query = numbers.setdefault((line.text, line.relation), len(numbers))
+        if line.given:
+            given.setdefault((query, line.given))
+        for answer in line.answers:
+            answers.setdefault((query, answer.cui), {}).update(dict.fromkeys(answer.names))
+    names = [name for of in answers.values() for name in of]
+    owners = [place for place, of in enumerate(answers.values()) for _ in of]
+    forms = dict.fromkeys(zip(owners, normalise(names), strict=True))
+    return {
+        "queries": _columns(
+            query=list(numbers.values()),
+            relation=[relation for _, relation in numbers],
+            direction=["tail"] * len(numbers),
+            text=[text for text, _ in numbers],
+            bare=[text.replace(MASK, " ").rstrip(" .") for text, _ in numbers],
+        ),
+        "givens": _columns(
+            query=[query for query, _ in given],
+            place=[cui for _, cui in given],
+            cui=[cui for _, cui in given],
+            lui=[""] * len(given),
+        ),
+        "pairs": _columns(query=[query for query, _ in answers], answer=list(range(len(answers)))),
+        "answers": _columns(
+            answer=list(range(len(answers))),
+            cui=[cui for _, cui in answers],
+            name=[next(iter(of)) for of in answers.values()],
+            semantic_types=[[] for _ in answers],
+        ),
+        "forms": _columns(answer=[owner for owner, _ in forms], form=[form for _, form in forms]),
+    }
+
+
+_TYPES = {
+    "query": pyarrow.int32(),
+    "answer": pyarrow.int64(),
+    "semantic_types": pyarrow.list_(pyarrow.string()),
+}
+
+
+def _columns(**columns: list[Any]) -> pyarrow.Table:
+    arrays = {
+        name: pyarrow.array(values, _TYPES.get(name, pyarrow.string())) for name, values in columns.items()
+    }
+    return pyarrow.table(arrays)

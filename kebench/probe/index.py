@@ -1,0 +1,225 @@
+"""Sets as identifiers only: what may be shared of a set under the UMLS licence, and the way back.
+
+Ours has the columns cui, lui, relation, direction; that beside the paper's released code has lui, relation,
+order (0 asks for the head, 1 for the tail). Several identifiers of one query are joined with "|".
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow
+
+from kebench.errors import UserError
+from kebench.files import write_atomically
+from kebench.probe.queries import HAS_MASK, load
+from kebench.probe.query_set import QuerySet
+from kebench.probe.tables import bare_sql, text_sql
+from kebench.umls.database import Connection, one_row
+from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.umls.rrf import parquet_sql
+
+OURS = ("cui", "lui", "relation", "direction")
+PAPERS = ("lui", "relation", "order")
+_DIRECTIONS = {"0": "head", "1": "tail"}  # order 0 gives "[MASK] r o.", order 1 "s r [MASK]."
+_REMEDY = "mend this line, or fetch the index again"
+
+
+class Indexed(NamedTuple):
+    """What the release lacks of an index, and how many queries have no name that could be shown."""
+
+    missing: dict[str, int]
+    left_out: dict[str, int]
+
+
+class Index(NamedTuple):
+    """queries: (place, relation, direction), a row a line. entries: (place, part, cui, lui), one an id."""
+
+    queries: pyarrow.Table
+    entries: pyarrow.Table
+
+
+def read_index(path: Path, *, relations: Sequence[str] = ()) -> Index:
+    """Read an index of either kind; if relations are named, only their lines.
+
+    Raises UserError with file and line for anything that is no index.
+    """
+    queries: list[tuple[int, str, str]] = []
+    entries: list[tuple[int, int, str, str]] = []
+    for number, row in _rows(path):
+        relation, direction = _question(path, number, row)
+        identifiers = _identifiers(path, number, row)
+        if not relations or relation in relations:
+            entries += [(len(queries), part, cui, lui) for part, (cui, lui) in enumerate(identifiers)]
+            queries.append((len(queries), relation, direction))
+    if not queries:
+        of = f" of {', '.join(relations)}" if relations else " but the header"
+        raise UserError(f"{path}: no line{of}; check the file")
+    return Index(
+        _table(queries, place=pyarrow.int64(), relation=pyarrow.string(), direction=pyarrow.string()),
+        _table(
+            entries, place=pyarrow.int64(), part=pyarrow.int64(), cui=pyarrow.string(), lui=pyarrow.string()
+        ),
+    )
+
+
+def _table(rows: list[Any], **types: pyarrow.DataType) -> pyarrow.Table:
+    columns = zip(*rows, strict=True)
+    arrays = [pyarrow.array(column, kind) for column, kind in zip(columns, types.values(), strict=True)]
+    return pyarrow.table(dict(zip(types, arrays, strict=True)))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the lines below the header, with their numbers in the file."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = reader.fieldnames or []
+            missing = [column for column in _kind(columns) if column not in columns]
+            if missing:
+                raise UserError(
+                    f"{path} line 1: no column {missing[0]}; expected {','.join(OURS)} or {','.join(PAPERS)}"
+                )
+            for row in reader:
+                if None in row or None in row.values():
+                    raise UserError(
+                        f"{path} line {reader.line_num}: not {len(columns)} columns as in line 1; {_REMEDY}"
+                    )
+                yield reader.line_num, row
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error.reason}); fetch the index again") from None
+    except csv.Error as error:
+        raise UserError(f"{path}: not CSV ({error}); fetch the index again") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+
+
+def _kind(columns: Any) -> tuple[str, ...]:
+    return PAPERS if "order" in columns else OURS
+
+
+def _question(path: Path, number: int, row: dict[str, str]) -> tuple[str, str]:
+    """Return relation and direction of a line."""
+    column = "order" if "order" in row else "direction"
+    direction = _DIRECTIONS.get(row[column]) if column == "order" else row[column]
+    if direction not in ("head", "tail"):
+        expected = "0 or 1" if column == "order" else "head or tail"
+        raise UserError(f"{path} line {number}: {column} '{row[column]}', expected {expected}; {_REMEDY}")
+    if not row["relation"]:
+        raise UserError(f"{path} line {number}: no relation; {_REMEDY}")
+    return row["relation"], direction
+
+
+def _identifiers(path: Path, number: int, row: dict[str, str]) -> list[tuple[str, str]]:
+    """Return (CUI, LUI) of each concept of a line; either may be empty."""
+    luis = row["lui"].split("|")
+    cuis = row["cui"].split("|") if "cui" in row else [""] * len(luis)
+    if len(cuis) != len(luis):
+        raise UserError(f"{path} line {number}: {len(cuis)} CUIs and {len(luis)} LUIs; {_REMEDY}")
+    if not all(cui or lui for cui, lui in zip(cuis, luis, strict=True)):
+        raise UserError(f"{path} line {number}: an empty identifier; {_REMEDY}")
+    return list(zip(cuis, luis, strict=True))
+
+
+def ask_as_indexed(connection: Connection, kb: KnowledgeBase, index: Index, mode: str) -> Indexed:
+    """Make the tables queries, givens and candidates of an index, in its order; count what is missing.
+
+    They are made of the tables relations and labels. A concept is found by its CUI, else by its LUI. The text
+    shows the first that is found; in mode `released` under the very LUI that the index names.
+    """
+    load(connection, "lines", index.queries)
+    load(connection, "entries", index.entries)
+    _find_concepts(connection, kb, mode)
+    missing = _count_missing(connection)
+    connection.execute(
+        """CREATE TABLE worded AS SELECT place, relation, direction, words, label
+        FROM lines JOIN relations USING (relation)
+        JOIN (SELECT place, arg_min(label, part) AS label FROM found GROUP BY place) USING (place)"""
+    )
+    connection.execute(
+        f"""CREATE TABLE queries AS
+        SELECT (row_number() OVER (ORDER BY place) - 1)::INTEGER AS query, place, relation, direction,
+            {text_sql("direction", "words", "label")} AS text,
+            {bare_sql("direction", "words", "label")} AS bare
+        FROM worded WHERE label <> '' AND NOT ({HAS_MASK})"""
+    )
+    connection.execute(
+        """CREATE TABLE givens AS
+        SELECT query, part AS place, cui, lui FROM found JOIN queries USING (place)"""
+    )
+    connection.execute(
+        """CREATE TABLE candidates AS
+        SELECT query, relation, direction, cui FROM givens JOIN queries USING (query)"""
+    )
+    empty, mask = one_row(
+        connection, f"SELECT count(*) FILTER (label = ''), count(*) FILTER ({HAS_MASK}) FROM worded"
+    )
+    return Indexed(missing, {"empty_name": empty, "mask_in_name": mask})
+
+
+def _find_concepts(connection: Connection, kb: KnowledgeBase, mode: str) -> None:
+    """Make the table found (place, part, cui, lui, label) of the entries that the knowledge base has."""
+    names = parquet_sql(kb.folder / "names.parquet", with_row_number=True)
+    connection.execute(
+        f"""CREATE TABLE by_lui AS SELECT lui, arg_min(cui, file_row_number) AS cui,
+            arg_min(form, file_row_number) AS form
+        FROM {names} WHERE lui IN (SELECT lui FROM entries) AND lui <> '' GROUP BY lui"""
+    )
+    is_its_own = f"{str(mode == 'released').lower()} AND by_lui.cui = labels.cui"
+    connection.execute(
+        f"""CREATE TABLE found AS SELECT place, part, labels.cui AS cui,
+            if({is_its_own}, by_lui.form, labels.label) AS label, if({is_its_own}, by_lui.lui, '') AS lui
+        FROM entries LEFT JOIN by_lui USING (lui)
+        LEFT JOIN (SELECT cui AS known FROM labels) ON known = entries.cui
+        JOIN labels ON labels.cui = coalesce(known, by_lui.cui)"""
+    )
+
+
+def _count_missing(connection: Connection) -> dict[str, int]:
+    """Return how many identifiers and relations are not there, and what became of their lines."""
+    lost = "FROM entries ANTI JOIN found USING (place, part)"
+    luis, *_ = one_row(connection, f"SELECT count(DISTINCT if(lui = '', cui, lui)) {lost}")
+    relations, lines = one_row(
+        connection,
+        "SELECT count(DISTINCT relation), count(*) FROM lines ANTI JOIN relations USING (relation)",
+    )
+    emptied, *_ = one_row(
+        connection,
+        "SELECT count(*) FROM lines SEMI JOIN relations USING (relation) ANTI JOIN found USING (place)",
+    )
+    cut, *_ = one_row(
+        connection,
+        f"""SELECT count(*) FROM lines SEMI JOIN relations USING (relation) SEMI JOIN found USING (place)
+        WHERE place IN (SELECT place {lost})""",
+    )
+    return {
+        "luis": luis,
+        "relations": relations,
+        "queries_without_relation": lines,
+        "queries_without_concept": emptied,
+        "queries_with_fewer_concepts": cut,
+    }
+
+
+def export_ids(query_set: QuerySet, out: Path) -> int:
+    """Write the identifiers of a set to a new CSV file; return the number of queries.
+
+    Raises UserError for a set that was not made of a knowledge base, and if the file has other content.
+    """
+    if query_set.manifest.knowledge_base is None:
+        raise UserError(
+            f"{query_set.folder}: not made of a knowledge base, so identifiers do not give it back; "
+            "share the files that it was imported from"
+        )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(OURS)
+    table = query_set.table(["given", "luis", "relation", "direction"])
+    for row in table.to_pylist():
+        writer.writerow(["|".join(row["given"]), "|".join(row["luis"]), row["relation"], row["direction"]])
+    if out.exists() and out.read_text(encoding="utf-8") != text.getvalue():
+        raise UserError(f"{out}: exists with other content; name a new file")
+    write_atomically(out, text.getvalue(), point="query-set")
+    return len(table)

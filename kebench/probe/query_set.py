@@ -1,0 +1,126 @@
+"""`QuerySet`: cloze queries with their answers, and where they came from; a folder on disk.
+
+queries.parquet has a row a query, set.json everything else. docs/FORMATS.md (Cloze sets) describes both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow
+import pyarrow.parquet
+from pydantic import Field, ValidationError
+
+from kebench.errors import UserError
+from kebench.files import sha256_of
+from kebench.records import Part
+
+MANIFEST, QUERIES = "set.json", "queries.parquet"
+SCHEMA: Literal[1] = 1
+SET_VERSION = 1  # raised by every change that can change a query
+MASK = "[MASK]"
+
+
+class Source(Part):
+    """The knowledge base that a set was made of."""
+
+    release: str
+    content_hash: str
+    made_from: str
+
+
+class QuerySetManifest(Part):
+    """What set.json says.
+
+    content_hash: of what decides the queries: knowledge base or files, recipe, templates, index; no name.
+    knowledge_base: None for a set that came in with `kebench probe import`; then `inputs` names its files.
+    recipe: as resolved; None for an imported set. inputs: the index, or the imported files: name, bytes,
+        sha256.
+    counts: of the whole set; by_relation: the same of each relation, with its words and their rule.
+    facts_stored: whether a fact stands once or in both directions; reverse_share: of triples whose reverse is
+        there under another name, among a sample; both None for an imported set.
+    missing: what an index names and the knowledge base lacks; empty without an index.
+    """
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    name: str
+    mode: Literal["fixed", "released"]
+    content_hash: str
+    knowledge_base: Source | None
+    recipe: dict[str, Any] | None
+    inputs: tuple[dict[str, Any], ...] = ()
+    counts: dict[str, Any]
+    by_relation: dict[str, dict[str, Any]]
+    facts_stored: Literal["once", "twice"] | None
+    reverse_share: float | None
+    sharing: str
+    missing: dict[str, int]
+    queries_sha256: str
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class QuerySet:
+    """A set of cloze queries on disk; `QuerySet.open` makes one of a folder."""
+
+    folder: Path
+    manifest: QuerySetManifest
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "QuerySet":
+        """Return the set of a folder. Raises UserError if it is none, or not whole."""
+        folder = Path(folder)
+        manifest = read_set_manifest(folder)
+        path = folder / QUERIES
+        if not path.is_file() or sha256_of(path) != manifest.queries_sha256:
+            what = "not the file that set.json describes" if path.is_file() else "missing"
+            raise UserError(f"{path}: {what}; copy the set again, or build it again")
+        return cls(folder, manifest)
+
+    @property
+    def path(self) -> Path:
+        """The Parquet file of the queries."""
+        return self.folder / QUERIES
+
+    def table(self, columns: Sequence[str] | None = None) -> pyarrow.Table:
+        """Return the queries, or some columns of them, in the order of query_id."""
+        return pyarrow.parquet.read_table(self.path, columns=None if columns is None else list(columns))
+
+    def __len__(self) -> int:
+        return int(self.manifest.counts["queries"])
+
+
+def read_set_manifest(folder: Path) -> QuerySetManifest:
+    """Return what set.json says. Raises UserError if it is missing or not one of ours."""
+    path = folder / MANIFEST
+    try:
+        return QuerySetManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder}: no set of queries ({MANIFEST} is missing); make one with 'kebench probe build'"
+        ) from None
+    except NotADirectoryError:
+        raise UserError(f"{folder}: a file, expected the folder of a set of queries") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {where}: {first['msg']}; build the set again") from None
+
+
+def same_set_already(out: Path, wanted: str) -> QuerySetManifest | None:
+    """Return the manifest of `out` if it holds the wanted content; None if it is not there.
+
+    Raises UserError if it holds anything else.
+    """
+    if not out.exists():
+        return None
+    if not (out / MANIFEST).is_file():
+        raise UserError(f"{out}: exists and is no set of queries; choose another --out, or remove it")
+    found = QuerySet.open(out).manifest
+    if found.content_hash != wanted:
+        raise UserError(
+            f"{out}: holds another set of queries ({found.name}, {found.counts['queries']:,} queries); "
+            "choose another --out, or remove it"
+        )
+    return found

@@ -1,0 +1,90 @@
+"""The last steps to any set, in DuckDB: which answers stand in their query, and the one table that is kept.
+
+They start from five tables: queries (query, relation, direction, text, bare), givens (query, place, cui,
+lui), pairs (query, answer), answers (answer, cui, name, semantic_types) and forms (answer, form). `answer` is
+any key; `bare` is the text without the blank and the stop.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from kebench.probe.query_set import MASK
+from kebench.umls.database import Connection, one_row
+from kebench.umls.names import with_form
+from kebench.umls.rrf import parquet_sql, quoted
+
+_ROWS_OF_A_GROUP = 8192  # ours; a reader of a few queries need not unpack all
+COUNTS = {
+    "queries": "count(*)",
+    "relations": "count(DISTINCT relation)",
+    "answers": "coalesce(sum(len(answers)), 0)::BIGINT",
+    "without_answers": "count(*) FILTER (len(answers) = 0)",
+    "type_1": "count(*) FILTER (is_type_1)",
+    "type_2": "count(*) FILTER (NOT is_type_1)",
+    "type_1_released": "count(*) FILTER (is_type_1_released)",
+    "type_2_released": "count(*) FILTER (NOT is_type_1_released)",
+}
+
+
+def text_sql(direction: str, words: str, name: str) -> str:
+    """Return SQL for the text of a query. Q1 of the paper asks for the tail, Q2 for the head."""
+    tail = f"concat({name}, ' ', {words}, ' {MASK}.')"
+    return f"if({direction} = 'tail', {tail}, concat('{MASK} ', {words}, ' ', {name}, '.'))"
+
+
+def bare_sql(direction: str, words: str, name: str) -> str:
+    """Return SQL for the same without the blank and the stop."""
+    return f"if({direction} = 'tail', concat({name}, ' ', {words}), concat({words}, ' ', {name}))"
+
+
+def write_queries(connection: Connection, path: Path, *, form: str) -> None:
+    """Write the queries, by number. form: which normal form the names of the answers are in."""
+    connection.execute(f"CREATE TABLE types_of AS {_types(form)}")
+    connection.execute(
+        """CREATE TABLE named AS SELECT answer, cui, name, names, semantic_types FROM answers
+        JOIN (SELECT answer, list_sort(list(form)) AS names FROM forms GROUP BY answer) USING (answer)"""
+    )
+    answered = """SELECT query, list({'cui': cui, 'name': name, 'names': names,
+        'semantic_types': semantic_types} ORDER BY cui, name) AS answers
+        FROM pairs JOIN named USING (answer) GROUP BY query"""
+    given = """SELECT query, list(cui ORDER BY place) AS given, list(lui ORDER BY place) AS luis
+        FROM givens GROUP BY query"""
+    rows = f"""SELECT query AS query_id, text, relation, direction, coalesce(given, []) AS given,
+        coalesce(luis, []) AS luis, coalesce(answers, []) AS answers,
+        coalesce(is_type_1, false) AS is_type_1, coalesce(is_type_1_released, false) AS is_type_1_released
+        FROM queries LEFT JOIN ({given}) USING (query) LEFT JOIN ({answered}) USING (query)
+        LEFT JOIN types_of USING (query) ORDER BY query_id"""
+    options = f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS_OF_A_GROUP})"
+    connection.execute(f"COPY ({rows}) TO {quoted(str(path))} {options}")
+
+
+def _types(form: str) -> str:
+    """Return SQL for the two rules of Type 1 (KeBioLM, sec. 4.6.4: answers within queries).
+
+    is_type_1: a name of an answer stands in the text between blanks, both in normal form; so a name may not
+    begin or end within a word. is_type_1_released: the released code's rule, any name or the identifier as
+    a part of the text, an empty name included.
+    """
+    queries = with_form("(SELECT query, bare, lower(text) AS text FROM queries)", "bare", form=form)
+    within = "form <> '' AND contains(concat(' ', normal, ' '), concat(' ', form, ' '))"
+    anywhere = "contains(text, lower(form)) OR contains(text, lower(cui))"
+    return f"""SELECT query, bool_or({within}) AS is_type_1, bool_or({anywhere}) AS is_type_1_released
+        FROM pairs JOIN (SELECT query, text, form AS normal FROM {queries}) USING (query)
+        JOIN forms USING (answer) JOIN (SELECT answer, cui FROM answers) USING (answer) GROUP BY query"""
+
+
+def counts_of(connection: Connection, path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the counts of a written set as in table 5 of the paper, and those of each relation."""
+    columns, rows = ", ".join(COUNTS.values()), parquet_sql(path)
+    whole = _with_mean(one_row(connection, f"SELECT {columns} FROM {rows}"))
+    found = connection.execute(f"SELECT relation, {columns} FROM {rows} GROUP BY relation ORDER BY relation")
+    by_relation = {relation: _with_mean(tuple(numbers)) for relation, *numbers in found.fetchall()}
+    for counts in by_relation.values():
+        del counts["relations"]
+    return whole, by_relation
+
+
+def _with_mean(numbers: tuple[Any, ...]) -> dict[str, Any]:
+    counts: dict[str, Any] = dict(zip(COUNTS, numbers, strict=True))
+    counts["mean_cuis"] = round(counts["answers"] / counts["queries"], 4) if counts["queries"] else None
+    return counts

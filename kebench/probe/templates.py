@@ -1,0 +1,76 @@
+"""The words of a relation in a query: "s WORDS o." (KeBioLM, sec. 4.6.1).
+
+fixed: an exception of probing/templates.toml, else the paper's rule. released: the released code's rule, bug
+for bug: "isa" is replaced inside words too, and "is" stands before a name that has it already.
+"""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from kebench.errors import UserError
+from kebench.files import expand_home
+from kebench.recipes import Shelf, read_toml
+
+_SHELF = Shelf("probing", "templates*.toml")
+_NEEDS_IS = ("of", "as", "by")  # KeBioLM, sec. 4.6.1
+# Ours: no "is is member of", no "is may be treated by".
+_HAS_A_VERB = ("is", "has", "have", "are", "was", "were", "may", "can", "does")
+_NO_WORDS = "is related to"  # ours; for a name of which no word is left
+Rule = Literal["exception", "is", "plain", "released"]
+
+
+class Words(NamedTuple):
+    """The words of a relation, and the rule that they come of."""
+
+    words: str
+    rule: Rule
+
+
+def read_templates(name_or_path: str) -> dict[str, str]:
+    """Return the exceptions of a file of templates: relation -> words.
+
+    Raises UserError if the file has anything else, or words that could not stand in a query.
+    """
+    path = expand_home(name_or_path) if name_or_path.endswith(".toml") else _SHELF.find(name_or_path)
+    fields = read_toml(path)
+    exceptions = fields.pop("words", None)
+    if fields or not isinstance(exceptions, dict):
+        raise UserError(f"{path}: expected one table, [words], of relations and their words; mend the file")
+    for relation, words in exceptions.items():
+        _check(path, relation, words)
+    return exceptions
+
+
+def _check(path: Path, relation: str, words: object) -> None:
+    if not isinstance(words, str) or not words or words != " ".join(words.split()) or "[MASK]" in words:
+        raise UserError(
+            f"{path}: words.{relation} = {words!r}: expected words with single blanks between, without "
+            "[MASK]; mend this line"
+        )
+
+
+def words_of(relation: str, exceptions: dict[str, str]) -> Words:
+    """Return the words of a relation in a `fixed` set."""
+    if relation in exceptions:
+        return Words(exceptions[relation], "exception")
+    words: list[str] = []
+    for word in relation.replace("_", " ").split():
+        words += ["is", "a"] if word.lower() == "isa" else [word]
+    if not words:
+        return Words(_NO_WORDS, "plain")
+    needs_is = words[-1].lower() in _NEEDS_IS and words[0].lower() not in _HAS_A_VERB
+    words = ["is", *words] if needs_is else words
+    once = [word for place, word in enumerate(words) if not (place and _is_is(words[place - 1], word))]
+    return Words(" ".join(once), "is" if needs_is else "plain")
+
+
+def _is_is(before: str, word: str) -> bool:
+    return before.lower() == word.lower() == "is"
+
+
+def released_words(relation: str) -> Words:
+    """Return the words of a relation as the released code makes them."""
+    words = relation.replace("_", " ").replace("isa", "is a")
+    if len(words) > 2 and words.split(" ")[-1] in _NEEDS_IS:
+        words = f"is {words}"
+    return Words(words, "released")
