@@ -20,7 +20,6 @@ MAY_IMPORT = {
     "model": MODELS,
     "probe": MODELS | {"probe"},
     "finetune": MODELS | {"finetune"},
-    "probe": MODELS | {"probe"},
     "mini": MODELS | {"finetune", "probe", "mini"},
     "engine": MODELS | {"finetune", "probe", "mini", "engine"},
     "run": MODELS | {"finetune", "probe", "mini", "engine"},

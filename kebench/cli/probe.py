@@ -2,7 +2,7 @@
 
 import click
 
-from kebench.cli import probe_build
+from kebench.cli import probe_build, probe_run, probe_scores
 
 
 @click.group("probe")
@@ -15,5 +15,8 @@ for _command in (
     probe_build.import_,
     probe_build.export,
     probe_build.stats,
+    probe_run.probe_run,
+    probe_scores.show,
+    probe_scores.scores,
 ):
     probe.add_command(_command)
