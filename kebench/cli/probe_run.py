@@ -65,7 +65,7 @@ def probe_run(
     from kebench.probe.decoders import read_decoder
     from kebench.probe.plan import plan_probe
     from kebench.probe.query_set import QuerySet
-    from kebench.probe.run import find_finished, run_probe
+    from kebench.probe.run import drop_parts, find_finished, run_probe
     from kebench.run import resolve
     from kebench.runtime import choose_device
 
@@ -90,6 +90,7 @@ def probe_run(
         _say_what_follows(plan)
         if record := find_finished(plan, out):
             click.echo(f"nothing to do: {plan.out(out)} holds this probe", err=True)
+            drop_parts(plan, out)
         else:
             record = run_probe(
                 plan, out, device=chosen, allow_remote_code=allow_remote_code, batch_tokens=batch_tokens

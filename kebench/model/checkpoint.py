@@ -1,4 +1,4 @@
-"""Loads a checkpoint directory: its encoder or its masked language model, and a tokenizer for split words.
+"""Loads a checkpoint directory: its encoder or its masked language model, and a tokenizer.
 
 The released checkpoints are older than today's transformers, so what their files leave unsaid (family,
 casing, the space before a byte-level word) is settled here and nowhere else.
@@ -164,15 +164,23 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def load_tokenizer(
-    folder: Path, *, family: str = "", casing: str = "", trust_remote_code: bool = False
+    folder: Path,
+    *,
+    family: str = "",
+    casing: str = "",
+    split_words: bool = True,
+    trust_remote_code: bool = False,
 ) -> transformers.PreTrainedTokenizerFast:
-    """Load a checkpoint's fast tokenizer, set up for texts that are already split into words.
+    """Load a checkpoint's fast tokenizer.
 
     family, casing: the card's; used where the files are silent, so that a cased model that comes with a
         bare vocab.txt is not lower-cased, which is what transformers would do.
 
-    Byte-level tokenizers (RoBERTa, ModernBERT) put a space before every word, so that a word gets the pieces
-    that it has in running text. Truncation and padding saved in the file are dropped; the caller sets them.
+    split_words: for texts already split into words: byte-level tokenizers (RoBERTa, ModernBERT) then put a
+        space before every word, so that it gets the pieces that it has in running text. Otherwise for
+        running text, as the file has it.
+
+    Truncation and padding saved in the file are dropped; the caller sets them.
     """
     known = family_of(folder) or family
     if not any((folder / name).is_file() for name in VOCABULARY_FILES):
@@ -183,7 +191,8 @@ def load_tokenizer(
     with quiet_transformers():
         tokenizer = _from_files(folder, known, casing, trust_remote_code=trust_remote_code)
     backend = tokenizer.backend_tokenizer
-    _put_space_before_words(backend)
+    if split_words:
+        _put_space_before_words(backend)
     backend.no_truncation()
     backend.no_padding()
     if limit := max_tokens_of(folder):

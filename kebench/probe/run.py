@@ -85,7 +85,11 @@ def run_probe(
     parts = plan_parts(plan, out, queries, part_queries or PART_QUERIES[device.name.partition(":")[0]])
     trusted = plan.card.trust_remote_code and allow_remote_code
     tokenizer = load_tokenizer(
-        plan.folder, family=plan.card.family, casing=plan.card.casing, trust_remote_code=trusted
+        plan.folder,
+        family=plan.card.family,
+        casing=plan.card.casing,
+        split_words=False,
+        trust_remote_code=trusted,
     )
     if tokenizer.mask_token_id is None:
         raise UserError(f"{plan.folder}: its tokenizer has no mask token; it is no masked language model")
@@ -115,8 +119,15 @@ def run_probe(
                 _finish(plan, final, parts, queries, tokenizer, Begun(device, started, clock))
         if not is_ours:
             time.sleep(WAIT_SECONDS)
-    shutil.rmtree(parts_folder(plan, out), ignore_errors=True)
+    drop_parts(plan, out)
     return record
+
+
+def drop_parts(plan: ProbePlan, out: Path) -> None:
+    """Remove the parts and the lease of a finished probe, which a kill may have left."""
+    final = plan.out(out)
+    shutil.rmtree(parts_folder(plan, out), ignore_errors=True)
+    (final.parent / f"{final.name}.running").unlink(missing_ok=True)
 
 
 def asked_queries(plan: ProbePlan) -> pyarrow.Table:

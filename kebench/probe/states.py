@@ -46,12 +46,16 @@ def pieces_of(texts: Sequence[str], tokenizer: Any, *, cut_at: int | None = None
 
     cut_at: most word pieces; a longer text loses those before its last special token, as released.
 
-    The blank becomes the tokenizer's own mask token. That of a byte-level tokenizer takes the space before
-    it, as in its pretraining.
+    The blank becomes the tokenizer's own mask token, and the space before it goes: to a byte-level tokenizer
+    it would be a token of its own, where in pretraining it belonged to the word that was masked.
     """
+    if not texts:
+        return []
     mask = tokenizer.mask_token
     limit = {"truncation": True, "max_length": cut_at} if cut_at else {}
-    encoded = tokenizer([text.replace(BLANK, mask) for text in texts], **limit)["input_ids"]
+    encoded = tokenizer([text.replace(f" {BLANK}", mask).replace(BLANK, mask) for text in texts], **limit)[
+        "input_ids"
+    ]
     pieces: list[Pieces | None] = []
     for ids in encoded:
         places = [place for place, token in enumerate(ids) if token == tokenizer.mask_token_id]

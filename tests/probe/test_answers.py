@@ -1,0 +1,158 @@
+"""What a model answers: as the released code has it, and the same in every batch."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from benchmarks.released_probe import decode_as_released
+from kebench.model.checkpoint import load_masked_lm, load_tokenizer
+from kebench.model.masked_lm import MaskedLM
+from kebench.probe.answers import answer_queries, too_long_and_truncated
+from kebench.probe.decoders import read_decoder
+from kebench.probe.query_set import QuerySet
+from kebench.probe.states import pieces_of
+from tests.tiny_checkpoints import write_tiny_bert, write_tiny_modernbert, write_tiny_roberta
+
+WRITERS = {"bert": write_tiny_bert, "roberta": write_tiny_roberta, "modernbert": write_tiny_modernbert}
+
+
+class Probed:
+    """A tiny model in float64, so that no two scores differ by rounding alone, and its tokenizer."""
+
+    def __init__(self, family: str, folder: Path) -> None:
+        WRITERS[family](folder / family)
+        self.whole: Any = load_masked_lm(folder / family).double().eval()
+        with torch.no_grad():
+            for parameter in self.whole.get_output_embeddings().parameters():
+                parameter.mul_(40)  # tells tokens apart, which weights as they are drawn hardly do
+        self.model = MaskedLM(self.whole)
+        self.tokenizer = load_tokenizer(folder / family, split_words=False)
+
+    def answers(self, texts: list[str], mode: str = "fixed", **changes: Any) -> pa.Table:
+        batch_tokens = changes.pop("batch_tokens", None)
+        decoder = read_decoder(mode, **changes)
+        ids = list(range(len(texts)))
+        return answer_queries(ids, texts, self.model, self.tokenizer, decoder, batch_tokens=batch_tokens)
+
+
+@pytest.fixture(scope="module", params=list(WRITERS))
+def probed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Probed:
+    return Probed(request.param, tmp_path_factory.mktemp("probed"))
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Probed:
+    return Probed("bert", tmp_path_factory.mktemp("probed"))
+
+
+@pytest.fixture(scope="module")
+def texts(mini_sets: dict[str, QuerySet]) -> list[str]:
+    return list(mini_sets["released"].table(["text"])["text"].to_pylist()[::29])
+
+
+def strings_of(answers: pa.Table, tokenizer: Any, num_queries: int) -> list[list[str]]:
+    found: list[list[str]] = [[] for _ in range(num_queries)]
+    for row in answers.to_pylist():
+        text = tokenizer.decode(row["tokens"], skip_special_tokens=True, clean_up_tokenization_spaces=True)
+        found[row["query_id"]].append(text)
+    return found
+
+
+def test_released_mode_gives_the_strings_of_the_released_algorithm(probed: Probed, texts: list[str]) -> None:
+    long = " ".join(["pain"] * 55)
+    asked = [*texts, f"{long} causes [MASK].", f"{long} pain pain pain pain pain pain pain causes [MASK]."]
+    mask = probed.tokenizer.mask_token
+    spelt = [text.replace(" [MASK]", mask).replace("[MASK]", mask) for text in asked]
+    expected = decode_as_released(spelt, probed.whole, probed.tokenizer, beam=4, max_masks=5)
+    answers = probed.answers(asked, "released", beam=4, max_masks=5)
+    for ours, theirs in zip(strings_of(answers, probed.tokenizer, len(asked)), expected.strings, strict=True):
+        assert sorted(ours) == sorted(theirs)
+
+
+@pytest.mark.parametrize("method", ["independent", "order", "confidence"])
+def test_batches_of_any_size_give_the_same_answers(probed: Probed, texts: list[str], method: str) -> None:
+    whole = probed.answers(texts, method=method, beam=3, max_masks=4, batch_tokens=10**6)
+    for states in (1, 7, 64):
+        batched = probed.answers(texts, method=method, beam=3, max_masks=4, batch_tokens=states * 20)
+        assert batched.drop(["token_log_probs", "sum_log_prob"]) == whole.drop(
+            ["token_log_probs", "sum_log_prob"]
+        )
+        assert np.allclose(batched["sum_log_prob"], whole["sum_log_prob"], atol=1e-4)
+
+
+def test_a_query_gets_the_same_answers_alone_and_among_others(bert: Probed, texts: list[str]) -> None:
+    together = bert.answers(texts, max_masks=3)
+    for number in (0, len(texts) - 1):
+        alone = bert.answers([texts[number]], max_masks=3)
+        among = together.filter(pa.compute.equal(together["query_id"], number))
+        assert alone["tokens"].to_pylist() == among["tokens"].to_pylist()
+
+
+def test_answers_hold_each_length_best_first_with_how_each_token_came(bert: Probed) -> None:
+    answers = bert.answers(["aspirin may treat [MASK]."], beam=3, max_masks=4).to_pylist()
+    assert [row["num_masks"] for row in answers] == [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3
+    assert [row["rank"] for row in answers] == [0, 1, 2] * 4
+    for row in answers:
+        assert len(row["tokens"]) == row["num_masks"]
+        assert sorted(row["order"]) == list(range(row["num_masks"]))
+        assert sum(row["token_log_probs"]) == pytest.approx(row["sum_log_prob"], abs=1e-4)
+        assert not set(row["tokens"]) & set(bert.tokenizer.all_special_ids)
+    for start in range(0, 12, 3):
+        scores = [row["sum_log_prob"] for row in answers[start : start + 3]]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_the_best_single_token_is_the_models_own(bert: Probed) -> None:
+    (row,) = bert.answers(["aspirin may treat [MASK]."], "released", beam=1, max_masks=1).to_pylist()
+    ids = bert.tokenizer("aspirin may treat [MASK].")["input_ids"]
+    with torch.no_grad():
+        logits = bert.whole(torch.tensor([ids])).logits[0, ids.index(bert.tokenizer.mask_token_id)]
+    assert row["tokens"] == [int(logits.argmax())]
+    assert row["sum_log_prob"] == pytest.approx(float(logits.log_softmax(-1).max()), abs=1e-5)
+
+
+def test_texts_of_the_same_word_pieces_are_decoded_once(
+    bert: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    best_tokens = MaskedLM.best_tokens
+
+    def counted(self: MaskedLM, token_BT: torch.Tensor, *arguments: Any, **more: Any) -> Any:
+        asked.append(len(token_BT))
+        return best_tokens(self, token_BT, *arguments, **more)
+
+    monkeypatch.setattr(MaskedLM, "best_tokens", counted)
+    once = bert.answers(["aspirin may treat [MASK]."], max_masks=3)
+    num_once, asked[:] = sum(asked), []
+    twice = bert.answers(["aspirin may treat [MASK].", "Aspirin may treat [MASK]."], max_masks=3)
+    assert sum(asked) == num_once
+    for number in (0, 1):
+        same = twice.filter(pa.compute.equal(twice["query_id"], number))
+        assert same["tokens"].to_pylist() == once["tokens"].to_pylist()
+
+
+def test_what_does_not_fit_is_counted_and_never_cut(bert: Probed) -> None:
+    fits, hardly, never = (f"{' a' * words} [MASK].".strip() for words in (3, 123, 140))
+    answers = bert.answers([fits, hardly, never], beam=2, max_masks=4)
+    # 128 word pieces: [CLS], 123 words, the masks, the full stop and [SEP] leave two masks.
+    by_query = dict.fromkeys(range(3), 0)
+    for row in answers.to_pylist():
+        by_query[row["query_id"]] = max(by_query[row["query_id"]], row["num_masks"])
+    assert by_query == {0: 4, 1: 2, 2: 0}
+    assert too_long_and_truncated(answers, 3, 4) == (1, 1)
+
+
+def test_no_queries_give_an_empty_table(bert: Probed) -> None:
+    assert len(bert.answers([])) == 0
+
+
+def test_a_byte_level_mask_stands_for_a_word_with_its_space(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(write_tiny_roberta(tmp_path / "roberta"), split_words=False)
+    (pieces,) = pieces_of(["the cancer in [MASK]."], tokenizer)
+    assert pieces is not None
+    assert tokenizer.convert_ids_to_tokens(list(pieces.before))[-2:] == ["Ġcancer", "Ġin"]
+    assert tokenizer.convert_ids_to_tokens(list(pieces.behind)) == [".", "</s>"]

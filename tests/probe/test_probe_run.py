@@ -1,0 +1,173 @@
+"""A probe from the command: what it writes, how it goes on after a kill, and two processes at once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner
+
+from kebench.cli.probe import probe
+from kebench.errors import UserError
+from kebench.probe import run as probe_run
+from kebench.probe.query_set import QuerySet
+from kebench.probe.record import PROBE_RECORD, probe_record_paths, read_probe_records
+from tests.tiny_checkpoints import write_tiny_bert, write_tiny_electra
+
+KILLED = -9
+SMALL = ("--beam", "2", "--max-masks", "3", "--queries", "150", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bert(tmp_path_factory.mktemp("models") / "tiny-bert")
+
+
+@pytest.fixture(scope="module")
+def query_set(mini_sets: dict[str, QuerySet]) -> Path:
+    return mini_sets["fixed"].folder
+
+
+def arguments(model: Path, query_set: Path, out: Path, *more: str) -> list[str]:
+    return ["run", "--model", str(model), "--set", str(query_set), "--out", str(out), *SMALL, *more]
+
+
+def start(*command: str, crash_at: str = "") -> subprocess.Popen[str]:
+    """Start `kebench probe COMMAND` in a process of its own; a part is 64 queries, so there are three."""
+    environment = os.environ | {"KEBENCH_CRASH_AT": crash_at}
+    code = "import sys; from kebench.cli import main; main(sys.argv[1:])"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "probe", *command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    process.communicate(timeout=240)
+    return process.returncode
+
+
+def invoke(*command: str) -> Any:
+    return CliRunner().invoke(probe, list(command), catch_exceptions=False)
+
+
+def found(out: Path) -> tuple[dict[str, Any], pyarrow.Table]:
+    """Return the only record under a folder, less its provenance, and its predictions."""
+    (path,) = probe_record_paths(out)
+    record = json.loads(path.read_text())
+    del record["provenance"]
+    return record, pyarrow.parquet.read_table(path.with_name("predictions.parquet"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(model: Path, query_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    out = tmp_path_factory.mktemp("undisturbed")
+    assert invoke(*arguments(model, query_set, out)).exit_code == 0
+    return found(out)
+
+
+def test_a_probe_writes_predictions_and_a_record_and_prints_its_scores(
+    model: Path, query_set: Path, tmp_path: Path
+) -> None:
+    result = invoke(*arguments(model, query_set, tmp_path))
+    (record,) = read_probe_records(tmp_path)
+    assert (record.counts.queries, record.counts.decoded, record.counts.too_long) == (150, 150, 0)
+    predictions = found(tmp_path)[1]
+    assert len(predictions) == 150 * 3 * 2
+    ids = predictions["query_id"].to_pylist()
+    assert ids == sorted(ids)
+    lines = result.stdout.splitlines()
+    assert lines[0].split("  ")[0] == "queries"
+    assert lines[1].split()[:2] == ["all", "150"]
+    assert lines[-1].startswith(f"predictions and record: {tmp_path}")
+    assert all(len(line) <= 80 for line in lines[:-1])
+    assert not list(tmp_path.rglob("*.parts"))
+
+
+def test_a_probe_that_is_recorded_is_not_made_again(
+    model: Path, query_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = invoke(*arguments(model, query_set, tmp_path))
+    monkeypatch.setattr(probe_run, "answer_queries", None)
+    again = invoke(*arguments(model, query_set, tmp_path))
+    assert "nothing to do: " in again.stderr
+    assert again.stdout == first.stdout
+
+
+@pytest.mark.parametrize(
+    "moment", ["probe-part.written", "probe-part.renamed:2", "probe.written", "probe.renamed"]
+)
+def test_a_killed_probe_goes_on_to_the_same_end(
+    moment: str, model: Path, query_set: Path, undisturbed: Any, tmp_path: Path
+) -> None:
+    command = arguments(model, query_set, tmp_path)
+    assert ended(start(*command, crash_at=moment)) == KILLED
+    assert bool(probe_record_paths(tmp_path)) == (moment == "probe.renamed")
+    assert ended(start(*command)) == 0
+    record, predictions = found(tmp_path)
+    assert record == undisturbed[0]
+    assert predictions["tokens"] == undisturbed[1]["tokens"]
+    left = [path.name for path in tmp_path.rglob("*") if path.is_file() and ".tmp" not in path.parent.name]
+    assert sorted(left) == ["predictions.parquet", PROBE_RECORD, "tokenizer.json"]
+
+
+def test_two_processes_share_a_probe(model: Path, query_set: Path, undisturbed: Any, tmp_path: Path) -> None:
+    command = arguments(model, query_set, tmp_path)
+    both = [start(*command), start(*command)]
+    assert [ended(process) for process in both] == [0, 0]
+    record, predictions = found(tmp_path)
+    assert record == undisturbed[0]
+    assert predictions.drop(["token_log_probs", "sum_log_prob"]) == undisturbed[1].drop(
+        ["token_log_probs", "sum_log_prob"]
+    )
+
+
+def test_other_settings_are_another_probe(model: Path, query_set: Path, tmp_path: Path) -> None:
+    for more in ((), ("--decoder", "order"), ("--seed", "1"), ("--mode", "released"), ("--refine", "1")):
+        invoke(*arguments(model, query_set, tmp_path, *more))
+    assert len({record.identity for record in read_probe_records(tmp_path)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--beam", "0"),
+            "decoder: beam = 0: Input should be greater than or equal to 1; choose another value",
+        ),
+        (("--set", "nowhere"), "no set of queries"),
+    ],
+)
+def test_a_wrong_option_is_one_line(
+    options: tuple[str, ...], message: str, model: Path, query_set: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message.replace("(", r"\(")):
+        invoke(*arguments(model, query_set, tmp_path), *options)
+
+
+def test_a_model_without_a_trained_head_is_refused(query_set: Path, tmp_path: Path) -> None:
+    headless = write_tiny_bert(tmp_path / "headless", mlm_head=False)
+    with pytest.raises(UserError, match=r"the weights lack cls\.predictions\.bias, cls\.predictions"):
+        invoke(*arguments(headless, query_set, tmp_path / "out"))
+    discriminator = write_tiny_electra(tmp_path / "discriminator")
+    with pytest.raises(
+        UserError, match=r"no trained masked language modelling head: .*generator_predictions"
+    ):
+        invoke(*arguments(discriminator, query_set, tmp_path / "out"))
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+def test_a_tokenizer_without_a_mask_token_is_refused(model: Path, query_set: Path, tmp_path: Path) -> None:
+    folder = write_tiny_bert(tmp_path / "maskless")
+    path = folder / "tokenizer_config.json"
+    stated = json.loads(path.read_text())
+    path.write_text(json.dumps(stated | {"mask_token": None}))
+    with pytest.raises(UserError, match="its tokenizer has no mask token"):
+        invoke(*arguments(folder, query_set, tmp_path / "out"))
