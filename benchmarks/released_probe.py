@@ -23,11 +23,15 @@ class Row(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The strings of each text, in the order of the released code; texts and word pieces forwarded."""
+    """The strings of each text, in the order of the released code; texts and word pieces forwarded.
+
+    squares: the sum of the squared lengths.
+    """
 
     strings: list[list[str]]
     states: int
     tokens: int
+    squares: int
 
 
 def decode_as_released(
@@ -41,7 +45,7 @@ def decode_as_released(
             blanks = [place for place, token in enumerate(row) if token == tokenizer.mask_token_id]
             rows_by_length.setdefault(len(row), []).append(Row(query, row, blanks))
     strings: list[list[str]] = [[] for _ in texts]
-    states = tokens = 0
+    states = tokens = squares = 0
     for length in sorted(rows_by_length, reverse=True):
         rows = rows_by_length[length]
         for start in range(0, len(rows), BATCH_SIZE // beam):
@@ -49,13 +53,14 @@ def decode_as_released(
             finished, num_passes = _fill(batch, model, beam)
             states += num_passes * len(batch) * beam
             tokens += num_passes * len(batch) * beam * length
+            squares += num_passes * len(batch) * beam * length**2
             for row, beams in zip(batch, finished, strict=True):
                 for ids in beams:
                     answer = [ids[place] for place in row.blanks]
                     strings[row.query].append(
                         tokenizer.decode(answer, skip_special_tokens=True, clean_up_tokenization_spaces=True)
                     )
-    return Decoded(strings, states, tokens)
+    return Decoded(strings, states, tokens, squares)
 
 
 def _with_more_blanks(ids: list[int], mask_id: int, max_masks: int) -> list[list[int]]:

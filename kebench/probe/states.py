@@ -97,10 +97,14 @@ def make_items(
 
 
 class Work(NamedTuple):
-    """What was asked of a model: states, word pieces forwarded, and places that went through the head."""
+    """What was asked of a model: states, their word pieces, and places that went through the head.
+
+    squares: the sum of the squared lengths, which attention costs.
+    """
 
     states: int = 0
     tokens: int = 0
+    squares: int = 0
     places: int = 0
 
 
@@ -140,8 +144,8 @@ class ModelPredict:
             log_prob_RMK = log_prob_RMK.to(log_prob_PK.dtype)
             log_prob_RMK[batch[row], place, :found] = log_prob_PK
             token_RMK[batch[row], place, :found] = token_PK
-            states, tokens, places = self.work
-            self.work = Work(states + len(batch), tokens + text_BT.numel(), places + len(flat_P))
+            done = (len(batch), text_BT.numel(), text_BT.numel() * text_BT.shape[1], len(flat_P))
+            self.work = Work(*(before + more for before, more in zip(self.work, done, strict=True)))
         return BestTokens(log_prob_RMK, token_RMK)
 
     def _batches(self, item_R: Tensor) -> list[Tensor]:

@@ -1,0 +1,200 @@
+"""Measures kebench's decoding of blanks against the algorithm released with KeBioLM (README.md).
+
+Both decode the same queries with the same model in one process on the CPU, in fp32, and must give the same
+strings. The peer is benchmarks/released_probe.py; ours is what `kebench probe run --mode released` calls.
+"""
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import transformers
+from probe_page import markdown
+from released_probe import decode_as_released
+
+from kebench.model.checkpoint import load_encoder, load_masked_lm, load_tokenizer, quiet_transformers
+from kebench.model.masked_lm import MaskedLM
+from kebench.model.source import resolve_model
+from kebench.probe.decoders import decode, read_decoder
+from kebench.probe.plan import chosen_ids
+from kebench.probe.query_set import QuerySet
+from kebench.probe.record import Decoder, ProbeSubset
+from kebench.probe.states import ModelPredict, make_items, pieces_of
+from kebench.runtime import device_description, software, utc_now
+
+RESULTS = Path(__file__).parent / "results"
+SEED = 0
+VOCABULARY = "minilm"  # whose tokenizer the model of random weights takes
+
+_log = logging.getLogger("benchmarks.probe")
+
+
+class Case(NamedTuple):
+    """One comparison: a model, how many queries, and how many times as fast ours is to be."""
+
+    model: str
+    queries: int
+    wanted: float
+
+
+CASES = {
+    "a": Case("bert-tiny", 200, 6.0),
+    "b": Case("BERT-base, fixed random weights", 10, 3.0),
+    "c": Case("minilm, fixed random head", 40, 4.0),
+}
+
+
+class Model(NamedTuple):
+    """A masked language model with its tokenizer and the sizes that its cost follows from."""
+
+    whole: Any
+    tokenizer: Any
+
+    def flops(self, *, tokens: float, squares: float, places: float) -> float:
+        """Count what a forward pass costs: 2 a weight and word piece, 4TTD a layer for attention, the head.
+
+        tokens: word pieces; squares: sum of the squared lengths; places: states that go through the head.
+        """
+        c = self.whole.config
+        layer = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+        encoder = c.num_hidden_layers * (2.0 * layer * tokens + 4.0 * c.hidden_size * squares)
+        return encoder + 2.0 * places * (c.hidden_size**2 + c.hidden_size * c.vocab_size)
+
+
+def make_model(case: str) -> Model:
+    """Load or make the model of a case; what is random is drawn with a fixed seed."""
+    folder = resolve_model("bert-tiny" if case == "a" else VOCABULARY).folder
+    tokenizer = load_tokenizer(folder, split_words=False)
+    if case == "a":
+        return Model(load_masked_lm(folder).eval(), tokenizer)
+    torch.manual_seed(SEED)
+    with quiet_transformers():
+        if case == "b":
+            whole = transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=len(tokenizer)))
+        else:
+            encoder = load_encoder(folder)
+            whole = transformers.BertForMaskedLM(encoder.config)
+            whole.bert.load_state_dict(encoder.state_dict(), strict=False)
+    return Model(whole.eval(), tokenizer)
+
+
+def ours(texts: list[str], model: Model, decoder: Decoder) -> dict[str, Any]:
+    """Decode as `answer_queries` does; return seconds, strings, and what was forwarded."""
+    started = time.perf_counter()
+    pieces = pieces_of(texts, model.tokenizer, cut_at=decoder.max_tokens)
+    asked = [place for place, found in enumerate(pieces) if found]
+    items = make_items(
+        [found for found in pieces if found],
+        max_masks=decoder.max_masks,
+        max_tokens=decoder.max_tokens,
+        mask_id=model.tokenizer.mask_token_id,
+        cut=decoder.exact,
+        device="cpu",
+    )
+    banned = () if decoder.special_tokens else model.tokenizer.all_special_ids
+    num_best = decoder.beam if decoder.exact else 2 * decoder.beam
+    predict = ModelPredict(MaskedLM(model.whole), items, num_best=num_best, banned=banned)
+    with torch.inference_mode():
+        beams = decode(predict, items.num_places_N, decoder)
+    strings: list[list[str]] = [[] if found else [""] * decoder.beam for found in pieces]
+    for query, states in zip(items.query_N, beams.token_NBM.tolist(), strict=True):
+        for tokens in states:
+            answer = [token for token in tokens if token >= 0]
+            strings[asked[query]].append(
+                model.tokenizer.decode(answer, skip_special_tokens=True, clean_up_tokenization_spaces=True)
+            )
+    seconds = time.perf_counter() - started
+    work = predict.work
+    flops = model.flops(tokens=work.tokens, squares=work.squares, places=work.places)
+    return {"seconds": seconds, "strings": strings, "states": work.states, "flops": flops}
+
+
+def peer(texts: list[str], model: Model, decoder: Decoder) -> dict[str, Any]:
+    """Do the same by the released algorithm."""
+    started = time.perf_counter()
+    found = decode_as_released(
+        texts, model.whole, model.tokenizer, beam=decoder.beam, max_masks=decoder.max_masks
+    )
+    seconds = time.perf_counter() - started
+    flops = model.flops(tokens=found.tokens, squares=found.squares, places=found.tokens)
+    return {"seconds": seconds, "strings": found.strings, "states": found.states, "flops": flops}
+
+
+def compare(case: str, texts: list[str], rounds: int) -> dict[str, Any]:
+    """Run both on a case: the peer once between two halves of our rounds; our fastest round counts."""
+    model, decoder = make_model(case), read_decoder("released")
+    ours(texts[:5], model, decoder)
+    peer(texts[:1], model, decoder)
+    _log.info("%s: ours", case)
+    runs = [ours(texts, model, decoder) for _ in range(-(-rounds // 2))]
+    _log.info("%s: the released algorithm", case)
+    released = peer(texts, model, decoder)
+    runs += [ours(texts, model, decoder) for _ in range(rounds // 2)]
+    fastest = min(runs, key=lambda run: run["seconds"])
+    fixed = ours(texts, model, read_decoder("fixed", max_tokens=model.tokenizer.model_max_length))
+    pairs = zip(fastest.pop("strings"), released.pop("strings"), strict=True)
+    same = sum(sorted(one) == sorted(other) for one, other in pairs)
+    fixed.pop("strings")
+    return {
+        **CASES[case]._asdict(),
+        "queries": len(texts),
+        "ours": fastest,
+        "all_seconds": [run["seconds"] for run in runs],
+        "released": released,
+        "fixed": fixed,
+        "same_answers": same,
+        "peak_flops_per_second": matrix_peak(),
+    }
+
+
+def matrix_peak() -> float:
+    """Measure the fastest fp32 product of two square matrices."""
+    best = 0.0
+    for size in (1024, 2048, 3072):
+        left, right = torch.rand(size, size), torch.rand(size, size)
+        for _ in range(8):
+            started = time.perf_counter()
+            left @ right
+            best = max(best, 2.0 * size**3 / (time.perf_counter() - started))
+    return best
+
+
+def sample(query_set: QuerySet, count: int) -> list[str]:
+    """Return the texts of so many queries, drawn with a fixed seed."""
+    table = query_set.table(["query_id", "text"])
+    texts = dict(zip(table["query_id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    return [texts[number] for number in chosen_ids(list(texts), ProbeSubset(queries=count, seed=SEED))]
+
+
+def main() -> None:
+    """Run the cases and write results/probe.json and probe.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", default=list(CASES), help="a, b, c; default: all")
+    parser.add_argument("--set", type=Path, required=True, help="a query set, as 'kebench probe build' makes")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(options.threads)
+    query_set = QuerySet.open(options.set)
+    path = RESULTS / "probe.json"
+    results = json.loads(path.read_text()) if path.exists() and set(options.cases) != set(CASES) else {}
+    results |= {
+        "set": {"name": query_set.manifest.name, "queries": len(query_set)},
+        "machine": {"device": device_description("cpu")} | software(),
+        "started_utc": utc_now(),
+    }
+    for case in options.cases:
+        texts = sample(query_set, CASES[case].queries)
+        results.setdefault("cases", {})[case] = compare(case, texts, options.rounds)
+        path.write_text(json.dumps(results, indent=1) + "\n")
+        (RESULTS / "probe.md").write_text(markdown(results))
+    print(markdown(results))
+
+
+if __name__ == "__main__":
+    main()
