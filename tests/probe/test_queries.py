@@ -8,7 +8,7 @@ import pytest
 
 from kebench.errors import UserError
 from kebench.probe.build import build_set, plan_set
-from kebench.probe.query_set import QuerySet
+from kebench.probe.query_set import COLUMNS, QuerySet
 from kebench.probe.recipe import read_probe_recipe
 from kebench.umls.knowledge_base import KnowledgeBase
 from tests.probe.sets import NAMES, RELATIONS, answers_by_text, built, small_kb
@@ -53,6 +53,11 @@ def test_queries_stand_by_relation_direction_and_text_and_are_numbered(
         keys = [(row["relation"], row["direction"], row["text"]) for row in rows]
         assert keys == sorted(set(keys))
         assert [row["query_id"] for row in rows] == list(range(len(query_set)))
+
+
+def test_the_columns_are_the_declared_ones(mini_sets: dict[str, QuerySet]) -> None:
+    for query_set in mini_sets.values():
+        assert query_set.table().column_names == list(COLUMNS)
 
 
 def test_every_text_holds_the_blank_once_where_the_direction_says(mini_sets: dict[str, QuerySet]) -> None:
