@@ -25,7 +25,7 @@ def test_every_shipped_recipe_can_be_read_and_the_templates_are_none() -> None:
 
 def test_the_strings_of_umls_may_not_be_shared_and_those_of_open_sources_may() -> None:
     assert "the strings of queries and answers may not" in read_probe_recipe("umls-2020aa").sharing
-    assert "The whole set may be shared, strings included" in read_probe_recipe("open").sharing
+    assert "the whole set may be shared, strings included" in read_probe_recipe("open").sharing
 
 
 def test_a_recipe_of_your_own_states_what_differs(tmp_path: Path) -> None:
