@@ -1,4 +1,4 @@
-"""Measures `kebench probe build` at a tenth and at the whole of UMLS 2020AA's size: seconds, memory (README.md).
+"""Measures `kebench probe build` at a tenth and at the whole of UMLS 2020AA's size (README.md).
 
 Every measurement is a process of its own, one after another, so that a peak of memory is one build's. Times
 are what a user waits for, the start of Python included; the import of the knowledge base is not part of them.
