@@ -98,7 +98,7 @@ def markdown(results: dict[str, Any]) -> str:
     points = results["points"]
     largest = points[-1]["chosen"]
     rows = [
-        f"| {p['relation_rows']:,} | {kind} | {of['triples']:,} | {of['queries_before_cap'] or 0:,} | "
+        f"| {p['relation_rows']:,} | {kind} | {of['triples']:,} | {_or_dash(of['queries_before_cap'])} | "
         f"{of['queries']:,} | {of['seconds']:.1f} | {of['cpu_seconds']:.1f} | {of['peak_mib']:,.0f} |"
         for p in points
         for kind, of in (("chosen", p["chosen"]), ("by identifiers", p["indexed"]))
@@ -117,6 +117,10 @@ def markdown(results: dict[str, Any]) -> str:
     table = "\n".join([head, "|---:|---|---:|---:|---:|---:|---:|---:|", *rows])
     machine = f"{results['device']}; {results['software']['packages']}; {results['finished_utc']}."
     return "\n\n".join(["# Cloze sets, measured", LEAD, "\n".join(lines), table, machine]) + "\n"
+
+
+def _or_dash(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
 
 
 def verdict(is_reached: bool, numbers: str) -> str:
