@@ -14,6 +14,8 @@ from kebench.cli import COMMANDS
 from kebench.files import CRASH_POINTS, WRITES
 from kebench.finetune.budgets import Budget
 from kebench.finetune.encode import Encoded
+from kebench.probe.query_set import COLUMNS, QuerySetManifest, Source
+from kebench.probe.recipe import ProbeRecipe
 from kebench.probe.record import (
     Bucket,
     Decoder,
@@ -28,6 +30,7 @@ from kebench.probe.record import (
     ReleasedBucket,
     ReleasedScores,
 )
+from kebench.probe.tables import COUNTS
 from kebench.records import Protocol, Provenance, Record, Score, Settings, Subset
 from kebench.report.export import FIELDS
 from kebench.report.probe_export import PROBE_FIELDS
@@ -61,6 +64,9 @@ CARD_PARTS = {
     Filters: "Knowledge base",
     EmbeddingsCard: "Entity embeddings",
     TranseSettings: "Recipe of TransE",
+    QuerySetManifest: "Cloze sets",
+    Source: "Cloze sets",
+    ProbeRecipe: "Recipe of a cloze set",
 }
 COMMAND_PATHS = dict(MAKER["walk"]())
 
@@ -123,6 +129,11 @@ def test_the_example_record_is_one() -> None:
 def test_every_array_of_the_features_and_every_field_of_an_export_is_described() -> None:
     text = page("FORMATS.md")
     assert [name for name in (*Encoded._fields, *FIELDS) if f"`{name}`" not in text] == []
+
+
+def test_every_count_and_column_of_a_cloze_set_is_described() -> None:
+    text = section(page("FORMATS.md"), "Cloze sets")
+    assert [name for name in (*COUNTS, *COLUMNS) if f"`{name}`" not in text] == []
 
 
 def test_every_write_and_crash_point_is_described() -> None:

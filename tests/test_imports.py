@@ -70,7 +70,16 @@ def imports_of(path: Path, *, top_level_only: bool = False) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["kebench.report", "kebench.cli.leaderboard", "kebench.cli.run", "kebench.run"]
+    "module",
+    [
+        "kebench.report",
+        "kebench.cli.leaderboard",
+        "kebench.cli.run",
+        "kebench.run",
+        "kebench.cli.probe",
+        "kebench.probe.build",
+        "kebench.probe.foreign",
+    ],
 )
 def test_planning_and_rendering_never_load_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -156,8 +156,9 @@ def _print_about(manifest: "QuerySetManifest") -> None:
 
 
 def _print_counts(manifest: "QuerySetManifest") -> None:
-    """Print the counts; beside them those of the paper, if the recipe has them and nothing was filtered."""
-    published = (manifest.recipe or {}).get("published", {})
+    """Print the counts; beside them those of the paper, if the recipe has them and no relation was chosen."""
+    recipe = manifest.recipe or {}
+    published = {} if recipe.get("relations") else recipe.get("published", {})
     rows = [
         (heading, *((_cell(published.get(name)),) if published else ()))
         for heading, name in NUMBERS.items()

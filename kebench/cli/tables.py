@@ -12,7 +12,7 @@ def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place, name in enumerate(columns):
         is_number = bool(rows) and all(
-            row[place].replace(",", "").isdigit() or row[place] == "-" for row in rows
+            row[place].replace(",", "").replace(".", "", 1).isdigit() or row[place] == "-" for row in rows
         )
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows:

@@ -20,6 +20,10 @@ MANIFEST, QUERIES = "set.json", "queries.parquet"
 SCHEMA: Literal[1] = 1
 SET_VERSION = 1  # raised by every change that can change a query
 MASK = "[MASK]"
+COLUMNS = (
+    "query_id", "text", "relation", "direction", "given", "luis", "answers", "is_type_1",
+    "is_type_1_released",
+)  # fmt: skip
 
 
 class Source(Part):

@@ -8,9 +8,10 @@ import pytest
 
 from kebench.errors import UserError
 from kebench.probe.build import build_set, plan_set
-from kebench.probe.query_set import QuerySet
+from kebench.probe.query_set import COLUMNS, QuerySet
 from kebench.probe.recipe import read_probe_recipe
 from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.umls.names import normalise
 from tests.probe.sets import NAMES, RELATIONS, answers_by_text, built, small_kb
 
 
@@ -53,6 +54,11 @@ def test_queries_stand_by_relation_direction_and_text_and_are_numbered(
         keys = [(row["relation"], row["direction"], row["text"]) for row in rows]
         assert keys == sorted(set(keys))
         assert [row["query_id"] for row in rows] == list(range(len(query_set)))
+
+
+def test_the_columns_are_the_declared_ones(mini_sets: dict[str, QuerySet]) -> None:
+    for query_set in mini_sets.values():
+        assert query_set.table().column_names == list(COLUMNS)
 
 
 def test_every_text_holds_the_blank_once_where_the_direction_says(mini_sets: dict[str, QuerySet]) -> None:
@@ -162,6 +168,17 @@ def test_a_name_within_a_word_is_type_1_only_by_the_released_rule(tmp_path: Path
     (row, _) = built(kb, tmp_path / "set").table().sort_by([("direction", "descending")]).to_pylist()
     assert row["text"] == "neuropathy is part of [MASK]."
     assert (row["is_type_1"], row["is_type_1_released"]) == (False, True)
+
+
+def test_both_types_are_those_of_a_plain_rewriting(mini_sets: dict[str, QuerySet]) -> None:
+    for mode, query_set in mini_sets.items():
+        rows = query_set.table().to_pylist()
+        bare = [row["text"].replace("[MASK]", "").strip(" .") for row in rows]
+        for row, text in zip(rows, normalise(bare, form=mode), strict=True):
+            names = [name for answer in row["answers"] for name in answer["names"]]
+            gold = [*names, *(answer["cui"] for answer in row["answers"])]
+            assert row["is_type_1"] == any(name and f" {name} " in f" {text} " for name in names)
+            assert row["is_type_1_released"] == any(name.lower() in row["text"].lower() for name in gold)
 
 
 def test_counts_add_up(mini_sets: dict[str, QuerySet]) -> None:

@@ -1,0 +1,196 @@
+"""Sets that come in from elsewhere: BioLAMA's lines and prompts, tables of queries and answers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kebench.errors import UserError
+from kebench.probe.foreign import import_set
+from kebench.probe.index import export_ids
+from kebench.probe.query_set import QuerySet
+
+LINE: dict[str, Any] = {
+    "uuid": "C1-UR50",
+    "predicate_id": "UR50",
+    "sub_uri": "C1",
+    "sub_label": "Propranolol",
+    "sub_type": ["Organic Chemical"],
+    "sub_aliases": ["Inderal"],
+    "obj_uris": ["C2", "C3"],
+    "obj_labels": ["Essential Tremor", "Migraine, NOS"],
+    "obj_types": [[], []],
+    "obj_aliases": [["tremor, essential"], []],
+}
+PROMPT = {"relation": "UR50", "template": "[X] may treat [Y] ."}
+
+
+def write_lines(path: Path, *lines: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def imported(tmp_path: Path, *lines: dict[str, Any], prompt: dict[str, Any] | None = None) -> QuerySet:
+    triples = write_lines(tmp_path / "test.jsonl", *lines)
+    prompts = write_lines(tmp_path / "manual.jsonl", PROMPT if prompt is None else prompt)
+    import_set([triples], tmp_path / "set", prompts=prompts)
+    return QuerySet.open(tmp_path / "set")
+
+
+def imported_table(tmp_path: Path, text: str) -> QuerySet:
+    (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
+    import_set([tmp_path / "mine.csv"], tmp_path / "set")
+    return QuerySet.open(tmp_path / "set")
+
+
+def test_a_line_of_biolama_is_a_query_with_labels_and_aliases(tmp_path: Path) -> None:
+    query_set = imported(tmp_path, LINE)
+    assert query_set.table().to_pylist() == [
+        {
+            "query_id": 0,
+            "text": "Propranolol may treat [MASK] .",
+            "relation": "UR50",
+            "direction": "tail",
+            "given": ["C1"],
+            "luis": [""],
+            "answers": [
+                {
+                    "cui": "C2",
+                    "name": "Essential Tremor",
+                    "names": ["essential tremor", "tremor essential"],
+                    "semantic_types": [],
+                },
+                {"cui": "C3", "name": "Migraine, NOS", "names": ["migraine"], "semantic_types": []},
+            ],
+            "is_type_1": False,
+            "is_type_1_released": False,
+        }
+    ]
+    assert query_set.manifest.mode == "fixed"
+    assert query_set.manifest.knowledge_base is None
+    assert [file["name"] for file in query_set.manifest.inputs] == ["test.jsonl", "manual.jsonl"]
+
+
+def test_the_columns_are_those_of_a_set_of_our_own(tmp_path: Path, mini_sets: dict[str, QuerySet]) -> None:
+    assert imported(tmp_path, LINE).table().schema.equals(mini_sets["fixed"].table().schema)
+
+
+def test_lines_of_one_text_are_one_query_with_the_answers_of_all(tmp_path: Path) -> None:
+    other = LINE | {"sub_uri": "C9", "obj_uris": ["C3", "C4"], "obj_labels": ["migraine attack", "Gout"]}
+    (row,) = imported(tmp_path, LINE, other | {"obj_aliases": [[], []]}).table().to_pylist()
+    assert row["given"] == ["C1", "C9"]
+    names = {answer["cui"]: answer["names"] for answer in row["answers"]}
+    assert names == {
+        "C2": ["essential tremor", "tremor essential"],
+        "C3": ["migraine", "migraine attack"],
+        "C4": ["gout"],
+    }
+
+
+def test_a_line_may_have_its_own_prompt(tmp_path: Path) -> None:
+    triples = write_lines(tmp_path / "own.jsonl", LINE | {"prompt": "[Y] is treated with [X]."})
+    import_set([triples], tmp_path / "set")
+    assert QuerySet.open(tmp_path / "set").table(["text"])["text"].to_pylist() == [
+        "[MASK] is treated with Propranolol."
+    ]
+
+
+def test_a_table_has_queries_answers_and_if_wanted_relations(tmp_path: Path) -> None:
+    text = "query,answers,relation\nGout is an [MASK].,arthritis|Joint Disease,isa\nA [Y] is a [x],tremor,\n"
+    rows = imported_table(tmp_path, text).table().to_pylist()
+    assert [(row["text"], row["relation"], row["given"]) for row in rows] == [
+        ("Gout is an [MASK].", "isa", []),
+        ("A [MASK] is a [x]", "query", []),
+    ]
+    assert [answer["names"] for answer in rows[0]["answers"]] == [["joint disease"], ["arthritis"]]
+    assert [answer["cui"] for answer in rows[0]["answers"]] == ["Joint Disease", "arthritis"]
+
+
+def test_type_1_of_a_table(tmp_path: Path) -> None:
+    text = "query,answers\nacute gout is a [MASK] of toes.,gout\nmegout is [MASK].,gout\n"
+    rows = imported_table(tmp_path, text).table(["is_type_1", "is_type_1_released"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [(True, True), (False, True)]
+
+
+def test_the_same_import_does_nothing_and_another_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for _ in range(2):
+        imported(tmp_path, LINE)
+    assert "holds this very set of queries already; nothing to do" in caplog.text
+    with pytest.raises(UserError, match=r"holds another set of queries \(set, 1 queries\)"):
+        imported(tmp_path, LINE | {"sub_label": "Inderal"})
+
+
+def test_identifiers_do_not_give_an_imported_set_back(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not made of a knowledge base, so identifiers do not give it back"):
+        export_ids(imported(tmp_path, LINE), tmp_path / "ids.csv")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sub_label": ""}, "sub_label is missing or no text; mend this line"),
+        ({"predicate_id": 3}, "predicate_id is missing or no text; mend this line"),
+        ({"predicate_id": "UR1"}, "no prompt for the relation UR1; name a file that has one with --prompts"),
+        ({"obj_labels": []}, "obj_labels is no list of names; mend this line"),
+        ({"obj_labels": "gout"}, "obj_labels is no list of names; mend this line"),
+        (
+            {"obj_aliases": [[]]},
+            "obj_uris and obj_aliases do not fit the 2 obj_labels; mend this line",
+        ),
+        ({"sub_label": "a [MASK]"}, "'a [MASK]' holds [MASK]; remove this line"),
+        (
+            {"prompt": "[X] treats"},
+            "'Propranolol treats' does not hold [MASK] or [Y] once; mend this line",
+        ),
+    ],
+)
+def test_a_bad_line_is_one_line_of_error(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        imported(tmp_path, LINE, LINE | changes)
+    assert str(caught.value) == f"{tmp_path / 'test.jsonl'} line 2: {message}"
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_prompt_without_its_places_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        imported(tmp_path, LINE, prompt={"relation": "UR50", "template": "[X] may treat"})
+    assert str(caught.value) == (
+        f"{tmp_path / 'manual.jsonl'} line 1: template '[X] may treat', expected [X] and one [Y]; "
+        "mend this line"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("text,answers\n", " line 1: no column query; expected query,answers[,relation]"),
+        ("query,answers\n", ": no query in it; check the files"),
+        ("query,answers\nGout is,x\n", " line 2: 'Gout is' does not hold [MASK] or [Y] once; mend this line"),
+        (
+            "query,answers\n[MASK] [MASK],x\n",
+            " line 2: '[MASK] [MASK]' does not hold [MASK] or [Y] once; mend",
+        ),
+        ("query,answers\na [MASK],x|\n", " line 2: an empty answer; mend this line"),
+        ("query,answers\na [MASK]\n", " line 2: not as many columns as in line 1; mend this line"),
+    ],
+)
+def test_a_bad_table_is_one_line_of_error(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        imported_table(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path / 'mine.csv'}{message}")
+
+
+def test_what_is_no_json_and_other_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("{}\n{\n")
+    with pytest.raises(UserError, match=r"a\.jsonl line 1: predicate_id is missing"):
+        import_set([tmp_path / "a.jsonl"], tmp_path / "set")
+    (tmp_path / "b.jsonl").write_text("\n{\n")
+    with pytest.raises(UserError, match=r"b\.jsonl line 2: not JSON \(.*\); mend this line"):
+        import_set([tmp_path / "b.jsonl"], tmp_path / "set")
+    (tmp_path / "c.txt").write_text("")
+    with pytest.raises(UserError, match=r"c\.txt: expected \.jsonl \(BioLAMA's triples\) or \.csv"):
+        import_set([tmp_path / "c.txt"], tmp_path / "set")

@@ -1,0 +1,119 @@
+"""`kebench probe build`, `import`, `export` and `stats`, as a user calls them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kebench.cli import main
+from kebench.probe.query_set import QuerySet
+from kebench.umls.knowledge_base import KnowledgeBase
+
+
+@pytest.fixture
+def kb(mini_kbs: dict[str, KnowledgeBase]) -> str:
+    return str(mini_kbs["fixed"].folder)
+
+
+def test_build_says_what_was_made(kb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["probe", "build", kb, "--recipe", "mini", "--out", str(tmp_path / "set")])
+    printed = capsys.readouterr()
+    query_set = QuerySet.open(tmp_path / "set")
+    assert ["queries", f"{len(query_set):,}"] in [line.split() for line in printed.out.splitlines()]
+    assert printed.out.splitlines()[-1] == f"set: {tmp_path / 'set'}"
+    assert "mode fixed (as the knowledge base was imported), recipe mini" in printed.err
+    assert len(query_set) == 1038
+
+
+def test_options_replace_the_recipe(kb: str, tmp_path: Path) -> None:
+    options = ["--cap", "7", "--seed", "3", "--relation", "isa", "--relation", "part_of", "--mode", "fixed"]
+    main(["probe", "build", kb, "--out", str(tmp_path / "set"), *options])
+    manifest = QuerySet.open(tmp_path / "set").manifest
+    assert manifest.recipe is not None
+    assert (manifest.recipe["max_queries_per_relation"], manifest.recipe["seed"]) == (7, 3)
+    assert {name: of["queries"] for name, of in manifest.by_relation.items()} == {"isa": 7, "part_of": 7}
+
+
+def test_export_and_build_by_the_index(kb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["probe", "build", kb, "--recipe", "mini", "--out", str(tmp_path / "set")])
+    main(["probe", "export", str(tmp_path / "set"), "--ids", str(tmp_path / "ids.csv")])
+    assert capsys.readouterr().out.splitlines()[-1] == f"{tmp_path / 'ids.csv'}: 1,038 queries"
+    with (tmp_path / "ids.csv").open("a") as file:
+        file.write("C9,L9,may_treat,head\n")
+    main(["probe", "build", kb, "--index", str(tmp_path / "ids.csv"), "--out", str(tmp_path / "again")])
+    lines = capsys.readouterr().out.splitlines()
+    assert "missing in the knowledge base: 1 luis, 1 queries without concept" in lines
+    first, second = (QuerySet.open(tmp_path / name) for name in ("set", "again"))
+    assert first.table().equals(second.table())
+
+
+def test_stats_show_table_5_with_the_papers_numbers_beside_it(
+    kb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["probe", "build", kb, "--out", str(tmp_path / "set")])
+    capsys.readouterr()
+    main(["probe", "stats", str(tmp_path / "set")])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["this", "set", "paper"] in lines
+    queries = next(line for line in lines if line[0] == "queries")
+    assert queries[2] == "143,771"
+    assert next(line for line in lines if line[:2] == ["mean", "CUIs"])[3] == "2.39"
+
+
+def test_stats_by_relation_as_json(
+    mini_sets: dict[str, QuerySet], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["probe", "stats", str(mini_sets["fixed"].folder), "--by", "relation", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["counts"] == mini_sets["fixed"].manifest.counts
+    assert found["by_relation"]["isa"]["words"] == "is a"
+
+
+def test_stats_fit_into_eighty_columns(
+    mini_sets: dict[str, QuerySet], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["probe", "stats", str(mini_sets["fixed"].folder), "--by", "relation"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("sharing: ")) <= 80
+
+
+def test_import_makes_a_set_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.csv").write_text("query,answers\ngout is [MASK].,a disease\n")
+    main(["probe", "import", str(tmp_path / "mine.csv"), "--out", str(tmp_path / "set")])
+    assert ["queries", "1"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "nowhere", "--out", "set"], "nowhere: no knowledge base (kb.json is missing)"),
+        (["build", "KB", "--out", "set", "--recipe", "opn"], "no recipe 'opn'; did you mean 'open'?"),
+        (["build", "KB", "--out", "set", "--mode", "released"], "KB: imported in mode fixed; for a set in"),
+        (["build", "KB", "--out", "set", "--relation", "treats"], "no triple has the relation 'treats';"),
+        (
+            ["build", "KB", "--out", "set", "--index", "empty.csv", "--cap", "3"],
+            "--cap and --seed choose queries, and so does --index; name one or the other",
+        ),
+        (
+            ["build", "KB", "--out", "set", "--index", "empty.csv"],
+            "empty.csv line 1: no column cui; expected",
+        ),
+        (["stats", "nowhere"], "nowhere: no set of queries (set.json is missing); make one with"),
+        (["export", "nowhere", "--ids", "ids.csv"], "nowhere: no set of queries (set.json is missing)"),
+        (["import", "empty.csv", "--out", "set"], "empty.csv line 1: no column query; expected"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], message: str, kb: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("empty.csv").touch()
+    Path("KB").symlink_to(kb)
+    with pytest.raises(SystemExit) as stop:
+        main(["probe", *arguments])
+    error = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2
+    assert error[-1].startswith(f"kebench: {message}")
+    assert not Path("set").exists()

@@ -1,0 +1,51 @@
+"""The open vocabularies as cloze sets: how many queries, of which type, and what a drug treats."""
+
+from pathlib import Path
+
+import pytest
+
+from kebench.probe.index import export_ids
+from kebench.umls.filters import PRESETS
+from kebench.umls.importing import import_release
+from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.umls.open.importing import import_open_kb
+from kebench.umls.rrf import find_release
+from tests.probe.sets import answers_by_text, built
+
+
+@pytest.mark.realdata
+def test_open_umls_stores_facts_once_and_gives_5525_queries(real_data: Path, tmp_path: Path) -> None:
+    import_release(find_release(real_data / "kb" / "open-umls"), tmp_path / "kb", filters=PRESETS["fixed"])
+    kb = KnowledgeBase.open(tmp_path / "kb")
+    query_set = built(kb, tmp_path / "set", recipe="open")
+    counts = query_set.manifest.counts
+    assert (counts["queries"], counts["relations"], counts["triples"]) == (5525, 34, 1_512_342)
+    assert (counts["type_1"], counts["type_2"]) == (954, 4571)
+    assert (counts["type_1_released"], counts["type_2_released"]) == (878, 4647)
+    assert counts["mean_cuis"] == pytest.approx(3.33, abs=0.01)
+    assert query_set.manifest.facts_stored == "once"
+    export_ids(query_set, tmp_path / "ids.csv")
+    again = built(kb, tmp_path / "again", recipe="open", index=tmp_path / "ids.csv")
+    assert again.path.read_bytes() == query_set.path.read_bytes()
+
+
+@pytest.mark.realdata
+def test_indications_ask_what_a_drug_treats(real_data: Path, tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    (sources / "pharmacotherapydb").mkdir(parents=True)
+    (sources / "HumanDO.obo").symlink_to(real_data / "kb" / "obo" / "HumanDO.obo")
+    for path in (real_data / "kb" / "pharmacotherapydb").glob("*.tsv"):
+        (sources / "pharmacotherapydb" / path.name).symlink_to(path)
+    import_open_kb(sources, tmp_path / "kb", filters=PRESETS["fixed"])
+    query_set = built(KnowledgeBase.open(tmp_path / "kb"), tmp_path / "set", recipe="open")
+    counts = query_set.manifest.by_relation
+    # Of 755 pairs of a drug and a disease, and as many the other way round.
+    assert {counts[name]["queries"] for name in ("may_treat", "may_be_treated_by")} == {200}
+    assert counts["may_treat"]["queries_before_cap"] == counts["may_be_treated_by"]["queries_before_cap"]
+    assert query_set.manifest.facts_stored == "twice"
+    treats = built(
+        KnowledgeBase.open(tmp_path / "kb"), tmp_path / "all", recipe="open", relations=("may_treat",),
+        max_queries_per_relation=10_000,
+    )  # fmt: skip
+    assert "methotrexate may treat [MASK]." in answers_by_text(treats)
+    assert treats.manifest.counts["triples"] == 755
