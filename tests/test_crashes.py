@@ -12,9 +12,19 @@ from kebench.files import CRASH_POINTS
 from tests.grids import KILLED, Place, finish, fork_server, leftovers, scores
 from tests.tiny_checkpoints import write_tiny_bert
 
-# Not written by a grid. `data`: tests/tasks, `card`: below, `kb`, `rrf`: tests/umls, `query-set`:
-# tests/probe, embeddings: tests/transe
-OTHER_COMMANDS = ("data", "card", "kb", "rrf", "embeddings", "embedding-state", "query-set")
+# Not written by a grid. `data`: tests/tasks, `card`: below, `kb`, `rrf`: tests/umls, `query-set`,
+# `probe`: tests/probe, embeddings: tests/transe
+OTHER_COMMANDS = (
+    "data",
+    "card",
+    "kb",
+    "rrf",
+    "embeddings",
+    "embedding-state",
+    "query-set",
+    "probe-part",
+    "probe",
+)
 GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTHER_COMMANDS]
 
 

@@ -7,8 +7,8 @@ from pydantic import ConfigDict, Field
 from kebench.cards import Card
 from kebench.recipes import Shelf, read_settings
 
-TEMPLATES = "templates"
-SHELF = Shelf("probing", others=(TEMPLATES,))
+TEMPLATES, DECODERS = "templates", "decoders"
+SHELF = Shelf("probing", others=(TEMPLATES, DECODERS))
 Mode = Literal["fixed", "released"]
 
 
