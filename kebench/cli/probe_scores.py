@@ -19,7 +19,6 @@ LOCAL = Path("results/local")
 REMEDY = "make some with 'kebench probe run'"
 FOLDER = click.Path(path_type=Path)
 FORMATS = ("table", "markdown", "latex", "csv", "json")
-PREDICTIONS, TOKENIZER = "predictions.parquet", "tokenizer.json"
 LOOKED_AT = 5000  # queries that are judged to find hits or misses; ours
 _WIDTH = 80
 _INDENT = " " * 14  # what the names of an example's lines take
@@ -130,6 +129,7 @@ def _examples(
     from tokenizers import Tokenizer
 
     from kebench.probe.examples import examples
+    from kebench.probe.record import PREDICTIONS, TOKENIZER
 
     for name in (PREDICTIONS, TOKENIZER):
         if not (folder / name).is_file():
@@ -155,6 +155,8 @@ def _decoded(queries: "pa.Table", folder: Path) -> "pa.Table":
     """Return the queries with predictions: of a probe of some queries, which else were asked is not kept."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
+
+    from kebench.probe.record import PREDICTIONS
 
     decoded = pq.read_table(folder / PREDICTIONS, columns=["query_id"])["query_id"].unique()
     return queries.filter(pc.is_in(queries["query_id"], decoded))

@@ -18,6 +18,7 @@ from kebench.records import Part, Provenance
 PROBE_PROTOCOL_VERSION = 1
 PROBE_SCHEMA: Literal[1] = 1
 PROBE_RECORD = "probe.json"
+PREDICTIONS, TOKENIZER = "predictions.parquet", "tokenizer.json"  # which stand beside it
 NO_ANSWER = "none"  # the answer length of a query that accepts nothing
 
 

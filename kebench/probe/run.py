@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,9 @@ from kebench.model.masked_lm import MaskedLM
 from kebench.probe.answers import answer_queries, too_long_and_truncated
 from kebench.probe.plan import ProbePlan, chosen_ids
 from kebench.probe.record import (
+    PREDICTIONS,
     PROBE_RECORD,
+    TOKENIZER,
     ProbeRecord,
     probe_counts,
     read_probe_record,
@@ -45,7 +47,6 @@ from kebench.runtime import (
     utc_now,
 )
 
-PREDICTIONS, TOKENIZER = "predictions.parquet", "tokenizer.json"
 PART_QUERIES = {"cpu": 64, "cuda": 4096}  # ours: a minute or two of work
 WAIT_SECONDS = 2.0
 BOOTSTRAP_SEED = 0
@@ -94,15 +95,14 @@ def run_probe(
     if tokenizer.mask_token_id is None:
         raise UserError(f"{plan.folder}: its tokenizer has no mask token; it is no masked language model")
 
-    def load() -> MaskedLM:
-        return MaskedLM.load(
-            plan.folder,
-            family=plan.card.family,
-            device=device.name,
-            precision=plan.precision,
-            trust_remote_code=trusted,
-        )
-
+    load = partial(
+        MaskedLM.load,
+        plan.folder,
+        family=plan.card.family,
+        device=device.name,
+        precision=plan.precision,
+        trust_remote_code=trusted,
+    )
     texts = dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
 
     def answer(part: Part, model: MaskedLM) -> pyarrow.Table:
@@ -112,9 +112,9 @@ def run_probe(
         )
 
     _decode_parts(parts, load, answer)
-    final = plan.out(out)
+    final, running = plan.out(out), lease_path(plan, out)
     while not (record := find_finished(plan, out)):
-        with lease(final.parent / f"{final.name}.running") as is_ours:
+        with lease(running) as is_ours:
             if is_ours and not find_finished(plan, out):
                 _finish(plan, final, parts, queries, tokenizer, Begun(device, started, clock))
         if not is_ours:
@@ -125,9 +125,14 @@ def run_probe(
 
 def drop_parts(plan: ProbePlan, out: Path) -> None:
     """Remove the parts and the lease of a finished probe, which a kill may have left."""
-    final = plan.out(out)
     shutil.rmtree(parts_folder(plan, out), ignore_errors=True)
-    (final.parent / f"{final.name}.running").unlink(missing_ok=True)
+    lease_path(plan, out).unlink(missing_ok=True)
+
+
+def lease_path(plan: ProbePlan, out: Path) -> Path:
+    """Return the lease that the one process holds which scores the parts."""
+    final = plan.out(out)
+    return final.parent / f"{final.name}.running"
 
 
 def asked_queries(plan: ProbePlan) -> pyarrow.Table:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from kebench.model.masked_lm import MaskedLM
 from kebench.probe.beam import BestTokens
+from kebench.probe.query_set import MASK
 
 # N items, R states asked for, M most places, K best tokens of a place, T tokens of an item
-BLANK = "[MASK]"
 _BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}  # in one forward pass; benchmarks/results/probe.md
 
 
@@ -53,7 +53,7 @@ def pieces_of(texts: Sequence[str], tokenizer: Any, *, cut_at: int | None = None
         return []
     mask = tokenizer.mask_token
     limit = {"truncation": True, "max_length": cut_at} if cut_at else {}
-    encoded = tokenizer([text.replace(f" {BLANK}", mask).replace(BLANK, mask) for text in texts], **limit)[
+    encoded = tokenizer([text.replace(f" {MASK}", mask).replace(MASK, mask) for text in texts], **limit)[
         "input_ids"
     ]
     pieces: list[Pieces | None] = []
