@@ -5,6 +5,7 @@ strings. The peer is benchmarks/released_probe.py; ours is what `kebench probe r
 """
 
 import argparse
+import copy
 import json
 import logging
 import time
@@ -97,7 +98,7 @@ def ours(texts: list[str], model: Model, decoder: Decoder) -> dict[str, Any]:
     )
     banned = () if decoder.special_tokens else model.tokenizer.all_special_ids
     num_best = decoder.beam if decoder.exact else 2 * decoder.beam
-    predict = ModelPredict(MaskedLM(model.whole), items, num_best=num_best, banned=banned)
+    predict = ModelPredict(MaskedLM(copy.deepcopy(model.whole)), items, num_best=num_best, banned=banned)
     with torch.inference_mode():
         beams = decode(predict, items.num_places_N, decoder)
     strings: list[list[str]] = [[] if found else [""] * decoder.beam for found in pieces]

@@ -14,10 +14,15 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from kebench.model.checkpoint import load_masked_lm
+from kebench.model.packed import Packed, can_pack, encode, encode_by_length, use_packed_attention
 
-# B texts, T tokens, P places asked for, V vocabulary, K best tokens, H hidden
+# T tokens of all texts, P places asked for, V vocabulary, K best tokens, H hidden
 _ROWS = {"cpu": 64, "cuda": 4096}  # places whose logits are in memory at once
 _BLOCK = 64  # tokens that share one maximum
+_POSITIONS_BEHIND_PADDING = {"roberta", "xlm-roberta", "camembert"}  # numbered from the padding's id + 1
+
+
+_BERT_LAYERS = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}  # whose layers are built as BERT's
 
 
 class Head(NamedTuple):
@@ -62,13 +67,23 @@ HEADS: dict[str, Callable[[Any], Head]] = {
 
 
 class MaskedLM:
-    """A masked language model that answers for chosen places; `MaskedLM.load` makes one of a checkpoint."""
+    """A masked language model that answers for chosen places; `MaskedLM.load` makes one of a checkpoint.
+
+    The model given is changed: it is moved to the device, and takes packed texts only.
+    """
 
     def __init__(self, model: Any, *, device: str = "cpu", precision: str = "fp32") -> None:
         self.model = model.to(device).eval()
         self.device, self.precision = device, precision
         self.encoder = model.base_model
         self.head = HEADS[model.config.model_type](model)
+        self.can_pack = can_pack(model)
+        if self.can_pack:
+            use_packed_attention(model)
+        self.last_layer: Any = None
+        if self.can_pack and model.config.model_type in _BERT_LAYERS:
+            layers = self.encoder.encoder.layer
+            self.encoder.encoder.layer, self.last_layer = layers[:-1], layers[-1]
 
     @classmethod
     def load(
@@ -91,20 +106,36 @@ class MaskedLM:
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def best_tokens(
-        self, token_BT: Tensor, place_P: Tensor, *, num_best: int, banned: Tensor | None = None
+        self, packed: Packed, place_P: Tensor, *, num_best: int, banned: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the log probabilities and ids of the best tokens at some places: twice (P, K), best first.
 
-        token_BT: texts of one length, without padding. place_P: places in the flattened (B * T).
+        place_P: places in the packed tokens.
         banned: ids that cannot be answers; their share of the probability is not given to the others.
         """
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.precision == "bf16"):
-            hidden_PH = self.encoder(input_ids=token_BT)[0].flatten(0, 1)[place_P]
-            hidden_PH = self.head.transform(hidden_PH)
+            hidden_PH = self.head.transform(self._encode(packed, place_P))
             weight, bias = self.head.decoder()
             rows = _ROWS[self.device.partition(":")[0]]
             parts = [best_of(linear(part, weight, bias), num_best, banned) for part in hidden_PH.split(rows)]
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+    def _encode(self, packed: Packed, place_P: Tensor) -> Tensor:
+        """Return the last hidden states of some places, (P, H)."""
+        if not self.can_pack:
+            return encode_by_length(self.encoder, packed)[place_P]
+        config = self.model.config
+        first = config.pad_token_id + 1 if config.model_type in _POSITIONS_BEHIND_PADDING else 0
+        hidden_TH = encode(self.encoder, packed, first_position=first)
+        return self._last(hidden_TH, place_P, packed) if self.last_layer else hidden_TH[place_P]
+
+    def _last(self, hidden_TH: Tensor, place_P: Tensor, packed: Packed) -> Tensor:
+        """Apply the last layer, whose states nobody looks at but those of the places asked for."""
+        layer = self.last_layer
+        mixed_1TH = layer.attention.self(hidden_TH[None], groups=packed.groups)[0]
+        hidden_PH = layer.attention.output(mixed_1TH[0, place_P], hidden_TH[place_P])
+        done_PH: Tensor = layer.output(layer.intermediate(hidden_PH), hidden_PH)
+        return done_PH
 
 
 def best_of(logit_PV: Tensor, num_best: int, banned: Tensor | None = None) -> tuple[Tensor, Tensor]:

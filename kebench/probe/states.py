@@ -1,7 +1,7 @@
 """From queries to word pieces, and from states of a search to batches for a model.
 
 A query is tokenised once, with one blank; an item is that text with 1, 2 ... blanks. States of all items are
-forwarded together in batches of equal length, so that nothing is padded.
+forwarded together, packed (`kebench.model.packed`), so that nothing is padded and no batch is small.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kebench.model.masked_lm import MaskedLM
+from kebench.model.packed import Packed, groups_of
 from kebench.probe.beam import BestTokens
 from kebench.probe.query_set import MASK
 
@@ -133,43 +134,39 @@ class ModelPredict:
         )
         token_RMK = torch.zeros_like(log_prob_RMK, dtype=torch.int64)
         for batch in self._batches(item_R):
-            item_B, asked_BM = item_R[batch], asked_RM[batch]
-            text_BT = self._texts(item_B, token_RM[batch])
+            item_B, asked_BM, token_BM = item_R[batch], asked_RM[batch], token_RM[batch]
+            packed, first_B = self._pack(item_B, token_BM)
             row, place = asked_BM.nonzero(as_tuple=True)
-            flat_P = row * text_BT.shape[1] + self.items.start_N[item_B][row] + place
             log_prob_PK, token_PK = self.model.best_tokens(
-                text_BT, flat_P, num_best=self.num_best, banned=self.banned
+                packed, first_B[row] + place, num_best=self.num_best, banned=self.banned
             )
             found = log_prob_PK.shape[1]
             log_prob_RMK = log_prob_RMK.to(log_prob_PK.dtype)
             log_prob_RMK[batch[row], place, :found] = log_prob_PK
             token_RMK[batch[row], place, :found] = token_PK
-            done = (len(batch), text_BT.numel(), text_BT.numel() * text_BT.shape[1], len(flat_P))
+            squares = sum(group.num_texts * group.length**2 for group in packed.groups)
+            done = (len(batch), len(packed.token_T), squares, len(row))
             self.work = Work(*(before + more for before, more in zip(self.work, done, strict=True)))
         return BestTokens(log_prob_RMK, token_RMK)
 
     def _batches(self, item_R: Tensor) -> list[Tensor]:
-        """Return places of states of one length each, as many together as a batch holds."""
+        """Return places of states, those of one length together, as many in a batch as it holds tokens."""
         length_R = self.items.length_N[item_R.cpu().numpy()]
         order = numpy.argsort(length_R, kind="stable")
-        bounds = numpy.flatnonzero(numpy.diff(length_R[order], prepend=-1))
-        batches = []
-        for group in numpy.split(order, bounds[1:]) if len(order) else []:
-            budget = self.batch_tokens or _BATCH_TOKENS[self.model.device.partition(":")[0]]
-            size = max(1, budget // int(length_R[group[0]]))
-            num_batches = -(-len(group) // size)
-            batches += [
-                torch.from_numpy(part).to(item_R.device) for part in numpy.array_split(group, num_batches)
-            ]
-        return batches
+        budget = self.batch_tokens or _BATCH_TOKENS[self.model.device.partition(":")[0]]
+        num_batches = -(-int(length_R.sum()) // budget)
+        total_R = numpy.cumsum(length_R[order])
+        bounds = numpy.searchsorted(total_R, total_R[-1] * numpy.arange(1, num_batches) / num_batches)
+        parts = [part for part in numpy.split(order, bounds) if len(part)]
+        return [torch.from_numpy(part).to(item_R.device) for part in parts]
 
-    def _texts(self, item_B: Tensor, token_BM: Tensor) -> Tensor:
-        """Return the items' word pieces with what stands at their places filled in."""
-        length = int(self.items.length_N[int(item_B[0])])
-        text_BT = self.items.token_NT[item_B, :length]
-        place_BM = self.items.start_N[item_B][:, None] + torch.arange(
-            token_BM.shape[1], device=token_BM.device
-        )
+    def _pack(self, item_B: Tensor, token_BM: Tensor) -> tuple[Packed, Tensor]:
+        """Return the items' texts with what stands at their places filled in, and where each one's begin."""
+        length_B = self.items.length_N[item_B.cpu().numpy()]
+        text_BT = self.items.token_NT[item_B, : int(length_B.max())]  # indexing by items has made a copy
+        start_B = self.items.start_N[item_B]
         row, place = (token_BM >= 0).nonzero(as_tuple=True)
-        text_BT[row, place_BM[row, place]] = token_BM[row, place]  # indexing by items has made a copy
-        return text_BT
+        text_BT[row, start_B[row] + place] = token_BM[row, place]
+        size_B = torch.from_numpy(length_B).to(text_BT.device)
+        is_text_BT = torch.arange(text_BT.shape[1], device=text_BT.device) < size_B[:, None]
+        return Packed(text_BT[is_text_BT], groups_of(length_B)), size_B.cumsum(0) - size_B + start_B

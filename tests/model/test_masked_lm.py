@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 import transformers
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from kebench.errors import UserError
 from kebench.model.checkpoint import load_masked_lm
 from kebench.model.masked_lm import HEADS, MaskedLM, best_of
+from kebench.model.packed import Group, Packed, groups_of
 
 SMALL: dict[str, Any] = {
     "vocab_size": 900,
@@ -30,7 +32,14 @@ FAMILIES: dict[str, Any] = {
     "modernbert": (
         transformers.ModernBertConfig,
         transformers.ModernBertForMaskedLM,
-        {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3},
+        {
+            "local_attention": 8,
+            "pad_token_id": 0,
+            "bos_token_id": 2,
+            "eos_token_id": 3,
+            "cls_token_id": 2,
+            "sep_token_id": 3,
+        },
     ),
 }
 
@@ -45,17 +54,28 @@ def test_every_family_with_a_known_head_is_tested() -> None:
     assert set(FAMILIES) == set(HEADS)
 
 
+@pytest.mark.parametrize("packs", [True, False], ids=["packed", "by length"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_asking_for_some_places_equals_the_whole_model(family: str) -> None:
+def test_places_of_packed_texts_equal_the_whole_model_on_each_text(
+    family: str, packs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kebench.model.masked_lm.can_pack", lambda model: packs)
     model = small(family)
-    text_BT = torch.randint(10, 900, (5, 12), generator=torch.Generator().manual_seed(1))
-    place_P = torch.tensor([3, 4, 17, 59])
+    drawn = torch.Generator().manual_seed(1)
+    texts = [torch.randint(10, 900, (length,), generator=drawn) for length in (5, 9, 9, 12, 30)]
     with torch.inference_mode():
-        whole_PV = model(text_BT).logits.flatten(0, 1)[place_P].log_softmax(-1)
-    log_prob_PK, token_PK = MaskedLM(model).best_tokens(text_BT, place_P, num_best=6)
-    expected = whole_PV.topk(6)
+        whole_TV = torch.cat([model(text[None]).logits[0] for text in texts]).log_softmax(-1)
+    packed = Packed(torch.cat(texts), (Group(1, 5), Group(2, 9), Group(1, 12), Group(1, 30)))
+    place_P = torch.tensor([0, 4, 5, 13, 14, 22, 30, 36, 64])
+    log_prob_PK, token_PK = MaskedLM(model).best_tokens(packed, place_P, num_best=6)
+    expected = whole_TV[place_P].topk(6)
     assert torch.allclose(log_prob_PK, expected.values, atol=1e-5)
     assert torch.equal(token_PK, expected.indices)
+
+
+def test_lengths_in_order_are_cut_into_groups() -> None:
+    assert groups_of(numpy.array([3, 3, 4, 7, 7, 7])) == (Group(2, 3), Group(1, 4), Group(3, 7))
+    assert groups_of(numpy.array([], dtype=int)) == ()
 
 
 @settings(deadline=None, max_examples=60)

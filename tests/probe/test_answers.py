@@ -1,5 +1,6 @@
 """What a model answers: as the released code has it, and the same in every batch."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from benchmarks.released_probe import decode_as_released
 from kebench.model.checkpoint import load_masked_lm, load_tokenizer
 from kebench.model.masked_lm import MaskedLM
+from kebench.model.packed import Packed
 from kebench.probe.answers import answer_queries, too_long_and_truncated
 from kebench.probe.decoders import read_decoder
 from kebench.probe.query_set import QuerySet
@@ -29,7 +31,7 @@ class Probed:
         with torch.no_grad():
             for parameter in self.whole.get_output_embeddings().parameters():
                 parameter.mul_(40)  # tells tokens apart, which weights as they are drawn hardly do
-        self.model = MaskedLM(self.whole)
+        self.model = MaskedLM(copy.deepcopy(self.whole))
         self.tokenizer = load_tokenizer(folder / family, split_words=False)
 
     def answers(self, texts: list[str], mode: str = "fixed", **changes: Any) -> pa.Table:
@@ -121,9 +123,9 @@ def test_texts_of_the_same_word_pieces_are_decoded_once(
     asked: list[int] = []
     best_tokens = MaskedLM.best_tokens
 
-    def counted(self: MaskedLM, token_BT: torch.Tensor, *arguments: Any, **more: Any) -> Any:
-        asked.append(len(token_BT))
-        return best_tokens(self, token_BT, *arguments, **more)
+    def counted(self: MaskedLM, packed: Packed, *arguments: Any, **more: Any) -> Any:
+        asked.append(len(packed.token_T))
+        return best_tokens(self, packed, *arguments, **more)
 
     monkeypatch.setattr(MaskedLM, "best_tokens", counted)
     once = bert.answers(["aspirin may treat [MASK]."], max_masks=3)
