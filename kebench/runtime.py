@@ -69,6 +69,15 @@ def launched_processes() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def use_own_gpu(device: str) -> None:
+    """Let "cuda" mean a GPU of this process's own, if a launcher started several on this machine."""
+    place = os.environ.get("LOCAL_RANK")
+    if device == "cuda" and place is not None:
+        import torch
+
+        torch.cuda.set_device(int(place) % torch.cuda.device_count())
+
+
 def seed_everything(seed: int) -> None:
     """Seed the global generators, which dropout and the initialisation of new layers draw from."""
     import numpy

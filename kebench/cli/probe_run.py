@@ -67,10 +67,11 @@ def probe_run(
     from kebench.probe.query_set import QuerySet
     from kebench.probe.run import drop_parts, find_finished, run_probe
     from kebench.run import resolve
-    from kebench.runtime import choose_device
+    from kebench.runtime import choose_device, use_own_gpu
 
     query_set = QuerySet.open(folder)
     chosen = choose_device(device, precision)
+    use_own_gpu(chosen.name)
     fill_as: Any = mode or query_set.manifest.mode
     decoder = read_decoder(fill_as, **changes)
     plans = [
