@@ -90,8 +90,8 @@ def work_table(cases: dict[str, Any]) -> str:
     peaks = ", ".join(f"({name}) {case['peak_flops_per_second'] / 1e9:.0f}" for name, case in cases.items())
     return (
         table(header, rows)
-        + "\n\nNeeded: every distinct state of a query forwarded once, the head at its open places only. "
-        "That is what ours does; it leaves out that the last layer could be spared all but the open places. "
+        + "\n\nNeeded: every distinct state of a query forwarded once; the head, and the last layer behind "
+        "its attention, at the open places only. That is what ours does. "
         "Operations: 2 a weight and word piece, 4TTD a layer for attention, the head; layer norms, soft-max "
         "and the choice of the best tokens are not counted. "
         f"Peak: the fastest fp32 product of square matrices, {peaks} GFLOP/s."
