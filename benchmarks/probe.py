@@ -50,10 +50,19 @@ CASES = {
 
 
 class Model(NamedTuple):
-    """A masked language model with its tokenizer and the sizes that its cost follows from."""
+    """A masked language model with its tokenizer and the sizes that its cost follows from.
+
+    whole: what the peer calls; packing: a copy of it for us, since `MaskedLM` changes what it is given.
+    """
 
     whole: Any
+    packing: MaskedLM
     tokenizer: Any
+
+    @classmethod
+    def of(cls, whole: Any, tokenizer: Any) -> "Model":
+        """Return a model for both sides."""
+        return cls(whole.eval(), MaskedLM(copy.deepcopy(whole)), tokenizer)
 
     def flops(self, *, tokens: float, squares: float, places: float, ends_at_places: bool = False) -> float:
         """Count what a forward pass costs: 2 a weight and word piece, 4TTD a layer for attention, the head.
@@ -75,7 +84,7 @@ def make_model(case: str) -> Model:
     folder = resolve_model("bert-tiny" if case == "a" else VOCABULARY).folder
     tokenizer = load_tokenizer(folder, split_words=False)
     if case == "a":
-        return Model(load_masked_lm(folder).eval(), tokenizer)
+        return Model.of(load_masked_lm(folder), tokenizer)
     torch.manual_seed(SEED)
     with quiet_transformers():
         if case == "b":
@@ -84,7 +93,7 @@ def make_model(case: str) -> Model:
             encoder = load_encoder(folder)
             whole = transformers.BertForMaskedLM(encoder.config)
             whole.bert.load_state_dict(encoder.state_dict(), strict=False)
-    return Model(whole.eval(), tokenizer)
+    return Model.of(whole, tokenizer)
 
 
 def ours(texts: list[str], model: Model, decoder: Decoder) -> dict[str, Any]:
@@ -102,7 +111,7 @@ def ours(texts: list[str], model: Model, decoder: Decoder) -> dict[str, Any]:
     )
     banned = () if decoder.special_tokens else model.tokenizer.all_special_ids
     num_best = decoder.beam if decoder.exact else 2 * decoder.beam
-    predict = ModelPredict(MaskedLM(copy.deepcopy(model.whole)), items, num_best=num_best, banned=banned)
+    predict = ModelPredict(model.packing, items, num_best=num_best, banned=banned)
     with torch.inference_mode():
         beams = decode(predict, items.num_places_N, decoder)
     strings: list[list[str]] = [[] if found else [""] * decoder.beam for found in pieces]

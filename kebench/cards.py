@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from kebench.errors import UserError, did_you_mean
+from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.shipped import shipped
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9.+-]*$"
@@ -93,10 +93,8 @@ def read_card(path: Path, kind: type[AnyCard]) -> AnyCard:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the card"
-        value = "" if first["type"] == "missing" else f" = {first['input']!r}"
-        raise UserError(f"{path}: {field}{value}: {first['msg']}; mend this field") from None
+        fault = first_fault(error, whole="the card", shows_value=True)
+        raise UserError(f"{path}: {fault}; mend this field") from None
 
 
 def model_card_paths() -> dict[str, Path]:

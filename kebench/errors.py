@@ -5,6 +5,10 @@ of our own is an `assert`, never a `UserError`.
 """
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class UserError(Exception):
@@ -20,3 +24,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean '{close[0]}'?" if close else ";"
+
+
+def first_fault(error: "ValidationError", *, whole: str, shows_value: bool = False) -> str:
+    """Return the first thing that is wrong as "field: why".
+
+    whole: what to call it if no single field is to blame.
+    shows_value: say "field = value: why" where there is a value, for what people write by hand.
+    """
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or whole
+    value = f" = {first['input']!r}" if shows_value and first["type"] != "missing" else ""
+    return f"{field}{value}: {first['msg']}"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from kebench.cards import Card
-from kebench.errors import UserError, did_you_mean
+from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.files import expand_home
 from kebench.shipped import shipped
 
@@ -60,7 +60,8 @@ def read_settings(kind: type[AnySettings], shelf: Shelf, name_or_path: str, **ch
     try:
         return kind.model_validate(fields | replaced)
     except ValidationError as error:
-        raise UserError(f"{path}: {_first_fault(error)}; mend this field") from None
+        fault = first_fault(error, whole="the recipe", shows_value=True)
+        raise UserError(f"{path}: {fault}; mend this field") from None
 
 
 def _base_fields(path: Path, base: Any, shelf: Shelf) -> dict[str, Any]:
@@ -80,9 +81,3 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not valid TOML ({error}); mend the file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-
-
-def _first_fault(error: ValidationError) -> str:
-    first = error.errors()[0]
-    value = "" if first["type"] == "missing" else f" = {first['input']!r}"
-    return f"{'.'.join(str(part) for part in first['loc'])}{value}: {first['msg']}"

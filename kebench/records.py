@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kebench.errors import UserError
+from kebench.errors import UserError, first_fault
 from kebench.files import hash_of, write_atomically
 
 # Raised by every change that can move a score (marked **Scores** in the changelog).
@@ -181,10 +181,8 @@ def read_record(path: Path) -> Record:
     try:
         return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UserError(
-            f"{path}: not a record ({field}: {first['msg']}); remove it or fetch it again"
+            f"{path}: not a record ({first_fault(error, whole='the file')}); remove it or fetch it again"
         ) from None
 
 

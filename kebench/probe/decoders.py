@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from kebench.errors import UserError
+from kebench.errors import UserError, first_fault
 from kebench.probe.beam import (
     Beams,
     Predict,
@@ -38,10 +38,8 @@ def read_decoder(mode: str, **changes: Any) -> Decoder:
     try:
         return Decoder.model_validate(fields | {k: v for k, v in changes.items() if v is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"decoder: {first['loc'][0]} = {first['input']!r}: {first['msg']}; choose another value"
-        ) from None
+        fault = first_fault(error, whole="the decoder", shows_value=True)
+        raise UserError(f"decoder: {fault}; choose another value") from None
 
 
 def decode(predict: Predict, num_places_N: Tensor, settings: Decoder) -> Beams:

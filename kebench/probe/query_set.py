@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.parquet
 from pydantic import Field, ValidationError
 
-from kebench.errors import UserError
+from kebench.errors import UserError, first_fault
 from kebench.files import sha256_of
 from kebench.records import Part
 
@@ -107,9 +107,7 @@ def read_set_manifest(folder: Path) -> QuerySetManifest:
     except NotADirectoryError:
         raise UserError(f"{folder}: a file, expected the folder of a set of queries") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"{path}: {where}: {first['msg']}; build the set again") from None
+        raise UserError(f"{path}: {first_fault(error, whole='the file')}; build the set again") from None
 
 
 def same_set_already(out: Path, wanted: str) -> QuerySetManifest | None:

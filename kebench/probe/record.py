@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from kebench.errors import UserError
+from kebench.errors import UserError, first_fault
 from kebench.files import hash_of, write_atomically
 from kebench.records import Part, Provenance
 
@@ -226,11 +226,8 @@ def read_probe_record(path: Path) -> ProbeRecord:
             f"{path}: {error.strerror}; a finished probe has this file: run it again with 'kebench probe run'"
         ) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(
-            f"{path}: not a record of a probe ({field}: {first['msg']}); remove it or fetch it again"
-        ) from None
+        fault = first_fault(error, whole="the file")
+        raise UserError(f"{path}: not a record of a probe ({fault}); remove it or fetch it again") from None
 
 
 def probe_record_paths(folder: Path) -> list[Path]:

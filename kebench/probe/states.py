@@ -133,9 +133,9 @@ class ModelPredict:
             (num_states, most, self.num_best), -torch.inf, device=token_RM.device, dtype=torch.float32
         )
         token_RMK = torch.zeros_like(log_prob_RMK, dtype=torch.int64)
-        for batch in self._batches(item_R):
-            item_B, asked_BM, token_BM = item_R[batch], asked_RM[batch], token_RM[batch]
-            packed, first_B = self._pack(item_B, token_BM)
+        for batch, length_B in self._batches(item_R):
+            asked_BM = asked_RM[batch]
+            packed, first_B = self._pack(item_R[batch], length_B, token_RM[batch])
             row, place = asked_BM.nonzero(as_tuple=True)
             log_prob_PK, token_PK = self.model.best_tokens(
                 packed, first_B[row] + place, num_best=self.num_best, banned=self.banned
@@ -149,20 +149,22 @@ class ModelPredict:
             self.work = Work(*(before + more for before, more in zip(self.work, done, strict=True)))
         return BestTokens(log_prob_RMK, token_RMK)
 
-    def _batches(self, item_R: Tensor) -> list[Tensor]:
-        """Return places of states, those of one length together, as many in a batch as it holds tokens."""
+    def _batches(self, item_R: Tensor) -> list[tuple[Tensor, NDArray[numpy.int64]]]:
+        """Return places of states and their lengths, in batches of about equally many tokens, by length."""
         length_R = self.items.length_N[item_R.cpu().numpy()]
         order = numpy.argsort(length_R, kind="stable")
         budget = self.batch_tokens or _BATCH_TOKENS[self.model.device.partition(":")[0]]
-        num_batches = -(-int(length_R.sum()) // budget)
-        total_R = numpy.cumsum(length_R[order])
-        bounds = numpy.searchsorted(total_R, total_R[-1] * numpy.arange(1, num_batches) / num_batches)
+        total = int(length_R.sum())
+        num_batches = -(-total // budget)
+        ends = total * numpy.arange(1, num_batches) / max(num_batches, 1)
+        bounds = numpy.searchsorted(numpy.cumsum(length_R[order]), ends)
         parts = [part for part in numpy.split(order, bounds) if len(part)]
-        return [torch.from_numpy(part).to(item_R.device) for part in parts]
+        return [(torch.from_numpy(part).to(item_R.device), length_R[part]) for part in parts]
 
-    def _pack(self, item_B: Tensor, token_BM: Tensor) -> tuple[Packed, Tensor]:
+    def _pack(
+        self, item_B: Tensor, length_B: NDArray[numpy.int64], token_BM: Tensor
+    ) -> tuple[Packed, Tensor]:
         """Return the items' texts with what stands at their places filled in, and where each one's begin."""
-        length_B = self.items.length_N[item_B.cpu().numpy()]
         text_BT = self.items.token_NT[item_B, : int(length_B.max())]  # indexing by items has made a copy
         start_B = self.items.start_N[item_B]
         row, place = (token_BM >= 0).nonzero(as_tuple=True)

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kebench.errors import UserError
+from kebench.errors import UserError, first_fault
 from kebench.files import atomic_folder, sha256_of
 from kebench.records import Part, Provenance
 from kebench.transe.metrics import Numbers
@@ -117,9 +117,7 @@ def read_embeddings_card(folder: Path) -> EmbeddingsCard:
             f"{path}: cannot be read ({error.strerror}); name a folder made by 'kebench embed'"
         ) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise _damaged(path, f"not embeddings ({field}: {first['msg']})") from None
+        raise _damaged(path, f"not embeddings ({first_fault(error, whole='the file')})") from None
 
 
 def _read_vectors(path: Path, *, sha256: str) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kebench.errors import UserError
+from kebench.errors import UserError, first_fault
 from kebench.files import hash_of
 from kebench.umls.filters import Filters
 from kebench.umls.rrf import InputFile
@@ -71,9 +71,7 @@ def read_manifest(folder: Path) -> Manifest:
     except NotADirectoryError:
         raise UserError(f"{folder}: a file, expected the folder of a knowledge base") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"{path}: {where}: {first['msg']}; import the release again") from None
+        raise UserError(f"{path}: {first_fault(error, whole='the file')}; import the release again") from None
     _check_tables(folder, manifest)
     return manifest
 

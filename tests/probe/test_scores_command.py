@@ -53,17 +53,13 @@ def write_probe(out: Path, record: ProbeRecord) -> Path:
     return folder
 
 
+def arguments_of(probed: Path, *options: str) -> list[str]:
+    place = ["--set", str(probed / "set"), "--model", "bert-tiny", "--out", str(probed / "local")]
+    return [*place, *options]
+
+
 def shown(probed: Path, *options: str) -> str:
-    arguments = [
-        "--set",
-        str(probed / "set"),
-        "--model",
-        "bert-tiny",
-        "--out",
-        str(probed / "local"),
-        *options,
-    ]
-    result = CliRunner().invoke(show, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(show, arguments_of(probed, *options), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -124,16 +120,7 @@ def test_hits_are_looked_for_among_so_many_queries_and_that_is_said(
     probed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kebench.cli.probe_scores.LOOKED_AT", 2)
-    arguments = [
-        "--set",
-        str(probed / "set"),
-        "--model",
-        "bert-tiny",
-        "--out",
-        str(probed / "local"),
-        "--hits",
-    ]
-    result = CliRunner().invoke(show, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(show, arguments_of(probed, "--hits"), catch_exceptions=False)
     assert "looked for hits among 2 of 3 queries, evenly taken" in result.stderr
     assert result.stdout.count("HIT") == 2
 
