@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from kebench.probe.examples import Answer, Example
+    from kebench.probe.query_set import QuerySet
     from kebench.probe.record import ProbeRecord
 
 LOCAL = Path("results/local")
@@ -48,20 +49,22 @@ def show(
 
     Queries are taken evenly from those that the options leave. PREDICTIONS is the folder of one probe.
     """
+    from kebench.probe.query_set import QuerySet
     from kebench.probe.record import PROBE_RECORD, read_probe_record
 
     if (folder is None) == (model is None):
         raise UserError("name either the folder of a probe's predictions, or a model with --model")
-    record_path = (folder or _folder_of(model or "", set_folder, out)) / PROBE_RECORD
+    query_set = QuerySet.open(set_folder)
+    record_path = (folder or _folder_of(model or "", query_set, out)) / PROBE_RECORD
     record = read_probe_record(record_path)
-    queries = _queries(set_folder, relation)
-    _check_set(set_folder, record)
+    _check_set(query_set, record)
+    queries = _queries(query_set, relation)
     shown = _examples(queries, record_path.parent, record, count=count, wanted=wanted)
     _say(f"{record.model} on {record.set}; hits by the {record.mode} rule")
     click.echo("\n\n".join("\n".join(_example_lines(one, record.mode)) for one in shown))
 
 
-def _folder_of(model: str, set_folder: Path, out: Path) -> Path:
+def _folder_of(model: str, query_set: "QuerySet", out: Path) -> Path:
     """Return the newest probe of a model on a set under a folder. Raises UserError if there is none."""
     from kebench.probe.record import probe_record_paths, read_probe_record
 
@@ -69,54 +72,36 @@ def _folder_of(model: str, set_folder: Path, out: Path) -> Path:
     models = {record.model for _, record in found}
     if model not in models:
         raise UserError(f"{out}: no probe of model '{model}'{did_you_mean(model, models)} {REMEDY}")
-    set_hash = _hash_of_set(set_folder)
-    fitting = [one for one in found if one[1].model == model and set_hash in (None, one[1].set_hash)]
+    set_hash = query_set.manifest.content_hash
+    fitting = [one for one in found if one[1].model == model and one[1].set_hash == set_hash]
     if not fitting:
-        raise UserError(f"{out}: no probe of model '{model}' on the set {set_folder}; {REMEDY}")
+        raise UserError(f"{out}: no probe of model '{model}' on the set {query_set.folder}; {REMEDY}")
     path, record = max(fitting, key=lambda one: one[1].provenance.started_utc)
     _say(f"{path.parent}: the newest of {len(fitting)}, of {record.provenance.started_utc}")
     return path.parent
 
 
-def _hash_of_set(folder: Path) -> str | None:
-    """Return the content hash that set.json states, None where there is no set.json."""
-    import json
-
-    path = folder / "set.json"
-    if not path.is_file():
-        return None
-    try:
-        found: str | None = json.loads(path.read_bytes()).get("content_hash")
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); build the set again") from None
-    return found
-
-
-def _check_set(set_folder: Path, record: "ProbeRecord") -> None:
-    set_hash = _hash_of_set(set_folder)
-    if set_hash not in (None, record.set_hash):
+def _check_set(query_set: "QuerySet", record: "ProbeRecord") -> None:
+    found = query_set.manifest.content_hash
+    if found != record.set_hash:
         raise UserError(
-            f"{set_folder}: set {str(set_hash)[:8]}, but the predictions are of {record.set} "
+            f"{query_set.folder}: set {found[:8]}, but the predictions are of {record.set} "
             f"{record.set_hash[:8]}; name that set's folder"
         )
 
 
-def _queries(folder: Path, relation: str | None) -> "pa.Table":
+def _queries(query_set: "QuerySet", relation: str | None) -> "pa.Table":
     """Return the set's queries, of one relation if it is named. Raises UserError if there is none."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    path = folder / "queries.parquet"
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; name the folder of a set that 'kebench probe build' made")
-    queries = pq.read_table(path)
+    queries = query_set.table()
     if relation is None:
         return queries
     relations = set(queries["relation"].unique().to_pylist())
     if relation not in relations:
         raise UserError(
-            f"{folder}: no query of relation '{relation}'{did_you_mean(relation, relations)} "
-            f"'kebench probe stats {folder}' shows all"
+            f"{query_set.folder}: no query of relation '{relation}'{did_you_mean(relation, relations)} "
+            f"'kebench probe stats {query_set.folder}' shows all"
         )
     return queries.filter(pc.equal(queries["relation"], relation))
 

@@ -1,11 +1,15 @@
 """Query sets and predictions written in sight, for tests of scores, records and commands."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from kebench.files import sha256_of
+from kebench.probe import query_set
 from kebench.probe.record import Decoder, ProbeRecord, ProbeScores, ProbeSubset, probe_counts, probe_identity
 from kebench.records import Provenance
 
@@ -94,6 +98,19 @@ def query_table(*queries: tuple[str, Sequence[Mapping[str, Any]], bool, bool]) -
         for place, (relation, answers, is_type_1, is_type_1_released) in enumerate(queries)
     ]
     return pa.Table.from_pylist(rows, schema=QUERIES)
+
+
+def write_set(folder: Path, queries: pa.Table, *, content_hash: str = "2" * 64) -> Path:
+    """Write queries and a manifest of a set that was imported; return the folder."""
+    folder.mkdir()
+    pq.write_table(queries, folder / query_set.QUERIES)
+    manifest = query_set.QuerySetManifest(
+        schema=1, name="umls", mode="fixed", content_hash=content_hash, knowledge_base=None, recipe=None,
+        counts={"queries": len(queries)}, by_relation={}, facts_stored=None, reverse_share=None, sharing="",
+        missing={}, queries_sha256=sha256_of(folder / query_set.QUERIES), provenance={},
+    )  # fmt: skip
+    (folder / query_set.MANIFEST).write_text(manifest.model_dump_json(by_alias=True))
+    return folder
 
 
 def prediction_table(rows: Iterable[tuple[int, str, float]]) -> pa.Table:

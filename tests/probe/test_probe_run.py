@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,36 @@ def test_a_tokenizer_without_a_mask_token_is_refused(model: Path, query_set: Pat
     path.write_text(json.dumps(stated | {"mask_token": None}))
     with pytest.raises(UserError, match="its tokenizer has no mask token"):
         invoke(*arguments(folder, query_set, tmp_path / "out"))
+
+
+def imported_biolama(folder: Path) -> list[str]:
+    """Write three triples with a prompt; return what `kebench probe import` is called with."""
+    line = {"predicate_id": "UR50", "obj_uris": ["C2"], "obj_labels": ["Tremor"], "obj_aliases": [["a"]]}
+    lines = [line | {"sub_uri": f"C{n}", "sub_label": f"drug {n}"} for n in range(3, 6)]
+    prompt = {"relation": "UR50", "template": "[X] may treat [Y] ."}
+    (folder / "triples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "prompts.jsonl").write_text(json.dumps(prompt))
+    return [str(folder / "triples.jsonl"), "--prompts", str(folder / "prompts.jsonl")]
+
+
+def imported_csv(folder: Path) -> list[str]:
+    rows = [f"drug {n} may treat [MASK] .,Tremor|a,UR50" for n in range(3, 6)]
+    (folder / "own.csv").write_text("\n".join(["query,answers,relation", *rows]))
+    return [str(folder / "own.csv")]
+
+
+@pytest.mark.parametrize("imported", [imported_biolama, imported_csv])
+def test_a_set_made_elsewhere_is_imported_asked_scored_and_shown(
+    imported: Callable[[Path], list[str]], model: Path, tmp_path: Path
+) -> None:
+    made, out = str(tmp_path / "set"), tmp_path / "local"
+    invoke("import", *imported(tmp_path), "--out", made)
+    # a beam as wide as the vocabulary holds every word, so the answer of one letter is always among them
+    wide = ("--beam", "200", "--max-masks", "1", "--device", "cpu")
+    invoke("run", "--model", str(model), "--set", made, "--out", str(out), *wide)
+    (record,) = read_probe_records(out)
+    assert record.counts.decoded == 3
+    assert record.scores.fixed.overall.hit.macro_percent == 100.0
+    shown = invoke("show", "--set", made, "--model", record.model, "--out", str(out)).stdout
+    assert shown.count("HIT") == 3
+    assert "drug 3 may treat [MASK] ." in shown

@@ -15,7 +15,14 @@ from kebench.cli.probe_scores import scores, show
 from kebench.errors import UserError
 from kebench.probe.record import ProbeRecord, ProbeSubset, probe_folder, write_probe_record
 from kebench.probe.scores import score_probe
-from tests.probe.small_probes import answer, prediction_table, probe_record, query_table, word_pieces
+from tests.probe.small_probes import (
+    answer,
+    prediction_table,
+    probe_record,
+    query_table,
+    word_pieces,
+    write_set,
+)
 
 QUERIES = query_table(
     ("may_treat", [answer("C1", "asthma"), answer("C2", "headache")], True, False),
@@ -31,9 +38,7 @@ PREDICTIONS = prediction_table(
 def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `set`, a query set, and `local`, one probe of it."""
     folder = tmp_path_factory.mktemp("probed")
-    (folder / "set").mkdir()
-    pq.write_table(QUERIES, folder / "set" / "queries.parquet")
-    (folder / "set" / "set.json").write_text(json.dumps({"content_hash": "2" * 64}))
+    write_set(folder / "set", QUERIES)
     write_probe(folder / "local", small_record())
     return folder
 
@@ -96,8 +101,7 @@ def test_no_line_of_an_example_is_wider_than_the_page(probed: Path, tmp_path: Pa
     many = query_table(
         ("isa", [answer(f"C{n}", "a long name of a concept " * 5) for n in range(9)], False, False)
     )
-    (tmp_path / "set").mkdir()
-    pq.write_table(many, tmp_path / "set" / "queries.parquet")
+    write_set(tmp_path / "set", many)
     folder = write_probe(tmp_path / "local", small_record())
     arguments = [str(folder), "--set", str(tmp_path / "set")]
     lines = CliRunner().invoke(show, arguments, catch_exceptions=False).stdout.splitlines()
@@ -147,6 +151,14 @@ def test_predictions_of_another_set_are_refused(probed: Path, tmp_path: Path) ->
     folder = write_probe(tmp_path, small_record(set_hash="3" * 64))
     with pytest.raises(UserError, match="set 22222222, but the predictions are of umls 33333333"):
         CliRunner().invoke(show, [str(folder), "--set", str(probed / "set")], catch_exceptions=False)
+
+
+def test_a_set_that_is_not_whole_is_refused(probed: Path, tmp_path: Path) -> None:
+    other = write_set(tmp_path / "set", QUERIES)
+    pq.write_table(QUERIES.slice(1), other / "queries.parquet")
+    wanted = ["--set", str(other), "--model", "bert-tiny", "--out", str(probed / "local")]
+    with pytest.raises(UserError, match=r"queries\.parquet: not the file that set\.json describes"):
+        CliRunner().invoke(show, wanted, catch_exceptions=False)
 
 
 def test_the_table_has_a_row_a_probe_and_the_papers_below(probed: Path) -> None:
