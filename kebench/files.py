@@ -41,6 +41,9 @@ WRITES = {
     "probe-part": "some queries of an unfinished probe",
     "probe": "the predictions of a probe, with its record",
     "rrf": "RRF files written by 'kebench kb export'",
+    "index": "the index of a knowledge base's names",
+    "corpus": "what a linked corpus is made of, or holds",
+    "shard": "passages of a linked corpus",
     "query-set": "a set of cloze queries, or the identifiers of one",
 }
 TEMPORARY_STALE_SECONDS = 24 * 3600

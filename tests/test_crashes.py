@@ -13,7 +13,7 @@ from tests.grids import KILLED, Place, finish, fork_server, leftovers, scores
 from tests.tiny_checkpoints import write_tiny_bert
 
 # Not written by a grid. `data`: tests/tasks, `card`: below, `kb`, `rrf`: tests/umls, `query-set`,
-# `probe`: tests/probe, embeddings: tests/transe
+# `probe`: tests/probe, embeddings: tests/transe, `index`, `corpus`, `shard`: tests/corpus
 OTHER_COMMANDS = (
     "data",
     "card",
@@ -24,6 +24,9 @@ OTHER_COMMANDS = (
     "query-set",
     "probe-part",
     "probe",
+    "index",
+    "corpus",
+    "shard",
 )
 GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTHER_COMMANDS]
 

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "scoring": BASE | {"scoring"},
     "umls": BASE | {"umls"},
     "tasks": TASKS,
+    "corpus": TASKS | {"corpus"},
     "transe": TASKS | {"transe"},
     "model": MODELS,
     "probe": MODELS | {"probe"},
@@ -79,6 +80,9 @@ def imports_of(path: Path, *, top_level_only: bool = False) -> set[str]:
         "kebench.cli.probe",
         "kebench.probe.build",
         "kebench.probe.foreign",
+        "kebench.cli.annotate",
+        "kebench.corpus.annotate",
+        "kebench.corpus.plan",
     ],
 )
 def test_planning_and_rendering_never_load_torch(module: str) -> None:

@@ -18,6 +18,11 @@ from kebench.errors import UserError, did_you_mean
 
 # name: (module in kebench.cli, its click command, one-line help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "annotate": (
+        "annotate",
+        "annotate",
+        "Link text to a knowledge base, and write a corpus to pretrain models on.",
+    ),
     "data": ("data", "data", "Check, fetch and convert the data sets of the tasks."),
     "demo": ("demo", "demo", "Fine-tune a small BERT on the embedded miniature and print a leaderboard."),
     "embed": ("embed", "embed", "Train a vector for each entity of a knowledge base with TransE."),

@@ -258,3 +258,18 @@ def export(folder: Path, out: Path, compressed: bool) -> None:
 
     for table, num_rows in export_rrf(KnowledgeBase.open(folder), out, compressed=compressed).items():
         click.echo(f"{out / table}.RRF{'.gz' if compressed else ''}: {num_rows:,} rows")
+
+
+@kb.command()
+@click.argument("folder", metavar="KB", type=FOLDER)
+@click.option("--approximate", is_flag=True, help="Also make scispaCy's graph, for --search approximate.")
+def index(folder: Path, approximate: bool) -> None:
+    """Index a knowledge base's names, for 'kebench annotate --linker scispacy'; kept in KB/index."""
+    from kebench.corpus.name_index import build_index
+    from kebench.umls.knowledge_base import KnowledgeBase
+
+    made = build_index(KnowledgeBase.open(folder), approximate=approximate)
+    manifest = made.manifest
+    click.echo(f"{manifest.names:,} names, {manifest.trigrams:,} 3-grams, {manifest.seconds:.0f} s")
+    click.echo(f"approximate: {'yes' if manifest.graph else 'no (exact search needs none)'}")
+    click.echo(f"index: {made.folder}")

@@ -1,0 +1,271 @@
+"""Carries out an annotation: file by file, shard by shard, each kept when it is done, then corpus.json.
+
+One process reads, one or several link and write shards. A file is leased while it is read, so that commands
+on several machines that share the folder share its files. Stopped at any moment, the same command goes on: it
+reads again what it had read, and links only what is not there.
+"""
+
+import json
+import logging
+import multiprocessing
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow
+
+from kebench.corpus.exclude import HeldOutFilter
+from kebench.corpus.finish import BY_TEST, EARLIER, finish
+from kebench.corpus.linked import MANIFEST, SCHEMA, SHARDS, CorpusManifest, LinkedCorpus, write_shard
+from kebench.corpus.linkers import LINKERS, Linker
+from kebench.corpus.passage import Passage, Removed
+from kebench.corpus.plan import AnnotationPlan, describe_plan
+from kebench.corpus.readers import read_passages
+from kebench.corpus.readers.stream import bytes_read
+from kebench.errors import UserError
+from kebench.files import TEMPORARY_NAME, sweep_temporaries, write_atomically
+from kebench.leases import lease
+from kebench.progress import progress
+
+PLAN = "plan.json"
+WAIT_SECONDS = 2.0
+_AHEAD = 2  # shards that wait for each process
+
+_log = logging.getLogger(__name__)
+
+
+class Block(NamedTuple):
+    """Passages that become one shard."""
+
+    path: Path
+    passages: list[Passage]
+
+
+def annotate(plan: AnnotationPlan, out: Path, *, processes: int = 1) -> CorpusManifest:
+    """Link what is not linked yet, and write corpus.json. Raises UserError as the readers do.
+
+    Also raises UserError if `out` holds, or is becoming, another corpus.
+    """
+    started = time.monotonic()
+    if finished := find_corpus(plan, out):
+        _drop_leases(out)
+        return finished
+    _claim(plan, out)
+    sweep_temporaries(out)
+    left = [place for place in range(len(plan.inputs)) if not done_path(out, place).exists()]
+    total = sum(plan.inputs[place].bytes for place in left)
+    with _workers(plan, processes) as workers, progress("annotating", total=total, unit="bytes") as advance:
+        while left:
+            elsewhere = []
+            for place in left:
+                with lease(done_path(out, place).with_suffix(".running")) as is_ours:
+                    if is_ours and not done_path(out, place).exists():
+                        _annotate_file(plan, out, place, workers, advance)
+                if not done_path(out, place).exists():
+                    elsewhere.append(place)
+            if len(elsewhere) == len(left):
+                time.sleep(WAIT_SECONDS)
+            left = elsewhere
+    while not (finished := find_corpus(plan, out)):
+        with lease(out / "corpus.running") as is_ours:
+            if is_ours and not (out / MANIFEST).exists():
+                done = [json.loads(done_path(out, n).read_bytes()) for n in range(len(plan.inputs))]
+                finish(plan, out, done, seconds=time.monotonic() - started)
+        if not is_ours:
+            time.sleep(WAIT_SECONDS)
+    _drop_leases(out)
+    return finished
+
+
+def _drop_leases(out: Path) -> None:
+    """Remove what a kill may have left of leases; of a finished corpus nobody holds one."""
+    for path in (*(out / SHARDS).glob("*.running"), out / "corpus.running"):
+        path.unlink(missing_ok=True)
+
+
+def find_corpus(plan: AnnotationPlan, out: Path) -> CorpusManifest | None:
+    """Return the manifest of `out` if it is this very corpus, finished. Raises UserError if it is another."""
+    if not (out / MANIFEST).exists():
+        return None
+    manifest = LinkedCorpus.open(out).manifest
+    if manifest.content_hash != plan.content_hash:
+        raise UserError(f"{out}: holds another corpus; choose another --out, or remove it")
+    return manifest
+
+
+def done_path(out: Path, place: int) -> Path:
+    """Return the file that says what was read in an input, and that all its shards are there."""
+    return out / SHARDS / f"{place:05}.json"
+
+
+def _claim(plan: AnnotationPlan, out: Path) -> None:
+    """Write what is being made, or see that it is the same that was begun."""
+    path = out / PLAN
+    wanted = describe_plan(plan)
+    if path.exists():
+        try:
+            begun = json.loads(path.read_bytes()).get("content_hash")
+        except (ValueError, AttributeError):
+            begun = None
+        if begun != wanted["content_hash"]:
+            raise UserError(
+                f"{out}: another annotation was begun there (other files, settings or knowledge base); "
+                "choose another --out, or remove it"
+            )
+        return
+    if out.exists() and not all(TEMPORARY_NAME.search(path.name) for path in out.iterdir()):
+        raise UserError(f"{out}: exists and is no corpus; choose another --out, or remove it")
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(wanted, indent=1) + "\n", point="corpus")
+
+
+def _annotate_file(
+    plan: AnnotationPlan,
+    out: Path,
+    place: int,
+    workers: "Workers",
+    advance: Callable[[float], None],
+) -> None:
+    """Make the shards of one file, and say what was read in it."""
+    source = plan.inputs[place]
+    read: dict[str, Any] = {
+        "documents": 0, "faults": Counter(), "left_out": Counter(), "removed": [], "about": None
+    }  # fmt: skip
+    waiting: deque[Future[dict[str, Any]]] = deque()
+    position = 0
+
+    def wait(most: int) -> None:
+        while len(waiting) > most:
+            read["about"] = waiting.popleft().result()
+
+    for block in _blocks(plan, out, place, read):
+        if not block.path.exists():
+            waiting.append(workers.submit(block))
+        wait(workers.ahead)
+        now = bytes_read(source.path)
+        advance(now - position)
+        position = now
+    wait(0)
+    advance(source.bytes - position)
+    said = {name: dict(value) if isinstance(value, Counter) else value for name, value in read.items()}
+    write_atomically(done_path(out, place), json.dumps(said, indent=1) + "\n", point="corpus")
+
+
+def _blocks(plan: AnnotationPlan, out: Path, place: int, read: dict[str, Any]) -> Iterator[Block]:
+    """Yield the passages of a file in blocks of whole documents, no document twice in one.
+
+    Counts in `read` what is left out. A document that is taken back is noted with the shard at that place:
+    its versions in the shards before are to go.
+    """
+    source, tests = plan.inputs[place], HeldOutFilter(plan.tests)
+    left_out, number = read["left_out"], 0
+    documents: dict[str, list[Passage]] = {}
+    last = None
+    for one in read_passages(source.path, source.format, on_error=plan.on_error, faults=read["faults"]):
+        if isinstance(one, Removed):
+            if one.why == "deleted" or plan.retracted == "drop":
+                left_out[one.why] += 1
+                read["removed"].append([one.document_id, _shard_path(out, place, number).name])
+                left_out[EARLIER] += documents.pop(one.document_id, None) is not None
+            continue
+        if one.number == 0 or one.document_id != last:
+            last = one.document_id
+            if len(documents) == plan.shard_documents:
+                yield _block(out, place, number, documents, tests, read)
+                number, documents = number + 1, {}
+            left_out[EARLIER] += documents.pop(last, None) is not None
+            documents[last] = []
+        documents[last].append(one)
+    if documents:
+        yield _block(out, place, number, documents, tests, read)
+
+
+def _shard_path(out: Path, place: int, number: int) -> Path:
+    return out / SHARDS / f"{place:05}-{number:05}.parquet"
+
+
+def _block(
+    out: Path,
+    place: int,
+    number: int,
+    documents: dict[str, list[Passage]],
+    tests: HeldOutFilter,
+    read: dict[str, Any],
+) -> Block:
+    """Return documents as a block, less those of a test, which are counted."""
+    kept: list[Passage] = []
+    for passages in documents.values():
+        if reason := next(filter(None, map(tests.reason, passages)), None):
+            read["left_out"][f"{BY_TEST}{reason}"] += 1
+        else:
+            read["documents"] += 1
+            kept += passages
+    return Block(_shard_path(out, place, number), kept)
+
+
+_linker: Linker | None = None  # of this process
+_plan: AnnotationPlan | None = None
+
+
+def _begin(plan: AnnotationPlan) -> None:
+    """Tell a process what it will link; the linker is made when the first shard comes."""
+    global _linker, _plan
+    _linker, _plan = None, plan
+
+
+def _link(block: Block) -> dict[str, Any]:
+    """Link the passages of a block and write its shard; return what the linker says of itself."""
+    global _linker
+    assert _plan is not None, "a process links before it was told what"
+    if _linker is None:
+        _linker = LINKERS[_plan.settings.linker](_plan.knowledge_base, _plan.settings, _plan.files)
+    rows = [
+        {
+            "document_id": passage.document_id,
+            "passage": passage.number,
+            "text": passage.text,
+            "detected": linked.detected,
+            "mentions": [mention._asdict() for mention in linked.mentions],
+        }
+        for passage, linked in zip(block.passages, _linker.link(block.passages), strict=True)
+    ]
+    write_shard(pyarrow.Table.from_pylist(rows, schema=SCHEMA), block.path)
+    return _linker.about()
+
+
+class Workers(NamedTuple):
+    """What takes blocks: this process, or a pool of others. ahead: blocks that may wait."""
+
+    submit: "Callable[[Block], Future[dict[str, Any]]]"
+    ahead: int
+
+
+@contextmanager
+def _workers(plan: AnnotationPlan, processes: int) -> Iterator[Workers]:
+    if processes == 1:
+        _begin(plan)
+        yield Workers(_at_once, 0)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(plan,)) as pool:
+        try:
+            yield Workers(lambda block: pool.submit(_link, block), _AHEAD * processes)
+        except BrokenProcessPool:
+            raise UserError(
+                "a process that links was killed, perhaps for want of memory; take fewer --processes and run "
+                "the same command again"
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _at_once(block: Block) -> "Future[dict[str, Any]]":
+    future: Future[dict[str, Any]] = Future()
+    future.set_result(_link(block))
+    return future

@@ -1,0 +1,164 @@
+"""Names of a knowledge base found in text: longest match of whole words, left to right.
+
+Text and names are cut into words alike: runs of letters and digits, and every other sign by itself. Hyphens
+and blanks only separate, case counts for nothing, "'s" is passed over; so "Crohn's disease" is found as
+"crohn disease", "type-2 diabetes" as "type 2 diabetes". Signs count: no name reaches across a full stop.
+
+An Aho-Corasick automaton would find a name within a word and would let two neighbours fight for the blank
+between them. Hence every word stands between two blanks of its own, in the names and in the text that is
+searched: a leftmost longest match is then one of whole words.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple
+
+from ahocorasick_rs import BytesAhoCorasick, MatchKind
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from kebench.umls.database import connect
+from kebench.umls.knowledge_base import KnowledgeBase
+
+MIN_CHARACTERS = 3  # letters and digits of a name; ours: two letters are nearly always something else
+MAX_WORDS = 15  # of a name; ours: longer names are systematic ones of chemicals, written in no abstract
+CASED_CHARACTERS = 5  # a name of one word of at most so many counts only as it is spelt: AIDS, not aids; ours
+_COMMON_WORDS = Path(__file__).with_name("common_words.txt")
+_POSSESSIVE = ("'s", "’s")
+_WORD = re.compile(r"['’]s\b|[^\W_]+|[^\w\s\-\u2010-\u2015\u2212]|_")
+
+
+class NamedConcept(NamedTuple):
+    """A name of a concept. The better the concept for the name, the earlier it comes."""
+
+    name: str
+    cui: str
+
+
+class Match(NamedTuple):
+    """A name in a text."""
+
+    char_start: int
+    char_end: int
+    cui: str
+
+
+class DictionaryCounts(NamedTuple):
+    """What became of the names. ambiguous: names of several concepts, of which the first one counts."""
+
+    names: int
+    ambiguous: int
+    short: int
+    common: int
+    long: int
+
+
+class Dictionary:
+    """Names in an automaton. Of one name's concepts the first that is given counts."""
+
+    def __init__(self, names: Iterable[NamedConcept]) -> None:
+        self._cuis: list[str] = []
+        self._spellings: dict[int, set[str]] = {}
+        places: dict[str, int] = {}
+        ambiguous: set[int] = set()
+        left_out = dict.fromkeys(("short", "common", "long"), 0)
+        for name, cui in names:
+            words = _without_possessive(_WORD.findall(_lower(name)))
+            if reason := _why_left_out(words):
+                left_out[reason] += 1
+                continue
+            place = places.setdefault(_joined(words), len(places))
+            if place == len(self._cuis):
+                self._cuis.append(cui)
+            elif self._cuis[place] != cui:
+                ambiguous.add(place)
+            if len(words) == 1 and len(words[0]) <= CASED_CHARACTERS:
+                self._spellings.setdefault(place, set()).add(name.strip())
+        self.counts = DictionaryCounts(len(places), len(ambiguous), **left_out)
+        patterns = [pattern.encode() for pattern in places] or [b"\0"]
+        self._automaton = BytesAhoCorasick(patterns, matchkind=MatchKind.LeftmostLongest)
+
+    def find(self, text: str) -> list[Match]:
+        """Return the names in a text, in order; they do not overlap."""
+        lower = _lower(text)
+        found = list(_WORD.finditer(lower))
+        words = [one[0] for one in found]
+        if "'s" in lower or "’s" in lower:
+            found = [one for one in found if one[0] not in _POSSESSIVE]
+            words = _without_possessive(words)
+        joined = _joined(words).encode()
+        matches = self._automaton.find_matches_as_indexes(joined)
+        if not matches:
+            return []
+        # A word begins in `joined` behind a blank and, for each word before it, two more.
+        ascii_only = lower.isascii()
+        lengths = [len(word) + 2 for word in words] if ascii_only else [len(w.encode()) + 2 for w in words]
+        begins = list(accumulate(lengths, initial=0))
+        spelt = []
+        for place, begin, end in matches:
+            start = found[bisect_left(begins, begin)].start()
+            stop = found[bisect_left(begins, end) - 1].end()
+            if place not in self._spellings or self._is_spelt(place, text[start:stop]):
+                spelt.append(Match(start, stop, self._cuis[place]))
+        return spelt
+
+    def _is_spelt(self, place: int, written: str) -> bool:
+        """Say whether a short name is written as it is spelt, or spelt in lower case."""
+        spellings = self._spellings[place]
+        return written in spellings or written.lower() in spellings
+
+
+def names_of(knowledge_base: KnowledgeBase) -> Iterator[NamedConcept]:
+    """Yield every name with its concepts, the best concept for a name first.
+
+    Better is a concept whose preferred name it is, then one that more rows of the release call so, then the
+    lower CUI.
+    """
+    tables = knowledge_base.tables()
+    with connect() as connection:
+        rows = connection.execute(
+            f"""SELECT names.name, names.cui FROM {tables["names"]} AS names
+            JOIN {tables["concepts"]} AS concepts ON concepts.cui = names.cui
+            GROUP BY names.name, names.cui
+            ORDER BY bool_or(lower(concepts.name) = lower(names.name)) DESC, count(*) DESC,
+                names.cui, names.name"""
+        )
+        while batch := rows.fetchmany(100_000):
+            yield from (NamedConcept(*row) for row in batch)
+
+
+def _without_possessive(words: list[str]) -> list[str]:
+    return [word for word in words if word not in _POSSESSIVE]
+
+
+def _joined(words: list[str]) -> str:
+    return f" {'  '.join(words)} "
+
+
+def _lower(text: str) -> str:
+    """Return a text in lower case, character for character: "İ" alone would become two."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    return "".join(one.lower() if len(one.lower()) == 1 else one for one in text)
+
+
+def _why_left_out(words: list[str]) -> str | None:
+    """Return why a name cannot be looked for, None if it can."""
+    if len(words) > MAX_WORDS:
+        return "long"
+    letters = "".join(words)
+    if sum(map(str.isalnum, letters)) < MIN_CHARACTERS or not any(map(str.isalpha, letters)):
+        return "short"
+    return "common" if len(words) == 1 and words[0] in common_words() else None
+
+
+@cache
+def common_words() -> frozenset[str]:
+    """Return the words that are no names by themselves: function words, and those of research prose."""
+    lines = _COMMON_WORDS.read_text(encoding="utf-8").splitlines()
+    ours = {word for line in lines if not line.startswith("#") for word in line.split()}
+    return frozenset(ours | ENGLISH_STOP_WORDS)

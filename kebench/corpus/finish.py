@@ -1,0 +1,140 @@
+"""The end of an annotation: what a later file replaces or takes back goes, and corpus.json is written."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.compute
+import pyarrow.parquet
+
+from kebench.corpus.linked import (
+    MANIFEST,
+    SHARDS,
+    CorpusCounts,
+    CorpusInput,
+    CorpusManifest,
+    Exclusion,
+    Shard,
+    write_shard,
+)
+from kebench.corpus.linkers import LINKERS
+from kebench.corpus.plan import AnnotationPlan
+from kebench.files import sha256_of, write_atomically
+from kebench.runtime import software, utc_now
+from kebench.umls.database import connect
+
+EARLIER = "earlier version"
+BY_TEST = "test document, by "
+
+
+def finish(plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, seconds: float) -> None:
+    """Drop what is not to stay, count the rest, write corpus.json. Killed anywhere, it can be done again.
+
+    done: what was read in each input, in order.
+    """
+    folder = out / SHARDS
+    paths = sorted(folder.glob("*.parquet"))
+    left_out: Counter[str] = Counter()
+    for one in done:
+        left_out.update(one["left_out"])
+    if paths:
+        drop_earlier_versions(paths, done)
+    counts = count_shards(paths)
+    left_out[EARLIER] += sum(one["documents"] for one in done) - counts.documents
+    about = next((one["about"] for one in done if one["about"]), None)
+    if about is None:
+        about = LINKERS[plan.settings.linker](plan.knowledge_base, plan.settings, plan.files).about()
+    manifest = CorpusManifest(
+        schema=1,
+        content_hash=plan.content_hash,
+        knowledge_base={
+            "release": plan.knowledge_base.manifest.release,
+            "content_hash": plan.knowledge_base.content_hash,
+        },
+        settings=plan.settings,
+        about=plan.model | about,
+        on_error=plan.on_error,
+        retracted=plan.retracted,
+        exclusion=Exclusion(
+            tests=plan.tests.tests,
+            ids=len(plan.tests.ids),
+            sentences=len(plan.tests.texts),
+            by_id=left_out[f"{BY_TEST}id"],
+            by_text=left_out[f"{BY_TEST}text"],
+        ),
+        inputs=tuple(
+            CorpusInput(
+                name=source.path.name,
+                bytes=source.bytes,
+                sha256=source.sha256,
+                format=source.format,
+                read={"faults": sum(one["faults"].values())},
+            )
+            for source, one in zip(plan.inputs, done, strict=True)
+        ),
+        left_out={reason: count for reason, count in sorted(left_out.items()) if count},
+        counts=counts,
+        shards=tuple(_shard(path) for path in paths),
+        provenance={**software(), "made_utc": utc_now(), "seconds": round(seconds, 1)},
+    )
+    write_atomically(out / MANIFEST, manifest.model_dump_json(by_alias=True, indent=1) + "\n", point="corpus")
+
+
+def drop_earlier_versions(paths: Sequence[Path], done: Sequence[dict[str, Any]]) -> None:
+    """Take the documents out of their shards that stand again, or are taken back, in a later shard."""
+    removed = [row for one in done for row in one["removed"]]
+    columns = {"document_id": [row[0] for row in removed], "shard": [row[1] for row in removed]}
+    types = pyarrow.schema([(name, pyarrow.string()) for name in columns])
+    with connect() as connection:
+        connection.register("removed", pyarrow.table(columns, schema=types))
+        rows = connection.execute(
+            """WITH documents AS (
+                SELECT document_id, parse_filename(filename) AS shard
+                FROM read_parquet($paths, filename = true) WHERE passage = 0
+            ), last AS (
+                SELECT document_id, max(shard) AS shard
+                FROM (FROM documents UNION ALL FROM removed) GROUP BY document_id
+            )
+            SELECT documents.shard, list(document_id)
+            FROM documents JOIN last USING (document_id) WHERE documents.shard < last.shard
+            GROUP BY ALL ORDER BY ALL""",
+            {"paths": [str(path) for path in paths]},
+        ).fetchall()
+    by_name = {path.name: path for path in paths}
+    for shard, gone in rows:
+        table = pyarrow.parquet.read_table(by_name[shard])
+        stays = pyarrow.compute.invert(pyarrow.compute.is_in(table["document_id"], pyarrow.array(gone)))
+        write_shard(table.filter(stays), by_name[shard])
+
+
+def count_shards(paths: Sequence[Path]) -> CorpusCounts:
+    """Count what shards hold."""
+    if not paths:
+        return CorpusCounts(documents=0, passages=0, characters=0, detected=0, mentions=0, links=0, cuis=0)
+    with connect() as connection:
+        row = connection.execute(
+            """SELECT count(*) FILTER (passage = 0), count(*),
+                coalesce(sum(length(text))::BIGINT, 0), coalesce(sum(detected)::BIGINT, 0),
+                coalesce(sum(len(list_distinct([(m.char_start, m.char_end) FOR m IN mentions])))::BIGINT, 0),
+                coalesce(sum(len(mentions))::BIGINT, 0) FROM read_parquet($paths)""",
+            {"paths": [str(path) for path in paths]},
+        ).fetchone()
+        (cuis,) = connection.execute(
+            "SELECT count(DISTINCT cui) FROM (SELECT unnest(mentions).cui AS cui FROM read_parquet($paths))",
+            {"paths": [str(path) for path in paths]},
+        ).fetchone() or (0,)
+    names = ("documents", "passages", "characters", "detected", "mentions", "links")
+    return CorpusCounts(**dict(zip(names, row or (), strict=True)), cuis=cuis)
+
+
+def _shard(path: Path) -> Shard:
+    passage = pyarrow.parquet.read_table(path, columns=["passage"])["passage"].to_pylist()
+    return Shard(
+        name=path.name,
+        documents=passage.count(0),
+        passages=len(passage),
+        bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+    )

@@ -1,0 +1,92 @@
+"""Ids of annotated files as concepts of a knowledge base: MeSH and OMIM ids by its codes, CUIs as such."""
+
+import logging
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from kebench.errors import UserError
+from kebench.umls.database import connect
+from kebench.umls.knowledge_base import KnowledgeBase
+
+# Where several concepts bear a code, the one whose heading it is comes before those of entry terms.
+_HEADINGS = ("MH", "PT", "NM", "HT")
+_MESH = re.compile(r"(?:MESH:)?([CD]\d{6}|[CD]\d{9})", re.IGNORECASE)
+_OMIM = re.compile(r"(?:OMIM|MIM):(\d{6})", re.IGNORECASE)
+_CUI = re.compile(r"(?:UMLS:)?([A-Z]\d{7})")
+
+_log = logging.getLogger(__name__)
+
+
+class GoldConcepts:
+    """Finds the concept of each id, once. id_map: a file of lines ID <tab> CUI, which comes first."""
+
+    def __init__(self, knowledge_base: KnowledgeBase, *, id_map: Path | None = None) -> None:
+        self._knowledge_base = knowledge_base
+        self._known: dict[str, str | None] = dict(read_id_map(id_map)) if id_map else {}
+
+    def of(self, ids: Iterable[str]) -> dict[str, str | None]:
+        """Return the CUI of each id, None where the knowledge base has none."""
+        wanted = dict.fromkeys(ids)
+        new = [one for one in wanted if one not in self._known]
+        if new:
+            self._known |= dict.fromkeys(new) | self._look_up(new)
+        return {one: self._known[one] for one in wanted}
+
+    def _look_up(self, ids: list[str]) -> dict[str, str]:
+        codes = [(one, source, code) for one in ids for source, code in _codes(one)]
+        cuis = [(one, found[1]) for one in ids if (found := _CUI.fullmatch(one))]
+        tables = self._knowledge_base.tables()
+        with connect() as connection:
+            connection.execute("CREATE TEMP TABLE asked (id VARCHAR, source VARCHAR, code VARCHAR)")
+            connection.execute("CREATE TEMP TABLE named (id VARCHAR, cui VARCHAR)")
+            if codes:
+                connection.executemany("INSERT INTO asked VALUES (?, ?, ?)", codes)
+            if cuis:
+                connection.executemany("INSERT INTO named VALUES (?, ?)", cuis)
+            rows = connection.execute(
+                f"""WITH found AS (
+                    SELECT id, cui, bool_or(term_type IN {_HEADINGS}) AS is_heading, count(*) AS names
+                    FROM asked JOIN {tables["names"]} USING (source, code) GROUP BY id, cui
+                )
+                SELECT id, cui FROM found
+                QUALIFY row_number() OVER (PARTITION BY id ORDER BY is_heading DESC, names DESC, cui) = 1
+                UNION ALL SELECT id, cui FROM named JOIN {tables["concepts"]} USING (cui)"""
+            ).fetchall()
+        return dict(rows)
+
+
+def _codes(one: str) -> list[tuple[str, str]]:
+    """Return how vocabularies may spell an id: (source, code)."""
+    if found := _MESH.fullmatch(one):
+        code = found[1].upper()
+        return [("MSH", code), ("MSH", f"MESH:{code}")]
+    if found := _OMIM.fullmatch(one):
+        return [("OMIM", found[1]), ("OMIM", f"OMIM:{found[1]}")]
+    source, _, code = one.partition(":")
+    return [(source.upper(), code), (source.upper(), one)] if code else []
+
+
+def read_id_map(path: Path) -> dict[str, str]:
+    """Return id -> CUI of a file of two columns with a tab between; of an id's CUIs the first one counts.
+
+    Lines without a CUI are counted and passed over. Raises UserError if there is no other line.
+    """
+    found: dict[str, str] = {}
+    passed_over = 0
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from None
+    for line in lines:
+        one, _, rest = line.partition("\t")
+        cui = rest.partition("\t")[0].strip()
+        if _CUI.fullmatch(cui):
+            found.setdefault(one.strip(), cui)
+        else:
+            passed_over += bool(line.strip())
+    if not found:
+        raise UserError(f"{path}: no line of an id, a tab and a CUI; name a file that has such")
+    if passed_over > 1:  # the first is the heading
+        _log.warning("%s: %d lines without a CUI are passed over", path, passed_over)
+    return found

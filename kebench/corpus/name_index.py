@@ -1,0 +1,216 @@
+"""scispaCy's index of names, made of any knowledge base: TF-IDF over the character 3-grams of each name.
+
+A mention's nearest names are those of the greatest cosine similarity (Neumann et al. 2019, sec. 4.1). It is
+a folder, `KB/index` as a rule: arrays that are mapped into memory, so that processes share them, and no
+pickle. `nearest` searches it. scispaCy leaves out 3-grams that fewer than ten names hold, which leaves many
+names of a small knowledge base without any; here one name is enough.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy
+import pyarrow
+import pyarrow.parquet
+import scipy.sparse
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from kebench.errors import UserError, first_fault
+from kebench.files import atomic_folder, sweep_temporaries_of
+from kebench.records import Part
+from kebench.runtime import software, utc_now
+from kebench.umls.database import connect
+from kebench.umls.knowledge_base import KnowledgeBase
+
+MANIFEST = "index.json"
+FOLDER = "index"  # within the knowledge base's
+GRAPH = "hnsw.bin"
+INDEX_VERSION = 1  # raised by every change that can change a search's answer
+GRAPH_SETTINGS = {"M": 16, "efConstruction": 100, "post": 0}  # ours; scispaCy: M 100, efConstruction 2000
+_ARRAYS = ("indptr", "indices", "data")
+
+
+class IndexManifest(Part):
+    """What index.json says.
+
+    kb_hash: the knowledge base's content hash. names: distinct in lower case. graph: the settings of the
+        approximate index, None if there is none.
+    """
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    version: int
+    kb_hash: str
+    names: int
+    trigrams: int
+    entries: int
+    graph: dict[str, int] | None
+    seconds: float
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class NameIndex:
+    """The vectors of all names, by name and by 3-gram; `NameIndex.open` makes one of a knowledge base."""
+
+    folder: Path
+    manifest: IndexManifest
+
+    @classmethod
+    def open(cls, knowledge_base: KnowledgeBase) -> "NameIndex":
+        """Return the index of a knowledge base. Raises UserError if there is none that fits."""
+        folder = knowledge_base.folder / FOLDER
+        make = f"make it with 'kebench kb index {knowledge_base.folder}'"
+        try:
+            manifest = IndexManifest.model_validate_json((folder / MANIFEST).read_bytes())
+        except FileNotFoundError:
+            raise UserError(f"{knowledge_base.folder}: no index of its names; {make}") from None
+        except ValidationError as error:
+            raise UserError(
+                f"{folder / MANIFEST}: {first_fault(error, whole='the file')}; remove {folder} and {make}"
+            ) from None
+        if (manifest.kb_hash, manifest.version) != (knowledge_base.content_hash, INDEX_VERSION):
+            raise UserError(f"{folder}: of another knowledge base or version; remove it and {make}")
+        return cls(folder, manifest)
+
+    @cached_property
+    def names(self) -> pyarrow.Array:
+        """The names, in the order of the rows."""
+        return self._table["name"].combine_chunks()
+
+    @cached_property
+    def cuis(self) -> pyarrow.Array:
+        """All CUIs, ascending; `cuis_of_names` points into them."""
+        return pyarrow.parquet.read_table(self.folder / "cuis.parquet")["cui"].combine_chunks()
+
+    @cached_property
+    def cuis_of_names(self) -> tuple[NDArray[numpy.int64], NDArray[numpy.int32]]:
+        """Where the concepts of each name begin, and the places of all in `cuis`, ascending within a name."""
+        column = self._table["cuis"].combine_chunks()
+        return column.offsets.to_numpy().astype(numpy.int64), column.values.to_numpy()
+
+    @cached_property
+    def _table(self) -> pyarrow.Table:
+        return pyarrow.parquet.read_table(self.folder / "names.parquet")
+
+    @cached_property
+    def by_name(self) -> scipy.sparse.csr_matrix:
+        """The vectors, (names, 3-grams), each of length 1."""
+        return self._matrix("names", (self.manifest.names, self.manifest.trigrams))
+
+    @cached_property
+    def by_trigram(self) -> scipy.sparse.csr_matrix:
+        """The same, (3-grams, names)."""
+        return self._matrix("trigrams", (self.manifest.trigrams, self.manifest.names))
+
+    def _matrix(self, kind: str, shape: tuple[int, int]) -> scipy.sparse.csr_matrix:
+        indptr, indices, data = (
+            numpy.load(self.folder / f"{kind}-{part}.npy", mmap_mode="c") for part in _ARRAYS
+        )
+        return scipy.sparse.csr_matrix((data, indices, indptr), shape=shape, copy=False)
+
+    @cached_property
+    def vectorizer(self) -> TfidfVectorizer:
+        """What makes vectors of mentions as those of the names were made."""
+        trigrams = json.loads((self.folder / "trigrams.json").read_text(encoding="utf-8"))
+        made = _vectorizer(vocabulary={trigram: place for place, trigram in enumerate(trigrams)})
+        made.idf_ = numpy.load(self.folder / "idf.npy")
+        return made
+
+    def vectors(self, mentions: Sequence[str]) -> scipy.sparse.csr_matrix:
+        """Return a vector of length 1 a mention, (mentions, 3-grams); empty where no name has one of its."""
+        if not mentions:
+            return scipy.sparse.csr_matrix((0, self.manifest.trigrams), dtype=numpy.float32)
+        return self.vectorizer.transform(mentions)
+
+    @cached_property
+    def graph(self) -> Any:
+        """The approximate index. Raises UserError if it has not been made."""
+        self.require_graph()
+        made = _graph()
+        made.addDataPointBatch(self.by_name)
+        made.loadIndex(str(self.folder / GRAPH))
+        return made
+
+    def require_graph(self) -> None:
+        """Raise UserError if there is no approximate index."""
+        if self.manifest.graph is None:
+            make = f"kebench kb index {self.folder.parent} --approximate"
+            raise UserError(f"{self.folder}: no approximate index; run '{make}'")
+
+
+def build_index(knowledge_base: KnowledgeBase, *, approximate: bool = False) -> NameIndex:
+    """Index the names of a knowledge base, in its folder. approximate: also make scispaCy's graph."""
+    started = time.monotonic()
+    folder = knowledge_base.folder / FOLDER
+    if folder.exists():
+        found = NameIndex.open(knowledge_base)
+        if not approximate or found.manifest.graph is not None:
+            return found
+        shutil.rmtree(folder)
+    sweep_temporaries_of(folder)
+    names, cuis = _names_with_cuis(knowledge_base)
+    vectorizer = _vectorizer()
+    by_name = vectorizer.fit_transform(names["name"].to_pylist()).tocsr()
+    by_name.sort_indices()
+    with atomic_folder(folder, point="index") as made:
+        pyarrow.parquet.write_table(names, made / "names.parquet", compression="zstd")
+        pyarrow.parquet.write_table(cuis, made / "cuis.parquet", compression="zstd")
+        for kind, matrix in (("names", by_name), ("trigrams", by_name.T.tocsr())):
+            for part in _ARRAYS:
+                numpy.save(made / f"{kind}-{part}.npy", getattr(matrix, part))
+        numpy.save(made / "idf.npy", vectorizer.idf_)
+        trigrams = json.dumps(vectorizer.get_feature_names_out().tolist(), ensure_ascii=False)
+        (made / "trigrams.json").write_text(trigrams, encoding="utf-8")
+        if approximate:
+            graph = _graph()
+            graph.addDataPointBatch(by_name)
+            graph.createIndex(GRAPH_SETTINGS)
+            graph.saveIndex(str(made / GRAPH))
+        manifest = IndexManifest(
+            schema=1,
+            version=INDEX_VERSION,
+            kb_hash=knowledge_base.content_hash,
+            names=len(names),
+            trigrams=by_name.shape[1],
+            entries=int(by_name.nnz),
+            graph=GRAPH_SETTINGS if approximate else None,
+            seconds=round(time.monotonic() - started, 1),
+            provenance={"made_utc": utc_now(), **software()},
+        )
+        (made / MANIFEST).write_text(manifest.model_dump_json(by_alias=True, indent=1) + "\n")
+    return NameIndex.open(knowledge_base)
+
+
+def _names_with_cuis(knowledge_base: KnowledgeBase) -> tuple[pyarrow.Table, pyarrow.Table]:
+    """Return (name, places of its CUIs), names in lower case and ascending, and the CUIs, ascending."""
+    names = knowledge_base.tables()["names"]
+    with connect() as connection:
+        connection.execute(
+            f"""CREATE TEMP TABLE cuis AS SELECT cui, (row_number() OVER (ORDER BY cui) - 1)::INTEGER AS place
+            FROM (SELECT DISTINCT cui FROM {names})"""
+        )
+        table = connection.sql(
+            f"""SELECT lower(name) AS name, list(DISTINCT place ORDER BY place) AS cuis
+            FROM {names} JOIN cuis USING (cui) WHERE trim(name) <> '' GROUP BY ALL ORDER BY name"""
+        ).to_arrow_table()
+        return table, connection.sql("SELECT cui FROM cuis ORDER BY place").to_arrow_table()
+
+
+def _vectorizer(**vocabulary: Any) -> TfidfVectorizer:
+    return TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(3, 3), min_df=1, dtype=numpy.float32, **vocabulary
+    )
+
+
+def _graph() -> Any:
+    import nmslib
+
+    return nmslib.init(method="hnsw", space="cosinesimil_sparse", data_type=nmslib.DataType.SPARSE_VECTOR)

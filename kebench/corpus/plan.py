@@ -1,0 +1,148 @@
+"""An annotation before it runs: its inputs, settings and what is kept out, and the hash of all that."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kebench.corpus.exclude import NOTHING_HELD_OUT, HeldOut
+from kebench.corpus.linkers import NO_FILES, LinkerFiles, LinkingSettings, read_settings
+from kebench.corpus.mentions import default_mentions, find_model
+from kebench.corpus.name_index import NameIndex
+from kebench.corpus.readers import READERS, detect_format
+from kebench.errors import UserError
+from kebench.files import hash_of, sha256_of
+from kebench.umls.knowledge_base import KnowledgeBase
+
+ANNOTATION_VERSION = 1  # raised by every change that can move a mention or a link
+SHARD_DOCUMENTS = 2000  # ours: a shard is some seconds to some minutes of work
+
+
+class InputFile(NamedTuple):
+    """A file to be annotated."""
+
+    path: Path
+    format: str
+    bytes: int
+    sha256: str
+
+
+class AnnotationPlan(NamedTuple):
+    """Everything that decides a corpus.
+
+    model: name and version of the spaCy model that finds mentions, if one does.
+    on_error: "stop" or "skip". retracted: "drop" or "keep".
+    """
+
+    inputs: tuple[InputFile, ...]
+    knowledge_base: KnowledgeBase
+    settings: LinkingSettings
+    files: LinkerFiles
+    model: dict[str, str]
+    on_error: str
+    retracted: str
+    tests: HeldOut
+    shard_documents: int
+
+    @property
+    def content_hash(self) -> str:
+        """The hash of what decides documents and links; no path, no number of processes."""
+        return hash_of(
+            {
+                "version": ANNOTATION_VERSION,
+                "inputs": [[one.format, one.sha256] for one in self.inputs],
+                "knowledge_base": self.knowledge_base.content_hash,
+                "settings": self.settings.model_dump(mode="json", exclude={"preset"}),
+                "model": self.model,
+                "on_error": self.on_error,
+                "retracted": self.retracted,
+                "tests": self.tests.content_hash,
+                "shard_documents": self.shard_documents,
+            }
+        )
+
+    def choices(self) -> list[str]:
+        """Return what was chosen for the user, a line each."""
+        formats = ", ".join(sorted({one.format for one in self.inputs}))
+        size = sum(one.bytes for one in self.inputs) / 1e6
+        told = [f"{len(self.inputs)} files, {size:,.1f} MB, {formats}; linker {self.settings.linker}"]
+        if self.settings.linker == "scispacy":
+            shown = self.settings.model_dump(exclude_none=True, exclude={"linker", "definitions"})
+            told += textwrap.wrap("; ".join(f"{name} {value}" for name, value in shown.items()), 78)
+        return told
+
+
+def find_inputs(paths: Sequence[Path], form: str | None) -> tuple[InputFile, ...]:
+    """Return the files named, and those within the folders named, by name. Raises UserError if there is none.
+
+    form: their format; None finds each file's own.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = sorted(one for one in path.iterdir() if _is_input(one)) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"{path}: no file in it; name files, or a folder of them")
+        found |= dict.fromkeys(inside)
+    assert form is None or form in READERS, form
+    return tuple(
+        InputFile(path, form or detect_format(path), path.stat().st_size, sha256_of(path)) for path in found
+    )
+
+
+def _is_input(path: Path) -> bool:
+    is_text = not path.name.startswith(".") and path.suffix not in (".md", ".md5", ".json5")
+    return path.is_file() and is_text and path.name not in ("LICENSE", "README")
+
+
+def describe_plan(plan: AnnotationPlan) -> dict[str, Any]:
+    """Return what plan.json says: enough to see, from outside, what is being made."""
+    return {
+        "content_hash": plan.content_hash,
+        "settings": plan.settings.model_dump(mode="json", exclude_none=True),
+        "inputs": [one.path.name for one in plan.inputs],
+    }
+
+
+def plan_annotation(
+    paths: Sequence[Path],
+    knowledge_base: KnowledgeBase,
+    linker: str,
+    *,
+    form: str | None = None,
+    preset: str = "paper",
+    files: LinkerFiles = NO_FILES,
+    tests: HeldOut = NOTHING_HELD_OUT,
+    on_error: str = "stop",
+    retracted: str = "drop",
+    shard_documents: int = SHARD_DOCUMENTS,
+    **changes: Any,
+) -> AnnotationPlan:
+    """Plan an annotation: see that everything it needs is there, and hash what decides it.
+
+    changes: settings of the linker that differ from the preset's; None is the preset's.
+    """
+    changes = {name: value for name, value in changes.items() if value is not None}
+    model: dict[str, str] = {}
+    if linker == "scispacy":
+        changes = {"search": "exact"} | changes
+        changes.setdefault("mentions", default_mentions(changes.get("spacy_model")))
+        if changes["mentions"] != "dictionary":
+            model = find_model(changes["mentions"], changes.get("spacy_model"))
+            changes["spacy_model"] = model["spacy_model"]
+        index = NameIndex.open(knowledge_base)
+        if changes["search"] == "approximate":
+            index.require_graph()
+    for name, path in files._asdict().items():
+        if path is not None:
+            changes[name] = sha256_of(path)
+    return AnnotationPlan(
+        inputs=find_inputs(paths, form),
+        knowledge_base=knowledge_base,
+        settings=read_settings(linker, preset=preset, **changes),
+        files=files,
+        model=model,
+        on_error=on_error,
+        retracted=retracted,
+        tests=tests,
+        shard_documents=shard_documents,
+    )

@@ -1,0 +1,114 @@
+"""JSON lines: an object a document. Ours, and PubMedDS (Vashishth et al. 2021), which differ in their keys.
+
+Ours: id (or pmid, _id, document_id); text, or title and abstract, which are joined by a blank; mentions, if
+any: objects of start, end and, if they are known, ids (or cui), type and text.
+PubMedDS: _id, text (or title and text), mentions of start_offset, end_offset, link_id, mention, category.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kebench.corpus.passage import Fault, GoldMention, Passage, Read, mention_problem
+from kebench.corpus.readers.stream import lines_of
+
+
+class Keys(NamedTuple):
+    """Under which keys a format has what; the first that is there counts."""
+
+    document: tuple[str, ...]
+    parts: tuple[tuple[str, ...], ...]
+    start: str
+    end: str
+    ids: tuple[str, ...]
+    kind: tuple[str, ...]
+    said: tuple[str, ...]
+
+
+OURS = Keys(
+    ("id", "pmid", "_id", "document_id"), (("text",), ("title", "abstract")),
+    "start", "end", ("ids", "cui"), ("type",), ("text",),
+)  # fmt: skip
+PUBMEDDS = Keys(
+    ("_id", "pmid", "id"), (("title", "text"), ("text",), ("title", "abstract")),
+    "start_offset", "end_offset", ("link_id",), ("category", "type"), ("mention",),
+)  # fmt: skip
+
+
+def _read(path: Path, keys: Keys) -> Iterator[Read]:
+    for read in lines_of(path):
+        if isinstance(read, Fault):
+            yield read
+            continue
+        number, line = read
+        if not line.strip():
+            continue
+        try:
+            document = json.loads(line)
+        except ValueError as error:
+            yield Fault(f"line {number}", f"not JSON ({error})")
+            continue
+        yield from _document(number, document, keys)
+
+
+read_jsonl = partial(_read, keys=OURS)
+read_pubmedds = partial(_read, keys=PUBMEDDS)
+
+
+def _document(number: int, document: Any, keys: Keys) -> Iterator[Read]:
+    where = f"line {number}"
+    if not isinstance(document, dict):
+        yield Fault(where, "no JSON object")
+        return
+    document_id, text = _first(document, keys.document), _text(document, keys)
+    if not isinstance(document_id, str | int) or str(document_id) == "":
+        yield Fault(where, f"no {keys.document[0]}")
+    elif text is None:
+        yield Fault(where, f"no text, expected {' or '.join(' and '.join(parts) for parts in keys.parts)}")
+    elif not isinstance(mentions := document.get("mentions") or [], list):
+        yield Fault(where, "mentions is no list")
+    else:
+        gold = []
+        for written in mentions:
+            mention = _mention(written, keys)
+            if mention is None:
+                yield Fault(where, f"a mention without {keys.start} and {keys.end}")
+            elif problem := mention_problem(text, mention, _said(written, keys)):
+                yield Fault(where, problem)
+            else:
+                gold.append(mention)
+        yield Passage(str(document_id), 0, text, tuple(gold))
+
+
+def _text(document: dict[str, Any], keys: Keys) -> str | None:
+    """Return the text of a document: of the first way of writing it of which anything is there."""
+    for parts in keys.parts:
+        found = [document.get(part) or "" for part in parts]
+        if all(isinstance(part, str) for part in found) and any(part in document for part in parts):
+            if len(parts) > 1 and parts[-1] not in document and keys is PUBMEDDS:
+                continue
+            return " ".join(part for part in found if part)
+    return None
+
+
+def _mention(written: Any, keys: Keys) -> GoldMention | None:
+    if not isinstance(written, dict):
+        return None
+    start, end = written.get(keys.start), written.get(keys.end)
+    if type(start) is not int or type(end) is not int:
+        return None
+    ids = _first(written, keys.ids) or []
+    listed = ids.split("|") if isinstance(ids, str) else [str(one) for one in ids if one]
+    kind = _first(written, keys.kind) or ""
+    return GoldMention(start, end, kind if isinstance(kind, str) else "|".join(map(str, kind)), tuple(listed))
+
+
+def _said(written: dict[str, Any], keys: Keys) -> str | None:
+    said = _first(written, keys.said)
+    return said if isinstance(said, str) else None
+
+
+def _first(found: dict[str, Any], keys: tuple[str, ...]) -> Any:
+    return next((found[key] for key in keys if found.get(key) is not None), None)

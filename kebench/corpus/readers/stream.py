@@ -1,0 +1,71 @@
+"""Files as streams, plain or gzipped: bytes, lines, and what to say when they break off."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from isal import igzip, isal_zlib
+
+from kebench.corpus.passage import Fault
+
+# What reading a gzip file that is cut off or damaged raises.
+BROKEN_GZIP: tuple[type[Exception], ...] = (EOFError, zlib.error, isal_zlib.error, igzip.BadGzipFile)  # type: ignore[assignment]
+_LOOKED_AT = 4096
+
+
+def is_gzipped(path: Path) -> bool:
+    """Say whether a file begins as gzip does; its name may say anything."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+_open: dict[Path, BinaryIO] = {}  # what is being read in this process
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, unpacking gzip as it is read."""
+    zipped = is_gzipped(path)
+    with path.open("rb") as raw:
+        _open[path] = raw
+        try:
+            yield cast(BinaryIO, igzip.GzipFile(fileobj=raw)) if zipped else raw
+        finally:
+            _open.pop(path, None)
+
+
+def bytes_read(path: Path) -> int:
+    """Return how far into a file its reader is, in bytes on disk; 0 if nobody is reading it."""
+    return _open[path].tell() if path in _open else 0
+
+
+def first_bytes(path: Path) -> bytes:
+    """Return the first bytes of a file, unpacked; of a damaged gzip file what can be had."""
+    with opened(path) as file:
+        try:
+            return file.read(_LOOKED_AT)
+        except BROKEN_GZIP:
+            return b""
+
+
+def broken_gzip(where: str) -> Fault:
+    """Say that the gzip file ends here."""
+    return Fault(where, "the gzip file is cut off or damaged", ends_file=True)
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str] | Fault]:
+    """Yield (number, line without its end) of a UTF-8 file; a line that is not UTF-8 is a fault."""
+    number = 0
+    with opened(path) as file:
+        try:
+            for number, raw in enumerate(file, start=1):
+                try:
+                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    yield Fault(f"line {number}", f"not UTF-8 at byte {error.start + 1} of the line")
+                else:
+                    yield number, line.rstrip("\r\n")
+        except BROKEN_GZIP:
+            yield broken_gzip(f"line {number + 1}")

@@ -1,0 +1,147 @@
+"""scispaCy's way of linking, against any knowledge base, a shard at a time.
+
+As scispaCy's EntityLinker: the names nearest to a mention, a concept's score the best similarity of its
+names, those above the threshold, best first, equal ones by CUI. Every distinct string is looked up once,
+strings in large batches, and scores are taken with arrays instead of a loop over mentions.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+
+from kebench.corpus.dictionary import Dictionary, names_of
+from kebench.corpus.linkers import Linked, LinkingSettings
+from kebench.corpus.mentions import Detector
+from kebench.corpus.name_index import NameIndex
+from kebench.corpus.nearest import SEARCHES, Neighbours
+from kebench.corpus.passage import Mention, Passage
+from kebench.errors import UserError
+from kebench.umls.knowledge_base import KnowledgeBase
+
+MOST_KEPT = 2_000_000  # strings whose links are remembered
+
+
+class Link(NamedTuple):
+    """A concept of a mention."""
+
+    cui: str
+    score: float
+
+
+class StringLinker:
+    """Links strings: what is between detecting mentions and writing them down."""
+
+    def __init__(self, index: NameIndex, settings: LinkingSettings, definitions: Path | None = None) -> None:
+        self._index, self._settings = index, settings
+        self._most = settings.max_entities or 1
+        self._needed = _needed_scores(index, settings, definitions)
+        self._known: dict[str, tuple[Link, ...]] = {}
+
+    def link(self, strings: Iterable[str]) -> list[tuple[Link, ...]]:
+        """Return the concepts of each string, the best first."""
+        asked = [string.lower() for string in strings]  # as the vectors do
+        new = list(dict.fromkeys(string for string in asked if string not in self._known))
+        if new:
+            if len(self._known) > MOST_KEPT:
+                self._known = {string: self._known[string] for string in asked if string in self._known}
+            self._known |= zip(new, self._look_up(new), strict=True)
+        return [self._known[string] for string in asked]
+
+    def _look_up(self, strings: list[str]) -> list[tuple[Link, ...]]:
+        settings = self._settings
+        found = SEARCHES[str(settings.search)](
+            self._index.vectors(strings), self._index, k=settings.k, threshold=settings.threshold
+        )
+        mention, concept, score = _best_concepts(found, self._index, self._needed, self._most)
+        links: list[list[Link]] = [[] for _ in strings]
+        cuis = self._index.cuis.take(concept).to_pylist()
+        for place, cui, value in zip(mention.tolist(), cuis, score.tolist(), strict=True):
+            links[place].append(Link(cui, value))
+        return [tuple(one) for one in links]
+
+
+def _best_concepts(found: Neighbours, index: NameIndex, needed: Any, most: int) -> tuple[Any, Any, Any]:
+    """Return mention, concept (a place in `index.cuis`) and score: the best of each mention, in order.
+
+    needed: the score that each concept must pass, None where the threshold is all.
+    """
+    begins, concepts = index.cuis_of_names
+    counts = begins[found.name + 1] - begins[found.name]
+    pair = numpy.repeat(numpy.arange(len(counts)), counts)
+    within = numpy.arange(len(pair)) - numpy.repeat(numpy.cumsum(counts) - counts, counts)
+    concept = concepts[begins[found.name[pair]] + within]
+    mention, score = found.mention[pair], found.similarity[pair]
+    if needed is not None:
+        passing = score >= needed[concept]
+        mention, concept, score = mention[passing], concept[passing], score[passing]
+    by_concept = numpy.lexsort((-score, concept, mention))
+    mention, concept, score = mention[by_concept], concept[by_concept], score[by_concept]
+    is_best = numpy.ones(len(mention), dtype=bool)
+    is_best[1:] = (mention[1:] != mention[:-1]) | (concept[1:] != concept[:-1])
+    mention, concept, score = mention[is_best], concept[is_best], score[is_best]
+    by_score = numpy.lexsort((concept, -score, mention))
+    mention, concept, score = mention[by_score], concept[by_score], score[by_score]
+    kept = numpy.arange(len(mention)) - numpy.searchsorted(mention, mention) < most
+    return mention[kept], concept[kept], score[kept]
+
+
+def _needed_scores(index: NameIndex, settings: LinkingSettings, definitions: Path | None) -> Any:
+    """Return for each concept the score it needs, if the filter for definitions is on."""
+    if definitions is None:
+        return None
+    defined = set(read_defined(definitions))
+    has_one = numpy.array([cui in defined for cui in index.cuis.to_pylist()])
+    return numpy.where(has_one, 0.0, settings.no_definition_threshold or 0.0).astype(numpy.float32)
+
+
+def read_defined(path: Path) -> list[str]:
+    """Return the CUIs of a file: MRDEF.RRF, or any text whose lines begin with a CUI; it may be gzipped."""
+    from kebench.corpus.passage import Fault
+    from kebench.corpus.readers.stream import lines_of
+
+    cuis = []
+    for read in lines_of(path):
+        if isinstance(read, Fault):
+            raise UserError(f"{path} {read.where}: {read.problem}; mend it")
+        cuis.append(read[1].partition("|")[0].strip())
+    return cuis
+
+
+class ScispacyLinker:
+    """Detects mentions and links them."""
+
+    def __init__(
+        self, knowledge_base: KnowledgeBase, settings: LinkingSettings, definitions: Path | None = None
+    ) -> None:
+        assert settings.mentions, "the plan says how mentions are found"
+        self._index = NameIndex.open(knowledge_base)
+        self._strings = StringLinker(self._index, settings, definitions)
+        self._detector = Detector(
+            settings.mentions,
+            model=settings.spacy_model,
+            abbreviations=bool(settings.abbreviations),
+            dictionary=Dictionary(names_of(knowledge_base)) if settings.mentions == "dictionary" else None,
+        )
+
+    def link(self, passages: Sequence[Passage]) -> list[Linked]:
+        """Return the mentions of each passage that are linked, one for each concept, the best first."""
+        detected = list(self._detector.detect([passage.text for passage in passages]))
+        links = iter(self._strings.link(one.sought for mentions in detected for one in mentions))
+        return [
+            Linked(
+                [
+                    Mention(one.char_start, one.char_end, cui, score)
+                    for one in mentions
+                    for cui, score in next(links)
+                ],
+                len(mentions),
+            )
+            for mentions in detected
+        ]
+
+    def about(self) -> dict[str, Any]:
+        """Return the size of the index."""
+        manifest = self._index.manifest
+        return {"index_names": manifest.names, "index_version": manifest.version}

@@ -1,0 +1,254 @@
+"""Readers of annotated and plain files: offsets, faults, and how formats are told apart."""
+
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from kebench.corpus.passage import MAX_CHARACTERS, GoldMention, Passage, Removed
+from kebench.corpus.readers import READERS, detect_format, read_passages
+from kebench.errors import UserError
+
+PUBTATOR = """\
+1|t|β-Carotene in gout.
+1|a|It cures gouty arthritis.
+1\t0\t10\tβ-Carotene\tChemical\tMESH:D019207
+1\t14\t18\tgout\tDisease\tD006073|D001172
+1\t29\t44\tgouty arthritis\tDisease\t-1
+1\tCID\tD019207\tD006073
+
+2|t|Nothing here.
+2|a|
+"""
+BIOC = """<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE collection SYSTEM "BioC.dtd">
+<collection><source>x</source><date>d</date><key>k</key>
+<document><id>7</id>
+<passage><infon key="type">title</infon><offset>0</offset><text>β-Carotene in gout.</text>
+<annotation id="1"><infon key="type">Disease</infon><infon key="identifier">MESH:D006073</infon>
+<location offset="14" length="4"/><text>gout</text></annotation></passage>
+<passage><offset>20</offset><text>It cures gout.</text>
+<annotation id="2"><infon key="type">Disease</infon><infon key="MESH">D006073</infon>
+<location offset="29" length="4"/><text>gout</text></annotation></passage>
+</document></collection>
+"""
+
+
+def written(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def passages(path: Path, *, form: str | None = None, on_error: str = "stop") -> list[Passage | Removed]:
+    return list(read_passages(path, form or detect_format(path), on_error=on_error, faults=Counter()))
+
+
+def spelt(passage: Passage | Removed) -> list[str]:
+    assert isinstance(passage, Passage)
+    return [passage.text[mention.char_start : mention.char_end] for mention in passage.gold]
+
+
+def test_pubtator_s_offsets_run_over_title_blank_abstract(tmp_path: Path) -> None:
+    first, second = passages(written(tmp_path / "a.txt", PUBTATOR))
+    assert first == Passage(
+        "1",
+        0,
+        "β-Carotene in gout. It cures gouty arthritis.",
+        (
+            GoldMention(0, 10, "Chemical", ("MESH:D019207",)),
+            GoldMention(14, 18, "Disease", ("D006073", "D001172")),
+            GoldMention(29, 44, "Disease", ()),
+        ),
+    )
+    assert spelt(first) == ["β-Carotene", "gout", "gouty arthritis"]
+    assert second == Passage("2", 0, "Nothing here. ")
+
+
+def test_documents_of_pubtator_without_a_blank_line_between_are_two(tmp_path: Path) -> None:
+    text = "1|t|One\n1|a|gout\n1\t4\t8\tgout\tDisease\tD1\n2|t|Two\n2|a|gout\n2\t4\t8\tgout\tDisease\tD1\n"
+    assert [one.document_id for one in passages(written(tmp_path / "a", text))] == ["1", "2"]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_bioc_s_offsets_are_those_of_each_passage(zipped: bool, tmp_path: Path) -> None:
+    content = gzip.compress(BIOC.encode()) if zipped else BIOC.encode()
+    first, second = passages(written(tmp_path / "a.xml", content))
+    assert (spelt(first), spelt(second)) == (["gout"], ["gout"])
+    assert isinstance(second, Passage)
+    assert (second.document_id, second.number) == ("7", 1)
+    assert second.gold == (GoldMention(9, 13, "Disease", ("D006073",)),)
+
+
+def test_a_bioc_offset_in_bytes_is_understood(tmp_path: Path) -> None:
+    text = BIOC.replace('offset="14" length="4"', 'offset="15" length="4"')  # β takes two bytes
+    assert spelt(passages(written(tmp_path / "a.xml", text))[0]) == ["gout"]
+
+
+def test_json_lines_hold_title_and_abstract_or_text_and_mentions(tmp_path: Path) -> None:
+    lines = [
+        {
+            "id": 1,
+            "title": "Gout",
+            "abstract": "A joint.",
+            "mentions": [{"start": 0, "end": 4, "ids": ["D1"]}],
+        },
+        {"pmid": "2", "text": "No gout.", "mentions": [{"start": 3, "end": 7, "cui": "C1", "text": "gout"}]},
+    ]
+    path = written(tmp_path / "a.jsonl", "\n".join(map(json.dumps, lines)))
+    first, second = passages(path)
+    assert first == Passage("1", 0, "Gout A joint.", (GoldMention(0, 4, "", ("D1",)),))
+    assert second == Passage("2", 0, "No gout.", (GoldMention(3, 7, "", ("C1",)),))
+
+
+def test_pubmedds_is_told_by_its_links(tmp_path: Path) -> None:
+    mention = {
+        "start_offset": 3,
+        "end_offset": 7,
+        "link_id": "C1|C2",
+        "mention": "gout",
+        "category": "Disease",
+    }
+    path = written(tmp_path / "a.json", json.dumps({"_id": "1", "text": "No gout.", "mentions": [mention]}))
+    assert detect_format(path) == "pubmedds"
+    assert passages(path) == [Passage("1", 0, "No gout.", (GoldMention(3, 7, "Disease", ("C1", "C2")),))]
+
+
+def test_plain_text_is_a_document_a_line(tmp_path: Path) -> None:
+    found = passages(written(tmp_path / "a.txt", "One.\r\n\n Two\n"))
+    assert found == [Passage("a.txt:1", 0, "One."), Passage("a.txt:3", 0, " Two")]
+
+
+def test_a_file_of_no_known_format_is_refused_with_what_to_say(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.csv: no known format in its first bytes; name it with --format"):
+        detect_format(written(tmp_path / "a.csv", "a,b\n"))
+
+
+FAULTS = {
+    "a mention beyond its text": (
+        "pubtator", "1|t|Gout\n1|a|\n1\t2\t9\tut\tDisease\tD1\n",
+        r"line 3: mention 2-9 is not within its text of 5 characters", 1,
+    ),
+    "a mention that is not its text": (
+        "pubtator", "1|t|Gout is bad\n1|a|\n1\t0\t4\tGoat\tDisease\tD1\n",
+        r"line 3: mention 0-4 is not what the file says: 'Gout' in the text, 'Goat' in the file", 1,
+    ),
+    "a mention without offsets": (
+        "pubtator", "1|t|Gout\n1|a|\n1\t0\tGout\n", r"line 3: expected PMID, start, end, text, type, id", 1,
+    ),
+    "lines before a title": ("pubtator", "gout\n", r"line 1: expected PMID\|t\|title", 0),
+    "a NUL character": ("text", "a\0b\ngout\n", r"document a:1: a NUL character at character 1", 1),
+    "an empty document": ("jsonl", '{"id": "9", "text": " "}\n', r"document 9: no text", 0),
+    "no text at all": ("jsonl", '{"id": "9"}\n', r"line 1: no text, expected text or title and abstract", 0),
+    "a long document": (
+        "jsonl", json.dumps({"id": "9", "text": "a" * 5_000_000}),
+        rf"document 9: a text of 5,000,000 characters, at most {MAX_CHARACTERS:,} are taken; split it", 0,
+    ),
+    "no JSON": ("jsonl", '{"id": "9"\n{"id": "1", "text": "gout"}\n', r"line 1: not JSON", 1),
+    "bytes that are not UTF-8": ("text", b"gout\n\xff\n", r"line 2: not UTF-8 at byte 1 of the line", 1),
+    "a document without id": ("jsonl", '{"text": "gout"}\n', r"line 1: no id", 0),
+    "mentions that are none": ("jsonl", '{"id": "1", "text": "x", "mentions": [3]}', r"line 1: a mention", 1),
+    "broken BioC": ("bioc", BIOC[:-200], r"after document 0: not valid BioC", 0),
+    "BioC JSON without documents": ("bioc", "{}", r"after document 0: not valid BioC", 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_record_that_cannot_be_used_is_one_clear_line(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    form, content, message, kept = FAULTS[name]
+    path = written(tmp_path / "a", content)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=message) as caught:
+        passages(path, form=form)
+    assert str(caught.value).startswith(f"{path} ")
+    assert str(caught.value).endswith("; mend it, or leave such records out with --on-error skip")
+    assert "\n" not in str(caught.value)
+    faults: Counter[str] = Counter()
+    assert len(list(read_passages(path, form, on_error="skip", faults=faults))) == kept
+    assert faults.total() == 1
+    assert len(caplog.records) == 1
+
+
+def citation(number: int) -> str:
+    start = "<PubmedArticleSet>" if number == 0 else ""
+    title = f"<ArticleTitle>gout {number * 7919}</ArticleTitle>"
+    return f"{start}<MedlineCitation><PMID>{number}</PMID>{title}</MedlineCitation>"
+
+
+def json_line(number: int) -> str:
+    return json.dumps({"_id": str(number), "text": f"gout {number * 7919}"}) + "\n"
+
+
+LONG_FILES = {
+    "pubmed": citation,
+    "pubmedds": json_line,
+    "jsonl": json_line,
+    "pubtator": lambda number: f"{number}|t|gout {number * 7919}\n{number}|a|\n\n",
+    "text": lambda number: f"gout {number * 7919}\n",
+}
+
+
+def test_every_format_of_lines_or_xml_has_a_long_file() -> None:
+    assert set(LONG_FILES) == set(READERS) - {"bioc"}
+
+
+@pytest.mark.parametrize("form", LONG_FILES)
+def test_a_gzip_file_that_is_cut_off_ends_there(form: str, tmp_path: Path) -> None:
+    text = "".join(map(LONG_FILES[form], range(5000)))
+    whole = gzip.compress(text.encode())
+    path = written(tmp_path / "a.gz", whole[: len(whole) // 2])
+    faults: Counter[str] = Counter()
+    kept = list(read_passages(path, form, on_error="skip", faults=faults))
+    assert faults == {"cut off": 1}
+    assert len(kept) > 100
+    with pytest.raises(UserError, match=r"the gzip file is cut off or damaged; nothing after it can be read"):
+        passages(path, form=form)
+
+
+def test_many_faults_are_counted_and_twenty_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    faults: Counter[str] = Counter()
+    path = written(tmp_path / "a", "{\n" * 30)
+    assert list(read_passages(path, "jsonl", on_error="skip", faults=faults)) == []
+    assert faults.total() == 30
+    assert len(caplog.records) == 21
+    assert "more of this file are counted" in caplog.text
+
+
+REAL = {  # file: documents, mentions, without an id, faults; PROVENANCE.md of each
+    "bc5cdr-pubtator/CDR_TrainingSet.PubTator.txt": (500, 9385, 76, 0),
+    "bc5cdr-pubtator/CDR_DevelopmentSet.PubTator.txt": (500, 9591, 59, 0),
+    "bc5cdr-pubtator/CDR_TestSet.PubTator.txt": (500, 9809, 91, 0),
+    "ncbi-disease-pubtator/NCBItrainset_corpus.txt": (593, 5144, 0, 1),
+    "ncbi-disease-pubtator/NCBIdevelopset_corpus.txt": (100, 787, 0, 0),
+    "ncbi-disease-pubtator/NCBItestset_corpus.txt": (100, 960, 0, 0),
+}
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", REAL)
+def test_every_mention_of_the_real_files_is_its_text(name: str, real_data: Path) -> None:
+    path = real_data / "linked" / name
+    faults: Counter[str] = Counter()
+    assert detect_format(path) == "pubtator"
+    found = list(read_passages(path, "pubtator", on_error="skip", faults=faults))
+    gold = [mention for one in found if isinstance(one, Passage) for mention in one.gold]
+    assert (len(found), len(gold), sum(not one.ids for one in gold), faults.total()) == REAL[name]
+    said = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        fields = line.split("\t")
+        if len(fields) > 4:
+            said[fields[0], fields[1], fields[2]] = fields[3]
+    for one in found:
+        assert isinstance(one, Passage)
+        for mention in one.gold:
+            start, end = mention.char_start, mention.char_end
+            assert one.text[start:end] == said[one.document_id, str(start), str(end)]
+
+
+@pytest.mark.realdata
+def test_the_real_abstracts_are_read(real_data: Path) -> None:
+    path = real_data / "text" / "pubmed-abstracts" / "abstracts.jsonl.gz"
+    assert detect_format(path) == "jsonl"
+    assert len(passages(path)) == 7504
