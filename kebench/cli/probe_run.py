@@ -31,10 +31,16 @@ FOLDER = click.Path(path_type=Path)
     type=click.Choice(["independent", "order", "confidence"]),
     help="Which blank is filled next, instead of the mode's (confidence).",
 )
-@click.option("--beam", type=int, help="States kept for each query and number of masks, instead of 5.")
-@click.option("--max-masks", type=int, help="Most word pieces of an answer, instead of 10.")
 @click.option(
-    "--refine", type=int, help="Most rounds of predicting the least probable token anew; default 0."
+    "--beam",
+    type=click.IntRange(1, 100),
+    help="States kept for a query and number of masks, instead of 5.",
+)
+@click.option("--max-masks", type=click.IntRange(1, 50), help="Most word pieces of an answer, instead of 10.")
+@click.option(
+    "--refine",
+    type=click.IntRange(0, 50),
+    help="Most rounds of predicting the least probable token anew; default 0.",
 )
 @click.option("--queries", type=click.IntRange(1), help="Only so many, drawn at random with --seed.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of that draw.")

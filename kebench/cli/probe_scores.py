@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,7 @@ from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from tokenizers import Tokenizer
 
     from kebench.probe.examples import Answer, Example
     from kebench.probe.query_set import QuerySet
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LOCAL = Path("results/local")
 REMEDY = "make some with 'kebench probe run'"
+WHOLE = "copy the probe's whole folder, or run it again"
 FOLDER = click.Path(path_type=Path)
 FORMATS = ("table", "markdown", "latex", "csv", "json")
 LOOKED_AT = 5000  # queries that are judged to find hits or misses; ours
@@ -110,22 +112,16 @@ def _examples(
     queries: "pa.Table", folder: Path, record: "ProbeRecord", *, count: int, wanted: str | None
 ) -> "list[Example]":
     """Return evenly taken examples. Which are hits is known only of those that have been judged."""
-    import pyarrow.parquet as pq
-    from tokenizers import Tokenizer
-
     from kebench.probe.examples import examples
-    from kebench.probe.record import PREDICTIONS, TOKENIZER
 
-    for name in (PREDICTIONS, TOKENIZER):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder / name}: no such file; copy the probe's whole folder, or run it again")
+    tokenizer = _read_tokenizer(folder)
     asked = queries if record.subset.queries is None else _decoded(queries, folder)
     judged = _evenly(asked, LOOKED_AT if wanted else count)
     if wanted and len(judged) < len(asked):
         _say(f"looked for {wanted} among {len(judged):,} of {len(asked):,} queries, evenly taken")
     ids = judged["query_id"].to_pylist()
-    predictions = pq.read_table(folder / PREDICTIONS, filters=[("query_id", "in", ids)])
-    found = examples(judged, predictions, Tokenizer.from_file(str(folder / TOKENIZER)))
+    predictions = _read_predictions(folder, filters=[("query_id", "in", ids)])
+    found = examples(judged, predictions, tokenizer)
     if wanted:
         found = [one for one in found if _is_hit(one, record.mode) == (wanted == "hits")]
         found = [found[place] for place in _even_places(len(found), count)]
@@ -139,12 +135,38 @@ def _examples(
 def _decoded(queries: "pa.Table", folder: Path) -> "pa.Table":
     """Return the queries with predictions: of a probe of some queries, which else were asked is not kept."""
     import pyarrow.compute as pc
+
+    decoded = _read_predictions(folder, columns=["query_id"])["query_id"].unique()
+    return queries.filter(pc.is_in(queries["query_id"], decoded))
+
+
+def _read_tokenizer(folder: Path) -> "Tokenizer":
+    from tokenizers import Tokenizer
+
+    from kebench.probe.record import TOKENIZER
+
+    path = folder / TOKENIZER
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {WHOLE}")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises no narrower kind
+        raise UserError(f"{path}: no tokenizer ({error}); {WHOLE}") from None
+
+
+def _read_predictions(folder: Path, **options: Any) -> "pa.Table":
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from kebench.probe.record import PREDICTIONS
 
-    decoded = pq.read_table(folder / PREDICTIONS, columns=["query_id"])["query_id"].unique()
-    return queries.filter(pc.is_in(queries["query_id"], decoded))
+    path = folder / PREDICTIONS
+    try:
+        return pq.read_table(path, **options)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {WHOLE}") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: damaged ({error}); {WHOLE}") from None
 
 
 def _evenly(queries: "pa.Table", count: int) -> "pa.Table":

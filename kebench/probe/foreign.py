@@ -32,6 +32,8 @@ SHARING = "As the files that it was imported from."
 NO_RELATION = "query"  # of a table without that column
 _BLANK = re.compile(r"\[MASK\]|\[Y\]")
 _REMEDY = "mend this line"
+# Half of a character outside the basic plane, or what controls a terminal; white space is none of these.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
 
 class Answer(NamedTuple):
@@ -102,12 +104,15 @@ def _read_prompts(path: Path) -> dict[str, str]:
     templates: dict[str, str] = {}
     for number, line in _json_lines(path):
         relation, template = (_string(path, number, line, field) for field in ("relation", "template"))
-        if "[X]" not in template or len(_BLANK.findall(template)) != 1:
-            raise UserError(
-                f"{path} line {number}: template '{template}', expected [X] and one [Y]; {_REMEDY}"
-            )
+        _check_template(path, number, template)
         templates[relation] = template
     return templates
+
+
+def _check_template(path: Path, number: int, template: str) -> None:
+    _check_text(path, number, template)
+    if "[X]" not in template or len(_BLANK.findall(template)) != 1:
+        raise UserError(f"{path} line {number}: template '{template}', expected [X] and one [Y]; {_REMEDY}")
 
 
 def _read_biolama(path: Path, templates: dict[str, str]) -> Iterator[Query]:
@@ -119,10 +124,13 @@ def _read_biolama(path: Path, templates: dict[str, str]) -> Iterator[Query]:
                 f"{path} line {number}: no prompt for the relation {relation}; "
                 "name a file that has one with --prompts"
             )
+        if "prompt" in line:
+            _check_template(path, number, template)
         if MASK in label:
             raise UserError(f"{path} line {number}: '{label}' holds {MASK}; remove this line")
         text = _with_blank(path, number, template.replace("[X]", label))
-        yield Query(text, relation, str(line.get("sub_uri", "")), _objects(path, number, line))
+        given = "" if line.get("sub_uri") is None else _string(path, number, line, "sub_uri")
+        yield _checked(path, number, Query(text, relation, given, _objects(path, number, line)))
 
 
 def _objects(path: Path, number: int, line: dict[str, Any]) -> tuple[Answer, ...]:
@@ -132,7 +140,8 @@ def _objects(path: Path, number: int, line: dict[str, Any]) -> tuple[Answer, ...
         raise UserError(f"{path} line {number}: obj_labels is no list of names; {_REMEDY}")
     aliases = line.get("obj_aliases") or [[] for _ in labels]
     uris = line.get("obj_uris") or labels
-    if len(aliases) != len(labels) or len(uris) != len(labels) or not all(map(_is_names, [uris, *aliases])):
+    fit = all(isinstance(of, list) and len(of) == len(labels) for of in (aliases, uris))
+    if not fit or not all(map(_is_names, [uris, *aliases])):
         raise UserError(
             f"{path} line {number}: obj_uris and obj_aliases do not fit the {len(labels)} obj_labels; "
             f"{_REMEDY}"
@@ -140,6 +149,19 @@ def _objects(path: Path, number: int, line: dict[str, Any]) -> tuple[Answer, ...
     return tuple(
         Answer(uri, (label, *others)) for uri, label, others in zip(uris, labels, aliases, strict=True)
     )
+
+
+def _checked(path: Path, number: int, query: Query) -> Query:
+    """Return a query if all its strings can be stored and printed."""
+    names = [name for answer in query.answers for name in (answer.cui, *answer.names)]
+    for text in (query.text, query.relation, query.given, *names):
+        _check_text(path, number, text)
+    return query
+
+
+def _check_text(path: Path, number: int, text: str) -> None:
+    if found := _NO_TEXT.search(text):
+        raise UserError(f"{path} line {number}: {text!r} holds {found[0]!r}, which is no text; {_REMEDY}")
 
 
 def _is_names(value: Any) -> bool:
@@ -190,7 +212,8 @@ def _table_query(path: Path, number: int, row: dict[str, str]) -> Query:
         raise UserError(f"{path} line {number}: an empty answer; {_REMEDY}")
     text = _with_blank(path, number, row["query"])
     relation = row.get("relation") or NO_RELATION
-    return Query(text, relation, "", tuple(Answer(name, (name,)) for name in names))
+    answers = tuple(Answer(name, (name,)) for name in names)
+    return _checked(path, number, Query(text, relation, "", answers))
 
 
 def _with_blank(path: Path, number: int, text: str) -> str:

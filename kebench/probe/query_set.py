@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pyarrow
 import pyarrow.parquet
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from kebench.errors import UserError, first_fault
 from kebench.files import sha256_of
@@ -62,6 +62,13 @@ class QuerySetManifest(Part):
     missing: dict[str, int]
     queries_sha256: str
     provenance: dict[str, Any]
+
+    @field_validator("counts")
+    @classmethod
+    def _counts_queries(cls, counts: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(counts.get("queries"), int):
+            raise ValueError("no number of queries")
+        return counts
 
 
 @dataclass(frozen=True)

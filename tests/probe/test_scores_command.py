@@ -161,6 +161,23 @@ def test_a_set_that_is_not_whole_is_refused(probed: Path, tmp_path: Path) -> Non
         CliRunner().invoke(show, wanted, catch_exceptions=False)
 
 
+@pytest.mark.parametrize("name", ["predictions.parquet", "tokenizer.json"])
+def test_a_file_that_was_cut_off_is_one_line(name: str, probed: Path, tmp_path: Path) -> None:
+    path = write_probe(tmp_path, small_record()) / name
+    path.write_bytes(path.read_bytes()[:-10])
+    arguments = [str(path.parent), "--set", str(probed / "set")]
+    with pytest.raises(UserError, match=rf"{name}: (damaged|no tokenizer) \(.*\); copy the probe's whole"):
+        CliRunner().invoke(show, arguments, catch_exceptions=False)
+
+
+def test_a_set_without_its_number_of_queries_is_refused(probed: Path, tmp_path: Path) -> None:
+    path = write_set(tmp_path / "set", QUERIES) / "set.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"counts": {}}))
+    arguments = [str(tmp_path), "--set", str(path.parent)]
+    with pytest.raises(UserError, match=r"set\.json: counts: .*no number of queries; build the set again"):
+        CliRunner().invoke(show, arguments, catch_exceptions=False)
+
+
 def test_the_table_has_a_row_a_probe_and_the_papers_below(probed: Path) -> None:
     # may_treat: the released rule hits query 0, its type 1 is query 1; ours hits both, its type 1 is query 0
     lines = table(probed).stdout.splitlines()
