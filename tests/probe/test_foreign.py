@@ -150,7 +150,10 @@ def test_identifiers_do_not_give_an_imported_set_back(tmp_path: Path) -> None:
         ({"sub_uri": 7}, "sub_uri is missing or no text; mend this line"),
         ({"obj_aliases": 5}, "obj_uris and obj_aliases do not fit the 2 obj_labels; mend this line"),
         ({"obj_uris": 7}, "obj_uris and obj_aliases do not fit the 2 obj_labels; mend this line"),
-        ({"sub_label": "\ud800"}, "'\\ud800 may treat [MASK] .' holds '\\ud800', which is no text; mend"),
+        (
+            {"sub_label": "\ud800"},
+            "'\\ud800 may treat [MASK] .' holds '\\ud800', which is no text; mend this line",
+        ),
         ({"obj_labels": ["a", "\x00"]}, "'\\x00' holds '\\x00', which is no text; mend this line"),
         ({"prompt": "[X] \x1b[Y]"}, "'[X] \\x1b[Y]' holds '\\x1b', which is no text; mend this line"),
     ],

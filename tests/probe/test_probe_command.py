@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from kebench.cli import main
+from kebench.errors import UserError
+from kebench.probe.build import plan_set
+from kebench.probe.index import export_ids
 from kebench.probe.query_set import QuerySet
+from kebench.probe.recipe import read_probe_recipe
 from kebench.umls.knowledge_base import KnowledgeBase
 
 
@@ -45,6 +49,22 @@ def test_export_and_build_by_the_index(kb: str, tmp_path: Path, capsys: pytest.C
     assert "missing in the knowledge base: 1 luis, 1 queries without concept" in lines
     first, second = (QuerySet.open(tmp_path / name) for name in ("set", "again"))
     assert first.table().equals(second.table())
+
+
+def test_an_export_leaves_another_file_as_it_is(mini_sets: dict[str, QuerySet], tmp_path: Path) -> None:
+    other = tmp_path / "ids.csv"
+    other.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"ids\.csv: exists with other content; name a new file"):
+        export_ids(mini_sets["fixed"], other)
+    with pytest.raises(UserError, match="a folder; name a new file"):
+        export_ids(mini_sets["fixed"], tmp_path)
+    assert other.read_bytes() == b"\xff\xfe"
+
+
+def test_the_order_of_relations_makes_no_other_set(mini_kbs: dict[str, KnowledgeBase]) -> None:
+    kb = mini_kbs["fixed"]
+    plans = [plan_set(kb, read_probe_recipe("mini", relations=of)) for of in (("isa", "a"), ("a", "isa"))]
+    assert plans[0].content_hash == plans[1].content_hash
 
 
 def test_stats_show_table_5_with_the_papers_numbers_beside_it(
