@@ -81,6 +81,9 @@ def build(
 
 
 def _say_what_was_made(manifest: "QuerySetManifest", out: Path) -> None:
+    from kebench.probe.set_places import remember_set
+
+    remember_set(out, manifest.content_hash)
     _print_counts(manifest)
     lost = {name: num for name, num in manifest.missing.items() if num}
     if lost:

@@ -72,10 +72,12 @@ def probe_run(
     from kebench.probe.plan import plan_probe
     from kebench.probe.query_set import QuerySet
     from kebench.probe.run import drop_parts, find_finished, run_probe
+    from kebench.probe.set_places import remember_set
     from kebench.run import resolve
     from kebench.runtime import choose_device, use_own_gpu
 
     query_set = QuerySet.open(folder)
+    remember_set(folder, query_set.manifest.content_hash)
     chosen = choose_device(device, precision)
     use_own_gpu(chosen.name)
     fill_as: Any = mode or query_set.manifest.mode
@@ -136,9 +138,14 @@ def _print_record(record: "ProbeRecord", folder: Path) -> None:
     )
     click.echo("probability. Percent, means over relations.")
     click.echo(
-        f"{counts.decoded:,} of {counts.queries:,} decoded, {counts.too_long:,} too long, "
-        f"{counts.answers_longer_than_max_masks:,} with longer answers only"
+        f"{counts.decoded:,} of {counts.queries:,} decoded ({counts.truncated:,} with fewer masks); "
+        f"not decoded: {counts.too_long:,} too"
     )
+    click.echo(
+        f"long, {counts.unusable:,} without one mask. Missed by all: {counts.without_answers:,} without "
+        "answers."
+    )
+    click.echo(f"Only longer answers have {counts.answers_longer_than_max_masks:,}.")
     click.echo(f"predictions and record: {folder}")
 
 

@@ -30,7 +30,11 @@ _INDENT = " " * 14  # what the names of an example's lines take
 @click.command()
 @click.argument("folder", metavar="[PREDICTIONS]", type=FOLDER, required=False)
 @click.option(
-    "--set", "set_folder", metavar="SET", type=FOLDER, required=True, help="The query set's folder."
+    "--set",
+    "set_folder",
+    metavar="SET",
+    type=FOLDER,
+    help="The query set's folder; default: where it was last seen.",
 )
 @click.option("--model", help="Find the predictions of this model under --out.")
 @click.option("--out", type=FOLDER, default=LOCAL, show_default=True, help="Where --model looks.")
@@ -40,7 +44,7 @@ _INDENT = " " * 14  # what the names of an example's lines take
 @click.option("--misses", "wanted", flag_value="misses", help="Only queries that were not.")
 def show(
     folder: Path | None,
-    set_folder: Path,
+    set_folder: Path | None,
     model: str | None,
     out: Path,
     relation: str | None,
@@ -53,12 +57,16 @@ def show(
     """
     from kebench.probe.query_set import QuerySet
     from kebench.probe.record import PROBE_RECORD, read_probe_record
+    from kebench.probe.set_places import find_set
 
     if (folder is None) == (model is None):
         raise UserError("name either the folder of a probe's predictions, or a model with --model")
-    query_set = QuerySet.open(set_folder)
-    record_path = (folder or _folder_of(model or "", query_set, out)) / PROBE_RECORD
+    named = QuerySet.open(set_folder) if set_folder else None
+    record_path = (folder or _folder_of(model or "", named, out)) / PROBE_RECORD
     record = read_probe_record(record_path)
+    query_set = named or find_set(record.set_hash, name=record.set)
+    if not named:
+        _say(f"{query_set.folder}: the set of this probe")
     _check_set(query_set, record)
     queries = _queries(query_set, relation)
     shown = _examples(queries, record_path.parent, record, count=count, wanted=wanted)
@@ -66,17 +74,19 @@ def show(
     click.echo("\n\n".join("\n".join(_example_lines(one, record.mode)) for one in shown))
 
 
-def _folder_of(model: str, query_set: "QuerySet", out: Path) -> Path:
-    """Return the newest probe of a model on a set under a folder. Raises UserError if there is none."""
+def _folder_of(model: str, query_set: "QuerySet | None", out: Path) -> Path:
+    """Return the newest probe of a model, on a set if one is named. Raises UserError if there is none."""
     from kebench.probe.record import probe_record_paths, read_probe_record
 
     found = [(path, read_probe_record(path)) for path in probe_record_paths(out)]
     models = {record.model for _, record in found}
     if model not in models:
         raise UserError(f"{out}: no probe of model '{model}'{did_you_mean(model, models)} {REMEDY}")
-    set_hash = query_set.manifest.content_hash
-    fitting = [one for one in found if one[1].model == model and one[1].set_hash == set_hash]
-    if not fitting:
+    fitting = [one for one in found if one[1].model == model]
+    if query_set:
+        set_hash = query_set.manifest.content_hash
+        fitting = [one for one in fitting if one[1].set_hash == set_hash]
+    if query_set and not fitting:
         raise UserError(f"{out}: no probe of model '{model}' on the set {query_set.folder}; {REMEDY}")
     path, record = max(fitting, key=lambda one: one[1].provenance.started_utc)
     _say(f"{path.parent}: the newest of {len(fitting)}, of {record.provenance.started_utc}")

@@ -15,6 +15,7 @@ from kebench.cli.probe_scores import scores, show
 from kebench.errors import UserError
 from kebench.probe.record import ProbeRecord, ProbeSubset, probe_folder, write_probe_record
 from kebench.probe.scores import score_probe
+from kebench.probe.set_places import remember_set
 from tests.probe.small_probes import (
     answer,
     prediction_table,
@@ -145,6 +146,34 @@ def test_a_mistake_is_said_with_what_to_do(probed: Path, arguments: list[str], m
     wanted = ["--set", str(probed / "set"), "--out", str(probed / "local"), *arguments]
     with pytest.raises(UserError, match=message):
         CliRunner().invoke(show, wanted, catch_exceptions=False)
+
+
+def test_a_set_is_found_where_it_was_last_seen(
+    probed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
+    wanted = ["--model", "bert-tiny", "--out", str(probed / "local"), "--relation", "may_treat"]
+    with pytest.raises(UserError, match="set umls 22222222: not seen on this machine; name it with --set"):
+        CliRunner().invoke(show, wanted, catch_exceptions=False)
+    moved = write_set(tmp_path / "set", QUERIES)
+    remember_set(moved, "2" * 64)
+    result = CliRunner().invoke(show, wanted, catch_exceptions=False)
+    assert result.stdout == shown(probed, "--relation", "may_treat")
+    assert f"{moved}: the set of this probe" in result.stderr
+    (moved / "set.json").unlink()
+    with pytest.raises(UserError, match=r"set umls 22222222: .*no set of queries.*, or name it with --set"):
+        CliRunner().invoke(show, wanted, catch_exceptions=False)
+
+
+def test_a_folder_that_holds_another_set_by_now_is_not_taken(
+    probed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
+    remember_set(write_set(tmp_path / "set", QUERIES, content_hash="3" * 64), "2" * 64)
+    with pytest.raises(UserError, match="holds another set than umls 22222222 by now; name it with --set"):
+        CliRunner().invoke(
+            show, ["--model", "bert-tiny", "--out", str(probed / "local")], catch_exceptions=False
+        )
 
 
 def test_predictions_of_another_set_are_refused(probed: Path, tmp_path: Path) -> None:
