@@ -1,7 +1,7 @@
 """`kebench probe show` and `kebench probe scores`: what models answered, and how they compare."""
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +40,8 @@ _INDENT = " " * 14  # what the names of an example's lines take
 @click.option("--out", type=FOLDER, default=LOCAL, show_default=True, help="Where --model looks.")
 @click.option("--relation", help="Only queries of this relation (may_treat).")
 @click.option("--n", "count", type=click.IntRange(1), default=20, show_default=True, help="Most queries.")
-@click.option("--hits", "wanted", flag_value="hits", help="Only queries that were answered.")
-@click.option("--misses", "wanted", flag_value="misses", help="Only queries that were not.")
+@click.option("--hits", is_flag=True, help="Only queries that were answered.")
+@click.option("--misses", is_flag=True, help="Only queries that were not.")
 def show(
     folder: Path | None,
     set_folder: Path | None,
@@ -49,7 +49,8 @@ def show(
     out: Path,
     relation: str | None,
     count: int,
-    wanted: str | None,
+    hits: bool,
+    misses: bool,
 ) -> None:
     """Print queries with their answers: accepted names, the best answer of one mask, the best of more.
 
@@ -61,6 +62,9 @@ def show(
 
     if (folder is None) == (model is None):
         raise UserError("name either the folder of a probe's predictions, or a model with --model")
+    if hits and misses:
+        raise UserError("--hits and --misses leave no query; name one of them, or neither for both")
+    wanted = "hits" if hits else "misses" if misses else None
     named = QuerySet.open(set_folder) if set_folder else None
     record_path = (folder or _folder_of(model or "", named, out)) / PROBE_RECORD
     record = read_probe_record(record_path)
@@ -71,6 +75,9 @@ def show(
     queries = _queries(query_set, relation)
     shown = _examples(queries, record_path.parent, record, count=count, wanted=wanted)
     _say(f"{record.model} on {record.set}; hits by the {record.mode} rule")
+    if not shown:
+        _say(f"no {wanted or 'queries'} among those that the options leave")
+        return
     click.echo("\n\n".join("\n".join(_example_lines(one, record.mode)) for one in shown))
 
 
@@ -135,10 +142,6 @@ def _examples(
     if wanted:
         found = [one for one in found if _is_hit(one, record.mode) == (wanted == "hits")]
         found = [found[place] for place in _even_places(len(found), count)]
-    if not found:
-        raise UserError(
-            f"{folder}: no {wanted or 'answers'} among {len(judged):,} queries; widen the options"
-        )
     return found
 
 
@@ -195,7 +198,7 @@ def _is_hit(example: "Example", mode: str) -> bool:
 def _example_lines(example: "Example", mode: str) -> Iterator[str]:
     """Yield the lines of one example, none wider than 80 columns."""
     yield from textwrap.wrap(example.text, _WIDTH, subsequent_indent="  ")
-    gold = ", ".join(f"{name} ({cui})" for name, cui in example.gold) or "nothing"
+    gold = ", ".join(name if name == cui else f"{name} ({cui})" for name, cui in example.gold) or "nothing"
     verdict = "HIT" if _is_hit(example, mode) else "miss"
     lines = {
         "relation": f"{example.relation}, query {example.query_id}",
@@ -232,21 +235,32 @@ def _word(is_hit: bool) -> str:
 
 @click.command()
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=FOLDER)
-@click.option("--set", "set_name", help="Only probes of the set of this name.")
+@click.option("--set", "set_name", help="Only probes of the set of this name, or in this folder.")
+@click.option(
+    "--by",
+    type=click.Choice(["relation", "semantic-type", "answer-length"]),
+    help="Break the scores down, by the fixed rule, instead.",
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option(
     "--published/--no-published", default=True, show_default=True, help="Show the paper's Table 6 below."
 )
-def scores(folders: tuple[Path, ...], set_name: str | None, form: str, published: bool) -> None:
+def scores(
+    folders: tuple[Path, ...], set_name: str | None, by: str | None, form: str, published: bool
+) -> None:
     """Print the scores of recorded probes, with the published ones below, marked and not ranked.
 
     FOLDER is searched for probes; default: results/local. A table holds one set and one way of probing.
     """
     from kebench.report.probe_export import render_probes_csv, render_probes_json
+    from kebench.report.probe_groups import render_groups
     from kebench.report.probes import PROBE_SUITE, build_probe_tables
     from kebench.report.published import read_published_tables
 
     records = _records(folders or (LOCAL,), set_name)
+    if by:
+        click.echo(render_groups(records, by, form), nl=False)
+        return
     printed = read_published_tables(PROBE_SUITE) if published else []
     exports = {"csv": render_probes_csv, "json": render_probes_json}
     if form in exports:
@@ -267,6 +281,7 @@ def _renderer(form: str) -> "Callable[..., str]":
 
 def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeRecord]":
     """Return the records under some folders, each probe once. Raises UserError if there is none."""
+    from kebench.probe.query_set import QuerySet
     from kebench.probe.record import read_probe_records
 
     for folder in folders:
@@ -275,6 +290,8 @@ def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeReco
     found = {record.identity: record for folder in folders for record in read_probe_records(folder)}
     if not found:
         raise UserError(f"{', '.join(map(str, folders))}: no probes; {REMEDY}")
+    if set_name is not None and Path(set_name).is_dir():
+        return _records_of(QuerySet.open(set_name), found.values())
     sets = {record.set for record in found.values()}
     if set_name is not None and set_name not in sets:
         raise UserError(
@@ -282,6 +299,13 @@ def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeReco
             f"there are {', '.join(sorted(sets))}"
         )
     return [record for record in found.values() if set_name in (None, record.set)]
+
+
+def _records_of(query_set: "QuerySet", records: "Iterable[ProbeRecord]") -> "list[ProbeRecord]":
+    fitting = [record for record in records if record.set_hash == query_set.manifest.content_hash]
+    if not fitting:
+        raise UserError(f"no probe of the set in {query_set.folder}; {REMEDY}")
+    return fitting
 
 
 def _say(line: str) -> None:

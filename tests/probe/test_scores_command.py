@@ -139,7 +139,7 @@ def test_hits_are_looked_for_among_so_many_queries_and_that_is_said(
             ["--model", "bert-tiny", "--relation", "may_teat"],
             r"did you mean 'may_treat'\? 'kebench probe stats",
         ),
-        (["--model", "bert-tiny", "--relation", "isa", "--hits"], "no hits among 1 queries"),
+        (["--model", "bert-tiny", "--hits", "--misses"], "--hits and --misses leave no query; name one"),
     ],
 )
 def test_a_mistake_is_said_with_what_to_do(probed: Path, arguments: list[str], message: str) -> None:
@@ -205,6 +205,45 @@ def test_a_set_without_its_number_of_queries_is_refused(probed: Path, tmp_path: 
     arguments = [str(tmp_path), "--set", str(path.parent)]
     with pytest.raises(UserError, match=r"set\.json: counts: .*no number of queries; build the set again"):
         CliRunner().invoke(show, arguments, catch_exceptions=False)
+
+
+def test_no_hits_are_no_mistake(probed: Path) -> None:
+    wanted = arguments_of(probed, "--relation", "isa", "--hits")
+    result = CliRunner().invoke(show, wanted, catch_exceptions=False)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no hits among those that the options leave" in result.stderr
+
+
+def test_scores_are_broken_down_by_what_the_record_holds(probed: Path) -> None:
+    lines = table(probed, "--by", "relation").stdout.splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["relation", "queries", "hit", "Acc@1", "Acc@5", "MRR"],
+        ["isa", "1", "0.00", "0.00", "0.00", "0.00"],
+        ["may_treat", "2", "100.00", "50.00", "100.00", "75.00"],
+    ]
+    markdown = table(probed, "--by", "answer-length", "--format", "markdown").stdout
+    assert "| none | 1 | 0.00 | 0.00 | 0.00 | 0.00 |" in markdown
+    assert "may\\_treat & 2 & 100.00" in table(probed, "--by", "relation", "--format", "latex").stdout
+    rows = list(csv.DictReader(io.StringIO(table(probed, "--by", "relation", "--format", "csv").stdout)))
+    groups = json.loads(table(probed, "--by", "relation", "--format", "json").stdout)["groups"]
+    assert [(row["group"], float(row["mrr_percent"])) for row in rows] == [("isa", 0), ("may_treat", 75)]
+    assert [str(one["queries"]) for one in groups] == [row["queries"] for row in rows]
+    assert table(probed, "--by", "semantic-type").exit_code == 0  # the set has none
+
+
+def test_a_set_may_be_named_by_its_folder(probed: Path, tmp_path: Path) -> None:
+    assert table(probed, "--set", str(probed / "set")).stdout == table(probed).stdout
+    other = write_set(tmp_path / "set", QUERIES, content_hash="3" * 64)
+    with pytest.raises(UserError, match=r"no probe of the set in .*set; make some with"):
+        table(probed, "--set", str(other))
+
+
+def test_notes_stand_once_below_all_tables(probed: Path, tmp_path: Path) -> None:
+    write_probe(tmp_path, small_record(set_hash="3" * 64))
+    for form in ("table", "markdown"):
+        text = table(probed, str(tmp_path), "--format", form).stdout
+        assert text.count("Macro averages over relations") == 1
+        assert text.count("bert-tiny") == 2
 
 
 def test_the_table_has_a_row_a_probe_and_the_papers_below(probed: Path) -> None:
