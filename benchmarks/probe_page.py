@@ -81,6 +81,11 @@ def speed_table(cases: dict[str, Any]) -> str:
     return table(["model", "side", "queries", "s", "ms a query", "speed"], rows)
 
 
+def used_over_needed(case: dict[str, Any], side: str) -> str:
+    """The operations of a side over those needed; a dash for a case measured before these were counted."""
+    return f"{case[side]['flops'] / case['needed']['flops']:.2f}" if "needed" in case else "-"
+
+
 def work_table(cases: dict[str, Any]) -> str:
     """Operations of each side, against those that are needed, and against the machine."""
     rows = [
@@ -89,7 +94,7 @@ def work_table(cases: dict[str, Any]) -> str:
             SIDES[side],
             f"{case[side]['states'] / case['queries']:.0f}",
             f"{case[side]['flops'] / case['queries'] / 1e9:,.1f}",
-            f"{case[side]['flops'] / case['needed']['flops']:.2f}" if "needed" in case else "-",
+            used_over_needed(case, side),
             f"{share_of_peak(case, side):.0%}",
         ]
         for name, case in cases.items()
@@ -100,7 +105,7 @@ def work_table(cases: dict[str, Any]) -> str:
     return (
         table(header, rows)
         + "\n\nNeeded: every distinct text with open blanks that the released algorithm comes to, forwarded "
-        "once; the head, and the last layer behind its attention, at the open blanks only. It is counted from "
+        "once; the head, and the last layer behind its attention, at the open blanks only; counted from "
         "the released algorithm's own states; a dash where it was not yet. "
         "Operations: 2 a weight and word piece, 4TTD a layer for attention, the head; layer norms, soft-max "
         "and the choice of the best tokens are not counted. "

@@ -1,5 +1,6 @@
 """`kebench probe build`, `import`, `export` and `stats`: sets of cloze queries."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,13 @@ def _say_what_was_made(manifest: "QuerySetManifest", out: Path) -> None:
     if lost:
         parts = ", ".join(f"{num:,} {name.replace('_', ' ')}" for name, num in lost.items())
         click.echo(f"missing in the knowledge base: {parts}")
+    gone = sum(lost.get(f"queries_without_{what}", 0) for what in ("relation", "concept"))
+    if gone > manifest.counts["queries"]:
+        click.echo(
+            f"warning: {gone:,} of the index's queries are not there; "
+            "is this the knowledge base that the index was made from?",
+            err=True,
+        )
     for reason, num in manifest.counts.get("left_out", {}).items():
         if num:
             click.echo(f"left out: {num:,} queries for {reason.replace('_', ' ')}")
@@ -155,7 +163,7 @@ def _print_about(manifest: "QuerySetManifest") -> None:
     click.echo(f"{manifest.name}: {of}, mode {manifest.mode}, content {manifest.content_hash[:12]}")
     if manifest.facts_stored:
         click.echo(f"facts are stored {manifest.facts_stored} (reverse there: {manifest.reverse_share:.1%})")
-    click.echo(f"sharing: {manifest.sharing}")
+    click.echo(textwrap.fill(f"sharing: {manifest.sharing}", 80, break_on_hyphens=False))
 
 
 def _print_counts(manifest: "QuerySetManifest") -> None:
@@ -169,11 +177,18 @@ def _print_counts(manifest: "QuerySetManifest") -> None:
     ]
     found = [_cell(manifest.counts[NUMBERS[row[0]]]) for row in rows]
     columns = ("", "this set", *(("paper",) if published else ()))
-    print_table(columns, [(row[0], num, *row[1:]) for row, num in zip(rows, found, strict=True)])
+    names = {"mean CUIs": _mean(manifest)}
+    table = [(names.get(row[0], row[0]), num, *row[1:]) for row, num in zip(rows, found, strict=True)]
+    print_table(columns, table)
+
+
+def _mean(manifest: "QuerySetManifest") -> str:
+    """Return what the mean is of: an imported set need not know of CUIs."""
+    return "mean CUIs" if manifest.knowledge_base else "mean answers"
 
 
 def _print_relations(manifest: "QuerySetManifest") -> None:
-    columns = ("relation", "words", "rule", "queries", "mean CUIs", "type 1", "type 2")
+    columns = ("relation", "words", "rule", "queries", _mean(manifest), "type 1", "type 2")
     rows: list[tuple[str, ...]] = []
     for relation, counts in manifest.by_relation.items():
         numbers = (_cell(counts[name]) for name in ("queries", "mean_cuis", "type_1", "type_2"))

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.errors import UserError
+
 if TYPE_CHECKING:
     from kebench.probe.plan import ProbePlan
     from kebench.probe.record import ProbeRecord
@@ -76,6 +78,8 @@ def probe_run(
     from kebench.run import resolve
     from kebench.runtime import choose_device, use_own_gpu
 
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: a file; name a folder for the results with --out")
     query_set = QuerySet.open(folder)
     remember_set(folder, query_set.manifest.content_hash)
     chosen = choose_device(device, precision)
@@ -109,8 +113,10 @@ def probe_run(
 
 def _say_what_follows(plan: "ProbePlan") -> None:
     decoder, subset = plan.decoder, plan.subset
-    drawn = f"{subset.queries:,} queries (seed {subset.seed}) of" if subset.queries else "all"
-    click.echo(f"{plan.card.name}: {drawn} {len(plan.query_set):,} in {plan.query_set.folder}", err=True)
+    drawn = f"{subset.queries:,} of" if subset.queries else "all"
+    seed = f" (seed {subset.seed})" if subset.queries else ""
+    total = f"{len(plan.query_set):,} queries{seed}"
+    click.echo(f"{plan.card.name}: {drawn} {total} in {plan.query_set.folder}", err=True)
     click.echo(
         f"decoder {decoder.method}, beam {decoder.beam}, 1 to {decoder.max_masks} masks, mode {plan.mode}",
         err=True,
@@ -131,6 +137,7 @@ def _print_record(record: "ProbeRecord", folder: Path) -> None:
         figures = (as_released.hit, by_us.hit, ranked.acc_1, ranked.acc_5, ranked.mrr)
         shown = [_percent(figure.macro_percent) for figure in figures]
         rows.append((name, f"{by_us.queries:,}", *shown))
+    click.echo(f"{record.model} on {record.set}")
     print_table(("queries", "n", "hit, released", "hit", "Acc@1", "Acc@5", "MRR"), rows)
     counts, decoder = record.counts, record.decoder
     click.echo(

@@ -85,6 +85,7 @@ def _folder_of(model: str, query_set: "QuerySet | None", out: Path) -> Path:
     """Return the newest probe of a model, on a set if one is named. Raises UserError if there is none."""
     from kebench.probe.record import probe_record_paths, read_probe_record
 
+    _say_unfinished(out)
     found = [(path, read_probe_record(path)) for path in probe_record_paths(out)]
     models = {record.model for _, record in found}
     if model not in models:
@@ -287,6 +288,7 @@ def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeReco
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of probes; {REMEDY}")
+        _say_unfinished(folder)
     found = {record.identity: record for folder in folders for record in read_probe_records(folder)}
     if not found:
         raise UserError(f"{', '.join(map(str, folders))}: no probes; {REMEDY}")
@@ -299,6 +301,11 @@ def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeReco
             f"there are {', '.join(sorted(sets))}"
         )
     return [record for record in found.values() if set_name in (None, record.set)]
+
+
+def _say_unfinished(folder: Path) -> None:
+    for parts in sorted(folder.rglob("*.parts")):
+        _say(f"{parts.with_suffix('')}: not finished; the same 'kebench probe run' goes on with it")
 
 
 def _records_of(query_set: "QuerySet", records: "Iterable[ProbeRecord]") -> "list[ProbeRecord]":

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+WIDEST_NAME = 48  # what names a row is not broken up to here; ours
+
 
 def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table to stdout; columns of numbers and dashes are set to the right."""
@@ -14,7 +16,9 @@ def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
         is_number = bool(rows) and all(
             row[place].replace(",", "").replace(".", "", 1).isdigit() or row[place] == "-" for row in rows
         )
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+        is_name = place == 0 and max((len(row[0]) for row in rows), default=0) <= WIDEST_NAME
+        justify = "right" if is_number else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=is_name)
     for row in rows:
         table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
     Console().print(table)

@@ -60,6 +60,10 @@ def import_set(
     Queries of one text and relation are one, with the answers of all. Raises UserError with file and line for
     a line that is none, and if `out` holds anything else.
     """
+    if prompts and all(path.suffix == ".csv" for path in paths):
+        raise UserError(
+            f"{prompts}: prompts are for .jsonl; a .csv holds whole queries, so leave --prompts out"
+        )
     files = [*paths, *([prompts] if prompts else [])]
     inputs = tuple(input_file(path) for path in files)
     wanted = hash_of([SET_VERSION, "import", [file["sha256"] for file in inputs]])
@@ -96,7 +100,8 @@ def _read(path: Path, templates: dict[str, str]) -> Iterator[Query]:
         return _read_table(path)
     if path.suffix == ".jsonl":
         return _read_biolama(path, templates)
-    raise UserError(f"{path}: expected .jsonl (BioLAMA's triples) or .csv (query,answers); rename the file")
+    remedy = "save it with commas, as .csv" if path.suffix == ".tsv" else "rename the file"
+    raise UserError(f"{path}: expected .jsonl (BioLAMA's triples) or .csv (query,answers); {remedy}")
 
 
 def _read_prompts(path: Path) -> dict[str, str]:
@@ -193,9 +198,15 @@ def _read_table(path: Path) -> Iterator[Query]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
+            header = reader.fieldnames
+            if not header:
+                raise UserError(f"{path}: empty; expected query,answers[,relation] in line 1")
             for column in ("query", "answers"):
-                if column not in (reader.fieldnames or []):
-                    raise UserError(f"{path} line 1: no column {column}; expected query,answers[,relation]")
+                if column not in header:
+                    raise UserError(
+                        f"{path} line 1: no column {column} in '{','.join(header)}'; "
+                        "expected query,answers[,relation]"
+                    )
             for row in reader:
                 yield _table_query(path, reader.line_num, row)
     except UnicodeDecodeError as error:

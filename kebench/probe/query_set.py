@@ -112,7 +112,9 @@ def read_set_manifest(folder: Path) -> QuerySetManifest:
             f"{folder}: no set of queries ({MANIFEST} is missing); make one with 'kebench probe build'"
         ) from None
     except NotADirectoryError:
-        raise UserError(f"{folder}: a file, expected the folder of a set of queries") from None
+        raise UserError(
+            f"{folder}: a file, expected a set's folder; 'kebench probe import' makes one of .csv and .jsonl"
+        ) from None
     except ValidationError as error:
         raise UserError(f"{path}: {first_fault(error, whole='the file')}; build the set again") from None
 

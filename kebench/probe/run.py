@@ -186,10 +186,12 @@ def _decode_parts(
     left = [part for part in parts if not _is_decoded(part)]
     if not left:
         return
+    num_queries = sum(len(part.query_ids) for part in left)
+    _log.info("decoding %s queries in %d parts; a part that is done is kept", f"{num_queries:,}", len(left))
     if done := len(parts) - len(left):
         _log.info("%d of %d parts are decoded already", done, len(parts))
     model = load()  # a checkpoint that is refused leaves no folder behind
-    with progress("probing", total=sum(len(part.query_ids) for part in left), unit="queries") as advance:
+    with progress("probing", total=num_queries, unit="queries") as advance:
         while left and not is_finished():
             elsewhere = []
             for part in left:

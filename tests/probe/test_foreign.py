@@ -177,7 +177,8 @@ def test_a_prompt_without_its_places_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("text,answers\n", " line 1: no column query; expected query,answers[,relation]"),
+        ("text,answers\n", " line 1: no column query in 'text,answers'; expected query,answers[,relation]"),
+        ("", ": empty; expected query,answers[,relation] in line 1"),
         ("query,answers\n", ": no query in it; check the files"),
         ("query,answers\nGout is,x\n", " line 2: 'Gout is' does not hold [MASK] or [Y] once; mend this line"),
         (
@@ -214,6 +215,16 @@ def test_what_is_no_json_and_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text("\n{\n")
     with pytest.raises(UserError, match=r"b\.jsonl line 2: not JSON \(.*\); mend this line"):
         import_set([tmp_path / "b.jsonl"], tmp_path / "set")
+    (tmp_path / "c.tsv").write_text("")
+    with pytest.raises(UserError, match=r"c\.tsv: expected .*; save it with commas, as \.csv"):
+        import_set([tmp_path / "c.tsv"], tmp_path / "set")
+    (tmp_path / "d.csv").write_text("query,answers\na [MASK],x\n")
+    with pytest.raises(UserError, match=r"a\.jsonl: prompts are for \.jsonl; .* leave --prompts out"):
+        import_set([tmp_path / "d.csv"], tmp_path / "set", prompts=tmp_path / "a.jsonl")
+    with pytest.raises(
+        UserError, match=r"d\.csv: a file, expected a set's folder; 'kebench probe import' makes"
+    ):
+        QuerySet.open(tmp_path / "d.csv")
     (tmp_path / "c.txt").write_text("")
     with pytest.raises(UserError, match=r"c\.txt: expected \.jsonl \(BioLAMA's triples\) or \.csv"):
         import_set([tmp_path / "c.txt"], tmp_path / "set")

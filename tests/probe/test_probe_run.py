@@ -89,8 +89,10 @@ def test_a_probe_writes_predictions_and_a_record_and_prints_its_scores(
     ids = predictions["query_id"].to_pylist()
     assert ids == sorted(ids)
     lines = result.stdout.splitlines()
-    assert lines[0].split("  ")[0] == "queries"
-    assert lines[1].split()[:2] == ["all", "150"]
+    assert lines[0].split(" on ")[0] == record.model
+    assert lines[1].split("  ")[0] == "queries"
+    assert lines[2].split()[:2] == ["all", "150"]
+    assert ": 150 of 1,038 queries (seed 0) in " in result.stderr
     assert lines[-1].startswith(f"predictions and record: {tmp_path}")
     assert all(len(line) <= 80 for line in lines[:-1])
     assert not list(tmp_path.rglob("*.parts"))
@@ -235,6 +237,12 @@ def test_a_part_is_not_decoded_again_once_another_process_has_scored_all(
     invoke(*arguments(model, query_set, tmp_path / "out"))
     assert len(num_answered) == 1
     assert not list((tmp_path / "out").rglob("*.parts"))
+
+
+def test_an_out_that_is_a_file_is_refused_first(query_set: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(UserError, match="out: a file; name a folder for the results with --out"):
+        invoke("run", "--model", "no-model", "--set", str(query_set), "--out", str(tmp_path / "out"))
 
 
 def test_a_model_without_a_trained_head_is_refused(query_set: Path, tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def shown(probed: Path, *options: str) -> str:
 
 
 def table(probed: Path, *options: str) -> Result:
-    return CliRunner().invoke(scores, [str(probed / "local"), *options], catch_exceptions=False)
+    places = [str(probed / "local")] if (probed / "local").is_dir() else []
+    return CliRunner().invoke(scores, [*places, *options], catch_exceptions=False)
 
 
 def test_an_example_shows_query_gold_and_the_best_answers_of_one_and_of_more_masks(probed: Path) -> None:
@@ -244,6 +245,19 @@ def test_notes_stand_once_below_all_tables(probed: Path, tmp_path: Path) -> None
         text = table(probed, str(tmp_path), "--format", form).stdout
         assert text.count("Macro averages over relations") == 1
         assert text.count("bert-tiny") == 2
+
+
+def test_an_unfinished_probe_is_said(tmp_path: Path) -> None:
+    folder = write_probe(tmp_path, small_record())
+    folder.with_suffix(".parts").mkdir()
+    assert f"{folder}: not finished; the same 'kebench probe run'" in table(tmp_path, str(tmp_path)).stderr
+
+
+def test_a_name_that_is_its_own_identifier_is_printed_once(probed: Path, tmp_path: Path) -> None:
+    write_set(tmp_path / "set", query_table(("r", [answer("asthma", "asthma")], False, False)))
+    folder = write_probe(tmp_path / "local", small_record())
+    arguments = [str(folder), "--set", str(tmp_path / "set")]
+    assert "  accepted    asthma\n" in CliRunner().invoke(show, arguments, catch_exceptions=False).stdout
 
 
 def test_the_table_has_a_row_a_probe_and_the_papers_below(probed: Path) -> None:
