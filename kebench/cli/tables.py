@@ -17,8 +17,7 @@ def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
             row[place].replace(",", "").replace(".", "", 1).isdigit() or row[place] == "-" for row in rows
         )
         is_name = place == 0 and max((len(row[0]) for row in rows), default=0) <= WIDEST_NAME
-        justify = "right" if is_number else "left"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=is_name)
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=is_name)
     for row in rows:
         table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
     Console().print(table)

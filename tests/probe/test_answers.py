@@ -16,7 +16,7 @@ from kebench.model.packed import Packed
 from kebench.probe.answers import Outcome, answer_queries, outcome
 from kebench.probe.decoders import read_decoder
 from kebench.probe.query_set import QuerySet
-from kebench.probe.states import pieces_of
+from kebench.probe.states import ModelPredict, pieces_of
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_modernbert, write_tiny_roberta
 
 WRITERS = {"bert": write_tiny_bert, "roberta": write_tiny_roberta, "modernbert": write_tiny_modernbert}
@@ -73,6 +73,24 @@ def test_released_mode_gives_the_strings_of_the_released_algorithm(probed: Probe
     answers = probed.answers(asked, "released", beam=4, max_masks=5)
     for ours, theirs in zip(strings_of(answers, probed.tokenizer, len(asked)), expected.strings, strict=True):
         assert sorted(ours) == sorted(theirs)
+
+
+def test_the_states_that_the_released_answers_need_are_those_that_we_forward(
+    bert: Probed, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[tuple[int, ...], int] = {}
+    decode_as_released(texts[:5], bert.whole, bert.tokenizer, beam=3, max_masks=3, asked=asked)
+    works: list[ModelPredict] = []
+    make = ModelPredict.__init__
+
+    def kept(self: ModelPredict, *given: Any, **more: Any) -> None:
+        works.append(self)
+        make(self, *given, **more)
+
+    monkeypatch.setattr(ModelPredict, "__init__", kept)
+    bert.answers(texts[:5], "released", beam=3, max_masks=3)
+    assert [work.work.states for work in works] == [len(asked)]
+    assert all(ids.count(bert.tokenizer.mask_token_id) == num for ids, num in asked.items())
 
 
 @pytest.mark.parametrize("method", ["independent", "order", "confidence"])
