@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kebench.cli.tables import print_table
+from kebench.cli.tables import NAME_WIDTH, print_table
 
 if TYPE_CHECKING:
     from kebench.probe.query_set import QuerySetManifest
@@ -192,8 +192,15 @@ def _print_relations(manifest: "QuerySetManifest") -> None:
     rows: list[tuple[str, ...]] = []
     for relation, counts in manifest.by_relation.items():
         numbers = (_cell(counts[name]) for name in ("queries", "mean_cuis", "type_1", "type_2"))
-        rows.append((relation, str(counts.get("words", "-")), str(counts.get("rule", "-")), *numbers))
+        words, rule = (str(counts.get(name, "-")) for name in ("words", "rule"))
+        rows.append((_at_underscores(relation), words, rule, *numbers))
     print_table(columns, rows)
+
+
+def _at_underscores(relation: str) -> str:
+    """Break a long relation into lines, never inside a word."""
+    lines = textwrap.wrap(relation.replace("_", "_ "), NAME_WIDTH, break_long_words=False)
+    return "\n".join(line.replace("_ ", "_") for line in lines)
 
 
 def _cell(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-WIDEST_NAME = 48  # what names a row is not broken up to here; ours
+NAME_WIDTH = 22  # names of rows up to here are not broken, however narrow the terminal; ours
 
 
 def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -16,7 +16,7 @@ def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
         is_number = bool(rows) and all(
             row[place].replace(",", "").replace(".", "", 1).isdigit() or row[place] == "-" for row in rows
         )
-        is_name = place == 0 and max((len(row[0]) for row in rows), default=0) <= WIDEST_NAME
+        is_name = place == 0 and all(len(line) <= NAME_WIDTH for row in rows for line in row[0].splitlines())
         table.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=is_name)
     for row in rows:
         table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles

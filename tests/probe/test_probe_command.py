@@ -108,7 +108,9 @@ def test_stats_fit_into_eighty_columns(
     main(["probe", "stats", str(mini_sets["fixed"].folder), "--by", "relation"])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert "may_be_prevented_by" in {line.split()[0] for line in lines if line.strip()}
+    first = [line.split("  ")[0] for line in lines]
+    assert "may_be_prevented_by" in {name.strip() for name in first}
+    assert first[first.index("tissue_is_expression_") + 1] == "site_of_gene_product"
 
 
 def test_import_makes_a_set_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
