@@ -199,6 +199,8 @@ def _print_relations(manifest: "QuerySetManifest") -> None:
 
 def _at_underscores(relation: str) -> str:
     """Break a long relation into lines, never inside a word."""
+    if len(relation) <= NAME_WIDTH:
+        return relation
     lines = textwrap.wrap(relation.replace("_", "_ "), NAME_WIDTH, break_long_words=False)
     return "\n".join(line.replace("_ ", "_") for line in lines)
 

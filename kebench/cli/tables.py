@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-NAME_WIDTH = 22  # names of rows up to here are not broken, however narrow the terminal; ours
+NAME_WIDTH = 21  # names of rows up to here are not broken, however narrow the terminal; ours
 
 
 def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

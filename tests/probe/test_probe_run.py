@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
+from kebench.cli import main
 from kebench.cli.probe import probe
 from kebench.errors import UserError
 from kebench.probe import run as probe_run
@@ -165,11 +166,12 @@ def test_a_wrong_option_is_one_line(
     ],
 )
 def test_what_the_predictions_cannot_hold_is_refused_by_the_option_s_name(
-    option: str, value: int, bounds: str, model: Path, query_set: Path, tmp_path: Path
+    option: str, value: int, bounds: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = invoke(*arguments(model, query_set, tmp_path), option, str(value))
-    assert result.exit_code == 2
-    assert f"Invalid value for '{option}': {value} is not in the range {bounds}." in result.stderr
+    with pytest.raises(SystemExit) as stop:
+        main(["probe", "run", "--model", "m", "--set", "s", option, str(value)])
+    assert stop.value.code == 2
+    assert f"Invalid value for '{option}': {value} is not in the range {bounds}." in capsys.readouterr().err
     name = option.removeprefix("--").replace("-", "_")
     with pytest.raises(UserError, match=rf"decoder: {name} = {value}: .*; choose another value"):
         read_decoder("fixed", **{name: value})
