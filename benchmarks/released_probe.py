@@ -35,9 +35,18 @@ class Decoded(NamedTuple):
 
 
 def decode_as_released(
-    texts: list[str], model: Any, tokenizer: Any, *, beam: int = 5, max_masks: int = 10
+    texts: list[str],
+    model: Any,
+    tokenizer: Any,
+    *,
+    beam: int = 5,
+    max_masks: int = 10,
+    asked: dict[tuple[int, ...], int] | None = None,
 ) -> Decoded:
-    """Return `beam` strings a text and number of blanks, the longest texts first."""
+    """Return `beam` strings a text and number of blanks, the longest texts first.
+
+    asked: gets every distinct text with open blanks that was forwarded, and how many they are.
+    """
     rows_by_length: dict[int, list[Row]] = {}
     for query, text in enumerate(texts):
         ids = tokenizer(text, truncation=True, max_length=MAX_LENGTH)["input_ids"]
@@ -50,7 +59,7 @@ def decode_as_released(
         rows = rows_by_length[length]
         for start in range(0, len(rows), BATCH_SIZE // beam):
             batch = rows[start : start + BATCH_SIZE // beam]
-            finished, num_passes = _fill(batch, model, beam)
+            finished, num_passes = _fill(batch, model, beam, {} if asked is None else asked)
             states += num_passes * len(batch) * beam
             tokens += num_passes * len(batch) * beam * length
             squares += num_passes * len(batch) * beam * length**2
@@ -73,7 +82,9 @@ def _with_more_blanks(ids: list[int], mask_id: int, max_masks: int) -> list[list
 
 
 @torch.no_grad()
-def _fill(batch: list[Row], model: Any, beam: int) -> tuple[list[list[list[int]]], int]:
+def _fill(
+    batch: list[Row], model: Any, beam: int, asked: dict[tuple[int, ...], int]
+) -> tuple[list[list[list[int]]], int]:
     """Return the beams of each text once all blanks of all are filled, and how often the model was called."""
     ids = [[list(row.ids) for _ in range(beam)] for row in batch]
     blanks = [[list(row.blanks) for _ in range(beam)] for row in batch]
@@ -86,6 +97,7 @@ def _fill(batch: list[Row], model: Any, beam: int) -> tuple[list[list[list[int]]
                 continue
             children = []
             for slot in range(beam if step else 1):
+                asked[tuple(ids[number][slot])] = len(blanks[number][slot])
                 log_prob = torch.log_softmax(logits[number * beam + slot][blanks[number][slot]], dim=-1)
                 best, index = log_prob.flatten().topk(beam)
                 size = log_prob.shape[1]

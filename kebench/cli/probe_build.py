@@ -1,11 +1,12 @@
 """`kebench probe build`, `import`, `export` and `stats`: sets of cloze queries."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kebench.cli.tables import print_table
+from kebench.cli.tables import NAME_WIDTH, print_table
 
 if TYPE_CHECKING:
     from kebench.probe.query_set import QuerySetManifest
@@ -81,11 +82,21 @@ def build(
 
 
 def _say_what_was_made(manifest: "QuerySetManifest", out: Path) -> None:
+    from kebench.probe.set_places import remember_set
+
+    remember_set(out, manifest.content_hash)
     _print_counts(manifest)
     lost = {name: num for name, num in manifest.missing.items() if num}
     if lost:
         parts = ", ".join(f"{num:,} {name.replace('_', ' ')}" for name, num in lost.items())
         click.echo(f"missing in the knowledge base: {parts}")
+    gone = sum(lost.get(f"queries_without_{what}", 0) for what in ("relation", "concept"))
+    if gone > manifest.counts["queries"]:
+        click.echo(
+            f"warning: {gone:,} of the index's queries are not there; "
+            "is this the knowledge base that the index was made from?",
+            err=True,
+        )
     for reason, num in manifest.counts.get("left_out", {}).items():
         if num:
             click.echo(f"left out: {num:,} queries for {reason.replace('_', ' ')}")
@@ -152,7 +163,7 @@ def _print_about(manifest: "QuerySetManifest") -> None:
     click.echo(f"{manifest.name}: {of}, mode {manifest.mode}, content {manifest.content_hash[:12]}")
     if manifest.facts_stored:
         click.echo(f"facts are stored {manifest.facts_stored} (reverse there: {manifest.reverse_share:.1%})")
-    click.echo(f"sharing: {manifest.sharing}")
+    click.echo(textwrap.fill(f"sharing: {manifest.sharing}", 80, break_on_hyphens=False))
 
 
 def _print_counts(manifest: "QuerySetManifest") -> None:
@@ -166,16 +177,32 @@ def _print_counts(manifest: "QuerySetManifest") -> None:
     ]
     found = [_cell(manifest.counts[NUMBERS[row[0]]]) for row in rows]
     columns = ("", "this set", *(("paper",) if published else ()))
-    print_table(columns, [(row[0], num, *row[1:]) for row, num in zip(rows, found, strict=True)])
+    names = {"mean CUIs": _mean(manifest)}
+    table = [(names.get(row[0], row[0]), num, *row[1:]) for row, num in zip(rows, found, strict=True)]
+    print_table(columns, table)
+
+
+def _mean(manifest: "QuerySetManifest") -> str:
+    """Return what the mean is of: an imported set need not know of CUIs."""
+    return "mean CUIs" if manifest.knowledge_base else "mean answers"
 
 
 def _print_relations(manifest: "QuerySetManifest") -> None:
-    columns = ("relation", "words", "rule", "queries", "mean CUIs", "type 1", "type 2")
+    columns = ("relation", "words", "rule", "queries", _mean(manifest), "type 1", "type 2")
     rows: list[tuple[str, ...]] = []
     for relation, counts in manifest.by_relation.items():
         numbers = (_cell(counts[name]) for name in ("queries", "mean_cuis", "type_1", "type_2"))
-        rows.append((relation, str(counts.get("words", "-")), str(counts.get("rule", "-")), *numbers))
+        words, rule = (str(counts.get(name, "-")) for name in ("words", "rule"))
+        rows.append((_at_underscores(relation), words, rule, *numbers))
     print_table(columns, rows)
+
+
+def _at_underscores(relation: str) -> str:
+    """Break a long relation into lines, never inside a word."""
+    if len(relation) <= NAME_WIDTH:
+        return relation
+    lines = textwrap.wrap(relation.replace("_", "_ "), NAME_WIDTH, break_long_words=False)
+    return "\n".join(line.replace("_ ", "_") for line in lines)
 
 
 def _cell(value: Any) -> str:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.errors import UserError
+
 if TYPE_CHECKING:
     from kebench.probe.plan import ProbePlan
     from kebench.probe.record import ProbeRecord
@@ -31,10 +33,16 @@ FOLDER = click.Path(path_type=Path)
     type=click.Choice(["independent", "order", "confidence"]),
     help="Which blank is filled next, instead of the mode's (confidence).",
 )
-@click.option("--beam", type=int, help="States kept for each query and number of masks, instead of 5.")
-@click.option("--max-masks", type=int, help="Most word pieces of an answer, instead of 10.")
 @click.option(
-    "--refine", type=int, help="Most rounds of predicting the least probable token anew; default 0."
+    "--beam",
+    type=click.IntRange(1, 100),
+    help="States kept for a query and number of masks, instead of 5.",
+)
+@click.option("--max-masks", type=click.IntRange(1, 50), help="Most word pieces of an answer, instead of 10.")
+@click.option(
+    "--refine",
+    type=click.IntRange(0, 50),
+    help="Most rounds of predicting the least probable token anew; default 0.",
 )
 @click.option("--queries", type=click.IntRange(1), help="Only so many, drawn at random with --seed.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of that draw.")
@@ -66,10 +74,14 @@ def probe_run(
     from kebench.probe.plan import plan_probe
     from kebench.probe.query_set import QuerySet
     from kebench.probe.run import drop_parts, find_finished, run_probe
+    from kebench.probe.set_places import remember_set
     from kebench.run import resolve
     from kebench.runtime import choose_device, use_own_gpu
 
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: a file; name a folder for the results with --out")
     query_set = QuerySet.open(folder)
+    remember_set(folder, query_set.manifest.content_hash)
     chosen = choose_device(device, precision)
     use_own_gpu(chosen.name)
     fill_as: Any = mode or query_set.manifest.mode
@@ -101,8 +113,10 @@ def probe_run(
 
 def _say_what_follows(plan: "ProbePlan") -> None:
     decoder, subset = plan.decoder, plan.subset
-    drawn = f"{subset.queries:,} queries (seed {subset.seed}) of" if subset.queries else "all"
-    click.echo(f"{plan.card.name}: {drawn} {len(plan.query_set):,} in {plan.query_set.folder}", err=True)
+    drawn = f"{subset.queries:,} of" if subset.queries else "all"
+    seed = f" (seed {subset.seed})" if subset.queries else ""
+    total = f"{len(plan.query_set):,} queries{seed}"
+    click.echo(f"{plan.card.name}: {drawn} {total} in {plan.query_set.folder}", err=True)
     click.echo(
         f"decoder {decoder.method}, beam {decoder.beam}, 1 to {decoder.max_masks} masks, mode {plan.mode}",
         err=True,
@@ -123,6 +137,7 @@ def _print_record(record: "ProbeRecord", folder: Path) -> None:
         figures = (as_released.hit, by_us.hit, ranked.acc_1, ranked.acc_5, ranked.mrr)
         shown = [_percent(figure.macro_percent) for figure in figures]
         rows.append((name, f"{by_us.queries:,}", *shown))
+    click.echo(f"{record.model} on {record.set}")
     print_table(("queries", "n", "hit, released", "hit", "Acc@1", "Acc@5", "MRR"), rows)
     counts, decoder = record.counts, record.decoder
     click.echo(
@@ -130,9 +145,14 @@ def _print_record(record: "ProbeRecord", folder: Path) -> None:
     )
     click.echo("probability. Percent, means over relations.")
     click.echo(
-        f"{counts.decoded:,} of {counts.queries:,} decoded, {counts.too_long:,} too long, "
-        f"{counts.answers_longer_than_max_masks:,} with longer answers only"
+        f"{counts.decoded:,} of {counts.queries:,} decoded ({counts.truncated:,} with fewer masks); "
+        f"not decoded: {counts.too_long:,} too"
     )
+    click.echo(
+        f"long, {counts.unusable:,} without one mask. Missed by all: {counts.without_answers:,} without "
+        "answers."
+    )
+    click.echo(f"Only longer answers have {counts.answers_longer_than_max_masks:,}.")
     click.echo(f"predictions and record: {folder}")
 
 

@@ -1,9 +1,9 @@
 """`kebench probe show` and `kebench probe scores`: what models answered, and how they compare."""
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,7 @@ from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from tokenizers import Tokenizer
 
     from kebench.probe.examples import Answer, Example
     from kebench.probe.query_set import QuerySet
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LOCAL = Path("results/local")
 REMEDY = "make some with 'kebench probe run'"
+WHOLE = "copy the probe's whole folder, or run it again"
 FOLDER = click.Path(path_type=Path)
 FORMATS = ("table", "markdown", "latex", "csv", "json")
 LOOKED_AT = 5000  # queries that are judged to find hits or misses; ours
@@ -28,22 +30,27 @@ _INDENT = " " * 14  # what the names of an example's lines take
 @click.command()
 @click.argument("folder", metavar="[PREDICTIONS]", type=FOLDER, required=False)
 @click.option(
-    "--set", "set_folder", metavar="SET", type=FOLDER, required=True, help="The query set's folder."
+    "--set",
+    "set_folder",
+    metavar="SET",
+    type=FOLDER,
+    help="The query set's folder; default: where it was last seen.",
 )
 @click.option("--model", help="Find the predictions of this model under --out.")
 @click.option("--out", type=FOLDER, default=LOCAL, show_default=True, help="Where --model looks.")
 @click.option("--relation", help="Only queries of this relation (may_treat).")
 @click.option("--n", "count", type=click.IntRange(1), default=20, show_default=True, help="Most queries.")
-@click.option("--hits", "wanted", flag_value="hits", help="Only queries that were answered.")
-@click.option("--misses", "wanted", flag_value="misses", help="Only queries that were not.")
+@click.option("--hits", is_flag=True, help="Only queries that were answered.")
+@click.option("--misses", is_flag=True, help="Only queries that were not.")
 def show(
     folder: Path | None,
-    set_folder: Path,
+    set_folder: Path | None,
     model: str | None,
     out: Path,
     relation: str | None,
     count: int,
-    wanted: str | None,
+    hits: bool,
+    misses: bool,
 ) -> None:
     """Print queries with their answers: accepted names, the best answer of one mask, the best of more.
 
@@ -51,30 +58,43 @@ def show(
     """
     from kebench.probe.query_set import QuerySet
     from kebench.probe.record import PROBE_RECORD, read_probe_record
+    from kebench.probe.set_places import find_set
 
     if (folder is None) == (model is None):
         raise UserError("name either the folder of a probe's predictions, or a model with --model")
-    query_set = QuerySet.open(set_folder)
-    record_path = (folder or _folder_of(model or "", query_set, out)) / PROBE_RECORD
+    if hits and misses:
+        raise UserError("--hits and --misses leave no query; name one of them, or neither for both")
+    wanted = "hits" if hits else "misses" if misses else None
+    named = QuerySet.open(set_folder) if set_folder else None
+    record_path = (folder or _folder_of(model or "", named, out)) / PROBE_RECORD
     record = read_probe_record(record_path)
+    query_set = named or find_set(record.set_hash, name=record.set)
+    if not named:
+        _say(f"{query_set.folder}: the set of this probe")
     _check_set(query_set, record)
     queries = _queries(query_set, relation)
     shown = _examples(queries, record_path.parent, record, count=count, wanted=wanted)
     _say(f"{record.model} on {record.set}; hits by the {record.mode} rule")
+    if not shown:
+        _say(f"no {wanted or 'queries'} among those that the options leave")
+        return
     click.echo("\n\n".join("\n".join(_example_lines(one, record.mode)) for one in shown))
 
 
-def _folder_of(model: str, query_set: "QuerySet", out: Path) -> Path:
-    """Return the newest probe of a model on a set under a folder. Raises UserError if there is none."""
+def _folder_of(model: str, query_set: "QuerySet | None", out: Path) -> Path:
+    """Return the newest probe of a model, on a set if one is named. Raises UserError if there is none."""
     from kebench.probe.record import probe_record_paths, read_probe_record
 
+    _say_unfinished(out)
     found = [(path, read_probe_record(path)) for path in probe_record_paths(out)]
     models = {record.model for _, record in found}
     if model not in models:
         raise UserError(f"{out}: no probe of model '{model}'{did_you_mean(model, models)} {REMEDY}")
-    set_hash = query_set.manifest.content_hash
-    fitting = [one for one in found if one[1].model == model and one[1].set_hash == set_hash]
-    if not fitting:
+    fitting = [one for one in found if one[1].model == model]
+    if query_set:
+        set_hash = query_set.manifest.content_hash
+        fitting = [one for one in fitting if one[1].set_hash == set_hash]
+    if query_set and not fitting:
         raise UserError(f"{out}: no probe of model '{model}' on the set {query_set.folder}; {REMEDY}")
     path, record = max(fitting, key=lambda one: one[1].provenance.started_utc)
     _say(f"{path.parent}: the newest of {len(fitting)}, of {record.provenance.started_utc}")
@@ -110,41 +130,57 @@ def _examples(
     queries: "pa.Table", folder: Path, record: "ProbeRecord", *, count: int, wanted: str | None
 ) -> "list[Example]":
     """Return evenly taken examples. Which are hits is known only of those that have been judged."""
-    import pyarrow.parquet as pq
-    from tokenizers import Tokenizer
-
     from kebench.probe.examples import examples
-    from kebench.probe.record import PREDICTIONS, TOKENIZER
 
-    for name in (PREDICTIONS, TOKENIZER):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder / name}: no such file; copy the probe's whole folder, or run it again")
+    tokenizer = _read_tokenizer(folder)
     asked = queries if record.subset.queries is None else _decoded(queries, folder)
     judged = _evenly(asked, LOOKED_AT if wanted else count)
     if wanted and len(judged) < len(asked):
         _say(f"looked for {wanted} among {len(judged):,} of {len(asked):,} queries, evenly taken")
     ids = judged["query_id"].to_pylist()
-    predictions = pq.read_table(folder / PREDICTIONS, filters=[("query_id", "in", ids)])
-    found = examples(judged, predictions, Tokenizer.from_file(str(folder / TOKENIZER)))
+    predictions = _read_predictions(folder, filters=[("query_id", "in", ids)])
+    found = examples(judged, predictions, tokenizer)
     if wanted:
         found = [one for one in found if _is_hit(one, record.mode) == (wanted == "hits")]
         found = [found[place] for place in _even_places(len(found), count)]
-    if not found:
-        raise UserError(
-            f"{folder}: no {wanted or 'answers'} among {len(judged):,} queries; widen the options"
-        )
     return found
 
 
 def _decoded(queries: "pa.Table", folder: Path) -> "pa.Table":
     """Return the queries with predictions: of a probe of some queries, which else were asked is not kept."""
     import pyarrow.compute as pc
+
+    decoded = _read_predictions(folder, columns=["query_id"])["query_id"].unique()
+    return queries.filter(pc.is_in(queries["query_id"], decoded))
+
+
+def _read_tokenizer(folder: Path) -> "Tokenizer":
+    from tokenizers import Tokenizer
+
+    from kebench.probe.record import TOKENIZER
+
+    path = folder / TOKENIZER
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {WHOLE}")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises no narrower kind
+        raise UserError(f"{path}: no tokenizer ({error}); {WHOLE}") from None
+
+
+def _read_predictions(folder: Path, **options: Any) -> "pa.Table":
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from kebench.probe.record import PREDICTIONS
 
-    decoded = pq.read_table(folder / PREDICTIONS, columns=["query_id"])["query_id"].unique()
-    return queries.filter(pc.is_in(queries["query_id"], decoded))
+    path = folder / PREDICTIONS
+    try:
+        return pq.read_table(path, **options)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {WHOLE}") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: damaged ({error}); {WHOLE}") from None
 
 
 def _evenly(queries: "pa.Table", count: int) -> "pa.Table":
@@ -163,7 +199,7 @@ def _is_hit(example: "Example", mode: str) -> bool:
 def _example_lines(example: "Example", mode: str) -> Iterator[str]:
     """Yield the lines of one example, none wider than 80 columns."""
     yield from textwrap.wrap(example.text, _WIDTH, subsequent_indent="  ")
-    gold = ", ".join(f"{name} ({cui})" for name, cui in example.gold) or "nothing"
+    gold = ", ".join(name if name == cui else f"{name} ({cui})" for name, cui in example.gold) or "nothing"
     verdict = "HIT" if _is_hit(example, mode) else "miss"
     lines = {
         "relation": f"{example.relation}, query {example.query_id}",
@@ -200,21 +236,32 @@ def _word(is_hit: bool) -> str:
 
 @click.command()
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=FOLDER)
-@click.option("--set", "set_name", help="Only probes of the set of this name.")
+@click.option("--set", "set_name", help="Only probes of the set of this name, or in this folder.")
+@click.option(
+    "--by",
+    type=click.Choice(["relation", "semantic-type", "answer-length"]),
+    help="Break the scores down, by the fixed rule, instead.",
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option(
     "--published/--no-published", default=True, show_default=True, help="Show the paper's Table 6 below."
 )
-def scores(folders: tuple[Path, ...], set_name: str | None, form: str, published: bool) -> None:
+def scores(
+    folders: tuple[Path, ...], set_name: str | None, by: str | None, form: str, published: bool
+) -> None:
     """Print the scores of recorded probes, with the published ones below, marked and not ranked.
 
     FOLDER is searched for probes; default: results/local. A table holds one set and one way of probing.
     """
     from kebench.report.probe_export import render_probes_csv, render_probes_json
+    from kebench.report.probe_groups import render_groups
     from kebench.report.probes import PROBE_SUITE, build_probe_tables
     from kebench.report.published import read_published_tables
 
     records = _records(folders or (LOCAL,), set_name)
+    if by:
+        click.echo(render_groups(records, by, form), nl=False)
+        return
     printed = read_published_tables(PROBE_SUITE) if published else []
     exports = {"csv": render_probes_csv, "json": render_probes_json}
     if form in exports:
@@ -235,14 +282,18 @@ def _renderer(form: str) -> "Callable[..., str]":
 
 def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeRecord]":
     """Return the records under some folders, each probe once. Raises UserError if there is none."""
+    from kebench.probe.query_set import QuerySet
     from kebench.probe.record import read_probe_records
 
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of probes; {REMEDY}")
+        _say_unfinished(folder)
     found = {record.identity: record for folder in folders for record in read_probe_records(folder)}
     if not found:
         raise UserError(f"{', '.join(map(str, folders))}: no probes; {REMEDY}")
+    if set_name is not None and Path(set_name).is_dir():
+        return _records_of(QuerySet.open(set_name), found.values())
     sets = {record.set for record in found.values()}
     if set_name is not None and set_name not in sets:
         raise UserError(
@@ -250,6 +301,18 @@ def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeReco
             f"there are {', '.join(sorted(sets))}"
         )
     return [record for record in found.values() if set_name in (None, record.set)]
+
+
+def _say_unfinished(folder: Path) -> None:
+    for parts in sorted(folder.rglob("*.parts")):
+        _say(f"{parts.with_suffix('')}: not finished; the same 'kebench probe run' goes on with it")
+
+
+def _records_of(query_set: "QuerySet", records: "Iterable[ProbeRecord]") -> "list[ProbeRecord]":
+    fitting = [record for record in records if record.set_hash == query_set.manifest.content_hash]
+    if not fitting:
+        raise UserError(f"no probe of the set in {query_set.folder}; {REMEDY}")
+    return fitting
 
 
 def _say(line: str) -> None:

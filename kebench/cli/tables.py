@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+NAME_WIDTH = 21  # names of rows up to here are not broken, however narrow the terminal; ours
+
 
 def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table to stdout; columns of numbers and dashes are set to the right."""
@@ -14,7 +16,8 @@ def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
         is_number = bool(rows) and all(
             row[place].replace(",", "").replace(".", "", 1).isdigit() or row[place] == "-" for row in rows
         )
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+        is_name = place == 0 and all(len(line) <= NAME_WIDTH for row in rows for line in row[0].splitlines())
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=is_name)
     for row in rows:
         table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
     Console().print(table)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from kebench.errors import UserError
 from kebench.model.checkpoint import load_masked_lm
 from kebench.model.packed import Packed, can_pack, encode, encode_by_length, use_packed_attention
 
@@ -52,6 +53,13 @@ def _electra(model: Any) -> Head:
     return Head(model.generator_predictions, _linear(model.generator_lm_head))
 
 
+def _distilbert(model: Any) -> Head:
+    return Head(
+        lambda hidden: model.vocab_layer_norm(model.activation(model.vocab_transform(hidden))),
+        _linear(model.vocab_projector),
+    )
+
+
 def _modernbert(model: Any) -> Head:
     return Head(model.head, _linear(model.decoder))
 
@@ -62,6 +70,7 @@ HEADS: dict[str, Callable[[Any], Head]] = {
     "xlm-roberta": _roberta,
     "camembert": _roberta,
     "electra": _electra,
+    "distilbert": _distilbert,
     "modernbert": _modernbert,
 }
 
@@ -95,8 +104,13 @@ class MaskedLM:
         precision: str = "fp32",
         trust_remote_code: bool = False,
     ) -> "MaskedLM":
-        """Load a checkpoint directory. Raises UserError if its weights hold no trained head."""
+        """Load a checkpoint directory. Raises UserError for a head that is untrained or of no known kind."""
         model = load_masked_lm(folder, family=family, trust_remote_code=trust_remote_code)
+        if model.config.model_type not in HEADS:
+            raise UserError(
+                f"{folder}: a model of type '{model.config.model_type}', whose head is not known; "
+                f"choose one of type {', '.join(sorted(HEADS))}"
+            )
         return cls(model, device=device, precision=precision)
 
     @property

@@ -1,7 +1,7 @@
 """From queries to predictions: one table of answers, each with its tokens and how probable they were."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import pyarrow
@@ -121,10 +121,22 @@ def _by_query(
     return pyarrow.concat_tables(tables).combine_chunks() if tables else SCHEMA.empty_table()
 
 
-def too_long_and_truncated(predictions: pyarrow.Table, num_queries: int, max_masks: int) -> tuple[int, int]:
-    """Return how many queries no mask fitted into, and how many fewer masks than `max_masks` fitted into."""
+class Outcome(NamedTuple):
+    """How many queries were decoded, were not for want of room or of one mask token, or with fewer masks."""
+
+    decoded: int
+    too_long: int
+    unusable: int
+    truncated: int
+
+
+def outcome(predictions: pyarrow.Table, texts: dict[int, str], tokenizer: Any, max_masks: int) -> Outcome:
+    """Count what became of queries. texts: by query_id, of all that were asked."""
     places = pyarrow.compute.list_value_length(predictions["tokens"])
     fitted = predictions.append_column("places", places).group_by("query_id").aggregate([("places", "max")])
-    most = fitted["places_max"].to_numpy()
-    num_decoded = int((most > 0).sum())
-    return num_queries - num_decoded, num_decoded - int((most == max_masks).sum())
+    most = dict(zip(fitted["query_id"].to_pylist(), fitted["places_max"].to_pylist(), strict=True))
+    not_decoded = [text for query_id, text in texts.items() if not most.get(query_id)]
+    unusable = pieces_of(not_decoded, tokenizer).count(None)
+    decoded = len(texts) - len(not_decoded)
+    truncated = decoded - sum(places == max_masks for places in most.values())
+    return Outcome(decoded, len(not_decoded) - unusable, unusable, truncated)

@@ -285,6 +285,7 @@ def _pick(
 
     The candidates stand best first. A slot for which none is left takes a candidate of score -inf.
     """
+    # A step a slot over all candidates, twice the square of the beam: `Decoder` bounds the beam.
     beam = beams.score_NB.shape[1]
     path_NC = beams.score_NB.gather(1, children.slot_NC) + children.log_prob_NC
     keys_NCX = torch.stack(_packed(child_NCM), dim=2)

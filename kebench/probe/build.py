@@ -58,6 +58,7 @@ def plan_set(kb: KnowledgeBase, recipe: ProbeRecipe, *, index: Path | None = Non
         )
     exceptions = read_templates(recipe.templates) if mode == "fixed" else {}
     decides = recipe.model_dump(mode="json", exclude={"sharing", "published", "templates"}) | {"mode": mode}
+    decides["relations"] = sorted(set(recipe.relations))
     if index:
         for field in ("max_queries_per_relation", "seed"):
             del decides[field]

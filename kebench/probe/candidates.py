@@ -138,9 +138,12 @@ def _candidates(connection: Connection) -> Candidates:
 def _released_hits(
     connection: Connection, candidates: Candidates, strings: list[str], *, num_queries: int
 ) -> NDArray[np.bool_]:
-    """Apply the released rule to each query's answers. candidates: in the order of the released output."""
+    """Apply the released rule to each query's answers. candidates: sorted by query, num_masks and rank."""
     bounds = np.searchsorted(candidates.query, np.arange(num_queries + 1)).tolist()
-    sequences: list[int] = candidates.sequence.tolist()
+    # The released code decodes the longest texts first. Where cut texts are equally long it goes by number of
+    # masks; predictions do not hold that, and it only matters to the blanks at the ends of the joined line.
+    as_released = np.lexsort((-candidates.num_masks, candidates.query))  # stable: ranks stay in order
+    sequences: list[int] = candidates.sequence[as_released].tolist()
     gold = connection.execute(
         """SELECT flatten(list_transform(answers, lambda answer: answer.names)),
                   list_transform(answers, lambda answer: answer.cui) FROM asked ORDER BY query"""

@@ -32,6 +32,8 @@ SHARING = "As the files that it was imported from."
 NO_RELATION = "query"  # of a table without that column
 _BLANK = re.compile(r"\[MASK\]|\[Y\]")
 _REMEDY = "mend this line"
+# Half of a character outside the basic plane, or what controls a terminal; white space is none of these.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
 
 class Answer(NamedTuple):
@@ -58,6 +60,10 @@ def import_set(
     Queries of one text and relation are one, with the answers of all. Raises UserError with file and line for
     a line that is none, and if `out` holds anything else.
     """
+    if prompts and all(path.suffix == ".csv" for path in paths):
+        raise UserError(
+            f"{prompts}: prompts are for .jsonl; a .csv holds whole queries, so leave --prompts out"
+        )
     files = [*paths, *([prompts] if prompts else [])]
     inputs = tuple(input_file(path) for path in files)
     wanted = hash_of([SET_VERSION, "import", [file["sha256"] for file in inputs]])
@@ -94,7 +100,8 @@ def _read(path: Path, templates: dict[str, str]) -> Iterator[Query]:
         return _read_table(path)
     if path.suffix == ".jsonl":
         return _read_biolama(path, templates)
-    raise UserError(f"{path}: expected .jsonl (BioLAMA's triples) or .csv (query,answers); rename the file")
+    remedy = "save it with commas, as .csv" if path.suffix == ".tsv" else "rename the file"
+    raise UserError(f"{path}: expected .jsonl (BioLAMA's triples) or .csv (query,answers); {remedy}")
 
 
 def _read_prompts(path: Path) -> dict[str, str]:
@@ -102,12 +109,15 @@ def _read_prompts(path: Path) -> dict[str, str]:
     templates: dict[str, str] = {}
     for number, line in _json_lines(path):
         relation, template = (_string(path, number, line, field) for field in ("relation", "template"))
-        if "[X]" not in template or len(_BLANK.findall(template)) != 1:
-            raise UserError(
-                f"{path} line {number}: template '{template}', expected [X] and one [Y]; {_REMEDY}"
-            )
+        _check_template(path, number, template)
         templates[relation] = template
     return templates
+
+
+def _check_template(path: Path, number: int, template: str) -> None:
+    _check_text(path, number, template)
+    if "[X]" not in template or len(_BLANK.findall(template)) != 1:
+        raise UserError(f"{path} line {number}: template '{template}', expected [X] and one [Y]; {_REMEDY}")
 
 
 def _read_biolama(path: Path, templates: dict[str, str]) -> Iterator[Query]:
@@ -119,10 +129,13 @@ def _read_biolama(path: Path, templates: dict[str, str]) -> Iterator[Query]:
                 f"{path} line {number}: no prompt for the relation {relation}; "
                 "name a file that has one with --prompts"
             )
+        if "prompt" in line:
+            _check_template(path, number, template)
         if MASK in label:
             raise UserError(f"{path} line {number}: '{label}' holds {MASK}; remove this line")
         text = _with_blank(path, number, template.replace("[X]", label))
-        yield Query(text, relation, str(line.get("sub_uri", "")), _objects(path, number, line))
+        given = "" if line.get("sub_uri") is None else _string(path, number, line, "sub_uri")
+        yield _checked(path, number, Query(text, relation, given, _objects(path, number, line)))
 
 
 def _objects(path: Path, number: int, line: dict[str, Any]) -> tuple[Answer, ...]:
@@ -132,7 +145,8 @@ def _objects(path: Path, number: int, line: dict[str, Any]) -> tuple[Answer, ...
         raise UserError(f"{path} line {number}: obj_labels is no list of names; {_REMEDY}")
     aliases = line.get("obj_aliases") or [[] for _ in labels]
     uris = line.get("obj_uris") or labels
-    if len(aliases) != len(labels) or len(uris) != len(labels) or not all(map(_is_names, [uris, *aliases])):
+    fit = all(isinstance(of, list) and len(of) == len(labels) for of in (aliases, uris))
+    if not fit or not all(map(_is_names, [uris, *aliases])):
         raise UserError(
             f"{path} line {number}: obj_uris and obj_aliases do not fit the {len(labels)} obj_labels; "
             f"{_REMEDY}"
@@ -140,6 +154,19 @@ def _objects(path: Path, number: int, line: dict[str, Any]) -> tuple[Answer, ...
     return tuple(
         Answer(uri, (label, *others)) for uri, label, others in zip(uris, labels, aliases, strict=True)
     )
+
+
+def _checked(path: Path, number: int, query: Query) -> Query:
+    """Return a query if all its strings can be stored and printed."""
+    names = [name for answer in query.answers for name in (answer.cui, *answer.names)]
+    for text in (query.text, query.relation, query.given, *names):
+        _check_text(path, number, text)
+    return query
+
+
+def _check_text(path: Path, number: int, text: str) -> None:
+    if found := _NO_TEXT.search(text):
+        raise UserError(f"{path} line {number}: {text!r} holds {found[0]!r}, which is no text; {_REMEDY}")
 
 
 def _is_names(value: Any) -> bool:
@@ -171,9 +198,15 @@ def _read_table(path: Path) -> Iterator[Query]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
+            header = reader.fieldnames
+            if not header:
+                raise UserError(f"{path}: empty; expected query,answers[,relation] in line 1")
             for column in ("query", "answers"):
-                if column not in (reader.fieldnames or []):
-                    raise UserError(f"{path} line 1: no column {column}; expected query,answers[,relation]")
+                if column not in header:
+                    raise UserError(
+                        f"{path} line 1: no column {column} in '{','.join(header)}'; "
+                        "expected query,answers[,relation]"
+                    )
             for row in reader:
                 yield _table_query(path, reader.line_num, row)
     except UnicodeDecodeError as error:
@@ -190,7 +223,8 @@ def _table_query(path: Path, number: int, row: dict[str, str]) -> Query:
         raise UserError(f"{path} line {number}: an empty answer; {_REMEDY}")
     text = _with_blank(path, number, row["query"])
     relation = row.get("relation") or NO_RELATION
-    return Query(text, relation, "", tuple(Answer(name, (name,)) for name in names))
+    answers = tuple(Answer(name, (name,)) for name in names)
+    return _checked(path, number, Query(text, relation, "", answers))
 
 
 def _with_blank(path: Path, number: int, text: str) -> str:

@@ -219,7 +219,10 @@ def export_ids(query_set: QuerySet, out: Path) -> int:
     table = query_set.table(["given", "luis", "relation", "direction"])
     for row in table.to_pylist():
         writer.writerow(["|".join(row["given"]), "|".join(row["luis"]), row["relation"], row["direction"]])
-    if out.exists() and out.read_text(encoding="utf-8") != text.getvalue():
+    content = text.getvalue().encode()
+    if out.is_dir():
+        raise UserError(f"{out}: a folder; name a new file")
+    if out.exists() and out.read_bytes() != content:
         raise UserError(f"{out}: exists with other content; name a new file")
-    write_atomically(out, text.getvalue(), point="query-set")
+    write_atomically(out, content, point="query-set")
     return len(table)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pyarrow
 import pyarrow.parquet
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from kebench.errors import UserError, first_fault
 from kebench.files import sha256_of
@@ -63,6 +63,13 @@ class QuerySetManifest(Part):
     queries_sha256: str
     provenance: dict[str, Any]
 
+    @field_validator("counts")
+    @classmethod
+    def _counts_queries(cls, counts: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(counts.get("queries"), int):
+            raise ValueError("no number of queries")
+        return counts
+
 
 @dataclass(frozen=True)
 class QuerySet:
@@ -105,7 +112,9 @@ def read_set_manifest(folder: Path) -> QuerySetManifest:
             f"{folder}: no set of queries ({MANIFEST} is missing); make one with 'kebench probe build'"
         ) from None
     except NotADirectoryError:
-        raise UserError(f"{folder}: a file, expected the folder of a set of queries") from None
+        raise UserError(
+            f"{folder}: a file, expected a set's folder; 'kebench probe import' makes one of .csv and .jsonl"
+        ) from None
     except ValidationError as error:
         raise UserError(f"{path}: {first_fault(error, whole='the file')}; build the set again") from None
 

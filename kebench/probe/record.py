@@ -15,7 +15,7 @@ from kebench.files import hash_of, write_atomically
 from kebench.records import Part, Provenance
 
 # Raised by every change that can move a probe's prediction or score (marked **Scores** in the changelog).
-PROBE_PROTOCOL_VERSION = 1
+PROBE_PROTOCOL_VERSION = 2
 PROBE_SCHEMA: Literal[1] = 1
 PROBE_RECORD = "probe.json"
 PREDICTIONS, TOKENIZER = "predictions.parquet", "tokenizer.json"  # which stand beside it
@@ -33,13 +33,15 @@ class Decoder(Part):
     method: which open place is filled next. beam: states kept. max_masks: 1 to this many were decoded.
     max_tokens: longest text in word pieces. refine: most rounds of predicting a token anew.
     slots, duplicates, exact: how states are picked. special_tokens: whether one may fill a place.
+
+    The bounds keep ranks, and steps with those of refinement, within a byte of the predictions.
     """
 
     method: Literal["independent", "order", "confidence"]
-    beam: int = Field(ge=1)
-    max_masks: int = Field(ge=1)
+    beam: int = Field(ge=1, le=100)
+    max_masks: int = Field(ge=1, le=50)
     max_tokens: int = Field(ge=1)
-    refine: int = Field(ge=0)
+    refine: int = Field(ge=0, le=50)
     slots: bool
     duplicates: bool
     exact: bool
@@ -57,15 +59,18 @@ class ProbeCounts(Part):
     """What became of the queries.
 
     too_long: no room for a single mask within the model's limit; not decoded, and counted as missed.
+    unusable: the model's tokenizer finds no mask token in the text, or several; likewise.
     truncated: fewer masks than max_masks fit.
     without_answers: the set accepts nothing for them (a released index can hold such).
-    answers_longer_than_max_masks: every accepted name has more word pieces, so no decoding can be right.
+    answers_longer_than_max_masks: every accepted name has more word pieces as the tokenizer
+        writes it; other pieces of the same string may still hit.
     """
 
     queries: int
     decoded: int
     too_long: int = 0
     truncated: int = 0
+    unusable: int = 0
     without_answers: int = 0
     answers_longer_than_max_masks: int = 0
 
@@ -156,7 +161,7 @@ class ProbeScores(Part):
 
 
 def probe_counts(
-    scores: ProbeScores, *, max_masks: int, decoded: int, too_long: int, truncated: int
+    scores: ProbeScores, *, max_masks: int, decoded: int, too_long: int, truncated: int, unusable: int
 ) -> ProbeCounts:
     """Return what became of the queries; what the answers' lengths decide is in the scores already."""
     by_length = scores.fixed.by_answer_length
@@ -166,6 +171,7 @@ def probe_counts(
         decoded=decoded,
         too_long=too_long,
         truncated=truncated,
+        unusable=unusable,
         without_answers=none.queries if none else 0,
         answers_longer_than_max_masks=longer.queries if longer else 0,
     )

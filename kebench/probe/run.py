@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from kebench.files import atomic_folder, sweep_temporaries_of, write_atomically
 from kebench.leases import lease
 from kebench.model.checkpoint import load_tokenizer
 from kebench.model.masked_lm import MaskedLM
-from kebench.probe.answers import answer_queries, too_long_and_truncated
+from kebench.probe.answers import SCHEMA, answer_queries, outcome
 from kebench.probe.plan import ProbePlan, chosen_ids
 from kebench.probe.record import (
     PREDICTIONS,
@@ -47,7 +47,7 @@ from kebench.runtime import (
     utc_now,
 )
 
-PART_QUERIES = {"cpu": 64, "cuda": 4096}  # ours: a minute or two of work
+PART_QUERIES = {"cpu": 16, "cuda": 4096}  # ours: about a minute of work
 WAIT_SECONDS = 2.0
 BOOTSTRAP_SEED = 0
 
@@ -62,9 +62,16 @@ class Part(NamedTuple):
 
 
 def find_finished(plan: ProbePlan, out: Path) -> ProbeRecord | None:
-    """Return the record of a probe if it has been made."""
-    path = plan.out(out) / PROBE_RECORD
-    return read_probe_record(path) if path.is_file() else None
+    """Return the record of a probe if it has been made. Raises UserError if what it is of is gone."""
+    folder = plan.out(out)
+    if not (folder / PROBE_RECORD).is_file():
+        return None
+    for name in (PREDICTIONS, TOKENIZER):
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder / name}: missing beside {PROBE_RECORD}; remove the folder and run again"
+            )
+    return read_probe_record(folder / PROBE_RECORD)
 
 
 def run_probe(
@@ -103,7 +110,7 @@ def run_probe(
         precision=plan.precision,
         trust_remote_code=trusted,
     )
-    texts = dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
+    texts = texts_of(queries)
 
     def answer(part: Part, model: MaskedLM) -> pyarrow.Table:
         asked = [texts[query_id] for query_id in part.query_ids]
@@ -111,7 +118,7 @@ def run_probe(
             part.query_ids, asked, model, tokenizer, plan.decoder, batch_tokens=batch_tokens
         )
 
-    _decode_parts(parts, load, answer)
+    _decode_parts(parts, load, answer, is_finished=lambda: find_finished(plan, out) is not None)
     final, running = plan.out(out), lease_path(plan, out)
     while not (record := find_finished(plan, out)):
         with lease(running) as is_ours:
@@ -144,6 +151,11 @@ def asked_queries(plan: ProbePlan) -> pyarrow.Table:
     return table.filter(pyarrow.compute.is_in(table["query_id"], pyarrow.array(wanted, pyarrow.int32())))
 
 
+def texts_of(queries: pyarrow.Table) -> dict[int, str]:
+    """Return the text of each query_id."""
+    return dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
+
+
 def plan_parts(plan: ProbePlan, out: Path, queries: pyarrow.Table, size: int) -> list[Part]:
     """Cut the queries into parts; predictions of a part are kept beside the folder that all will be in."""
     folder = parts_folder(plan, out) / f"{size}-queries"
@@ -164,19 +176,28 @@ def _decode_parts(
     parts: Sequence[Part],
     load: Callable[[], MaskedLM],
     answer: Callable[[Part, MaskedLM], pyarrow.Table],
+    *,
+    is_finished: Callable[[], bool],
 ) -> None:
-    """Decode parts until none is left; wait for those that other processes have in hand."""
-    model = cache(load)  # a finished probe loads none
-    left = [part for part in parts if not part.path.exists()]
+    """Decode parts until none is left; wait for those that other processes have in hand.
+
+    Another process may finish the whole probe, and remove its parts, while this one waits or takes a lease.
+    """
+    left = [part for part in parts if not _is_decoded(part)]
+    if not left:
+        return
+    num_queries = sum(len(part.query_ids) for part in left)
+    _log.info("decoding %s queries in %d parts; a part that is done is kept", f"{num_queries:,}", len(left))
     if done := len(parts) - len(left):
         _log.info("%d of %d parts are decoded already", done, len(parts))
-    with progress("probing", total=sum(len(part.query_ids) for part in left), unit="queries") as advance:
-        while left:
+    model = load()  # a checkpoint that is refused leaves no folder behind
+    with progress("probing", total=num_queries, unit="queries") as advance:
+        while left and not is_finished():
             elsewhere = []
             for part in left:
                 with lease(part.path.with_suffix(".running")) as is_ours:
-                    if is_ours and not part.path.exists():
-                        _write_table(answer(part, model()), part.path)
+                    if is_ours and not part.path.exists() and not is_finished():
+                        _write_table(answer(part, model), part.path)
                 if part.path.exists():
                     advance(len(part.query_ids))
                 else:
@@ -184,6 +205,19 @@ def _decode_parts(
             if len(elsewhere) == len(left):
                 time.sleep(WAIT_SECONDS)
             left = elsewhere
+
+
+def _is_decoded(part: Part) -> bool:
+    """Tell whether a part is there; one that is not whole is removed."""
+    try:
+        pyarrow.parquet.read_metadata(part.path)
+    except FileNotFoundError:
+        return False
+    except pyarrow.ArrowInvalid:
+        _log.warning("%s: damaged; it is decoded again", part.path)
+        part.path.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _write_table(table: pyarrow.Table, path: Path) -> None:
@@ -202,7 +236,8 @@ def _finish(
 ) -> None:
     """Score the parts and put predictions, tokenizer and record in their place."""
     sweep_temporaries_of(final)
-    predictions = pyarrow.concat_tables([pyarrow.parquet.read_table(part.path) for part in parts])
+    tables = [pyarrow.parquet.read_table(part.path) for part in parts]
+    predictions = pyarrow.concat_tables([SCHEMA.empty_table(), *tables])
     spelling = tokenizer.backend_tokenizer.to_str()
     scores = score_probe(
         queries,
@@ -211,7 +246,7 @@ def _finish(
         max_masks=plan.decoder.max_masks,
         generator=numpy.random.default_rng(BOOTSTRAP_SEED),
     )
-    too_long, truncated = too_long_and_truncated(predictions, len(queries), plan.decoder.max_masks)
+    became = outcome(predictions, texts_of(queries), tokenizer, plan.decoder.max_masks)
     record = ProbeRecord(
         schema=1,
         identity=plan.identity,
@@ -223,13 +258,7 @@ def _finish(
         decoder=plan.decoder,
         precision=plan.precision,
         subset=plan.subset,
-        counts=probe_counts(
-            scores,
-            max_masks=plan.decoder.max_masks,
-            decoded=len(queries) - too_long,
-            too_long=too_long,
-            truncated=truncated,
-        ),
+        counts=probe_counts(scores, max_masks=plan.decoder.max_masks, **became._asdict()),
         scores=scores,
         provenance=begun.provenance(),
     )

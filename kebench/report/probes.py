@@ -53,21 +53,21 @@ def build_probe_tables(
     """
     alike: dict[str, list[ProbeRecord]] = defaultdict(list)
     for record in sorted(records, key=_largest_set_first):
-        alike[_caption(record)].append(record)
+        alike[caption(record)].append(record)
     printed = mark_rows(published)
     tables: list[ProbeTable] = []
-    for caption, group in alike.items():
+    for heading, group in alike.items():
         rows = sorted(_rows(group), key=lambda row: (-(row.percents[5] or 0), row.label))
         below = tuple(_printed_row(one) for one in printed) if not tables else ()
-        tables.append(ProbeTable(caption, tuple(rows), below, _notes(printed if below else [])))
+        tables.append(ProbeTable(heading, tuple(rows), below, _notes(printed if below else [])))
     return tables
 
 
 def _largest_set_first(record: ProbeRecord) -> tuple[int, str, str]:
-    return (-record.counts.queries, record.set, _caption(record))
+    return (-record.counts.queries, record.set, caption(record))
 
 
-def _caption(record: ProbeRecord) -> str:
+def caption(record: ProbeRecord) -> str:
     """Say all that two probes must share to stand in one table."""
     asked, is_whole = record.counts.queries, record.subset.queries is None
     queries = f"{asked:,} queries" if is_whole else f"{asked:,} queries drawn with seed {record.subset.seed}"
@@ -133,7 +133,13 @@ def _notes(printed: Sequence[PrintedRow]) -> tuple[str, ...]:
 
 def render_probes_terminal(tables: Sequence[ProbeTable]) -> str:
     """Return the tables as plain text, 80 columns wide where the models' names are short."""
-    return "\n".join("\n".join(_text_lines(table)) + "\n" for table in tables)
+    notes = (line for note in _all_notes(tables) for line in textwrap.wrap(note, _WIDTH))
+    return "\n".join(["\n".join(_text_lines(table)) + "\n" for table in tables] + ["\n".join(notes) + "\n"])
+
+
+def _all_notes(tables: Sequence[ProbeTable]) -> list[str]:
+    """Return the notes of all tables, each once."""
+    return list(dict.fromkeys(note for table in tables for note in table.notes))
 
 
 def _text_lines(table: ProbeTable) -> Iterator[str]:
@@ -152,9 +158,6 @@ def _text_lines(table: ProbeTable) -> Iterator[str]:
     if table.published:
         yield PUBLISHED_TITLE
         yield from rows[len(table.rows) :]
-    yield ""
-    for note in table.notes:
-        yield from textwrap.wrap(note, _WIDTH)
 
 
 def _text_groups(label: int, widths: Sequence[int]) -> str:
@@ -181,7 +184,9 @@ def _cells(row: ProbeRow) -> tuple[str, ...]:
 
 def render_probes_markdown(tables: Sequence[ProbeTable]) -> str:
     """Return the tables as Markdown."""
-    return "\n\n".join("\n".join(_markdown_lines(table)) for table in tables) + "\n"
+    blocks = ["\n".join(_markdown_lines(table)) for table in tables]
+    notes = "\n".join(f"- {escape_markdown(note)}" for note in _all_notes(tables))
+    return "\n\n".join([*blocks, notes]) + "\n"
 
 
 def _markdown_lines(table: ProbeTable) -> Iterator[str]:
@@ -193,8 +198,6 @@ def _markdown_lines(table: ProbeTable) -> Iterator[str]:
     for row in (*table.rows, *published, *table.published):
         cells = _cells(row) or ("",) * len(HEADINGS)
         yield f"| {escape_markdown(row.label)} | {' | '.join(cells)} |"
-    yield ""
-    yield from (f"- {escape_markdown(note)}" for note in table.notes)
 
 
 def render_probes_latex(tables: Sequence[ProbeTable]) -> str:

@@ -88,8 +88,8 @@ def released_gold(names: Iterable[str], cuis: Iterable[str]) -> frozenset[str]:
 def is_released_hit(decoded: Iterable[str], gold: AbstractSet[str]) -> bool:
     """Tell whether the released metric counts a query as answered.
 
-    decoded: the strings of all lengths and beams, in the order of the released output, which joins them
-    with | into a line; so a | within a string cuts it, and the white space at both ends of the line goes.
+    decoded: the strings of all lengths and beams, the longest first as in the released output, which joins
+    them with | into a line; so a | within a string cuts it, and white space at both ends of the line goes.
     """
     answers = "|".join(decoded).strip().lower().split("|")
     return any(answer in gold or "".join(answer.split()) in gold for answer in answers)

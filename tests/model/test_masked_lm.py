@@ -29,6 +29,7 @@ FAMILIES: dict[str, Any] = {
     "xlm-roberta": (transformers.XLMRobertaConfig, transformers.XLMRobertaForMaskedLM, {}),
     "camembert": (transformers.CamembertConfig, transformers.CamembertForMaskedLM, {}),
     "electra": (transformers.ElectraConfig, transformers.ElectraForMaskedLM, {"embedding_size": 16}),
+    "distilbert": (transformers.DistilBertConfig, transformers.DistilBertForMaskedLM, {"hidden_dim": 48}),
     "modernbert": (
         transformers.ModernBertConfig,
         transformers.ModernBertForMaskedLM,
@@ -103,6 +104,17 @@ def test_a_checkpoint_without_a_trained_head_is_refused_by_name(tmp_path: Path) 
     assert text.startswith(f"{tmp_path}: no trained masked language modelling head: the weights lack ")
     assert "cls.predictions.transform.dense.weight" in text
     assert text.endswith("choose a checkpoint with one, or train one by continued pretraining")
+
+
+def test_a_head_of_no_known_kind_is_refused_by_its_type(tmp_path: Path) -> None:
+    config = transformers.AlbertConfig(**SMALL | {"embedding_size": 16})
+    transformers.AlbertForMaskedLM(config).save_pretrained(tmp_path)
+    with pytest.raises(UserError) as error:
+        MaskedLM.load(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: a model of type 'albert', whose head is not known; "
+        "choose one of type bert, camembert, distilbert, electra, modernbert, roberta, xlm-roberta"
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,5 +1,7 @@
 """The miniature in both modes, and a set of each, for all tests here."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from kebench.mini.release import write_release
@@ -10,6 +12,14 @@ from kebench.umls.importing import import_release
 from kebench.umls.knowledge_base import KnowledgeBase
 from kebench.umls.rrf import find_release
 from tests.probe.sets import built
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Commands remember there where sets are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KEBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

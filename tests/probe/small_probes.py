@@ -148,7 +148,8 @@ def probe_record(scores: ProbeScores, *, model: str = "bert-tiny", **changes: An
         kebench_version="0.1.0", commit="abc", packages={}, device="cpu", num_processes=1,
         started_utc="2026-11-25T00:00:00Z", seconds=1.0, peak_mib=1.0,
     )  # fmt: skip
-    counts = probe_counts(scores, max_masks=2, decoded=scores.fixed.overall.queries, too_long=0, truncated=0)
+    decoded = scores.fixed.overall.queries
+    counts = probe_counts(scores, max_masks=2, decoded=decoded, too_long=0, truncated=0, unusable=0)
     return ProbeRecord(
         identity=probe_identity(**made), model=model, set="umls", counts=counts, scores=scores,
         provenance=provenance, **made,

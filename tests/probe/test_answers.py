@@ -13,10 +13,10 @@ from benchmarks.released_probe import decode_as_released
 from kebench.model.checkpoint import load_masked_lm, load_tokenizer
 from kebench.model.masked_lm import MaskedLM
 from kebench.model.packed import Packed
-from kebench.probe.answers import answer_queries, too_long_and_truncated
+from kebench.probe.answers import Outcome, answer_queries, outcome
 from kebench.probe.decoders import read_decoder
 from kebench.probe.query_set import QuerySet
-from kebench.probe.states import pieces_of
+from kebench.probe.states import ModelPredict, pieces_of
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_modernbert, write_tiny_roberta
 
 WRITERS = {"bert": write_tiny_bert, "roberta": write_tiny_roberta, "modernbert": write_tiny_modernbert}
@@ -73,6 +73,24 @@ def test_released_mode_gives_the_strings_of_the_released_algorithm(probed: Probe
     answers = probed.answers(asked, "released", beam=4, max_masks=5)
     for ours, theirs in zip(strings_of(answers, probed.tokenizer, len(asked)), expected.strings, strict=True):
         assert sorted(ours) == sorted(theirs)
+
+
+def test_the_states_that_the_released_answers_need_are_those_that_we_forward(
+    bert: Probed, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[tuple[int, ...], int] = {}
+    decode_as_released(texts[:5], bert.whole, bert.tokenizer, beam=3, max_masks=3, asked=asked)
+    works: list[ModelPredict] = []
+    make = ModelPredict.__init__
+
+    def kept(self: ModelPredict, *given: Any, **more: Any) -> None:
+        works.append(self)
+        make(self, *given, **more)
+
+    monkeypatch.setattr(ModelPredict, "__init__", kept)
+    bert.answers(texts[:5], "released", beam=3, max_masks=3)
+    assert [work.work.states for work in works] == [len(asked)]
+    assert all(ids.count(bert.tokenizer.mask_token_id) == num for ids, num in asked.items())
 
 
 @pytest.mark.parametrize("method", ["independent", "order", "confidence"])
@@ -145,7 +163,16 @@ def test_what_does_not_fit_is_counted_and_never_cut(bert: Probed) -> None:
     for row in answers.to_pylist():
         by_query[row["query_id"]] = max(by_query[row["query_id"]], row["num_masks"])
     assert by_query == {0: 4, 1: 2, 2: 0}
-    assert too_long_and_truncated(answers, 3, 4) == (1, 1)
+    texts = dict(enumerate([fits, hardly, never]))
+    assert outcome(answers, texts, bert.tokenizer, 4) == Outcome(2, too_long=1, unusable=0, truncated=1)
+
+
+@pytest.mark.parametrize("mode", ["fixed", "released"])
+def test_a_text_with_the_models_mask_twice_is_no_long_text(bert: Probed, mode: str) -> None:
+    asked = ["a [MASK].", "a [MASK] [MASK]."]
+    answers = bert.answers(asked, mode, beam=2, max_masks=2)
+    found = outcome(answers, dict(enumerate(asked)), bert.tokenizer, 2)
+    assert found == Outcome(1, too_long=0, unusable=1, truncated=0)
 
 
 def test_no_queries_give_an_empty_table(bert: Probed) -> None:

@@ -144,8 +144,18 @@ def test_identifiers_do_not_give_an_imported_set_back(tmp_path: Path) -> None:
         ({"sub_label": "a [MASK]"}, "'a [MASK]' holds [MASK]; remove this line"),
         (
             {"prompt": "[X] treats"},
-            "'Propranolol treats' does not hold [MASK] or [Y] once; mend this line",
+            "template '[X] treats', expected [X] and one [Y]; mend this line",
         ),
+        ({"prompt": "it treats [Y]"}, "template 'it treats [Y]', expected [X] and one [Y]; mend this line"),
+        ({"sub_uri": 7}, "sub_uri is missing or no text; mend this line"),
+        ({"obj_aliases": 5}, "obj_uris and obj_aliases do not fit the 2 obj_labels; mend this line"),
+        ({"obj_uris": 7}, "obj_uris and obj_aliases do not fit the 2 obj_labels; mend this line"),
+        (
+            {"sub_label": "\ud800"},
+            "'\\ud800 may treat [MASK] .' holds '\\ud800', which is no text; mend this line",
+        ),
+        ({"obj_labels": ["a", "\x00"]}, "'\\x00' holds '\\x00', which is no text; mend this line"),
+        ({"prompt": "[X] \x1b[Y]"}, "'[X] \\x1b[Y]' holds '\\x1b', which is no text; mend this line"),
     ],
 )
 def test_a_bad_line_is_one_line_of_error(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -167,7 +177,8 @@ def test_a_prompt_without_its_places_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("text,answers\n", " line 1: no column query; expected query,answers[,relation]"),
+        ("text,answers\n", " line 1: no column query in 'text,answers'; expected query,answers[,relation]"),
+        ("", ": empty; expected query,answers[,relation] in line 1"),
         ("query,answers\n", ": no query in it; check the files"),
         ("query,answers\nGout is,x\n", " line 2: 'Gout is' does not hold [MASK] or [Y] once; mend this line"),
         (
@@ -175,6 +186,10 @@ def test_a_prompt_without_its_places_is_refused(tmp_path: Path) -> None:
             " line 2: '[MASK] [MASK]' does not hold [MASK] or [Y] once; mend",
         ),
         ("query,answers\na [MASK],x|\n", " line 2: an empty answer; mend this line"),
+        (
+            "query,answers\na [MASK],x\x1b\n",
+            " line 2: 'x\\x1b' holds '\\x1b', which is no text; mend this line",
+        ),
         ("query,answers\na [MASK]\n", " line 2: not as many columns as in line 1; mend this line"),
     ],
 )
@@ -184,6 +199,15 @@ def test_a_bad_table_is_one_line_of_error(text: str, message: str, tmp_path: Pat
     assert str(caught.value).startswith(f"{tmp_path / 'mine.csv'}{message}")
 
 
+def test_a_line_without_an_identifier_of_its_subject_gives_none(tmp_path: Path) -> None:
+    assert imported(tmp_path, LINE | {"sub_uri": None}).table(["given"])["given"].to_pylist() == [[]]
+
+
+def test_a_prompt_that_holds_a_control_character_is_refused_where_it_stands(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"manual\.jsonl line 1: '\[X\].* holds '.x07', which is no text"):
+        imported(tmp_path, LINE, prompt=PROMPT | {"template": "[X] \x07 [Y]"})
+
+
 def test_what_is_no_json_and_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("{}\n{\n")
     with pytest.raises(UserError, match=r"a\.jsonl line 1: predicate_id is missing"):
@@ -191,6 +215,16 @@ def test_what_is_no_json_and_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text("\n{\n")
     with pytest.raises(UserError, match=r"b\.jsonl line 2: not JSON \(.*\); mend this line"):
         import_set([tmp_path / "b.jsonl"], tmp_path / "set")
+    (tmp_path / "c.tsv").write_text("")
+    with pytest.raises(UserError, match=r"c\.tsv: expected .*; save it with commas, as \.csv"):
+        import_set([tmp_path / "c.tsv"], tmp_path / "set")
+    (tmp_path / "d.csv").write_text("query,answers\na [MASK],x\n")
+    with pytest.raises(UserError, match=r"a\.jsonl: prompts are for \.jsonl; .* leave --prompts out"):
+        import_set([tmp_path / "d.csv"], tmp_path / "set", prompts=tmp_path / "a.jsonl")
+    with pytest.raises(
+        UserError, match=r"d\.csv: a file, expected a set's folder; 'kebench probe import' makes"
+    ):
+        QuerySet.open(tmp_path / "d.csv")
     (tmp_path / "c.txt").write_text("")
     with pytest.raises(UserError, match=r"c\.txt: expected \.jsonl \(BioLAMA's triples\) or \.csv"):
         import_set([tmp_path / "c.txt"], tmp_path / "set")

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from kebench.cli import main
+from kebench.errors import UserError
+from kebench.probe.build import plan_set
+from kebench.probe.index import export_ids
 from kebench.probe.query_set import QuerySet
+from kebench.probe.recipe import read_probe_recipe
 from kebench.umls.knowledge_base import KnowledgeBase
 
 
@@ -41,10 +45,38 @@ def test_export_and_build_by_the_index(kb: str, tmp_path: Path, capsys: pytest.C
     with (tmp_path / "ids.csv").open("a") as file:
         file.write("C9,L9,may_treat,head\n")
     main(["probe", "build", kb, "--index", str(tmp_path / "ids.csv"), "--out", str(tmp_path / "again")])
-    lines = capsys.readouterr().out.splitlines()
-    assert "missing in the knowledge base: 1 luis, 1 queries without concept" in lines
+    printed = capsys.readouterr()
+    assert "missing in the knowledge base: 1 luis, 1 queries without concept" in printed.out.splitlines()
+    assert "is this the knowledge base" not in printed.err
     first, second = (QuerySet.open(tmp_path / name) for name in ("set", "again"))
     assert first.table().equals(second.table())
+
+
+def test_an_index_of_another_knowledge_base_is_warned_of(
+    kb: str, mini_sets: dict[str, QuerySet], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_ids(mini_sets["fixed"], tmp_path / "ids.csv")
+    lines = (tmp_path / "ids.csv").read_text().splitlines()
+    strange = [f"C9{n},L9{n},may_treat,head" for n in range(5)]
+    (tmp_path / "ids.csv").write_text("\n".join([*lines[:4], *strange]) + "\n")
+    main(["probe", "build", kb, "--index", str(tmp_path / "ids.csv"), "--out", str(tmp_path / "set")])
+    assert "5 of the index's queries are not there; is this the knowledge base" in capsys.readouterr().err
+
+
+def test_an_export_leaves_another_file_as_it_is(mini_sets: dict[str, QuerySet], tmp_path: Path) -> None:
+    other = tmp_path / "ids.csv"
+    other.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"ids\.csv: exists with other content; name a new file"):
+        export_ids(mini_sets["fixed"], other)
+    with pytest.raises(UserError, match="a folder; name a new file"):
+        export_ids(mini_sets["fixed"], tmp_path)
+    assert other.read_bytes() == b"\xff\xfe"
+
+
+def test_the_order_of_relations_makes_no_other_set(mini_kbs: dict[str, KnowledgeBase]) -> None:
+    kb = mini_kbs["fixed"]
+    plans = [plan_set(kb, read_probe_recipe("mini", relations=of)) for of in (("isa", "a"), ("a", "isa"))]
+    assert plans[0].content_hash == plans[1].content_hash
 
 
 def test_stats_show_table_5_with_the_papers_numbers_beside_it(
@@ -75,13 +107,19 @@ def test_stats_fit_into_eighty_columns(
     monkeypatch.setenv("COLUMNS", "80")
     main(["probe", "stats", str(mini_sets["fixed"].folder), "--by", "relation"])
     lines = capsys.readouterr().out.splitlines()
-    assert max(len(line) for line in lines if not line.startswith("sharing: ")) <= 80
+    assert max(map(len, lines)) <= 80
+    first = [line.split("  ")[0] for line in lines]
+    assert "may_be_prevented_by" in {name.strip() for name in first}
+    place = first.index("tissue_is_")
+    assert first[place : place + 3] == ["tissue_is_", "expression_site_of_", "gene_product"]
 
 
 def test_import_makes_a_set_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.csv").write_text("query,answers\ngout is [MASK].,a disease\n")
     main(["probe", "import", str(tmp_path / "mine.csv"), "--out", str(tmp_path / "set")])
-    assert ["queries", "1"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["queries", "1"] in lines
+    assert ["mean", "answers", "1"] in lines
 
 
 @pytest.mark.parametrize(
@@ -101,7 +139,10 @@ def test_import_makes_a_set_of_a_table(tmp_path: Path, capsys: pytest.CaptureFix
         ),
         (["stats", "nowhere"], "nowhere: no set of queries (set.json is missing); make one with"),
         (["export", "nowhere", "--ids", "ids.csv"], "nowhere: no set of queries (set.json is missing)"),
-        (["import", "empty.csv", "--out", "set"], "empty.csv line 1: no column query; expected"),
+        (
+            ["import", "empty.csv", "--out", "set"],
+            "empty.csv: empty; expected query,answers[,relation] in line 1",
+        ),
     ],
 )
 def test_mistakes_are_one_line(

@@ -2,21 +2,26 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
+from kebench.cli import main
 from kebench.cli.probe import probe
 from kebench.errors import UserError
 from kebench.probe import run as probe_run
+from kebench.probe.decoders import read_decoder
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import PROBE_RECORD, probe_record_paths, read_probe_records
+from tests.probe.small_probes import answer, query_table, write_set
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_electra
 
 KILLED = -9
@@ -38,7 +43,7 @@ def arguments(model: Path, query_set: Path, out: Path, *more: str) -> list[str]:
 
 
 def start(*command: str, crash_at: str = "") -> subprocess.Popen[str]:
-    """Start `kebench probe COMMAND` in a process of its own; a part is 64 queries, so there are three."""
+    """Start `kebench probe COMMAND` in a process of its own; a part is 16 queries, so there are ten."""
     environment = os.environ | {"KEBENCH_CRASH_AT": crash_at}
     code = "import sys; from kebench.cli import main; main(sys.argv[1:])"
     return subprocess.Popen(
@@ -85,8 +90,10 @@ def test_a_probe_writes_predictions_and_a_record_and_prints_its_scores(
     ids = predictions["query_id"].to_pylist()
     assert ids == sorted(ids)
     lines = result.stdout.splitlines()
-    assert lines[0].split("  ")[0] == "queries"
-    assert lines[1].split()[:2] == ["all", "150"]
+    assert lines[0].split(" on ")[0] == record.model
+    assert lines[1].split("  ")[0] == "queries"
+    assert lines[2].split()[:2] == ["all", "150"]
+    assert ": 150 of 1,038 queries (seed 0) in " in result.stderr
     assert lines[-1].startswith(f"predictions and record: {tmp_path}")
     assert all(len(line) <= 80 for line in lines[:-1])
     assert not list(tmp_path.rglob("*.parts"))
@@ -139,10 +146,6 @@ def test_other_settings_are_another_probe(model: Path, query_set: Path, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            ("--beam", "0"),
-            "decoder: beam = 0: Input should be greater than or equal to 1; choose another value",
-        ),
         (("--set", "nowhere"), "no set of queries"),
     ],
 )
@@ -151,6 +154,97 @@ def test_a_wrong_option_is_one_line(
 ) -> None:
     with pytest.raises(UserError, match=message.replace("(", r"\(")):
         invoke(*arguments(model, query_set, tmp_path), *options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "bounds"),
+    [
+        ("--beam", 0, "1<=x<=100"),
+        ("--beam", 101, "1<=x<=100"),
+        ("--max-masks", 51, "1<=x<=50"),
+        ("--refine", 51, "0<=x<=50"),
+    ],
+)
+def test_what_the_predictions_cannot_hold_is_refused_by_the_option_s_name(
+    option: str, value: int, bounds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["probe", "run", "--model", "m", "--set", "s", option, str(value)])
+    assert stop.value.code == 2
+    assert f"Invalid value for '{option}': {value} is not in the range {bounds}." in capsys.readouterr().err
+    name = option.removeprefix("--").replace("-", "_")
+    with pytest.raises(UserError, match=rf"decoder: {name} = {value}: .*; choose another value"):
+        read_decoder("fixed", **{name: value})
+
+
+@pytest.mark.parametrize(
+    "most", [("--beam", "100", "--max-masks", "2"), ("--beam", "1", "--max-masks", "50", "--refine", "50")]
+)
+def test_the_bounds_of_the_options_fit_into_the_predictions(
+    most: tuple[str, ...], model: Path, tmp_path: Path
+) -> None:
+    folder = write_set(tmp_path / "set", query_table(("r", [answer("C1", "a")], False, False)))
+    invoke("run", "--model", str(model), "--set", str(folder), "--out", str(tmp_path / "out"), *most)
+    predictions = found(tmp_path / "out")[1]
+    assert pyarrow.compute.max(predictions["rank"]).as_py() == int(most[1]) - 1
+    assert pyarrow.compute.max(predictions["num_masks"]).as_py() == int(most[3])
+
+
+def test_an_empty_set_is_recorded_with_its_counts(model: Path, tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", query_table())
+    invoke("run", "--model", str(model), "--set", str(folder), "--out", str(tmp_path / "out"))
+    (record,) = read_probe_records(tmp_path / "out")
+    assert (record.counts.queries, record.counts.decoded) == (0, 0)
+    assert record.scores.fixed.overall.hit.macro_percent is None
+
+
+def test_a_part_that_was_cut_off_is_decoded_again(
+    model: Path, query_set: Path, undisturbed: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = arguments(model, query_set, tmp_path)
+    assert ended(start(*command, crash_at="probe-part.renamed:2")) == KILLED
+    part = next(tmp_path.rglob("part-00001.parquet"))
+    part.write_bytes(part.read_bytes()[:-10])
+    invoke(*command)
+    assert f"{part}: damaged; it is decoded again" in caplog.text
+    assert found(tmp_path)[1]["tokens"] == undisturbed[1]["tokens"]
+
+
+def test_a_probe_without_its_predictions_is_not_taken_for_finished(
+    model: Path, query_set: Path, tmp_path: Path
+) -> None:
+    invoke(*arguments(model, query_set, tmp_path))
+    next(tmp_path.rglob("predictions.parquet")).unlink()
+    with pytest.raises(
+        UserError, match=r"predictions\.parquet: missing beside probe\.json; remove the folder"
+    ):
+        invoke(*arguments(model, query_set, tmp_path))
+
+
+def test_a_part_is_not_decoded_again_once_another_process_has_scored_all(
+    model: Path, query_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke(*arguments(model, query_set, tmp_path / "done"))
+    (record_path,) = probe_record_paths(tmp_path / "done")
+    finished = record_path.parent
+    num_answered: list[int] = []
+    answer_queries = probe_run.answer_queries
+
+    def answer_while_another_finishes(query_ids: list[int], *given: Any, **more: Any) -> pyarrow.Table:
+        num_answered.append(len(query_ids))
+        shutil.copytree(finished, tmp_path / "out" / finished.relative_to(tmp_path / "done"))
+        return answer_queries(query_ids, *given, **more)
+
+    monkeypatch.setattr(probe_run, "answer_queries", answer_while_another_finishes)
+    invoke(*arguments(model, query_set, tmp_path / "out"))
+    assert len(num_answered) == 1
+    assert not list((tmp_path / "out").rglob("*.parts"))
+
+
+def test_an_out_that_is_a_file_is_refused_first(query_set: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(UserError, match="out: a file; name a folder for the results with --out"):
+        invoke("run", "--model", "no-model", "--set", str(query_set), "--out", str(tmp_path / "out"))
 
 
 def test_a_model_without_a_trained_head_is_refused(query_set: Path, tmp_path: Path) -> None:
@@ -162,7 +256,7 @@ def test_a_model_without_a_trained_head_is_refused(query_set: Path, tmp_path: Pa
         UserError, match=r"no trained masked language modelling head: .*generator_predictions"
     ):
         invoke(*arguments(discriminator, query_set, tmp_path / "out"))
-    assert not list((tmp_path / "out").rglob("*.parquet"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_tokenizer_without_a_mask_token_is_refused(model: Path, query_set: Path, tmp_path: Path) -> None:
@@ -196,12 +290,12 @@ def test_a_set_made_elsewhere_is_imported_asked_scored_and_shown(
 ) -> None:
     made, out = str(tmp_path / "set"), tmp_path / "local"
     invoke("import", *imported(tmp_path), "--out", made)
-    # a beam as wide as the vocabulary holds every word, so the answer of one letter is always among them
-    wide = ("--beam", "200", "--max-masks", "1", "--device", "cpu")
+    # a beam so wide holds most of the words there are, and the answer of one letter among them
+    wide = ("--beam", "100", "--max-masks", "1", "--device", "cpu")
     invoke("run", "--model", str(model), "--set", made, "--out", str(out), *wide)
     (record,) = read_probe_records(out)
     assert record.counts.decoded == 3
     assert record.scores.fixed.overall.hit.macro_percent == 100.0
-    shown = invoke("show", "--set", made, "--model", record.model, "--out", str(out)).stdout
+    shown = invoke("show", "--model", record.model, "--out", str(out)).stdout
     assert shown.count("HIT") == 3
     assert "drug 3 may treat [MASK] ." in shown

@@ -5,11 +5,19 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models
 
 from kebench.probe.candidates import judge, shortest_names
 from kebench.probe.record import ProbeScores, probe_counts
 from kebench.probe.scores import score_probe
-from tests.probe.small_probes import PIECES, answer, prediction_table, query_table, word_pieces
+from tests.probe.small_probes import (
+    PIECES,
+    PREDICTIONS,
+    answer,
+    prediction_table,
+    query_table,
+    word_pieces,
+)
 
 TOKENIZER = word_pieces()
 
@@ -97,7 +105,7 @@ def test_a_small_probe_by_hand() -> None:
     }
     lengths = {name: (one.queries, one.hit_percent) for name, one in scores.fixed.by_answer_length.items()}
     assert lengths == {"1": (2, 50), ">2": (1, 0), "none": (1, 0)}
-    counts = probe_counts(scores, max_masks=2, decoded=3, too_long=1, truncated=0)
+    counts = probe_counts(scores, max_masks=2, decoded=3, too_long=1, truncated=0, unusable=0)
     assert (counts.queries, counts.answers_longer_than_max_masks, counts.without_answers) == (4, 1, 1)
 
 
@@ -182,7 +190,7 @@ def plain_recall(queries: list[dict], predictions: list[dict], *, of_type_1: boo
     for query in queries:
         if of_type_1 in (None, query["is_type_1_released"]):
             own = [row for row in predictions if row["query_id"] == query["query_id"]]
-            own.sort(key=lambda row: (row["num_masks"], row["rank"]))
+            own.sort(key=lambda row: (-row["num_masks"], row["rank"]))
             line = "|".join(transformers_decode(row["tokens"]) for row in own)
             answers = line.strip().lower().split("|") if own else []
             answers += ["".join(one.split()) for one in answers]
@@ -191,6 +199,21 @@ def plain_recall(queries: list[dict], predictions: list[dict], *, of_type_1: boo
     if not hits:
         return None
     return sum(100 * sum(of) / len(of) for of in hits.values()) / len(hits)
+
+
+def test_the_released_line_begins_with_the_longest_answers_and_loses_their_first_blank() -> None:
+    pieces = {"Ġcold": 0, "Ġhead": 1, "Ġache": 2}
+    byte_level = Tokenizer(models.WordLevel(pieces, unk_token="Ġcold"))
+    byte_level.decoder = decoders.ByteLevel()
+    queries = query_table(*[("r", [answer("C1", name)], False, False) for name in ("head ache", "cold cold")])
+    rows = [
+        {"query_id": query, "num_masks": len(tokens), "rank": 0, "tokens": tokens, "sum_log_prob": -1.0}
+        for query in range(2)
+        for tokens in ([0], [1, 2])
+    ]
+    predictions = pa.Table.from_pylist(rows, schema=PREDICTIONS)
+    # " head ache| cold" is stripped to "head ache| cold"; a blank within a string keeps it from matching
+    assert judge(queries, predictions, byte_level).released_hits.tolist() == [True, False]
 
 
 def transformers_decode(tokens: list[int]) -> str:

@@ -15,6 +15,7 @@ from kebench.cli.probe_scores import scores, show
 from kebench.errors import UserError
 from kebench.probe.record import ProbeRecord, ProbeSubset, probe_folder, write_probe_record
 from kebench.probe.scores import score_probe
+from kebench.probe.set_places import remember_set
 from tests.probe.small_probes import (
     answer,
     prediction_table,
@@ -70,7 +71,8 @@ def shown(probed: Path, *options: str) -> str:
 
 
 def table(probed: Path, *options: str) -> Result:
-    return CliRunner().invoke(scores, [str(probed / "local"), *options], catch_exceptions=False)
+    places = [str(probed / "local")] if (probed / "local").is_dir() else []
+    return CliRunner().invoke(scores, [*places, *options], catch_exceptions=False)
 
 
 def test_an_example_shows_query_gold_and_the_best_answers_of_one_and_of_more_masks(probed: Path) -> None:
@@ -138,13 +140,41 @@ def test_hits_are_looked_for_among_so_many_queries_and_that_is_said(
             ["--model", "bert-tiny", "--relation", "may_teat"],
             r"did you mean 'may_treat'\? 'kebench probe stats",
         ),
-        (["--model", "bert-tiny", "--relation", "isa", "--hits"], "no hits among 1 queries"),
+        (["--model", "bert-tiny", "--hits", "--misses"], "--hits and --misses leave no query; name one"),
     ],
 )
 def test_a_mistake_is_said_with_what_to_do(probed: Path, arguments: list[str], message: str) -> None:
     wanted = ["--set", str(probed / "set"), "--out", str(probed / "local"), *arguments]
     with pytest.raises(UserError, match=message):
         CliRunner().invoke(show, wanted, catch_exceptions=False)
+
+
+def test_a_set_is_found_where_it_was_last_seen(
+    probed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
+    wanted = ["--model", "bert-tiny", "--out", str(probed / "local"), "--relation", "may_treat"]
+    with pytest.raises(UserError, match="set umls 22222222: not seen on this machine; name it with --set"):
+        CliRunner().invoke(show, wanted, catch_exceptions=False)
+    moved = write_set(tmp_path / "set", QUERIES)
+    remember_set(moved, "2" * 64)
+    result = CliRunner().invoke(show, wanted, catch_exceptions=False)
+    assert result.stdout == shown(probed, "--relation", "may_treat")
+    assert f"{moved}: the set of this probe" in result.stderr
+    (moved / "set.json").unlink()
+    with pytest.raises(UserError, match=r"set umls 22222222: .*no set of queries.*, or name it with --set"):
+        CliRunner().invoke(show, wanted, catch_exceptions=False)
+
+
+def test_a_folder_that_holds_another_set_by_now_is_not_taken(
+    probed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
+    remember_set(write_set(tmp_path / "set", QUERIES, content_hash="3" * 64), "2" * 64)
+    with pytest.raises(UserError, match="holds another set than umls 22222222 by now; name it with --set"):
+        CliRunner().invoke(
+            show, ["--model", "bert-tiny", "--out", str(probed / "local")], catch_exceptions=False
+        )
 
 
 def test_predictions_of_another_set_are_refused(probed: Path, tmp_path: Path) -> None:
@@ -159,6 +189,75 @@ def test_a_set_that_is_not_whole_is_refused(probed: Path, tmp_path: Path) -> Non
     wanted = ["--set", str(other), "--model", "bert-tiny", "--out", str(probed / "local")]
     with pytest.raises(UserError, match=r"queries\.parquet: not the file that set\.json describes"):
         CliRunner().invoke(show, wanted, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "tokenizer.json"])
+def test_a_file_that_was_cut_off_is_one_line(name: str, probed: Path, tmp_path: Path) -> None:
+    path = write_probe(tmp_path, small_record()) / name
+    path.write_bytes(path.read_bytes()[:-10])
+    arguments = [str(path.parent), "--set", str(probed / "set")]
+    with pytest.raises(UserError, match=rf"{name}: (damaged|no tokenizer) \(.*\); copy the probe's whole"):
+        CliRunner().invoke(show, arguments, catch_exceptions=False)
+
+
+def test_a_set_without_its_number_of_queries_is_refused(probed: Path, tmp_path: Path) -> None:
+    path = write_set(tmp_path / "set", QUERIES) / "set.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"counts": {}}))
+    arguments = [str(tmp_path), "--set", str(path.parent)]
+    with pytest.raises(UserError, match=r"set\.json: counts: .*no number of queries; build the set again"):
+        CliRunner().invoke(show, arguments, catch_exceptions=False)
+
+
+def test_no_hits_are_no_mistake(probed: Path) -> None:
+    wanted = arguments_of(probed, "--relation", "isa", "--hits")
+    result = CliRunner().invoke(show, wanted, catch_exceptions=False)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no hits among those that the options leave" in result.stderr
+
+
+def test_scores_are_broken_down_by_what_the_record_holds(probed: Path) -> None:
+    lines = table(probed, "--by", "relation").stdout.splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["relation", "queries", "hit", "Acc@1", "Acc@5", "MRR"],
+        ["isa", "1", "0.00", "0.00", "0.00", "0.00"],
+        ["may_treat", "2", "100.00", "50.00", "100.00", "75.00"],
+    ]
+    markdown = table(probed, "--by", "answer-length", "--format", "markdown").stdout
+    assert "| none | 1 | 0.00 | 0.00 | 0.00 | 0.00 |" in markdown
+    assert "may\\_treat & 2 & 100.00" in table(probed, "--by", "relation", "--format", "latex").stdout
+    rows = list(csv.DictReader(io.StringIO(table(probed, "--by", "relation", "--format", "csv").stdout)))
+    groups = json.loads(table(probed, "--by", "relation", "--format", "json").stdout)["groups"]
+    assert [(row["group"], float(row["mrr_percent"])) for row in rows] == [("isa", 0), ("may_treat", 75)]
+    assert [str(one["queries"]) for one in groups] == [row["queries"] for row in rows]
+    assert table(probed, "--by", "semantic-type").exit_code == 0  # the set has none
+
+
+def test_a_set_may_be_named_by_its_folder(probed: Path, tmp_path: Path) -> None:
+    assert table(probed, "--set", str(probed / "set")).stdout == table(probed).stdout
+    other = write_set(tmp_path / "set", QUERIES, content_hash="3" * 64)
+    with pytest.raises(UserError, match=r"no probe of the set in .*set; make some with"):
+        table(probed, "--set", str(other))
+
+
+def test_notes_stand_once_below_all_tables(probed: Path, tmp_path: Path) -> None:
+    write_probe(tmp_path, small_record(set_hash="3" * 64))
+    for form in ("table", "markdown"):
+        text = table(probed, str(tmp_path), "--format", form).stdout
+        assert text.count("Macro averages over relations") == 1
+        assert text.count("bert-tiny") == 2
+
+
+def test_an_unfinished_probe_is_said(tmp_path: Path) -> None:
+    folder = write_probe(tmp_path, small_record())
+    folder.with_suffix(".parts").mkdir()
+    assert f"{folder}: not finished; the same 'kebench probe run'" in table(tmp_path, str(tmp_path)).stderr
+
+
+def test_a_name_that_is_its_own_identifier_is_printed_once(probed: Path, tmp_path: Path) -> None:
+    write_set(tmp_path / "set", query_table(("r", [answer("asthma", "asthma")], False, False)))
+    folder = write_probe(tmp_path / "local", small_record())
+    arguments = [str(folder), "--set", str(tmp_path / "set")]
+    assert "  accepted    asthma\n" in CliRunner().invoke(show, arguments, catch_exceptions=False).stdout
 
 
 def test_the_table_has_a_row_a_probe_and_the_papers_below(probed: Path) -> None:
