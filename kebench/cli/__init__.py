@@ -23,12 +23,18 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "annotate",
         "Link text to a knowledge base, and write a corpus to pretrain models on.",
     ),
+    "corpus": ("corpus", "corpus", "Describe linked corpora, and score their links."),
     "data": ("data", "data", "Check, fetch and convert the data sets of the tasks."),
     "demo": ("demo", "demo", "Fine-tune a small BERT on the embedded miniature and print a leaderboard."),
     "embed": ("embed", "embed", "Train a vector for each entity of a knowledge base with TransE."),
     "kb": ("kb", "kb", "Make, describe and export knowledge bases."),
     "leaderboard": ("leaderboard", "leaderboard", "Print mean and deviation of every model on every task."),
     "model": ("model", "model", "List, show, add and fetch checkpoints."),
+    "overlap": (
+        "overlap",
+        "overlap",
+        "Count the mentions of tasks that a knowledge base knows, and F1 inside and outside of it.",
+    ),
     "probe": (
         "probe",
         "probe",

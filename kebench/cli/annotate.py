@@ -39,6 +39,8 @@ FORMATS = ("pubmed", "pubmedds", "pubtator", "bioc", "jsonl", "text")
               help="scispacy: links are more similar than this.")  # fmt: skip
 @click.option("--k", type=click.IntRange(1, 1000), help="scispacy: nearest names of a mention.")
 @click.option("--max-entities", type=click.IntRange(1), help="scispacy: most concepts of a mention.")
+@click.option("--ties", type=click.Choice(["names", "cui"]),
+              help="scispacy: of equally similar concepts, that of more names or the lower CUI.")  # fmt: skip
 @click.option("--abbreviations/--no-abbreviations", default=None,
               help="scispacy: whether short forms are looked up by their long forms.")  # fmt: skip
 @click.option("--definitions", type=FILE,

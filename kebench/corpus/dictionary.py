@@ -25,7 +25,7 @@ from kebench.umls.knowledge_base import KnowledgeBase
 
 MIN_CHARACTERS = 3  # letters and digits of a name; ours: two letters are nearly always something else
 MAX_WORDS = 15  # of a name; ours: longer names are systematic ones of chemicals, written in no abstract
-CASED_CHARACTERS = 5  # a name of one word of at most so many counts only as it is spelt: AIDS, not aids; ours
+CASED_CHARACTERS = 5  # a word of at most so many with capitals within counts only as it is spelt: AIDS; ours
 _COMMON_WORDS = Path(__file__).with_name("common_words.txt")
 _POSSESSIVE = ("'s", "’s")
 _WORD = re.compile(r"['’]s\b|[^\W_]+|[^\w\s\-\u2010-\u2015\u2212]|_")
@@ -76,7 +76,7 @@ class Dictionary:
             elif self._cuis[place] != cui:
                 ambiguous.add(place)
             if len(words) == 1 and len(words[0]) <= CASED_CHARACTERS:
-                self._spellings.setdefault(place, set()).add(name.strip())
+                self._spellings.setdefault(place, set()).add(_spelling(name.strip()))
         self.counts = DictionaryCounts(len(places), len(ambiguous), **left_out)
         patterns = [pattern.encode() for pattern in places] or [b"\0"]
         self._automaton = BytesAhoCorasick(patterns, matchkind=MatchKind.LeftmostLongest)
@@ -114,20 +114,26 @@ class Dictionary:
 def names_of(knowledge_base: KnowledgeBase) -> Iterator[NamedConcept]:
     """Yield every name with its concepts, the best concept for a name first.
 
-    Better is a concept whose preferred name it is, then one that more rows of the release call so, then the
-    lower CUI.
+    Better is a concept whose preferred name it is, then one with more names, then the lower CUI: the same
+    thing may stand in a release twice, once without synonyms.
     """
     tables = knowledge_base.tables()
     with connect() as connection:
         rows = connection.execute(
-            f"""SELECT names.name, names.cui FROM {tables["names"]} AS names
-            JOIN {tables["concepts"]} AS concepts ON concepts.cui = names.cui
-            GROUP BY names.name, names.cui
-            ORDER BY bool_or(lower(concepts.name) = lower(names.name)) DESC, count(*) DESC,
-                names.cui, names.name"""
+            f"""WITH sizes AS (SELECT cui, count(*) AS size FROM {tables["names"]} GROUP BY cui)
+            SELECT names.name, cui FROM {tables["names"]} AS names
+            JOIN {tables["concepts"]} AS concepts USING (cui) JOIN sizes USING (cui)
+            GROUP BY names.name, cui
+            ORDER BY bool_or(lower(concepts.name) = lower(names.name)) DESC, any_value(size) DESC,
+                cui, names.name"""
         )
         while batch := rows.fetchmany(100_000):
             yield from (NamedConcept(*row) for row in batch)
+
+
+def _spelling(name: str) -> str:
+    """Return a short name as it has to be spelt: Gout is a word, AIDS and GnRH are not."""
+    return name if any(map(str.isupper, name[1:])) else name.lower()
 
 
 def _without_possessive(words: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ from kebench.corpus.passage import Mention
 from kebench.errors import UserError, first_fault
 from kebench.files import write_atomically
 from kebench.records import Part
+from kebench.umls.database import connect
 
 MANIFEST, SHARDS = "corpus.json", "shards"
 SCHEMA = pyarrow.schema(
@@ -162,6 +163,15 @@ class LinkedCorpus:
     def paths(self) -> list[Path]:
         """Return the shards, in order."""
         return [self.folder / SHARDS / shard.name for shard in self.manifest.shards]
+
+    def cuis(self) -> frozenset[str]:
+        """Return the distinct concepts of all mentions."""
+        with connect() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT unnest(mentions).cui FROM read_parquet($paths)",
+                {"paths": [str(path) for path in self.paths()]},
+            ).fetchall()
+        return frozenset(cui for (cui,) in rows)
 
     def passages(self) -> Iterator[LinkedPassage]:
         """Yield every passage, a shard in memory at a time."""

@@ -43,8 +43,9 @@ class LinkingSettings(Part):
 
     preset: whose settings. mentions, spacy_model: how mentions are found. search: of nearest names.
     threshold: a link's similarity is above it. k: nearest names looked at. max_entities: most concepts of a
-    mention. definitions: SHA-256 of the file that says which concepts have one; the others need
-    no_definition_threshold. id_map: SHA-256 of the file that says which concepts the ids of a file are.
+    mention. ties: which of equally similar concepts comes first. definitions: SHA-256 of the file that says
+    which concepts have one; the others need no_definition_threshold. id_map: SHA-256 of the file that says
+    which concepts the ids of a file are.
     """
 
     linker: LinkerName
@@ -57,6 +58,7 @@ class LinkingSettings(Part):
     max_entities: int | None = Field(None, ge=1)
     abbreviations: bool | None = None
     no_definition_threshold: float | None = Field(None, ge=0, lt=1)
+    ties: Literal["names", "cui"] | None = None
     definitions: str | None = None
     id_map: str | None = None
 

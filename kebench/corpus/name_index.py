@@ -88,7 +88,16 @@ class NameIndex:
     @cached_property
     def cuis(self) -> pyarrow.Array:
         """All CUIs, ascending; `cuis_of_names` points into them."""
-        return pyarrow.parquet.read_table(self.folder / "cuis.parquet")["cui"].combine_chunks()
+        return self._concepts["cui"].combine_chunks()
+
+    @cached_property
+    def names_of_cuis(self) -> NDArray[numpy.int64]:
+        """How many names each concept of `cuis` has in the release."""
+        return numpy.asarray(self._concepts["names"].to_numpy(), dtype=numpy.int64)
+
+    @cached_property
+    def _concepts(self) -> pyarrow.Table:
+        return pyarrow.parquet.read_table(self.folder / "cuis.parquet")
 
     @cached_property
     def cuis_of_names(self) -> tuple[NDArray[numpy.int64], NDArray[numpy.int32]]:
@@ -190,18 +199,19 @@ def build_index(knowledge_base: KnowledgeBase, *, approximate: bool = False) -> 
 
 
 def _names_with_cuis(knowledge_base: KnowledgeBase) -> tuple[pyarrow.Table, pyarrow.Table]:
-    """Return (name, places of its CUIs), names in lower case and ascending, and the CUIs, ascending."""
+    """Return (name, places of its CUIs), names in lower case and ascending, and (CUI, names), ascending."""
     names = knowledge_base.tables()["names"]
     with connect() as connection:
         connection.execute(
-            f"""CREATE TEMP TABLE cuis AS SELECT cui, (row_number() OVER (ORDER BY cui) - 1)::INTEGER AS place
-            FROM (SELECT DISTINCT cui FROM {names})"""
+            f"""CREATE TEMP TABLE cuis AS
+            SELECT cui, names, (row_number() OVER (ORDER BY cui) - 1)::INTEGER AS place
+            FROM (SELECT cui, count(*) AS names FROM {names} GROUP BY cui)"""
         )
         table = connection.sql(
             f"""SELECT lower(name) AS name, list(DISTINCT place ORDER BY place) AS cuis
             FROM {names} JOIN cuis USING (cui) WHERE trim(name) <> '' GROUP BY ALL ORDER BY name"""
         ).to_arrow_table()
-        return table, connection.sql("SELECT cui FROM cuis ORDER BY place").to_arrow_table()
+        return table, connection.sql("SELECT cui, names FROM cuis ORDER BY place").to_arrow_table()
 
 
 def _vectorizer(**vocabulary: Any) -> TfidfVectorizer:

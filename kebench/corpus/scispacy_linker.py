@@ -1,8 +1,10 @@
 """scispaCy's way of linking, against any knowledge base, a shard at a time.
 
 As scispaCy's EntityLinker: the names nearest to a mention, a concept's score the best similarity of its
-names, those above the threshold, best first, equal ones by CUI. Every distinct string is looked up once,
-strings in large batches, and scores are taken with arrays instead of a loop over mentions.
+names, those above the threshold, best first. Of equal ones the concept with more names comes first, since
+the same thing may stand in a release twice, once without synonyms; scispaCy takes the lower CUI (ties "cui").
+Every distinct string is looked up once, strings in large batches, and scores are taken with arrays instead of
+a loop over mentions.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,6 +38,7 @@ class StringLinker:
     def __init__(self, index: NameIndex, settings: LinkingSettings, definitions: Path | None = None) -> None:
         self._index, self._settings = index, settings
         self._most = settings.max_entities or 1
+        self._order = _order_of_equals(index, settings.ties)
         self._needed = _needed_scores(index, settings, definitions)
         self._known: dict[str, tuple[Link, ...]] = {}
 
@@ -54,7 +57,9 @@ class StringLinker:
         found = SEARCHES[str(settings.search)](
             self._index.vectors(strings), self._index, k=settings.k, threshold=settings.threshold
         )
-        mention, concept, score = _best_concepts(found, self._index, self._needed, self._most)
+        mention, concept, score = _best_concepts(
+            found, self._index, self._needed, self._order, most=self._most
+        )
         links: list[list[Link]] = [[] for _ in strings]
         cuis = self._index.cuis.take(concept).to_pylist()
         for place, cui, value in zip(mention.tolist(), cuis, score.tolist(), strict=True):
@@ -62,10 +67,13 @@ class StringLinker:
         return [tuple(one) for one in links]
 
 
-def _best_concepts(found: Neighbours, index: NameIndex, needed: Any, most: int) -> tuple[Any, Any, Any]:
+def _best_concepts(
+    found: Neighbours, index: NameIndex, needed: Any, order: Any, *, most: int
+) -> tuple[Any, Any, Any]:
     """Return mention, concept (a place in `index.cuis`) and score: the best of each mention, in order.
 
-    needed: the score that each concept must pass, None where the threshold is all.
+    needed: the score that each concept must pass, None where the threshold is all. order: which of two
+    concepts with one score comes first.
     """
     begins, concepts = index.cuis_of_names
     counts = begins[found.name + 1] - begins[found.name]
@@ -81,10 +89,18 @@ def _best_concepts(found: Neighbours, index: NameIndex, needed: Any, most: int) 
     is_best = numpy.ones(len(mention), dtype=bool)
     is_best[1:] = (mention[1:] != mention[:-1]) | (concept[1:] != concept[:-1])
     mention, concept, score = mention[is_best], concept[is_best], score[is_best]
-    by_score = numpy.lexsort((concept, -score, mention))
+    by_score = numpy.lexsort((order[concept], -score, mention))
     mention, concept, score = mention[by_score], concept[by_score], score[by_score]
     kept = numpy.arange(len(mention)) - numpy.searchsorted(mention, mention) < most
     return mention[kept], concept[kept], score[kept]
+
+
+def _order_of_equals(index: NameIndex, ties: str | None) -> Any:
+    """Return for each concept its place among those with the same score: by names, or by CUI alone."""
+    places = numpy.arange(len(index.cuis))
+    if ties == "names":
+        places[numpy.lexsort((places, -index.names_of_cuis))] = numpy.arange(len(places))
+    return places
 
 
 def _needed_scores(index: NameIndex, settings: LinkingSettings, definitions: Path | None) -> Any:

@@ -21,6 +21,10 @@ NAMES = (
     "C0000006 ENG P L8 Y DX PT D1 N breast cancer",
     "C0000007 ENG S L10 Y MSH SY D001172 N joint disease",
     "C0000008 ENG P L11 Y MSH PT D001172 N Arthritis, Rheumatoid",
+    "C0000009 ENG P L12 Y MSH PT D9 N Rheumatism",
+    "C0000009 ENG S L13 Y MSH SY D9 N rheum",
+    "C0000002 ENG S L13 Y DX SY D2 N rheum",
+    "C0000009 ENG S L14 Y MSH SY D9 N soft tissue rheumatism",
 )
 
 

@@ -59,7 +59,7 @@ def test_links_are_those_of_scispacy_s_component(
     search: str, preset: str, defined: set[str], index: NameIndex, tmp_path: Path
 ) -> None:
     strings = [string for string in STRINGS if string]
-    chosen = read_settings("scispacy", preset=preset, search=search, mentions="dictionary")
+    chosen = read_settings("scispacy", preset=preset, search=search, mentions="dictionary", ties="cui")
     (tmp_path / "MRDEF.RRF").write_text(
         "".join(f"{cui}|A1|AT1||MSH|a thing|N||\n" for cui in sorted(defined))
     )
@@ -68,6 +68,13 @@ def test_links_are_those_of_scispacy_s_component(
     assert [[cui for cui, _ in links] for links in ours] == [[cui for cui, _ in links] for links in theirs]
     for mine, other in zip(ours, theirs, strict=True):
         assert [score for _, score in mine] == pytest.approx([score for _, score in other], abs=1e-5)
+
+
+def test_of_equally_similar_concepts_that_with_more_names_comes_first(index: NameIndex) -> None:
+    both = {ties: StringLinker(index, settings(ties=ties, max_entities=2)) for ties in ("names", "cui")}
+    # C0000009 has three names, C0000002 two
+    assert [one.cui for one in both["names"].link(["rheum"])[0]] == ["C0000009", "C0000002"]
+    assert [one.cui for one in both["cui"].link(["rheum"])[0]] == ["C0000002", "C0000009"]
 
 
 def test_a_string_is_looked_up_once_whatever_its_case(

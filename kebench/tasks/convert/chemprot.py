@@ -63,6 +63,16 @@ def _convert_split(folder: Path, split: str) -> list[Pair]:
     return pairs
 
 
+def read_entity_texts(folder: Path) -> list[str]:
+    """Return the text of every entity that stands in a pair of the task, over all splits, each once."""
+    texts: list[str] = []
+    for split, pairs in convert_chemprot(folder).items():
+        paired = {(document, one) for pair in pairs for document, *ids in [pair.id.split(".")] for one in ids}
+        rows = (row for _, row in _read(folder, split, "entities"))
+        texts += [row[5] for row in rows if (row[0], row[1]) in paired]
+    return texts
+
+
 def _pairs_of(
     document: str, text: str, entities: list[Entity], labels: dict[tuple[str, str, str], str]
 ) -> Iterator[Pair]:

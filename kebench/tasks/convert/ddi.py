@@ -62,6 +62,26 @@ def _read_documents(source: Path) -> dict[str, list[Pair]]:
     return documents
 
 
+def read_drug_texts(source: Path) -> list[str]:
+    """Return the text of every drug that stands in a pair of the corpus, over all splits, each once.
+
+    source: as for `convert_ddi`, or a folder that holds nothing but the archive.
+    """
+    archives = (
+        [path for path in source.iterdir() if path.suffix in (".gz", ".zip")] if source.is_dir() else []
+    )
+    source = archives[0] if len(archives) == 1 else source
+    texts: dict[str, str] = {}
+    for where, content in _xml_files(source):
+        _parse(content, where)
+        root = ElementTree.fromstring(content.decode("utf-8-sig"))
+        paired = {pair.attrib[end] for pair in root.iter("pair") for end in ("e1", "e2")}
+        texts |= {
+            one.attrib["id"]: one.attrib["text"] for one in root.iter("entity") if one.attrib["id"] in paired
+        }
+    return list(texts.values())
+
+
 def _xml_files(source: Path) -> Iterator[tuple[str, bytes]]:
     """Yield ("source: file", content) of each XML file."""
     try:

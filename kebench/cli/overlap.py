@@ -1,0 +1,203 @@
+"""`kebench overlap`: how many mentions of the tasks a knowledge base and a corpus know."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from kebench.corpus.overlap import Overlap
+    from kebench.records import Record
+    from kebench.tasks.card import TaskCard
+    from kebench.tasks.readers import Sentence
+    from kebench.umls.knowledge_base import KnowledgeBase
+
+FOLDER = click.Path(path_type=Path)
+FORMATS = ("table", "csv", "json")
+
+
+class Setting(NamedTuple):
+    """A model on a task: its runs, one a seed."""
+
+    model: str
+    task: str
+    paths: list[Path]
+
+
+@click.command()
+@click.option("--kb", "kb_folder", metavar="KB", type=FOLDER, required=True, help="The knowledge base.")
+@click.option("--corpus", "corpus_folder", metavar="CORPUS", type=FOLDER,
+              help="Also count mentions of concepts that this linked corpus has.")  # fmt: skip
+@click.option("--tasks", default="blurb", show_default=True, help="Tasks, suites or kinds: gad,ddi,ner ...")
+@click.option("--data", type=FOLDER, help="The tasks' data; default: KEBENCH_DATA.")
+@click.option(
+    "--raw", type=FOLDER, help="Folder with the original chemprot and ddi, whose mentions BLURB blinds."
+)
+@click.option("--results", "folders", type=FOLDER, multiple=True,
+              help="Records of runs: adds F1 on known and unknown mentions; repeatable.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+def overlap(
+    kb_folder: Path,
+    corpus_folder: Path | None,
+    tasks: str,
+    data: Path | None,
+    raw: Path | None,
+    folders: tuple[Path, ...],
+    form: str,
+) -> None:
+    """Count the mentions of tasks that a knowledge base knows, and F1 inside and outside of it.
+
+    The first table is the right half of Table 1 of KeBioLM's paper for any knowledge base.
+    """
+    from kebench.corpus.linked import LinkedCorpus
+    from kebench.corpus.overlap import KnownNames, mention_texts, overlap_of
+    from kebench.tasks.card import default_data_folder, select_tasks
+    from kebench.umls.knowledge_base import KnowledgeBase
+
+    cards = select_tasks(tasks)
+    data = data or default_data_folder()
+    texts = {card.name: mention_texts(card, data, raw) for card in cards}
+    knowledge_base = KnowledgeBase.open(kb_folder)
+    cuis = LinkedCorpus.open(corpus_folder).cuis() if corpus_folder else None
+    runs = _settings(folders, cards) if folders else []
+    known = KnownNames(knowledge_base, (text for found in texts.values() for text in found or ()))
+    rows = [overlap_of(card.name, texts[card.name], known, cuis) for card in cards]
+    scores = _score_rows(runs, cards, data, knowledge_base) if runs else []
+    if form == "table":
+        _print_overlap(rows)
+        if scores:
+            click.echo()
+            _print_scores(scores)
+    else:
+        _export(rows, scores, form)
+
+
+def _settings(folders: tuple[Path, ...], cards: "list[TaskCard]") -> list[Setting]:
+    """Return the runs of the best learning rate of each NER task and model. Raises UserError if none."""
+    from kebench.errors import UserError
+    from kebench.records import read_record, record_paths
+    from kebench.report.selection import choose_rate
+
+    wanted = {card.name for card in cards if card.kind == "ner"}
+    groups: dict[tuple[str, str, str], dict[str, tuple[Path, Record]]] = {}
+    for folder in folders:
+        for path in record_paths(folder):
+            record = read_record(path)
+            if record.task in wanted:
+                key = (record.task, record.model, str(record.protocol))
+                groups.setdefault(key, {})[record.identity] = (path, record)
+    found = []
+    for (task, model, _), of_group in sorted(groups.items()):
+        chosen = choose_rate(record for _, record in of_group.values())
+        found.append(Setting(model, task, [of_group[record.identity][0] for record in chosen.runs]))
+    if not found:
+        raise UserError(f"{', '.join(map(str, folders))}: no run of these NER tasks; see 'kebench run'")
+    return found
+
+
+class ScoreRow(NamedTuple):
+    """F1 of a model on the mentions of a kind, as mean and deviation over seeds; gold: how many there are."""
+
+    task: str
+    model: str
+    mentions: str
+    gold: int
+    mean: float
+    deviation: float | None
+    seeds: int
+
+
+def _score_rows(
+    runs: list[Setting], cards: "list[TaskCard]", data: Path, knowledge_base: "KnowledgeBase"
+) -> list[ScoreRow]:
+    """Score the runs of each model on the mentions of each kind."""
+    from kebench.corpus.overlap import BUCKETS, KnownNames, bucket_counts, mentions_of
+    from kebench.records import read_predictions
+    from kebench.stats.summary import summarise
+    from kebench.tasks.readers import Sentence, read_split
+
+    rows = []
+    by_name = {card.name: card for card in cards}
+    for run in runs:
+        card = by_name[run.task]
+        test = [one for one in read_split(card, card.find_split(data, "test")) if isinstance(one, Sentence)]
+        train = read_split(card, card.find_split(data, "train"))
+        seen = {text for one in train if isinstance(one, Sentence) for text in mentions_of(one, one.tags)}
+        predicted = [_test_tags(read_predictions(path), test, path) for path in run.paths]
+        texts = {text for tags in predicted for one, line in zip(test, tags, strict=True)
+                 for text in (*mentions_of(one, line), *mentions_of(one, one.tags))}  # fmt: skip
+        known = KnownNames(knowledge_base, texts)
+        counted = [bucket_counts(test, tags, known.has, seen.__contains__) for tags in predicted]
+        for bucket in BUCKETS:
+            gold = counted[0][bucket].num_gold
+            if gold:
+                found = summarise([counts[bucket].f1_percent for counts in counted])
+                rows.append(ScoreRow(run.task, run.model, bucket, gold, found.mean, found.sd, len(counted)))
+    return rows
+
+
+def _test_tags(predictions: dict[str, Any], test: "list[Sentence]", path: Path) -> list[str]:
+    """Return the predicted tags of every test sentence. Raises UserError if they are of other data."""
+    from kebench.errors import UserError
+
+    split = predictions["test"]
+    if split["ids"] != [one.id for one in test] or [len(tags) for tags in split["gold"]] != [
+        len(one.tags) for one in test
+    ]:
+        raise UserError(f"{path}: predictions of other test data than --data holds; name that data")
+    found: list[str] = split["predicted"]
+    return found
+
+
+def _print_overlap(rows: "list[Overlap]") -> None:
+    from kebench.cli.tables import print_table
+
+    columns = ("task", "mentions", "in KB", "%", *(("in corpus", "%") if _any_corpus(rows) else ()))
+    table = []
+    for row in rows:
+        counts = [row.in_kb, *([row.in_corpus] if _any_corpus(rows) else [])]
+        cells = [cell for count in counts for cell in (_count(count), _share(count, row.mentions))]
+        table.append((row.task, _count(row.mentions), *cells))
+    print_table(columns, table)
+    click.echo("mentions of all splits; known if letters and digits are those of a name")
+    if any(row.mentions is None for row in rows):
+        click.echo("-: the task's files blind their mentions (--raw names the originals of chemprot and ddi)")
+
+
+def _any_corpus(rows: "list[Overlap]") -> bool:
+    return any(row.in_corpus is not None for row in rows)
+
+
+def _count(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
+
+
+def _share(count: int | None, total: int | None) -> str:
+    return "-" if count is None or not total else f"{100 * count / total:.1f}"
+
+
+def _print_scores(rows: list[ScoreRow]) -> None:
+    from kebench.cli.tables import print_table
+
+    table = [
+        (row.task, row.model, row.mentions, f"{row.gold:,}", f"{row.mean:.2f}",
+         "-" if row.deviation is None else f"{row.deviation:.2f}", str(row.seeds))
+        for row in rows
+    ]  # fmt: skip
+    print_table(("task", "model", "mentions", "gold", "F1", "sd", "n"), table)
+    click.echo("strict F1 on the test set; a wrong entity counts under the kind of its own text")
+
+
+def _export(rows: "list[Overlap]", scores: list[ScoreRow], form: str) -> None:
+    import csv
+    import json
+    import sys
+
+    if form == "json":
+        said = {"overlap": [row._asdict() for row in rows], "scores": [row._asdict() for row in scores]}
+        click.echo(json.dumps(said, indent=1))
+        return
+    found: list[Any] = [*scores] if scores else [*rows]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(found[0]._fields)
+    writer.writerows(["" if value is None else value for value in row] for row in found)

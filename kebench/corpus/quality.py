@@ -1,0 +1,93 @@
+"""How good the links of a corpus are, held against a file with gold mentions.
+
+Spans count as right if both ends agree; links, if the concept agrees too; documents, by the concepts that
+they hold at all. Gold mentions whose id no concept bears cannot be linked by anybody: they count as missed,
+and how many they are is said.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
+
+from kebench.corpus.gold import GoldConcepts
+from kebench.corpus.linked import LinkedPassage
+from kebench.corpus.passage import Passage
+from kebench.scoring.counts import Counts
+from kebench.umls.knowledge_base import KnowledgeBase
+
+Unit = TypeVar("Unit")
+
+
+class Quality(NamedTuple):
+    """Counts of spans, of links (span and concept), and of concepts by document.
+
+    documents: that both sides have. with_id: gold mentions with an id; reachable: those whose concept the
+    knowledge base has.
+    """
+
+    documents: int
+    with_id: int
+    reachable: int
+    spans: Counts
+    links: Counts
+    concepts: Counts
+
+
+def judge(
+    system: Iterable[LinkedPassage],
+    gold: Iterable[Passage],
+    knowledge_base: KnowledgeBase,
+    *,
+    kinds: frozenset[str] = frozenset(),
+    semantic_types: frozenset[str] = frozenset(),
+    concepts: GoldConcepts | None = None,
+) -> Quality:
+    """Hold a corpus against gold mentions, over the passages that both have.
+
+    kinds: only gold mentions of these (Disease); none is all. semantic_types: only links of the system to
+    concepts with one of these TUIs; none is all. Of a mention with several links the first one counts.
+    """
+    concepts = concepts or GoldConcepts(knowledge_base)
+    passages = {(one.document_id, one.number): one for one in gold}
+    wanted = _concepts_of_types(knowledge_base, semantic_types)
+    span_counts = link_counts = concept_counts = Counts(0, 0, 0)
+    with_id = reachable = found = 0
+    for one in system:
+        passage = passages.pop((one.document_id, one.number), None)
+        if passage is None:
+            continue
+        found += 1
+        mentions = [mention for mention in passage.gold if not kinds or mention.kind in kinds]
+        known = concepts.of(one for mention in mentions for one in mention.ids)
+        spans = {(mention.char_start, mention.char_end) for mention in mentions}
+        links = {
+            (mention.char_start, mention.char_end, known[one] or one)
+            for mention in mentions
+            for one in mention.ids
+        }
+        with_id += sum(bool(mention.ids) for mention in mentions)
+        reachable += sum(any(known[one] for one in mention.ids) for mention in mentions)
+        linked: dict[tuple[int, int], str] = {}
+        for start, end, cui, _ in one.mentions:
+            if wanted is None or cui in wanted:
+                linked.setdefault((start, end), cui)
+        span_counts = _plus(span_counts, spans, set(linked))
+        link_counts = _plus(link_counts, links, {(*span, cui) for span, cui in linked.items()})
+        concept_counts = _plus(concept_counts, {link[2] for link in links}, set(linked.values()))
+    return Quality(found, with_id, reachable, span_counts, link_counts, concept_counts)
+
+
+def _plus(counts: Counts, gold: set[Unit], predicted: set[Unit]) -> Counts:
+    return Counts(
+        counts.num_gold + len(gold),
+        counts.num_predicted + len(predicted),
+        counts.num_correct + len(gold & predicted),
+    )
+
+
+def _concepts_of_types(knowledge_base: KnowledgeBase, tuis: frozenset[str]) -> frozenset[str] | None:
+    if not tuis:
+        return None
+    concepts = knowledge_base.concepts()
+    types = concepts["semantic_types"].to_pylist()
+    cuis = concepts["cui"].to_pylist()
+    return frozenset(cui for cui, of in zip(cuis, types, strict=True) if tuis & set(of))
