@@ -14,6 +14,11 @@ from pydantic import BaseModel
 
 from kebench.cards import ModelCard, Suggested
 from kebench.cli import COMMANDS
+from kebench.corpus.linked import SCHEMA as SHARD
+from kebench.corpus.linked import CorpusCounts, CorpusInput, CorpusManifest, Exclusion, Shard
+from kebench.corpus.linkers import LinkingSettings
+from kebench.corpus.name_index import IndexManifest
+from kebench.corpus.passage import Mention
 from kebench.files import CRASH_POINTS, WRITES
 from kebench.finetune.budgets import Budget
 from kebench.finetune.encode import Encoded
@@ -71,6 +76,13 @@ CARD_PARTS = {
     QuerySetManifest: "Cloze sets",
     Source: "Cloze sets",
     ProbeRecipe: "Recipe of a cloze set",
+    CorpusManifest: "Linked corpora",
+    CorpusCounts: "Linked corpora",
+    CorpusInput: "Linked corpora",
+    Exclusion: "Linked corpora",
+    LinkingSettings: "Linked corpora",
+    Shard: "Linked corpora",
+    IndexManifest: "Index of names",
 }
 COMMAND_PATHS = dict(MAKER["walk"]())
 
@@ -138,6 +150,11 @@ def test_every_array_of_the_features_and_every_field_of_an_export_is_described()
 def test_every_count_and_column_of_a_cloze_set_is_described() -> None:
     text = section(page("FORMATS.md"), "Cloze sets")
     assert [name for name in (*COUNTS, *COLUMNS) if f"`{name}`" not in text] == []
+
+
+def test_every_column_of_a_shard_is_described() -> None:
+    text = section(page("FORMATS.md"), "Linked corpora")
+    assert [name for name in (*SHARD.names, *Mention._fields) if f"`{name}`" not in text] == []
 
 
 def test_every_write_and_crash_point_is_described() -> None:
