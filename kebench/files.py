@@ -86,6 +86,16 @@ def write_atomically(path: Path, content: bytes | str, *, point: str) -> None:
     crash_point(f"{point}.renamed")
 
 
+def write_parquet_atomically(path: Path, table: Any, *, point: str) -> None:
+    """Write an Arrow table as Parquet so that the file is either wholly there or not at all."""
+    import pyarrow
+    import pyarrow.parquet
+
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink, compression="zstd")
+    write_atomically(path, sink.getvalue().to_pybytes(), point=point)
+
+
 @contextmanager
 def atomic_folder(path: Path, *, point: str) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; when the block ends well, it becomes `path`.

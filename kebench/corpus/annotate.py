@@ -6,7 +6,6 @@ reads again what it had read, and links only what is not there.
 """
 
 import json
-import logging
 import multiprocessing
 import time
 from collections import Counter, deque
@@ -21,22 +20,20 @@ import pyarrow
 
 from kebench.corpus.exclude import HeldOutFilter
 from kebench.corpus.finish import BY_TEST, EARLIER, finish
-from kebench.corpus.linked import MANIFEST, SCHEMA, SHARDS, CorpusManifest, LinkedCorpus, write_shard
+from kebench.corpus.linked import MANIFEST, SCHEMA, SHARDS, CorpusManifest, LinkedCorpus
 from kebench.corpus.linkers import LINKERS, Linker
 from kebench.corpus.passage import Passage, Removed
 from kebench.corpus.plan import AnnotationPlan, describe_plan
 from kebench.corpus.readers import read_passages
 from kebench.corpus.readers.stream import bytes_read
 from kebench.errors import UserError
-from kebench.files import TEMPORARY_NAME, sweep_temporaries, write_atomically
+from kebench.files import TEMPORARY_NAME, sweep_temporaries, write_atomically, write_parquet_atomically
 from kebench.leases import lease
 from kebench.progress import progress
 
 PLAN = "plan.json"
 WAIT_SECONDS = 2.0
 _AHEAD = 2  # shards that wait for each process
-
-_log = logging.getLogger(__name__)
 
 
 class Block(NamedTuple):
@@ -234,7 +231,7 @@ def _link(block: Block) -> dict[str, Any]:
         }
         for passage, linked in zip(block.passages, _linker.link(block.passages), strict=True)
     ]
-    write_shard(pyarrow.Table.from_pylist(rows, schema=SCHEMA), block.path)
+    write_parquet_atomically(block.path, pyarrow.Table.from_pylist(rows, schema=SCHEMA), point="shard")
     return _linker.about()
 
 

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kebench.corpus.passage import Fault, Passage
-from kebench.corpus.readers.stream import lines_of
-from kebench.errors import UserError
+from kebench.corpus.passage import Passage
+from kebench.corpus.readers.stream import lines_or_refusal
 from kebench.files import hash_of
 from kebench.tasks.card import TaskCard
 from kebench.tasks.readers import Pair, Sentence, read_split
@@ -85,10 +84,8 @@ def find_held_out(tasks: Sequence[TaskCard], data: Path, files_of_ids: Iterable[
 
 
 def _ids_of(path: Path) -> Iterator[str]:
-    for read in lines_of(path):
-        if isinstance(read, Fault):
-            raise UserError(f"{path} {read.where}: {read.problem}; mend it")
-        if found := _ID_LINE.match(read[1]):
+    for line in lines_or_refusal(path):
+        if found := _ID_LINE.match(line):
             yield found[1]
 
 

@@ -17,11 +17,10 @@ from kebench.corpus.linked import (
     CorpusManifest,
     Exclusion,
     Shard,
-    write_shard,
 )
 from kebench.corpus.linkers import LINKERS
 from kebench.corpus.plan import AnnotationPlan
-from kebench.files import sha256_of, write_atomically
+from kebench.files import sha256_of, write_atomically, write_parquet_atomically
 from kebench.runtime import software, utc_now
 from kebench.umls.database import connect
 
@@ -106,7 +105,7 @@ def drop_earlier_versions(paths: Sequence[Path], done: Sequence[dict[str, Any]])
     for shard, gone in rows:
         table = pyarrow.parquet.read_table(by_name[shard])
         stays = pyarrow.compute.invert(pyarrow.compute.is_in(table["document_id"], pyarrow.array(gone)))
-        write_shard(table.filter(stays), by_name[shard])
+        write_parquet_atomically(by_name[shard], table.filter(stays), point="shard")
 
 
 def count_shards(paths: Sequence[Path]) -> CorpusCounts:

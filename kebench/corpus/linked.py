@@ -15,7 +15,6 @@ from pydantic import Field, ValidationError
 from kebench.corpus.linkers import LinkingSettings
 from kebench.corpus.passage import Mention
 from kebench.errors import UserError, first_fault
-from kebench.files import write_atomically
 from kebench.records import Part
 from kebench.umls.database import connect
 
@@ -41,13 +40,6 @@ SCHEMA = pyarrow.schema(
         ),
     ]
 )
-
-
-def write_shard(table: pyarrow.Table, path: Path) -> None:
-    """Write a shard, whole or not at all."""
-    sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink, compression="zstd")
-    write_atomically(path, sink.getvalue().to_pybytes(), point="shard")
 
 
 class CorpusInput(Part):

@@ -19,7 +19,7 @@ from kebench.corpus.mentions import Detector
 from kebench.corpus.name_index import NameIndex
 from kebench.corpus.nearest import SEARCHES, Neighbours
 from kebench.corpus.passage import Mention, Passage
-from kebench.errors import UserError
+from kebench.corpus.readers.stream import lines_or_refusal
 from kebench.umls.knowledge_base import KnowledgeBase
 
 MOST_KEPT = 2_000_000  # strings whose links are remembered
@@ -114,15 +114,7 @@ def _needed_scores(index: NameIndex, settings: LinkingSettings, definitions: Pat
 
 def read_defined(path: Path) -> list[str]:
     """Return the CUIs of a file: MRDEF.RRF, or any text whose lines begin with a CUI; it may be gzipped."""
-    from kebench.corpus.passage import Fault
-    from kebench.corpus.readers.stream import lines_of
-
-    cuis = []
-    for read in lines_of(path):
-        if isinstance(read, Fault):
-            raise UserError(f"{path} {read.where}: {read.problem}; mend it")
-        cuis.append(read[1].partition("|")[0].strip())
-    return cuis
+    return [line.partition("|")[0].strip() for line in lines_or_refusal(path)]
 
 
 class ScispacyLinker:

@@ -20,7 +20,7 @@ import pyarrow.parquet
 from tokenizers import Tokenizer
 
 from kebench.errors import UserError
-from kebench.files import atomic_folder, sweep_temporaries_of, write_atomically
+from kebench.files import atomic_folder, sweep_temporaries_of, write_parquet_atomically
 from kebench.leases import lease
 from kebench.model.checkpoint import load_tokenizer
 from kebench.model.masked_lm import MaskedLM
@@ -197,7 +197,7 @@ def _decode_parts(
             for part in left:
                 with lease(part.path.with_suffix(".running")) as is_ours:
                     if is_ours and not part.path.exists() and not is_finished():
-                        _write_table(answer(part, model), part.path)
+                        write_parquet_atomically(part.path, answer(part, model), point="probe-part")
                 if part.path.exists():
                     advance(len(part.query_ids))
                 else:
@@ -218,12 +218,6 @@ def _is_decoded(part: Part) -> bool:
         part.path.unlink(missing_ok=True)
         return False
     return True
-
-
-def _write_table(table: pyarrow.Table, path: Path) -> None:
-    sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink, compression="zstd")
-    write_atomically(path, sink.getvalue().to_pybytes(), point="probe-part")
 
 
 def _finish(

@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 from isal import igzip, isal_zlib
 
 from kebench.corpus.passage import Fault
+from kebench.errors import UserError
 
 # What reading a gzip file that is cut off or damaged raises.
 BROKEN_GZIP: tuple[type[Exception], ...] = (EOFError, zlib.error, isal_zlib.error, igzip.BadGzipFile)  # type: ignore[assignment]
@@ -53,6 +54,14 @@ def first_bytes(path: Path) -> bytes:
 def broken_gzip(where: str) -> Fault:
     """Say that the gzip file ends here."""
     return Fault(where, "the gzip file is cut off or damaged", ends_file=True)
+
+
+def lines_or_refusal(path: Path) -> Iterator[str]:
+    """Yield the lines of a file that is of use only as a whole. Raises UserError at the first fault."""
+    for read in lines_of(path):
+        if isinstance(read, Fault):
+            raise UserError(f"{path} {read.where}: {read.problem}; mend it")
+        yield read[1]
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str] | Fault]:
