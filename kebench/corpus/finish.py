@@ -90,8 +90,8 @@ def drop_earlier_versions(paths: Sequence[Path], done: Sequence[dict[str, Any]])
         connection.register("removed", pyarrow.table(columns, schema=types))
         rows = connection.execute(
             """WITH documents AS (
-                SELECT document_id, parse_filename(filename) AS shard
-                FROM read_parquet($paths, filename = true) WHERE passage = 0
+                SELECT DISTINCT document_id, parse_filename(filename) AS shard
+                FROM read_parquet($paths, filename = true)
             ), last AS (
                 SELECT document_id, max(shard) AS shard
                 FROM (FROM documents UNION ALL FROM removed) GROUP BY document_id
@@ -114,7 +114,7 @@ def count_shards(paths: Sequence[Path]) -> CorpusCounts:
         return CorpusCounts(documents=0, passages=0, characters=0, detected=0, mentions=0, links=0, cuis=0)
     with connect() as connection:
         row = connection.execute(
-            """SELECT count(*) FILTER (passage = 0), count(*),
+            """SELECT count(DISTINCT document_id), count(*),
                 coalesce(sum(length(text))::BIGINT, 0), coalesce(sum(detected)::BIGINT, 0),
                 coalesce(sum(len(list_distinct([(m.char_start, m.char_end) FOR m IN mentions])))::BIGINT, 0),
                 coalesce(sum(len(mentions))::BIGINT, 0) FROM read_parquet($paths)""",
@@ -129,11 +129,11 @@ def count_shards(paths: Sequence[Path]) -> CorpusCounts:
 
 
 def _shard(path: Path) -> Shard:
-    passage = pyarrow.parquet.read_table(path, columns=["passage"])["passage"].to_pylist()
+    document_ids = pyarrow.parquet.read_table(path, columns=["document_id"])["document_id"]
     return Shard(
         name=path.name,
-        documents=passage.count(0),
-        passages=len(passage),
+        documents=pyarrow.compute.count_distinct(document_ids).as_py(),
+        passages=len(document_ids),
         bytes=path.stat().st_size,
         sha256=sha256_of(path),
     )

@@ -82,6 +82,27 @@ def test_gold_mentions_are_linked_as_the_file_says(kb: KnowledgeBase, tmp_path: 
     assert (counts["detected"], counts["mentions"]) == (2, 1)
 
 
+def test_a_document_counts_although_its_first_passage_cannot_be_used(
+    kb: KnowledgeBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kebench.corpus.passage.MAX_CHARACTERS", 15)
+
+    def document(first: str, second: str) -> str:
+        return (
+            "<collection><source>x</source><date>d</date><key>k</key><document><id>7</id>"
+            f"<passage><offset>0</offset><text>{first}</text></passage>"
+            f"<passage><offset>20</offset><text>{second}</text></passage></document></collection>"
+        )
+
+    (tmp_path / "a.xml").write_text(document("Longer than that.", "It cures gout."))
+    (tmp_path / "b.xml").write_text(document("Longer than that.", "It is new."))
+    run(kb, tmp_path / "out", *sorted(tmp_path.glob("*.xml")), "--on-error", "skip")
+    assert [passage.text for passage in passages(tmp_path / "out")] == ["It is new."]
+    said = manifest(tmp_path / "out")
+    assert (said["counts"]["documents"], said["left_out"]) == (1, {"earlier version": 1})
+    assert [shard["documents"] for shard in said["shards"]] == [0, 1]
+
+
 def test_the_same_command_again_does_nothing_and_another_is_refused(
     kb: KnowledgeBase, text: Path, tmp_path: Path
 ) -> None:
