@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from kebench.errors import UserError
+from kebench.model.best import best_of
 from kebench.model.checkpoint import load_masked_lm
 from kebench.model.packed import Packed, can_pack, encode, encode_by_length, use_packed_attention
 
 # T tokens of all texts, P places asked for, V vocabulary, K best tokens, H hidden
 _ROWS = {"cpu": 64, "cuda": 4096}  # places whose logits are in memory at once
-_BLOCK = 64  # tokens that share one maximum
 _POSITIONS_BEHIND_PADDING = {"roberta", "xlm-roberta", "camembert"}  # numbered from the padding's id + 1
 
 
@@ -132,7 +132,8 @@ class MaskedLM:
             weight, bias = self.head.decoder()
             rows = _ROWS[self.device.partition(":")[0]]
             parts = [best_of(linear(part, weight, bias), num_best, banned) for part in hidden_PH.split(rows)]
-        return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        log_prob_PK = torch.cat([part.value_PK - part.normaliser_P[:, None] for part in parts])
+        return log_prob_PK, torch.cat([part.index_PK for part in parts])
 
     def _encode(self, packed: Packed, place_P: Tensor) -> Tensor:
         """Return the last hidden states of some places, (P, H)."""
@@ -150,43 +151,3 @@ class MaskedLM:
         hidden_PH = layer.attention.output(mixed_1TH[0, place_P], hidden_TH[place_P])
         done_PH: Tensor = layer.output(layer.intermediate(hidden_PH), hidden_PH)
         return done_PH
-
-
-def best_of(logit_PV: Tensor, num_best: int, banned: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return log probabilities and ids of the best tokens of each row, best first; the logits are used up.
-
-    banned: as in `MaskedLM.best_tokens`.
-    """
-    logit_PV = logit_PV.float() if logit_PV.dtype in (torch.bfloat16, torch.float16) else logit_PV
-    num_banned = 0 if banned is None else len(banned)
-    num_best = min(num_best, logit_PV.shape[1] - num_banned)
-    best_PK, token_PK = _top(logit_PV, num_best + num_banned)
-    most_P1 = best_PK[:, :1].clone()
-    if banned is not None:
-        best_PK, place_PK = best_PK.masked_fill(torch.isin(token_PK, banned), -torch.inf).topk(
-            num_best, dim=1
-        )
-        token_PK = token_PK.gather(1, place_PK)
-    normaliser_P1 = logit_PV.sub_(most_P1).exp_().sum(1, keepdim=True).log_() + most_P1
-    return best_PK - normaliser_P1, token_PK
-
-
-def _top(value_PV: Tensor, num_best: int) -> tuple[Tensor, Tensor]:
-    """Return what `value_PV.topk(num_best)` returns, several times as fast for rows of many thousands.
-
-    Rows are cut into blocks: the best K values stand in the K blocks of the highest maxima. That reads the
-    rows once, where a selection reads them again and again.
-    """
-    num_rows, size = value_PV.shape
-    whole = size - size % _BLOCK
-    if whole < 4 * _BLOCK * num_best:
-        best = value_PV.topk(num_best, dim=1)
-        return best.values, best.indices
-    blocks = value_PV[:, :whole].view(num_rows, -1, _BLOCK)
-    block_PK = blocks.amax(2).topk(num_best, dim=1).indices
-    chosen = blocks.gather(1, block_PK[..., None].expand(-1, -1, _BLOCK)).flatten(1)
-    best_PK, place_PK = torch.cat([chosen, value_PV[:, whole:]], dim=1).topk(num_best, dim=1)
-    in_blocks = num_best * _BLOCK
-    block_of_PK = block_PK.gather(1, (place_PK // _BLOCK).clamp(max=num_best - 1))
-    inside_PK = block_of_PK * _BLOCK + place_PK % _BLOCK
-    return best_PK, torch.where(place_PK < in_blocks, inside_PK, whole + place_PK - in_blocks)

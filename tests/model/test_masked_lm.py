@@ -7,12 +7,10 @@ import numpy
 import pytest
 import torch
 import transformers
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kebench.errors import UserError
 from kebench.model.checkpoint import load_masked_lm
-from kebench.model.masked_lm import HEADS, MaskedLM, best_of
+from kebench.model.masked_lm import HEADS, MaskedLM
 from kebench.model.packed import Group, Packed, groups_of
 
 SMALL: dict[str, Any] = {
@@ -77,23 +75,6 @@ def test_places_of_packed_texts_equal_the_whole_model_on_each_text(
 def test_lengths_in_order_are_cut_into_groups() -> None:
     assert groups_of(numpy.array([3, 3, 4, 7, 7, 7])) == (Group(2, 3), Group(1, 4), Group(3, 7))
     assert groups_of(numpy.array([], dtype=int)) == ()
-
-
-@settings(deadline=None, max_examples=60)
-@given(rows=st.integers(1, 5), size=st.integers(2, 3000), best=st.integers(1, 12), seed=st.integers(0, 999))
-def test_the_best_of_blocks_are_the_best_of_all(rows: int, size: int, best: int, seed: int) -> None:
-    logits = torch.randn(rows, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    expected = logits.log_softmax(-1).topk(min(best, size))
-    log_prob, token = best_of(logits.clone(), best)
-    assert torch.allclose(log_prob, expected.values)
-    assert torch.equal(token, expected.indices)
-
-
-def test_a_banned_token_is_no_answer_and_keeps_its_share() -> None:
-    logits = torch.tensor([[3.0, 1.0, 2.0, 0.0]])
-    log_prob, token = best_of(logits.clone(), 4, torch.tensor([0, 3]))
-    assert token.tolist() == [[2, 1]]
-    assert torch.allclose(log_prob, logits.log_softmax(-1)[:, [2, 1]])
 
 
 def test_a_checkpoint_without_a_trained_head_is_refused_by_name(tmp_path: Path) -> None:

@@ -1,0 +1,231 @@
+"""KeBioLM (Yuan et al. 2021, section 3.1): text layers, mentions linked to entities, layers over both.
+
+Parameters have the released checkpoint's names. Importing this module registers the model, so that
+transformers' Auto classes open a KeBioLM directory like any other.
+"""
+
+# B batch, T tokens, M mentions, D hidden, F entity dimension, V vocabulary
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, TokenClassifierOutput
+from transformers.models.bert.modeling_bert import (
+    BertEmbeddings,
+    BertLayer,
+    BertOnlyMLMHead,
+    BertPreTrainedModel,
+)
+from transformers.utils.output_capturing import capture_outputs
+
+from kebench.model.configuration import KebiolmConfig
+from kebench.model.linking import EntityLinker
+from kebench.model.mentions import (
+    Mentions,
+    boundary_states,
+    find_mentions,
+    find_released_mentions,
+    owners,
+)
+
+
+@dataclass
+class KebiolmOutput(BaseModelOutput):
+    """mention_logits: (B, T, 3) for O, B, I; linking_loss: (M,), terms of eq. 10, if entities were given."""
+
+    mention_logits: Tensor | None = None
+    linking_loss: Tensor | None = None
+
+
+class KebiolmPreTrainedModel(BertPreTrainedModel):
+    """What all KeBioLM classes share with BERT's: how weights are drawn, saved and loaded."""
+
+    config_class = KebiolmConfig
+    config: KebiolmConfig
+
+
+class KebiolmLayers(nn.Module):
+    """A run of transformer layers."""
+
+    def __init__(self, config: KebiolmConfig, first: int, end: int) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(BertLayer(config, layer_idx=number) for number in range(first, end))
+
+    def forward(self, hidden_BTD: Tensor, attention_mask: Tensor | None, **options: Any) -> Tensor:
+        """Apply the layers, one after the other."""
+        for layer in self.layer:
+            hidden_BTD = layer(hidden_BTD, attention_mask, **options)
+        return hidden_BTD
+
+
+class KebiolmModel(KebiolmPreTrainedModel):
+    """The encoder: last_hidden_state is that of the layers over text and entities."""
+
+    _no_split_modules = ["BertEmbeddings", "BertLayer"]
+
+    def __init__(self, config: KebiolmConfig) -> None:
+        super().__init__(config)
+        self.embeddings = BertEmbeddings(config)
+        self.context_encoder = KebiolmLayers(config, 0, config.num_context_layers)
+        self.mention_detector = nn.Linear(config.hidden_size, 3)
+        self.entity_linker = EntityLinker(config)
+        if config.fuses:
+            self.entity_context_projection = nn.Linear(config.entity_size, config.hidden_size)
+            if config.fusion_layer_norm:
+                self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+            self.recontext_encoder = KebiolmLayers(
+                config, config.num_context_layers, config.num_hidden_layers
+            )
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the word pieces' embeddings."""
+        return self.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the word pieces' embeddings."""
+        self.embeddings.word_embeddings = value
+
+    @capture_outputs  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        mentions: Mentions | None = None,
+        mention_entities: Tensor | None = None,
+        **options: Any,
+    ) -> KebiolmOutput:
+        """Encode texts (eqs. 1 to 5).
+
+        attention_mask: (B, T), 1 for tokens; by default what is not padding, or everything of inputs_embeds.
+        mentions, mention_entities: the right mentions, and the row of each one's entity (NO_ENTITY: unknown);
+            by default mentions are where the detector sees them.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give input_ids or inputs_embeds, one of the two")
+        is_token_BT = self._is_token(input_ids, attention_mask, inputs_embeds)
+        if position_ids is None:
+            place_T = torch.arange(is_token_BT.shape[1], device=is_token_BT.device)
+            position_ids = (place_T + self.config.first_position)[None]
+        embedded_BTD = self.embeddings(
+            input_ids=input_ids,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+        )
+        mask = create_bidirectional_mask(
+            config=self.config, inputs_embeds=embedded_BTD, attention_mask=is_token_BT
+        )
+        hidden_BTD = self.context_encoder(embedded_BTD, mask, **options)
+        logit_BT3 = self.mention_detector(hidden_BTD)
+        if mentions is None:
+            mentions = self._find_mentions(logit_BT3.argmax(-1), is_token_BT)
+        loss_M = None
+        if self.config.fuses or mention_entities is not None:
+            linked = self.entity_linker(boundary_states(hidden_BTD, mentions), mention_entities)
+            loss_M = None if mention_entities is None else linked.loss_M
+            if self.config.fuses:
+                fused_BTD = self._fuse(hidden_BTD, mentions, linked.vector_MF)
+                hidden_BTD = self.recontext_encoder(fused_BTD, mask, **options)
+        return KebiolmOutput(last_hidden_state=hidden_BTD, mention_logits=logit_BT3, linking_loss=loss_M)
+
+    def _is_token(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None
+    ) -> Tensor:
+        if attention_mask is not None:
+            return attention_mask.bool()
+        if input_ids is not None:
+            return input_ids != self.config.pad_token_id
+        assert inputs_embeds is not None, "neither ids nor embeddings"
+        return inputs_embeds.new_ones(inputs_embeds.shape[:2], dtype=torch.bool)
+
+    def _find_mentions(self, label_BT: Tensor, is_token_BT: Tensor) -> Mentions:
+        most = self.config.max_mentions
+        if self.config.fidelity == "released":
+            return find_released_mentions(label_BT, is_token_BT, max_mentions=most)
+        # the first and last token of a text are [CLS] and [SEP]
+        none_B1 = is_token_BT.new_zeros(len(is_token_BT), 1)
+        after_BT = torch.cat([none_B1, is_token_BT[:, :-1]], dim=1)
+        before_BT = torch.cat([is_token_BT[:, 1:], none_B1], dim=1)
+        return find_mentions(label_BT, is_token_BT & after_BT & before_BT, max_mentions=most)
+
+    def _fuse(self, hidden_BTD: Tensor, mentions: Mentions, vector_MF: Tensor) -> Tensor:
+        """Add each mention's entity to its tokens (eq. 4)."""
+        batch, tokens, _ = hidden_BTD.shape
+        added_MD = self.entity_context_projection(vector_MF)
+        added_MD = torch.cat([added_MD, added_MD.new_zeros(1, added_MD.shape[1])])
+        released = self.config.fidelity == "released"
+        fused_BTD = hidden_BTD + added_MD[owners(mentions, batch=batch, tokens=tokens, released=released)]
+        return self.layer_norm(fused_BTD) if self.config.fusion_layer_norm else fused_BTD
+
+
+class KebiolmForMaskedLM(KebiolmPreTrainedModel):
+    """KeBioLM with BERT's masked language modelling head (eq. 7)."""
+
+    _tied_weights_keys = {
+        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    }
+
+    def __init__(self, config: KebiolmConfig) -> None:
+        super().__init__(config)
+        self.bert = KebiolmModel(config)
+        self.cls = BertOnlyMLMHead(config)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the layer that makes tokens of states."""
+        return self.cls.predictions.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the layer that makes tokens of states."""
+        self.cls.predictions.decoder = new_embeddings
+        self.cls.predictions.bias = new_embeddings.bias
+
+    def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> MaskedLMOutput:
+        """Return logits, (B, T, V), and with labels (-100: not asked) the mean cross-entropy (eq. 8)."""
+        output = self.bert(*inputs, **options)
+        logits = self.cls(output.last_hidden_state)
+        loss = None
+        if labels is not None:
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        return MaskedLMOutput(
+            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
+        )
+
+
+class KebiolmForTokenClassification(KebiolmPreTrainedModel):
+    """KeBioLM with a linear layer on each token's state (section 4.3)."""
+
+    def __init__(self, config: KebiolmConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.bert = KebiolmModel(config)
+        dropout = config.classifier_dropout
+        self.dropout = nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> TokenClassifierOutput:
+        """Return logits, (B, T, labels), and with labels (-100: not asked) the mean cross-entropy."""
+        output = self.bert(*inputs, **options)
+        logits = self.classifier(self.dropout(output.last_hidden_state))
+        loss = None
+        if labels is not None:
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        return TokenClassifierOutput(
+            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
+        )
+
+
+AutoConfig.register("kebiolm", KebiolmConfig, exist_ok=True)
+AutoModel.register(KebiolmConfig, KebiolmModel, exist_ok=True)
+AutoModelForMaskedLM.register(KebiolmConfig, KebiolmForMaskedLM, exist_ok=True)
+AutoModelForTokenClassification.register(KebiolmConfig, KebiolmForTokenClassification, exist_ok=True)

@@ -1,0 +1,113 @@
+"""Mentions as token spans: found from B/I/O labels, and back to the tokens they cover (KeBioLM, section 3.1).
+
+A batch's mentions are three vectors, row by row and from left to right. On a GPU, counting them would make
+the host wait, so there each row has as many slots as it may have mentions, and a slot without is empty.
+"""
+
+# B batch, T tokens, N slots of a row, M mentions of the batch, D hidden
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+OUTSIDE, BEGIN, INSIDE = 0, 1, 2
+
+
+class Mentions(NamedTuple):
+    """Spans of tokens, half-open; where start and end are 0 there is none."""
+
+    row_M: Tensor
+    start_M: Tensor
+    end_M: Tensor
+
+
+def find_mentions(label_BT: Tensor, may_be_BT: Tensor, *, max_mentions: int) -> Mentions:
+    """Return the first mentions of each row: B opens one, I goes on, and opens one after O.
+
+    may_be_BT: tokens that may be in a mention.
+    """
+    slots = _slots(label_BT, may_be_BT, max_mentions)
+    return _flat(slots.start_BN, slots.end_BN)
+
+
+def find_released_mentions(label_BT: Tensor, is_token_BT: Tensor, *, max_mentions: int) -> Mentions:
+    """Return mentions as the released code does: rows with fewer than the fullest get the span (0, 1) too.
+
+    Labels count from position 1 to the last token of a row, [SEP] included.
+    """
+    place_T = torch.arange(label_BT.shape[1], device=label_BT.device)
+    slots = _slots(label_BT, (place_T > 0) & (place_T < is_token_BT.sum(1, keepdim=True)), max_mentions)
+    slot_N = torch.arange(slots.start_BN.shape[1], device=label_BT.device)
+    is_padding_BN = (slot_N >= slots.count_B[:, None]) & (slot_N < slots.count_B.max())
+    return _flat(slots.start_BN, torch.where(is_padding_BN, 1, slots.end_BN))
+
+
+class _Slots(NamedTuple):
+    """Spans by row; slots behind a row's last mention hold zeros. count_B: mentions that have a slot."""
+
+    start_BN: Tensor
+    end_BN: Tensor
+    count_B: Tensor
+
+
+def _slots(label_BT: Tensor, may_be_BT: Tensor, max_mentions: int) -> _Slots:
+    batch, tokens = label_BT.shape
+    inside_BT = may_be_BT & (label_BT != OUTSIDE)
+    none_B1 = inside_BT.new_zeros(batch, 1)
+    opens_BT = inside_BT & ((label_BT == BEGIN) | ~torch.cat([none_B1, inside_BT[:, :-1]], dim=1))
+    goes_on_BT = torch.cat([(inside_BT & ~opens_BT)[:, 1:], none_B1], dim=1)
+    slot_BT = opens_BT.cumsum(1) - 1  # of the mention that a token inside belongs to
+    slots = min(max_mentions, tokens)
+    place_BT = torch.arange(tokens, device=label_BT.device).expand(batch, -1)
+
+    def place_of(is_chosen_BT: Tensor) -> Tensor:
+        cell_BT = torch.where(is_chosen_BT & (slot_BT < slots), slot_BT, slots)  # the last is thrown away
+        return place_BT.new_zeros(batch, slots + 1).scatter_(1, cell_BT, place_BT)[:, :slots]
+
+    count_B = opens_BT.sum(1).clamp(max=slots)
+    has_BN = torch.arange(slots, device=label_BT.device) < count_B[:, None]
+    end_BN = torch.where(has_BN, place_of(inside_BT & ~goes_on_BT) + 1, 0)
+    return _Slots(place_of(opens_BT), end_BN, count_B)
+
+
+def _flat(start_BN: Tensor, end_BN: Tensor) -> Mentions:
+    row_BN = torch.arange(len(start_BN), device=start_BN.device)[:, None].expand_as(start_BN)
+    mentions = Mentions(row_BN.flatten(), start_BN.flatten(), end_BN.flatten())
+    if start_BN.device.type != "cpu":
+        return mentions
+    is_there_M = mentions.end_M > 0  # on the CPU nobody waits, and empty slots would cost work
+    return Mentions(*(part_M[is_there_M] for part_M in mentions))
+
+
+def boundary_states(hidden_BTD: Tensor, mentions: Mentions) -> Tensor:
+    """Return [h_s; h_t] of each mention, its first and last token's states, (M, 2D)."""
+    first_MD = hidden_BTD[mentions.row_M, mentions.start_M]
+    last_MD = hidden_BTD[mentions.row_M, (mentions.end_M - 1).clamp(min=0)]
+    return torch.cat([first_MD, last_MD], dim=1)
+
+
+def owners(mentions: Mentions, *, batch: int, tokens: int, released: bool = False) -> Tensor:
+    """Return for each token the mention that it is in, (B, T); M, one more than the last, if in none.
+
+    released: as in the released code a mention also has the token behind it, unless the next one begins
+        there, and the padding (0, 1) has the row's first two tokens, whatever else has them.
+    """
+    num_mentions = len(mentions.row_M)
+    number_M = torch.arange(1, num_mentions + 1, device=mentions.row_M.device)
+    is_padding_M = (mentions.start_M == 0) & (mentions.end_M > 0) & released
+    is_placed_M = (mentions.end_M > 0) & ~is_padding_M
+    # mentions of a row come from left to right, so the one that began last is the largest so far
+    cell_M = mentions.row_M * (tokens + 1) + torch.where(is_placed_M, mentions.start_M, tokens)
+    begun_BT = number_M.new_zeros(batch * (tokens + 1)).scatter_(0, cell_M, number_M)
+    begun_BT = begun_BT.view(batch, tokens + 1)[:, :tokens].cummax(1).values
+    end_M = torch.cat([mentions.end_M.new_zeros(1), mentions.end_M + released])
+    place_T = torch.arange(tokens, device=begun_BT.device)
+    owner_BT = torch.where((begun_BT > 0) & (place_T < end_M[begun_BT]), begun_BT - 1, num_mentions)
+    if released:
+        padding_B = number_M.new_zeros(batch).scatter_reduce_(
+            0, mentions.row_M, torch.where(is_padding_M, number_M, 0), "amax"
+        )
+        has_padding_BT = (padding_B > 0)[:, None] & (place_T < 2)
+        owner_BT = torch.where(has_padding_BT, padding_B[:, None] - 1, owner_BT)
+    return owner_BT
