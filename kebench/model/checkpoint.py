@@ -16,7 +16,9 @@ from tokenizers import pre_tokenizers
 from transformers.utils import logging as transformers_logging
 
 from kebench.errors import UserError
+from kebench.model import kebiolm  # noqa: F401  (the Auto classes know KeBioLM from here on)
 from kebench.model.layout import (
+    backbone_of,
     bert_normalization,
     casing_of,
     family_of,
@@ -203,7 +205,7 @@ def load_tokenizer(
 def _from_files(
     folder: Path, family: str, casing: str, *, trust_remote_code: bool
 ) -> transformers.PreTrainedTokenizerFast:
-    kind = TOKENIZERS.get(family, transformers.AutoTokenizer)
+    kind = TOKENIZERS.get(backbone_of(folder) or family, transformers.AutoTokenizer)
     # Said outright: left out, transformers asks at the terminal and runs the code on a "y".
     arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     if kind is transformers.BertTokenizer:

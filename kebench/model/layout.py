@@ -42,8 +42,10 @@ PICKLE_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_mo
 
 # Tensors that a file with a masked language modelling head holds, by family. Decoder weights are tied to
 # the embeddings and often left out, so they prove nothing. An ELECTRA discriminator has no such head.
+_BERT_HEAD = ("cls.predictions.transform.dense.weight", "cls.predictions.bias")
 MLM_HEAD_TENSORS = {
-    "bert": ("cls.predictions.transform.dense.weight", "cls.predictions.bias"),
+    "bert": _BERT_HEAD,
+    "kebiolm": _BERT_HEAD,
     "roberta": ("lm_head.dense.weight", "lm_head.bias"),
     "electra": ("generator_predictions.dense.weight", "generator_lm_head.bias"),
     "modernbert": ("head.dense.weight", "decoder.bias"),
@@ -113,7 +115,7 @@ def has_mlm_head(family: str, tensor_names: Any) -> bool | None:
 
 
 def _is_encoder_tensor(name: str, family: str) -> bool:
-    for prefix in (f"{family}.", "model."):
+    for prefix in ("bert." if family == "kebiolm" else f"{family}.", "model."):
         name = name.removeprefix(prefix)
     return name.split(".")[0] not in _NOT_ENCODER and not name.endswith(("position_ids", "token_type_ids"))
 
@@ -150,6 +152,12 @@ def family_of(folder: Path) -> str:
     """
     stated = read_config(folder).get("model_type")
     return str(stated) if stated else "bert" if (folder / "vocab.txt").is_file() else ""
+
+
+def backbone_of(folder: Path) -> str:
+    """Return the family whose tokenizer and positions a checkpoint has: for a KeBioLM its backbone's."""
+    family = family_of(folder)
+    return str(read_config(folder).get("backbone", "bert")) if family == "kebiolm" else family
 
 
 def stated_casing(folder: Path) -> str | None:
@@ -203,7 +211,7 @@ def max_tokens_of(folder: Path) -> int | None:
     limit = config.get("max_position_embeddings")
     if not limit:
         return None
-    return int(limit) - (int(config.get("pad_token_id") or 1) + 1 if family_of(folder) == "roberta" else 0)
+    return int(limit) - (int(config.get("pad_token_id") or 1) + 1 if backbone_of(folder) == "roberta" else 0)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -66,6 +66,7 @@ def _modernbert(model: Any) -> Head:
 
 HEADS: dict[str, Callable[[Any], Head]] = {
     "bert": _bert,
+    "kebiolm": _bert,
     "roberta": _roberta,
     "xlm-roberta": _roberta,
     "camembert": _roberta,
