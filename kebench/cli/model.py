@@ -177,3 +177,38 @@ def _as_toml(card: ModelCard) -> str:
     fields = card.model_dump(mode="json", exclude_defaults=True)
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
     return "\n".join(lines) + "\n"
+
+
+@model.command()
+@click.argument("source", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The directory to write.")
+@click.option(
+    "--to",
+    "form",
+    type=click.Choice(["kebench", "released"]),
+    default="kebench",
+    show_default=True,
+    help="kebench: from the released files to a directory for every command here; released: back.",
+)
+@click.option(
+    "--fidelity",
+    type=click.Choice(["released", "fixed"]),
+    default="released",
+    show_default=True,
+    help="How the weights are run: as the released code does, or without its faults (docs/FIDELITY.md).",
+)
+def convert(source: Path, out: Path, form: str, fidelity: str) -> None:
+    """Convert a KeBioLM between the released files and a directory of ours.
+
+    The released files are pytorch_model.bin, config.json, vocab.txt and entity.jsonl.
+    """
+    from kebench.model.released import from_released, to_released
+
+    if out.exists():
+        raise UserError(f"{out}: exists; choose another --out, or remove it")
+    done = from_released(source, out, fidelity=fidelity) if form == "kebench" else to_released(source, out)
+    below, above = done.layers
+    click.echo(
+        f"{out}: {below} layers of text and {above} of text and entities, {done.num_entities:,} entities "
+        f"and {done.special} special rows"
+    )

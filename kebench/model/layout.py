@@ -244,10 +244,10 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for path in weight_files(folder):
         shapes |= _safetensors_shapes(path) if path.suffix == ".safetensors" else _pickle_shapes(path)
-    return {_modern_name(name): shape for name, shape in shapes.items()}
+    return {modern_name(name): shape for name, shape in shapes.items()}
 
 
-def _modern_name(name: str) -> str:
+def modern_name(name: str) -> str:
     """Checkpoints converted from TensorFlow call a LayerNorm's weight and bias gamma and beta."""
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 

@@ -69,7 +69,7 @@ class EntityEmbeddings(NamedTuple):
     def open(cls, folder: Path) -> "EntityEmbeddings":
         """Read embeddings. Raises UserError if a part is missing, cut off, or does not fit the others."""
         card = read_embeddings_card(folder)
-        cuis, relations = (_read_names(folder / name) for name in (ENTITIES, RELATIONS))
+        cuis, relations = (read_names(folder / name) for name in (ENTITIES, RELATIONS))
         vectors = _read_vectors(folder / VECTORS, sha256=card.sha256)
         rows = {"entity": len(cuis), "relation": len(relations)}
         expected = {name: (num_rows, card.settings.dimension) for name, num_rows in rows.items()}
@@ -95,8 +95,8 @@ def save_embeddings(
     """Write embeddings; all of `folder` appears at once. Returns the card with its sha256 filled in."""
     with atomic_folder(folder, point="embeddings") as temporary:
         save_file({"entity": entity_ND, "relation": relation_RD}, temporary / VECTORS)
-        _write_names(temporary / ENTITIES, "cui", cuis)
-        _write_names(temporary / RELATIONS, "relation", relations)
+        write_names(temporary / ENTITIES, "cui", cuis)
+        write_names(temporary / RELATIONS, "relation", relations)
         card = card.model_copy(update={"sha256": sha256_of(temporary / VECTORS)})
         text = card.model_dump_json(indent=1, by_alias=True) + "\n"
         (temporary / CARD).write_text(text, encoding="utf-8")
@@ -129,20 +129,22 @@ def _read_vectors(path: Path, *, sha256: str) -> dict[str, Tensor]:
         raise _damaged(path, f"cannot be read ({error})") from None
 
 
-def _write_names(path: Path, column: str, names: pa.StringArray) -> None:
+def write_names(path: Path, column: str, names: pa.StringArray) -> None:
+    """Write the name of each row of a table of vectors."""
     row = pa.array(np.arange(len(names), dtype=np.int32))
     pq.write_table(pa.table({"row": row, column: names}), path)
 
 
-def _read_names(path: Path) -> pa.StringArray:
+def read_names(path: Path, *, command: str = "embed") -> pa.StringArray:
+    """Read the name of each row. command: what makes such a file, for the error."""
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise _damaged(path, f"cannot be read ({error})") from None
+        raise _damaged(path, f"cannot be read ({error})", command) from None
     if not np.array_equal(table["row"].to_numpy(), np.arange(len(table))):
-        raise _damaged(path, "its rows are not in order")
+        raise _damaged(path, "its rows are not in order", command)
     return table.column(1).combine_chunks()
 
 
-def _damaged(path: Path, what: str) -> UserError:
-    return UserError(f"{path}: {what}; remove the folder and run 'kebench embed' again")
+def _damaged(path: Path, what: str, command: str = "embed") -> UserError:
+    return UserError(f"{path}: {what}; remove the folder and run 'kebench {command}' again")
