@@ -11,13 +11,26 @@ if TYPE_CHECKING:
     from kebench.corpus.linked import CorpusManifest
 
 FOLDER = click.Path(path_type=Path)
-PATH = click.Path(path_type=Path, exists=True)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 FORMATS = ("pubmed", "pubmedds", "pubtator", "bioc", "jsonl", "text")
 
 
+class Input(click.Path):
+    """A path that exists, or embedded:mini, the miniature's corpus."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if value == "embedded:mini":
+            from kebench.mini.build import miniature_corpus
+
+            return miniature_corpus()
+        return super().convert(value, param, ctx)
+
+
 @click.command()
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PATH)
+@click.argument(
+    "inputs", metavar="INPUT...", nargs=-1, required=True, type=Input(path_type=Path, exists=True)
+)
 @click.option("--kb", "kb_folder", metavar="KB", type=FOLDER, required=True, help="The knowledge base.")
 @click.option("--out", type=FOLDER, required=True, help="The corpus's folder.")
 @click.option("--linker", type=click.Choice(["scispacy", "dictionary", "gold"]), default="dictionary",
@@ -76,7 +89,8 @@ def annotate(
     """Link text to a knowledge base, and write a corpus to pretrain models on.
 
     INPUT is a file or a folder of files, gzipped or not: PubMed XML, PubMedDS, PubTator, BioC, JSON lines, or
-    plain text with a document a line. Stopped at any moment, the same command goes on.
+    plain text with a document a line; embedded:mini is the miniature's corpus, with its own mentions (gold).
+    Stopped at any moment, the same command goes on.
     """
     from kebench.corpus.annotate import annotate as run
     from kebench.corpus.annotate import find_corpus
