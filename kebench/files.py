@@ -44,6 +44,9 @@ WRITES = {
     "index": "the index of a knowledge base's names",
     "corpus": "what a linked corpus is made of, or holds",
     "shard": "passages of a linked corpus",
+    "sequences": "a corpus as word pieces in the cache",
+    "pretraining-state": "an unfinished pretraining in the cache",
+    "pretrained": "a pretrained checkpoint",
     "query-set": "a set of cloze queries, or the identifiers of one",
 }
 TEMPORARY_STALE_SECONDS = 24 * 3600

@@ -2,28 +2,36 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 LINE_EVERY_SECONDS = 30.0
 
 
+class Advance(Protocol):
+    """Moves a bar on."""
+
+    def __call__(self, amount: float, *, note: str = "") -> None:
+        """amount: of units. note: what else is to be seen, such as a loss."""
+
+
 @contextmanager
-def progress(description: str, *, total: float, unit: str) -> Iterator[Callable[[float], None]]:
+def progress(description: str, *, total: float, unit: str, done: float = 0) -> Iterator[Advance]:
     """Yield a function that advances the bar by so many units.
 
-    unit: "runs", "bytes" ... as the reader should see it.
+    unit: "runs", "bytes" ... as the reader should see it. done: what an earlier process did.
     """
     if sys.stderr.isatty():
-        with _bar(description, total, unit) as advance:
+        with _bar(description, total, unit, done) as advance:
             yield advance
     else:
-        with _lines(description, total, unit) as advance:
+        with _lines(description, total, unit, done) as advance:
             yield advance
 
 
 @contextmanager
-def _bar(description: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
+def _bar(description: str, total: float, unit: str, done: float) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -33,26 +41,33 @@ def _bar(description: str, total: float, unit: str) -> Iterator[Callable[[float]
         MofNCompleteColumn(),
         TextColumn(unit),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda amount: bar.advance(task, amount)
+        task = bar.add_task(description, total=total, completed=int(done), note="")
+
+        def advance(amount: float, *, note: str = "") -> None:
+            bar.update(task, advance=amount, note=note)
+
+        yield advance
 
 
 @contextmanager
-def _lines(description: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
+def _lines(description: str, total: float, unit: str, before: float) -> Iterator[Advance]:
     started = last = time.monotonic()
-    done = 0.0
+    done = before
 
-    def advance(amount: float) -> None:
+    def advance(amount: float, *, note: str = "") -> None:
         nonlocal done, last
         done += amount
         now = time.monotonic()
         if now - last >= LINE_EVERY_SECONDS:
             last = now
-            remaining = (now - started) / max(done, 1e-9) * (total - done)
+            remaining = (now - started) / max(done - before, 1e-9) * (total - done)
+            said = f", {note}" if note else ""
             print(
-                f"{description}: {done:,.0f} of {total:,.0f} {unit}, {remaining:,.0f} s left", file=sys.stderr
+                f"{description}: {done:,.0f} of {total:,.0f} {unit}{said}, {remaining:,.0f} s left",
+                file=sys.stderr,
             )
 
     yield advance

@@ -21,13 +21,14 @@ MAY_IMPORT = {
     "model": MODELS,
     "probe": MODELS | {"probe"},
     "finetune": MODELS | {"finetune"},
+    "pretrain": MODELS | {"pretrain"},
     "mini": MODELS | {"finetune", "probe", "mini"},
     "engine": MODELS | {"finetune", "probe", "mini", "engine"},
     "run": MODELS | {"finetune", "probe", "mini", "engine"},
     "stats": TASKS | {"stats"},
     "report": TASKS | {"stats", "probe", "report"},
 }
-MAY_IMPORT["cli"] = MAY_IMPORT["run"] | MAY_IMPORT["report"] | {"run", "cli"}
+MAY_IMPORT["cli"] = MAY_IMPORT["run"] | MAY_IMPORT["report"] | {"pretrain", "run", "cli"}
 TORCH_PACKAGES = {"transe", "model", "pretrain", "finetune"}
 TORCH_MODULES = {  # of a package whose other half works without torch
     "mini/bert.py",

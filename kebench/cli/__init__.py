@@ -35,11 +35,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "overlap",
         "Count the mentions of tasks that a knowledge base knows, and F1 inside and outside of it.",
     ),
+    "pretrain": ("pretrain", "pretrain", "Pretrain KeBioLM or one of its variants."),
     "probe": (
         "probe",
         "probe",
         "Build cloze sets, probe masked language models, show and compare what they know.",
     ),
+    "recipe": ("recipe", "recipe", "List and show the recipes of pretraining."),
     "run": ("run", "run", "Fine-tune models on tasks over seeds and write one record a run."),
     "task": ("task", "task", "List and show the tasks."),
 }

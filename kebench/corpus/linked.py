@@ -168,6 +168,11 @@ class LinkedCorpus:
     def passages(self) -> Iterator[LinkedPassage]:
         """Yield every passage, a shard in memory at a time."""
         for path in self.paths():
-            for row in pyarrow.parquet.read_table(path).to_pylist():
-                mentions = [Mention(*mention.values()) for mention in row["mentions"]]
-                yield LinkedPassage(row["document_id"], row["passage"], row["text"], mentions)
+            yield from self.passages_of(path)
+
+    @staticmethod
+    def passages_of(path: Path) -> Iterator[LinkedPassage]:
+        """Yield the passages of one shard."""
+        for row in pyarrow.parquet.read_table(path).to_pylist():
+            mentions = [Mention(*mention.values()) for mention in row["mentions"]]
+            yield LinkedPassage(row["document_id"], row["passage"], row["text"], mentions)

@@ -63,7 +63,7 @@ def run_jobs(
 
     report: called once for each job, when it is recorded (here or elsewhere) or has failed.
     """
-    accelerator = _accelerator(device)
+    accelerator = new_accelerator(device)
     made_with = software()
     left = list(jobs)
     num_recorded = num_failed = 0
@@ -85,7 +85,8 @@ def run_jobs(
     return Tally(num_recorded, num_failed, len(left))
 
 
-def _accelerator(device: Device) -> Any:
+def new_accelerator(device: Device) -> Any:
+    """Return accelerate's view of a device, and of the processes that a launcher started."""
     from accelerate import Accelerator
 
     return Accelerator(

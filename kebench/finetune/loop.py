@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from kebench.finetune.classifier import Batch, Classifier, collate
 from kebench.finetune.encode import Encoded, Ints
+from kebench.model.optimizer import decay_matrices_only, linear_rate
 from kebench.records import Settings
 
 POOL_BATCHES = 50  # ours: large enough that batches stay random, small enough that lengths are close
@@ -107,10 +108,10 @@ class _Trainer:
         self.accelerator = accelerator
         self.model = accelerator.prepare_model(model)
         self.optimizer = torch.optim.AdamW(
-            _parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True
+            decay_matrices_only(model, settings.weight_decay), lr=settings.learning_rate, fused=True
         )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: _rate(step, round(settings.warmup_fraction * steps), steps)
+            self.optimizer, lambda step: linear_rate(step, round(settings.warmup_fraction * steps), steps)
         )
         self.may_halve = micro_batch is None and accelerator.num_processes == 1
         self.micro_batch = micro_batch or settings.batch_size
@@ -165,22 +166,6 @@ class _Trainer:
         for start in range(0, per_process, self.micro_batch):
             part = rows[rank::world][start : start + self.micro_batch]
             yield (part, 1.0) if len(part) else (rows[:1], 0.0)
-
-
-def _rate(step: int, warmup_steps: int, steps: int) -> float:
-    """Linear from 0 to 1 over the warm-up, then linear to 0 at the last step."""
-    if step < warmup_steps:
-        return step / warmup_steps
-    return max(0.0, (steps - step) / max(1, steps - warmup_steps))
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay matrices only; biases and LayerNorms, which are vectors, never."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
 
 
 def predict(

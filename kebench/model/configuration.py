@@ -41,9 +41,9 @@ class KebiolmConfig(BertConfig):
         super().__post_init__(**others)
         if self.fidelity not in FIDELITIES:
             raise ValueError(f"fidelity = '{self.fidelity}'; expected one of {', '.join(FIDELITIES)}")
-        if not 1 <= self.num_context_layers <= self.num_hidden_layers:
+        if not 0 <= self.num_context_layers <= self.num_hidden_layers:
             raise ValueError(
-                f"num_context_layers = {self.num_context_layers}; expected 1 to {self.num_hidden_layers}, "
+                f"num_context_layers = {self.num_context_layers}; expected 0 to {self.num_hidden_layers}, "
                 "as many as there are layers"
             )
         if min(self.num_entities, self.entity_size, self.max_mentions, self.max_candidate_entities) < 1:

@@ -35,10 +35,14 @@ from kebench.model.mentions import (
 
 @dataclass
 class KebiolmOutput(BaseModelOutput):
-    """mention_logits: (B, T, 3) for O, B, I; linking_loss: (M,), terms of eq. 10, if entities were given."""
+    """mention_logits: (B, T, 3) for O, B, I.
+
+    If entities were given, linking_loss: (M,), the terms of eq. 10; linked_entities: (M,), the best ones.
+    """
 
     mention_logits: Tensor | None = None
     linking_loss: Tensor | None = None
+    linked_entities: Tensor | None = None
 
 
 class KebiolmPreTrainedModel(BertPreTrainedModel):
@@ -127,14 +131,15 @@ class KebiolmModel(KebiolmPreTrainedModel):
         logit_BT3 = self.mention_detector(hidden_BTD)
         if mentions is None:
             mentions = self._find_mentions(logit_BT3.argmax(-1), is_token_BT)
-        loss_M = None
+        output = KebiolmOutput(last_hidden_state=hidden_BTD, mention_logits=logit_BT3)
         if self.config.fuses or mention_entities is not None:
             linked = self.entity_linker(boundary_states(hidden_BTD, mentions), mention_entities)
-            loss_M = None if mention_entities is None else linked.loss_M
+            if mention_entities is not None:
+                output.linking_loss, output.linked_entities = linked.loss_M, linked.entity_M
             if self.config.fuses:
                 fused_BTD = self._fuse(hidden_BTD, mentions, linked.vector_MF)
-                hidden_BTD = self.recontext_encoder(fused_BTD, mask, **options)
-        return KebiolmOutput(last_hidden_state=hidden_BTD, mention_logits=logit_BT3, linking_loss=loss_M)
+                output.last_hidden_state = self.recontext_encoder(fused_BTD, mask, **options)
+        return output
 
     def _is_token(
         self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None

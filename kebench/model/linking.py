@@ -21,10 +21,14 @@ NO_ENTITY = -1
 
 
 class Linked(NamedTuple):
-    """vector_MF: the weighted entities (e' in section 3.1); loss_M: terms of eq. 10, 0 for NO_ENTITY."""
+    """vector_MF: the weighted entities (e' in section 3.1); loss_M: terms of eq. 10, 0 for NO_ENTITY.
+
+    entity_M: the best entity of each mention.
+    """
 
     vector_MF: Tensor
     loss_M: Tensor
+    entity_M: Tensor
 
 
 class EntityLinker(nn.Module):
@@ -99,7 +103,7 @@ class _Link(torch.autograd.Function):
         entity_M: Tensor | None,
         num_candidates: int,
         excluded: tuple[int, ...],
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         best = best_entities(query_MF, entity_NF, num_candidates, excluded)
         share_MK = best.logit_MK.softmax(1)
         vector_MF = embedding_bag(best.entity_MK, entity_NF, per_sample_weights=share_MK, mode="sum")
@@ -109,11 +113,13 @@ class _Link(torch.autograd.Function):
             loss_M = torch.where(entity_M == NO_ENTITY, loss_M, best.normaliser_M - logit_M)
         ctx.save_for_backward(query_MF, entity_NF, entity_M, best.entity_MK, share_MK, best.normaliser_M)
         ctx.excluded = excluded
-        return vector_MF, loss_M
+        linked_M = best.entity_MK[:, 0].clone()
+        ctx.mark_non_differentiable(linked_M)
+        return vector_MF, loss_M, linked_M
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
-        vector_grad_MF, loss_grad_M = gradients
+        vector_grad_MF, loss_grad_M, _ = gradients
         query_MF, entity_NF, entity_M, candidate_MK, share_MK, normaliser_M = ctx.saved_tensors
         entity_grad_NF = torch.empty_like(entity_NF) if ctx.needs_input_grad[1] else None
         if entity_M is None:

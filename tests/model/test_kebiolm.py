@@ -146,7 +146,7 @@ def test_the_auto_classes_open_a_directory_and_weights_survive(tmp_path: Path) -
     ("changes", "message"),
     [
         ({"fidelity": "exact"}, "fidelity = 'exact'; expected one of paper, released, fixed"),
-        ({"num_context_layers": 4}, "num_context_layers = 4; expected 1 to 3, as many as there are layers"),
+        ({"num_context_layers": 4}, "num_context_layers = 4; expected 0 to 3, as many as there are layers"),
         ({"max_mentions": 0}, "begin at 1"),
     ],
 )

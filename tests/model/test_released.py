@@ -120,7 +120,7 @@ def damaged(released: Path, what: str) -> None:
     [
         ("entities", r'entity.jsonl line 1: expected {"entity_name": ..., "id": 0 to 39}'),
         ("no entities", r"entity.jsonl: cannot be read .* it comes with the released weights"),
-        ("config", r"config.json: num_context_layers = 9; expected 1 to 3"),
+        ("config", r"config.json: num_context_layers = 9; expected 0 to 3"),
         ("layers", r"the weights lack bert.recontext_encoder.layer.1"),
         ("weights", r"no bert.entity_linker.entity_embeddings.weight; this is no released KeBioLM"),
         ("cut off", r"pytorch_model.bin: not a readable weights file"),

@@ -7,11 +7,11 @@ the last one of the relations file wins. Offsets count characters over title + T
 """
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kebench.errors import UserError
+from kebench.tasks.convert.sentences import sentence_spans
 from kebench.tasks.readers import Pair
 
 POSITIVE_LABELS = ("CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9")
@@ -105,24 +105,10 @@ def _marker(entity: Entity) -> str:
 
 
 def _sentence_spans(text: str) -> Iterator[tuple[int, int]]:
-    for start, end in _punkt().span_tokenize(text):
+    for start, end in sentence_spans(text):
         for part in text[start:end].split("\t"):
             yield start, start + len(part)
             start += len(part) + 1
-
-
-@cache
-def _punkt() -> Any:
-    """Return NLTK's Punkt with its English tables, from a package that holds them as Python literals."""
-    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
-    from punkt.data import english
-
-    parameters = PunktParameters()
-    parameters.abbrev_types = set(english.ABBREV_TYPES)
-    parameters.collocations = set(english.COLLOCATIONS)
-    parameters.sent_starters = set(english.SENT_STARTERS)
-    parameters.ortho_context.update(english.ORTHO_CONTEXT)
-    return PunktSentenceTokenizer(parameters)
 
 
 def _entity(row: list[str], where: str) -> Entity:

@@ -1,0 +1,134 @@
+"""`kebench pretrain`: KeBioLM, its ablations, and the control, from a linked corpus."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kebench.pretrain.plan import PretrainingPlan
+    from kebench.pretrain.run import PretrainingCard
+    from kebench.runtime import Device
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--corpus", type=FOLDER, required=True, help="A linked corpus (kebench annotate).")
+@click.option("--entities", type=FOLDER, help="Entity vectors (kebench embed), where the recipe needs them.")
+@click.option(
+    "--backbone", required=True, help="The model to begin with: a card's name, a directory, a source."
+)
+@click.option("--out", type=FOLDER, required=True, help="The new checkpoint's directory.")
+@click.option("--seed", type=int, help="Instead of the recipe's.")
+@click.option("--steps", type=int, help="Updates in all, instead of the recipe's.")
+@click.option("--epochs", type=int, help="Instead of the recipe's.")
+@click.option("--batch-size", type=int, help="Sequences of an update, instead of the recipe's.")
+@click.option("--learning-rate", type=float, help="Instead of the recipe's.")
+@click.option("--max-tokens", type=int, help="Word pieces of a sequence, instead of the recipe's.")
+@click.option("--context-layers", type=int, help="Layers of text alone, instead of the recipe's.")
+@click.option("--entity-size", type=int, help="Dimension of the vectors, instead of the recipe's.")
+@click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory, a third more time.")
+@click.option("--compile", is_flag=True, default=None, help="Let torch compile the model.")
+@click.option("--checkpoint-every", type=int, help="Steps between kept states, instead of the recipe's.")
+@click.option("--evaluate-every", type=int, help="Steps between looks at held-out text.")
+@click.option("--micro-batch", type=click.IntRange(1),
+              help="Sequences in memory at once; default: 8 on the CPU, 64 on CUDA or less.")  # fmt: skip
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="Where to train.")  # fmt: skip
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
+              help="auto: bf16 where CUDA multiplies in it.")  # fmt: skip
+@click.option("--tensorboard", type=FOLDER, help="Also write events for TensorBoard to this folder.")
+def pretrain(
+    recipe: str,
+    corpus: Path,
+    entities: Path | None,
+    backbone: str,
+    out: Path,
+    micro_batch: int | None,
+    device: str,
+    precision: str,
+    tensorboard: Path | None,
+    **changes: Any,
+) -> None:
+    """Pretrain KeBioLM or one of its variants.
+
+    RECIPE is a name ('kebench recipe list') or a .toml file. What comes out is a checkpoint directory for
+    'kebench run', 'kebench probe' and transformers. Stopped at any moment, the same command goes on from the
+    last kept state; under 'accelerate launch' it takes all GPUs.
+    """
+    from kebench.engine.local import new_accelerator
+    from kebench.pretrain.plan import plan_pretraining
+    from kebench.pretrain.recipe import read_recipe
+    from kebench.pretrain.run import find_finished
+    from kebench.pretrain.run import pretrain as run
+    from kebench.run import resolve
+    from kebench.runtime import choose_device
+
+    settings = read_recipe(recipe, **changes)
+    chosen = choose_device(device, precision)
+    plan = plan_pretraining(
+        recipe, settings, corpus=corpus, embeddings=entities, backbone=resolve(backbone),
+        precision=chosen.precision,
+    )  # fmt: skip
+    if card := find_finished(out, plan.identity):
+        click.echo(f"nothing to do: {out} holds this model", err=True)
+        _print_card(card, out)
+        return
+    accelerator = new_accelerator(chosen)
+    if accelerator.is_main_process:
+        _say_what_follows(plan, chosen)
+    with _events(tensorboard if accelerator.is_main_process else None) as watch:
+        card = run(plan, out, accelerator=accelerator, micro_batch=micro_batch, watch=watch)
+    if accelerator.is_main_process:
+        _print_card(card, out)
+
+
+def _events(folder: Path | None) -> Any:
+    from contextlib import nullcontext
+
+    from kebench.pretrain.curves import tensorboard_events
+
+    return tensorboard_events(folder) if folder else nullcontext(lambda row: None)
+
+
+def _say_what_follows(plan: "PretrainingPlan", device: "Device") -> None:
+    """State what is trained, on what, and where, each with its reason."""
+    settings, counts = plan.settings, plan.corpus.manifest.counts
+    vectors = plan.embeddings.card if plan.embeddings else None
+    lines = [
+        f"recipe {plan.recipe} ({settings.label}); backbone {plan.backbone.card.name}",
+        f"corpus: {counts.documents:,} documents, {counts.mentions:,} mentions of {counts.cuis:,} CUIs",
+        f"batch {settings.batch_size} x {settings.max_tokens}, AdamW {settings.learning_rate:g}, "
+        f"seed {settings.seed}",
+        f"device {device.name}, {device.precision} ({device.reason})",
+    ]
+    if vectors:
+        lines.insert(2, f"entity vectors: {vectors.num_entities:,} of {vectors.source}")
+    elif settings.architecture == "kebiolm":
+        lines.insert(2, "entity vectors: drawn at random (the recipe)")
+    for line in lines:
+        click.echo(line, err=True)
+
+
+def _print_card(card: "PretrainingCard", out: Path) -> None:
+    from kebench.cli.tables import print_table
+
+    train = card.sequences["train"]
+    rows = [
+        ("steps", f"{card.steps:,}"),
+        ("sequences", f"{train['sequences']:,}"),
+        ("word pieces", f"{train['pieces']:,}"),
+        ("mentions", f"{train['mentions']:,}"),
+    ]
+    if card.num_entities:
+        rows += [
+            ("entities", f"{card.num_entities:,}"),
+            ("of them without a vector, drawn", f"{card.drawn_entities:,}"),
+        ]
+    rows += [
+        (f"held out: {name.replace('_', ' ')}", f"{value:,.2f}") for name, value in card.held_out.items()
+    ]
+    print_table(("", "number"), rows)
+    click.echo(f"checkpoint: {out}")

@@ -1,0 +1,21 @@
+"""What trainings of a BERT share: AdamW that decays matrices only, and a rate that rises, then falls."""
+
+from typing import Any
+
+from torch import nn
+
+
+def linear_rate(step: int, warmup_steps: int, steps: int) -> float:
+    """Return the factor of the learning rate: from 0 to 1 over the warm-up, then to 0 at the last step."""
+    if step < warmup_steps:
+        return step / warmup_steps
+    return max(0.0, (steps - step) / max(1, steps - warmup_steps))
+
+
+def decay_matrices_only(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return AdamW's parameter groups: biases and LayerNorms, which are vectors, are never decayed."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,131 @@
+"""Batches: the order of sequences in an epoch, masks, and the tensors that a model takes.
+
+What is masked in a sequence depends on the seed, the epoch and the number of the sequence alone, neither on
+the batch it is in nor on how many processes share the work.
+"""
+
+# B batch, T tokens, M mentions, P masked pieces
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kebench.model.linking import NO_ENTITY
+from kebench.model.mentions import BEGIN, INSIDE, OUTSIDE, Mentions
+from kebench.pretrain.encode import Ints, PackedSequence
+from kebench.pretrain.masking import Masked, mask_pieces
+from kebench.pretrain.recipe import Pretraining
+
+IGNORED = -100  # a label that costs nothing: torch's
+_ORDER, _MASKS = 0, 1  # what a draw is for
+
+
+class Batch(NamedTuple):
+    """Sequences as tensors, padded to the longest of them.
+
+    label_BT: O, B, I of each piece of text, IGNORED elsewhere.
+    mentions, entity_M: those that are linked and fused, the first of each sequence.
+    row_P, place_P, piece_P: the masked places, and what stood there.
+    """
+
+    input_BT: Tensor
+    is_token_BT: Tensor
+    label_BT: Tensor
+    mentions: Mentions
+    entity_M: Tensor
+    row_P: Tensor
+    place_P: Tensor
+    piece_P: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Move every tensor."""
+        moved = {
+            name: Mentions(*(part.to(device, non_blocking=True) for part in value))
+            if isinstance(value, Mentions)
+            else value.to(device, non_blocking=True)
+            for name, value in self._asdict().items()
+        }
+        return Batch(**moved)
+
+    def counts(self) -> Tensor:
+        """Return over how many terms each loss is summed: masked pieces, labelled pieces, linked mentions."""
+        return torch.tensor(
+            [
+                len(self.piece_P),
+                int((self.label_BT != IGNORED).sum()),
+                int((self.entity_M != NO_ENTITY).sum()),
+            ]
+        )
+
+
+def epoch_order(num_sequences: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the numbers of all sequences in the order of an epoch."""
+    return np.random.default_rng([seed, _ORDER, epoch]).permutation(num_sequences)
+
+
+class Collator:
+    """Makes batches of sequences for one backbone's vocabulary."""
+
+    def __init__(self, tokenizer: Any, settings: Pretraining, *, vocabulary_size: int) -> None:
+        self.settings = settings
+        self.pad_id, self.mask_id = tokenizer.pad_token_id, tokenizer.mask_token_id
+        ends = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id}
+        self.not_text_ids = np.array(sorted(ends), dtype=np.int64)
+        special = set(tokenizer.all_special_ids)
+        pieces = set(tokenizer.get_vocab().values())  # a table may be longer than the vocabulary
+        self.drawable_ids = np.array(
+            sorted(one for one in pieces - special if one < vocabulary_size), dtype=np.int64
+        )
+
+    def mask(self, sequence: PackedSequence, *, epoch: int, number: int) -> Masked:
+        """Return a sequence as an epoch hides it."""
+        return mask_pieces(
+            sequence.piece_T,
+            sequence.starts_word_T,
+            sequence.mention_M3,
+            self.settings,
+            np.random.default_rng([self.settings.seed, _MASKS, epoch, number]),
+            mask_id=self.mask_id,
+            special_ids=self.not_text_ids,
+            drawable_ids=self.drawable_ids,
+        )
+
+    def batch(self, sequences: Sequence[PackedSequence], masked: Sequence[Masked]) -> Batch:
+        """Return sequences, hidden, as tensors."""
+        size = max(len(one.piece_T) for one in sequences)
+        input_BT = np.full((len(sequences), size), self.pad_id, dtype=np.int64)
+        is_token_BT = np.zeros((len(sequences), size), dtype=bool)
+        label_BT = np.full((len(sequences), size), IGNORED, dtype=np.int64)
+        spans: list[Ints] = []
+        for row, (one, hidden) in enumerate(zip(sequences, masked, strict=True)):
+            input_BT[row, : len(one.piece_T)] = hidden.input_T
+            is_token_BT[row, : len(one.piece_T)] = True
+            label_BT[row, : len(one.piece_T)] = self._labels(one)
+            linked = one.mention_M3[: self.settings.max_mentions]
+            spans.append(np.insert(linked, 0, row, axis=1))
+        row_M, start_M, end_M, entity_M = torch.from_numpy(np.concatenate(spans).astype(np.int64)).T
+        pieces = [one.piece_T[hidden.place_P] for one, hidden in zip(sequences, masked, strict=True)]
+        rows = np.repeat(np.arange(len(sequences)), [len(hidden.place_P) for hidden in masked])
+        return Batch(
+            torch.from_numpy(input_BT),
+            torch.from_numpy(is_token_BT),
+            torch.from_numpy(label_BT),
+            Mentions(row_M.contiguous(), start_M.contiguous(), end_M.contiguous()),
+            entity_M.contiguous(),
+            torch.from_numpy(rows),
+            torch.from_numpy(np.concatenate([hidden.place_P for hidden in masked])),
+            torch.from_numpy(np.concatenate(pieces).astype(np.int64)),
+        )
+
+    def _labels(self, sequence: PackedSequence) -> NDArray[np.int64]:
+        """Return O, B, I of each piece; mentions beyond the cap are labelled too."""
+        label_T = np.full(len(sequence.piece_T), OUTSIDE, dtype=np.int64)
+        for start, end, _ in sequence.mention_M3.tolist():
+            label_T[start:end] = INSIDE
+            label_T[start] = BEGIN
+        label_T[np.isin(sequence.piece_T, self.not_text_ids)] = IGNORED
+        return label_T

@@ -1,0 +1,61 @@
+"""The three losses (KeBioLM, section 3.2, eqs. 6 to 10), as sums over what they are counted over.
+
+The vocabulary's soft-max sees masked pieces only, and that over all entities is computed in parts
+(`kebench.model.linking`), so neither vocabulary nor entities decide memory.
+"""
+
+# B batch, T tokens, P masked pieces, V vocabulary
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear
+
+from kebench.model.masked_lm import HEADS
+from kebench.pretrain.batches import IGNORED, Batch
+
+LOSSES = ("mlm", "detection", "linking")
+
+
+class Losses(NamedTuple):
+    """loss_3: the sums of the three losses, in the order of LOSSES.
+
+    To look at: correct_P, whether the best piece is right; label_BT, the best of O, B, I; entity_M, the best
+    entity.
+    """
+
+    loss_3: Tensor
+    correct_P: Tensor
+    label_BT: Tensor | None
+    entity_M: Tensor | None
+
+
+class Objectives(nn.Module):
+    """A model with its losses: a KeBioLM with three, any other masked language model with the first."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.is_kebiolm = model.config.model_type == "kebiolm"
+
+    def forward(self, batch: Batch) -> Losses:
+        """Return the summed losses of a batch."""
+        given = {"mentions": batch.mentions, "mention_entities": batch.entity_M} if self.is_kebiolm else {}
+        output = self.model.base_model(
+            input_ids=batch.input_BT, attention_mask=batch.is_token_BT.long(), **given
+        )
+        head = HEADS[self.model.config.model_type](self.model)
+        hidden_PD = head.transform(output.last_hidden_state[batch.row_P, batch.place_P])
+        logit_PV = linear(hidden_PD, *head.decoder()).float()
+        mlm = cross_entropy(logit_PV, batch.piece_P, reduction="sum")
+        correct_P = logit_PV.detach().argmax(-1) == batch.piece_P
+        if not self.is_kebiolm:
+            none = mlm.new_zeros(())
+            return Losses(torch.stack([mlm, none, none]), correct_P, None, None)
+        logit_BT3 = output.mention_logits.float()
+        detection = cross_entropy(
+            logit_BT3.flatten(0, 1), batch.label_BT.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        losses = torch.stack([mlm, detection, output.linking_loss.sum()])
+        return Losses(losses, correct_P, logit_BT3.detach().argmax(-1), output.linked_entities)

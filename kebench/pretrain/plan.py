@@ -1,0 +1,86 @@
+"""A pretraining before it runs: recipe, corpus, vectors, backbone, and the hash of what decides weights."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from kebench.corpus.linked import LinkedCorpus
+from kebench.errors import UserError
+from kebench.files import hash_of
+from kebench.model.layout import describe_checkpoint
+from kebench.model.source import ResolvedModel, model_hash
+from kebench.pretrain.recipe import Pretraining
+from kebench.transe.embeddings import EntityEmbeddings
+
+METHOD_VERSION = 1  # raised by every change that can move a weight
+
+
+class PretrainingPlan(NamedTuple):
+    """Everything that decides a pretrained checkpoint. embeddings: None if none are needed."""
+
+    recipe: str
+    settings: Pretraining
+    corpus: LinkedCorpus
+    embeddings: EntityEmbeddings | None
+    backbone: ResolvedModel
+    backbone_hash: str
+    precision: str
+
+    @property
+    def identity(self) -> str:
+        """The hash of what decides the weights: no name, no path, no device, no number of processes."""
+        used = self.settings.model_dump(
+            exclude={"label", "evaluate_every", "checkpoint_every", "keep_checkpoints", "held_out_sequences"}
+            | {"gradient_checkpointing", "compile"}
+        )
+        return hash_of(
+            {
+                "version": METHOD_VERSION,
+                "settings": used,
+                "corpus": self.corpus.manifest.content_hash,
+                "embeddings": self.embeddings.card.sha256 if self.embeddings else None,
+                "backbone": self.backbone_hash,
+                "precision": self.precision,
+            }
+        )
+
+
+def plan_pretraining(
+    recipe: str,
+    settings: Pretraining,
+    *,
+    corpus: Path,
+    embeddings: Path | None,
+    backbone: ResolvedModel,
+    precision: str = "fp32",
+) -> PretrainingPlan:
+    """Plan a pretraining: see that everything it needs is there and fits.
+
+    Raises UserError in one line if a part is missing or does not fit the recipe.
+    """
+    opened = LinkedCorpus.open(corpus)
+    if settings.architecture == "kebiolm" and not opened.manifest.counts.mentions:
+        raise UserError(f"{corpus}: no mention in it, and '{recipe}' learns from mentions; annotate again")
+    limit = describe_checkpoint(backbone.folder).max_tokens
+    if limit and settings.max_tokens > limit:
+        raise UserError(
+            f"max_tokens = {settings.max_tokens}, and {backbone.card.name} takes {limit}; "
+            f"pass --max-tokens {limit}"
+        )
+    hashed = model_hash(backbone.folder, casing=backbone.card.casing)
+    vectors = _vectors(recipe, settings, embeddings)
+    return PretrainingPlan(recipe, settings, opened, vectors, backbone, hashed, precision)
+
+
+def _vectors(recipe: str, settings: Pretraining, folder: Path | None) -> EntityEmbeddings | None:
+    if settings.architecture == "backbone" or settings.entities == "random":
+        return None
+    if folder is None:
+        raise UserError(f"'{recipe}' starts from entity vectors; name those of 'kebench embed' by --entities")
+    vectors = EntityEmbeddings.open(folder)
+    if vectors.entity_ND.shape[1] != settings.entity_size:
+        raise UserError(
+            f"{folder}: vectors of dimension {vectors.entity_ND.shape[1]}, and '{recipe}' has entity_size = "
+            f"{settings.entity_size}; embed again with --dimension {settings.entity_size}, or pass "
+            f"--entity-size {vectors.entity_ND.shape[1]}"
+        )
+    return vectors

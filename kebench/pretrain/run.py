@@ -1,0 +1,292 @@
+"""Carries out a pretraining: sequences, model, steps, and in the end a checkpoint directory."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import torch
+from pydantic import Field, ValidationError
+
+from kebench.errors import UserError, first_fault
+from kebench.files import atomic_folder, cache_folder, sweep_temporaries, sweep_temporaries_of
+from kebench.leases import lease
+from kebench.model.backbone import Built, fill_entities, split_backbone, with_mlm_head
+from kebench.model.checkpoint import load_tokenizer, quiet_transformers
+from kebench.model.layout import TOKENIZER_FILES
+from kebench.model.released import ENTITIES
+from kebench.pretrain.batches import Collator
+from kebench.pretrain.held_out import HeldOut
+from kebench.pretrain.loop import Step, Trainer, run_steps
+from kebench.pretrain.objectives import Objectives
+from kebench.pretrain.plan import PretrainingPlan
+from kebench.pretrain.recipe import Pretraining
+from kebench.pretrain.sequences import EncodedCorpus, encode_corpus
+from kebench.pretrain.state import CURVES, Kept, Row, curve_text
+from kebench.progress import progress
+from kebench.records import Part, Provenance
+from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, software, utc_now
+from kebench.transe.embeddings import write_names
+
+CARD = "pretraining.json"
+_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "pyarrow", "safetensors")
+
+_log = logging.getLogger(__name__)
+
+
+class PretrainingCard(Part):
+    """What pretraining.json says of a checkpoint.
+
+    identity: hash of all that decides the weights. backbone, corpus, embeddings: names and hashes.
+    sequences: of each split, and what of the corpus was not used. drawn: parameters that the backbone lacked.
+    drawn_entities: of how many entities the vectors were drawn.
+    held_out: the last scores on held-out text. resumed_after_step: 0 if one process made it all.
+    """
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    identity: str
+    recipe: str
+    settings: Pretraining
+    backbone: dict[str, str]
+    corpus: dict[str, str]
+    embeddings: dict[str, str] | None
+    sequences: dict[str, dict[str, int]]
+    drawn: tuple[str, ...]
+    num_entities: int
+    drawn_entities: int
+    steps: int
+    held_out: dict[str, float]
+    resumed_after_step: int
+    provenance: Provenance
+
+
+class Prepared(NamedTuple):
+    """What a pretraining works with."""
+
+    plan: PretrainingPlan
+    encoded: EncodedCorpus
+    built: Built
+    drawn_entities: int
+    trainer: Trainer
+    held_out: HeldOut
+
+
+def find_finished(out: Path, identity: str) -> PretrainingCard | None:
+    """Return the card of what is already in `out`; None if nothing is. UserError if it is something else."""
+    if not out.exists():
+        return None
+    card = read_card(out)
+    if card.identity != identity:
+        raise UserError(f"{out}: holds a model pretrained in another way; choose another --out, or remove it")
+    return card
+
+
+def read_card(folder: Path) -> PretrainingCard:
+    """Read pretraining.json. Raises UserError if it is missing or not one of ours."""
+    path = folder / CARD
+    try:
+        return PretrainingCard.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); name a folder made by 'kebench pretrain'"
+        ) from None
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_fault(error, whole='the file')}; pretrain again") from None
+
+
+def state_folder(plan: PretrainingPlan) -> Path:
+    """Return where a pretraining keeps its state until it is done."""
+    return cache_folder() / "pretraining" / plan.identity[:16]
+
+
+def pretrain(
+    plan: PretrainingPlan,
+    out: Path,
+    *,
+    accelerator: Any,
+    micro_batch: int | None = None,
+    watch: Callable[[Row], None] = lambda row: None,
+) -> PretrainingCard:
+    """Pretrain and write the checkpoint to `out`, which must not exist; a kept state is gone on from.
+
+    Under a launcher every process calls this. watch: is told what each step did.
+    """
+    folder = state_folder(plan)
+    if not accelerator.is_main_process:
+        card = _pretrain(plan, out, folder, accelerator, micro_batch, watch)
+        accelerator.wait_for_everyone()
+        return card
+    sweep_temporaries(folder.parent)
+    sweep_temporaries_of(out)
+    with lease(folder.with_suffix(".running")) as is_ours:
+        if not is_ours:
+            raise UserError(f"{out}: another process is at this pretraining; wait for it, or stop it")
+        card = _pretrain(plan, out, folder, accelerator, micro_batch, watch)
+    accelerator.wait_for_everyone()
+    return card
+
+
+def prepare(plan: PretrainingPlan, accelerator: Any, micro_batch: int | None = None) -> Prepared:
+    """Encode the corpus, build the model, and put both into a trainer."""
+    settings, card = plan.settings, plan.backbone.card
+    tokenizer = load_tokenizer(
+        plan.backbone.folder, family=card.family, casing=card.casing, split_words=False
+    )
+    tokenizer.model_max_length = int(1e9)  # passages are longer than a sequence, and are cut by us
+    encoded = encode_corpus(
+        plan.corpus, tokenizer, max_tokens=settings.max_tokens, held_out_share=settings.held_out_share
+    )
+    built, drawn_entities = build_model(plan, encoded)
+    if settings.dropout is not None:
+        for module in built.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = settings.dropout
+    if settings.gradient_checkpointing:
+        built.model.gradient_checkpointing_enable()
+    objectives = Objectives(built.model).to(accelerator.device)
+    collator = Collator(tokenizer, settings, vocabulary_size=built.model.config.vocab_size)
+    trainer = Trainer(
+        objectives, encoded.split("train"), collator, settings, accelerator, micro_batch=micro_batch
+    )
+    held_out = HeldOut(
+        encoded.split("held-out"), collator, most=settings.held_out_sequences, batch_size=trainer.micro_batch
+    )
+    return Prepared(plan, encoded, built, drawn_entities, trainer, held_out)
+
+
+def build_model(plan: PretrainingPlan, encoded: EncodedCorpus) -> tuple[Built, int]:
+    """Return the model to be pretrained, and how many of its entities' vectors were drawn."""
+    settings, backbone = plan.settings, plan.backbone
+    if settings.architecture == "backbone":
+        return with_mlm_head(backbone.folder, family=backbone.card.family, seed=settings.seed), 0
+    built = split_backbone(
+        backbone.folder,
+        family=backbone.card.family,
+        num_context_layers=settings.context_layers,
+        num_entities=len(encoded.cuis),
+        entity_size=settings.entity_size,
+        seed=settings.seed,
+        max_mentions=settings.max_mentions,
+        max_candidate_entities=settings.candidates,
+        fusion_layer_norm=settings.fusion_layer_norm,
+    )
+    if plan.embeddings is None:
+        vectors, rows = None, torch.full((len(encoded.cuis),), -1)
+    else:
+        vectors, rows = plan.embeddings.entity_ND, torch.from_numpy(plan.embeddings.rows(encoded.cuis))
+    drawn = fill_entities(built.model, vectors, rows, seed=settings.seed)
+    if settings.freeze_entities:
+        built.model.bert.entity_linker.entity_embeddings.weight.requires_grad_(False)
+    return built, drawn
+
+
+def _pretrain(
+    plan: PretrainingPlan,
+    out: Path,
+    folder: Path,
+    accelerator: Any,
+    micro_batch: int | None,
+    watch: Callable[[Row], None],
+) -> PretrainingCard:
+    reset_peak_memory(str(accelerator.device))
+    started_utc, started = utc_now(), time.monotonic()
+    prepared = prepare(plan, accelerator, micro_batch)
+    trainer, settings = prepared.trainer, plan.settings
+    kept = Kept(folder, settings.keep_checkpoints)
+    rows = kept.restore(trainer)
+    resumed = trainer.done
+    if resumed:
+        _log.info("going on after step %s of %s, kept in %s", f"{resumed:,}", f"{trainer.steps:,}", folder)
+
+    def write_model(place: Path) -> None:
+        write_checkpoint(prepared, place)
+
+    with progress("pretraining", total=trainer.steps, unit="steps", done=resumed) as advance:
+
+        def after_step(step: Step) -> None:
+            row = row_of(step)
+            is_last = step.number == trainer.steps
+            if is_last or step.number % settings.evaluate_every == 0:
+                row |= prepared.held_out.evaluate(trainer.objectives, accelerator)
+            rows.append(row)
+            watch(row)
+            if accelerator.is_main_process and (is_last or step.number % settings.checkpoint_every == 0):
+                kept.save(trainer, rows, write_model)
+            advance(1, note=note_of(row))
+
+        run_steps(trainer, after_step=after_step)
+    provenance = Provenance(
+        **software(_PACKAGES),
+        device=device_description(str(accelerator.device)),
+        num_processes=accelerator.num_processes,
+        micro_batch=trainer.micro_batch,
+        started_utc=started_utc,
+        seconds=round(time.monotonic() - started, 3),
+        peak_mib=round(peak_memory_mib(str(accelerator.device)), 1),
+    )
+    card = _card(prepared, rows, resumed, provenance)
+    if accelerator.is_main_process:
+        with atomic_folder(out, point="pretrained") as temporary:
+            write_checkpoint(prepared, temporary)
+            (temporary / CURVES).write_text(curve_text(rows), encoding="utf-8")
+            text = card.model_dump_json(indent=1, by_alias=True) + "\n"
+            (temporary / CARD).write_text(text, encoding="utf-8")
+        kept.remove()
+    return card
+
+
+def _card(prepared: Prepared, rows: list[Row], resumed: int, provenance: Provenance) -> PretrainingCard:
+    plan, encoded = prepared.plan, prepared.encoded
+    manifest, vectors = plan.corpus.manifest, plan.embeddings
+    scores = ("perplexity", "mlm_accuracy_percent", "mention_f1_percent", "linking_accuracy_percent")
+    return PretrainingCard(
+        schema=1,
+        identity=plan.identity,
+        recipe=plan.recipe,
+        settings=plan.settings,
+        backbone={"name": plan.backbone.card.name, "hash": plan.backbone_hash},
+        corpus={"name": plan.corpus.folder.resolve().name, "hash": manifest.content_hash},
+        embeddings={"source": vectors.card.source, "hash": vectors.card.sha256} if vectors else None,
+        sequences=encoded.counts,
+        drawn=prepared.built.drawn,
+        num_entities=len(encoded.cuis) if plan.settings.architecture == "kebiolm" else 0,
+        drawn_entities=prepared.drawn_entities,
+        steps=prepared.trainer.steps,
+        held_out={name: rows[-1][name] for name in scores if name in rows[-1]},
+        resumed_after_step=resumed,
+        provenance=provenance,
+    )
+
+
+def write_checkpoint(prepared: Prepared, folder: Path) -> None:
+    """Write a model with tokenizer and entities into a folder that exists."""
+    with quiet_transformers():
+        prepared.built.model.save_pretrained(folder)
+    for name in TOKENIZER_FILES:
+        if (prepared.plan.backbone.folder / name).is_file():
+            shutil.copyfile(prepared.plan.backbone.folder / name, folder / name)
+    if prepared.plan.settings.architecture == "kebiolm":
+        write_names(folder / ENTITIES, "cui", pa.array(prepared.encoded.cuis))
+
+
+def row_of(step: Step) -> Row:
+    """Return a step as a row of the curve."""
+    rate = step.tokens / max(step.seconds, 1e-9)
+    return {
+        "step": step.number,
+        "loss": step.loss,
+        **step.losses,
+        "learning_rate": step.learning_rate,
+        "grad_norm": step.grad_norm,
+        "tokens": step.tokens,
+        "tokens_per_second": round(rate, 1),
+    }
+
+
+def note_of(row: Row) -> str:
+    """Return what the live line says of a step."""
+    parts = f"mlm {row['mlm']:.2f} ed {row['detection']:.2f} el {row['linking']:.2f}"
+    return f"loss {row['loss']:.2f} ({parts}), {row['tokens_per_second']:,.0f} tokens/s"
