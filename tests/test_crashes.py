@@ -13,7 +13,8 @@ from tests.grids import KILLED, Place, finish, fork_server, leftovers, scores
 from tests.tiny_checkpoints import write_tiny_bert
 
 # Not written by a grid. `data`: tests/tasks, `card`: below, `kb`, `rrf`: tests/umls, `query-set`,
-# `probe`: tests/probe, embeddings: tests/transe, `index`, `corpus`, `shard`: tests/corpus
+# `probe`: tests/probe, embeddings: tests/transe, `index`, `corpus`, `shard`: tests/corpus,
+# `sequences`, `pretraining-state`, `pretrained`: tests/pretrain
 OTHER_COMMANDS = (
     "data",
     "card",
@@ -27,6 +28,9 @@ OTHER_COMMANDS = (
     "index",
     "corpus",
     "shard",
+    "sequences",
+    "pretraining-state",
+    "pretrained",
 )
 GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTHER_COMMANDS]
 

@@ -72,7 +72,7 @@ def pretrain(
         recipe, settings, corpus=corpus, embeddings=entities, backbone=resolve(backbone),
         precision=chosen.precision,
     )  # fmt: skip
-    if card := find_finished(out, plan.identity):
+    if card := find_finished(plan, out):
         click.echo(f"nothing to do: {out} holds this model", err=True)
         _print_card(card, out)
         return

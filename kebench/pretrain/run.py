@@ -74,13 +74,16 @@ class Prepared(NamedTuple):
     held_out: HeldOut
 
 
-def find_finished(out: Path, identity: str) -> PretrainingCard | None:
+def find_finished(plan: PretrainingPlan, out: Path) -> PretrainingCard | None:
     """Return the card of what is already in `out`; None if nothing is. UserError if it is something else."""
     if not out.exists():
         return None
     card = read_card(out)
-    if card.identity != identity:
+    if card.identity != plan.identity:
         raise UserError(f"{out}: holds a model pretrained in another way; choose another --out, or remove it")
+    folder = state_folder(plan)  # left by a kill between the last two steps
+    Kept(folder, 0).remove()
+    folder.with_suffix(".running").unlink(missing_ok=True)
     return card
 
 

@@ -16,6 +16,7 @@ from kebench.finetune.classifier import Batch, Classifier
 from kebench.finetune.encode import Encoded, Ragged
 from kebench.finetune.job import Prepared, prepare
 from kebench.finetune.loop import epoch_batches, predict, train
+from kebench.model.optimizer import linear_rate
 from kebench.records import Settings
 from tests.finetune.small_tasks import NER, RELATION, job_on
 
@@ -65,7 +66,7 @@ def test_batches_of_length_pools_hold_examples_of_like_length() -> None:
 
 def test_the_rate_climbs_over_a_tenth_of_the_steps_and_falls_to_zero() -> None:
     # 20 steps, 2 of warm-up: 0, 1/2, then 18/18 falling by 1/18
-    rates = [loop._rate(step, 2, 20) for step in range(21)]
+    rates = [linear_rate(step, 2, 20) for step in range(21)]
     assert rates[:4] == [0, 0.5, 1, 17 / 18]
     assert rates[20] == 0
 

@@ -1,0 +1,216 @@
+"""`kebench pretrain` from end to end: what it writes, that it goes on after a kill, and what it refuses."""
+
+import json
+import shutil
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from safetensors.torch import load_file
+
+from kebench.cli import kebench
+from kebench.errors import UserError
+from kebench.leases import lease
+from kebench.model.checkpoint import load_encoder, load_masked_lm, load_tokenizer
+from kebench.pretrain.plan import plan_pretraining
+from kebench.pretrain.recipe import SHELF, difference, read_recipe
+from kebench.pretrain.run import read_card, state_folder
+from tests.grids import KILLED, Place, finish, fork_server
+from tests.pretrain.conftest import SMALL, World, plan_of, resolved
+
+RECIPE = 'extends = "kebiolm-mini"\nlabel = "small"\n' + "".join(
+    f"{name} = {value}\n" for name, value in SMALL.items()
+)
+CRASHES = [
+    f"{name}.{moment}:{count}"
+    for name, count in (
+        ("sequences", 2),
+        ("pretraining-state", 1),
+        ("pretraining-state", 2),
+        ("pretrained", 1),
+    )
+    for moment in ("written", "renamed")
+]
+
+
+def command(world: World, recipe: str = "small.toml", *options: Any) -> list[str]:
+    return ["pretrain", recipe, "--corpus", str(world.corpus), "--entities", str(world.entities),
+            "--backbone", str(world.backbone), "--out", "out", *map(str, options)]  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("small.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(kebench, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def server() -> ForkServerContext:
+    return fork_server()
+
+
+def filled(folder: Path) -> Place:
+    folder.mkdir(exist_ok=True)
+    (folder / "small.toml").write_text(RECIPE.replace("dropout = 0.0", "dropout = 0.2"))
+    return Place(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(server: ForkServerContext, world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    there = filled(tmp_path_factory.mktemp("undisturbed"))
+    assert finish(server, there, command(world)) == 0, there.log
+    return there.folder / "out"
+
+
+def test_the_checkpoint_is_one_like_any_other(place: Path, world: World) -> None:
+    result = run(*command(world))
+    assert result.exit_code == 0
+    assert "recipe small.toml (small); backbone bert" in result.stderr
+    assert "checkpoint: out" in result.stdout
+    assert max(map(len, result.output.splitlines())) <= 80
+    out = Path("out")
+    model = load_masked_lm(out)
+    assert model.config.model_type == "kebiolm"
+    assert (model.config.num_context_layers, model.config.max_candidate_entities) == (1, 5)
+    assert load_encoder(out).config.num_entities == model.config.num_entities
+    assert load_tokenizer(out).mask_token == "[MASK]"
+    cuis = pyarrow.parquet.read_table(out / "entities.parquet")["cui"].to_pylist()
+    assert len(cuis) == model.config.num_entities
+    card = read_card(out)
+    assert (card.recipe, card.settings.label, card.steps) == ("small.toml", "small", 6)
+    assert set(card.held_out) == {
+        "perplexity", "mlm_accuracy_percent", "mention_f1_percent", "linking_accuracy_percent",
+    }  # fmt: skip
+    assert card.num_entities == len(cuis)
+    curve = [json.loads(line) for line in (out / "curves.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in curve] == [1, 2, 3, 4, 5, 6]
+    assert [("perplexity" in row) for row in curve] == [False, False, True, False, False, True]
+    assert curve[0]["loss"] == pytest.approx(sum(curve[0][part] for part in ("mlm", "detection", "linking")))
+    assert "nothing to do: out holds this model" in run(*command(world)).stderr
+    assert run("model", "convert", "out", "--to", "released", "--out", "old").exit_code == 0
+
+
+@pytest.mark.parametrize("recipe", ["kebiolm-rand-mini", "kebiolm-12-0-mini", "continued-mini"])
+def test_variants_come_out_whole(recipe: str, place: Path, world: World) -> None:
+    small = ("--steps", 2, "--batch-size", 4, "--max-tokens", 64, "--entity-size", 8)
+    assert run(*command(world, recipe, *small)).exit_code == 0
+    assert load_masked_lm(Path("out")).config.model_type == ("bert" if "continued" in recipe else "kebiolm")
+    card = read_card(Path("out"))
+    assert card.drawn_entities == (card.num_entities if "rand" in recipe else card.drawn_entities)
+    assert (card.embeddings is None) == (recipe in ("kebiolm-rand-mini", "continued-mini"))
+
+
+@pytest.mark.parametrize("crash", CRASHES)
+def test_a_killed_pretraining_ends_with_the_weights_of_an_undisturbed_one(
+    crash: str, server: ForkServerContext, world: World, undisturbed: Path, tmp_path: Path
+) -> None:
+    there = filled(tmp_path / "there")
+    assert finish(server, there, command(world), crash_at=crash) == KILLED
+    assert finish(server, there, command(world)) == 0, there.log
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (there.folder / "out", undisturbed))
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    losses = [
+        [json.loads(line)["loss"] for line in (folder / "curves.jsonl").read_text().splitlines()]
+        for folder in (there.folder / "out", undisturbed)
+    ]
+    assert losses[0] == losses[1]
+    assert [path.name for path in (there.cache / "pretraining").iterdir()] == []
+    if crash == "pretraining-state.renamed:2":
+        assert read_card(there.folder / "out").resumed_after_step == 4
+
+
+def test_a_damaged_state_is_passed_over_for_the_one_before(
+    server: ForkServerContext, world: World, undisturbed: Path, tmp_path: Path
+) -> None:
+    there = filled(tmp_path / "there")
+    assert finish(server, there, command(world), crash_at="pretraining-state.renamed:2") == KILLED
+    (folder,) = (there.cache / "pretraining").glob("*/step-0000004")
+    (folder / "optimizer.pt").write_bytes(b"cut off")
+    assert finish(server, there, command(world)) == 0, there.log
+    assert "unreadable" in there.log
+    assert read_card(there.folder / "out").resumed_after_step == 2
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (there.folder / "out", undisturbed))
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def test_what_does_not_move_weights_is_not_in_the_identity(world: World) -> None:
+    plan = plan_of(world)
+    assert plan_of(world, checkpoint_every=1, evaluate_every=1, label="x").identity == plan.identity
+    for changes in ({"seed": 1}, {"steps": 7}, {"masking_unit": "word"}, {"dropout": 0.1}):
+        assert plan_of(world, **changes).identity != plan.identity
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("kebiolm-mni",), "no recipe 'kebiolm-mni'; did you mean 'kebiolm-mini'?"),
+        (("kebiolm",), "max_tokens = 512, and bert takes 128; pass --max-tokens 128"),
+        (
+            ("kebiolm-mini",),
+            "vectors of dimension 8, and 'kebiolm-mini' has entity_size = 100; embed again with",
+        ),
+        (("small.toml", "--context-layers", "3"), "has 2 layers, and 3 are to be below the entities"),
+        (("small.toml", "--corpus", "nowhere"), "nowhere is no linked corpus"),
+        (("small.toml", "--entities", "nowhere"), "nowhere/embeddings.json: cannot be read"),
+        (("small.toml", "--backbone", "nowhere"), "no model 'nowhere'"),
+        (("small.toml", "--batch-size", "0"), "batch_size"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    options: tuple[str, ...], message: str, place: Path, world: World
+) -> None:
+    with pytest.raises(UserError) as error:
+        run(*command(world, *options))
+    assert message in str(error.value)
+    assert not Path("out").exists()
+
+
+def test_a_recipe_with_vectors_asks_for_them(world: World) -> None:
+    with pytest.raises(UserError, match="starts from entity vectors; name those of 'kebench embed' by --ent"):
+        plan_pretraining(
+            "kebiolm-mini", read_recipe("kebiolm-mini", **SMALL), corpus=world.corpus, embeddings=None,
+            backbone=resolved(world.backbone),
+        )  # fmt: skip
+
+
+def test_another_model_in_out_and_another_process_at_work_are_refused(place: Path, world: World) -> None:
+    with lease(state_folder(plan_of(world, dropout=0.0)).with_suffix(".running")) as is_ours:
+        assert is_ours
+        with pytest.raises(UserError, match="another process is at this pretraining"):
+            run(*command(world))
+    assert run(*command(world)).exit_code == 0
+    with pytest.raises(UserError, match="out: holds a model pretrained in another way; choose another --out"):
+        run(*command(world, "small.toml", "--seed", 1))
+    shutil.rmtree("out")
+    Path("out").mkdir()
+    with pytest.raises(UserError, match="name a folder made by 'kebench pretrain'"):
+        run(*command(world))
+
+
+def test_a_mini_twin_changes_what_its_recipe_changes() -> None:
+    names = [name for name in SHELF.paths() if not name.endswith("-mini")]
+    assert len(names) == 7
+    for name in names:
+        full, mini = set(difference(name)), set(difference(f"{name}-mini"))
+        assert full == mini, name
+        assert len(full) <= 2  # the label and one thing
+
+
+def test_recipes_are_listed_and_shown_with_their_difference() -> None:
+    listed = run("recipe", "list").stdout
+    assert "kebiolm-no-wem       -wem       kebiolm       masking_unit word" in listed
+    shown = run("recipe", "show", "kebiolm-frz").stdout
+    assert "freeze_entities          true   # kebiolm: false" in shown
+    assert shown.endswith("kebiolm-frz extends kebiolm and changes label, freeze_entities\n")
+    stated = json.loads(run("recipe", "show", "kebiolm-4-8", "--format", "json").stdout)
+    assert stated["changes"]["context_layers"] == {"base": 8, "this": 4}
+    assert max(map(len, (listed + shown).splitlines())) <= 80
