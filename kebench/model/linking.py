@@ -15,8 +15,8 @@ from torch.nn.functional import embedding_bag
 
 from kebench.model.best import best_of
 from kebench.model.configuration import KebiolmConfig
+from kebench.model.soft_max import rows_at_once, soft_max_gradients
 
-_VALUES = {"cpu": 2**24, "cuda": 2**28}  # logits in memory at once
 NO_ENTITY = -1
 
 
@@ -80,7 +80,7 @@ def best_entities(
     num_entities = len(entity_NF)
     num_candidates = min(num_candidates, num_entities - len(excluded))
     parts = []
-    for rows_F in query_MF.split(max(1, _VALUES[query_MF.device.type] // num_entities)):
+    for rows_F in query_MF.split(rows_at_once(entity_NF)):
         logit_PN = rows_F @ entity_NF.T
         if excluded:
             logit_PN[:, list(excluded)] = -torch.inf
@@ -128,8 +128,8 @@ class _Link(torch.autograd.Function):
                 entity_grad_NF.zero_()
         else:
             weight_M = torch.where(entity_M == NO_ENTITY, 0, loss_grad_M)
-            query_grad_MF = _all_entities(
-                query_MF, entity_NF, normaliser_M, weight_M, ctx.excluded, entity_grad_NF
+            query_grad_MF = soft_max_gradients(
+                query_MF, entity_NF, None, normaliser_M, weight_M, entity_grad_NF, excluded=ctx.excluded
             )
             right_M = entity_M.clamp(min=0)
             query_grad_MF -= weight_M[:, None] * entity_NF[right_M]
@@ -144,25 +144,3 @@ class _Link(torch.autograd.Function):
             candidate_grad_MKF += logit_grad_MK[..., None] * query_MF[:, None]
             entity_grad_NF.index_add_(0, candidate_MK.flatten(), candidate_grad_MKF.flatten(0, 1))
         return query_grad_MF, entity_grad_NF, None, None, None
-
-
-def _all_entities(
-    query_MF: Tensor,
-    entity_NF: Tensor,
-    normaliser_M: Tensor,
-    weight_M: Tensor,
-    excluded: tuple[int, ...],
-    entity_grad_NF: Tensor | None,
-) -> Tensor:
-    """Return the gradient of the weighted normalisers by the queries; write that by the entities."""
-    query_grad_MF = torch.zeros_like(query_MF)
-    size = max(1, _VALUES[query_MF.device.type] // 4 // max(1, len(query_MF)))
-    for start in range(0, len(entity_NF), size):
-        part_PF = entity_NF[start : start + size]
-        probability_MP = (query_MF @ part_PF.T).sub_(normaliser_M[:, None]).exp_().mul_(weight_M[:, None])
-        if here := [row - start for row in excluded if start <= row < start + size]:
-            probability_MP[:, here] = 0
-        query_grad_MF.addmm_(probability_MP, part_PF)
-        if entity_grad_NF is not None:
-            torch.mm(probability_MP.T, query_MF, out=entity_grad_NF[start : start + size])
-    return query_grad_MF

@@ -1,18 +1,19 @@
 """The three losses (KeBioLM, section 3.2, eqs. 6 to 10), as sums over what they are counted over.
 
-The vocabulary's soft-max sees masked pieces only, and that over all entities is computed in parts
-(`kebench.model.linking`), so neither vocabulary nor entities decide memory.
+The vocabulary's soft-max sees masked pieces only, and both soft-maxes are computed in parts
+(`kebench.model.soft_max`, `linking`), so neither vocabulary nor entities decide memory.
 """
 
-# B batch, T tokens, P masked pieces, V vocabulary
+# B batch, T tokens, P masked pieces, D hidden
 
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy
 
 from kebench.model.masked_lm import HEADS
+from kebench.model.soft_max import cross_entropy_in_parts
 from kebench.pretrain.batches import IGNORED, Batch
 
 LOSSES = ("mlm", "detection", "linking")
@@ -47,9 +48,8 @@ class Objectives(nn.Module):
         )
         head = HEADS[self.model.config.model_type](self.model)
         hidden_PD = head.transform(output.last_hidden_state[batch.row_P, batch.place_P])
-        logit_PV = linear(hidden_PD, *head.decoder()).float()
-        mlm = cross_entropy(logit_PV, batch.piece_P, reduction="sum")
-        correct_P = logit_PV.detach().argmax(-1) == batch.piece_P
+        told = cross_entropy_in_parts(hidden_PD, *head.decoder(), batch.piece_P)
+        mlm, correct_P = told.loss_P.sum(), told.best_P == batch.piece_P
         if not self.is_kebiolm:
             none = mlm.new_zeros(())
             return Losses(torch.stack([mlm, none, none]), correct_P, None, None)

@@ -1,0 +1,124 @@
+"""Soft-max over very many classes (entities, word pieces) in parts: memory does not grow with their number.
+
+The forward pass keeps one number a row, the log of the sum of exponentials; the backward pass computes the
+logits again, some classes at a time, so each class's gradient is written once.
+"""
+
+# P rows, N classes, F features
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from kebench.model.best import best_of
+
+_VALUES = {"cpu": 2**22, "cuda": 2**28}  # logits in memory at once; ours: no more speed beyond
+_LEAST_ROWS = {"cpu": 32, "cuda": 256}  # else all classes would be read again and again
+
+
+class Told(NamedTuple):
+    """loss_P: the cross-entropy of each row. best_P: its most probable class."""
+
+    loss_P: Tensor
+    best_P: Tensor
+
+
+def cross_entropy_in_parts(
+    query_PF: Tensor, weight_NF: Tensor, bias_N: Tensor | None, right_P: Tensor
+) -> Told:
+    """Return what cross_entropy(linear(query, weight, bias), right) is for each row, and the best classes.
+
+    Under autocast the products are in its number format, as those of a linear layer are.
+    """
+    device = query_PF.device.type
+    if torch.is_autocast_enabled(device):
+        low = torch.get_autocast_dtype(device)
+        query_PF, weight_NF = query_PF.to(low), weight_NF.to(low)
+        bias_N = None if bias_N is None else bias_N.to(low)
+    with torch.autocast(device, enabled=False):
+        return Told(*_CrossEntropy.apply(query_PF, weight_NF, bias_N, right_P))
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """`cross_entropy_in_parts`, in the number format of what it is given."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query_PF: Tensor, weight_NF: Tensor, bias_N: Tensor | None, right_P: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        losses, bests, normalisers = [], [], []
+        rows = rows_at_once(weight_NF)
+        for part_PF, part_right_P in zip(query_PF.split(rows), right_P.split(rows), strict=True):
+            logit_PN = _logits(part_PF, weight_NF, bias_N)
+            right_logit_P = logit_PN.gather(1, part_right_P[:, None])[:, 0]  # before they are used up
+            best = best_of(logit_PN, 1)
+            losses.append(best.normaliser_P - right_logit_P)
+            bests.append(best.index_PK[:, 0])
+            normalisers.append(best.normaliser_P)
+        loss_P, best_P = (torch.cat(parts) for parts in (losses, bests))
+        ctx.save_for_backward(query_PF, weight_NF, bias_N, right_P, torch.cat(normalisers))
+        ctx.mark_non_differentiable(best_P)
+        return loss_P, best_P
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+        loss_grad_P = gradients[0]
+        query_PF, weight_NF, bias_N, right_P, normaliser_P = ctx.saved_tensors
+        weight_grad_NF = torch.empty_like(weight_NF) if ctx.needs_input_grad[1] else None
+        bias_grad_N = torch.empty_like(bias_N) if ctx.needs_input_grad[2] else None
+        query_grad_PF = soft_max_gradients(
+            query_PF, weight_NF, bias_N, normaliser_P, loss_grad_P, weight_grad_NF, bias_grad_N
+        )
+        loss_grad_P = loss_grad_P.to(query_PF.dtype)
+        query_grad_PF -= loss_grad_P[:, None] * weight_NF[right_P]
+        if weight_grad_NF is not None:
+            weight_grad_NF.index_add_(0, right_P, -loss_grad_P[:, None] * query_PF)
+        if bias_grad_N is not None:
+            bias_grad_N.index_add_(0, right_P, -loss_grad_P)
+        return query_grad_PF, weight_grad_NF, bias_grad_N, None
+
+
+def rows_at_once(weight_NF: Tensor) -> int:
+    """Return how many rows of logits over all classes are in memory at once."""
+    device = weight_NF.device.type
+    return max(_LEAST_ROWS[device], _VALUES[device] // len(weight_NF))
+
+
+def soft_max_gradients(
+    query_PF: Tensor,
+    weight_NF: Tensor,
+    bias_N: Tensor | None,
+    normaliser_P: Tensor,
+    scale_P: Tensor,
+    weight_grad_NF: Tensor | None,
+    bias_grad_N: Tensor | None = None,
+    *,
+    excluded: tuple[int, ...] = (),
+) -> Tensor:
+    """Return the gradient of the scaled sum of normalisers by the queries.
+
+    weight_grad_NF, bias_grad_N: the gradients by weight and bias are written here.
+    excluded: classes that have no part in the sum.
+    """
+    query_grad_PF = torch.zeros_like(query_PF)
+    size = max(1, _VALUES[query_PF.device.type] // max(1, len(query_PF)))
+    for start in range(0, len(weight_NF), size):
+        part_NF = weight_NF[start : start + size]
+        part_bias_N = None if bias_N is None else bias_N[start : start + size]
+        probability_PN = _logits(query_PF, part_NF, part_bias_N).sub_(normaliser_P[:, None]).exp_()
+        probability_PN = probability_PN.mul_(scale_P[:, None]).to(query_PF.dtype)
+        if here := [row - start for row in excluded if start <= row < start + size]:
+            probability_PN[:, here] = 0
+        query_grad_PF.addmm_(probability_PN, part_NF)
+        if weight_grad_NF is not None:
+            torch.mm(probability_PN.T, query_PF, out=weight_grad_NF[start : start + size])
+        if bias_grad_N is not None:
+            bias_grad_N[start : start + size] = probability_PN.sum(0)
+    return query_grad_PF
+
+
+def _logits(query_PF: Tensor, weight_NF: Tensor, bias_N: Tensor | None) -> Tensor:
+    """Return logits with all digits that their number format leaves."""
+    logit_PN = torch.nn.functional.linear(query_PF, weight_NF, bias_N)
+    return logit_PN.float() if logit_PN.dtype in (torch.bfloat16, torch.float16) else logit_PN
