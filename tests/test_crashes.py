@@ -25,6 +25,7 @@ OTHER_COMMANDS = (
     "probe-part",
     "probe",
     "index",
+    "index-graph",
     "corpus",
     "shard",
 )
