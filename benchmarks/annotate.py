@@ -16,10 +16,10 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from annotate_page import markdown
+from scispacy_peer import scispacy_s_linker
 
 from kebench.corpus.annotate import annotate
 from kebench.corpus.dictionary import Dictionary, NamedConcept, names_of
@@ -36,7 +36,6 @@ from kebench.umls.knowledge_base import KnowledgeBase
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("ahocorasick-rs", "nmslib-metabrainz", "numpy", "scispacy", "scipy", "spacy", "sparse-dot-topn")
 SIZES = (1_000, 10_000, 100_000, 1_000_000)  # names
-EF_SEARCH = 200
 
 _log = logging.getLogger("benchmarks.annotate")
 
@@ -61,7 +60,6 @@ def linking(kb: Path, texts: list[str], *, rounds: int) -> dict[str, Any]:
     """Link the noun phrases of some texts with scispaCy's component and with ours, in turns."""
     knowledge_base = KnowledgeBase.open(kb)
     index = NameIndex.open(knowledge_base)
-    index.graph.setQueryTimeParams({"efSearch": EF_SEARCH})
     chosen = {
         search: read_settings("scispacy", preset="scispacy", search=search, mentions="noun_chunks")
         for search in ("approximate", "exact")
@@ -105,26 +103,6 @@ def detected(texts: list[str]) -> list[Any]:
         spans = [document.char_span(one.char_start, one.char_end, label="X") for one in mentions]
         document.ents = [span for span in spans if span is not None]
     return documents
-
-
-def scispacy_s_linker(index: NameIndex, settings: Any) -> Any:
-    """Return scispaCy's EntityLinker on our index and names."""
-    from scispacy.candidate_generation import CandidateGenerator
-    from scispacy.linking import EntityLinker
-
-    names = index.names.to_pylist()
-    begins, concepts = index.cuis_of_names
-    cuis = index.cuis.to_pylist()
-    owners = {name: {cuis[c] for c in concepts[begins[i] : begins[i + 1]]} for i, name in enumerate(names)}
-    knowledge = SimpleNamespace(alias_to_cuis=owners, cui_to_entity={})
-    return EntityLinker(
-        candidate_generator=CandidateGenerator(index.graph, index.vectorizer, names, knowledge),
-        resolve_abbreviations=False,
-        k=settings.k,
-        threshold=settings.threshold,
-        max_entities_per_mention=settings.max_entities,
-        filter_for_definitions=False,
-    )
 
 
 def alike(theirs: list[tuple[str, float]], ours: tuple[tuple[str, float], ...]) -> bool:

@@ -42,6 +42,7 @@ WRITES = {
     "probe": "the predictions of a probe, with its record",
     "rrf": "RRF files written by 'kebench kb export'",
     "index": "the index of a knowledge base's names",
+    "index-graph": "the graph of such an index, and that it is there",
     "corpus": "what a linked corpus is made of, or holds",
     "shard": "passages of a linked corpus",
     "sequences": "a corpus as word pieces in the cache",
@@ -85,6 +86,15 @@ def write_atomically(path: Path, content: bytes | str, *, point: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    _fsync_folder(path.parent)
+    crash_point(f"{point}.renamed")
+
+
+def move_whole(temporary: Path, path: Path, *, point: str) -> None:
+    """Give a finished temporary file its name: what another library wrote, as `write_atomically` writes."""
+    _fsync(temporary)
+    crash_point(f"{point}.written")
+    temporary.replace(path)
     _fsync_folder(path.parent)
     crash_point(f"{point}.renamed")
 

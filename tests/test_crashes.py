@@ -26,6 +26,7 @@ OTHER_COMMANDS = (
     "probe-part",
     "probe",
     "index",
+    "index-graph",
     "corpus",
     "shard",
     "sequences",

@@ -66,7 +66,8 @@ class Dictionary:
         ambiguous: set[int] = set()
         left_out = dict.fromkeys(("short", "common", "long"), 0)
         for name, cui in names:
-            words = _without_possessive(_WORD.findall(_lower(name)))
+            found = [one for one in _WORD.finditer(_lower(name)) if one[0] not in _POSSESSIVE]
+            words = [one[0] for one in found]
             if reason := _why_left_out(words):
                 left_out[reason] += 1
                 continue
@@ -76,7 +77,7 @@ class Dictionary:
             elif self._cuis[place] != cui:
                 ambiguous.add(place)
             if len(words) == 1 and len(words[0]) <= CASED_CHARACTERS:
-                self._spellings.setdefault(place, set()).add(_spelling(name.strip()))
+                self._spellings.setdefault(place, set()).add(_spelling(name[slice(*found[0].span())]))
         self.counts = DictionaryCounts(len(places), len(ambiguous), **left_out)
         patterns = [pattern.encode() for pattern in places] or [b"\0"]
         self._automaton = BytesAhoCorasick(patterns, matchkind=MatchKind.LeftmostLongest)

@@ -1,8 +1,12 @@
-"""Ids of annotated files as concepts of a knowledge base: MeSH and OMIM ids by its codes, CUIs as such."""
+"""Ids of annotated files as concepts of a knowledge base: MeSH and OMIM ids by its codes, CUIs as such.
+
+An id is known by any of its spellings: D006073 and MESH:D006073, MIM:114480 and OMIM:114480.
+"""
 
 import logging
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 from kebench.errors import UserError
@@ -23,15 +27,32 @@ class GoldConcepts:
 
     def __init__(self, knowledge_base: KnowledgeBase, *, id_map: Path | None = None) -> None:
         self._knowledge_base = knowledge_base
-        self._known: dict[str, str | None] = dict(read_id_map(id_map)) if id_map else {}
+        self._id_map = id_map
+
+    @cached_property
+    def _known(self) -> dict[str, str | None]:
+        """The concepts of ids that were asked for, or stand in the map; it is read when one is asked for."""
+        if self._id_map is None:
+            return {}
+        written = read_id_map(self._id_map)
+        there = set(self._knowledge_base.concepts(sorted(set(written.values())))["cui"].to_pylist())
+        known: dict[str, str | None] = {one: cui for one, cui in written.items() if cui in there}
+        if len(known) < len(written):
+            _log.warning(
+                "%s: %d of %d ids have a CUI that the knowledge base lacks; they are passed over",
+                self._id_map,
+                len(written) - len(known),
+                len(written),
+            )
+        return known
 
     def of(self, ids: Iterable[str]) -> dict[str, str | None]:
         """Return the CUI of each id, None where the knowledge base has none."""
-        wanted = dict.fromkeys(ids)
-        new = [one for one in wanted if one not in self._known]
+        wanted = {one: _spelt(one) for one in ids}
+        new = [one for one in dict.fromkeys(wanted.values()) if one not in self._known]
         if new:
-            self._known |= dict.fromkeys(new) | self._look_up(new)
-        return {one: self._known[one] for one in wanted}
+            self._known.update(dict.fromkeys(new) | self._look_up(new))
+        return {one: self._known[spelt] for one, spelt in wanted.items()}
 
     def _look_up(self, ids: list[str]) -> dict[str, str]:
         codes = [(one, source, code) for one in ids for source, code in _codes(one)]
@@ -56,8 +77,19 @@ class GoldConcepts:
         return dict(rows)
 
 
+def _spelt(one: str) -> str:
+    """Return the one spelling of an id by which it is known here."""
+    if found := _MESH.fullmatch(one):
+        return f"MESH:{found[1].upper()}"
+    if found := _OMIM.fullmatch(one):
+        return f"OMIM:{found[1]}"
+    if found := _CUI.fullmatch(one):
+        return found[1]
+    return one
+
+
 def _codes(one: str) -> list[tuple[str, str]]:
-    """Return how vocabularies may spell an id: (source, code)."""
+    """Return how vocabularies may write an id, spelt as here: (source, code)."""
     if found := _MESH.fullmatch(one):
         code = found[1].upper()
         return [("MSH", code), ("MSH", f"MESH:{code}")]
@@ -70,7 +102,8 @@ def _codes(one: str) -> list[tuple[str, str]]:
 def read_id_map(path: Path) -> dict[str, str]:
     """Return id -> CUI of a file of two columns with a tab between; of an id's CUIs the first one counts.
 
-    Lines without a CUI are counted and passed over. Raises UserError if there is no other line.
+    Ids are spelt as `GoldConcepts` knows them. Lines without a CUI are counted and passed over. Raises
+    UserError if there is no other line.
     """
     found: dict[str, str] = {}
     passed_over = 0
@@ -81,8 +114,8 @@ def read_id_map(path: Path) -> dict[str, str]:
     for line in lines:
         one, _, rest = line.partition("\t")
         cui = rest.partition("\t")[0].strip()
-        if _CUI.fullmatch(cui):
-            found.setdefault(one.strip(), cui)
+        if is_cui := _CUI.fullmatch(cui):
+            found.setdefault(_spelt(one.strip()), is_cui[1])
         else:
             passed_over += bool(line.strip())
     if not found:

@@ -3,6 +3,7 @@
 A linker is made once in each process and takes passages a shard at a time.
 """
 
+import logging
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from kebench.umls.knowledge_base import KnowledgeBase
 
 LinkerName = Literal["scispacy", "dictionary", "gold"]
 _PRESETS = Path(__file__).with_name("linking.toml")
+
+_log = logging.getLogger(__name__)
 
 
 class Linked(NamedTuple):
@@ -109,6 +112,7 @@ class GoldLinker:
         self, knowledge_base: KnowledgeBase, settings: LinkingSettings, files: "LinkerFiles"
     ) -> None:
         self._concepts = GoldConcepts(knowledge_base, id_map=files.id_map)
+        self._has_warned = False
 
     def link(self, passages: Sequence[Passage]) -> list[Linked]:
         """Return the stated mentions of each passage, one for each concept; a link's score is 1."""
@@ -122,11 +126,25 @@ class GoldLinker:
                 if cui is not None
             ]
             linked.append(Linked(mentions, len(passage.gold)))
+        if passages and not self._has_warned and not any(one.mentions for one in linked):
+            self._has_warned = True
+            _log.warning(
+                "--linker gold links nothing in %d passages: %s", len(passages), _why_none(concepts, linked)
+            )
         return linked
 
     def about(self) -> dict[str, Any]:
         """Return nothing: the file decides."""
         return {}
+
+
+def _why_none(concepts: dict[str, str | None], linked: Sequence[Linked]) -> str:
+    """Say why no stated mention has a concept."""
+    if unknown := next(iter(concepts), None):
+        return f"the knowledge base knows none of the {len(concepts)} ids, such as {unknown}; see --id-map"
+    if any(one.detected for one in linked):
+        return "none of the stated mentions has an id"
+    return "the file states no mention; choose another --linker"
 
 
 class LinkerFiles(NamedTuple):

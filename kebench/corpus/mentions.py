@@ -7,11 +7,16 @@ scispaCy does it).
 """
 
 import importlib.metadata
+import importlib.util
+import re
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from kebench.corpus.dictionary import Dictionary
+from kebench.corpus.extras import imported
 from kebench.errors import UserError
 
 PAPER_MODEL = "en_core_sci_lg"
@@ -84,10 +89,17 @@ def find_model(kind: str, model: str | None) -> dict[str, str]:
 
     model: None is the paper's for ner, a small English one for noun_chunks.
     """
-    import_spacy()
+    imported("spacy")
     small = next((name for name in CHUNKERS if _version(name)), CHUNKERS[-1])
     name = model or (PAPER_MODEL if kind == "ner" else small)
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(
+            f"--spacy-model {shlex.quote(name)}: expected the name of an installed model, no path; "
+            "pip install the folder of a model, and name it"
+        )
     version = _version(name)
+    if version is not None and not _is_model(name):
+        raise UserError(f"--spacy-model {name}: that package is no spaCy model; name one, as {small}")
     if version is None:
         raise UserError(
             f"the spaCy model {name} is not installed; {_install(name)}, or choose other --mentions"
@@ -96,32 +108,18 @@ def find_model(kind: str, model: str | None) -> dict[str, str]:
 
 
 def _pipeline(kind: str, model: str | None) -> Any:
-    spacy = import_spacy()
+    spacy = imported("spacy")
     if kind == "dictionary":  # words are all that abbreviations need
         return spacy.blank("en")
-    return spacy.load(find_model(kind, model)["spacy_model"], exclude=list(_NOT_NEEDED[kind]))
-
-
-def import_spacy() -> Any:
-    """Return the module spacy. Raises UserError where it is not installed."""
+    name = find_model(kind, model)["spacy_model"]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import spacy
-    except ImportError:
-        raise UserError(
-            "the linker scispacy needs spaCy and scispaCy; pip install 'kebench[annotate]', "
-            "or choose --linker dictionary"
-        ) from None
-    return spacy
+        return spacy.load(name, exclude=list(_NOT_NEEDED[kind]))
+    except (OSError, TypeError, ValueError, AttributeError, ImportError) as error:
+        raise UserError(f"the spaCy model {name} cannot be loaded ({error}); install it again") from None
 
 
 def _abbreviation_detector(nlp: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from scispacy.abbreviation import AbbreviationDetector
-
-    detector = AbbreviationDetector(nlp)
+    detector = imported("scispacy.abbreviation").AbbreviationDetector(nlp)
 
     def detect(document: Any) -> Any:
         with warnings.catch_warnings():
@@ -129,6 +127,13 @@ def _abbreviation_detector(nlp: Any) -> Any:
             return detector(document)
 
     return detect
+
+
+def _is_model(name: str) -> bool:
+    """Say whether an installed package holds a spaCy model; all have this file."""
+    found = importlib.util.find_spec(name.replace("-", "_"))
+    folders = found.submodule_search_locations if found else None
+    return any((Path(folder) / "meta.json").is_file() for folder in folders or ())
 
 
 def _version(package: str) -> str | None:

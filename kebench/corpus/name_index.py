@@ -7,9 +7,9 @@ names of a small knowledge base without any; here one name is enough.
 """
 
 import json
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +23,15 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from kebench.corpus.extras import imported
 from kebench.errors import UserError, first_fault
-from kebench.files import atomic_folder, sweep_temporaries_of
+from kebench.files import (
+    atomic_folder,
+    move_whole,
+    sweep_temporaries_of,
+    temporary_beside,
+    write_atomically,
+)
 from kebench.records import Part
 from kebench.runtime import software, utc_now
 from kebench.umls.database import connect
@@ -71,7 +78,8 @@ class NameIndex:
         try:
             manifest = IndexManifest.model_validate_json((folder / MANIFEST).read_bytes())
         except FileNotFoundError:
-            raise UserError(f"{knowledge_base.folder}: no index of its names; {make}") from None
+            remove = f"{folder} is not whole, remove it and " if folder.exists() else ""
+            raise UserError(f"{knowledge_base.folder}: no index of its names; {remove}{make}") from None
         except ValidationError as error:
             raise UserError(
                 f"{folder / MANIFEST}: {first_fault(error, whole='the file')}; remove {folder} and {make}"
@@ -97,7 +105,8 @@ class NameIndex:
 
     @cached_property
     def _concepts(self) -> pyarrow.Table:
-        return pyarrow.parquet.read_table(self.folder / "cuis.parquet")
+        with self._undamaged():
+            return pyarrow.parquet.read_table(self.folder / "cuis.parquet")
 
     @cached_property
     def cuis_of_names(self) -> tuple[NDArray[numpy.int64], NDArray[numpy.int32]]:
@@ -107,7 +116,8 @@ class NameIndex:
 
     @cached_property
     def _table(self) -> pyarrow.Table:
-        return pyarrow.parquet.read_table(self.folder / "names.parquet")
+        with self._undamaged():
+            return pyarrow.parquet.read_table(self.folder / "names.parquet")
 
     @cached_property
     def by_name(self) -> scipy.sparse.csr_matrix:
@@ -120,18 +130,31 @@ class NameIndex:
         return self._matrix("trigrams", (self.manifest.trigrams, self.manifest.names))
 
     def _matrix(self, kind: str, shape: tuple[int, int]) -> scipy.sparse.csr_matrix:
-        indptr, indices, data = (
-            numpy.load(self.folder / f"{kind}-{part}.npy", mmap_mode="c") for part in _ARRAYS
-        )
-        return scipy.sparse.csr_matrix((data, indices, indptr), shape=shape, copy=False)
+        with self._undamaged():
+            indptr, indices, data = (
+                numpy.load(self.folder / f"{kind}-{part}.npy", mmap_mode="c") for part in _ARRAYS
+            )
+            return scipy.sparse.csr_matrix((data, indices, indptr), shape=shape, copy=False)
+
+    @contextmanager
+    def _undamaged(self) -> Iterator[None]:
+        """Raise UserError where a file of the index cannot be read."""
+        try:
+            yield
+        except (OSError, EOFError, ValueError, pyarrow.ArrowException) as error:
+            make = f"kebench kb index {self.folder.parent}"
+            raise UserError(
+                f"{self.folder}: damaged ({error}); remove it and make it with '{make}'"
+            ) from None
 
     @cached_property
     def vectorizer(self) -> TfidfVectorizer:
         """What makes vectors of mentions as those of the names were made."""
-        trigrams = json.loads((self.folder / "trigrams.json").read_text(encoding="utf-8"))
-        made = _vectorizer(vocabulary={trigram: place for place, trigram in enumerate(trigrams)})
-        made.idf_ = numpy.load(self.folder / "idf.npy")
-        return made
+        with self._undamaged():
+            trigrams = json.loads((self.folder / "trigrams.json").read_text(encoding="utf-8"))
+            made = _vectorizer(vocabulary={trigram: place for place, trigram in enumerate(trigrams)})
+            made.idf_ = numpy.load(self.folder / "idf.npy")
+            return made
 
     def vectors(self, mentions: Sequence[str]) -> scipy.sparse.csr_matrix:
         """Return a vector of length 1 a mention, (mentions, 3-grams); empty where no name has one of its."""
@@ -143,27 +166,35 @@ class NameIndex:
     def graph(self) -> Any:
         """The approximate index. Raises UserError if it has not been made."""
         self.require_graph()
+        self.require_graph()
         made = _graph()
         made.addDataPointBatch(self.by_name)
         made.loadIndex(str(self.folder / GRAPH))
         return made
 
     def require_graph(self) -> None:
-        """Raise UserError if there is no approximate index."""
+        """Raise UserError if there is no approximate index, or no nmslib to search it."""
         if self.manifest.graph is None:
             make = f"kebench kb index {self.folder.parent} --approximate"
             raise UserError(f"{self.folder}: no approximate index; run '{make}'")
+        _nmslib()
 
 
 def build_index(knowledge_base: KnowledgeBase, *, approximate: bool = False) -> NameIndex:
     """Index the names of a knowledge base, in its folder. approximate: also make scispaCy's graph."""
-    started = time.monotonic()
     folder = knowledge_base.folder / FOLDER
-    if folder.exists():
-        found = NameIndex.open(knowledge_base)
-        if not approximate or found.manifest.graph is not None:
-            return found
-        shutil.rmtree(folder)
+    if approximate:
+        _nmslib()  # or it would be missed after the rest is made
+    if not folder.exists():
+        _build(knowledge_base, folder)
+    found = NameIndex.open(knowledge_base)
+    if approximate and found.manifest.graph is None:
+        _add_graph(found)
+    return NameIndex.open(knowledge_base)
+
+
+def _build(knowledge_base: KnowledgeBase, folder: Path) -> None:
+    started = time.monotonic()
     sweep_temporaries_of(folder)
     names, cuis = _names_with_cuis(knowledge_base)
     vectorizer = _vectorizer()
@@ -178,11 +209,6 @@ def build_index(knowledge_base: KnowledgeBase, *, approximate: bool = False) -> 
         numpy.save(made / "idf.npy", vectorizer.idf_)
         trigrams = json.dumps(vectorizer.get_feature_names_out().tolist(), ensure_ascii=False)
         (made / "trigrams.json").write_text(trigrams, encoding="utf-8")
-        if approximate:
-            graph = _graph()
-            graph.addDataPointBatch(by_name)
-            graph.createIndex(GRAPH_SETTINGS)
-            graph.saveIndex(str(made / GRAPH))
         manifest = IndexManifest(
             schema=1,
             version=INDEX_VERSION,
@@ -190,12 +216,34 @@ def build_index(knowledge_base: KnowledgeBase, *, approximate: bool = False) -> 
             names=len(names),
             trigrams=by_name.shape[1],
             entries=int(by_name.nnz),
-            graph=GRAPH_SETTINGS if approximate else None,
+            graph=None,
             seconds=round(time.monotonic() - started, 1),
             provenance={"made_utc": utc_now(), **software()},
         )
-        (made / MANIFEST).write_text(manifest.model_dump_json(by_alias=True, indent=1) + "\n")
-    return NameIndex.open(knowledge_base)
+        (made / MANIFEST).write_text(_written(manifest))
+
+
+def _add_graph(index: NameIndex) -> None:
+    """Make the graph beside the rest of an index, which stays as it is; then index.json says so."""
+    started = time.monotonic()
+    path = index.folder / GRAPH
+    sweep_temporaries_of(path)
+    graph = _graph()
+    graph.addDataPointBatch(index.by_name)
+    graph.createIndex(GRAPH_SETTINGS)
+    temporary = temporary_beside(path)
+    try:
+        graph.saveIndex(str(temporary))
+        move_whole(temporary, path, point="index-graph")
+    finally:
+        temporary.unlink(missing_ok=True)
+    seconds = round(index.manifest.seconds + time.monotonic() - started, 1)
+    manifest = index.manifest.model_copy(update={"graph": GRAPH_SETTINGS, "seconds": seconds})
+    write_atomically(index.folder / MANIFEST, _written(manifest), point="index-graph")
+
+
+def _written(manifest: IndexManifest) -> str:
+    return manifest.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
 def _names_with_cuis(knowledge_base: KnowledgeBase) -> tuple[pyarrow.Table, pyarrow.Table]:
@@ -221,6 +269,9 @@ def _vectorizer(**vocabulary: Any) -> TfidfVectorizer:
 
 
 def _graph() -> Any:
-    import nmslib
-
+    nmslib = _nmslib()
     return nmslib.init(method="hnsw", space="cosinesimil_sparse", data_type=nmslib.DataType.SPARSE_VECTOR)
+
+
+def _nmslib() -> Any:
+    return imported("nmslib")

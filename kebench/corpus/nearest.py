@@ -21,6 +21,7 @@ import numpy
 import scipy.sparse
 from numpy.typing import NDArray
 
+from kebench.corpus.extras import imported
 from kebench.corpus.name_index import NameIndex
 
 REST = 0.75  # ours: 0.6 to 0.8 are alike, see benchmarks
@@ -72,8 +73,7 @@ SEARCHES: dict[str, Callable[..., Neighbours]] = {"exact": exact_nearest, "appro
 
 
 def _above(mention_MF: scipy.sparse.csr_matrix, index: NameIndex, k: int, threshold: float) -> Neighbours:
-    from sparse_dot_topn import sp_matmul_topn
-
+    sp_matmul_topn = imported("sparse_dot_topn").sp_matmul_topn
     rare_MF = _rare_part(mention_MF, numpy.diff(index.by_trigram.indptr), threshold)
     passing_MN = sp_matmul_topn(rare_MF, index.by_trigram, top_n=_MOST_PASSING, threshold=1.0, sort=False)
     counts = numpy.diff(passing_MN.indptr)
@@ -115,8 +115,7 @@ def _rare_part(
 def _most_similar(
     mention_MF: scipy.sparse.csr_matrix, index: NameIndex, k: int, threshold: float
 ) -> Neighbours:
-    from sparse_dot_topn import sp_matmul_topn
-
+    sp_matmul_topn = imported("sparse_dot_topn").sp_matmul_topn
     product_MN = sp_matmul_topn(mention_MF, index.by_trigram, top_n=k, threshold=threshold, sort=False)
     mention = numpy.repeat(numpy.arange(mention_MF.shape[0]), numpy.diff(product_MN.indptr))
     return _ordered(mention, product_MN.indices, product_MN.data, k=k, threshold=threshold)

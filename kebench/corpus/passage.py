@@ -3,10 +3,14 @@
 Offsets are half-open and count characters (Unicode code points) of the passage's own text.
 """
 
+import re
 from typing import NamedTuple
 
 MAX_CHARACTERS = 1_000_000  # of a passage; what spaCy takes (Language.max_length)
 _SHOWN = 30
+_SHOWN_BEFORE = 10  # characters in front of the first that differs
+_HALF_PAIR = re.compile("[\ud800-\udfff]")  # JSON can spell it, UTF-8 cannot
+_NO_ID = ("", "-", "-1", "None")
 
 
 class GoldMention(NamedTuple):
@@ -60,6 +64,19 @@ class Fault(NamedTuple):
 Read = Passage | Removed | Fault
 
 
+def split_ids(written: str) -> tuple[str, ...]:
+    """Return the ids of a mention that a file writes as one string, with |, +, comma or semicolon between."""
+    return tuple(one.strip() for one in re.split(r"[|+,;]", written) if one.strip() not in _NO_ID)
+
+
+def passage_problem(passage: Passage) -> str | None:
+    """Say why a passage cannot be used; None if it can."""
+    ids = (passage.document_id, *(one for mention in passage.gold for one in mention.ids))
+    if any(map(_HALF_PAIR.search, ids)):
+        return "half a surrogate pair in an id, which is no character"
+    return text_problem(passage.text)
+
+
 def text_problem(text: str) -> str | None:
     """Say why a text cannot be a passage's; None if it can."""
     if not text.strip():
@@ -68,6 +85,8 @@ def text_problem(text: str) -> str | None:
         return f"a text of {len(text):,} characters, at most {MAX_CHARACTERS:,} are taken; split it"
     if "\0" in text:
         return f"a NUL character at character {text.index(chr(0)):,} of the text"
+    if found := None if text.isascii() else _HALF_PAIR.search(text):
+        return f"half a surrogate pair, which is no character, at character {found.start():,} of the text"
     return None
 
 
@@ -79,12 +98,19 @@ def mention_problem(text: str, mention: GoldMention, said: str | None) -> str | 
     start, end = mention.char_start, mention.char_end
     if not 0 <= start < end <= len(text):
         return f"mention {start}-{end} is not within its text of {len(text):,} characters"
-    if said is not None and text[start:end] != said:
-        here = text[start:end]
-        place = next((place for place, (a, b) in enumerate(zip(here, said, strict=False)) if a != b), 0)
-        place = max(0, place - 10)
+    here = text[start:end]
+    if said is not None and here != said:
+        pairs = enumerate(zip(here, said, strict=False))
+        differs = next((place for place, (a, b) in pairs if a != b), min(len(here), len(said)))
+        shown = (_around(here, differs), _around(said, differs))
         return (
-            f"mention {start}-{end} is not what the file says: '{here[place : place + _SHOWN]}' in the text, "
-            f"'{said[place : place + _SHOWN]}' in the file"
+            f"mention {start}-{end} is not what the file says: {shown[0]} in the text, {shown[1]} in the file"
         )
     return None
+
+
+def _around(text: str, place: int) -> str:
+    """Return what stands around a place, in quotes, with dots where it was cut."""
+    start = max(0, place - _SHOWN_BEFORE)
+    end = start + _SHOWN
+    return f"'{'...' * (start > 0)}{text[start:end]}{'...' * (end < len(text))}'"

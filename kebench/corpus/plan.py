@@ -9,12 +9,13 @@ from kebench.corpus.exclude import NOTHING_HELD_OUT, HeldOut
 from kebench.corpus.linkers import NO_FILES, LinkerFiles, LinkingSettings, read_settings
 from kebench.corpus.mentions import default_mentions, find_model
 from kebench.corpus.name_index import NameIndex
-from kebench.corpus.readers import READERS, detect_format
+from kebench.corpus.readers import READERS, check_format, detect_format
+from kebench.corpus.readers.plain import refuse_equal_names
 from kebench.errors import UserError
 from kebench.files import hash_of, sha256_of
 from kebench.umls.knowledge_base import KnowledgeBase
 
-ANNOTATION_VERSION = 1  # raised by every change that can move a mention or a link
+ANNOTATION_VERSION = 2  # raised by every change that can move a mention or a link
 SHARD_DOCUMENTS = 2000  # ours: a shard is some seconds to some minutes of work
 
 
@@ -46,11 +47,15 @@ class AnnotationPlan(NamedTuple):
 
     @property
     def content_hash(self) -> str:
-        """The hash of what decides documents and links; no path, no number of processes."""
+        """The hash of what decides documents and links; no folder, no number of processes."""
         return hash_of(
             {
                 "version": ANNOTATION_VERSION,
-                "inputs": [[one.format, one.sha256] for one in self.inputs],
+                # a document of plain text is called by its file
+                "inputs": [
+                    [one.format, one.sha256, *([one.path.name] if one.format == "text" else [])]
+                    for one in self.inputs
+                ],
                 "knowledge_base": self.knowledge_base.content_hash,
                 "settings": self.settings.model_dump(mode="json", exclude={"preset"}),
                 "model": self.model,
@@ -84,9 +89,14 @@ def find_inputs(paths: Sequence[Path], form: str | None) -> tuple[InputFile, ...
             raise UserError(f"{path}: no file in it; name files, or a folder of them")
         found |= dict.fromkeys(inside)
     assert form is None or form in READERS, form
-    return tuple(
+    if form is not None:
+        for path in found:
+            check_format(path, form)
+    inputs = tuple(
         InputFile(path, form or detect_format(path), path.stat().st_size, sha256_of(path)) for path in found
     )
+    refuse_equal_names([one.path for one in inputs if one.format == "text"])
+    return inputs
 
 
 def _is_input(path: Path) -> bool:

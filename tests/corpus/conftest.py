@@ -1,5 +1,6 @@
 """A small knowledge base of diseases and drugs, with its index of names, for all tests here."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,22 @@ NAMES = (
 
 @pytest.fixture(scope="session")
 def kb(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeBase:
-    """The small knowledge base; its index is in it."""
+    """The small knowledge base; its index, without a graph, is in it."""
     folder: Path = tmp_path_factory.mktemp("corpus")
     made = imported(write_release(folder / "release", NAMES), folder / "kb")
-    pytest.importorskip("nmslib")
-    build_index(made, approximate=True)
+    build_index(made)
     return made
 
 
 @pytest.fixture(scope="session")
 def index(kb: KnowledgeBase) -> NameIndex:
     return NameIndex.open(kb)
+
+
+@pytest.fixture(scope="session")
+def graph_index(kb: KnowledgeBase, tmp_path_factory: pytest.TempPathFactory) -> NameIndex:
+    """The same index with a graph; nmslib has no wheel for Python 3.13."""
+    pytest.importorskip("nmslib")
+    folder = tmp_path_factory.mktemp("graph") / "kb"
+    shutil.copytree(kb.folder, folder)
+    return build_index(KnowledgeBase.open(folder), approximate=True)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -261,6 +262,55 @@ def test_test_documents_of_blurb_are_kept_out_by_id_and_by_text(
     assert tests & left == set()
     # others hold a test sentence of another task: JNLPBA's abstracts are PubMed's, as BC2GM's sentences are
     assert len(documents) - len(left) - len(tests) < 0.02 * len(documents)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", ": the file is empty;"),
+        (gzip.compress(b'{"id": 1}')[:15], " line 1: the gzip file is cut off or damaged;"),
+    ],
+)
+def test_an_empty_or_damaged_file_is_said_and_may_be_skipped(
+    content: bytes, message: str, kb: KnowledgeBase, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("gout\n")
+    bad = tmp_path / "in" / "b.jsonl"
+    bad.write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(f"{bad}{message}")):
+        run(kb, tmp_path / "out", tmp_path / "in")
+    result = run(kb, tmp_path / "skip", tmp_path / "in", "--on-error", "skip")
+    assert ids(tmp_path / "skip") == ["a.txt:1"]
+    assert "left out: 1 records" in result.stdout
+
+
+def test_two_plain_text_files_of_one_name_are_refused(kb: KnowledgeBase, tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "a.txt" for folder in ("d1", "d2")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(f"gout in {path.parent.name}\n")
+    with pytest.raises(UserError, match=r"d1/a\.txt and .*d2/a\.txt: two plain text files of one name"):
+        run(kb, tmp_path / "out", *paths)
+
+
+def test_a_plain_text_file_of_another_name_is_another_corpus(
+    kb: KnowledgeBase, text: Path, tmp_path: Path
+) -> None:
+    run(kb, tmp_path / "out", text)
+    other = text.rename(tmp_path / "b.txt")
+    with pytest.raises(UserError, match="holds another corpus"):
+        run(kb, tmp_path / "out", other)
+
+
+def test_a_map_of_ids_is_spoken_of_once(
+    kb: KnowledgeBase, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a").write_text("1|t|Bad gout.\n1|a|\n1\t4\t8\tgout\tDisease\tD006073\n")
+    (tmp_path / "map.tsv").write_text("id\tcui\nD006073\tC0000007\nx\n")
+    run(kb, tmp_path / "out", tmp_path / "a", "--linker", "gold", "--id-map", tmp_path / "map.tsv")
+    assert passages(tmp_path / "out")[0].mentions == [(4, 8, "C0000007", 1.0)]
+    assert caplog.text.count("without a CUI are passed over") == 1
 
 
 def test_one_clear_line_and_nothing_lost_at_a_bad_record(

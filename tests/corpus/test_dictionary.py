@@ -59,6 +59,13 @@ def test_a_short_word_with_capitals_within_counts_only_as_it_is_spelt() -> None:
     ]  # fmt: skip
 
 
+def test_a_short_name_with_a_possessive_or_a_hyphen_outside_is_found() -> None:
+    made = dictionary(C1="Crohn's", C2="-AIDS-", C3="Bell’s")
+    assert found(made, "Crohn's of the gut, crohn, AIDS aids, Bell's") == [
+        ("Crohn", "C1"), ("crohn", "C1"), ("AIDS", "C2"), ("Bell", "C3"),
+    ]  # fmt: skip
+
+
 def test_short_common_and_very_long_names_are_left_out_and_counted() -> None:
     long = " ".join(["chloro"] * 16)
     made = Dictionary([NamedConcept(name, "C1") for name in ("WD", "17", "the", "Group", long, "gout")])

@@ -1,11 +1,14 @@
 """Linkers: as scispaCy's own component links, abbreviations, ids of files, and settings."""
 
+import re
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from benchmarks.scispacy_peer import scispacy_s_linker
+from kebench.corpus.extras import imported
 from kebench.corpus.gold import GoldConcepts, read_id_map
 from kebench.corpus.linkers import NO_FILES, DictionaryLinker, GoldLinker, LinkingSettings, read_settings
 from kebench.corpus.mentions import Detector, find_model
@@ -27,26 +30,7 @@ def settings(**changes: Any) -> LinkingSettings:
 def scispacy_s_links(index: NameIndex, strings: list[str], chosen: LinkingSettings, defined: set[str]) -> Any:
     """Link with scispaCy's component, on our index."""
     spacy = pytest.importorskip("spacy")
-    from scispacy.candidate_generation import CandidateGenerator
-    from scispacy.linking import EntityLinker
-
-    names = index.names.to_pylist()
-    begins, concepts = index.cuis_of_names
-    cuis = index.cuis.to_pylist()
-
-    owners = {name: {cuis[c] for c in concepts[begins[i] : begins[i + 1]]} for i, name in enumerate(names)}
-    entities = {cui: SimpleNamespace(definition="so" if cui in defined else None) for cui in cuis}
-    knowledge: Any = SimpleNamespace(alias_to_cuis=owners, cui_to_entity=entities)
-    index.graph.setQueryTimeParams({"efSearch": 200})
-    linker = EntityLinker(
-        candidate_generator=CandidateGenerator(index.graph, index.vectorizer, names, knowledge),
-        resolve_abbreviations=False,
-        k=chosen.k,
-        threshold=chosen.threshold,
-        max_entities_per_mention=chosen.max_entities,
-        filter_for_definitions=bool(defined),
-        no_definition_threshold=chosen.no_definition_threshold,
-    )
+    linker = scispacy_s_linker(index, chosen, defined)
     document = spacy.tokens.Doc(spacy.blank("en").vocab, words=strings)
     document.ents = [spacy.tokens.Span(document, i, i + 1, label="X") for i in range(len(strings))]
     return [mention._.kb_ents for mention in linker(document).ents]
@@ -56,8 +40,9 @@ def scispacy_s_links(index: NameIndex, strings: list[str], chosen: LinkingSettin
 @pytest.mark.parametrize("preset", ["paper", "author", "scispacy"])
 @pytest.mark.parametrize("defined", [set(), {"C0000001", "C0000006"}])
 def test_links_are_those_of_scispacy_s_component(
-    search: str, preset: str, defined: set[str], index: NameIndex, tmp_path: Path
+    search: str, preset: str, defined: set[str], graph_index: NameIndex, tmp_path: Path
 ) -> None:
+    index = graph_index
     strings = [string for string in STRINGS if string]
     chosen = read_settings("scispacy", preset=preset, search=search, mentions="dictionary", ties="cui")
     (tmp_path / "MRDEF.RRF").write_text(
@@ -144,12 +129,53 @@ def test_a_map_of_ids_comes_first_and_its_odd_lines_are_counted(
 ) -> None:
     path = tmp_path / "map.tsv"
     path.write_text("mesh_id\tcui\tsource\nD006073\tC0000007\tDO\nD006073\tC0000001\tX\n5\t0265205\tDO\n")
-    assert read_id_map(path) == {"D006073": "C0000007"}
+    assert read_id_map(path) == {"MESH:D006073": "C0000007"}
     assert "2 lines without a CUI are passed over" in caplog.text
     assert GoldConcepts(kb, id_map=path).of(["D006073"]) == {"D006073": "C0000007"}
     path.write_text("a,b\n")
     with pytest.raises(UserError, match="no line of an id, a tab and a CUI"):
         read_id_map(path)
+
+
+@pytest.mark.parametrize(
+    "written", ["D006073\tC0000007", "MESH:D006073\tUMLS:C0000007", "mesh:d006073\tC0000007"]
+)
+@pytest.mark.parametrize("asked", ["D006073", "MESH:D006073"])
+def test_a_map_of_ids_counts_however_the_id_is_spelt(
+    written: str, asked: str, kb: KnowledgeBase, tmp_path: Path
+) -> None:
+    (tmp_path / "map.tsv").write_text(f"{written}\nMIM:114480\tC0000002\n")
+    concepts = GoldConcepts(kb, id_map=tmp_path / "map.tsv")
+    assert concepts.of([asked, "OMIM:114480"]) == {asked: "C0000007", "OMIM:114480": "C0000002"}
+
+
+def test_a_cui_of_the_map_that_the_knowledge_base_lacks_is_passed_over_and_counted(
+    kb: KnowledgeBase, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "map.tsv").write_text("D006073\tC9999999\nD9\tC9999998\nD1\tC0000002\n")
+    concepts = GoldConcepts(kb, id_map=tmp_path / "map.tsv")
+    assert concepts.of(["D006073", "D9", "D1"]) == {"D006073": "C0000001", "D9": None, "D1": "C0000002"}
+    assert "2 of 3 ids have a CUI that the knowledge base lacks; they are passed over" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([], "the file states no mention; choose another --linker"),
+        ([()], "none of the stated mentions has an id"),
+        ([("D77",), ("D78",)], "the knowledge base knows none of the 2 ids, such as D77; see --id-map"),
+    ],
+)
+def test_gold_mentions_that_link_to_nothing_are_said_once_with_the_reason(
+    ids: list[tuple[str, ...]], message: str, kb: KnowledgeBase, caplog: pytest.LogCaptureFixture
+) -> None:
+    passage = Passage("1", 0, "gout bad", tuple(GoldMention(0, 4, "", one) for one in ids))
+    linker = GoldLinker(kb, LinkingSettings(linker="gold"), NO_FILES)
+    linker.link([passage])
+    linker.link([passage])
+    assert [one.getMessage() for one in caplog.records] == [
+        f"--linker gold links nothing in 1 passages: {message}"
+    ]
 
 
 def test_presets_hold_the_settings_of_paper_author_and_scispacy() -> None:
@@ -185,3 +211,45 @@ def test_a_model_that_is_not_installed_is_one_line_with_the_command() -> None:
         UserError, match=r"en_core_sci_xl is not installed; pip install https.*en_core_sci_xl"
     ):
         find_model("ner", "en_core_sci_xl")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("numpy", r"--spacy-model numpy: that package is no spaCy model; name one, as en_core_web_sm"),
+        ("./x y", r"--spacy-model '\./x y': expected the name of an installed model, no path"),
+        ("/tmp", r"--spacy-model /tmp: expected the name of an installed model, no path"),
+    ],
+)
+def test_what_is_no_model_is_one_line(model: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        find_model("ner", model)
+
+
+def test_a_model_that_cannot_be_loaded_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import spacy
+
+    def load(name: str, **_: Any) -> None:
+        raise TypeError("load() got an unexpected keyword")
+
+    monkeypatch.setattr(spacy, "load", load)
+    with pytest.raises(UserError, match=r"the spaCy model en_core_web_sm\S* cannot be loaded \(load\(\) got"):
+        Detector("noun_chunks", model=None, abbreviations=False)
+
+
+@pytest.mark.parametrize("package", ["spacy", "scispacy", "sparse_dot_topn", "nmslib", "bioc"])
+def test_a_package_that_is_missing_is_one_line_with_the_command(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    message = rf"^{package} cannot be imported \(.*\); pip install 'kebench\[annotate\]'"
+    with pytest.raises(UserError, match=message):
+        imported(package)
+
+
+def test_nothing_of_the_extra_is_imported_but_by_the_function_that_says_so() -> None:
+    sources = (Path(__file__).parents[2] / "kebench" / "corpus").rglob("*.py")
+    pattern = re.compile(
+        r"^\s*(?:import|from) (?:spacy|scispacy|sparse_dot_topn|nmslib|bioc)\b", re.MULTILINE
+    )
+    assert [path.name for path in sources if pattern.search(path.read_text(encoding="utf-8"))] == []

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from kebench.corpus.name_index import NameIndex, build_index
 from kebench.corpus.nearest import approximate_nearest, exact_nearest
 from kebench.errors import UserError
 from kebench.umls.knowledge_base import KnowledgeBase
+from tests.umls.test_crashes import KILLED, kebench
 
 
 def random_vectors(rows: int, columns: int, *, seed: int) -> scipy.sparse.csr_matrix:
@@ -71,12 +73,18 @@ def test_pairs_come_by_mention_the_best_first_and_no_more_than_k() -> None:
 
 
 def test_no_mention_and_a_mention_without_any_known_3_gram_have_no_neighbours(index: NameIndex) -> None:
-    for search in (exact_nearest, approximate_nearest):
-        for strings in ([], ["", "###"]):
-            assert len(search(index.vectors(strings), index, k=3, threshold=0.5).name) == 0
+    for strings in ([], ["", "###"]):
+        assert len(exact_nearest(index.vectors(strings), index, k=3, threshold=0.5).name) == 0
 
 
-def test_both_searches_agree_on_a_small_index(index: NameIndex) -> None:
+def test_nor_have_they_in_the_graph(graph_index: NameIndex) -> None:
+    for strings in ([], ["", "###"]):
+        found = approximate_nearest(graph_index.vectors(strings), graph_index, k=3, threshold=0.5)
+        assert len(found.name) == 0
+
+
+def test_both_searches_agree_on_a_small_index(graph_index: NameIndex) -> None:
+    index = graph_index
     vectors = index.vectors(["gout", "breast cancers", "wilson's diseases", "xyz", "rheumatoid arthritis"])
     exact = exact_nearest(vectors, index, k=30, threshold=0.3)
     other = approximate_nearest(vectors, index, k=30, threshold=0.3)
@@ -104,20 +112,87 @@ def test_a_name_s_vector_is_what_the_index_makes_of_the_name(index: NameIndex) -
     assert abs(made - index.by_name).max() < 1e-6
 
 
+def copied(kb: KnowledgeBase, folder: Path, *, with_index: bool = True) -> KnowledgeBase:
+    """Copy a knowledge base, so that its index may be changed."""
+    shutil.copytree(kb.folder, folder)
+    if not with_index:
+        shutil.rmtree(folder / "index")
+    return KnowledgeBase.open(folder)
+
+
 def test_an_index_is_made_once_and_one_without_a_graph_says_how_to_get_it(
     kb: KnowledgeBase, tmp_path: Path
 ) -> None:
     folder = tmp_path / "kb"
-    shutil.copytree(kb.folder, folder)
-    shutil.rmtree(folder / "index")
-    copied = KnowledgeBase.open(folder)
+    copy = copied(kb, folder, with_index=False)
     with pytest.raises(UserError, match=rf"no index of its names; make it with 'kebench kb index {folder}'"):
-        NameIndex.open(copied)
-    made = build_index(copied)
+        NameIndex.open(copy)
+    made = build_index(copy)
     with pytest.raises(UserError, match=r"no approximate index; run 'kebench kb index .*kb --approximate'"):
         made.require_graph()
-    assert build_index(copied).manifest == made.manifest
-    assert build_index(copied, approximate=True).manifest.graph == {"M": 16, "efConstruction": 100, "post": 0}
+    assert build_index(copy).manifest == made.manifest
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_graph_is_added_to_the_index_that_is_there(kb: KnowledgeBase, tmp_path: Path) -> None:
+    pytest.importorskip("nmslib")
+    copy = copied(kb, tmp_path / "kb")
+    before = content(copy.folder / "index")
+    assert build_index(copy, approximate=True).manifest.graph == {"M": 16, "efConstruction": 100, "post": 0}
+    after = content(copy.folder / "index")
+    assert {name for name in after if after[name] != before.get(name)} == {"hnsw.bin", "index.json"}
+    assert build_index(copy).manifest.graph is not None
+
+
+@pytest.mark.parametrize("moment", ["written:1", "renamed:1", "written:2", "renamed:2"])
+def test_the_index_stays_where_the_making_of_its_graph_is_killed(
+    moment: str, kb: KnowledgeBase, tmp_path: Path
+) -> None:
+    pytest.importorskip("nmslib")
+    copy = copied(kb, tmp_path / "kb")
+    command = ("kb", "index", str(copy.folder), "--approximate")
+    assert kebench(*command, crash_at=f"index-graph.{moment}").returncode == KILLED
+    assert (NameIndex.open(copy).manifest.graph is not None) == (moment == "renamed:2")
+    assert len(NameIndex.open(copy).names) == len(NameIndex.open(kb).names)
+    assert kebench(*command).returncode == 0
+    NameIndex.open(copy).require_graph()
+
+
+def test_without_nmslib_the_index_stays_and_one_line_says_what_to_do(
+    kb: KnowledgeBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = copied(kb, tmp_path / "kb")
+    before = content(copy.folder / "index")
+    monkeypatch.setitem(sys.modules, "nmslib", None)
+    with pytest.raises(UserError, match=r"^nmslib cannot be imported .*pip install 'kebench\[annotate\]'"):
+        build_index(copy, approximate=True)
+    assert content(copy.folder / "index") == before
+
+
+@pytest.mark.parametrize(
+    "name", ["names.parquet", "cuis.parquet", "names-data.npy", "trigrams-indices.npy", "idf.npy"]
+)
+def test_a_file_of_the_index_that_is_cut_off_is_one_line(
+    name: str, kb: KnowledgeBase, tmp_path: Path
+) -> None:
+    copy = copied(kb, tmp_path / "kb")
+    path = copy.folder / "index" / name
+    path.write_bytes(path.read_bytes()[:-20])
+    index = NameIndex.open(copy)
+    with pytest.raises(
+        UserError, match=r"index: damaged \(.*\); remove it and make it with 'kebench kb index "
+    ):
+        _ = (index.names, index.cuis, index.by_name, index.by_trigram, index.vectorizer)
+
+
+def test_a_folder_without_index_json_is_said_to_be_in_the_way(kb: KnowledgeBase, tmp_path: Path) -> None:
+    copy = copied(kb, tmp_path / "kb")
+    (copy.folder / "index" / "index.json").unlink()
+    with pytest.raises(UserError, match=r"index is not whole, remove it and make it with 'kebench kb index "):
+        build_index(copy)
 
 
 @pytest.mark.parametrize(

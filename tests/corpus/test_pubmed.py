@@ -70,6 +70,17 @@ def test_what_is_deleted_or_retracted_is_taken_back(tmp_path: Path) -> None:
     assert read(path)[1:] == [Removed("2", "retracted"), Removed("3", "deleted"), Removed("4", "deleted")]
 
 
+def test_an_article_that_names_the_note_of_its_retraction_is_taken_back(tmp_path: Path) -> None:
+    noted = citation(1, "One.").replace(
+        "<CommentsCorrections>", '<CommentsCorrections RefType="RetractionIn">'
+    )
+    note = citation(2, "Two.").replace(
+        "<CommentsCorrections>", '<CommentsCorrections RefType="RetractionOf">'
+    )
+    found = read(write_pubmed(tmp_path / "a.gz", noted, note))
+    assert found == [Removed("1", "retracted"), Passage("2", 0, "Two.")]
+
+
 def test_invalid_xml_is_one_line_with_its_place(tmp_path: Path) -> None:
     path = write_pubmed(
         tmp_path / "a.gz", citation(1, "One."), "<PubmedArticle>\n<a></b>", citation(2, "Two.")

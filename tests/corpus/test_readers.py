@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kebench.corpus.passage import MAX_CHARACTERS, GoldMention, Passage, Removed
-from kebench.corpus.readers import READERS, detect_format, read_passages
+from kebench.corpus.readers import READERS, check_format, detect_format, read_passages
 from kebench.errors import UserError
 
 PUBTATOR = """\
@@ -115,6 +115,134 @@ def test_pubmedds_is_told_by_its_links(tmp_path: Path) -> None:
     assert passages(path) == [Passage("1", 0, "No gout.", (GoldMention(3, 7, "Disease", ("C1", "C2")),))]
 
 
+@pytest.mark.parametrize("first", [{}, {"mentions": []}, {"note": "x" * 5000}])
+def test_pubmedds_is_told_wherever_its_first_mention_stands(first: dict[str, object], tmp_path: Path) -> None:
+    mention = {"start_offset": 3, "end_offset": 7, "link_id": "C1", "mention": "gout"}
+    documents = [
+        {"_id": "0", "text": "x" * 5000} | first,
+        {"_id": "1", "text": "No gout.", "mentions": [mention]},
+    ]
+    path = written(tmp_path / "a.json", "\n".join(map(json.dumps, documents)))
+    assert detect_format(path) == "pubmedds"
+    assert spelt(passages(path)[1]) == ["gout"]
+
+
+def sentences(*texts: str, offsets: tuple[int, ...], length: int = 11) -> dict[str, object]:
+    """Return a BioC document of one passage in sentences; the last begins with a mention."""
+    made = [{"offset": offset, "text": text} for text, offset in zip(texts, offsets, strict=True)]
+    where = [{"offset": offsets[-1], "length": length}]
+    mention = {"id": "1", "infons": {"type": "X"}, "text": texts[-1][:11], "locations": where}
+    return {"id": "1", "passages": [{"offset": offsets[0], "sentences": made, "annotations": [mention]}]}
+
+
+def test_bioc_s_sentences_stand_as_far_apart_as_their_offsets_say(tmp_path: Path) -> None:
+    document = sentences("Bad gout.", "Allopurinol helps.", offsets=(10, 21))
+    (passage,) = passages(written(tmp_path / "a.json", json.dumps({"documents": [document]})))
+    assert isinstance(passage, Passage)
+    assert passage.text == "Bad gout.  Allopurinol helps."
+    assert spelt(passage) == ["Allopurinol"]
+
+
+@pytest.mark.parametrize("offset", [3, 10**9])
+def test_offsets_of_sentences_that_cannot_be_meant_leave_one_blank(offset: int, tmp_path: Path) -> None:
+    document = sentences("Bad gout.", "Allopurinol helps.", offsets=(0, offset))
+    path = written(tmp_path / "a.json", json.dumps({"documents": [document]}))
+    (passage,) = passages(path, on_error="skip")
+    assert isinstance(passage, Passage)
+    assert passage.text == "Bad gout. Allopurinol helps."
+
+
+def test_a_mention_of_a_sentence_counts_from_that_sentence_in_bytes_or_characters(tmp_path: Path) -> None:
+    passage = (
+        "<passage><offset>0</offset><sentence><offset>0</offset><text>β is bad.</text></sentence>"
+        '<sentence><offset>11</offset><text>It is gout.</text><annotation id="1"><infon key="type">D</infon>'
+        '<location offset="17" length="4"/><text>gout</text></annotation></sentence></passage>'
+    )
+    head = "<collection><source>x</source><date>d</date><key>k</key><document><id>7</id>"
+    path = written(tmp_path / "a.xml", f"{head}{passage}</document></collection>")
+    assert spelt(passages(path)[0]) == ["gout"]
+
+
+PUBTATOR_API = {
+    "_id": "7|None", "id": "7", "infons": {},
+    "passages": [{"infons": {"type": "title"}, "offset": 0, "text": "Bad gout.", "annotations": [
+        {"id": "1", "infons": {"identifier": "MESH:D006073", "type": "Disease"}, "text": "gout",
+         "locations": [{"offset": 4, "length": 4}]},
+    ]}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps({"documents": [PUBTATOR_API]}),
+        json.dumps({"PubTator3": [PUBTATOR_API]}),
+        json.dumps({"source": "x", "PubTator3": [PUBTATOR_API]}, indent=1),
+        json.dumps(PUBTATOR_API) + "\n",
+    ],
+)
+def test_bioc_json_as_pubtator_writes_it_is_read(content: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.json", content)
+    assert detect_format(path) == "bioc"
+    assert passages(path) == [
+        Passage("7", 0, "Bad gout.", (GoldMention(4, 8, "Disease", ("MESH:D006073",)),))
+    ]
+
+
+def test_a_bad_document_of_bioc_does_not_lose_the_rest(tmp_path: Path) -> None:
+    bad = {"id": "8", "passages": [{"text": "a"}]}
+    texts = [
+        json.dumps({"documents": [bad, PUBTATOR_API]}),
+        json.dumps(bad) + "\n{\n" + json.dumps(PUBTATOR_API),
+        BIOC.replace(
+            "<document>", "<document><id>8</id><passage><text>a</text></passage></document><document>"
+        ),
+    ]
+    for number, text in enumerate(texts):
+        faults: Counter[str] = Counter()
+        path = written(tmp_path / str(number), text)
+        found = list(read_passages(path, "bioc", on_error="skip", faults=faults))
+        assert {one.document_id for one in found} == {"7"}
+        assert faults == {"record": 1 + (number == 1)}
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        ("<html>pubmed</html>", None),
+        ("<!-- <collection> --><html/>", None),
+        ('<?xml version="1.0"?>\n<!-- x > y -->\n<!DOCTYPE a [<!ENTITY b "c">]>\n<PubmedArticle/>', "pubmed"),
+        ('<!DOCTYPE collection SYSTEM "BioC.dtd">\n<collection/>', "bioc"),
+    ],
+)
+def test_xml_is_told_by_its_root(content: str, form: str | None, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.xml", content)
+    if form:
+        assert detect_format(path) == form
+    else:
+        with pytest.raises(UserError, match="no known format"):
+            detect_format(path)
+
+
+def test_a_mention_that_is_not_its_text_is_shown_where_they_differ(tmp_path: Path) -> None:
+    name = "autosomal dominant nonsyndromic sensorineural deafness"
+    mention = f"1\t0\t{len(name)}\t{name}"
+    text = f"1|t|{name} of many\n1|a|\n{mention.replace('deafness', 'deafnes')}\tDisease\tD1\n"
+    with pytest.raises(UserError, match=r": '\.\.\.al deafness' in the text, '\.\.\.al deafnes' in the file"):
+        passages(written(tmp_path / "a", text))
+
+
+def test_a_format_that_a_file_does_not_look_like_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(tmp_path / "a.jsonl", '{"id": 1, "text": "gout"}\n')
+    check_format(path, "jsonl")
+    check_format(written(tmp_path / "b.csv", "gout, pain\n"), "text")
+    assert caplog.records == []
+    check_format(path, "text")
+    assert f"{path}: read as text, as --format says, but it looks like jsonl" in caplog.text
+
+
 def test_plain_text_is_a_document_a_line(tmp_path: Path) -> None:
     found = passages(written(tmp_path / "a.txt", "One.\r\n\n Two\n"))
     assert found == [Passage("a.txt:1", 0, "One."), Passage("a.txt:3", 0, " Two")]
@@ -149,8 +277,65 @@ FAULTS = {
     "bytes that are not UTF-8": ("text", b"gout\n\xff\n", r"line 2: not UTF-8 at byte 1 of the line", 1),
     "a document without id": ("jsonl", '{"text": "gout"}\n', r"line 1: no id", 0),
     "mentions that are none": ("jsonl", '{"id": "1", "text": "x", "mentions": [3]}', r"line 1: a mention", 1),
-    "broken BioC": ("bioc", BIOC[:-200], r"after document 0: not valid BioC", 0),
-    "BioC JSON without documents": ("bioc", "{}", r"after document 0: not valid BioC", 0),
+    "broken BioC": ("bioc", BIOC[:-200], r"line 8: not valid XML at column \d+ \(no element found\)", 0),
+    "BioC JSON without documents": ("bioc", "{}", r"document 1: not valid BioC \(no 'passages'\)", 0),
+    "BioC JSON that breaks off": ("bioc", '{"documents": [\n{"id": "1",\n', r"after document 0: not JSON", 0),
+    "a BioC document without id": (
+        "bioc", '{"passages": [{"offset": 0, "text": "gout"}]}', r"document 1: no id", 0
+    ),
+    "a BioC passage without offset": (
+        "bioc", '{"id": "1", "passages": [{"text": "gout"}]}',
+        r"document 1: not valid BioC \(no 'offset'\)", 0,
+    ),
+    "a BioC offset that is no number": (
+        "bioc", BIOC.replace("<offset>0</offset>", "<offset>x</offset>"),
+        r"document 1: not valid BioC \(invalid literal", 0,
+    ),
+    "a BioC passage that is no object": (
+        "bioc", '{"id": "1", "passages": [3]}',
+        r"document 1: not valid BioC \(a field is missing or of a wrong type: int where an object", 0,
+    ),
+    "half a surrogate pair in a text": (
+        "jsonl", r'{"id": "1", "text": "gout \ud800"}',
+        r"document 1: half a surrogate pair, which is no character, at character 5 of the text", 0,
+    ),
+    "half a surrogate pair in an id": (
+        "jsonl", r'{"id": "\ud800", "text": "gout"}',
+        r"document \\ud800: half a surrogate pair in an id, which is no character", 0,
+    ),
+    "half a surrogate pair in a mention's id": (
+        "jsonl", r'{"id": "1", "text": "gout", "mentions": [{"start": 0, "end": 4, "ids": ["x:\ud800"]}]}',
+        r"document 1: half a surrogate pair in an id", 0,
+    ),
+    "JSON that is nested deeply": (
+        "jsonl", '{"id": ' + "[" * 100_000, r"line 1: not JSON \(nested too deeply\)", 0
+    ),
+    "ids that are a number": (
+        "jsonl", '{"id": "1", "text": "gout", "mentions": [{"start": 0, "end": 4, "ids": 5}]}',
+        r"line 1: a mention whose ids is neither a string nor a list of such", 1,
+    ),
+    "a type that is a number": (
+        "jsonl", '{"id": "1", "text": "gout", "mentions": [{"start": 0, "end": 4, "type": 5}]}',
+        r"line 1: a mention whose type is neither a string nor a list of such", 1,
+    ),
+    "an offset of thousands of digits": (
+        "pubtator", f"1|t|Gout\n1|a|\n1\t0\t{'9' * 5000}\tGout\tDisease\tD1\n",
+        r"line 3: expected PMID, start, end", 1,
+    ),
+    "an abstract of another PMID": (
+        "pubtator", "1|t|Gout.\n2|a|Allopurinol.\n1\t0\t4\tGout\tDisease\tD1\n",
+        r"line 2: PMID 2 within document 1", 1,
+    ),
+    "a mention of another PMID": (
+        "pubtator", "1|t|Gout.\n1|a|x\n3\t0\t4\tGout\tDisease\tD1\n", r"line 3: PMID 3 within document 1", 1,
+    ),
+    "XML in an unknown encoding": (
+        "pubmed", '<?xml version="1.0" encoding="bogus-9"?><PubmedArticleSet/>',
+        r"line 1: XML in an encoding that cannot be read \(unknown encoding: bogus-9\)", 0,
+    ),
+    "HTML": ("pubmed", "<html>pubmed</html>", r"no document in it, read as pubmed", 0),
+    "an empty file": ("jsonl", "", r"the file is empty", 0),
+    "a file of blank lines": ("text", "\n \n", r"no document in it, read as text", 0),
 }  # fmt: skip
 
 
@@ -162,7 +347,7 @@ def test_a_record_that_cannot_be_used_is_one_clear_line(
     path = written(tmp_path / "a", content)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=message) as caught:
         passages(path, form=form)
-    assert str(caught.value).startswith(f"{path} ")
+    assert str(caught.value).startswith((f"{path} ", f"{path}: "))
     assert str(caught.value).endswith("; mend it, or leave such records out with --on-error skip")
     assert "\n" not in str(caught.value)
     faults: Counter[str] = Counter()

@@ -5,14 +5,13 @@ any: objects of start, end and, if they are known, ids (or cui), type and text.
 PubMedDS: _id, text (or title and text), mentions of start_offset, end_offset, link_id, mention, category.
 """
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kebench.corpus.passage import Fault, GoldMention, Passage, Read, mention_problem
-from kebench.corpus.readers.stream import lines_of
+from kebench.corpus.passage import Fault, GoldMention, Passage, Read, mention_problem, split_ids
+from kebench.corpus.readers.stream import lines_of, parse_json
 
 
 class Keys(NamedTuple):
@@ -46,7 +45,7 @@ def _read(path: Path, keys: Keys) -> Iterator[Read]:
         if not line.strip():
             continue
         try:
-            document = json.loads(line)
+            document = parse_json(line)
         except ValueError as error:
             yield Fault(f"line {number}", f"not JSON ({error})")
             continue
@@ -73,8 +72,8 @@ def _document(number: int, document: Any, keys: Keys) -> Iterator[Read]:
         gold = []
         for written in mentions:
             mention = _mention(written, keys)
-            if mention is None:
-                yield Fault(where, f"a mention without {keys.start} and {keys.end}")
+            if isinstance(mention, str):
+                yield Fault(where, mention)
             elif problem := mention_problem(text, mention, _said(written, keys)):
                 yield Fault(where, problem)
             else:
@@ -93,16 +92,20 @@ def _text(document: dict[str, Any], keys: Keys) -> str | None:
     return None
 
 
-def _mention(written: Any, keys: Keys) -> GoldMention | None:
-    if not isinstance(written, dict):
-        return None
-    start, end = written.get(keys.start), written.get(keys.end)
+def _mention(written: Any, keys: Keys) -> GoldMention | str:
+    """Return a mention, or what is wrong with it."""
+    found = written if isinstance(written, dict) else {}
+    start, end = found.get(keys.start), found.get(keys.end)
     if type(start) is not int or type(end) is not int:
-        return None
-    ids = _first(written, keys.ids) or []
-    listed = ids.split("|") if isinstance(ids, str) else [str(one) for one in ids if one]
-    kind = _first(written, keys.kind) or ""
-    return GoldMention(start, end, kind if isinstance(kind, str) else "|".join(map(str, kind)), tuple(listed))
+        return f"a mention without {keys.start} and {keys.end}"
+    ids, kind = _first(found, keys.ids) or [], _first(found, keys.kind) or []
+    if isinstance(ids, str):
+        ids = split_ids(ids)
+    kinds = [kind] if isinstance(kind, str) else kind
+    for name, several in ((keys.ids[0], ids), (keys.kind[0], kinds)):
+        if not isinstance(several, list | tuple) or not all(isinstance(one, str | int) for one in several):
+            return f"a mention whose {name} is neither a string nor a list of such"
+    return GoldMention(start, end, "|".join(map(str, kinds)), tuple(str(one) for one in ids if one))
 
 
 def _said(written: dict[str, Any], keys: Keys) -> str | None:

@@ -2,7 +2,8 @@
 
 The text of a citation is its title, a blank and its abstract; labelled parts of an abstract are written as
 PubMed shows them, "METHODS: ...". White space is single. Update files hold new versions of citations and
-DeleteCitation, a list of those that are gone. A retracted article is of type Retracted Publication.
+DeleteCitation, a list of those that are gone. A retracted article is of type Retracted Publication, or names
+the note of its retraction (RefType RetractionIn).
 """
 
 import re
@@ -11,8 +12,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from kebench.corpus.passage import Fault, Passage, Read, Removed
-from kebench.corpus.readers.stream import BROKEN_GZIP, broken_gzip, opened
+from kebench.corpus.readers.stream import elements_of
 
+PUBMED_ROOTS = (
+    "PubmedArticleSet", "MedlineCitationSet", "PubmedBookArticleSet", "PubmedArticle", "PubmedBookArticle",
+    "MedlineCitation", "BookDocument",
+)  # fmt: skip
 RETRACTED = "Retracted Publication"
 _WHITE = re.compile(r"\s+")
 _NO_LABEL = ("", "UNLABELLED", "UNASSIGNED")
@@ -21,50 +26,38 @@ _NO_LABEL = ("", "UNLABELLED", "UNASSIGNED")
 def read_pubmed(path: Path) -> Iterator[Read]:
     """Yield a passage a citation, and the citations that are deleted or retracted."""
     number, last = 0, "the beginning"
-    with opened(path) as file:
-        try:
-            root = None
-            for event, element in ElementTree.iterparse(file, events=("start", "end")):
-                if root is None:
-                    root = element
-                if event == "start":
-                    continue
-                if element.tag == "DeleteCitation":
-                    yield from (Removed(_spelt(pmid), "deleted") for pmid in element.iter("PMID"))
-                elif element.tag in ("MedlineCitation", "BookDocument"):
-                    number += 1
-                    read = _citation(element, number)
-                    last = f"citation {number}"
-                    if isinstance(read, Passage):
-                        last += f" (PMID {read.document_id})"
-                    yield read
-                else:
-                    continue
-                element.clear()
-                root.clear()  # or the parser keeps an empty element a citation
-        except ElementTree.ParseError as error:
-            line, column = error.position
-            yield Fault(
-                f"line {line}", f"not valid XML at column {column + 1} ({_plain(error)})", ends_file=True
-            )
-        except BROKEN_GZIP:
-            yield broken_gzip(f"after {last}")
-
-
-def _plain(error: ElementTree.ParseError) -> str:
-    return str(error).partition(":")[0]
+    for element in elements_of(path, ("MedlineCitation", "BookDocument", "DeleteCitation")):
+        if isinstance(element, Fault):
+            yield element if element.where else element._replace(where=f"after {last}")
+        elif element.tag == "DeleteCitation":
+            yield from (Removed(_spelt(pmid), "deleted") for pmid in element.iter("PMID"))
+        else:
+            number += 1
+            read = _citation(element, number)
+            last = f"citation {number}"
+            if isinstance(read, Passage):
+                last += f" (PMID {read.document_id})"
+            yield read
 
 
 def _citation(element: ElementTree.Element, number: int) -> Read:
     pmid = _spelt(element.find("PMID"))
     if not pmid:
         return Fault(f"citation {number}", "no PMID")
-    if any(_spelt(kind) == RETRACTED for kind in element.iter("PublicationType")):
+    if _is_retracted(element):
         return Removed(pmid, "retracted")
     title = next(element.iter("ArticleTitle"), None)
     abstract = next(element.iter("Abstract"), None)
     parts = [] if abstract is None else [_part(part) for part in abstract.iter("AbstractText")]
     return Passage(pmid, 0, " ".join(part for part in (_spelt(title), *parts) if part))
+
+
+def _is_retracted(element: ElementTree.Element) -> bool:
+    """Say whether an article is of the type, or a note of its retraction is named; some have one only."""
+    notes = element.iter("CommentsCorrections")
+    return any(_spelt(kind) == RETRACTED for kind in element.iter("PublicationType")) or any(
+        note.get("RefType") == "RetractionIn" for note in notes
+    )
 
 
 def _part(part: ElementTree.Element) -> str:

@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from kebench.corpus.passage import Fault, GoldMention, Passage, Read, mention_problem
+from kebench.corpus.passage import Fault, GoldMention, Passage, Read, mention_problem, split_ids
 from kebench.corpus.readers.stream import lines_of
 
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
-_NO_ID = ("", "-", "-1", "None")
+_OFFSET = re.compile(r"[0-9]{1,9}")
+_SHOWN = 20
 Lines = list[tuple[int, str]]
 
 
@@ -38,7 +39,10 @@ def _read_block(block: Lines) -> Iterator[Read]:
     mentions: Lines = []
     for number, line in block:
         if found := _TEXT_LINE.fullmatch(line):
-            if found[2] in texts:
+            if texts and found[1] != document_id and found[2] == "a":
+                yield _other_document(number, found[1], document_id)
+                continue
+            if found[2] in texts or (texts and found[1] != document_id):
                 yield from _document(document_id, texts, mentions)
                 texts, mentions = {}, []
             document_id = found[1]
@@ -60,7 +64,9 @@ def _document(document_id: str, texts: dict[str, str], lines: Lines) -> Iterator
         if len(fields) >= 4 and not fields[1].isdecimal() and not fields[2].isdecimal():
             continue  # a relation
         mention = _mention(fields)
-        if mention is None:
+        if fields[0] != document_id:
+            yield _other_document(number, fields[0], document_id)
+        elif mention is None:
             yield Fault(f"line {number}", "expected PMID, start, end, text, type, id, with tabs between")
         elif problem := mention_problem(text, mention, fields[3]):
             yield Fault(f"line {number}", problem)
@@ -69,9 +75,12 @@ def _document(document_id: str, texts: dict[str, str], lines: Lines) -> Iterator
     yield Passage(document_id, 0, text, tuple(gold))
 
 
+def _other_document(number: int, pmid: str, document_id: str) -> Fault:
+    return Fault(f"line {number}", f"PMID {pmid[:_SHOWN]} within document {document_id[:_SHOWN]}")
+
+
 def _mention(fields: list[str]) -> GoldMention | None:
-    if len(fields) < 5 or not (fields[1].isdecimal() and fields[2].isdecimal()):
+    if len(fields) < 5 or not (_OFFSET.fullmatch(fields[1]) and _OFFSET.fullmatch(fields[2])):
         return None
-    written = fields[5] if len(fields) > 5 else ""
-    ids = tuple(one.strip() for one in re.split(r"[|+,;]", written) if one.strip() not in _NO_ID)
+    ids = split_ids(fields[5]) if len(fields) > 5 else ()
     return GoldMention(int(fields[1]), int(fields[2]), fields[4], ids)

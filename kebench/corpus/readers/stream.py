@@ -1,10 +1,12 @@
-"""Files as streams, plain or gzipped: bytes, lines, and what to say when they break off."""
+"""Files as streams, plain or gzipped: bytes, lines, XML elements, and what to say when they break off."""
 
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
+from xml.etree import ElementTree
 
 from isal import igzip, isal_zlib
 
@@ -52,7 +54,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def broken_gzip(where: str) -> Fault:
-    """Say that the gzip file ends here."""
+    """Say that the gzip file ends here. It unpacks 8 KB at a time, so up to so much before is lost too."""
     return Fault(where, "the gzip file is cut off or damaged", ends_file=True)
 
 
@@ -78,3 +80,35 @@ def lines_of(path: Path) -> Iterator[tuple[int, str] | Fault]:
                     yield number, line.rstrip("\r\n")
         except BROKEN_GZIP:
             yield broken_gzip(f"line {number + 1}")
+
+
+def elements_of(path: Path, tags: tuple[str, ...]) -> Iterator[ElementTree.Element | Fault]:
+    """Yield the elements of an XML file with these tags; each is emptied when the next one is asked for.
+
+    A fault ends the file; of a broken gzip file, it does not say where.
+    """
+    with opened(path) as file:
+        try:
+            root = None
+            for event, element in ElementTree.iterparse(file, events=("start", "end")):
+                root = element if root is None else root
+                if event == "end" and element.tag in tags:
+                    yield element
+                    element.clear()
+                    root.clear()  # or the parser keeps an empty element for each
+        except ElementTree.ParseError as error:
+            line, column = error.position
+            reason = str(error).partition(":")[0]
+            yield Fault(f"line {line}", f"not valid XML at column {column + 1} ({reason})", ends_file=True)
+        except (LookupError, ValueError) as error:
+            yield Fault("line 1", f"XML in an encoding that cannot be read ({error})", ends_file=True)
+        except BROKEN_GZIP:
+            yield broken_gzip("")
+
+
+def parse_json(text: str) -> Any:
+    """Return a JSON value. Raises ValueError, also where it is nested too deeply for Python."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
