@@ -24,6 +24,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Link text to a knowledge base, and write a corpus to pretrain models on.",
     ),
     "corpus": ("corpus", "corpus", "Describe linked corpora, and score their links."),
+    "curves": (
+        "curves",
+        "curves",
+        "Show the losses of pretrainings, and what the models made of held-out text.",
+    ),
     "data": ("data", "data", "Check, fetch and convert the data sets of the tasks."),
     "demo": ("demo", "demo", "Fine-tune a small BERT on the embedded miniature and print a leaderboard."),
     "embed": ("embed", "embed", "Train a vector for each entity of a knowledge base with TransE."),

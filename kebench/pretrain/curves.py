@@ -1,11 +1,80 @@
-"""Learning curves: what each step did, for TensorBoard or to be looked at later."""
+"""Learning curves: what each step did, to be drawn, or followed in TensorBoard."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from kebench.errors import UserError
-from kebench.pretrain.state import Row
+from kebench.pretrain.objectives import LOSSES
+from kebench.pretrain.state import CURVES, Row, read_curve
+
+HELD_OUT = {
+    "perplexity": "perplexity",
+    "mlm_accuracy_percent": "masked pieces, %",
+    "mention_f1_percent": "mentions, F1",
+    "linking_accuracy_percent": "links, accuracy@1, %",
+}
+CHART_FORMATS = (".html", ".svg", ".png")
+_SMOOTHED = 60  # points of a training curve; more are averaged; ours
+
+
+def read_curves(folder: Path) -> list[Row]:
+    """Read the curve of a pretrained checkpoint, or of a kept state. Raises UserError if there is none."""
+    try:
+        return read_curve(folder / CURVES)
+    except OSError as error:
+        raise UserError(
+            f"{folder / CURVES}: cannot be read ({error.strerror}); name a folder made by 'kebench pretrain'"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{folder / CURVES}: damaged ({error}); copy the folder again") from None
+
+
+def averaged(rows: Sequence[Row], most: int) -> list[Row]:
+    """Return at most so many rows, each the mean of a stretch of steps, with its last held-out scores."""
+    size = -(-len(rows) // most)
+    found = []
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        row: Row = {"step": part[-1]["step"]}
+        for name in ("loss", *LOSSES, "tokens_per_second"):
+            row[name] = sum(one[name] for one in part) / len(part)
+        for one in part:
+            row |= {name: one[name] for name in HELD_OUT if name in one}
+        found.append(row)
+    return found
+
+
+def draw(curves: dict[str, list[Row]], out: Path) -> None:
+    """Draw curves, by name, side by side for each loss and score. Raises UserError without altair."""
+    if out.suffix not in CHART_FORMATS:
+        raise UserError(f"{out}: expected a name that ends with {', '.join(CHART_FORMATS)}")
+    try:
+        import altair
+        import vl_convert  # noqa: F401  (what altair writes files with)
+    except ImportError:
+        raise UserError("charts need altair and vl-convert; pip install 'kebench[charts]'") from None
+    titles = {"loss": "loss", "mlm": "masked language modelling", "detection": "entity detection"}
+    titles |= {"linking": "entity linking"} | {name: f"held out: {said}" for name, said in HELD_OUT.items()}
+    points = [
+        {"model": model, "step": row["step"], "what": title, "value": row[name]}
+        for model, rows in curves.items()
+        for row in averaged(rows, _SMOOTHED)
+        for name, title in titles.items()
+        if name in row
+    ]
+    shown = [title for title in titles.values() if any(point["what"] == title for point in points)]
+    base = altair.Chart({"values": points}).encode(
+        x=altair.X("step:Q"),
+        y=altair.Y("value:Q", title=None, scale=altair.Scale(zero=False)),
+        color=altair.Color("model:N", sort=list(curves)),
+    )
+    chart = (base.mark_line() + base.mark_point(size=12)).properties(width=240, height=150)
+    facets = chart.facet(altair.Facet("what:N", title=None, sort=shown), columns=4)
+    options: dict[str, Any] = {"inline": True} if out.suffix == ".html" else {}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    facets.resolve_scale(y="independent", x="shared").save(str(out), **options)
 
 
 @contextmanager

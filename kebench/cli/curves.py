@@ -1,0 +1,39 @@
+"""`kebench curves`: how pretrainings went."""
+
+from pathlib import Path
+
+import click
+
+ROWS = 12  # of a printed curve; ours
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Draw them, to a .html, .svg or .png file.")
+def curves(folders: tuple[Path, ...], out: Path | None) -> None:
+    """Show the losses of pretrainings, and what the models made of held-out text.
+
+    DIR is a checkpoint of 'kebench pretrain'. Each printed row is the mean of a stretch of steps.
+    """
+    from kebench.cli.tables import print_table
+    from kebench.files import expand_home
+    from kebench.pretrain.curves import HELD_OUT, averaged, draw, read_curves
+
+    found = {folder.resolve().name: read_curves(expand_home(str(folder))) for folder in folders}
+    if out:
+        draw(found, out)
+        click.echo(out)
+        return
+    for name, rows in found.items():
+        table = [
+            (
+                f"{row['step']:,}",
+                *(f"{row[loss]:.3f}" for loss in ("loss", "mlm", "detection", "linking")),
+                *(f"{row[score]:.2f}" if score in row else "-" for score in HELD_OUT),
+            )
+            for row in averaged(rows, ROWS)
+        ]
+        click.echo(name)
+        columns = ("step", "loss", "mlm", "detection", "linking", "perplexity", "pieces %", "F1", "links %")
+        print_table(columns, table)
+    click.echo("perplexity, right pieces, F1 of mentions, right links: on held-out documents")
