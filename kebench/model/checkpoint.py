@@ -62,8 +62,11 @@ def load_encoder(
     """
     encoder, loading = _load(transformers.AutoModel, folder, family, trust_remote_code=trust_remote_code)
     _check_complete(folder, loading)
+    # Never trained in fine-tuning: they would be parameters without gradient.
     if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None  # never trained in fine-tuning: it would be a parameter without gradient
+        encoder.pooler = None
+    for part in getattr(encoder, "parts_without_gradient", ()):
+        part.requires_grad_(False)
     return encoder
 
 

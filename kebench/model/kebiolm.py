@@ -86,6 +86,11 @@ class KebiolmModel(KebiolmPreTrainedModel):
             )
         self.post_init()
 
+    @property
+    def parts_without_gradient(self) -> tuple[nn.Module, ...]:
+        """What a loss on last_hidden_state cannot train."""
+        return (self.mention_detector,) if self.config.fuses else (self.mention_detector, self.entity_linker)
+
     def get_input_embeddings(self) -> nn.Module:
         """Return the word pieces' embeddings."""
         return self.embeddings.word_embeddings

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
 
+from kebench.model.checkpoint import load_encoder
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.kebiolm import KebiolmForMaskedLM, KebiolmModel
 from kebench.model.linking import NO_ENTITY
@@ -122,6 +123,15 @@ def test_a_batch_without_mentions_has_gradients_all_the_same() -> None:
     model.bert(padded(texts())).last_hidden_state.sum().backward()
     assert model.bert.entity_linker.entity_embeddings.weight.grad is not None
     assert model.bert.entity_linker.entity_embeddings.weight.grad.abs().max() == 0
+
+
+@pytest.mark.parametrize("split", [2, 3])
+def test_fine_tuning_has_no_parameter_without_gradient(split: int, tmp_path: Path) -> None:
+    small(num_context_layers=split).bert.save_pretrained(tmp_path)
+    encoder: Any = load_encoder(tmp_path)
+    encoder(padded(texts())).last_hidden_state.sum().backward()
+    assert all(parameter.grad is not None for parameter in encoder.parameters() if parameter.requires_grad)
+    assert not encoder.mention_detector.weight.requires_grad
 
 
 def test_the_auto_classes_open_a_directory_and_weights_survive(tmp_path: Path) -> None:
