@@ -57,6 +57,22 @@ def write_tiny_bert(folder: Path, *, cased: bool = False, mlm_head: bool = True,
     return folder
 
 
+def write_tiny_kebiolm(folder: Path, *, fidelity: str = "fixed", seed: int = 0) -> Path:
+    """A KeBioLM as `kebench pretrain` and `kebench model convert` write it."""
+    from kebench.model.configuration import KebiolmConfig
+    from kebench.model.kebiolm import KebiolmForMaskedLM
+
+    pieces = word_pieces(cased=False)
+    config = KebiolmConfig(
+        vocab_size=len(pieces), max_position_embeddings=128, num_context_layers=1, num_entities=40,
+        entity_size=8, max_candidate_entities=5, initializer_range=0.5, fidelity=fidelity, **SIZES,
+    )  # fmt: skip
+    _random(KebiolmForMaskedLM, config, seed).save_pretrained(folder)
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    transformers.BertTokenizer(vocab=vocabulary, do_lower_case=True).save_pretrained(folder)
+    return folder
+
+
 def write_tiny_old_bert(folder: Path, *, cased: bool = True, mlm_head: bool = True, seed: int = 0) -> Path:
     """The layout of BioBERT, SciBERT, ClinicalBERT and BlueBERT, converted from TensorFlow.
 

@@ -115,6 +115,11 @@ class MaskedLM:
         return cls(model, device=device, precision=precision)
 
     @property
+    def depends_on_batch(self) -> bool:
+        """True if what is said of a text depends on the texts beside it: KeBioLM as released."""
+        return getattr(self.model.config, "fidelity", "") == "released"
+
+    @property
     def vocabulary_size(self) -> int:
         """How many tokens the head tells apart."""
         return int(self.head.decoder()[0].shape[0])

@@ -12,7 +12,13 @@ from kebench.model.masked_lm import MaskedLM
 from kebench.probe.beam import Beams
 from kebench.probe.decoders import decode
 from kebench.probe.record import Decoder
-from kebench.probe.states import Items, ModelPredict, Pieces, make_items, pieces_of
+from kebench.probe.states import (
+    Items,
+    ModelPredict,
+    ReleasedBatches,
+    make_items,
+    pieces_of,
+)
 
 SCHEMA = pyarrow.schema(
     [
@@ -38,11 +44,13 @@ def answer_queries(
 ) -> pyarrow.Table:
     """Return the predictions of some queries, sorted by query, number of masks and rank (docs/FORMATS.md).
 
-    Texts that are the same word pieces are decoded once. A query that no mask fits into has no rows; with
-    `decoder.exact`, the released code's way, it has as many empty answers as the beam is wide.
+    Texts that are the same word pieces are decoded once, unless answers depend on the batch. A query that no
+    mask fits into has no rows; with `decoder.exact`, the released code's way, it has as many empty answers as
+    the beam is wide.
     """
     pieces = pieces_of(texts, tokenizer, cut_at=decoder.max_tokens if decoder.exact else None)
-    distinct = list(dict.fromkeys(found for found in pieces if found is not None))
+    usable = [found for found in pieces if found is not None]
+    distinct = usable if model.depends_on_batch else list(dict.fromkeys(usable))
     items = make_items(
         distinct,
         max_masks=decoder.max_masks,
@@ -51,7 +59,8 @@ def answer_queries(
         cut=decoder.exact,
         device=model.device,
     )
-    predict = ModelPredict(
+    kind = ReleasedBatches if model.depends_on_batch else ModelPredict
+    predict = kind(
         model,
         items,
         num_best=decoder.beam if decoder.exact else 2 * decoder.beam,
@@ -61,8 +70,13 @@ def answer_queries(
     with torch.inference_mode():
         beams = decode(predict, items.num_places_N, decoder)
     answers = _rows(items, beams)
-    place_of = {found: place for place, found in enumerate(distinct)}
-    return _by_query(query_ids, pieces, answers, place_of, empty=decoder.beam if decoder.exact else 0)
+    if model.depends_on_batch:
+        numbers = iter(range(len(usable)))
+        places = [None if found is None else next(numbers) for found in pieces]
+    else:
+        place_of = {found: place for place, found in enumerate(distinct)}
+        places = [None if found is None else place_of[found] for found in pieces]
+    return _by_query(query_ids, places, answers, empty=decoder.beam if decoder.exact else 0)
 
 
 def _rows(items: Items, beams: Beams) -> pyarrow.Table:
@@ -93,14 +107,13 @@ def _rows(items: Items, beams: Beams) -> pyarrow.Table:
 
 def _by_query(
     query_ids: Sequence[int],
-    pieces: Sequence[Pieces | None],
+    places: Sequence[int | None],
     answers: pyarrow.Table,
-    place_of: dict[Pieces, int],
     *,
     empty: int,
 ) -> pyarrow.Table:
-    """Return the rows of each query's text under the query's id."""
-    place = answers["query_id"].to_numpy()
+    """Return the rows of each query's text, told by its place, under the query's id."""
+    place_T = answers["query_id"].to_numpy()
     nothing = pyarrow.Table.from_pylist(
         [
             {"query_id": 0, "num_masks": 1, "rank": rank, "tokens": [], "order": [], "token_log_probs": []}
@@ -110,11 +123,11 @@ def _by_query(
         schema=SCHEMA,
     )
     tables = []
-    for query_id, found in zip(query_ids, pieces, strict=True):
-        if found is None:
+    for query_id, place in zip(query_ids, places, strict=True):
+        if place is None:
             rows = nothing
         else:
-            start, end = numpy.searchsorted(place, [place_of[found], place_of[found] + 1])
+            start, end = numpy.searchsorted(place_T, [place, place + 1])
             rows = answers.slice(start, end - start)
         same = pyarrow.array(numpy.full(len(rows), query_id), pyarrow.int32())
         tables.append(rows.set_column(0, "query_id", same))

@@ -36,7 +36,10 @@ class BestTokens(NamedTuple):
 
 
 class Predict(Protocol):
-    """What a search asks for: the best tokens at some open places of some states."""
+    """What a search asks for: the best tokens at some open places of some states.
+
+    One with a method `watch` is told the beams of all items before each step, those of finished ones too.
+    """
 
     def __call__(self, item_R: Tensor, token_RM: Tensor, asked_RM: Tensor) -> BestTokens:
         """item_R: whose state it is. token_RM: what stands at its places, OPEN where nothing does."""
@@ -173,6 +176,8 @@ def _search(
     for step in range(beams.token_NBM.shape[2]):
         going_on = num_places_N > step
         is_all = bool(going_on.all())
+        if watch := getattr(predict, "watch", None):
+            watch(beams)
         current = beams if is_all else Beams(*(part[going_on] for part in beams))
         items = going_on.nonzero()[:, 0]
         chosen = _step(predict, current, items, asked, step=step, rules=rules)

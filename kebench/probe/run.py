@@ -23,6 +23,7 @@ from kebench.errors import UserError
 from kebench.files import atomic_folder, sweep_temporaries_of, write_parquet_atomically
 from kebench.leases import lease
 from kebench.model.checkpoint import load_tokenizer
+from kebench.model.layout import read_config
 from kebench.model.masked_lm import MaskedLM
 from kebench.probe.answers import SCHEMA, answer_queries, outcome
 from kebench.probe.plan import ProbePlan, chosen_ids
@@ -90,6 +91,8 @@ def run_probe(
     started, clock = utc_now(), time.monotonic()
     reset_peak_memory(device.name)
     queries = asked_queries(plan)
+    if read_config(plan.folder).get("fidelity") == "released":  # its answers depend on the batch: one part
+        part_queries = max(1, len(queries))
     parts = plan_parts(plan, out, queries, part_queries or PART_QUERIES[device.name.partition(":")[0]])
     trusted = plan.card.trust_remote_code and allow_remote_code
     tokenizer = load_tokenizer(

@@ -4,7 +4,7 @@ A query is tokenised once, with one blank; an item is that text with 1, 2 ... bl
 forwarded together, packed (`kebench.model.packed`), so that nothing is padded and no batch is small.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -14,10 +14,11 @@ from torch import Tensor
 
 from kebench.model.masked_lm import MaskedLM
 from kebench.model.packed import Packed, groups_of
-from kebench.probe.beam import BestTokens
+from kebench.probe.beam import Beams, BestTokens
 from kebench.probe.query_set import MASK
 
 # N items, R states asked for, M most places, K best tokens of a place, T tokens of an item
+RELEASED_STATES = 96  # the released code's batch: 19 items with a beam of 5
 _BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}  # in one forward pass; benchmarks/results/probe.md
 
 
@@ -172,3 +173,49 @@ class ModelPredict:
         size_B = torch.from_numpy(length_B).to(text_BT.device)
         is_text_BT = torch.arange(text_BT.shape[1], device=text_BT.device) < size_B[:, None]
         return Packed(text_BT[is_text_BT], groups_of(length_B)), size_B.cumsum(0) - size_B + start_B
+
+
+class ReleasedBatches(ModelPredict):
+    """Answers a search in the released code's batches, for a model whose answers depend on its batch.
+
+    Items of one length go together, 96 states at a time, in their order, each with all states of its beam,
+    filled ones included. So the items of the whole set must be there.
+    """
+
+    beams_NBM: Tensor
+
+    def watch(self, beams: Beams) -> None:
+        """Take the states of all items."""
+        self.beams_NBM = beams.token_NBM
+
+    def __call__(self, item_R: Tensor, token_RM: Tensor, asked_RM: Tensor) -> BestTokens:
+        """Return the best tokens at the asked places; see `kebench.probe.beam.Predict`."""
+        log_prob_RMK = torch.full(
+            (*token_RM.shape, self.num_best), -torch.inf, device=token_RM.device, dtype=torch.float64
+        )
+        token_RMK = torch.zeros_like(log_prob_RMK, dtype=torch.int64)
+        for item_I in self._item_batches():
+            asked_R = torch.isin(item_R, item_I).nonzero()[:, 0]
+            if not len(asked_R):
+                continue
+            state_BM = self.beams_NBM[item_I].flatten(0, 1)
+            item_B = item_I.repeat_interleave(self.beams_NBM.shape[1])
+            packed, first_B = self._pack(item_B, self.items.length_N[item_B.cpu().numpy()], state_BM)
+            is_state_RB = (item_R[asked_R, None] == item_B) & (token_RM[asked_R, None] == state_BM).all(-1)
+            state_R = is_state_RB.long().argmax(1)  # of equal states any: in one batch they are alike
+            row, place = asked_RM[asked_R].nonzero(as_tuple=True)
+            log_prob_PK, token_PK = self.model.best_tokens(
+                packed, first_B[state_R[row]] + place, num_best=self.num_best, banned=self.banned
+            )
+            found = log_prob_PK.shape[1]
+            log_prob_RMK[asked_R[row], place, :found] = log_prob_PK.double()
+            token_RMK[asked_R[row], place, :found] = token_PK
+        return BestTokens(log_prob_RMK, token_RMK)
+
+    def _item_batches(self) -> Iterator[Tensor]:
+        """Yield the items of each batch, the longest first."""
+        size = max(1, RELEASED_STATES // self.beams_NBM.shape[1])
+        order = numpy.argsort(-self.items.length_N, kind="stable")
+        for bucket in numpy.split(order, numpy.flatnonzero(numpy.diff(self.items.length_N[order])) + 1):
+            for start in range(0, len(bucket), size):
+                yield torch.from_numpy(bucket[start : start + size]).to(self.beams_NBM.device)

@@ -1,6 +1,7 @@
 """What a model answers: as the released code has it, and the same in every batch."""
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,20 @@ from kebench.probe.answers import Outcome, answer_queries, outcome
 from kebench.probe.decoders import read_decoder
 from kebench.probe.query_set import QuerySet
 from kebench.probe.states import ModelPredict, pieces_of
-from tests.tiny_checkpoints import write_tiny_bert, write_tiny_modernbert, write_tiny_roberta
+from tests.tiny_checkpoints import (
+    write_tiny_bert,
+    write_tiny_kebiolm,
+    write_tiny_modernbert,
+    write_tiny_roberta,
+)
 
-WRITERS = {"bert": write_tiny_bert, "roberta": write_tiny_roberta, "modernbert": write_tiny_modernbert}
+WRITERS: dict[str, Any] = {
+    "bert": write_tiny_bert,
+    "roberta": write_tiny_roberta,
+    "modernbert": write_tiny_modernbert,
+    "kebiolm": write_tiny_kebiolm,
+    "released kebiolm": partial(write_tiny_kebiolm, fidelity="released"),
+}
 
 
 class Probed:
@@ -30,7 +42,8 @@ class Probed:
         self.whole: Any = load_masked_lm(folder / family).double().eval()
         with torch.no_grad():
             for parameter in self.whole.get_output_embeddings().parameters():
-                parameter.mul_(40)  # tells tokens apart, which weights as they are drawn hardly do
+                # tells tokens apart, which weights as they are drawn hardly do; KeBioLM's are drawn larger
+                parameter.mul_(2 if "kebiolm" in family else 40)
         self.model = MaskedLM(copy.deepcopy(self.whole))
         self.tokenizer = load_tokenizer(folder / family, split_words=False)
 
@@ -41,9 +54,14 @@ class Probed:
         return answer_queries(ids, texts, self.model, self.tokenizer, decoder, batch_tokens=batch_tokens)
 
 
-@pytest.fixture(scope="module", params=list(WRITERS))
+@pytest.fixture(scope="module", params=[name for name in WRITERS if name != "released kebiolm"])
 def probed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Probed:
     return Probed(request.param, tmp_path_factory.mktemp("probed"))
+
+
+@pytest.fixture(scope="module")
+def released_kebiolm(tmp_path_factory: pytest.TempPathFactory) -> Probed:
+    return Probed("released kebiolm", tmp_path_factory.mktemp("probed"))
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +91,28 @@ def test_released_mode_gives_the_strings_of_the_released_algorithm(probed: Probe
     answers = probed.answers(asked, "released", beam=4, max_masks=5)
     for ours, theirs in zip(strings_of(answers, probed.tokenizer, len(asked)), expected.strings, strict=True):
         assert sorted(ours) == sorted(theirs)
+
+
+@pytest.mark.parametrize("beam", [4, 40])
+def test_a_released_kebiolm_answers_in_the_released_batches(
+    beam: int, released_kebiolm: Probed, texts: list[str]
+) -> None:
+    # 24 or 2 items a batch; its answers depend on the others of the batch, equal texts included
+    asked = [*texts, *texts[:3]]
+    expected = decode_as_released(
+        asked, released_kebiolm.whole, released_kebiolm.tokenizer, beam=beam, max_masks=4
+    )
+    answers = released_kebiolm.answers(asked, "released", beam=beam, max_masks=4)
+    found = strings_of(answers, released_kebiolm.tokenizer, len(asked))
+    for ours, theirs in zip(found, expected.strings, strict=True):
+        assert sorted(ours) == sorted(theirs)
+
+
+def test_and_would_answer_otherwise_in_other_batches(released_kebiolm: Probed, texts: list[str]) -> None:
+    whole = released_kebiolm.answers(texts, "released", beam=4, max_masks=4)
+    alone = [released_kebiolm.answers([text], "released", beam=4, max_masks=4) for text in texts]
+    apart = [list(one["tokens"].to_pylist()) for one in alone]
+    assert [tokens for one in apart for tokens in one] != whole["tokens"].to_pylist()
 
 
 def test_the_states_that_the_released_answers_need_are_those_that_we_forward(
