@@ -71,6 +71,15 @@ def test_the_size_of_a_micro_batch_changes_nothing(world: World, accelerator: Ac
         assert other.tokens == one.tokens
 
 
+def test_gradient_checkpointing_changes_nothing(world: World, accelerator: Accelerator) -> None:
+    plain = trainer_of(world, accelerator, dropout=0.1)
+    saving = trainer_of(world, accelerator, dropout=0.1, gradient_checkpointing=True)
+    assert saving.objectives.model.is_gradient_checkpointing
+    for one, other in zip(steps(plain, 3), steps(saving, 3), strict=True):
+        assert other.losses == pytest.approx(one.losses, rel=1e-6)
+        assert other.grad_norm == pytest.approx(one.grad_norm, rel=1e-5)
+
+
 def test_entities_that_are_frozen_stay_and_others_move(world: World, accelerator: Accelerator) -> None:
     for recipe, moves in (("kebiolm-frz-mini", False), ("kebiolm-mini", True)):
         trainer = trainer_of(world, accelerator, recipe)
