@@ -17,9 +17,11 @@ import torch
 from floor import best_seconds
 from plain_pretraining import plain_losses
 from pretrain_page import CASES, markdown
+from transformers.models.bert.modeling_bert import BertLayer
 
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.kebiolm import KebiolmForMaskedLM
+from kebench.model.lean_layer import LeanLayer
 from kebench.model.optimizer import decay_matrices_only
 from kebench.pretrain.batches import Batch, Collator
 from kebench.pretrain.encode import PackedSequence
@@ -111,6 +113,10 @@ def training_of(side: str, model: Any, batch: Batch) -> Training:
     """Return a side's training of a copy of a model."""
     model = copy.deepcopy(model)
     model.set_attn_implementation(SIDES[side])
+    if side != "ours":
+        for layer in model.modules():
+            if isinstance(layer, LeanLayer):
+                layer.__class__ = BertLayer
     return Training(side, model, batch)
 
 

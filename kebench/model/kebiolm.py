@@ -16,13 +16,14 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, TokenClassifierOutput
 from transformers.models.bert.modeling_bert import (
     BertEmbeddings,
-    BertLayer,
     BertOnlyMLMHead,
     BertPreTrainedModel,
+    BertSelfAttention,
 )
 from transformers.utils.output_capturing import capture_outputs
 
 from kebench.model.configuration import KebiolmConfig
+from kebench.model.lean_layer import LeanLayer
 from kebench.model.linking import EntityLinker
 from kebench.model.mentions import (
     Mentions,
@@ -50,6 +51,7 @@ class KebiolmPreTrainedModel(BertPreTrainedModel):
 
     config_class = KebiolmConfig
     config: KebiolmConfig
+    _can_record_outputs = {"hidden_states": LeanLayer, "attentions": BertSelfAttention}
 
 
 class KebiolmLayers(nn.Module):
@@ -57,7 +59,7 @@ class KebiolmLayers(nn.Module):
 
     def __init__(self, config: KebiolmConfig, first: int, end: int) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(BertLayer(config, layer_idx=number) for number in range(first, end))
+        self.layer = nn.ModuleList(LeanLayer(config, layer_idx=number) for number in range(first, end))
 
     def forward(self, hidden_BTD: Tensor, attention_mask: Tensor | None, **options: Any) -> Tensor:
         """Apply the layers, one after the other."""
@@ -69,7 +71,7 @@ class KebiolmLayers(nn.Module):
 class KebiolmModel(KebiolmPreTrainedModel):
     """The encoder: last_hidden_state is that of the layers over text and entities."""
 
-    _no_split_modules = ["BertEmbeddings", "BertLayer"]
+    _no_split_modules = ["BertEmbeddings", "LeanLayer"]
 
     def __init__(self, config: KebiolmConfig) -> None:
         super().__init__(config)
