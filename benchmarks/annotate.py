@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,9 @@ def linking(kb: Path, texts: list[str], *, rounds: int) -> dict[str, Any]:
             _log.info("linking, round %d of %d: %s", number + 1, rounds, side)
             took, links[side] = timed(work)
             seconds[side] = min(took, seconds.get(side, took))
-    same = sum(map(alike, links["scispaCy's component"], links["ours, approximate"]))
+    most = chosen["approximate"].max_entities or 1
+    both = zip(links["scispaCy's component"], links["ours, approximate"], strict=True)
+    same = sum(alike(theirs, ours, most=most) for theirs, ours in both)
     return {
         "names": index.manifest.names, "graph": index.manifest.graph, "documents": len(texts),
         "mentions": len(strings), "distinct": len({one.lower() for one in strings}), "seconds": seconds,
@@ -105,14 +107,18 @@ def detected(texts: list[str]) -> list[Any]:
     return documents
 
 
-def alike(theirs: list[tuple[str, float]], ours: tuple[tuple[str, float], ...]) -> bool:
-    """Say whether two sides link a mention alike: the same scores, and concepts where scores differ."""
+def alike(theirs: Sequence[tuple[str, float]], ours: Sequence[tuple[str, float]], *, most: int) -> bool:
+    """Say whether two sides link a mention alike: the same scores of the same concepts.
+
+    most: concepts of a mention. Of so many those that share the last score count for nothing: which of such
+    were cut off is chance.
+    """
     if [round(score, 4) for _, score in theirs] != [round(score, 4) for _, score in ours]:
         return False
-    last = round(theirs[-1][1], 4) if theirs else 0
+    last = round(theirs[-1][1], 4) if len(theirs) == most else 0
     clear = [
-        {cui for cui, score in side if round(score, 4) > last} for side in (theirs, ours)
-    ]  # of equal scores at the end, which concepts are cut off is chance
+        {(cui, round(score, 4)) for cui, score in side if round(score, 4) > last} for side in (theirs, ours)
+    ]
     return clear[0] == clear[1]
 
 

@@ -1,6 +1,7 @@
 """Linkers: as scispaCy's own component links, abbreviations, ids of files, and settings."""
 
 import re
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,27 @@ def test_gold_mentions_that_link_to_nothing_are_said_once_with_the_reason(
     assert [one.getMessage() for one in caplog.records] == [
         f"--linker gold links nothing in 1 passages: {message}"
     ]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "is_alike"),
+    [
+        ([("C1", 1.0)], [("C2", 1.0)], False),  # nothing was cut off
+        ([("C1", 1.0), ("C2", 0.9)], [("C2", 0.9), ("C1", 1.0)], False),
+        ([("C1", 0.9), ("C2", 0.9)], [("C2", 0.9), ("C1", 0.9)], True),
+        ([("C1", 1.0), ("C2", 0.9), ("C3", 0.9)], [("C1", 1.0), ("C2", 0.9), ("C4", 0.9)], True),  # of four
+        ([("C1", 1.0), ("C2", 0.9), ("C3", 0.9)], [("C5", 1.0), ("C2", 0.9), ("C3", 0.9)], False),
+        ([], [], True),
+    ],
+)
+def test_the_benchmark_ignores_concepts_only_where_some_were_cut_off(
+    theirs: list[tuple[str, float]], ours: list[tuple[str, float]], is_alike: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    benchmarks = Path(__file__).parents[2] / "benchmarks"
+    monkeypatch.syspath_prepend(str(benchmarks))
+    alike = runpy.run_path(str(benchmarks / "annotate.py"))["alike"]
+    assert alike(theirs, ours, most=3) is is_alike
 
 
 def test_presets_hold_the_settings_of_paper_author_and_scispacy() -> None:
