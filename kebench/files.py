@@ -15,7 +15,7 @@ import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ TEMPORARY_STALE_SECONDS = 24 * 3600
 TEMPORARY_IDLE_SECONDS = 600  # as a lease: longer than any pause of a process that writes
 # What `temporary_beside` and `kebench.leases` call their files, and nobody else his own.
 TEMPORARY_NAME = re.compile(r"\.(\d+-[0-9a-f]{8}\.tmp|running\.[0-9a-f]{32}\.(tmp|stale))$")
+_HASHED_AT_ONCE = 1 << 20  # bytes
 CRASH_POINTS = tuple(f"{name}.{moment}" for name in WRITES for moment in ("written", "renamed"))
 _passed: Counter[str] = Counter()
 
@@ -88,6 +89,39 @@ def write_atomically(path: Path, content: bytes | str, *, point: str) -> None:
         temporary.unlink(missing_ok=True)
     _fsync_folder(path.parent)
     crash_point(f"{point}.renamed")
+
+
+def create_atomically(path: Path, content: str, *, point: str) -> bool:
+    """Write a file as `write_atomically` does, unless it is there: False if so. Of two writers one wins."""
+    temporary = temporary_beside(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        crash_point(f"{point}.written")
+        link_new(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    _fsync_folder(path.parent)
+    crash_point(f"{point}.renamed")
+    return True
+
+
+def link_new(source: Path, path: Path) -> None:
+    """Give a file a second name. Raises FileExistsError if it is taken.
+
+    Where the file system has no links, the second file is created exclusively and filled.
+    """
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        with path.open("x") as file:
+            file.write(source.read_text())
 
 
 def move_whole(temporary: Path, path: Path, *, point: str) -> None:
@@ -155,10 +189,15 @@ def _fsync_folder(folder: Path) -> None:
         return
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hex SHA-256 of a file's bytes."""
+def sha256_of(path: Path, *, on_read: Callable[[int], None] | None = None) -> str:
+    """Return the hex SHA-256 of a file's bytes. on_read: is told how many more have been read."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while part := file.read(_HASHED_AT_ONCE):
+            digest.update(part)
+            if on_read is not None:
+                on_read(len(part))
+    return digest.hexdigest()
 
 
 def hash_of(value: Any) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ValidationError
 
-from kebench.files import crash_point
+from kebench.files import crash_point, link_new
 
 _log = logging.getLogger(__name__)
 
@@ -72,24 +72,13 @@ def _create(path: Path, token: str) -> bool:
     temporary.write_text(owner.model_dump_json())
     crash_point("lease.written")
     try:
-        _link(temporary, path)
+        link_new(temporary, path)
     except FileExistsError:
         return False
     finally:
         temporary.unlink(missing_ok=True)
     crash_point("lease.renamed")
     return True
-
-
-def _link(source: Path, path: Path) -> None:
-    """Give the file a second name; where the file system has no links, create it exclusively and fill it."""
-    try:
-        os.link(source, path)
-    except FileExistsError:
-        raise
-    except OSError:
-        with path.open("x") as file:
-            file.write(source.read_text())
 
 
 def _move_away(path: Path, judged: str) -> bool:
@@ -101,7 +90,7 @@ def _move_away(path: Path, judged: str) -> bool:
         return False
     if _token_in(aside) != judged:  # after our look another taker had put its own lease here: back with it
         with suppress(FileExistsError):
-            _link(aside, path)
+            link_new(aside, path)
         aside.unlink(missing_ok=True)
         return False
     aside.unlink(missing_ok=True)

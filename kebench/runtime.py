@@ -147,6 +147,11 @@ def software(recorded: Iterable[str] = RECORDED_PACKAGES) -> dict[str, Any]:
     return {"kebench_version": __version__, "commit": source_commit(), "packages": packages}
 
 
+def installed(packages: Iterable[str]) -> list[str]:
+    """Return those packages that are installed, for `software`: of extras that not everybody has."""
+    return [name for name in packages if any(importlib.metadata.distributions(name=name))]
+
+
 def source_commit() -> str:
     """Return the commit of the checkout kebench runs from, "+changes" if edited, or "" in a wheel."""
     root = Path(__file__).parent.parent

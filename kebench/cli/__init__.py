@@ -48,7 +48,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 
 # A full disk, a missing permission, a read-only or wrong place: the user's to mend, no fault of the program.
-_NAMES = ("ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EEXIST", "EISDIR", "EIO")
+_NAMES = (
+    "ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EEXIST", "EISDIR", "EIO",
+    "ENAMETOOLONG",
+)  # fmt: skip
 THE_SYSTEMS_REFUSALS = {getattr(errno, name) for name in _NAMES if hasattr(errno, name)}
 
 

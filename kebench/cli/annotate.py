@@ -1,6 +1,7 @@
 """`kebench annotate`: link text to a knowledge base."""
 
 import os
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +9,11 @@ import click
 
 if TYPE_CHECKING:
     from kebench.corpus.exclude import HeldOut
-    from kebench.corpus.linked import CorpusManifest
+    from kebench.corpus.linked import CorpusManifest, Exclusion
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+WIDTH = 80
 FORMATS = ("pubmed", "pubmedds", "pubtator", "bioc", "jsonl", "text")
 
 
@@ -40,8 +42,7 @@ class Input(click.Path):
               help="At a record that cannot be used.")  # fmt: skip
 @click.option("--retracted", type=click.Choice(["drop", "keep"]), default="drop", show_default=True,
               help="Retracted articles of PubMed files.")  # fmt: skip
-@click.option("--preset", default="paper", show_default=True,
-              help="scispacy: whose settings; paper, author or scispacy.")  # fmt: skip
+@click.option("--preset", help="scispacy: whose settings; paper (the default), author or scispacy.")
 @click.option("--mentions", type=click.Choice(["ner", "noun_chunks", "dictionary"]),
               help="scispacy: how mentions are found; default: ner if the model is installed.")  # fmt: skip
 @click.option(
@@ -59,12 +60,15 @@ class Input(click.Path):
 @click.option("--definitions", type=FILE,
               help="scispacy: CUIs that have a definition (MRDEF.RRF); the others need more.")  # fmt: skip
 @click.option("--no-definition-threshold", type=click.FloatRange(0, 1, max_open=True),
-              help="scispacy: what they need.")  # fmt: skip
+              help="scispacy: what they need, with --definitions.")  # fmt: skip
 @click.option("--id-map", type=FILE, help="gold: concepts of the files' ids, lines of ID, tab, CUI.")
-@click.option("--exclude-test-of", metavar="TASKS",
-              help="Keep the test documents of these tasks out (blurb), by PMID and by text.")  # fmt: skip
+@click.option(
+    "--exclude-test-of",
+    metavar="TASKS",
+    help="Keep test documents of these tasks (blurb) out: by PMID, by sentences of 40 letters.",
+)
 @click.option("--exclude", "exclude", multiple=True, type=FILE,
-              help="Keep these out: ids, one a line, or a PubTator file; may be repeated.")  # fmt: skip
+              help="Keep these out: a file of ids, one a line, or PubTator; may be repeated.")  # fmt: skip
 @click.option("--data", type=FOLDER, help="The data of those tasks; default: KEBENCH_DATA.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="That link.")
 @click.option("--shard-documents", type=click.IntRange(1), help="Documents of a shard; default 2000.")
@@ -76,7 +80,7 @@ def annotate(
     form: str | None,
     on_error: str,
     retracted: str,
-    preset: str,
+    preset: str | None,
     exclude_test_of: str | None,
     exclude: tuple[Path, ...],
     data: Path | None,
@@ -116,7 +120,8 @@ def annotate(
     if find_corpus(plan, out):
         click.echo(f"nothing to do: {out} holds this corpus", err=True)
     else:
-        click.echo(f"{processes} of {os.cpu_count()} cores link (--processes)", err=True)
+        told = "1 process links" if processes == 1 else f"{processes} processes link"
+        click.echo(f"{told}, of {os.cpu_count()} cores (--processes)", err=True)
     print_manifest(run(plan, out, processes=processes))
     click.echo(f"corpus: {out}")
 
@@ -137,10 +142,29 @@ def print_manifest(manifest: "CorpusManifest") -> None:
 
     counts = manifest.counts.model_dump()
     print_table(("", "number"), [(name, f"{value:,}") for name, value in counts.items()])
+    print_wrapped(
+        "detected: mentions found; mentions: those of them that are linked; links: pairs of mention and "
+        "concept; cuis: distinct concepts"
+    )
     faults = sum(one.read["faults"] for one in manifest.inputs)
-    for reason, count in (
-        manifest.left_out | ({"records that could not be used": faults} if faults else {})
-    ).items():
+    unusable = {f"record{'s' * (faults != 1)} that could not be used": faults} if faults else {}
+    for reason, count in (manifest.left_out | unusable).items():
         click.echo(f"left out: {count:,} {reason}")
-    tests = ", ".join(manifest.exclusion.tests)
-    click.echo(f"test documents kept out: {tests or 'none (--exclude-test-of blurb)'}")
+    _print_exclusion(manifest.exclusion)
+
+
+def _print_exclusion(exclusion: "Exclusion") -> None:
+    tests = ", ".join(exclusion.tests) or "not asked for; see --exclude-test-of"
+    print_wrapped(f"test documents kept out: {tests}")
+    if exclusion.files:
+        print_wrapped(f"ids kept out: those of {', '.join(exclusion.files)}")
+    if exclusion.tests or exclusion.files:
+        print_wrapped(
+            f"{exclusion.ids:,} ids and {exclusion.sentences:,} test sentences are known; left out: "
+            f"{exclusion.by_id:,} by id, {exclusion.by_text:,} by text"
+        )
+
+
+def print_wrapped(text: str) -> None:
+    """Print a line, broken at the terminal's usual width."""
+    click.echo("\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ")))

@@ -5,8 +5,11 @@ on several machines that share the folder share its files. Stopped at any moment
 reads again what it had read, and links only what is not there.
 """
 
+import atexit
 import json
 import multiprocessing
+import os
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -18,20 +21,20 @@ from typing import Any, NamedTuple
 
 import pyarrow
 
+from kebench.corpus.claim import claimed, differences, read_plan
 from kebench.corpus.exclude import HeldOutFilter
-from kebench.corpus.finish import BY_TEST, EARLIER, finish
-from kebench.corpus.linked import MANIFEST, SCHEMA, SHARDS, CorpusManifest, LinkedCorpus
+from kebench.corpus.finish import EARLIER, HELD_OUT, finish
+from kebench.corpus.linked import MANIFEST, SCHEMA, SHARDS, CorpusManifest, LinkedCorpus, is_whole_shard
 from kebench.corpus.linkers import LINKERS, Linker
 from kebench.corpus.passage import Passage, Removed
 from kebench.corpus.plan import AnnotationPlan, describe_plan
 from kebench.corpus.readers import read_passages
 from kebench.corpus.readers.stream import bytes_read
 from kebench.errors import UserError
-from kebench.files import TEMPORARY_NAME, sweep_temporaries, write_atomically, write_parquet_atomically
+from kebench.files import sweep_temporaries, write_atomically, write_parquet_atomically
 from kebench.leases import lease
 from kebench.progress import progress
 
-PLAN = "plan.json"
 WAIT_SECONDS = 2.0
 _AHEAD = 2  # shards that wait for each process
 
@@ -52,36 +55,41 @@ def annotate(plan: AnnotationPlan, out: Path, *, processes: int = 1) -> CorpusMa
     if finished := find_corpus(plan, out):
         _drop_leases(out)
         return finished
-    _claim(plan, out)
-    sweep_temporaries(out)
-    left = [place for place in range(len(plan.inputs)) if not done_path(out, place).exists()]
+    with claimed(plan, out):
+        sweep_temporaries(out)
+        _annotate_files(plan, out, processes)
+        while not (finished := find_corpus(plan, out)):
+            with lease(out / "corpus.running") as is_ours:
+                if is_ours and not (out / MANIFEST).exists():
+                    done = [read_done(out, place) for place in range(len(plan.inputs))]
+                    finish(plan, out, [one for one in done if one], seconds=time.monotonic() - started)
+            if not is_ours:
+                time.sleep(WAIT_SECONDS)
+    _drop_leases(out)
+    return finished
+
+
+def _annotate_files(plan: AnnotationPlan, out: Path, processes: int) -> None:
+    """Make the shards of all files that this process can lease, and wait for those of others."""
+    left = [place for place in range(len(plan.inputs)) if not is_done(out, place)]
     total = sum(plan.inputs[place].bytes for place in left)
     with _workers(plan, processes) as workers, progress("annotating", total=total, unit="bytes") as advance:
         while left:
             elsewhere = []
             for place in left:
                 with lease(done_path(out, place).with_suffix(".running")) as is_ours:
-                    if is_ours and not done_path(out, place).exists():
+                    if is_ours and not is_done(out, place):
                         _annotate_file(plan, out, place, workers, advance)
-                if not done_path(out, place).exists():
+                if not is_done(out, place):
                     elsewhere.append(place)
             if len(elsewhere) == len(left):
                 time.sleep(WAIT_SECONDS)
             left = elsewhere
-    while not (finished := find_corpus(plan, out)):
-        with lease(out / "corpus.running") as is_ours:
-            if is_ours and not (out / MANIFEST).exists():
-                done = [json.loads(done_path(out, n).read_bytes()) for n in range(len(plan.inputs))]
-                finish(plan, out, done, seconds=time.monotonic() - started)
-        if not is_ours:
-            time.sleep(WAIT_SECONDS)
-    _drop_leases(out)
-    return finished
 
 
 def _drop_leases(out: Path) -> None:
     """Remove what a kill may have left of leases; of a finished corpus nobody holds one."""
-    for path in (*(out / SHARDS).glob("*.running"), out / "corpus.running"):
+    for path in (*(out / SHARDS).glob("*.running"), *out.glob("*.running")):
         path.unlink(missing_ok=True)
 
 
@@ -91,7 +99,10 @@ def find_corpus(plan: AnnotationPlan, out: Path) -> CorpusManifest | None:
         return None
     manifest = LinkedCorpus.open(out).manifest
     if manifest.content_hash != plan.content_hash:
-        raise UserError(f"{out}: holds another corpus; choose another --out, or remove it")
+        begun = read_plan(out)
+        is_its_plan = begun.get("content_hash") == manifest.content_hash
+        what = f" ({differences(begun, describe_plan(plan))})" if is_its_plan else ""
+        raise UserError(f"{out}: holds another corpus{what}; choose another --out, or remove it")
     return manifest
 
 
@@ -100,25 +111,21 @@ def done_path(out: Path, place: int) -> Path:
     return out / SHARDS / f"{place:05}.json"
 
 
-def _claim(plan: AnnotationPlan, out: Path) -> None:
-    """Write what is being made, or see that it is the same that was begun."""
-    path = out / PLAN
-    wanted = describe_plan(plan)
-    if path.exists():
-        try:
-            begun = json.loads(path.read_bytes()).get("content_hash")
-        except (ValueError, AttributeError):
-            begun = None
-        if begun != wanted["content_hash"]:
-            raise UserError(
-                f"{out}: another annotation was begun there (other files, settings or knowledge base); "
-                "choose another --out, or remove it"
-            )
-        return
-    if out.exists() and not all(TEMPORARY_NAME.search(path.name) for path in out.iterdir()):
-        raise UserError(f"{out}: exists and is no corpus; choose another --out, or remove it")
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(wanted, indent=1) + "\n", point="corpus")
+def read_done(out: Path, place: int) -> dict[str, Any] | None:
+    """Return what was read in an input; None if it is not there, or was damaged."""
+    try:
+        read = json.loads(done_path(out, place).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return read if isinstance(read, dict) and "shards" in read else None
+
+
+def is_done(out: Path, place: int) -> bool:
+    """Say whether an input was read to its end, and all its shards are there and whole."""
+    read = read_done(out, place)
+    return read is not None and all(
+        is_whole_shard(_shard_path(out, place, number)) for number in range(read["shards"])
+    )
 
 
 def _annotate_file(
@@ -131,7 +138,7 @@ def _annotate_file(
     """Make the shards of one file, and say what was read in it."""
     source = plan.inputs[place]
     read: dict[str, Any] = {
-        "documents": 0, "faults": Counter(), "left_out": Counter(), "removed": [], "about": None
+        "documents": 0, "shards": 0, "faults": Counter(), "left_out": Counter(), "removed": [], "about": None,
     }  # fmt: skip
     waiting: deque[Future[dict[str, Any]]] = deque()
     position = 0
@@ -141,7 +148,8 @@ def _annotate_file(
             read["about"] = waiting.popleft().result()
 
     for block in _blocks(plan, out, place, read):
-        if not block.path.exists():
+        read["shards"] += 1
+        if not is_whole_shard(block.path):
             waiting.append(workers.submit(block))
         wait(workers.ahead)
         now = bytes_read(source.path)
@@ -198,7 +206,7 @@ def _block(
     kept: list[Passage] = []
     for passages in documents.values():
         if reason := next(filter(None, map(tests.reason, passages)), None):
-            read["left_out"][f"{BY_TEST}{reason}"] += 1
+            read["left_out"][f"{HELD_OUT}{reason}"] += 1
         else:
             read["documents"] += 1
             kept += passages
@@ -213,6 +221,24 @@ def _begin(plan: AnnotationPlan) -> None:
     """Tell a process what it will link; the linker is made when the first shard comes."""
     global _linker, _plan
     _linker, _plan = None, plan
+
+
+def _begin_worker(plan: AnnotationPlan) -> None:
+    """Begin as a process of a pool: end with the one that started it, however that ends.
+
+    A worker waits for work on a pipe that it holds open itself, so it would not notice. At its own end it
+    leaves at once, since the libraries of scispaCy report at length, when Python closes, what they leave.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has been started by somebody"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    atexit.register(os._exit, 0)
+    _begin(plan)
 
 
 def _link(block: Block) -> dict[str, Any]:
@@ -249,7 +275,9 @@ def _workers(plan: AnnotationPlan, processes: int) -> Iterator[Workers]:
         yield Workers(_at_once, 0)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(plan,)) as pool:
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_begin_worker, initargs=(plan,)
+    ) as pool:
         try:
             yield Workers(lambda block: pool.submit(_link, block), _AHEAD * processes)
         except BrokenProcessPool:

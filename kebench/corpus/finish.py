@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
@@ -17,30 +18,40 @@ from kebench.corpus.linked import (
     CorpusManifest,
     Exclusion,
     Shard,
+    read_shard,
+    refuse_damaged,
 )
 from kebench.corpus.linkers import LINKERS
 from kebench.corpus.plan import AnnotationPlan
 from kebench.files import sha256_of, write_atomically, write_parquet_atomically
-from kebench.runtime import software, utc_now
+from kebench.runtime import installed, software, utc_now
 from kebench.umls.database import connect
 
 EARLIER = "earlier version"
-BY_TEST = "test document, by "
+HELD_OUT = "held out by "  # id or text
+PACKAGES = (
+    "ahocorasick-rs", "bioc", "duckdb", "nmslib-metabrainz", "numpy", "pyarrow", "scikit-learn", "scipy",
+    "scispacy", "spacy", "sparse-dot-topn",
+)  # fmt: skip
 
 
 def finish(plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, seconds: float) -> None:
     """Drop what is not to stay, count the rest, write corpus.json. Killed anywhere, it can be done again.
 
-    done: what was read in each input, in order.
+    done: what was read in each input, in order. Raises UserError at a shard that is damaged.
     """
     folder = out / SHARDS
     paths = sorted(folder.glob("*.parquet"))
     left_out: Counter[str] = Counter()
     for one in done:
         left_out.update(one["left_out"])
-    if paths:
-        drop_earlier_versions(paths, done)
-    counts = count_shards(paths)
+    try:
+        if paths:
+            drop_earlier_versions(paths, done)
+        counts = count_shards(paths)
+    except duckdb.Error:
+        refuse_damaged(paths)
+        raise
     left_out[EARLIER] += sum(one["documents"] for one in done) - counts.documents
     about = next((one["about"] for one in done if one["about"]), None)
     if about is None:
@@ -58,10 +69,11 @@ def finish(plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, s
         retracted=plan.retracted,
         exclusion=Exclusion(
             tests=plan.tests.tests,
+            files=plan.tests.files,
             ids=len(plan.tests.ids),
             sentences=len(plan.tests.texts),
-            by_id=left_out[f"{BY_TEST}id"],
-            by_text=left_out[f"{BY_TEST}text"],
+            by_id=left_out[f"{HELD_OUT}id"],
+            by_text=left_out[f"{HELD_OUT}text"],
         ),
         inputs=tuple(
             CorpusInput(
@@ -76,7 +88,7 @@ def finish(plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, s
         left_out={reason: count for reason, count in sorted(left_out.items()) if count},
         counts=counts,
         shards=tuple(_shard(path) for path in paths),
-        provenance={**software(), "made_utc": utc_now(), "seconds": round(seconds, 1)},
+        provenance={**software(installed(PACKAGES)), "made_utc": utc_now(), "seconds": round(seconds, 1)},
     )
     write_atomically(out / MANIFEST, manifest.model_dump_json(by_alias=True, indent=1) + "\n", point="corpus")
 
@@ -103,7 +115,7 @@ def drop_earlier_versions(paths: Sequence[Path], done: Sequence[dict[str, Any]])
         ).fetchall()
     by_name = {path.name: path for path in paths}
     for shard, gone in rows:
-        table = pyarrow.parquet.read_table(by_name[shard])
+        table = read_shard(by_name[shard])
         stays = pyarrow.compute.invert(pyarrow.compute.is_in(table["document_id"], pyarrow.array(gone)))
         write_parquet_atomically(by_name[shard], table.filter(stays), point="shard")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import duckdb
 import pyarrow
 import pyarrow.parquet
 from pydantic import Field, ValidationError
@@ -17,6 +18,7 @@ from kebench.corpus.passage import Mention
 from kebench.errors import UserError, first_fault
 from kebench.records import Part
 from kebench.umls.database import connect
+from kebench.umls.knowledge_base import KnowledgeBase
 
 MANIFEST, SHARDS = "corpus.json", "shards"
 SCHEMA = pyarrow.schema(
@@ -81,11 +83,13 @@ class CorpusCounts(Part):
 class Exclusion(Part):
     """Which documents were kept out, so that no test of a benchmark is trained on.
 
-    tests: the tasks; none if nothing was asked. by_id, by_text: documents left out by their PMID, and by a
-    sentence of a test that they hold. ids, sentences: how many of either were known.
+    tests: the tasks; none if nothing was asked. files: names of the files of ids that were given. by_id,
+    by_text: documents left out by their id, and by a sentence of a test that they hold. ids, sentences: how
+    many of either were known.
     """
 
     tests: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     ids: int = 0
     sentences: int = 0
     by_id: int = 0
@@ -145,12 +149,28 @@ class LinkedCorpus:
         except NotADirectoryError:
             raise UserError(f"{folder}: a file, expected the folder of a linked corpus") from None
         except ValidationError as error:
-            raise UserError(f"{path}: {first_fault(error, whole='the file')}; annotate again") from None
+            raise UserError(
+                f"{path}: {first_fault(error, whole='the file')}; copy the corpus again, or remove it and "
+                "run the same 'kebench annotate' again"
+            ) from None
         for shard in manifest.shards:
             found = folder / SHARDS / shard.name
             if not found.is_file() or found.stat().st_size != shard.bytes:
-                raise UserError(f"{found}: missing or cut off; copy the corpus again, or annotate again")
+                raise UserError(
+                    f"{found}: missing or cut off; copy the corpus again, or remove {path} and run the same "
+                    "'kebench annotate' again"
+                )
         return cls(folder, manifest)
+
+    def require_made_with(self, knowledge_base: KnowledgeBase) -> None:
+        """Raise UserError if the corpus was linked to another knowledge base."""
+        made_with = self.manifest.knowledge_base
+        if made_with["content_hash"] != knowledge_base.content_hash:
+            other = f"{knowledge_base.manifest.release} {knowledge_base.content_hash[:12]}"
+            raise UserError(
+                f"{self.folder}: linked to {made_with['release']} {made_with['content_hash'][:12]}, not to "
+                f"{knowledge_base.folder} ({other}); name that one with --kb"
+            )
 
     def paths(self) -> list[Path]:
         """Return the shards, in order."""
@@ -158,11 +178,17 @@ class LinkedCorpus:
 
     def cuis(self) -> frozenset[str]:
         """Return the distinct concepts of all mentions."""
-        with connect() as connection:
-            rows = connection.execute(
-                "SELECT DISTINCT unnest(mentions).cui FROM read_parquet($paths)",
-                {"paths": [str(path) for path in self.paths()]},
-            ).fetchall()
+        if not self.manifest.shards:
+            return frozenset()
+        try:
+            with connect() as connection:
+                rows = connection.execute(
+                    "SELECT DISTINCT unnest(mentions).cui FROM read_parquet($paths)",
+                    {"paths": [str(path) for path in self.paths()]},
+                ).fetchall()
+        except duckdb.Error:
+            refuse_damaged(self.paths())
+            raise
         return frozenset(cui for (cui,) in rows)
 
     def passages(self) -> Iterator[LinkedPassage]:
@@ -173,6 +199,33 @@ class LinkedCorpus:
     @staticmethod
     def passages_of(path: Path) -> Iterator[LinkedPassage]:
         """Yield the passages of one shard."""
-        for row in pyarrow.parquet.read_table(path).to_pylist():
+        for row in read_shard(path).to_pylist():
             mentions = [Mention(*mention.values()) for mention in row["mentions"]]
             yield LinkedPassage(row["document_id"], row["passage"], row["text"], mentions)
+
+
+def read_shard(path: Path) -> pyarrow.Table:
+    """Return what a shard holds. Raises UserError if it is damaged."""
+    try:
+        return pyarrow.parquet.read_table(path, schema=SCHEMA)
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not the file's
+            raise
+        raise UserError(
+            f"{path}: damaged; copy the corpus again, or remove it and {MANIFEST}, if that is there, and run "
+            "the same 'kebench annotate' again"
+        ) from None
+
+
+def refuse_damaged(paths: list[Path]) -> None:
+    """Raise UserError at the first shard that is damaged; slow, for when something has gone wrong."""
+    for path in paths:
+        read_shard(path)
+
+
+def is_whole_shard(path: Path) -> bool:
+    """Say whether a shard is there and ends as Parquet does: one that is cut off does not."""
+    try:
+        return bool(pyarrow.parquet.read_schema(path).equals(SCHEMA))
+    except (pyarrow.ArrowException, OSError):
+        return False

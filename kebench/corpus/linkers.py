@@ -19,6 +19,7 @@ from kebench.records import Part
 from kebench.umls.knowledge_base import KnowledgeBase
 
 LinkerName = Literal["scispacy", "dictionary", "gold"]
+DEFAULT_PRESET = "paper"
 _PRESETS = Path(__file__).with_name("linking.toml")
 
 _log = logging.getLogger(__name__)
@@ -66,25 +67,40 @@ class LinkingSettings(Part):
     id_map: str | None = None
 
 
-def read_settings(linker: str, *, preset: str, **changes: Any) -> LinkingSettings:
-    """Return the settings of a linker: a preset's, with changes that are not None. Raises UserError."""
+def read_settings(linker: str, *, preset: str | None = None, **changes: Any) -> LinkingSettings:
+    """Return the settings of a linker: a preset's, with changes that are not None. Raises UserError.
+
+    preset: None is the paper's for scispacy; others have none.
+    """
+    changes = {name: value for name, value in changes.items() if value is not None}
     if linker != "scispacy":
         kept = {"gold": ("id_map",)}.get(linker, ())
-        for name in changes:
-            if changes[name] is not None and name not in kept:
+        for name in (*changes, *(["preset"] if preset else [])):
+            if name not in kept:
                 raise UserError(f"--{name.replace('_', '-')} is for --linker scispacy, not for {linker}")
         return LinkingSettings.model_validate({"linker": linker, "id_map": changes.get("id_map")})
+    preset = preset or DEFAULT_PRESET
     presets = tomllib.loads(_PRESETS.read_text(encoding="utf-8"))
     if preset not in presets:
         raise UserError(f"no preset '{preset}'{did_you_mean(preset, presets)} there are {', '.join(presets)}")
-    chosen = {name: value for name, value in presets[preset].items() if name != "about"}
-    chosen |= {name: value for name, value in changes.items() if value is not None}
-    if chosen.get("id_map"):
-        raise UserError("--id-map is for --linker gold, not for scispacy")
+    chosen = {name: value for name, value in presets[preset].items() if name != "about"} | changes
+    _refuse_what_counts_for_nothing(changes)
     try:
         return LinkingSettings.model_validate({"linker": "scispacy", "preset": preset, **chosen})
     except ValidationError as error:
         raise UserError(f"linker: {first_fault(error, whole='the settings')}; change that option") from None
+
+
+def _refuse_what_counts_for_nothing(changes: dict[str, Any]) -> None:
+    """Raise UserError at an option that would change nothing beside the others."""
+    if "id_map" in changes:
+        raise UserError("--id-map is for --linker gold, not for scispacy")
+    if changes.get("mentions") == "dictionary" and "spacy_model" in changes:
+        raise UserError(
+            "--spacy-model is for --mentions ner or noun_chunks, not for dictionary; leave it out"
+        )
+    if "no_definition_threshold" in changes and "definitions" not in changes:
+        raise UserError("--no-definition-threshold is for --definitions; name that file, or leave it out")
 
 
 class DictionaryLinker:

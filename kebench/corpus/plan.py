@@ -13,6 +13,7 @@ from kebench.corpus.readers import READERS, check_format, detect_format
 from kebench.corpus.readers.plain import refuse_equal_names
 from kebench.errors import UserError
 from kebench.files import hash_of, sha256_of
+from kebench.progress import progress
 from kebench.umls.knowledge_base import KnowledgeBase
 
 ANNOTATION_VERSION = 2  # raised by every change that can move a mention or a link
@@ -48,29 +49,35 @@ class AnnotationPlan(NamedTuple):
     @property
     def content_hash(self) -> str:
         """The hash of what decides documents and links; no folder, no number of processes."""
-        return hash_of(
-            {
-                "version": ANNOTATION_VERSION,
-                # a document of plain text is called by its file
-                "inputs": [
-                    [one.format, one.sha256, *([one.path.name] if one.format == "text" else [])]
-                    for one in self.inputs
-                ],
-                "knowledge_base": self.knowledge_base.content_hash,
-                "settings": self.settings.model_dump(mode="json", exclude={"preset"}),
-                "model": self.model,
-                "on_error": self.on_error,
-                "retracted": self.retracted,
-                "tests": self.tests.content_hash,
-                "shard_documents": self.shard_documents,
-            }
-        )
+        return hash_of(self.decides())
+
+    def decides(self) -> dict[str, Any]:
+        """Return what decides documents and links."""
+        return {
+            "version": ANNOTATION_VERSION,
+            # a document of plain text is called by its file
+            "inputs": [
+                [one.format, one.sha256, *([one.path.name] if one.format == "text" else [])]
+                for one in self.inputs
+            ],
+            "knowledge_base": self.knowledge_base.content_hash,
+            "settings": self.settings.model_dump(mode="json", exclude={"preset"}),
+            "model": self.model,
+            "on_error": self.on_error,
+            "retracted": self.retracted,
+            "tests": self.tests.content_hash,
+            "shard_documents": self.shard_documents,
+        }
 
     def choices(self) -> list[str]:
         """Return what was chosen for the user, a line each."""
         formats = ", ".join(sorted({one.format for one in self.inputs}))
         size = sum(one.bytes for one in self.inputs) / 1e6
-        told = [f"{len(self.inputs)} files, {size:,.1f} MB, {formats}; linker {self.settings.linker}"]
+        files = f"{len(self.inputs):,} file{'s' * (len(self.inputs) != 1)}"
+        told = [f"{files}, {size:,.1f} MB, {formats}; linker {self.settings.linker}"]
+        if "dictionary" in (self.settings.linker, self.settings.mentions):
+            names = self.knowledge_base.manifest.counts["names"]["kept"]
+            told.append(f"first each process reads {names:,} names; a million takes about 20 s")
         if self.settings.linker == "scispacy":
             shown = self.settings.model_dump(exclude_none=True, exclude={"linker", "definitions"})
             told += textwrap.wrap("; ".join(f"{name} {value}" for name, value in shown.items()), 78)
@@ -92,11 +99,14 @@ def find_inputs(paths: Sequence[Path], form: str | None) -> tuple[InputFile, ...
     if form is not None:
         for path in found:
             check_format(path, form)
-    inputs = tuple(
-        InputFile(path, form or detect_format(path), path.stat().st_size, sha256_of(path)) for path in found
-    )
-    refuse_equal_names([one.path for one in inputs if one.format == "text"])
-    return inputs
+    formats = {path: form or detect_format(path) for path in found}
+    refuse_equal_names([path for path in found if formats[path] == "text"])
+    total = sum(path.stat().st_size for path in found)
+    with progress("hashing the inputs", total=total, unit="bytes") as advance:
+        return tuple(
+            InputFile(path, formats[path], path.stat().st_size, sha256_of(path, on_read=advance))
+            for path in found
+        )
 
 
 def _is_input(path: Path) -> bool:
@@ -105,11 +115,11 @@ def _is_input(path: Path) -> bool:
 
 
 def describe_plan(plan: AnnotationPlan) -> dict[str, Any]:
-    """Return what plan.json says: enough to see, from outside, what is being made."""
+    """Return what plan.json says: what is being made, and what decides it."""
     return {
         "content_hash": plan.content_hash,
-        "settings": plan.settings.model_dump(mode="json", exclude_none=True),
         "inputs": [one.path.name for one in plan.inputs],
+        "decides": plan.decides(),
     }
 
 
@@ -119,7 +129,7 @@ def plan_annotation(
     linker: str,
     *,
     form: str | None = None,
-    preset: str = "paper",
+    preset: str | None = None,
     files: LinkerFiles = NO_FILES,
     tests: HeldOut = NOTHING_HELD_OUT,
     on_error: str = "stop",
@@ -129,26 +139,27 @@ def plan_annotation(
 ) -> AnnotationPlan:
     """Plan an annotation: see that everything it needs is there, and hash what decides it.
 
-    changes: settings of the linker that differ from the preset's; None is the preset's.
+    preset: whose settings, for scispacy; None is the paper's. changes: settings that differ from the
+    preset's; None is the preset's. Wrong settings are a UserError before the inputs are read.
     """
-    changes = {name: value for name, value in changes.items() if value is not None}
+    named = {name: str(path) for name, path in files._asdict().items() if path is not None}
+    settings = read_settings(linker, preset=preset, **changes, **named)
+    found: dict[str, str] = {}
     model: dict[str, str] = {}
     if linker == "scispacy":
-        changes = {"search": "exact"} | changes
-        changes.setdefault("mentions", default_mentions(changes.get("spacy_model")))
-        if changes["mentions"] != "dictionary":
-            model = find_model(changes["mentions"], changes.get("spacy_model"))
-            changes["spacy_model"] = model["spacy_model"]
+        found = {"search": settings.search or "exact"}
+        found["mentions"] = settings.mentions or default_mentions(settings.spacy_model)
+        if found["mentions"] != "dictionary":
+            model = find_model(found["mentions"], settings.spacy_model)
+            found["spacy_model"] = model["spacy_model"]
         index = NameIndex.open(knowledge_base)
-        if changes["search"] == "approximate":
+        if found["search"] == "approximate":
             index.require_graph()
-    for name, path in files._asdict().items():
-        if path is not None:
-            changes[name] = sha256_of(path)
+    found |= {name: sha256_of(path) for name, path in files._asdict().items() if path is not None}
     return AnnotationPlan(
         inputs=find_inputs(paths, form),
         knowledge_base=knowledge_base,
-        settings=read_settings(linker, preset=preset, **changes),
+        settings=settings.model_copy(update=found),
         files=files,
         model=model,
         on_error=on_error,

@@ -5,6 +5,7 @@ A published task is never edited so that its scores move: `version` is raised in
 """
 
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -137,6 +138,25 @@ class TaskCard(Card):
         if not path.is_file():
             raise UserError(f"{path}: missing; see 'kebench data get {self.name}'")
         return path
+
+
+def require_splits(tasks: Iterable[TaskCard], data: Path, splits: Iterable[str]) -> None:
+    """Raise UserError if a file of one of the tasks is missing; it names all tasks that lack one."""
+    wanted, lacking, first = tuple(splits), [], None
+    for task in tasks:
+        try:
+            for split in wanted:
+                task.find_split(data, split)
+        except UserError as error:
+            lacking.append(task.name)
+            first = first or error
+    if first and (len(lacking) == 1 or not data.is_dir()):
+        raise first
+    if first:
+        raise UserError(
+            f"{data}: no data of {', '.join(lacking)}; see 'kebench data get', or name their folder with "
+            "--data, or fewer tasks"
+        )
 
 
 def default_data_folder() -> Path:

@@ -6,16 +6,24 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 
 from kebench.cli.annotate import annotate
+from kebench.corpus.claim import claimed
+from kebench.corpus.exclude import HeldOutFilter, find_held_out, read_ids
 from kebench.corpus.linked import LinkedCorpus, LinkedPassage
+from kebench.corpus.passage import Passage
+from kebench.corpus.plan import AnnotationPlan, plan_annotation
 from kebench.errors import UserError
+from kebench.tasks.card import read_task_card
 from kebench.umls.knowledge_base import KnowledgeBase
 from tests.corpus.test_pubmed import citation, deleted, retracted, write_pubmed
 from tests.umls.test_crashes import KILLED, kebench
@@ -69,7 +77,14 @@ def test_a_corpus_holds_passages_with_their_mentions(
     assert [shard["documents"] for shard in said["shards"]] == [4, 4, 2]
     assert said["exclusion"]["tests"] == []
     assert max(map(len, result.output.splitlines()[:-1])) <= 80
-    assert "test documents kept out: none (--exclude-test-of blurb)" in result.stdout
+    assert "test documents kept out: not asked for; see --exclude-test-of" in result.stdout
+    assert "\n  of mention and concept; cuis: distinct concepts\n" in result.stdout
+    assert result.stderr.startswith("1 file, 0.0 MB, text; linker ")
+    assert "first each process reads 16 names" in result.stderr
+    assert f"1 process links, of {os.cpu_count()} cores (--processes)" in result.stderr
+    packages = json.loads((tmp_path / "out" / "corpus.json").read_text())["provenance"]["packages"]
+    assert {"ahocorasick-rs", "scikit-learn", "duckdb"} <= set(packages)
+    assert "torch" not in packages
 
 
 def test_gold_mentions_are_linked_as_the_file_says(kb: KnowledgeBase, tmp_path: Path) -> None:
@@ -110,10 +125,11 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(
     out = tmp_path / "out"
     run(kb, out, text)
     assert "nothing to do" in run(kb, out, text).stderr
-    with pytest.raises(UserError, match="holds another corpus; choose another --out, or remove it"):
+    what = r"\(shard_documents 2000, now 3\); choose another --out, or remove it"
+    with pytest.raises(UserError, match=f"holds another corpus {what}"):
         run(kb, out, text, "--shard-documents", "3")
     (out / "corpus.json").unlink()
-    with pytest.raises(UserError, match="another annotation was begun there"):
+    with pytest.raises(UserError, match=f"another annotation was begun there {what}"):
         run(kb, out, text, "--shard-documents", "3")
     with pytest.raises(
         UserError, match=r"is not finished \(corpus.json is missing\); run 'kebench annotate'"
@@ -233,11 +249,59 @@ def test_documents_named_by_id_are_kept_out_and_said(kb: KnowledgeBase, tmp_path
     path.write_text("".join(json.dumps({"id": n, "text": f"gout {n}"}) + "\n" for n in range(1, 5)))
     (tmp_path / "ids").write_text("2\n")
     (tmp_path / "pubtator").write_text("3|t|x\n3|a|y\n3\t0\t1\tx\tDisease\tD1\n")
-    run(kb, tmp_path / "out", path, "--exclude", tmp_path / "ids", "--exclude", tmp_path / "pubtator")
-    assert ids(tmp_path / "out") == ["1", "4"]
-    assert manifest(tmp_path / "out")["exclusion"] == {
-        "tests": [], "ids": 2, "sentences": 0, "by_id": 2, "by_text": 0,
+    out = tmp_path / "out"
+    said = run(kb, out, path, "--exclude", tmp_path / "ids", "--exclude", tmp_path / "pubtator").stdout
+    assert ids(out) == ["1", "4"]
+    assert manifest(out)["exclusion"] == {
+        "tests": [], "files": ["ids", "pubtator"], "ids": 2, "sentences": 0, "by_id": 2, "by_text": 0,
     }  # fmt: skip
+    assert said.splitlines()[-5:-1] == [
+        "left out: 2 held out by id",
+        "test documents kept out: not asked for; see --exclude-test-of",
+        "ids kept out: those of ids, pubtator",
+        "2 ids and 0 test sentences are known; left out: 2 by id, 0 by text",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("PMID 123\nPMID 7\n", "no list of ids (line 1 is 'PMID 123'); name a file with an id a line"),
+        ("<PubmedArticleSet>\n<PMID>7</PMID>\n7\n", "no list of ids (line 1 is '<PubmedArticleSet>')"),
+        ("\n", "no list of ids (the file is empty)"),
+    ],
+)
+def test_a_file_that_is_no_list_of_ids_is_refused(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "ids").write_text(content)
+    with pytest.raises(UserError, match=re.escape(message)):
+        read_ids(tmp_path / "ids")
+
+
+def test_lines_without_an_id_are_passed_over_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "ids").write_text("two words\n1\n2 \n\n3|t|x\n4\t5\tx\n")
+    assert read_ids(tmp_path / "ids") == {"1", "2", "3", "4"}
+    assert "1 lines without an id are passed over; line 1 is 'two words'" in caplog.text
+
+
+def test_every_task_without_data_is_named_at_once(kb: KnowledgeBase, text: Path, tmp_path: Path) -> None:
+    (tmp_path / "data" / "GAD").mkdir(parents=True)
+    with pytest.raises(UserError, match="no data of ncbi-disease, ddi, gad; see 'kebench data get'"):
+        run(kb, tmp_path / "out", text, "--exclude-test-of", "gad,ddi,ncbi-disease",
+            "--data", tmp_path / "data")  # fmt: skip
+
+
+def test_a_sentence_whose_parts_between_blinded_mentions_are_short_keeps_nothing_out(tmp_path: Path) -> None:
+    (tmp_path / "GAD").mkdir()
+    long = "is found in every second patient of the cohort that was studied here"
+    rows = f"index\tsentence\tlabel\n0\t@GENE$ causes @DISEASE$ in mice.\t1\n1\t@GENE$ {long} @DISEASE$\t0\n"
+    (tmp_path / "GAD" / "test.tsv").write_text(rows)
+    held_out = find_held_out([read_task_card("gad")], tmp_path)
+    assert held_out.texts == {long.replace(" ", "")}
+    tests = HeldOutFilter(held_out)
+    assert tests.reason(Passage("1", 0, f"BRCA1 {long} gout.")) == "text"
+    assert tests.reason(Passage("2", 0, "BRCA1 causes gout in mice.")) is None
 
 
 @pytest.mark.realdata
@@ -282,7 +346,7 @@ def test_an_empty_or_damaged_file_is_said_and_may_be_skipped(
         run(kb, tmp_path / "out", tmp_path / "in")
     result = run(kb, tmp_path / "skip", tmp_path / "in", "--on-error", "skip")
     assert ids(tmp_path / "skip") == ["a.txt:1"]
-    assert "left out: 1 records" in result.stdout
+    assert "left out: 1 record that could not be used" in result.stdout
 
 
 def test_two_plain_text_files_of_one_name_are_refused(kb: KnowledgeBase, tmp_path: Path) -> None:
@@ -323,8 +387,158 @@ def test_one_clear_line_and_nothing_lost_at_a_bad_record(
     assert stopped.returncode == 2
     assert stopped.stderr.splitlines()[-1].startswith(f"kebench: {bad} line 2: no text")
     assert len(list((tmp_path / "out" / "shards").glob("*.parquet"))) == 1
-    bad.write_text('{"id": 1, "text": "gout"}\n')
-    with pytest.raises(UserError, match="another annotation was begun"):
-        run(kb, tmp_path / "out", text, bad)
-    skipping = kebench(*command, "--out", str(tmp_path / "skip"), "--on-error", "skip")
+    (shard,) = (tmp_path / "out" / "shards").glob("*.parquet")
+    made = shard.stat().st_mtime_ns
+    with pytest.raises(
+        UserError, match=r"another annotation was begun there \(other inputs, such as a.txt\)"
+    ):
+        run(kb, tmp_path / "out", bad)
+    skipping = kebench(*command, "--out", str(tmp_path / "out"), "--on-error", "skip")
     assert skipping.returncode == 0
+    assert "goes on with another plan (on_error stop, now skip)" in skipping.stderr
+    assert (shard.stat().st_mtime_ns, len(ids(tmp_path / "out"))) == (made, 11)
+    (tmp_path / "out" / "corpus.json").unlink()
+    with pytest.raises(UserError, match=r"b\.jsonl line 2: no text"):
+        run(kb, tmp_path / "out", text, bad)
+
+
+def test_a_file_that_was_mended_is_read_again_and_the_others_stay(
+    kb: KnowledgeBase, text: Path, tmp_path: Path
+) -> None:
+    out, bad = tmp_path / "out", tmp_path / "b.jsonl"
+    bad.write_text('{"id": 1, "text": "gout"}\n{"id": 2, "text": "gout"}\n{"id": 3}\n')
+    with pytest.raises(UserError, match="line 3"):
+        run(kb, out, text, bad, "--shard-documents", "1")
+    shards = sorted((out / "shards").glob("*.parquet"))
+    assert [shard.name[:5] for shard in shards] == ["00000"] * 10 + ["00001"]
+    made = shards[0].stat().st_mtime_ns
+    bad.write_text('{"id": 1, "text": "no gout"}\n')
+    run(kb, out, text, bad, "--shard-documents", "1")
+    assert shards[0].stat().st_mtime_ns == made
+    assert [passage.text for passage in passages(out)][10:] == ["no gout"]
+
+
+def test_a_plan_of_which_nothing_was_linked_gives_way(kb: KnowledgeBase, tmp_path: Path) -> None:
+    bad = tmp_path / "b.jsonl"
+    bad.write_text("{}\n")
+    with pytest.raises(UserError, match="line 1: no id"):
+        run(kb, tmp_path / "out", bad)
+    bad.write_text('{"id": 1, "text": "gout"}\n')
+    run(kb, tmp_path / "out", bad, "--linker", "gold")
+    assert ids(tmp_path / "out") == ["1"]
+
+
+def test_of_commands_with_other_settings_that_start_at_once_one_goes_on(
+    kb: KnowledgeBase, text: Path, tmp_path: Path
+) -> None:
+    plans = [plan_annotation([text], kb, "dictionary", shard_documents=n) for n in range(1, 7)]
+    barrier, over = threading.Barrier(len(plans)), threading.Event()
+
+    def claim(plan: AnnotationPlan) -> str:
+        barrier.wait()
+        try:
+            with claimed(plan, tmp_path / "out"):
+                over.wait(timeout=60)
+                return "goes on"
+        except UserError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(len(plans)) as pool:
+        running = [pool.submit(claim, plan) for plan in plans]
+        while sum(one.done() for one in running) < len(plans) - 1:
+            time.sleep(0.01)
+        over.set()
+    said = [one.result() for one in running]
+    winner = plans[said.index("goes on")]
+    assert json.loads((tmp_path / "out" / "plan.json").read_text())["content_hash"] == winner.content_hash
+    assert (
+        sum("'kebench annotate' is at work there (shard_documents" in one for one in said) == len(plans) - 1
+    )
+
+
+@pytest.mark.parametrize("name", ["00000-00000.parquet", "00000-00001.parquet", "00000.json"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_was_cut_off_or_lost_before_the_end_is_made_again(
+    name: str, is_there: bool, kb: KnowledgeBase, text: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(kb, out, text, "--shard-documents", "5")
+    before, damaged = passages(out), out / "shards" / name
+    (out / "corpus.json").unlink()
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    if not is_there:
+        damaged.unlink()
+    run(kb, out, text, "--shard-documents", "5")
+    assert passages(out) == before
+    assert manifest(out)["left_out"] == {}
+
+
+def test_a_shard_that_was_damaged_within_is_named_before_the_corpus_is_finished(
+    kb: KnowledgeBase, text: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(kb, out, text)
+    before = passages(out)
+    (out / "corpus.json").unlink()
+    (shard,) = (out / "shards").glob("*.parquet")
+    content = shard.read_bytes()
+    shard.write_bytes(content[:4] + b"\xff" * 200 + content[204:])
+    with pytest.raises(UserError, match="damaged; copy the corpus again, or remove it and"):
+        run(kb, out, text)
+    shard.unlink()
+    run(kb, out, text)
+    assert passages(out) == before
+
+
+def test_workers_end_with_the_command_that_was_killed(kb: KnowledgeBase, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("Breast cancer and gout.\n" * 60_000)
+    command = ["annotate", str(path), "--kb", str(kb.folder), "--shard-documents", "500"]
+    code = "import sys; from kebench.cli import main; main(sys.argv[1:])"
+    arguments = [*command, "--out", str(tmp_path / "out"), "--processes", "2"]
+    started = subprocess.Popen([sys.executable, "-c", code, *arguments])
+    while started.poll() is None and len(list((tmp_path / "out" / "shards").glob("*.parquet"))) < 3:
+        time.sleep(0.01)
+    assert started.poll() is None, "the file is too small to kill its annotation in the middle"
+    workers = psutil.Process(started.pid).children(recursive=True)
+    started.kill()
+    started.wait()
+    assert len(workers) >= 2
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
+    assert kebench(*command, "--out", str(tmp_path / "out")).returncode == 0
+    assert len(passages(tmp_path / "out")) == 60_000
+
+
+def test_processes_of_scispacy_end_without_a_word(kb: KnowledgeBase, text: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sparse_dot_topn")
+    asked = ("--linker", "scispacy", "--mentions", "dictionary", "--processes", "2")
+    said = kebench("annotate", str(text), "--kb", str(kb.folder), "--out", str(tmp_path / "out"), *asked)
+    assert said.returncode == 0
+    assert "nanobind" not in said.stderr
+
+
+def test_a_name_that_is_too_long_is_one_line(kb: KnowledgeBase, text: Path, tmp_path: Path) -> None:
+    said = kebench("annotate", str(text), "--kb", str(kb.folder), "--out", str(tmp_path / ("x" * 300)))
+    assert said.returncode == 2
+    assert "File name too long; mend that" in said.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--preset", "zzz"), "--preset is for --linker scispacy, not for dictionary"),
+        (("--linker", "scispacy", "--preset", "papers"), "no preset 'papers'; did you mean 'paper'?"),
+        (("--linker", "scispacy", "--no-definition-threshold", "0.9"), "is for --definitions; name"),
+        (("--linker", "scispacy", "--mentions", "dictionary", "--spacy-model", "bogus"),
+         "--spacy-model is for --mentions ner or noun_chunks, not for dictionary"),
+    ],
+)  # fmt: skip
+def test_an_option_that_would_count_for_nothing_is_refused_before_anything_is_read(
+    arguments: tuple[str, ...], message: str, kb: KnowledgeBase, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("kebench.corpus.plan.find_inputs", None)
+    monkeypatch.setattr("kebench.corpus.plan.NameIndex", None)
+    (tmp_path / "a.txt").write_text("gout\n")
+    with pytest.raises(UserError, match=re.escape(message)):
+        run(kb, tmp_path / "out", tmp_path / "a.txt", *arguments)
