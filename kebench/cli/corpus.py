@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kebench.cli.annotate import WIDTH, print_wrapped
+
 if TYPE_CHECKING:
-    from kebench.corpus.linked import LinkedPassage
+    from collections.abc import Mapping
+
+    from kebench.corpus.linked import LinkedCorpus, LinkedPassage
+    from kebench.corpus.quality import Quality
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-_WIDTH = 80
+_SHOWN_IDS = 3
 
 
 @click.group()
@@ -28,13 +33,14 @@ def stats(folder: Path) -> None:
 
     manifest = LinkedCorpus.open(folder).manifest
     knowledge_base = manifest.knowledge_base
+    settings = manifest.settings.model_dump(exclude_none=True, exclude={"linker"})
     about = {
         "knowledge base": f"{knowledge_base['release']} {knowledge_base['content_hash'][:12]}",
-        "linker": "; ".join(f"{k} {v}" for k, v in manifest.settings.model_dump(exclude_none=True).items()),
+        "linker": "; ".join([manifest.settings.linker, *(f"{k} {v}" for k, v in settings.items())]),
         "inputs": ", ".join(f"{one.name} ({one.format})" for one in manifest.inputs),
     }
     for name, text in about.items():
-        click.echo("\n".join(textwrap.wrap(f"{name}: {text}", _WIDTH, subsequent_indent="  ", max_lines=6)))
+        click.echo("\n".join(textwrap.wrap(f"{name}: {text}", WIDTH, subsequent_indent="  ", max_lines=6)))
     print_manifest(manifest)
 
 
@@ -43,30 +49,60 @@ def stats(folder: Path) -> None:
 @click.option("--n", "count", type=click.IntRange(1), default=3, show_default=True, help="Passages.")
 @click.option("--document", help="Only this document.")
 @click.option("--cui", help="Only passages with this concept.")
-def show(folder: Path, count: int, document: str | None, cui: str | None) -> None:
-    """Print the first passages with their mentions."""
+@click.option(
+    "--kb", "kb_folder", metavar="KB", type=FOLDER, help="The knowledge base: adds concepts' names."
+)
+def show(folder: Path, count: int, document: str | None, cui: str | None, kb_folder: Path | None) -> None:
+    """Print the first passages with their mentions: characters, concept, score, text."""
     from itertools import islice
 
     from kebench.corpus.linked import LinkedCorpus
-    from kebench.errors import UserError
+    from kebench.umls.knowledge_base import KnowledgeBase
 
+    corpus = LinkedCorpus.open(folder)
+    knowledge_base = KnowledgeBase.open(kb_folder) if kb_folder else None
+    if knowledge_base:
+        corpus.require_made_with(knowledge_base)
     fitting = (
         one
-        for one in LinkedCorpus.open(folder).passages()
+        for one in corpus.passages()
         if document in (None, one.document_id) and (cui is None or cui in {m.cui for m in one.mentions})
     )
     found = list(islice(fitting, count))
     if not found:
-        raise UserError(f"{folder}: no such passage; 'kebench corpus stats {folder}' says what there is")
-    click.echo("\n\n".join(map(_passage_text, found)))
+        _refuse_none(corpus, document, cui)
+    names: dict[str, str] = {}
+    if knowledge_base:
+        concepts = knowledge_base.concepts(sorted({m.cui for one in found for m in one.mentions}))
+        names = dict(zip(concepts["cui"].to_pylist(), concepts["name"].to_pylist(), strict=True))
+    click.echo("\n\n".join(_passage_text(one, names) for one in found))
 
 
-def _passage_text(passage: "LinkedPassage") -> str:
-    lines = textwrap.wrap(f"{passage.document_id}: {passage.text}", _WIDTH)
+def _refuse_none(corpus: "LinkedCorpus", document: str | None, cui: str | None) -> None:
+    """Raise UserError: nothing fits; say what would."""
+    from itertools import islice
+
+    from kebench.errors import UserError
+
+    first = list(islice(dict.fromkeys(one.document_id for one in corpus.passages()), _SHOWN_IDS))
+    if not first:
+        raise UserError(f"{corpus.folder}: holds no passage; 'kebench corpus stats' says what was left out")
+    asked = [f"document '{document}'"] * (document is not None) + [f"concept '{cui}'"] * (cui is not None)
+    cuis = sorted(corpus.cuis())[:_SHOWN_IDS]
+    there = [f"documents {', '.join(first)}"] * (document is not None)
+    there += [f"concepts {', '.join(cuis) or 'none at all'}"] * (cui is not None)
+    raise UserError(
+        f"{corpus.folder}: no passage of {' and '.join(asked)}; among others there are {' and '.join(there)}"
+    )
+
+
+def _passage_text(passage: "LinkedPassage", names: "Mapping[str, str]") -> str:
+    lines = textwrap.wrap(f"{passage.document_id}: {passage.text}", WIDTH)
     for mention in passage.mentions:
-        named = passage.text[mention.char_start : mention.char_end]
-        line = f"  {mention.char_start}-{mention.char_end} {mention.cui} {mention.score:.2f} {named}"
-        lines += textwrap.wrap(line, _WIDTH, subsequent_indent="    ")
+        said = passage.text[mention.char_start : mention.char_end]
+        name = f" ({names[mention.cui]})" if mention.cui in names else ""
+        line = f"  {mention.char_start}-{mention.char_end} {mention.cui}{name} {mention.score:.2f} {said}"
+        lines += textwrap.wrap(line, WIDTH, subsequent_indent="    ")
     return "\n".join(lines)
 
 
@@ -89,7 +125,6 @@ def score(
     """Print precision, recall and F1 of a corpus's mentions and links against gold ones."""
     from collections import Counter
 
-    from kebench.cli.tables import print_table
     from kebench.corpus.gold import GoldConcepts
     from kebench.corpus.linked import LinkedCorpus
     from kebench.corpus.passage import Passage
@@ -99,9 +134,13 @@ def score(
     from kebench.umls.knowledge_base import KnowledgeBase
 
     knowledge_base = KnowledgeBase.open(kb_folder)
-    read = read_passages(gold_file, detect_format(gold_file), on_error="skip", faults=Counter())
+    corpus = LinkedCorpus.open(folder)
+    corpus.require_made_with(knowledge_base)
+    click.echo(f"reading {gold_file}, {folder} and the codes of {kb_folder}", err=True)
+    faults: Counter[str] = Counter()
+    read = read_passages(gold_file, detect_format(gold_file), on_error="skip", faults=faults)
     found = judge(
-        LinkedCorpus.open(folder).passages(),
+        corpus.passages(),
         (one for one in read if isinstance(one, Passage)),
         knowledge_base,
         kinds=frozenset(kinds),
@@ -109,9 +148,23 @@ def score(
         concepts=GoldConcepts(knowledge_base, id_map=id_map),
     )
     if not found.documents:
+        what = "has the same text" if found.other_text else "is"
         raise UserError(
-            f"{folder}: none of its documents is in {gold_file}; name the file that it was made of"
+            f"{folder}: none of its documents {what} in {gold_file}; name the file that it was made of"
         )
+    _print_quality(found)
+    if found.other_text:
+        print_wrapped(f"not scored: {found.other_text:,} passages whose text is another in {gold_file}")
+    if faults:
+        print_wrapped(
+            f"not scored: {faults.total():,} records or mentions of {gold_file} that could not be used (they "
+            "are named on stderr)"
+        )
+
+
+def _print_quality(found: "Quality") -> None:
+    from kebench.cli.tables import print_table
+
     rows = []
     for name in ("spans", "links", "concepts"):
         counts = getattr(found, name)

@@ -29,13 +29,14 @@ class Setting(NamedTuple):
 @click.option("--corpus", "corpus_folder", metavar="CORPUS", type=FOLDER,
               help="Also count mentions of concepts that this linked corpus has.")  # fmt: skip
 @click.option("--tasks", default="blurb", show_default=True, help="Tasks, suites or kinds: gad,ddi,ner ...")
-@click.option("--data", type=FOLDER, help="The tasks' data; default: KEBENCH_DATA.")
+@click.option("--data", type=FOLDER, help="The data of all these tasks; default: KEBENCH_DATA.")
 @click.option(
     "--raw", type=FOLDER, help="Folder with the original chemprot and ddi, whose mentions BLURB blinds."
 )
 @click.option("--results", "folders", type=FOLDER, multiple=True,
               help="Records of runs: adds F1 on known and unknown mentions; repeatable.")  # fmt: skip
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True,
+              help="With --results csv is the table of F1 alone, json both.")  # fmt: skip
 def overlap(
     kb_folder: Path,
     corpus_folder: Path | None,
@@ -50,15 +51,19 @@ def overlap(
     The first table is the right half of Table 1 of KeBioLM's paper for any knowledge base.
     """
     from kebench.corpus.linked import LinkedCorpus
-    from kebench.corpus.overlap import KnownNames, mention_texts, overlap_of
-    from kebench.tasks.card import default_data_folder, select_tasks
+    from kebench.corpus.overlap import SPLITS, KnownNames, mention_texts, overlap_of
+    from kebench.tasks.card import default_data_folder, require_splits, select_tasks
     from kebench.umls.knowledge_base import KnowledgeBase
 
     cards = select_tasks(tasks)
     data = data or default_data_folder()
-    texts = {card.name: mention_texts(card, data, raw) for card in cards}
     knowledge_base = KnowledgeBase.open(kb_folder)
-    cuis = LinkedCorpus.open(corpus_folder).cuis() if corpus_folder else None
+    corpus = LinkedCorpus.open(corpus_folder) if corpus_folder else None
+    if corpus:
+        corpus.require_made_with(knowledge_base)
+    require_splits([card for card in cards if card.kind == "ner"], data, SPLITS)
+    texts = {card.name: mention_texts(card, data, raw) for card in cards}
+    cuis = corpus.cuis() if corpus else None
     runs = _settings(folders, cards) if folders else []
     known = KnownNames(knowledge_base, (text for found in texts.values() for text in found or ()))
     rows = [overlap_of(card.name, texts[card.name], known, cuis) for card in cards]
@@ -161,7 +166,8 @@ def _print_overlap(rows: "list[Overlap]") -> None:
     print_table(columns, table)
     click.echo("mentions of all splits; known if letters and digits are those of a name")
     if any(row.mentions is None for row in rows):
-        click.echo("-: the task's files blind their mentions (--raw names the originals of chemprot and ddi)")
+        click.echo("-: the task's files blind their mentions")
+        click.echo("   (--raw names the originals of chemprot and ddi)")
 
 
 def _any_corpus(rows: "list[Overlap]") -> bool:
@@ -197,6 +203,8 @@ def _export(rows: "list[Overlap]", scores: list[ScoreRow], form: str) -> None:
         said = {"overlap": [row._asdict() for row in rows], "scores": [row._asdict() for row in scores]}
         click.echo(json.dumps(said, indent=1))
         return
+    if scores:
+        click.echo("csv: F1 alone; --format json has the counts of mentions too", err=True)
     found: list[Any] = [*scores] if scores else [*rows]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(found[0]._fields)

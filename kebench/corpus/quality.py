@@ -2,7 +2,7 @@
 
 Spans count as right if both ends agree; links, if the concept agrees too; documents, by the concepts that
 they hold at all. Gold mentions whose id no concept bears cannot be linked by anybody: they count as missed,
-and how many they are is said.
+and how many they are is said. A passage whose text differs between the two is left out: so do its places.
 """
 
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from kebench.corpus.gold import GoldConcepts
 from kebench.corpus.linked import LinkedPassage
 from kebench.corpus.passage import Passage
+from kebench.errors import UserError, did_you_mean
 from kebench.scoring.counts import Counts
 from kebench.umls.knowledge_base import KnowledgeBase
 
@@ -20,11 +21,12 @@ Unit = TypeVar("Unit")
 class Quality(NamedTuple):
     """Counts of spans, of links (span and concept), and of concepts by document.
 
-    documents: that both sides have. with_id: gold mentions with an id; reachable: those whose concept the
-    knowledge base has.
+    documents: passages that both sides have; other_text: those that differ in text, which do not count.
+    with_id: gold mentions with an id; reachable: those whose concept the knowledge base has.
     """
 
     documents: int
+    other_text: int
     with_id: int
     reachable: int
     spans: Counts
@@ -45,15 +47,22 @@ def judge(
 
     kinds: only gold mentions of these (Disease); none is all. semantic_types: only links of the system to
     concepts with one of these TUIs; none is all. Of a mention with several links the first one counts.
+    Raises UserError if there is no gold mention, none of such a kind, or no concept of such a type.
     """
+    wanted = _concepts_of_types(knowledge_base, semantic_types)
     concepts = concepts or GoldConcepts(knowledge_base)
     passages = {(one.document_id, one.number): one for one in gold}
-    wanted = _concepts_of_types(knowledge_base, semantic_types)
+    _require_kinds(passages.values(), kinds)
+    # all at once: each time the knowledge base's codes are read through
+    concepts.of({one for passage in passages.values() for mention in passage.gold for one in mention.ids})
     span_counts = link_counts = concept_counts = Counts(0, 0, 0)
-    with_id = reachable = found = 0
+    with_id = reachable = found = other_text = 0
     for one in system:
         passage = passages.pop((one.document_id, one.number), None)
         if passage is None:
+            continue
+        if passage.text != one.text:
+            other_text += 1
             continue
         found += 1
         mentions = [mention for mention in passage.gold if not kinds or mention.kind in kinds]
@@ -73,7 +82,7 @@ def judge(
         span_counts = _plus(span_counts, spans, set(linked))
         link_counts = _plus(link_counts, links, {(*span, cui) for span, cui in linked.items()})
         concept_counts = _plus(concept_counts, {link[2] for link in links}, set(linked.values()))
-    return Quality(found, with_id, reachable, span_counts, link_counts, concept_counts)
+    return Quality(found, other_text, with_id, reachable, span_counts, link_counts, concept_counts)
 
 
 def _plus(counts: Counts, gold: set[Unit], predicted: set[Unit]) -> Counts:
@@ -84,10 +93,24 @@ def _plus(counts: Counts, gold: set[Unit], predicted: set[Unit]) -> Counts:
     )
 
 
+def _require_kinds(passages: Iterable[Passage], kinds: frozenset[str]) -> None:
+    there = {mention.kind for passage in passages for mention in passage.gold}
+    if not there:
+        raise UserError("the gold file states no mentions; name an annotated file with --gold")
+    if missing := sorted(kinds - there):
+        raise UserError(f"no gold mention of kind '{missing[0]}'; there are {', '.join(sorted(there))}")
+
+
 def _concepts_of_types(knowledge_base: KnowledgeBase, tuis: frozenset[str]) -> frozenset[str] | None:
     if not tuis:
         return None
     concepts = knowledge_base.concepts()
     types = concepts["semantic_types"].to_pylist()
+    there = {tui for of in types for tui in of}
+    if missing := sorted(tuis - there):
+        raise UserError(
+            f"no concept of semantic type '{missing[0]}'{did_you_mean(missing[0], there)} "
+            f"'kebench kb stats {knowledge_base.folder} --by type' shows all"
+        )
     cuis = concepts["cui"].to_pylist()
     return frozenset(cui for cui, of in zip(cuis, types, strict=True) if tuis & set(of))

@@ -4,15 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
+from kebench.cli.annotate import annotate
 from kebench.cli.overlap import overlap
 from kebench.corpus.overlap import BUCKETS, KnownNames, bucket_counts, mention_texts, overlap_of
 from kebench.errors import UserError
+from kebench.records import record_stem, write_record
 from kebench.scoring.counts import Counts
 from kebench.tasks.card import read_task_card, select_tasks
-from kebench.tasks.readers import Sentence
+from kebench.tasks.readers import Sentence, read_split
 from kebench.umls.knowledge_base import KnowledgeBase
+from tests.report.sample_records import sample_record
 
 TRAIN = "Wilson\tB\n's\tI\ndisease\tI\nand\tO\ngout\tB\n\n"
 DEV = "bad\tO\n\n"
@@ -66,10 +69,102 @@ def test_the_command_prints_a_row_a_task_and_dashes_where_mentions_are_blinded(
         ["ncbi-disease", "5", "4", "80.0"],
         ["gad", "-", "-", "-"],
     ]
+    assert max(map(len, lines)) <= 80
     said = json.loads(
         CliRunner().invoke(overlap, [*command, "--format", "json"], catch_exceptions=False).stdout
     )
     assert said["overlap"][0] == {"task": "ncbi-disease", "mentions": 5, "in_kb": 4, "in_corpus": None}
+
+
+@pytest.fixture
+def results(data: Path, tmp_path: Path) -> Path:
+    """Two runs of one model: the first is right everywhere, the second finds the first gout alone."""
+    out = tmp_path / "results"
+    card = read_task_card("ncbi-disease")
+    (sentence,) = read_split(card, card.find_split(data, "test"))
+    gold = {"ids": [sentence.id], "gold": ["BOBIOB"]}
+    for seed, tags in enumerate(("BOBIOB", "BOOOOO")):
+        record = sample_record("tiny", "ncbi-disease", seed=seed)
+        stem = record_stem(out, task=record.task, model=record.model, seed=seed, learning_rate=1e-3,
+                           identity=record.identity)  # fmt: skip
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        write_record(stem, record, {"dev": {}, "test": gold | {"predicted": [tags]}})
+    return out
+
+
+# gold: gout (known, seen), Wilson disease (known, unseen), xyz (unknown, unseen). The second run has of the
+# known one of two, F1 2 x 1 / (2 + 1); of the rest none, but all of the seen. sd = difference / sqrt(2).
+F1_ROWS = [
+    ("known", 2, (100 + 200 / 3) / 2, (100 - 200 / 3) / 2**0.5),
+    ("unknown", 1, 50.0, 100 / 2**0.5),
+    ("seen", 1, 100.0, 0.0),
+    ("unseen", 2, 50.0, 100 / 2**0.5),
+    ("known, unseen", 1, 50.0, 100 / 2**0.5),
+    ("unknown, unseen", 1, 50.0, 100 / 2**0.5),
+]
+
+
+def asked(kb: KnowledgeBase, data: Path, *more: str | Path) -> Result:
+    command = ["--kb", kb.folder, "--tasks", "ncbi-disease", "--data", data, *more]
+    return CliRunner().invoke(overlap, list(map(str, command)), catch_exceptions=False)
+
+
+def test_f1_of_runs_is_printed_by_kind_of_mention(kb: KnowledgeBase, data: Path, results: Path) -> None:
+    lines = asked(kb, data, "--results", results).stdout.splitlines()
+    begin = next(n for n, line in enumerate(lines) if line.split()[-3:] == ["F1", "sd", "n"]) + 1
+    assert [line.split() for line in lines[begin : begin + 6]] == [
+        ["ncbi-disease", "tiny", *kind.split(), str(gold), f"{mean:.2f}", f"{sd:.2f}", "2"]
+        for kind, gold, mean, sd in F1_ROWS
+    ]
+    said = json.loads(asked(kb, data, "--results", results, "--format", "json").stdout)
+    assert len(said["overlap"]) == 1
+    assert [(one["mentions"], one["gold"], one["mean"], one["deviation"]) for one in said["scores"]] == [
+        (kind, gold, pytest.approx(mean), pytest.approx(sd)) for kind, gold, mean, sd in F1_ROWS
+    ]
+
+
+def test_a_csv_says_which_table_it_is(kb: KnowledgeBase, data: Path, results: Path) -> None:
+    alone, both = (asked(kb, data, "--format", "csv", *more) for more in ([], ["--results", results]))
+    assert alone.stdout.splitlines()[0] == "task,mentions,in_kb,in_corpus"
+    assert alone.stderr == ""
+    assert both.stdout.splitlines()[0] == "task,model,mentions,gold,mean,deviation,seeds"
+    assert both.stderr == "csv: F1 alone; --format json has the counts of mentions too\n"
+
+
+def test_predictions_of_other_test_data_are_refused(kb: KnowledgeBase, data: Path, results: Path) -> None:
+    (data / "ncbi-disease" / "test.tsv").write_text("gout\tB\n\n")
+    with pytest.raises(UserError, match="predictions of other test data than --data holds"):
+        asked(kb, data, "--results", results)
+
+
+def test_every_task_without_data_is_named_at_once(kb: KnowledgeBase, data: Path) -> None:
+    with pytest.raises(UserError, match="no data of bc5cdr-chem, bc2gm; see 'kebench data get'"):
+        asked(kb, data, "--tasks", "ncbi-disease,bc2gm,bc5cdr-chem")
+
+
+def test_a_corpus_counts_if_it_is_of_this_knowledge_base_and_may_be_empty(
+    kb: KnowledgeBase, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": 7, "text": "gout"}\n')
+    (tmp_path / "ids").write_text("7\n")
+    for name, more, count in (("full", (), "2"), ("empty", ("--exclude", tmp_path / "ids"), "0")):
+        out = tmp_path / name
+        made = [tmp_path / "a.jsonl", "--kb", kb.folder, "--out", out, *more]
+        assert CliRunner().invoke(annotate, list(map(str, made)), catch_exceptions=False).exit_code == 0
+        if name == "empty":
+            empty_of_shards(out)
+        row = asked(kb, data, "--corpus", out).stdout.splitlines()[1].split()
+        assert row[4] == count
+    manifest = tmp_path / "full" / "corpus.json"
+    manifest.write_text(manifest.read_text().replace(kb.content_hash, "f" * 64))
+    with pytest.raises(UserError, match=r"full: linked to release f{12}, not to"):
+        asked(kb, data, "--corpus", tmp_path / "full")
+
+
+def empty_of_shards(out: Path) -> None:
+    """Take away the shard without rows, as where no input holds a document."""
+    manifest = json.loads((out / "corpus.json").read_text())
+    (out / "corpus.json").write_text(json.dumps(manifest | {"shards": []}))
 
 
 def test_folders_without_runs_or_originals_are_refused(kb: KnowledgeBase, data: Path, tmp_path: Path) -> None:
