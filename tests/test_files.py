@@ -1,5 +1,6 @@
 """Atomic writes, hashes, and crash points."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -7,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from kebench.files import atomic_folder, hash_of, sweep_temporaries, write_atomically
+from kebench.files import (
+    atomic_folder,
+    create_atomically,
+    hash_of,
+    sha256_of,
+    sweep_temporaries,
+    write_atomically,
+)
 
 
 def test_a_written_file_replaces_the_old_one_and_leaves_nothing_beside(tmp_path: Path) -> None:
@@ -65,3 +73,19 @@ def test_only_old_temporary_files_of_ours_are_swept(tmp_path: Path) -> None:
     os.utime(not_ours, (0, 0))
     sweep_temporaries(tmp_path)
     assert sorted(tmp_path.iterdir()) == [new, not_ours]
+
+
+def test_of_two_writers_of_a_new_file_the_first_wins(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    assert create_atomically(path, "first", point="corpus")
+    assert not create_atomically(path, "second", point="corpus")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_hash_tells_how_much_it_has_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * 3_000_000)
+    read: list[int] = []
+    assert sha256_of(path, on_read=read.append) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert sum(read) == 3_000_000

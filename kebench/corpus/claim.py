@@ -34,7 +34,8 @@ _log = logging.getLogger(__name__)
 @contextmanager
 def claimed(plan: AnnotationPlan, out: Path) -> Iterator[None]:
     """Hold a folder for a plan. Raises UserError if it is something else, or of another plan."""
-    if out.exists() and not (out / PLAN).exists() and not all(map(_is_ours, out.iterdir())):
+    is_something = out.exists() and not all(map(_is_ours, out.iterdir()))
+    if is_something and not (out / PLAN).exists():  # looked for last: another command may just have begun
         raise UserError(f"{out}: exists and is no corpus; {_CHOOSE}")
     at_work = out / AT_WORK.replace("*", uuid.uuid4().hex[:8])
     with lease(at_work):  # before the plan is read, so that of two commands one sees the other

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -181,13 +182,19 @@ def test_killed_at_any_write_the_same_command_ends_as_an_undisturbed_one(
 
 @pytest.mark.parametrize("moment", ["written", "renamed"])
 def test_a_killed_index_leaves_nothing_or_all(moment: str, kb: KnowledgeBase, tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "kb"
     shutil.copytree(kb.folder, folder, ignore=shutil.ignore_patterns("index"))
     assert kebench("kb", "index", str(folder), crash_at=f"index.{moment}").returncode == KILLED
     assert (folder / "index").exists() == (moment == "renamed")
     assert kebench("kb", "index", str(folder)).returncode == 0
+
+
+def test_an_index_says_beforehand_how_much_disk_it_takes(kb: KnowledgeBase, tmp_path: Path) -> None:
+    folder = tmp_path / "kb"
+    shutil.copytree(kb.folder, folder, ignore=shutil.ignore_patterns("index"))
+    said = kebench("kb", "index", str(folder)).stderr
+    assert said.startswith(f"16 names; {folder / 'index'} will take about 0 MB")
+    assert "will take" not in kebench("kb", "index", str(folder)).stderr
 
 
 def test_two_commands_share_the_files_of_one_corpus(kb: KnowledgeBase, tmp_path: Path) -> None:
