@@ -195,7 +195,7 @@ def main() -> None:
         "--graph-kb", type=Path, help="one whose index has a graph, for linking; default: --kb"
     )
     parser.add_argument("--texts", type=Path, required=True, help="abstracts as JSON lines")
-    parser.add_argument("--documents", type=int, default=1000)
+    parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

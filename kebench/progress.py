@@ -63,11 +63,9 @@ def _lines(description: str, total: float, unit: str, before: float) -> Iterator
         now = time.monotonic()
         if now - last >= LINE_EVERY_SECONDS:
             last = now
-            remaining = (now - started) / max(done - before, 1e-9) * (total - done)
             said = f", {note}" if note else ""
-            print(
-                f"{description}: {done:,.0f} of {total:,.0f} {unit}{said}, {remaining:,.0f} s left",
-                file=sys.stderr,
-            )
+            if done > before:
+                said += f", {(now - started) / (done - before) * (total - done):,.0f} s left"
+            print(f"{description}: {done:,.0f} of {total:,.0f} {unit}{said}", file=sys.stderr)
 
     yield advance
