@@ -48,6 +48,7 @@ WRITES = {
     "sequences": "a corpus as word pieces in the cache",
     "pretraining-state": "an unfinished pretraining in the cache",
     "pretrained": "a pretrained checkpoint",
+    "not-finite": "the documents of a batch whose loss was not finite",
     "query-set": "a set of cloze queries, or the identifiers of one",
 }
 TEMPORARY_STALE_SECONDS = 24 * 3600

@@ -69,3 +69,13 @@ def _lines(description: str, total: float, unit: str, before: float) -> Iterator
             print(f"{description}: {done:,.0f} of {total:,.0f} {unit}{said}", file=sys.stderr)
 
     yield advance
+
+
+@contextmanager
+def no_progress() -> Iterator[Advance]:
+    """Yield a function that shows nothing: for processes beside the one that speaks."""
+
+    def advance(amount: float, *, note: str = "") -> None:
+        """Show nothing."""
+
+    yield advance

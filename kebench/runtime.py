@@ -78,6 +78,15 @@ def use_own_gpu(device: str) -> None:
         torch.cuda.set_device(int(place) % torch.cuda.device_count())
 
 
+def agreed(value: Any, accelerator: Any) -> Any:
+    """Return the main process's value on every process that a launcher started."""
+    if accelerator.num_processes == 1:
+        return value
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([value])[0]
+
+
 def seed_everything(seed: int) -> None:
     """Seed the global generators, which dropout and the initialisation of new layers draw from."""
     import numpy

@@ -32,6 +32,7 @@ OTHER_COMMANDS = (
     "sequences",
     "pretraining-state",
     "pretrained",
+    "not-finite",
 )
 GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTHER_COMMANDS]
 

@@ -19,7 +19,11 @@ def curves(folders: tuple[Path, ...], out: Path | None) -> None:
     from kebench.files import expand_home
     from kebench.pretrain.curves import HELD_OUT, averaged, draw, read_curves
 
-    found = {folder.resolve().name: read_curves(expand_home(str(folder))) for folder in folders}
+    names = [folder.resolve().name for folder in folders]
+    labels = [
+        str(folder) if names.count(name) > 1 else name for folder, name in zip(folders, names, strict=True)
+    ]
+    found = {label: read_curves(expand_home(str(one))) for label, one in zip(labels, folders, strict=True)}
     if out:
         draw(found, out)
         click.echo(out)

@@ -29,8 +29,11 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--max-tokens", type=int, help="Word pieces of a sequence, instead of the recipe's.")
 @click.option("--context-layers", type=int, help="Layers of text alone, instead of the recipe's.")
 @click.option("--entity-size", type=int, help="Dimension of the vectors, instead of the recipe's.")
-@click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory, a third more time.")
-@click.option("--compile", is_flag=True, default=None, help="Let torch compile the model.")
+@click.option("--gradient-checkpointing/--no-gradient-checkpointing", default=None,
+              help="Less memory, a third more time.")  # fmt: skip
+@click.option(
+    "--compile/--no-compile", default=None, help="Let torch compile the model; tried little so far."
+)
 @click.option("--checkpoint-every", type=int, help="Steps between kept states, instead of the recipe's.")
 @click.option("--evaluate-every", type=int, help="Steps between looks at held-out text.")
 @click.option("--micro-batch", type=click.IntRange(1),
@@ -59,12 +62,13 @@ def pretrain(
     last kept state; under 'accelerate launch' it takes all GPUs.
     """
     from kebench.engine.local import new_accelerator
+    from kebench.pretrain.curves import require_tensorboard
     from kebench.pretrain.plan import plan_pretraining
     from kebench.pretrain.recipe import read_recipe
-    from kebench.pretrain.run import find_finished
+    from kebench.pretrain.run import drop_leftovers, find_finished
     from kebench.pretrain.run import pretrain as run
     from kebench.run import resolve
-    from kebench.runtime import choose_device
+    from kebench.runtime import choose_device, launched_processes
 
     settings = read_recipe(recipe, **changes)
     chosen = choose_device(device, precision)
@@ -72,9 +76,13 @@ def pretrain(
         recipe, settings, corpus=corpus, embeddings=entities, backbone=resolve(backbone),
         precision=chosen.precision,
     )  # fmt: skip
+    if tensorboard:
+        require_tensorboard()
     if card := find_finished(plan, out):
-        click.echo(f"nothing to do: {out} holds this model", err=True)
-        _print_card(card, out)
+        if launched_processes()[0] == 0:
+            drop_leftovers(plan)
+            click.echo(f"nothing to do: {out} holds this model", err=True)
+            _print_card(card, out)
         return
     accelerator = new_accelerator(chosen)
     if accelerator.is_main_process:

@@ -16,7 +16,7 @@ from kebench.errors import UserError
 from kebench.finetune.plan import Job
 from kebench.leases import lease
 from kebench.records import Record, ending, write_failure, write_record
-from kebench.runtime import Device, software, utc_now
+from kebench.runtime import Device, agreed, software, utc_now
 
 WAIT_SECONDS = 5.0
 
@@ -103,22 +103,12 @@ def _run_job(
         lease(ending(stem, ".running")) if accelerator.is_main_process else nullcontext(False)
     )
     with holding as is_ours:
-        is_recorded, is_ours = _agree(accelerator, (ending(stem, ".json").exists(), is_ours))
+        is_recorded, is_ours = agreed((ending(stem, ".json").exists(), is_ours), accelerator)
         if is_recorded:
             return Outcome()
         if not is_ours:
             return None
         return _carry_out(job, stem, accelerator=accelerator, made_with=made_with, options=options)
-
-
-def _agree(accelerator: Any, decision: tuple[bool, bool]) -> tuple[bool, bool]:
-    """Return the main process's decision on every process."""
-    if accelerator.num_processes == 1:
-        return decision
-    from accelerate.utils import broadcast_object_list
-
-    agreed: tuple[bool, bool] = broadcast_object_list([decision])[0]
-    return agreed
 
 
 def _carry_out(

@@ -82,8 +82,9 @@ def split_backbone(
 def with_mlm_head(folder: Path, *, family: str = "", seed: int) -> Built:
     """Return a checkpoint as a BERT for masked language modelling; its head is drawn if it has none."""
     backbone, weights = _open(folder, family)
-    if family_of(folder) not in ("bert", ""):
-        if has_mlm_head(family_of(folder), tensor_shapes(folder)):
+    kind = family_of(folder) or family
+    if kind != "bert":
+        if has_mlm_head(kind, tensor_shapes(folder)):
             return Built(load_masked_lm(folder, family=family).train(), (), ())
         raise UserError(f"{folder}: no masked language modelling head, which is drawn for BERT only")
     config = BertConfig(**_shared_settings(backbone.config, for_kebiolm=False))

@@ -18,7 +18,8 @@ class KebiolmConfig(BertConfig):
         (12+0, section 4.5), nothing is fused: entities are detected and linked, and text stays as it is.
     num_entities, entity_size: the entity memory's rows and columns.
     special_entities: rows that are no entity (padding, unknown, NIL in released checkpoints).
-    fusion_layer_norm: normalise states after entities are added: the released code does, the paper does not.
+    fusion_layer_norm: normalise states after entities are added; None: unless fidelity is "paper", since the
+        released code does and the paper does not.
     fidelity: "fixed", "paper" or "released"; docs/FIDELITY.md says what each does.
     backbone, first_position: the family whose embeddings and tokenizer these are, and its first position.
     """
@@ -31,7 +32,7 @@ class KebiolmConfig(BertConfig):
     max_mentions: int = 50
     max_candidate_entities: int = 100
     special_entities: list[int] = field(default_factory=list)
-    fusion_layer_norm: bool = True
+    fusion_layer_norm: bool | None = None
     fidelity: str = "fixed"
     backbone: str = "bert"
     first_position: int = 0
@@ -41,6 +42,8 @@ class KebiolmConfig(BertConfig):
         super().__post_init__(**others)
         if self.fidelity not in FIDELITIES:
             raise ValueError(f"fidelity = '{self.fidelity}'; expected one of {', '.join(FIDELITIES)}")
+        if self.fusion_layer_norm is None:
+            self.fusion_layer_norm = self.fidelity != "paper"
         if not 0 <= self.num_context_layers <= self.num_hidden_layers:
             raise ValueError(
                 f"num_context_layers = {self.num_context_layers}; expected 0 to {self.num_hidden_layers}, "

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
-from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, TokenClassifierOutput
 from transformers.models.bert.modeling_bert import (
     BertEmbeddings,
@@ -20,6 +19,7 @@ from transformers.models.bert.modeling_bert import (
     BertPreTrainedModel,
     BertSelfAttention,
 )
+from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
 
 from kebench.model.configuration import KebiolmConfig
@@ -51,6 +51,8 @@ class KebiolmPreTrainedModel(BertPreTrainedModel):
 
     config_class = KebiolmConfig
     config: KebiolmConfig
+    _supports_flash_attn = False  # its mask would have to be asked for padding, see _attention_mask
+    _supports_flex_attn = False
     _can_record_outputs = {"hidden_states": LeanLayer, "attentions": BertSelfAttention}
 
 
@@ -115,7 +117,8 @@ class KebiolmModel(KebiolmPreTrainedModel):
     ) -> KebiolmOutput:
         """Encode texts (eqs. 1 to 5).
 
-        attention_mask: (B, T), 1 for tokens; by default what is not padding, or everything of inputs_embeds.
+        attention_mask: (B, T), 1 for tokens. By default everything is attended to, which is fastest, and
+            mentions are looked for where no padding is.
         mentions, mention_entities: the right mentions, and the row of each one's entity (NO_ENTITY: unknown);
             by default mentions are where the detector sees them.
         """
@@ -131,15 +134,13 @@ class KebiolmModel(KebiolmPreTrainedModel):
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
         )
-        mask = create_bidirectional_mask(
-            config=self.config, inputs_embeds=embedded_BTD, attention_mask=is_token_BT
-        )
+        mask = None if attention_mask is None else self._attention_mask(is_token_BT, embedded_BTD)
         hidden_BTD = self.context_encoder(embedded_BTD, mask, **options)
         logit_BT3 = self.mention_detector(hidden_BTD)
-        if mentions is None:
+        if mentions is None and self.config.fuses:
             mentions = self._find_mentions(logit_BT3.argmax(-1), is_token_BT)
         output = KebiolmOutput(last_hidden_state=hidden_BTD, mention_logits=logit_BT3)
-        if self.config.fuses or mention_entities is not None:
+        if mentions is not None and (self.config.fuses or mention_entities is not None):
             linked = self.entity_linker(boundary_states(hidden_BTD, mentions), mention_entities)
             if mention_entities is not None:
                 output.linking_loss, output.linked_entities = linked.loss_M, linked.entity_M
@@ -158,6 +159,15 @@ class KebiolmModel(KebiolmPreTrainedModel):
         assert inputs_embeds is not None, "neither ids nor embeddings"
         return inputs_embeds.new_ones(inputs_embeds.shape[:2], dtype=torch.bool)
 
+    def _attention_mask(self, is_token_BT: Tensor, embedded_BTD: Tensor) -> Tensor:
+        """Return what is added to attention's logits, (B, 1, 1, T).
+
+        transformers' own function asks whether there is any padding, which on a GPU makes the host wait.
+        """
+        least = torch.finfo(embedded_BTD.dtype).min
+        zero_BT = torch.zeros(is_token_BT.shape, dtype=embedded_BTD.dtype, device=is_token_BT.device)
+        return zero_BT.masked_fill(~is_token_BT, least)[:, None, None]
+
     def _find_mentions(self, label_BT: Tensor, is_token_BT: Tensor) -> Mentions:
         most = self.config.max_mentions
         if self.config.fidelity == "released":
@@ -172,9 +182,11 @@ class KebiolmModel(KebiolmPreTrainedModel):
         """Add each mention's entity to its tokens (eq. 4)."""
         batch, tokens, _ = hidden_BTD.shape
         added_MD = self.entity_context_projection(vector_MF)
+        none = len(added_MD)  # of a token in no mention: a row of zeros, which gets no gradient
         added_MD = torch.cat([added_MD, added_MD.new_zeros(1, added_MD.shape[1])])
         released = self.config.fidelity == "released"
-        fused_BTD = hidden_BTD + added_MD[owners(mentions, batch=batch, tokens=tokens, released=released)]
+        owner_BT = owners(mentions, batch=batch, tokens=tokens, released=released)
+        fused_BTD = hidden_BTD + nn.functional.embedding(owner_BT, added_MD, padding_idx=none)
         return self.layer_norm(fused_BTD) if self.config.fusion_layer_norm else fused_BTD
 
 
@@ -201,9 +213,10 @@ class KebiolmForMaskedLM(KebiolmPreTrainedModel):
         self.cls.predictions.decoder = new_embeddings
         self.cls.predictions.bias = new_embeddings.bias
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> MaskedLMOutput:
         """Return logits, (B, T, V), and with labels (-100: not asked) the mean cross-entropy (eq. 8)."""
-        output = self.bert(*inputs, **options)
+        output = self.bert(*inputs, **options | {"return_dict": True})
         logits = self.cls(output.last_hidden_state)
         loss = None
         if labels is not None:
@@ -224,10 +237,13 @@ class KebiolmForTokenClassification(KebiolmPreTrainedModel):
         self.dropout = nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
+        for part in self.bert.parts_without_gradient:
+            part.requires_grad_(False)
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> TokenClassifierOutput:
         """Return logits, (B, T, labels), and with labels (-100: not asked) the mean cross-entropy."""
-        output = self.bert(*inputs, **options)
+        output = self.bert(*inputs, **options | {"return_dict": True})
         logits = self.classifier(self.dropout(output.last_hidden_state))
         loss = None
         if labels is not None:

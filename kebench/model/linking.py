@@ -15,7 +15,7 @@ from torch.nn.functional import embedding_bag
 
 from kebench.model.best import best_of
 from kebench.model.configuration import KebiolmConfig
-from kebench.model.soft_max import rows_at_once, soft_max_gradients
+from kebench.model.soft_max import cross_entropy_gradients, rows_at_once
 
 NO_ENTITY = -1
 
@@ -105,7 +105,7 @@ class _Link(torch.autograd.Function):
         excluded: tuple[int, ...],
     ) -> tuple[Tensor, Tensor, Tensor]:
         best = best_entities(query_MF, entity_NF, num_candidates, excluded)
-        share_MK = best.logit_MK.softmax(1)
+        share_MK = best.logit_MK.softmax(1).to(entity_NF.dtype)
         vector_MF = embedding_bag(best.entity_MK, entity_NF, per_sample_weights=share_MK, mode="sum")
         loss_M = query_MF.new_zeros(len(query_MF))
         if entity_M is not None:
@@ -128,13 +128,11 @@ class _Link(torch.autograd.Function):
                 entity_grad_NF.zero_()
         else:
             weight_M = torch.where(entity_M == NO_ENTITY, 0, loss_grad_M)
-            query_grad_MF = soft_max_gradients(
-                query_MF, entity_NF, None, normaliser_M, weight_M, entity_grad_NF, excluded=ctx.excluded
-            )
             right_M = entity_M.clamp(min=0)
-            query_grad_MF -= weight_M[:, None] * entity_NF[right_M]
-            if entity_grad_NF is not None:
-                entity_grad_NF.index_add_(0, right_M, -weight_M[:, None] * query_MF)
+            query_grad_MF = cross_entropy_gradients(
+                query_MF, entity_NF, None, right_M, normaliser_M, weight_M, entity_grad_NF,
+                excluded=ctx.excluded,
+            )  # fmt: skip
         candidate_MKF = entity_NF[candidate_MK]
         share_grad_MK = (candidate_MKF @ vector_grad_MF[:, :, None])[:, :, 0]
         logit_grad_MK = share_MK * (share_grad_MK - (share_MK * share_grad_MK).sum(1, keepdim=True))

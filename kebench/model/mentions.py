@@ -74,10 +74,15 @@ def _slots(label_BT: Tensor, may_be_BT: Tensor, max_mentions: int) -> _Slots:
 def _flat(start_BN: Tensor, end_BN: Tensor) -> Mentions:
     row_BN = torch.arange(len(start_BN), device=start_BN.device)[:, None].expand_as(start_BN)
     mentions = Mentions(row_BN.flatten(), start_BN.flatten(), end_BN.flatten())
-    if start_BN.device.type != "cpu":
+    if not _may_wait(start_BN):
         return mentions
-    is_there_M = mentions.end_M > 0  # on the CPU nobody waits, and empty slots would cost work
+    is_there_M = mentions.end_M > 0
     return Mentions(*(part_M[is_there_M] for part_M in mentions))
+
+
+def _may_wait(tensor: Tensor) -> bool:
+    """True on the CPU, where nobody waits for a number, and empty slots would cost work."""
+    return bool(tensor.device.type == "cpu")
 
 
 def boundary_states(hidden_BTD: Tensor, mentions: Mentions) -> Tensor:

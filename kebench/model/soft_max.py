@@ -67,28 +67,27 @@ class _CrossEntropy(torch.autograd.Function):
         query_PF, weight_NF, bias_N, right_P, normaliser_P = ctx.saved_tensors
         weight_grad_NF = torch.empty_like(weight_NF) if ctx.needs_input_grad[1] else None
         bias_grad_N = torch.empty_like(bias_N) if ctx.needs_input_grad[2] else None
-        query_grad_PF = soft_max_gradients(
-            query_PF, weight_NF, bias_N, normaliser_P, loss_grad_P, weight_grad_NF, bias_grad_N
+        query_grad_PF = cross_entropy_gradients(
+            query_PF, weight_NF, bias_N, right_P, normaliser_P, loss_grad_P, weight_grad_NF, bias_grad_N
         )
-        loss_grad_P = loss_grad_P.to(query_PF.dtype)
-        query_grad_PF -= loss_grad_P[:, None] * weight_NF[right_P]
-        if weight_grad_NF is not None:
-            weight_grad_NF.index_add_(0, right_P, -loss_grad_P[:, None] * query_PF)
-        if bias_grad_N is not None:
-            bias_grad_N.index_add_(0, right_P, -loss_grad_P)
         return query_grad_PF, weight_grad_NF, bias_grad_N, None
 
 
 def rows_at_once(weight_NF: Tensor) -> int:
     """Return how many rows of logits over all classes are in memory at once."""
-    device = weight_NF.device.type
+    device = _kind_of(weight_NF)
     return max(_LEAST_ROWS[device], _VALUES[device] // len(weight_NF))
 
 
-def soft_max_gradients(
+def _kind_of(tensor: Tensor) -> str:
+    return "cpu" if tensor.device.type == "cpu" else "cuda"  # any other accelerator is taken for one
+
+
+def cross_entropy_gradients(
     query_PF: Tensor,
     weight_NF: Tensor,
     bias_N: Tensor | None,
+    right_P: Tensor,
     normaliser_P: Tensor,
     scale_P: Tensor,
     weight_grad_NF: Tensor | None,
@@ -96,20 +95,26 @@ def soft_max_gradients(
     *,
     excluded: tuple[int, ...] = (),
 ) -> Tensor:
-    """Return the gradient of the scaled sum of normalisers by the queries.
+    """Return the gradient of the scaled sum of losses by the queries.
+
+    Probabilities less the right class's 1 are taken in full precision; only their products are not.
 
     weight_grad_NF, bias_grad_N: the gradients by weight and bias are written here.
     excluded: classes that have no part in the sum.
     """
     query_grad_PF = torch.zeros_like(query_PF)
-    size = max(1, _VALUES[query_PF.device.type] // max(1, len(query_PF)))
+    size = max(1, _VALUES[_kind_of(query_PF)] // max(1, len(query_PF)))
+    class_P1 = right_P[:, None]
     for start in range(0, len(weight_NF), size):
         part_NF = weight_NF[start : start + size]
         part_bias_N = None if bias_N is None else bias_N[start : start + size]
         probability_PN = _logits(query_PF, part_NF, part_bias_N).sub_(normaliser_P[:, None]).exp_()
-        probability_PN = probability_PN.mul_(scale_P[:, None]).to(query_PF.dtype)
         if here := [row - start for row in excluded if start <= row < start + size]:
             probability_PN[:, here] = 0
+        is_here_P1 = (class_P1 >= start) & (class_P1 < start + len(part_NF))
+        place_P1 = (class_P1 - start).clamp(0, len(part_NF) - 1)
+        probability_PN.scatter_add_(1, place_P1, -is_here_P1.to(probability_PN.dtype))
+        probability_PN = probability_PN.mul_(scale_P[:, None]).to(query_PF.dtype)
         query_grad_PF.addmm_(probability_PN, part_NF)
         if weight_grad_NF is not None:
             torch.mm(probability_PN.T, query_PF, out=weight_grad_NF[start : start + size])

@@ -30,6 +30,7 @@ class Batch(NamedTuple):
     label_BT: O, B, I of each piece of text, IGNORED elsewhere.
     mentions, entity_M: those that are linked and fused, the first of each sequence.
     row_P, place_P, piece_P: the masked places, and what stood there.
+    has_padding: whether any sequence is shorter than the longest.
     """
 
     input_BT: Tensor
@@ -40,16 +41,16 @@ class Batch(NamedTuple):
     row_P: Tensor
     place_P: Tensor
     piece_P: Tensor
+    has_padding: bool
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor."""
-        moved = {
-            name: Mentions(*(part.to(device, non_blocking=True) for part in value))
-            if isinstance(value, Mentions)
-            else value.to(device, non_blocking=True)
-            for name, value in self._asdict().items()
-        }
-        return Batch(**moved)
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        tensors = {name: moved(value) for name, value in self._asdict().items() if isinstance(value, Tensor)}
+        return self._replace(mentions=Mentions(*map(moved, self.mentions)), **tensors)
 
     def counts(self) -> Tensor:
         """Return over how many terms each loss is summed: masked pieces, labelled pieces, linked mentions."""
@@ -119,6 +120,7 @@ class Collator:
             torch.from_numpy(rows),
             torch.from_numpy(np.concatenate([hidden.place_P for hidden in masked])),
             torch.from_numpy(np.concatenate(pieces).astype(np.int64)),
+            not bool(is_token_BT.all()),
         )
 
     def _labels(self, sequence: PackedSequence) -> NDArray[np.int64]:

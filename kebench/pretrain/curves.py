@@ -22,7 +22,15 @@ _SMOOTHED = 60  # points of a training curve; more are averaged; ours
 def read_curves(folder: Path) -> list[Row]:
     """Read the curve of a pretrained checkpoint, or of a kept state. Raises UserError if there is none."""
     try:
-        return read_curve(folder / CURVES)
+        rows = read_curve(folder / CURVES)
+        if not rows:
+            raise ValueError("no step in it")
+        averaged(rows, 1)  # every row has what is drawn
+        return rows
+    except KeyError as error:
+        raise UserError(
+            f"{folder / CURVES}: damaged (a step without {error}); copy the folder again"
+        ) from None
     except OSError as error:
         raise UserError(
             f"{folder / CURVES}: cannot be read ({error.strerror}); name a folder made by 'kebench pretrain'"
@@ -77,16 +85,21 @@ def draw(curves: dict[str, list[Row]], out: Path) -> None:
     facets.resolve_scale(y="independent", x="shared").save(str(out), **options)
 
 
-@contextmanager
-def tensorboard_events(folder: Path) -> Iterator[Callable[[Row], None]]:
-    """Yield a function that writes the numbers of a step as events. Raises UserError without TensorBoard."""
+def require_tensorboard() -> Any:
+    """Return TensorBoard's writer. Raises UserError if the package is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UserError(
             "--tensorboard: the package tensorboard is not installed; pip install tensorboard"
         ) from None
-    writer = SummaryWriter(str(folder))
+    return SummaryWriter
+
+
+@contextmanager
+def tensorboard_events(folder: Path) -> Iterator[Callable[[Row], None]]:
+    """Yield a function that writes the numbers of a step as events."""
+    writer = require_tensorboard()(str(folder))
 
     def write(row: Row) -> None:
         for name, value in row.items():

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from kebench.errors import UserError
+from kebench.files import write_atomically
 from kebench.model.optimizer import decay_matrices_only, linear_rate
 from kebench.pretrain.batches import Batch, Collator, epoch_order
 from kebench.pretrain.objectives import LOSSES, Objectives
@@ -26,7 +28,6 @@ from kebench.runtime import seed_everything
 
 MICRO_BATCH = {"cpu": 8, "cuda": 64}  # sequences in memory at once, to begin with
 _DROPOUT = 2  # what a draw is for, beside those of `batches`
-_SHOWN_DOCUMENTS = 20
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +82,6 @@ class Trainer:
         """Take one step. Raises UserError, before the update, if a loss or gradient is not finite."""
         started = time.monotonic()
         numbers, epoch = self._numbers(self.done)
-        seed_everything(self._dropout_seed())
         rate = self.settings.learning_rate * linear_rate(
             self.done + 1, self.settings.warmup(self.steps), self.steps + 1
         )
@@ -117,6 +117,7 @@ class Trainer:
     def _losses_and_gradients(self, numbers: Any, epoch: int) -> tuple[Tensor, int]:
         """Return a batch's mean losses and word pieces; leave gradients; halve when CUDA runs out."""
         while True:
+            seed_everything(self._dropout_seed())
             try:
                 return self._accumulate(numbers, epoch)
             except torch.cuda.OutOfMemoryError:
@@ -162,13 +163,15 @@ class Trainer:
 
     def _stop(self, numbers: Sequence[int], losses: Sequence[float], grad_norm: float) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        documents = list(dict.fromkeys(one for number in numbers for one in self.sequences[number].documents))
+        documents = dict.fromkeys(one for number in numbers for one in self.sequences[number].documents)
         said = ", ".join(f"{name} {value:g}" for name, value in zip(LOSSES, losses, strict=True))
-        more = f" and {len(documents) - _SHOWN_DOCUMENTS:,} more" if len(documents) > _SHOWN_DOCUMENTS else ""
+        path = Path(f"not-finite-step-{self.done + 1}.txt")
+        if self.accelerator.is_main_process:
+            write_atomically(path, "".join(f"{one}\n" for one in documents), point="not-finite")
         raise UserError(
             f"step {self.done + 1}: not finite ({said}, gradient norm {grad_norm:g}), no weight was changed; "
-            f"documents {', '.join(documents[:_SHOWN_DOCUMENTS])}{more}; lower the learning rate, or leave "
-            "those documents out"
+            f"its {len(documents):,} documents are in {path}; lower the learning rate, or leave them out "
+            "(kebench annotate --exclude)"
         )
 
 

@@ -43,9 +43,8 @@ class Objectives(nn.Module):
     def forward(self, batch: Batch) -> Losses:
         """Return the summed losses of a batch."""
         given = {"mentions": batch.mentions, "mention_entities": batch.entity_M} if self.is_kebiolm else {}
-        output = self.model.base_model(
-            input_ids=batch.input_BT, attention_mask=batch.is_token_BT.long(), **given
-        )
+        mask = batch.is_token_BT.long() if batch.has_padding else None
+        output = self.model.base_model(input_ids=batch.input_BT, attention_mask=mask, **given)
         head = HEADS[self.model.config.model_type](self.model)
         hidden_PD = head.transform(output.last_hidden_state[batch.row_P, batch.place_P])
         told = cross_entropy_in_parts(hidden_PD, *head.decoder(), batch.piece_P)

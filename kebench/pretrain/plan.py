@@ -9,6 +9,7 @@ from kebench.files import hash_of
 from kebench.model.layout import describe_checkpoint
 from kebench.model.source import ResolvedModel, model_hash
 from kebench.pretrain.recipe import Pretraining
+from kebench.pretrain.sequences import ENCODING_VERSION
 from kebench.transe.embeddings import EntityEmbeddings
 
 METHOD_VERSION = 1  # raised by every change that can move a weight
@@ -34,10 +35,10 @@ class PretrainingPlan(NamedTuple):
         )
         return hash_of(
             {
-                "version": METHOD_VERSION,
+                "version": [METHOD_VERSION, ENCODING_VERSION],
                 "settings": used,
                 "corpus": self.corpus.manifest.content_hash,
-                "embeddings": self.embeddings.card.sha256 if self.embeddings else None,
+                "embeddings": self.embeddings.card.identity if self.embeddings else None,
                 "backbone": self.backbone_hash,
                 "precision": self.precision,
             }

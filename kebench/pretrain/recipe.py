@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from kebench.cards import Card
 from kebench.recipes import Shelf, read_settings, read_toml
@@ -69,6 +69,16 @@ class Pretraining(Card):
     checkpoint_every: int = Field(ge=1)
     keep_checkpoints: int = Field(ge=1)
     seed: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _teaches_something(self) -> "Pretraining":
+        if not 0 < self.chosen_share <= 1:
+            raise ValueError(
+                "mask_share, random_share and keep_share: expected more than 0 and at most 1 together"
+            )
+        if self.mlm_weight + self.detection_weight + self.linking_weight == 0:
+            raise ValueError("mlm_weight, detection_weight and linking_weight: expected one above 0")
+        return self
 
     @property
     def chosen_share(self) -> float:

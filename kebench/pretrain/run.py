@@ -3,7 +3,8 @@
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -26,9 +27,9 @@ from kebench.pretrain.plan import PretrainingPlan
 from kebench.pretrain.recipe import Pretraining
 from kebench.pretrain.sequences import EncodedCorpus, encode_corpus
 from kebench.pretrain.state import CURVES, Kept, Row, curve_text
-from kebench.progress import progress
+from kebench.progress import no_progress, progress
 from kebench.records import Part, Provenance
-from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, software, utc_now
+from kebench.runtime import agreed, device_description, peak_memory_mib, reset_peak_memory, software, utc_now
 from kebench.transe.embeddings import write_names
 
 CARD = "pretraining.json"
@@ -41,7 +42,8 @@ class PretrainingCard(Part):
     """What pretraining.json says of a checkpoint.
 
     identity: hash of all that decides the weights. backbone, corpus, embeddings: names and hashes.
-    sequences: of each split, and what of the corpus was not used. drawn: parameters that the backbone lacked.
+    sequences: of each split, and what of the corpus was not used.
+    drawn: parameters that the backbone lacked; unused: those of it that have no place.
     drawn_entities: of how many entities the vectors were drawn.
     held_out: the last scores on held-out text. resumed_after_step: 0 if one process made it all.
     """
@@ -55,6 +57,7 @@ class PretrainingCard(Part):
     embeddings: dict[str, str] | None
     sequences: dict[str, dict[str, int]]
     drawn: tuple[str, ...]
+    unused: tuple[str, ...]
     num_entities: int
     drawn_entities: int
     steps: int
@@ -81,10 +84,16 @@ def find_finished(plan: PretrainingPlan, out: Path) -> PretrainingCard | None:
     card = read_card(out)
     if card.identity != plan.identity:
         raise UserError(f"{out}: holds a model pretrained in another way; choose another --out, or remove it")
-    folder = state_folder(plan)  # left by a kill between the last two steps
-    Kept(folder, 0).remove()
-    folder.with_suffix(".running").unlink(missing_ok=True)
     return card
+
+
+def drop_leftovers(plan: PretrainingPlan) -> None:
+    """Remove the states of a pretraining that is done, which a kill may have left; not while one goes on."""
+    folder = state_folder(plan)
+    if folder.exists() or folder.with_suffix(".running").exists():
+        with lease(folder.with_suffix(".running")) as is_ours:
+            if is_ours:
+                Kept(folder, 0).remove()
 
 
 def read_card(folder: Path) -> PretrainingCard:
@@ -118,18 +127,29 @@ def pretrain(
     Under a launcher every process calls this. watch: is told what each step did.
     """
     folder = state_folder(plan)
-    if not accelerator.is_main_process:
-        card = _pretrain(plan, out, folder, accelerator, micro_batch, watch)
-        accelerator.wait_for_everyone()
-        return card
-    sweep_temporaries(folder.parent)
-    sweep_temporaries_of(out)
-    with lease(folder.with_suffix(".running")) as is_ours:
+    with _lease_of_main(folder, accelerator) as is_ours:
         if not is_ours:
             raise UserError(f"{out}: another process is at this pretraining; wait for it, or stop it")
-        card = _pretrain(plan, out, folder, accelerator, micro_batch, watch)
-    accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            sweep_temporaries(folder.parent)
+            sweep_temporaries_of(out)
+        if card := find_finished(plan, out):  # killed between the last two steps, or made meanwhile
+            if accelerator.is_main_process:
+                Kept(folder, 0).remove()
+        else:
+            card = _pretrain(plan, out, folder, accelerator, micro_batch, watch)
+        accelerator.wait_for_everyone()
     return card
+
+
+@contextmanager
+def _lease_of_main(folder: Path, accelerator: Any) -> Iterator[bool]:
+    """Yield, on every process, whether the main one holds the lease."""
+    if not accelerator.is_main_process:
+        yield agreed(False, accelerator)
+        return
+    with lease(folder.with_suffix(".running")) as is_ours:
+        yield agreed(is_ours, accelerator)
 
 
 def prepare(plan: PretrainingPlan, accelerator: Any, micro_batch: int | None = None) -> Prepared:
@@ -199,15 +219,20 @@ def _pretrain(
     prepared = prepare(plan, accelerator, micro_batch)
     trainer, settings = prepared.trainer, plan.settings
     kept = Kept(folder, settings.keep_checkpoints)
-    rows = kept.restore(trainer)
-    resumed = trainer.done
+    is_main = accelerator.is_main_process
+    resumed, rows = agreed(kept.newest() if is_main else (0, []), accelerator)
     if resumed:
+        kept.restore(trainer, resumed)
+    if resumed and is_main:
         _log.info("going on after step %s of %s, kept in %s", f"{resumed:,}", f"{trainer.steps:,}", folder)
 
     def write_model(place: Path) -> None:
         write_checkpoint(prepared, place)
 
-    with progress("pretraining", total=trainer.steps, unit="steps", done=resumed) as advance:
+    line = (
+        progress("pretraining", total=trainer.steps, unit="steps", done=resumed) if is_main else no_progress()
+    )
+    with line as advance:
 
         def after_step(step: Step) -> None:
             row = row_of(step)
@@ -216,7 +241,7 @@ def _pretrain(
                 row |= prepared.held_out.evaluate(trainer.objectives, accelerator)
             rows.append(row)
             watch(row)
-            if accelerator.is_main_process and (is_last or step.number % settings.checkpoint_every == 0):
+            if is_main and (is_last or step.number % settings.checkpoint_every == 0):
                 kept.save(trainer, rows, write_model)
             advance(1, note=note_of(row))
 
@@ -255,6 +280,7 @@ def _card(prepared: Prepared, rows: list[Row], resumed: int, provenance: Provena
         embeddings={"source": vectors.card.source, "hash": vectors.card.sha256} if vectors else None,
         sequences=encoded.counts,
         drawn=prepared.built.drawn,
+        unused=prepared.built.unused,
         num_entities=len(encoded.cuis) if plan.settings.architecture == "kebiolm" else 0,
         drawn_entities=prepared.drawn_entities,
         steps=prepared.trainer.steps,

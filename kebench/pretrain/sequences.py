@@ -6,7 +6,6 @@ with the corpus and any sequence can be read at any time. They live in the cache
 
 import json
 import logging
-import shutil
 import time
 import zlib
 from collections import Counter
@@ -124,7 +123,6 @@ def encode_corpus(
             time.sleep(WAIT_SECONDS)
     stated = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if not stated["counts"]["train"]["sequences"]:
-        shutil.rmtree(folder)
         raise UserError(f"{corpus.folder}: no text to train on; choose a corpus with documents")
     return EncodedCorpus(folder, pa.array(stated["cuis"], pa.string()), stated["counts"])
 

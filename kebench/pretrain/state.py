@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
 
 from kebench.files import atomic_folder
 from kebench.pretrain.loop import Trainer
 
-OPTIMIZER, CURVES = "optimizer.pt", "curves.jsonl"
+WEIGHTS, OPTIMIZER, CURVES = "model.safetensors", "optimizer.pt", "curves.jsonl"
 Row = dict[str, Any]
+
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError, pickle.PickleError)
 
 _log = logging.getLogger(__name__)
 
@@ -31,14 +33,18 @@ class Kept(NamedTuple):
     folder: Path
     keep: int
 
-    def restore(self, trainer: Trainer) -> list[Row]:
-        """Put the newest state that can be read into a trainer; return its curve, empty if there is none."""
+    def newest(self) -> tuple[int, list[Row]]:
+        """Return the step of the newest state that is whole, and its curve; 0 and nothing if there is none.
+
+        One that cannot be read is put aside.
+        """
         for folder in reversed(self._steps()):
             try:
                 rows = read_curve(folder / CURVES)
-                state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
-                load_model(trainer.objectives.model, folder / "model.safetensors", strict=False)
-                trainer.optimizer.load_state_dict(state["optimizer"])
+                state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True, mmap=True)
+                with safe_open(folder / WEIGHTS, framework="pt") as weights:
+                    weights.keys()
+                return int(state["step"]), rows
             except (
                 OSError,
                 ValueError,
@@ -47,19 +53,29 @@ class Kept(NamedTuple):
                 SafetensorError,
                 pickle.PickleError,
             ) as error:
-                _log.warning("%s: unreadable (%s); it is removed", folder, error)
-                shutil.rmtree(folder)
-                continue
-            trainer.done = int(state["step"])
-            return rows
-        return []
+                aside = folder.with_name(f"unreadable-{folder.name}")
+                _log.warning("%s: unreadable (%s); it is now %s", folder, _first_line(error), aside.name)
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
+        return 0, []
+
+    def restore(self, trainer: Trainer, step: int) -> None:
+        """Put the state of a step into a trainer."""
+        folder = self._place(step)
+        missing, unexpected = load_model(trainer.objectives.model, folder / WEIGHTS, strict=False)
+        tied = set(trainer.objectives.model.all_tied_weights_keys)
+        assert set(missing) <= tied, f"{folder}: the state of another model"
+        assert not unexpected, f"{folder}: the state of another model"
+        state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        trainer.done = step
 
     def save(self, trainer: Trainer, rows: list[Row], write_model: Callable[[Path], None]) -> None:
         """Keep a trainer's state, and drop all but the last few.
 
         write_model: writes the model into a folder that exists.
         """
-        place = self.folder / f"step-{trainer.done:07}"
+        place = self._place(trainer.done)
         if place.exists():
             return
         with atomic_folder(place, point="pretraining-state") as temporary:
@@ -74,8 +90,15 @@ class Kept(NamedTuple):
         """Remove everything, once what it was for exists."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _place(self, step: int) -> Path:
+        return self.folder / f"step-{step:07}"
+
     def _steps(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def curve_text(rows: list[Row]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
 
 from kebench.model.checkpoint import load_encoder
@@ -46,7 +47,8 @@ def padded(batch: list[list[int]], *, left: bool = False) -> Tensor:
 
 def states(model: Any, batch: list[list[int]]) -> list[Tensor]:
     with torch.no_grad():
-        hidden = model.bert(padded(batch)).last_hidden_state
+        ids = padded(batch)
+        hidden = model.bert(ids, attention_mask=(ids != 0).long()).last_hidden_state
     return [row[: len(text)] for row, text in zip(hidden, batch, strict=True)]
 
 
@@ -59,7 +61,8 @@ def assert_alike(found: list[Tensor], expected: list[Tensor]) -> None:
 @pytest.mark.parametrize("fidelity", ["fixed", "paper", "released"])
 @torch.no_grad()
 def test_the_forward_pass_is_that_of_the_plain_implementation(fidelity: str, split: int) -> None:
-    model = small(fidelity=fidelity, num_context_layers=split, fusion_layer_norm=fidelity != "paper")
+    model = small(fidelity=fidelity, num_context_layers=split)
+    assert model.config.fusion_layer_norm == (fidelity != "paper")
     plain = plain_forward(model, texts(), released=fidelity == "released")
     assert_alike(states(model, texts()), plain)
 
@@ -90,7 +93,7 @@ def test_padding_on_the_left_changes_nothing_but_positions() -> None:
     model, batch = small(), texts()
     ids = padded(batch, left=True)
     position = ((ids != 0).long().cumsum(1) - 1).clamp(min=0)
-    found = model.bert(ids, position_ids=position).last_hidden_state
+    found = model.bert(ids, attention_mask=(ids != 0).long(), position_ids=position).last_hidden_state
     assert_alike([row[-len(text) :] for row, text in zip(found, batch, strict=True)], states(model, batch))
 
 
@@ -99,7 +102,8 @@ def test_given_mentions_are_used_and_their_entities_cost_what_equation_10_says()
     model = small()
     mentions = Mentions(torch.tensor([0, 0, 2]), torch.tensor([1, 4, 3]), torch.tensor([2, 6, 5]))
     entities = torch.tensor([7, NO_ENTITY, 9])
-    output = model.bert(padded(texts()), mentions=mentions, mention_entities=entities)
+    ids = padded(texts())
+    output = model.bert(ids, attention_mask=(ids != 0).long(), mentions=mentions, mention_entities=entities)
     below = model.bert.context_encoder(model.bert.embeddings(input_ids=torch.tensor(texts()[2:3])), None)[0]
     linker = model.bert.entity_linker
     query = linker.mention_to_entity_projection(torch.cat([below[3], below[4]]))
@@ -169,3 +173,33 @@ def test_output_can_hold_every_layer_s_states() -> None:
     output = small()(padded(texts()), labels=padded(texts()), output_hidden_states=True)
     assert len(output.hidden_states) == 4
     assert output.logits.shape == (7, 17, 60)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_it_runs_in_half_precision_and_with_tuples(dtype: torch.dtype) -> None:
+    model, ids = small().to(dtype), padded(texts())
+    output = model(ids, attention_mask=(ids != 0).long(), labels=ids)
+    assert output.logits.dtype == dtype
+    loss, logits = model(ids, attention_mask=(ids != 0).long(), labels=ids, return_dict=False)
+    assert torch.equal(logits, output.logits)
+    assert torch.equal(loss, output.loss)
+
+
+class _NoCopyToHost(TorchDispatchMode):
+    """Fails at whatever would make the host wait for a GPU."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert not any(name in str(func) for name in ("_local_scalar_dense", "nonzero")), func
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("fidelity", ["fixed", "released"])
+def test_forward_copies_nothing_to_the_host(fidelity: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kebench.model.mentions._may_wait", lambda tensor: False)  # as on a GPU
+    model, ids = small(fidelity=fidelity), padded(texts())
+    expected = model(ids, attention_mask=(ids != 0).long()).logits
+    with _NoCopyToHost():
+        found = model(ids, attention_mask=(ids != 0).long()).logits
+    assert torch.equal(found, expected)
+    monkeypatch.undo()
+    assert torch.allclose(model(ids, attention_mask=(ids != 0).long()).logits, expected, atol=1e-4)

@@ -118,8 +118,9 @@ def test_two_epochs_of_the_paper_s_corpus_are_13_672_steps() -> None:
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_documents(
-    where: str, world: World, accelerator: Accelerator
+    where: str, world: World, accelerator: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     trainer = trainer_of(world, accelerator)
     steps(trainer, 1)
     linear = trainer.objectives.model.bert.mention_detector
@@ -130,12 +131,18 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_documen
         linear.weight.register_hook(lambda gradient: gradient * float("inf"))
     before = weights(trainer)
     with pytest.raises(
-        UserError, match=r"step 2: not finite \(mlm .* no weight was changed; documents mini-"
+        UserError,
+        match=r"step 2: not finite \(mlm .* no weight was changed; its \d+ documents are in not-finite",
     ):
         trainer.step()
     assert all(
         torch.equal(value, before[name]) or value.isnan().any() for name, value in weights(trainer).items()
     )
+
+    listed = Path("not-finite-step-2.txt").read_text().split()
+    assert set(listed) >= {
+        one for number in trainer._numbers(1)[0] for one in trainer.sequences[number].documents
+    }
 
 
 def test_two_processes_have_the_losses_of_one(world: World, accelerator: Accelerator, tmp_path: Path) -> None:
@@ -160,4 +167,5 @@ def _one_of_two(rank: int, world: World, port: int, out: Path) -> None:
     trainer = trainer_of(world, accelerator, micro_batch=2, steps=20, batch_size=7)
     losses = [step.losses for step in steps(trainer, 20)]
     (out / f"{rank}.json").write_text(json.dumps(losses))
+    del trainer  # before the group that it talks through
     torch.distributed.destroy_process_group()
