@@ -48,11 +48,20 @@ def from_released(source: Path, out: Path, *, fidelity: str = "released") -> Con
 
     Raises UserError, and writes nothing, if a file is missing or does not fit the others.
     """
+    if family_of(source) == "kebiolm":
+        raise UserError(
+            f"{source}: already a directory of ours; --to released makes the released files of it"
+        )
     weights = _released_weights(source)
     names = _released_names(source / RELEASED_ENTITIES, rows=len(weights[_MEMORY]))
     special = [row for row, name in enumerate(names) if name in SPECIAL_NAMES]
-    config = _config(source, weights, special, fidelity)
-    model = KebiolmForMaskedLM(config)
+    config, model = _empty_model(source, weights, special, fidelity)
+    for name, value in model.state_dict().items():
+        if name in weights and weights[name].shape != value.shape:
+            raise UserError(
+                f"{source}: {name} is {tuple(weights[name].shape)} in the weights, {tuple(value.shape)} by "
+                "config.json; the two do not belong together"
+            )
     missing, unexpected = model.load_state_dict(weights, strict=False)
     lacking = sorted(name for name in missing if not name.startswith("cls.predictions.decoder."))
     if lacking or unexpected:
@@ -81,11 +90,16 @@ def to_released(source: Path, out: Path) -> Converted:
     if not (config.fuses and config.fusion_layer_norm and config.backbone == "bert"):
         raise UserError(f"{source}: the released code runs only a BERT split in two, with LayerNorm")
     names = read_names(source / ENTITIES, command="pretrain").to_pylist()
+    if len(names) != config.num_entities:
+        raise UserError(
+            f"{source / ENTITIES}: {len(names):,} names for {config.num_entities:,} entities; copy the "
+            "checkpoint again"
+        )
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    if not set(SPECIAL_NAMES) <= set(names):
-        names = [*SPECIAL_NAMES, *names]
-        memory = weights[_MEMORY]
-        weights[_MEMORY] = torch.cat([memory.new_zeros(len(SPECIAL_NAMES), memory.shape[1]), memory])
+    lacking = [name for name in SPECIAL_NAMES if name not in names]
+    names = [*lacking, *names]
+    memory = weights[_MEMORY]
+    weights[_MEMORY] = torch.cat([memory.new_zeros(len(lacking), memory.shape[1]), memory])
     weights.pop("bert.embeddings.position_ids", None)
     ours = ("fidelity", "special_entities", "fusion_layer_norm", "backbone", "first_position")
     stated = {key: value for key, value in config.to_dict().items() if key not in ours}
@@ -142,21 +156,24 @@ def _released_names(path: Path, *, rows: int) -> list[str]:
     return names
 
 
-def _config(source: Path, weights: Mapping[str, Tensor], special: list[int], fidelity: str) -> KebiolmConfig:
-    stated = read_config(source)
-    for name in ("model_type", "architectures", "num_entities", "entity_size"):
-        stated.pop(name, None)
+def _empty_model(
+    source: Path, weights: Mapping[str, Tensor], special: list[int], fidelity: str
+) -> tuple[KebiolmConfig, KebiolmForMaskedLM]:
+    """Return the configuration that the files state, and a model of it without their weights."""
     rows, size = weights[_MEMORY].shape
+    ours = {"num_entities": rows, "entity_size": size, "special_entities": special, "fidelity": fidelity}
+    stated = read_config(source)
+    for name in ("model_type", "architectures", "fusion_layer_norm", "backbone", "first_position", *ours):
+        stated.pop(name, None)
     try:
-        return KebiolmConfig(
-            **{"max_mentions": 15} | stated,  # the released code's default
-            num_entities=rows,
-            entity_size=size,
-            special_entities=special,
-            fidelity=fidelity,
-        )
-    except ValueError as error:
-        raise UserError(f"{source}/config.json: {error}") from None
+        config = KebiolmConfig(**{"max_mentions": 15} | stated, **ours)  # the released code's default
+        return config, KebiolmForMaskedLM(config)
+    # config.json is a stranger's: whatever transformers makes of a wrong value is the file's fault
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), "")
+        raise UserError(
+            f"{source}/config.json: no KeBioLM can be made of it ({type(error).__name__}: {first})"
+        ) from None
 
 
 def _copy_tokenizer(source: Path, folder: Path) -> None:

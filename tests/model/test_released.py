@@ -108,6 +108,10 @@ def damaged(released: Path, what: str) -> None:
     elif what == "layers":
         stated = json.loads((released / "config.json").read_text())
         (released / "config.json").write_text(json.dumps(stated | {"num_hidden_layers": 4}))
+    elif what in ("heads", "width"):
+        stated = json.loads((released / "config.json").read_text())
+        changed = {"num_attention_heads": "x"} if what == "heads" else {"hidden_size": 32}
+        (released / "config.json").write_text(json.dumps(stated | changed))
     elif what == "weights":
         torch.save({"x": torch.ones(1)}, released / "pytorch_model.bin")
     else:
@@ -120,7 +124,9 @@ def damaged(released: Path, what: str) -> None:
     [
         ("entities", r'entity.jsonl line 1: expected {"entity_name": ..., "id": 0 to 39}'),
         ("no entities", r"entity.jsonl: cannot be read .* it comes with the released weights"),
-        ("config", r"config.json: num_context_layers = 9; expected 0 to 3"),
+        ("config", r"config.json: no KeBioLM can be made of it .*num_context_layers = 9; expected 0 to 3"),
+        ("heads", r"config.json: no KeBioLM can be made of it \("),
+        ("width", r"word_embeddings.weight is \(60, 16\) in the weights, \(60, 32\) by config.json"),
         ("layers", r"the weights lack bert.recontext_encoder.layer.1"),
         ("weights", r"no bert.entity_linker.entity_embeddings.weight; this is no released KeBioLM"),
         ("cut off", r"pytorch_model.bin: not a readable weights file"),
@@ -138,6 +144,9 @@ def test_files_that_do_not_fit_are_refused_and_nothing_is_written(
 def test_a_folder_that_exists_or_is_no_kebiolm_is_refused(released: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="exists; choose another --out, or remove it"):
         convert(released, released)
+    convert(released, tmp_path / "ours")
+    with pytest.raises(UserError, match="already a directory of ours; --to released makes"):
+        convert(tmp_path / "ours", tmp_path / "again")
     shutil.copytree(released, tmp_path / "bert")
     with pytest.raises(UserError, match="says 'bert', not kebiolm; nothing to convert"):
         convert(tmp_path / "bert", tmp_path / "out", "--to", "released")

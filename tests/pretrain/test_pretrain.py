@@ -1,7 +1,11 @@
 """`kebench pretrain` from end to end: what it writes, that it goes on after a kill, and what it refuses."""
 
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -128,6 +132,43 @@ def test_a_killed_pretraining_ends_with_the_weights_of_an_undisturbed_one(
         assert read_card(there.folder / "out").resumed_after_step == 4
 
 
+def test_two_processes_that_were_killed_end_where_one_does(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = Place(tmp_path / "there")
+    for folder in (there.folder, tmp_path / "one"):
+        folder.mkdir()
+        (folder / "small.toml").write_text(RECIPE)
+
+    def launch(crash_at: str) -> int:
+        launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
+        environment = os.environ | {
+            "KEBENCH_CACHE": str(there.cache), "KEBENCH_CRASH_AT": crash_at, "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }  # fmt: skip
+        return subprocess.run(
+            [sys.executable, *launcher, "-m", "kebench", *command(world), "--device", "cpu"],
+            cwd=there.folder, env=environment, capture_output=True, timeout=120, check=False,
+        ).returncode  # fmt: skip
+
+    assert launch("pretraining-state.renamed:1") != 0
+    assert launch("") == 0
+    assert read_card(there.folder / "out").resumed_after_step == 2
+    monkeypatch.chdir(tmp_path / "one")
+    assert run(*command(world)).exit_code == 0
+    curves = [
+        [json.loads(line)["loss"] for line in (folder / "out" / "curves.jsonl").read_text().splitlines()]
+        for folder in (there.folder, tmp_path / "one")
+    ]
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+
+
+def free_port() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return str(found.getsockname()[1])
+
+
 def test_a_damaged_state_is_passed_over_for_the_one_before(
     server: ForkServerContext, world: World, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -145,8 +186,14 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(
 def test_what_does_not_move_weights_is_not_in_the_identity(world: World) -> None:
     plan = plan_of(world)
     assert plan_of(world, checkpoint_every=1, evaluate_every=1, label="x").identity == plan.identity
-    for changes in ({"seed": 1}, {"steps": 7}, {"masking_unit": "word"}, {"dropout": 0.1}):
-        assert plan_of(world, **changes).identity != plan.identity
+    moves_nothing = {"label", "evaluate_every", "checkpoint_every", "keep_checkpoints", "held_out_sequences"}
+    moves_nothing |= {"gradient_checkpointing", "compile"}
+    others: dict[str, Any] = {"architecture": "backbone", "entities": "random", "masking_unit": "word"}
+    for name, value in plan.settings.model_dump().items():
+        number = value if isinstance(value, int | float) else 0
+        other = others.get(name, not value if isinstance(value, bool) else number + 1)
+        changed = plan._replace(settings=plan.settings.model_copy(update={name: other}))
+        assert (changed.identity == plan.identity) == (name in moves_nothing), name
 
 
 @pytest.mark.parametrize(
