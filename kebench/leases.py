@@ -11,9 +11,10 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 from pydantic import BaseModel, ValidationError
@@ -25,6 +26,9 @@ _log = logging.getLogger(__name__)
 STALE_AFTER_SECONDS = 600
 HEARTBEAT_SECONDS = 60
 TORN_AFTER_SECONDS = 5
+WAIT_SECONDS = 2.0  # between looks at what another process has in hand
+
+Piece = TypeVar("Piece")
 
 
 class Owner(BaseModel):
@@ -166,3 +170,38 @@ def _beat(path: Path, stop: threading.Event) -> None:
             return
         except OSError as error:  # a network file system may be away for a moment
             _log.warning("%s: not touched (%s)", path, error.strerror)
+
+
+def share(
+    pieces: Iterable[Piece],
+    path_of: Callable[[Piece], Path],
+    *,
+    is_done: Callable[[Piece], bool],
+    work: Callable[[Piece], None],
+    after: Callable[[Piece], None] = lambda piece: None,
+) -> None:
+    """Have every piece of some work done, each by one process; wait for those that others have in hand.
+
+    pieces: those that are not done yet.
+    path_of: the lease of a piece. after: is told of each piece once it is done, here or elsewhere.
+    """
+    left = list(pieces)
+    while left:
+        elsewhere = []
+        for piece in left:
+            with lease(path_of(piece)) as is_ours:
+                if is_ours and not is_done(piece):
+                    work(piece)
+            if is_done(piece):
+                after(piece)
+            else:
+                elsewhere.append(piece)
+        if len(elsewhere) == len(left):
+            time.sleep(WAIT_SECONDS)
+        left = elsewhere
+
+
+def share_one(path: Path, *, is_done: Callable[[], bool], work: Callable[[], None]) -> None:
+    """Have one piece of work done by one process, and wait for it."""
+    if not is_done():
+        share([path], lambda piece: piece, is_done=lambda piece: is_done(), work=lambda piece: work())

@@ -32,10 +32,9 @@ from kebench.corpus.readers import read_passages
 from kebench.corpus.readers.stream import bytes_read
 from kebench.errors import UserError
 from kebench.files import sweep_temporaries, write_atomically, write_parquet_atomically
-from kebench.leases import lease
+from kebench.leases import share, share_one
 from kebench.progress import progress
 
-WAIT_SECONDS = 2.0
 _AHEAD = 2  # shards that wait for each process
 
 
@@ -58,15 +57,20 @@ def annotate(plan: AnnotationPlan, out: Path, *, processes: int = 1) -> CorpusMa
     with claimed(plan, out):
         sweep_temporaries(out)
         _annotate_files(plan, out, processes)
-        while not (finished := find_corpus(plan, out)):
-            with lease(out / "corpus.running") as is_ours:
-                if is_ours and not (out / MANIFEST).exists():
-                    done = [read_done(out, place) for place in range(len(plan.inputs))]
-                    finish(plan, out, [one for one in done if one], seconds=time.monotonic() - started)
-            if not is_ours:
-                time.sleep(WAIT_SECONDS)
+        share_one(
+            out / "corpus.running",
+            is_done=(out / MANIFEST).exists,
+            work=lambda: _finish(plan, out, seconds=time.monotonic() - started),
+        )
+    finished = find_corpus(plan, out)
+    assert finished is not None, "a corpus that was shared is finished"
     _drop_leases(out)
     return finished
+
+
+def _finish(plan: AnnotationPlan, out: Path, *, seconds: float) -> None:
+    done = [read_done(out, place) for place in range(len(plan.inputs))]
+    finish(plan, out, [one for one in done if one], seconds=seconds)
 
 
 def _annotate_files(plan: AnnotationPlan, out: Path, processes: int) -> None:
@@ -74,17 +78,12 @@ def _annotate_files(plan: AnnotationPlan, out: Path, processes: int) -> None:
     left = [place for place in range(len(plan.inputs)) if not is_done(out, place)]
     total = sum(plan.inputs[place].bytes for place in left)
     with _workers(plan, processes) as workers, progress("annotating", total=total, unit="bytes") as advance:
-        while left:
-            elsewhere = []
-            for place in left:
-                with lease(done_path(out, place).with_suffix(".running")) as is_ours:
-                    if is_ours and not is_done(out, place):
-                        _annotate_file(plan, out, place, workers, advance)
-                if not is_done(out, place):
-                    elsewhere.append(place)
-            if len(elsewhere) == len(left):
-                time.sleep(WAIT_SECONDS)
-            left = elsewhere
+        share(
+            left,
+            lambda place: done_path(out, place).with_suffix(".running"),
+            is_done=lambda place: is_done(out, place),
+            work=lambda place: _annotate_file(plan, out, place, workers, advance),
+        )
 
 
 def _drop_leases(out: Path) -> None:

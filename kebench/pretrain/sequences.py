@@ -6,7 +6,6 @@ with the corpus and any sequence can be read at any time. They live in the cache
 
 import json
 import logging
-import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -21,14 +20,13 @@ import pyarrow.parquet
 from kebench.corpus.linked import LinkedCorpus
 from kebench.errors import UserError
 from kebench.files import cache_folder, hash_of, sweep_temporaries, write_atomically
-from kebench.leases import lease
+from kebench.leases import share_one
 from kebench.pretrain.encode import Ints, PackedSequence, Packer, encode_passages
 from kebench.progress import progress
 
 ENCODING_VERSION = 1  # raised by every change that can move a piece, a mention or what is held out
 MANIFEST = "sequences.json"
 SPLITS = ("train", "held-out")
-WAIT_SECONDS = 2.0
 _SCHEMA = pa.schema(
     [
         ("pieces", pa.list_(pa.int32())),
@@ -115,12 +113,11 @@ def encode_corpus(
     spelling = tokenizer.backend_tokenizer.to_str()
     identity = hash_of([ENCODING_VERSION, corpus.manifest.content_hash, spelling, max_tokens, held_out_share])
     folder = cache_folder() / "sequences" / identity[:16]
-    while not (folder / MANIFEST).is_file():
-        with lease(folder.with_suffix(".running")) as is_ours:
-            if is_ours and not (folder / MANIFEST).is_file():
-                _encode(corpus, tokenizer, folder, max_tokens=max_tokens, held_out_share=held_out_share)
-        if not is_ours:
-            time.sleep(WAIT_SECONDS)
+    share_one(
+        folder.with_suffix(".running"),
+        is_done=(folder / MANIFEST).is_file,
+        work=lambda: _encode(corpus, tokenizer, folder, max_tokens=max_tokens, held_out_share=held_out_share),
+    )
     stated = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if not stated["counts"]["train"]["sequences"]:
         raise UserError(f"{corpus.folder}: no text to train on; choose a corpus with documents")

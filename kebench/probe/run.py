@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from kebench.errors import UserError
 from kebench.files import atomic_folder, sweep_temporaries_of, write_parquet_atomically
-from kebench.leases import lease
+from kebench.leases import share, share_one
 from kebench.model.checkpoint import load_tokenizer
 from kebench.model.layout import read_config
 from kebench.model.masked_lm import MaskedLM
@@ -49,7 +49,6 @@ from kebench.runtime import (
 )
 
 PART_QUERIES = {"cpu": 16, "cuda": 4096}  # ours: about a minute of work
-WAIT_SECONDS = 2.0
 BOOTSTRAP_SEED = 0
 
 _log = logging.getLogger(__name__)
@@ -122,13 +121,13 @@ def run_probe(
         )
 
     _decode_parts(parts, load, answer, is_finished=lambda: find_finished(plan, out) is not None)
-    final, running = plan.out(out), lease_path(plan, out)
-    while not (record := find_finished(plan, out)):
-        with lease(running) as is_ours:
-            if is_ours and not find_finished(plan, out):
-                _finish(plan, final, parts, queries, tokenizer, Begun(device, started, clock))
-        if not is_ours:
-            time.sleep(WAIT_SECONDS)
+    share_one(
+        lease_path(plan, out),
+        is_done=lambda: find_finished(plan, out) is not None,
+        work=lambda: _finish(plan, plan.out(out), parts, queries, tokenizer, Begun(device, started, clock)),
+    )
+    record = find_finished(plan, out)
+    assert record is not None, "a probe that was shared is finished"
     drop_parts(plan, out)
     return record
 
@@ -195,19 +194,13 @@ def _decode_parts(
         _log.info("%d of %d parts are decoded already", done, len(parts))
     model = load()  # a checkpoint that is refused leaves no folder behind
     with progress("probing", total=num_queries, unit="queries") as advance:
-        while left and not is_finished():
-            elsewhere = []
-            for part in left:
-                with lease(part.path.with_suffix(".running")) as is_ours:
-                    if is_ours and not part.path.exists() and not is_finished():
-                        write_parquet_atomically(part.path, answer(part, model), point="probe-part")
-                if part.path.exists():
-                    advance(len(part.query_ids))
-                else:
-                    elsewhere.append(part)
-            if len(elsewhere) == len(left):
-                time.sleep(WAIT_SECONDS)
-            left = elsewhere
+        share(
+            left,
+            lambda part: part.path.with_suffix(".running"),
+            is_done=lambda part: part.path.exists() or is_finished(),
+            work=lambda part: write_parquet_atomically(part.path, answer(part, model), point="probe-part"),
+            after=lambda part: advance(len(part.query_ids)),
+        )
 
 
 def _is_decoded(part: Part) -> bool:
