@@ -71,3 +71,15 @@ def best_seconds(call: Callable[[], Any], tries: int, clock: str) -> float:
         call()
         seconds.append(now() - started)
     return min(seconds)
+
+
+def matrix_peak() -> float:
+    """Return the machine's fastest fp32 product of two square matrices, in FLOP/s."""
+    import torch
+
+    found = 0.0
+    for size in (1024, 2048, 4096):
+        left, right = torch.rand(size, size), torch.rand(size, size)
+        seconds = best_seconds(lambda left=left, right=right: left @ right, 10, "wall")
+        found = max(found, 2.0 * size**3 / seconds)
+    return found

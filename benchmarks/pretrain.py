@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from floor import best_seconds
+from floor import matrix_peak
 from plain_pretraining import plain_losses
 from pretrain_page import CASES, markdown
 from transformers.models.bert.modeling_bert import BertLayer
@@ -165,16 +165,6 @@ def peak_in_a_process(name: str, side: str) -> float:
     command = [sys.executable, __file__, name, "--peak", side]
     run = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | _ALLOCATOR)
     return float(run.stdout.split()[-1])
-
-
-def matrix_peak() -> float:
-    """Return the machine's fastest fp32 product in FLOP/s."""
-    found = 0.0
-    for size in (1024, 2048, 4096):
-        left, right = torch.rand(size, size), torch.rand(size, size)
-        seconds = best_seconds(lambda left=left, right=right: left @ right, 10, "wall")
-        found = max(found, 2.0 * size**3 / seconds)
-    return found
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 import transformers
+from floor import matrix_peak
 from probe_page import markdown
 from released_probe import decode_as_released
 
@@ -183,18 +184,6 @@ def compare(case: str, texts: list[str], rounds: int) -> dict[str, Any]:
         "same_answers": same,
         "peak_flops_per_second": matrix_peak(),
     }
-
-
-def matrix_peak() -> float:
-    """Measure the fastest fp32 product of two square matrices."""
-    best = 0.0
-    for size in (1024, 2048, 3072):
-        left, right = torch.rand(size, size), torch.rand(size, size)
-        for _ in range(8):
-            started = time.perf_counter()
-            left @ right
-            best = max(best, 2.0 * size**3 / (time.perf_counter() - started))
-    return best
 
 
 def sample(query_set: QuerySet, count: int) -> list[str]:

@@ -36,3 +36,9 @@ def first_fault(error: "ValidationError", *, whole: str, shows_value: bool = Fal
     field = ".".join(str(part) for part in first["loc"]) or whole
     value = f" = {first['input']!r}" if shows_value and first["type"] != "missing" else ""
     return f"{field}{value}: {first['msg']}"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library says of its error; the error's name if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

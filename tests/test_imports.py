@@ -79,6 +79,7 @@ def imports_of(path: Path, *, top_level_only: bool = False) -> set[str]:
         "kebench.cli.run",
         "kebench.run",
         "kebench.cli.probe",
+        "kebench.pretrain.curves",
         "kebench.probe.build",
         "kebench.probe.foreign",
         "kebench.cli.annotate",

@@ -1,11 +1,12 @@
 """`kebench annotate`: link text to a knowledge base."""
 
 import os
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from kebench.cli.tables import print_table, print_wrapped
 
 if TYPE_CHECKING:
     from kebench.corpus.exclude import HeldOut
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-WIDTH = 80
 FORMATS = ("pubmed", "pubmedds", "pubtator", "bioc", "jsonl", "text")
 
 
@@ -138,8 +138,6 @@ def _tests(tasks: str | None, files: tuple[Path, ...], data: Path | None) -> "He
 
 def print_manifest(manifest: "CorpusManifest") -> None:
     """Print what a corpus holds and what was left out."""
-    from kebench.cli.tables import print_table
-
     counts = manifest.counts.model_dump()
     print_table(("", "number"), [(name, f"{value:,}") for name, value in counts.items()])
     print_wrapped(
@@ -163,8 +161,3 @@ def _print_exclusion(exclusion: "Exclusion") -> None:
             f"{exclusion.ids:,} ids and {exclusion.sentences:,} test sentences are known; left out: "
             f"{exclusion.by_id:,} by id, {exclusion.by_text:,} by text"
         )
-
-
-def print_wrapped(text: str) -> None:
-    """Print a line, broken at the terminal's usual width."""
-    click.echo("\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ")))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kebench.cli.annotate import WIDTH, print_wrapped
+from kebench.cli.tables import WIDTH, print_wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

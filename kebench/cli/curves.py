@@ -17,7 +17,8 @@ def curves(folders: tuple[Path, ...], out: Path | None) -> None:
     """
     from kebench.cli.tables import print_table
     from kebench.files import expand_home
-    from kebench.pretrain.curves import HELD_OUT, averaged, draw, read_curves
+    from kebench.pretrain.curve import HELD_OUT, LOSSES
+    from kebench.pretrain.curves import averaged, draw, read_curves
 
     names = [folder.resolve().name for folder in folders]
     labels = [
@@ -32,12 +33,12 @@ def curves(folders: tuple[Path, ...], out: Path | None) -> None:
         table = [
             (
                 f"{row['step']:,}",
-                *(f"{row[loss]:.3f}" for loss in ("loss", "mlm", "detection", "linking")),
+                *(f"{row[loss]:.3f}" for loss in ("loss", *LOSSES)),
                 *(f"{row[score]:.2f}" if score in row else "-" for score in HELD_OUT),
             )
             for row in averaged(rows, ROWS)
         ]
         click.echo(name)
-        columns = ("step", "loss", "mlm", "detection", "linking", "perplexity", "pieces %", "F1", "links %")
+        columns = ("step", "loss", *LOSSES, "perplexity", "pieces %", "F1", "links %")
         print_table(columns, table)
     click.echo("perplexity, right pieces, F1 of mentions, right links: on held-out documents")

@@ -1,7 +1,11 @@
-"""Tables for the terminal, as the commands print them."""
+"""Tables and long lines for the terminal, as the commands print them."""
 
+import textwrap
 from collections.abc import Sequence
 
+import click
+
+WIDTH = 80
 NAME_WIDTH = 21  # names of rows up to here are not broken, however narrow the terminal; ours
 
 
@@ -21,3 +25,8 @@ def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
     for row in rows:
         table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
     Console().print(table)
+
+
+def print_wrapped(text: str) -> None:
+    """Print a line, broken at the terminal's usual width."""
+    click.echo("\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ")))

@@ -166,7 +166,6 @@ class NameIndex:
     def graph(self) -> Any:
         """The approximate index. Raises UserError if it has not been made."""
         self.require_graph()
-        self.require_graph()
         made = _graph()
         made.addDataPointBatch(self.by_name)
         made.loadIndex(str(self.folder / GRAPH))
@@ -177,14 +176,14 @@ class NameIndex:
         if self.manifest.graph is None:
             make = f"kebench kb index {self.folder.parent} --approximate"
             raise UserError(f"{self.folder}: no approximate index; run '{make}'")
-        _nmslib()
+        imported("nmslib")
 
 
 def build_index(knowledge_base: KnowledgeBase, *, approximate: bool = False) -> NameIndex:
     """Index the names of a knowledge base, in its folder. approximate: also make scispaCy's graph."""
     folder = knowledge_base.folder / FOLDER
     if approximate:
-        _nmslib()  # or it would be missed after the rest is made
+        imported("nmslib")  # or it would be missed after the rest is made
     if not folder.exists():
         _build(knowledge_base, folder)
     found = NameIndex.open(knowledge_base)
@@ -269,9 +268,5 @@ def _vectorizer(**vocabulary: Any) -> TfidfVectorizer:
 
 
 def _graph() -> Any:
-    nmslib = _nmslib()
+    nmslib = imported("nmslib")
     return nmslib.init(method="hnsw", space="cosinesimil_sparse", data_type=nmslib.DataType.SPARSE_VECTOR)
-
-
-def _nmslib() -> Any:
-    return imported("nmslib")

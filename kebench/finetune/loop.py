@@ -7,7 +7,7 @@ all decisions of the batch of 16, whatever its share on this process or in this 
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from kebench.finetune.classifier import Batch, Classifier, collate
 from kebench.finetune.encode import Encoded, Ints
-from kebench.model.optimizer import decay_matrices_only, linear_rate
+from kebench.model.optimizer import decay_matrices_only, linear_rate, micro_batches
 from kebench.records import Settings
 
 POOL_BATCHES = 50  # ours: large enough that batches stay random, small enough that lengths are close
@@ -143,7 +143,7 @@ class _Trainer:
 
     def _accumulate(self, encoded: Encoded, rows: Ints, pad_id: int) -> Tensor:
         num_decisions = max(int(encoded.labels.lengths()[rows].sum()), 1)
-        parts = list(self._micro_batches(rows))
+        parts = list(micro_batches(rows, self.micro_batch, self.accelerator))
         total = torch.zeros((), device=self.accelerator.device)
         for place, (part, weight) in enumerate(parts):
             last = place == len(parts) - 1
@@ -158,14 +158,6 @@ class _Trainer:
 
     def _summed_loss(self, batch: Batch) -> Tensor:
         return nn.functional.cross_entropy(self.model(batch), batch.labels_P, reduction="sum")
-
-    def _micro_batches(self, rows: Ints) -> Iterator[tuple[Ints, float]]:
-        """Yield this process's share with weight 1; every process gets as many, empty ones as weight 0."""
-        world, rank = self.accelerator.num_processes, self.accelerator.process_index
-        per_process = -(-len(rows) // world)
-        for start in range(0, per_process, self.micro_batch):
-            part = rows[rank::world][start : start + self.micro_batch]
-            yield (part, 1.0) if len(part) else (rows[:1], 0.0)
 
 
 def predict(

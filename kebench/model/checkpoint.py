@@ -15,7 +15,7 @@ import transformers
 from tokenizers import pre_tokenizers
 from transformers.utils import logging as transformers_logging
 
-from kebench.errors import UserError
+from kebench.errors import UserError, first_line
 from kebench.model import kebiolm  # noqa: F401  (the Auto classes know KeBioLM from here on)
 from kebench.model.layout import (
     backbone_of,
@@ -112,7 +112,7 @@ def _load(
     except pickle.UnpicklingError:
         raise unsafe_pickle(weight_files(folder)[0]) from None
     except (ValueError, RuntimeError, OSError) as error:
-        raise UserError(f"{folder}: cannot be loaded ({_first_line(error)})") from None
+        raise UserError(f"{folder}: cannot be loaded ({first_line(error)})") from None
     return model, loading
 
 
@@ -128,12 +128,7 @@ def _load_config(folder: Path, *, family: str, trust_remote_code: bool) -> trans
             )
         return transformers.AutoConfig.for_model(known, **stated)
     except (ValueError, OSError) as error:
-        raise UserError(f"{folder}/config.json: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+        raise UserError(f"{folder}/config.json: {first_line(error)}") from None
 
 
 def _check_complete(folder: Path, loading: dict[str, Any], *, prefix: str = "") -> None:
@@ -217,7 +212,7 @@ def _from_files(
     try:
         tokenizer = kind.from_pretrained(folder, **arguments)
     except (ValueError, OSError) as error:
-        raise UserError(f"{folder}: its tokenizer cannot be loaded ({_first_line(error)})") from None
+        raise UserError(f"{folder}: its tokenizer cannot be loaded ({first_line(error)})") from None
     if not tokenizer.is_fast:
         raise UserError(f"{folder}: has no fast tokenizer, which words and their pieces are aligned by")
     return tokenizer

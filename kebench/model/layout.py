@@ -10,6 +10,7 @@ import io
 import json
 import math
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -118,6 +119,13 @@ def _is_encoder_tensor(name: str, family: str) -> bool:
     for prefix in ("bert." if family == "kebiolm" else f"{family}.", "model."):
         name = name.removeprefix(prefix)
     return name.split(".")[0] not in _NOT_ENCODER and not name.endswith(("position_ids", "token_type_ids"))
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy a checkpoint's tokenizer files into a folder that exists."""
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from kebench.model.best import best_of
+from kebench.model.best import Best, best_of
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.soft_max import cross_entropy_gradients, rows_at_once
 
@@ -64,18 +64,10 @@ def link(
         )
 
 
-class BestEntities(NamedTuple):
-    """Candidates, best first, and the log of the sum of all entities' exponentials."""
-
-    entity_MK: Tensor
-    logit_MK: Tensor
-    normaliser_M: Tensor
-
-
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def best_entities(
     query_MF: Tensor, entity_NF: Tensor, num_candidates: int, excluded: tuple[int, ...] = ()
-) -> BestEntities:
+) -> Best:
     """Return the entities with the largest inner products with each query."""
     num_entities = len(entity_NF)
     num_candidates = min(num_candidates, num_entities - len(excluded))
@@ -85,11 +77,7 @@ def best_entities(
         if excluded:
             logit_PN[:, list(excluded)] = -torch.inf
         parts.append(best_of(logit_PN, num_candidates))
-    return BestEntities(
-        torch.cat([part.index_PK for part in parts]),
-        torch.cat([part.value_PK for part in parts]),
-        torch.cat([part.normaliser_P for part in parts]),
-    )
+    return Best(*map(torch.cat, zip(*parts, strict=True)))
 
 
 class _Link(torch.autograd.Function):
@@ -105,15 +93,15 @@ class _Link(torch.autograd.Function):
         excluded: tuple[int, ...],
     ) -> tuple[Tensor, Tensor, Tensor]:
         best = best_entities(query_MF, entity_NF, num_candidates, excluded)
-        share_MK = best.logit_MK.softmax(1).to(entity_NF.dtype)
-        vector_MF = embedding_bag(best.entity_MK, entity_NF, per_sample_weights=share_MK, mode="sum")
+        share_MK = best.value_PK.softmax(1).to(entity_NF.dtype)
+        vector_MF = embedding_bag(best.index_PK, entity_NF, per_sample_weights=share_MK, mode="sum")
         loss_M = query_MF.new_zeros(len(query_MF))
         if entity_M is not None:
             logit_M = (query_MF * entity_NF[entity_M.clamp(min=0)]).sum(1)
-            loss_M = torch.where(entity_M == NO_ENTITY, loss_M, best.normaliser_M - logit_M)
-        ctx.save_for_backward(query_MF, entity_NF, entity_M, best.entity_MK, share_MK, best.normaliser_M)
+            loss_M = torch.where(entity_M == NO_ENTITY, loss_M, best.normaliser_P - logit_M)
+        ctx.save_for_backward(query_MF, entity_NF, entity_M, best.index_PK, share_MK, best.normaliser_P)
         ctx.excluded = excluded
-        linked_M = best.entity_MK[:, 0].clone()
+        linked_M = best.index_PK[:, 0].clone()
         ctx.mark_non_differentiable(linked_M)
         return vector_MF, loss_M, linked_M
 

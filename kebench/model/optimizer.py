@@ -1,7 +1,9 @@
-"""What trainings of a BERT share: AdamW that decays matrices only, and a rate that rises, then falls."""
+"""What trainings of a BERT share: AdamW on matrices, a rate that rises and falls, micro-batches."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from numpy.typing import NDArray
 from torch import nn
 
 
@@ -19,3 +21,14 @@ def decay_matrices_only(model: nn.Module, weight_decay: float) -> list[dict[str,
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
+
+
+def micro_batches(rows: NDArray[Any], size: int, accelerator: Any) -> Iterator[tuple[NDArray[Any], int]]:
+    """Yield this process's share of a batch in parts, with weight 1.
+
+    Every process gets as many parts; one that would be empty holds a row with weight 0.
+    """
+    world, rank = accelerator.num_processes, accelerator.process_index
+    for start in range(0, -(-len(rows) // world), size):
+        part = rows[rank::world][start : start + size]
+        yield (part, 1) if len(part) else (rows[:1], 0)

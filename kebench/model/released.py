@@ -5,7 +5,6 @@ config.json how the released code reads the rest (docs/FIDELITY.md).
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +13,13 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from kebench.errors import UserError
+from kebench.errors import UserError, first_line
 from kebench.files import atomic_folder
 from kebench.model.checkpoint import load_masked_lm, quiet_transformers
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.kebiolm import KebiolmForMaskedLM
 from kebench.model.layout import (
-    TOKENIZER_FILES,
+    copy_tokenizer,
     family_of,
     modern_name,
     read_config,
@@ -71,7 +70,7 @@ def from_released(source: Path, out: Path, *, fidelity: str = "released") -> Con
     with atomic_folder(out, point="model") as folder, quiet_transformers():
         model.save_pretrained(folder)
         write_names(folder / ENTITIES, "cui", pa.array(names, pa.string()))
-        _copy_tokenizer(source, folder)
+        copy_tokenizer(source, folder)
     return _converted(config)
 
 
@@ -109,7 +108,7 @@ def to_released(source: Path, out: Path) -> Converted:
         (folder / RELEASED_ENTITIES).write_text("\n".join(lines) + "\n", encoding="utf-8")
         text = json.dumps(stated | {"model_type": "kebio", "num_entities": len(names)}, indent=2)
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")
-        _copy_tokenizer(source, folder)
+        copy_tokenizer(source, folder)
         _write_vocabulary(source, folder)
     return _converted(config)._replace(num_entities=len(names) - len(SPECIAL_NAMES), special=3)
 
@@ -170,16 +169,8 @@ def _empty_model(
         return config, KebiolmForMaskedLM(config)
     # config.json is a stranger's: whatever transformers makes of a wrong value is the file's fault
     except Exception as error:
-        first = next(iter(str(error).splitlines()), "")
-        raise UserError(
-            f"{source}/config.json: no KeBioLM can be made of it ({type(error).__name__}: {first})"
-        ) from None
-
-
-def _copy_tokenizer(source: Path, folder: Path) -> None:
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(f"{source}/config.json: no KeBioLM can be made of it ({said})") from None
 
 
 def _write_vocabulary(source: Path, folder: Path) -> None:

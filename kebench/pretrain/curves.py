@@ -1,4 +1,4 @@
-"""Learning curves: what each step did, to be drawn, or followed in TensorBoard."""
+"""Learning curves to look at: averaged, drawn, or followed in TensorBoard."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,15 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kebench.errors import UserError
-from kebench.pretrain.objectives import LOSSES
-from kebench.pretrain.state import CURVES, Row, read_curve
+from kebench.pretrain.curve import CURVES, HELD_OUT, LOSSES, Row, read_curve
 
-HELD_OUT = {
-    "perplexity": "perplexity",
-    "mlm_accuracy_percent": "masked pieces, %",
-    "mention_f1_percent": "mentions, F1",
-    "linking_accuracy_percent": "links, accuracy@1, %",
-}
 CHART_FORMATS = (".html", ".svg", ".png")
 _SMOOTHED = 60  # points of a training curve; more are averaged; ours
 

@@ -8,7 +8,7 @@ the optimiser and its number, and a resumed run is the undisturbed one.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +19,10 @@ from torch import Tensor
 
 from kebench.errors import UserError
 from kebench.files import write_atomically
-from kebench.model.optimizer import decay_matrices_only, linear_rate
+from kebench.model.optimizer import decay_matrices_only, linear_rate, micro_batches
 from kebench.pretrain.batches import Batch, Collator, epoch_order
-from kebench.pretrain.objectives import LOSSES, Objectives
+from kebench.pretrain.curve import LOSSES
+from kebench.pretrain.objectives import Objectives
 from kebench.pretrain.recipe import Pretraining
 from kebench.pretrain.sequences import Sequences
 from kebench.runtime import seed_everything
@@ -129,7 +130,8 @@ class Trainer:
             torch.cuda.empty_cache()
 
     def _accumulate(self, numbers: Any, epoch: int) -> tuple[Tensor, int]:
-        batches = list(self._micro_batches(numbers, epoch))
+        parts = micro_batches(numbers, self.micro_batch, self.accelerator)
+        batches = [(self._batch(part.tolist(), epoch), weight) for part, weight in parts]
         counts = torch.stack([batch.counts() * weight for batch, weight in batches]).sum(0)
         tokens = sum(int(batch.is_token_BT.sum()) * weight for batch, weight in batches)
         summed = torch.cat([counts, torch.tensor([tokens])]).to(self.accelerator.device)
@@ -147,19 +149,13 @@ class Trainer:
         reduced: Tensor = self.accelerator.reduce(total_3, reduction="sum")
         return reduced, tokens
 
-    def _micro_batches(self, numbers: Any, epoch: int) -> Iterator[tuple[Batch, int]]:
-        """Yield this process's share with weight 1; every process gets as many, empty ones as weight 0."""
-        world, rank = self.accelerator.num_processes, self.accelerator.process_index
-        per_process = -(-len(numbers) // world)
-        for start in range(0, per_process, self.micro_batch):
-            part = numbers[rank::world][start : start + self.micro_batch].tolist()
-            weight = 1 if part else 0
-            rows = [self.sequences[number] for number in part or numbers[:1].tolist()]
-            masked = [
-                self.collator.mask(one, epoch=epoch, number=number)
-                for one, number in zip(rows, part or numbers[:1].tolist(), strict=True)
-            ]
-            yield self.collator.batch(rows, masked), weight
+    def _batch(self, numbers: Any, epoch: int) -> Batch:
+        rows = [self.sequences[number] for number in numbers]
+        masked = [
+            self.collator.mask(one, epoch=epoch, number=number)
+            for one, number in zip(rows, numbers, strict=True)
+        ]
+        return self.collator.batch(rows, masked)
 
     def _stop(self, numbers: Sequence[int], losses: Sequence[float], grad_norm: float) -> None:
         self.optimizer.zero_grad(set_to_none=True)

@@ -16,8 +16,6 @@ from kebench.model.masked_lm import HEADS
 from kebench.model.soft_max import cross_entropy_in_parts
 from kebench.pretrain.batches import IGNORED, Batch
 
-LOSSES = ("mlm", "detection", "linking")
-
 
 class Losses(NamedTuple):
     """loss_3: the sums of the three losses, in the order of LOSSES.

@@ -1,7 +1,6 @@
 """Carries out a pretraining: sequences, model, steps, and in the end a checkpoint directory."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,16 +16,17 @@ from kebench.files import atomic_folder, cache_folder, sweep_temporaries, sweep_
 from kebench.leases import lease
 from kebench.model.backbone import Built, fill_entities, split_backbone, with_mlm_head
 from kebench.model.checkpoint import load_tokenizer, quiet_transformers
-from kebench.model.layout import TOKENIZER_FILES
+from kebench.model.layout import copy_tokenizer
 from kebench.model.released import ENTITIES
 from kebench.pretrain.batches import Collator
+from kebench.pretrain.curve import CURVES, HELD_OUT, Row, curve_text
 from kebench.pretrain.held_out import HeldOut
 from kebench.pretrain.loop import Step, Trainer, run_steps
 from kebench.pretrain.objectives import Objectives
 from kebench.pretrain.plan import PretrainingPlan
 from kebench.pretrain.recipe import Pretraining
 from kebench.pretrain.sequences import EncodedCorpus, encode_corpus
-from kebench.pretrain.state import CURVES, Kept, Row, curve_text
+from kebench.pretrain.state import Kept
 from kebench.progress import no_progress, progress
 from kebench.records import Part, Provenance
 from kebench.runtime import agreed, device_description, peak_memory_mib, reset_peak_memory, software, utc_now
@@ -158,7 +158,6 @@ def prepare(plan: PretrainingPlan, accelerator: Any, micro_batch: int | None = N
     tokenizer = load_tokenizer(
         plan.backbone.folder, family=card.family, casing=card.casing, split_words=False
     )
-    tokenizer.model_max_length = int(1e9)  # passages are longer than a sequence, and are cut by us
     encoded = encode_corpus(
         plan.corpus, tokenizer, max_tokens=settings.max_tokens, held_out_share=settings.held_out_share
     )
@@ -269,7 +268,6 @@ def _pretrain(
 def _card(prepared: Prepared, rows: list[Row], resumed: int, provenance: Provenance) -> PretrainingCard:
     plan, encoded = prepared.plan, prepared.encoded
     manifest, vectors = plan.corpus.manifest, plan.embeddings
-    scores = ("perplexity", "mlm_accuracy_percent", "mention_f1_percent", "linking_accuracy_percent")
     return PretrainingCard(
         schema=1,
         identity=plan.identity,
@@ -284,7 +282,7 @@ def _card(prepared: Prepared, rows: list[Row], resumed: int, provenance: Provena
         num_entities=len(encoded.cuis) if plan.settings.architecture == "kebiolm" else 0,
         drawn_entities=prepared.drawn_entities,
         steps=prepared.trainer.steps,
-        held_out={name: rows[-1][name] for name in scores if name in rows[-1]},
+        held_out={name: rows[-1][name] for name in HELD_OUT if name in rows[-1]},
         resumed_after_step=resumed,
         provenance=provenance,
     )
@@ -294,9 +292,7 @@ def write_checkpoint(prepared: Prepared, folder: Path) -> None:
     """Write a model with tokenizer and entities into a folder that exists."""
     with quiet_transformers():
         prepared.built.model.save_pretrained(folder)
-    for name in TOKENIZER_FILES:
-        if (prepared.plan.backbone.folder / name).is_file():
-            shutil.copyfile(prepared.plan.backbone.folder / name, folder / name)
+    copy_tokenizer(prepared.plan.backbone.folder, folder)
     if prepared.plan.settings.architecture == "kebiolm":
         write_names(folder / ENTITIES, "cui", pa.array(prepared.encoded.cuis))
 

@@ -4,23 +4,24 @@ A folder a kept step, `step-0001000`, each whole or not there at all. Each is al
 any other: `kebench run --model .../step-0001000` looks at a model in the middle of its training.
 """
 
-import json
 import logging
 import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
 
+from kebench.errors import first_line
 from kebench.files import atomic_folder
+from kebench.model.layout import SAFETENSORS
+from kebench.pretrain.curve import CURVES, Row, curve_text, read_curve
 from kebench.pretrain.loop import Trainer
 
-WEIGHTS, OPTIMIZER, CURVES = "model.safetensors", "optimizer.pt", "curves.jsonl"
-Row = dict[str, Any]
+OPTIMIZER = "optimizer.pt"
 
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError, pickle.PickleError)
 
@@ -42,19 +43,12 @@ class Kept(NamedTuple):
             try:
                 rows = read_curve(folder / CURVES)
                 state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True, mmap=True)
-                with safe_open(folder / WEIGHTS, framework="pt") as weights:
+                with safe_open(folder / SAFETENSORS, framework="pt") as weights:
                     weights.keys()
                 return int(state["step"]), rows
-            except (
-                OSError,
-                ValueError,
-                KeyError,
-                RuntimeError,
-                SafetensorError,
-                pickle.PickleError,
-            ) as error:
+            except _UNREADABLE as error:
                 aside = folder.with_name(f"unreadable-{folder.name}")
-                _log.warning("%s: unreadable (%s); it is now %s", folder, _first_line(error), aside.name)
+                _log.warning("%s: unreadable (%s); it is now %s", folder, first_line(error), aside.name)
                 shutil.rmtree(aside, ignore_errors=True)
                 folder.rename(aside)
         return 0, []
@@ -62,7 +56,7 @@ class Kept(NamedTuple):
     def restore(self, trainer: Trainer, step: int) -> None:
         """Put the state of a step into a trainer."""
         folder = self._place(step)
-        missing, unexpected = load_model(trainer.objectives.model, folder / WEIGHTS, strict=False)
+        missing, unexpected = load_model(trainer.objectives.model, folder / SAFETENSORS, strict=False)
         tied = set(trainer.objectives.model.all_tied_weights_keys)
         assert set(missing) <= tied, f"{folder}: the state of another model"
         assert not unexpected, f"{folder}: the state of another model"
@@ -95,17 +89,3 @@ class Kept(NamedTuple):
 
     def _steps(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def curve_text(rows: list[Row]) -> str:
-    """Return the rows of a curve as JSON lines."""
-    return "".join(f"{json.dumps(row)}\n" for row in rows)
-
-
-def read_curve(path: Path) -> list[Row]:
-    """Read the rows of a curve."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

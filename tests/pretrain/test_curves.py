@@ -8,8 +8,8 @@ from click.testing import CliRunner, Result
 
 from kebench.cli import kebench
 from kebench.errors import UserError
+from kebench.pretrain.curve import Row, curve_text
 from kebench.pretrain.curves import averaged, read_curves, tensorboard_events
-from kebench.pretrain.state import Row, curve_text
 
 
 def row(step: int, **more: float) -> Row:
