@@ -1,0 +1,109 @@
+"""Permutation and bootstrap over examples, against all labellings and a plain loop, and under the null."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kebench.stats.examples import paired_bootstrap, permutation_test
+from kebench.stats.seeds import paired_t, welch_t
+
+Counts = NDArray[np.int64]
+
+
+def f1(counts_U3: Counts) -> float:
+    gold, predicted, correct = counts_U3.sum(axis=0)
+    return 200 * correct / (gold + predicted) if gold + predicted else 0.0
+
+
+def mean_difference(a_SU3: Counts, b_SU3: Counts) -> float:
+    return float(np.mean([f1(one) for one in a_SU3]) - np.mean([f1(other) for other in b_SU3]))
+
+
+def sample(num_seeds: int, num_units: int, *, seed: int, skill: float = 0.6) -> Counts:
+    """Units with 0 to 3 gold entities, of which each is found with probability `skill`, and a few wrong ones.
+
+    The gold depends on the place alone: models that are drawn apart have the same test set.
+    """
+    gold_U = np.random.default_rng(99).integers(0, 4, num_units)
+    rng = np.random.default_rng(seed)
+    correct_SU = rng.binomial(gold_U, skill, (num_seeds, num_units))
+    predicted_SU = correct_SU + rng.binomial(1, 0.3, correct_SU.shape)
+    return np.stack([np.broadcast_to(gold_U, correct_SU.shape), predicted_SU, correct_SU], axis=-1)
+
+
+def test_the_permutation_test_is_that_of_all_labellings() -> None:
+    a, b = sample(2, 9, seed=1, skill=0.8), sample(2, 9, seed=2, skill=0.5)
+    observed = mean_difference(a, b)
+    as_extreme = 0
+    for exchanged in product([False, True], repeat=9):
+        mask = np.array(exchanged)[None, :, None]
+        difference = mean_difference(np.where(mask, b, a), np.where(mask, a, b))
+        as_extreme += abs(difference) >= abs(observed) - 1e-9
+    result = permutation_test(a, b, unit="sentences", seed=0, sides="two-sided", num_resamples=20_000)
+    assert result.p == pytest.approx(as_extreme / 2**9, abs=0.015)
+    assert (result.n, result.unit, result.sides) == ((9,), "sentences", "two-sided")
+
+
+def test_the_bootstrap_is_that_of_a_plain_loop() -> None:
+    a, b = sample(3, 40, seed=3, skill=0.7), sample(3, 40, seed=4)
+    rng = np.random.default_rng(5)
+    differences = []
+    for _ in range(4000):
+        drawn = rng.integers(0, 40, 40)
+        differences.append(mean_difference(a[:, drawn], b[:, drawn]))
+    result = paired_bootstrap(a, b, unit="sentences", seed=0, sides="two-sided", num_resamples=20_000)
+    assert result.interval == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])), abs=0.6)
+    observed = mean_difference(a, b)
+    share = np.mean(np.abs(np.array(differences) - observed) >= abs(observed))
+    assert result.p == pytest.approx(share, abs=0.015)
+
+
+def test_equal_outputs_differ_in_nothing() -> None:
+    a = sample(2, 30, seed=6)
+    assert permutation_test(a, a, unit="sentences", seed=0, sides="two-sided", num_resamples=99).p == 1
+    result = paired_bootstrap(a, a, unit="sentences", seed=0, sides="two-sided", num_resamples=99)
+    assert (result.p, result.interval) == (1, (0, 0))
+
+
+def test_a_p_value_is_never_zero() -> None:
+    a, b = sample(1, 200, seed=7, skill=1.0), sample(1, 200, seed=8, skill=0.0)
+    for test in (permutation_test, paired_bootstrap):
+        assert test(a, b, unit="sentences", seed=0, sides="greater", num_resamples=99).p == 1 / 100
+        assert test(a, b, unit="sentences", seed=0, sides="less", num_resamples=99).p == 1
+
+
+def test_the_same_seed_gives_the_same_p_value() -> None:
+    a, b = sample(1, 50, seed=9), sample(1, 50, seed=10)
+    first, second = (
+        permutation_test(a, b, unit="sentences", seed=3, sides="two-sided", num_resamples=500) for _ in "ab"
+    )
+    assert first == second
+
+
+NUM_DRAWS = 2000
+# A share of 5% over 2,000 draws has a standard error of .49%: three of them on each side.
+FEWEST, MOST = 0.05 - 3 * 0.00487, 0.05 + 3 * 0.00487
+
+
+def test_under_the_null_five_percent_of_draws_are_significant_over_seeds() -> None:
+    rng = np.random.default_rng(0)
+    welch = paired = 0
+    for _ in range(NUM_DRAWS):
+        a, b = rng.normal(80, 0.5, 5), rng.normal(80, 0.5, 5)
+        welch += welch_t(list(a), list(b), sides="two-sided").p <= 0.05  # type: ignore[operator]
+        by_seed = dict(enumerate(map(float, a))), dict(enumerate(map(float, b)))
+        paired += paired_t(*by_seed, sides="two-sided").p <= 0.05  # type: ignore[operator]
+    assert FEWEST <= paired / NUM_DRAWS <= MOST
+    assert welch / NUM_DRAWS <= MOST  # Welch is known to be a little careful with five of each
+
+
+@pytest.mark.parametrize("test", [permutation_test, paired_bootstrap])
+def test_under_the_null_five_percent_of_draws_are_significant_over_examples(test) -> None:  # type: ignore[no-untyped-def]
+    significant = 0
+    for draw in range(NUM_DRAWS):
+        a, b = sample(2, 300, seed=2 * draw), sample(2, 300, seed=2 * draw + 1)
+        result = test(a, b, unit="sentences", seed=draw, sides="two-sided", num_resamples=199)
+        significant += result.p <= 0.05
+    assert FEWEST <= significant / NUM_DRAWS <= MOST
