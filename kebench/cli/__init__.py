@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "annotate",
         "Link text to a knowledge base, and write a corpus to pretrain models on.",
     ),
+    "compare": ("compare", "compare", "Compare two models on the tasks that both have."),
     "corpus": ("corpus", "corpus", "Describe linked corpora, and score their links."),
     "curves": (
         "curves",

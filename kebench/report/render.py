@@ -22,7 +22,7 @@ from kebench.report.words import (
 
 PUBLISHED_TITLE = "published"
 # Rules only: under the headings and above the published rows.
-_RULES = Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
+RULES = Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
 
 
 def render_terminal(leaderboard: Leaderboard, *, width: int, is_styled: bool) -> str:
@@ -90,7 +90,7 @@ def _rich_table(
     *,
     gap: int,
 ) -> RichTable:
-    grid = RichTable(box=_RULES, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
+    grid = RichTable(box=RULES, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
     grid.add_column(Text(names[0]), no_wrap=False, overflow="fold")
     for column in columns:
         grid.add_column(Text(names[1 + column]), no_wrap=True)

@@ -47,12 +47,13 @@ class RowKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """One model on one task: the test score at the rate that won on dev, over its seeds."""
+    """One model on one task: the test score at the rate that won on dev, over its seeds, and its runs."""
 
     test: Summary
     dev: Summary
     learning_rate: float
     test_percent_by_seed: Mapping[int, float]
+    runs: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,15 +120,6 @@ class _Group:
     suite: str
     protocol: Fields
     records: list[Record] = field(default_factory=list)
-
-
-def merge_records(folders: Iterable[Iterable[Record]]) -> list[Record]:
-    """Return the records of several folders; a run that stands in two of them counts once."""
-    by_run: dict[tuple[str, str, str], Record] = {}
-    for records in folders:
-        for record in records:
-            by_run.setdefault((record.task, record.model, record.identity), record)
-    return list(by_run.values())
 
 
 def build_leaderboard(
@@ -257,7 +249,7 @@ def _build_cell(records: Sequence[Record], metric: Metric) -> tuple[Cell, str]:
     rate, runs, note = choose_rate(records)
     test = {record.seed: _test_percent(record, metric) for record in runs}
     dev = summarise([record.dev.score_percent for record in runs])
-    return Cell(summarise(list(test.values())), dev, rate, test), note
+    return Cell(summarise(list(test.values())), dev, rate, test, runs), note
 
 
 def _test_percent(record: Record, metric: Metric) -> float:

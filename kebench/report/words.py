@@ -77,6 +77,13 @@ def summary_text(summary: Summary | None, style: Style, *, show_n: bool) -> str:
     return f"{summary.mean:.1f}{style.space}±{style.space}{sd}{n}"
 
 
+def p_text(p: float | None) -> str:
+    """Write a p-value with three digits, as papers do: .012, <.001; a dash where there is none."""
+    if p is None:
+        return DASH
+    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
 def _printed_text(printed: PrintedRow, name: str, style: Style) -> str:
     percent, sd = printed.row.percent_of(name), printed.row.sd.get(name)
     if percent is None:

@@ -47,3 +47,11 @@ def lenient_f1_percent(gold: Sequence[str], predicted: Sequence[str], num_kept: 
     kept_gold = [list(tags[:kept]) for tags, kept in zip(gold, num_kept, strict=True)]
     kept_predicted = [list(tags[:kept]) for tags, kept in zip(predicted, num_kept, strict=True)]
     return 100 * float(f1_score(kept_gold, kept_predicted, zero_division=0))
+
+
+def lenient_counts(gold: str, predicted: str, *, num_kept: int) -> Counts:
+    """Return one sentence's counts behind `lenient_f1_percent`."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    gold_spans, predicted_spans = (set(get_entities(list(tags[:num_kept]))) for tags in (gold, predicted))
+    return Counts(len(gold_spans), len(predicted_spans), len(gold_spans & predicted_spans))

@@ -7,7 +7,8 @@ The paper's own test is `one_sample_t` (KeBioLM, Table 2).
 
 import statistics
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kebench.stats.pvalue import PValue, Sides
@@ -30,8 +31,7 @@ def one_sample_t(scores: Sequence[float], constant: float, *, sides: Sides) -> P
     test = f"one-sample t against {constant:g}"
     if _is_constant(scores):
         return PValue(None, test, sides, (len(scores),), "seeds", note=_no_variance(scores))
-    result = stats.ttest_1samp(scores, constant, alternative=sides)
-    return _p_value(test, sides, (len(scores),), result)
+    return _p_value(test, sides, (len(scores),), partial(stats.ttest_1samp, scores, constant))
 
 
 def welch_t(a: Sequence[float], b: Sequence[float], *, sides: Sides) -> PValue:
@@ -45,10 +45,7 @@ def welch_t(a: Sequence[float], b: Sequence[float], *, sides: Sides) -> PValue:
     _refuse_few(b)
     if _is_constant(a) and _is_constant(b):
         return PValue(None, "Welch t", sides, (len(a), len(b)), "seeds", note=_no_variance(a, b))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of scipy's, where one of the two does not vary
-        result = stats.ttest_ind(a, b, equal_var=False, alternative=sides)
-    return _p_value("Welch t", sides, (len(a), len(b)), result)
+    return _p_value("Welch t", sides, (len(a), len(b)), partial(stats.ttest_ind, a, b, equal_var=False))
 
 
 def paired_t(a: Mapping[int, float], b: Mapping[int, float], *, sides: Sides) -> PValue:
@@ -65,11 +62,15 @@ def paired_t(a: Mapping[int, float], b: Mapping[int, float], *, sides: Sides) ->
     if _is_constant([x - y for x, y in zip(first, second, strict=True)]):
         note = f"all {len(shared)} differences are equal: no variance, no t-test"
         return PValue(None, "paired t", sides, (len(shared),), "seeds", note=note)
-    return _p_value("paired t", sides, (len(shared),), stats.ttest_rel(first, second, alternative=sides))
+    return _p_value("paired t", sides, (len(shared),), partial(stats.ttest_rel, first, second))
 
 
-def _p_value(test: str, sides: Sides, n: tuple[int, ...], result: Any) -> PValue:
-    low, high = result.confidence_interval(CONFIDENCE)
+def _p_value(test: str, sides: Sides, n: tuple[int, ...], t_test: Callable[..., Any]) -> PValue:
+    """Return the p-value of the sides asked for; the interval always has two ends."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of scipy's, where one of two samples does not vary
+        result = t_test(alternative=sides)
+        low, high = t_test(alternative="two-sided").confidence_interval(CONFIDENCE)
     numbers = float(result.statistic), float(result.df), (float(low), float(high))
     return PValue(float(result.pvalue), test, sides, n, "seeds", *numbers)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kebench.errors import UserError
-from kebench.scoring.entities import count_entities
+from kebench.scoring.entities import count_entities, lenient_counts
 from kebench.scoring.relations import count_relations
 
 Unit = Literal["example", "document"]
@@ -23,18 +23,25 @@ def unit_word(kind: str, unit: Unit) -> str:
     return WORDS.get((kind, unit), "documents")
 
 
-def count_units(predictions: dict[str, Any], split: str = "test") -> NDArray[np.int64]:
-    """Return gold, predicted and correct of each example of a split, (examples, 3), in the file's order."""
+def count_units(
+    predictions: dict[str, Any], split: str = "test", *, is_lenient: bool = False
+) -> NDArray[np.int64]:
+    """Return gold, predicted and correct of each example of a split, (examples, 3), in the file's order.
+
+    is_lenient: count entities as published numbers do: lenient seqeval, no gold beyond the maximum length.
+    """
     part = predictions[split]
-    gold, predicted = part["gold"], part["predicted"]
-    if predictions["kind"] == "ner":
-        counts = [count_entities([one], [other]) for one, other in zip(gold, predicted, strict=True)]
-    else:
+    pairs = zip(part["gold"], part["predicted"], strict=True)
+    if predictions["kind"] == "relation":
         negative = predictions["negative"]
+        counts = [count_relations([gold], [predicted], negative=negative) for gold, predicted in pairs]
+    elif is_lenient:
         counts = [
-            count_relations([one], [other], negative=negative)
-            for one, other in zip(gold, predicted, strict=True)
+            lenient_counts(gold, predicted, num_kept=kept)
+            for (gold, predicted), kept in zip(pairs, part["num_kept"], strict=True)
         ]
+    else:
+        counts = [count_entities([gold], [predicted]) for gold, predicted in pairs]
     return np.array(counts, dtype=np.int64).reshape(-1, 3)
 
 

@@ -122,3 +122,33 @@ def test_the_published_metric_is_stated_with_how_rates_were_chosen(
     shown = capsys.readouterr()
     assert "lenient seqeval" in shown.out
     assert "rates were chosen by the strict dev score" in shown.err
+
+
+def test_a_run_in_two_folders_counts_once(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leaderboard("--results", results)
+    alone = capsys.readouterr().out
+    leaderboard("--results", results, "--results", results)
+    assert capsys.readouterr().out == alone
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "Invalid JSON"),
+        ('{"hello": 1}', "Field required"),
+        ('{"schema": 2}', "schema: Input should be 1"),
+    ],
+)
+def test_a_file_that_is_no_record_of_ours_is_named_and_nothing_else_changes(
+    content: str, reason: str, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaderboard("--results", results)
+    undisturbed = capsys.readouterr()
+    stray = results / "gad" / "minilm" / "seed9-lr0.1-0123456789abcdef.json"
+    stray.write_text(content)
+    leaderboard("--results", results)
+    shown = capsys.readouterr()
+    assert shown.out == undisturbed.out
+    (line,) = shown.err.splitlines()
+    assert line.startswith(f"left out: {stray}: not a record (")
+    assert reason in line

@@ -7,7 +7,7 @@ import pytest
 
 from kebench.records import Record
 from kebench.report.published import read_published_tables
-from kebench.report.table import Block, Leaderboard, Metric, build_leaderboard, merge_records
+from kebench.report.table import Block, Leaderboard, Metric, build_leaderboard
 from kebench.stats.summary import Summary
 from kebench.tasks.card import all_task_cards
 from tests.report.sample_records import NER_TASKS, RELATION_TASKS, sample_grid, sample_record
@@ -144,11 +144,6 @@ def test_the_published_metric_does_not_change_the_chosen_rate() -> None:
         sample_record(rate=3e-5, dev=60, test=60, as_published=90),
     ]
     assert [row.means[0] for row in only_block(records, "as-published").rows] == [50]
-
-
-def test_a_run_in_two_folders_counts_once() -> None:
-    first, second = sample_record(seed=0), sample_record(seed=1)
-    assert merge_records([[first, second], [second]]) == [first, second]
 
 
 def test_published_rows_are_never_among_the_best_and_stand_under_one_block_only() -> None:

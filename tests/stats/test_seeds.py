@@ -38,6 +38,13 @@ def test_one_side_is_half_of_two_where_the_difference_points_there() -> None:
     assert (greater, less) == (pytest.approx(two / 2), pytest.approx(1 - two / 2))
 
 
+def test_the_interval_has_two_ends_whatever_the_sides() -> None:
+    intervals = [
+        welch_t(SLEEP_A, SLEEP_B, sides=sides).interval for sides in ("two-sided", "greater", "less")
+    ]
+    assert intervals == [pytest.approx((-3.3654832, 0.2054832), abs=1e-6)] * 3
+
+
 def test_only_shared_seeds_are_paired() -> None:
     result = paired_t({0: 70.0, 1: 71.5, 7: 99.0}, {0: 69.0, 1: 70.0, 8: 0.0}, sides="two-sided")
     assert result.n == (2,)

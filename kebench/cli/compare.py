@@ -1,0 +1,165 @@
+"""`kebench compare`: is one model better than another, on other seeds and on other sentences?"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kebench.cli.found import (
+    Found,
+    filter_found,
+    metric_option,
+    read_found,
+    results_option,
+    run_key,
+    suite_option,
+    tasks_option,
+)
+from kebench.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from kebench.records import Record
+    from kebench.report.compare import Predictions
+    from kebench.report.published import PrintedRow
+    from kebench.report.sheet import Sheet
+    from kebench.report.table import Metric
+
+FORMATS = ("terminal", "markdown", "latex", "json")
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@results_option
+@suite_option
+@tasks_option
+@metric_option
+@click.option(
+    "--published",
+    "is_published",
+    is_flag=True,
+    help="B is a published row (pubmedbert): a one-sample t-test.",
+)
+@click.option(
+    "--sides",
+    type=click.Choice(["two-sided", "greater", "less"]),
+    default="two-sided",
+    show_default=True,
+    help="greater: that A is better than B.",
+)
+@click.option(
+    "--correction",
+    type=click.Choice(["holm", "bh", "none"]),
+    default="holm",
+    show_default=True,
+    help="Over the tasks: Holm, or Benjamini-Hochberg.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["example", "document"]),
+    default="example",
+    show_default=True,
+    help="What is drawn from the test set; documents where ids name them (ChemProt, DDI).",
+)
+@click.option("--resamples", type=click.IntRange(min=99), default=10_000, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resamples.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: bool, **options: Any) -> None:
+    """Compare two models on the tasks that both have.
+
+    A and B are models of the leaderboard, in one protocol, each at the rate that won on dev. T-tests ask
+    whether the difference would hold for other seeds, permutation and bootstrap whether for other sentences.
+    """
+    from kebench.report.table import build_leaderboard
+    from kebench.tasks.card import all_task_cards
+
+    cards = all_task_cards()
+    found = read_found(folders)
+    kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=[], cards=cards)
+    metric: Metric = "as-published" if is_published else options["metric"]
+    board = build_leaderboard(kept, cards=cards, metric=metric)
+    compare_them = _against_published if is_published else _against_measured
+    sheets, fields = compare_them(board, a, b, found, options)
+    if form == "json":
+        content = {"schema": 1, "comparisons": fields}
+        click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        click.echo("\n".join(render_sheet(sheet, form) for sheet in sheets), nl=False)
+
+
+Rendered = tuple[list["Sheet"], list[dict[str, Any]]]  # for people, and for JSON
+
+
+def _against_measured(board: Any, a: str, b: str, found: Found, options: dict[str, Any]) -> Rendered:
+    from kebench.report.compare import Settings
+    from kebench.report.compare import compare as compare_models
+    from kebench.report.compare_words import comparison_fields, comparison_sheet
+
+    settings = Settings(
+        options["metric"],
+        options["sides"],
+        options["correction"],
+        options["unit"],
+        options["resamples"],
+        options["seed"],
+    )
+    compared = compare_models(board, a, b, settings=settings, predictions=predictions_of(found))
+    return [comparison_sheet(one) for one in compared], [comparison_fields(one) for one in compared]
+
+
+def _against_published(board: Any, a: str, b: str, found: Found, options: dict[str, Any]) -> Rendered:
+    from kebench.report.compare import check_name
+    from kebench.report.compare_published import compare_published, published_as_fields, published_sheet
+
+    check_name(a, board)
+    compared = [
+        comparison
+        for printed in _printed_rows(b)
+        for comparison in compare_published(
+            board, a, printed, sides=options["sides"], correction=options["correction"]
+        )
+    ]
+    return [published_sheet(one) for one in compared], [published_as_fields(one) for one in compared]
+
+
+def _printed_rows(model: str) -> list["PrintedRow"]:
+    """Return the published rows of a model. Raises UserError if none is shipped."""
+    from kebench.report.published import mark_rows, read_published_tables
+    from kebench.report.table import PUBLISHED_SUITE
+
+    printed = mark_rows(read_published_tables(PUBLISHED_SUITE))
+    rows = [one for one in printed if model in (one.row.model, one.row.label)]
+    if not rows:
+        known = {one.row.model for one in printed}
+        raise UserError(
+            f"no published row of '{model}'{did_you_mean(model, known)} there are {', '.join(sorted(known))}"
+        )
+    return rows
+
+
+def predictions_of(found: Found) -> "Predictions":
+    """Return what reads the predictions beside a record, each file once."""
+    from functools import cache
+
+    from kebench.records import read_predictions
+
+    read = cache(read_predictions)
+
+    def of_record(record: "Record") -> dict[str, Any]:
+        return read(found.paths[run_key(record)])
+
+    return of_record
+
+
+def render_sheet(sheet: "Sheet", form: str) -> str:
+    """Return a sheet in one of the formats for people: terminal, markdown, latex."""
+    from rich.console import Console
+
+    from kebench.report.sheet import sheet_as_latex, sheet_as_markdown, sheet_for_terminal
+
+    if form == "terminal":
+        console = Console()
+        is_styled = console.is_terminal and not console.is_dumb_terminal
+        return sheet_for_terminal(sheet, width=console.width, is_styled=is_styled)
+    return {"markdown": sheet_as_markdown, "latex": sheet_as_latex}[form](sheet)

@@ -1,0 +1,132 @@
+"""The records that a command reads: which folders, which of their records, and how it says so."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from kebench.errors import UserError
+
+if TYPE_CHECKING:
+    from kebench.records import Record
+    from kebench.tasks.card import TaskCard
+
+LOCAL = Path("results/local")
+REMEDY = "run some with 'kebench run', or name a folder that has some with --results"
+
+results_option = click.option(
+    "--results",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder of records; repeatable.  [default: results/local, else the shipped]",
+)
+suite_option = click.option("--suite", help="Only this suite: blurb or mini.")
+tasks_option = click.option("--tasks", help="Only these tasks, suites or kinds: gad,ddi,ner ...")
+metric_option = click.option(
+    "--metric",
+    type=click.Choice(["strict", "as-published"]),
+    default="strict",
+    show_default=True,
+    help="Score NER strictly, or as published numbers are scored.",
+)
+
+
+class Found(NamedTuple):
+    """Records, the file of each (by task, model and identity), and the words for where they are."""
+
+    records: list["Record"]
+    paths: dict[tuple[str, str, str], Path]
+    where: str
+
+
+def read_found(folders: tuple[Path, ...]) -> Found:
+    """Return the records of the folders; a run that stands in two of them counts once.
+
+    A file that is no record of ours is named and left out. Raises UserError if no record is left.
+    """
+    from kebench.records import Record, read_record, record_paths
+
+    chosen = folders or (_default_folder(),)
+    by_run: dict[tuple[str, str, str], Record] = {}
+    paths: dict[tuple[str, str, str], Path] = {}
+    for folder in chosen:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder of records; {REMEDY}")
+        for path in record_paths(folder):
+            try:
+                record = read_record(path)
+            except UserError as error:
+                say(f"left out: {error}")
+                continue
+            by_run.setdefault(run_key(record), record)
+            paths.setdefault(run_key(record), path)
+    where = ", ".join(str(folder) for folder in chosen)
+    if not by_run:
+        raise UserError(f"{where}: no records; {REMEDY}")
+    return Found(list(by_run.values()), paths, where)
+
+
+def run_key(record: "Record") -> tuple[str, str, str]:
+    """Return what a run is known by in several folders."""
+    return record.task, record.model, record.identity
+
+
+def _default_folder() -> Path:
+    from kebench.records import record_paths
+    from kebench.shipped import shipped
+
+    if LOCAL.is_dir() and record_paths(LOCAL):
+        say(f"records of {LOCAL}")
+        return LOCAL
+    recorded = shipped("results/recorded")
+    if not (recorded.is_dir() and record_paths(recorded)):
+        raise UserError(f"{LOCAL}: no records, and none are shipped; {REMEDY}")
+    say(f"records of {recorded}, shipped with kebench ({LOCAL} has none)")
+    return recorded
+
+
+def filter_found(
+    found: Found,
+    *,
+    suite: str | None,
+    tasks: str | None,
+    models: list[str],
+    cards: list["TaskCard"],
+) -> list["Record"]:
+    """Return the records that the options choose. Raises UserError if none is left."""
+    names = _names_of_tasks(suite, tasks, cards)
+    kept = [
+        record
+        for record in found.records
+        if (names is None or record.task in names) and (not models or record.model in models)
+    ]
+    if not kept:
+        raise UserError(
+            f"{found.where}: {len(found.records)} records, none that --suite, --tasks and --models leave; "
+            "widen them"
+        )
+    return kept
+
+
+def _names_of_tasks(suite: str | None, tasks: str | None, cards: list["TaskCard"]) -> set[str] | None:
+    """Return the tasks' names that both options leave, None if neither is given."""
+    from kebench.tasks.card import select_tasks
+
+    if suite is None and tasks is None:
+        return None
+    suites = {card.suite for card in cards}
+    if suite is not None and suite not in suites:
+        raise UserError(f"no suite '{suite}'; there are {', '.join(sorted(suites))}")
+    chosen = select_tasks(tasks, kind_suite=suite or "blurb") if tasks else cards
+    return {card.name for card in chosen if suite in (None, card.suite)}
+
+
+def split_names(words: str | None) -> list[str]:
+    """Return the names of a list with commas."""
+    return [word.strip() for word in (words or "").split(",") if word.strip()]
+
+
+def say(line: str) -> None:
+    """Print a line for the user to stderr, so that tables go to files alone."""
+    click.echo(line, err=True)

@@ -1,0 +1,158 @@
+"""A measured model against a published score: the paper's one-sample t-test (KeBioLM, Table 2).
+
+The measured scores are those computed as published numbers are. The published score is taken as exact, since
+papers seldom print a deviation; how its runs were trained is its source's affair, and stands in a note.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kebench.errors import UserError
+from kebench.report.compare import row_of
+from kebench.report.published import PrintedRow
+from kebench.report.sheet import Grid, Sheet
+from kebench.report.table import Cell, Column, Leaderboard, Table
+from kebench.report.words import DASH, SCORES, Style, p_text, summary_text
+from kebench.stats.families import CORRECTIONS, Correction, correct
+from kebench.stats.pvalue import PValue, Sides
+from kebench.stats.seeds import one_sample_t
+
+_STYLE = Style(space="", best="")
+
+
+@dataclass(frozen=True)
+class PublishedComparison:
+    """One model against one published row. tasks: those that both have: column, cell, printed score, test."""
+
+    model: str
+    printed: PrintedRow
+    table: Table
+    kinds: tuple[str, ...]
+    tasks: tuple[tuple[Column, Cell, float, PValue], ...]
+    correction: Correction
+    corrected: tuple[float | None, ...]
+
+
+def compare_published(
+    board: Leaderboard, model: str, printed: PrintedRow, *, sides: Sides, correction: Correction
+) -> list[PublishedComparison]:
+    """Test a model's seeds against a published row's scores, in each table of the row's suite.
+
+    Raises UserError if the row may not be compared, or if the model has none of its tasks.
+    """
+    assert board.metric == "as-published", "published scores are compared with scores computed as they are"
+    if not printed.row.comparable:
+        raise UserError(f"{printed.row.label} of {printed.table.source}: {printed.row.reason}; not compared")
+    tables = [table for table in board.tables if table.suite == printed.table.suite]
+    compared = [_compare_in(table, model, printed, sides, correction) for table in tables]
+    found = [comparison for comparison in compared if comparison]
+    if not found:
+        raise UserError(f"{model} has no task that {printed.table.source} prints for {printed.row.label}")
+    return found
+
+
+def _compare_in(
+    table: Table, model: str, printed: PrintedRow, sides: Sides, correction: Correction
+) -> PublishedComparison | None:
+    tasks, kinds = [], []
+    for block in table.blocks:
+        row = row_of(block.rows, model)
+        for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
+            score = printed.row.scores.get(column.task)
+            if cell and score is not None:
+                tasks.append((column, cell, score, _test(cell, score, sides)))
+                kinds.append(block.kind)
+    if not tasks:
+        return None
+    corrected = correct([test.p for *_, test in tasks], correction)
+    kinds = list(dict.fromkeys(kinds))
+    return PublishedComparison(
+        model, printed, table, tuple(kinds), tuple(tasks), correction, tuple(corrected)
+    )
+
+
+def _test(cell: Cell, score: float, sides: Sides) -> PValue:
+    scores = list(cell.test_percent_by_seed.values())
+    if len(scores) < 2:
+        return PValue(None, "one-sample t", sides, (len(scores),), "seeds", note="it needs two seeds")
+    return one_sample_t(scores, score, sides=sides)
+
+
+def published_sheet(comparison: PublishedComparison) -> Sheet:
+    """Return the comparison as one grid."""
+    printed = comparison.printed
+    return Sheet(
+        title=f"{comparison.model} against {printed.row.label} as published: {comparison.table.caption}",
+        captions=(
+            "F1 in percent, mean ± sd over seeds, computed as published numbers are. "
+            + "; ".join(SCORES["as-published", kind] for kind in comparison.kinds),
+        ),
+        grids=(_grid(comparison),),
+        notes=tuple(_notes(comparison)),
+    )
+
+
+def _grid(comparison: PublishedComparison) -> Grid:
+    headings = ("task", comparison.model, "n", "published", "difference", "95% interval", "p", "corrected")
+    rows = []
+    for (column, cell, score, test), corrected in zip(comparison.tasks, comparison.corrected, strict=True):
+        mean = cell.test.mean
+        interval = DASH
+        if test.interval:
+            interval = " to ".join(f"{end - score:+.1f}" for end in test.interval)
+        rows.append(
+            (
+                f"{column.heading} {column.letter}".rstrip(),
+                summary_text(cell.test, _STYLE, show_n=False),
+                str(cell.test.n),
+                f"{score:.{comparison.printed.table.decimals}f}",
+                f"{mean - score:+.1f}",
+                interval,
+                p_text(test.p),
+                p_text(corrected),
+            )
+        )
+    return Grid(headings, tuple(rows))
+
+
+def _notes(comparison: PublishedComparison) -> list[str]:
+    printed = comparison.printed
+    sides = next(test.sides for *_, test in comparison.tasks)
+    said = {"greater": "one-sided, measured better", "less": "one-sided, published better"}.get(sides, sides)
+    tested = [column.heading for column, _, _, test in comparison.tasks if test.p is not None]
+    family = f"{CORRECTIONS[comparison.correction]} over the family: {', '.join(tested) or 'none'}"
+    notes = [
+        f"p: one-sample t-test of n seeds against the published score, {said}; corrected: {family}. The "
+        "published score is taken as exact: its own variance over seeds is unknown here, so p is too small.",
+        f"Published: {printed.table.source}, {printed.row.source}: {printed.table.protocol}.",
+        "The interval is that of the t-test.",
+    ]
+    exceptions = {test.note: None for *_, test in comparison.tasks if test.note}
+    return [*notes, *(f"A dash: {note}." for note in exceptions)]
+
+
+def published_as_fields(comparison: PublishedComparison) -> dict[str, Any]:
+    """Return the comparison for JSON, unrounded."""
+    rows: Sequence[dict[str, Any]] = [
+        {
+            "task": column.task,
+            "mean_percent": cell.test.mean,
+            "sd_percent": cell.test.sd,
+            "n": cell.test.n,
+            "percent_by_seed": dict(cell.test_percent_by_seed),
+            "records": [run.identity for run in cell.runs],
+            "published_percent": score,
+            "tests": [{**test._asdict(), "p_corrected": corrected}],
+        }
+        for (column, cell, score, test), corrected in zip(comparison.tasks, comparison.corrected, strict=True)
+    ]
+    return {
+        "a": comparison.model,
+        "published": comparison.printed.row.label,
+        "source": comparison.printed.table.source,
+        "protocol": dict(comparison.table.protocol),
+        "metric": "as-published",
+        "correction": comparison.correction,
+        "tasks": rows,
+    }

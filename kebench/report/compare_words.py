@@ -1,0 +1,179 @@
+"""What a comparison of two models says: as a sheet for people, and as JSON for programs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from kebench.report.compare import TESTS, Comparison, TaskComparison
+from kebench.report.sheet import Grid, Sheet
+from kebench.report.words import DASH, SCORES, Style, p_text, summary_text
+from kebench.stats.families import CORRECTIONS
+from kebench.stats.pvalue import PValue
+
+_STYLE = Style(space="", best="")
+_HEADINGS = {
+    "welch": "Welch t",
+    "paired": "paired t",
+    "permutation": "permutation",
+    "bootstrap": "bootstrap",
+    "both": "both",
+}
+_SIDES = {"two-sided": "two-sided", "greater": "one-sided ({a} better)", "less": "one-sided ({b} better)"}
+
+
+def comparison_sheet(comparison: Comparison) -> Sheet:
+    """Return a comparison as two grids: the differences, then what the tests say of them."""
+    table, settings = comparison.table, comparison.settings
+    kinds = dict.fromkeys(task.kind for task in comparison.tasks)
+    scores = "; ".join(SCORES[settings.metric, kind] for kind in kinds)
+    return Sheet(
+        title=f"{comparison.a} against {comparison.b}: {table.suite}, {table.caption}",
+        captions=(
+            f"F1 in percent, mean ± sd over seeds. {scores}",
+            f"Difference: {comparison.a} less {comparison.b}, with the 95% interval of the paired bootstrap",
+        ),
+        grids=(_differences(comparison), _p_values(comparison)),
+        notes=tuple(_notes(comparison)),
+    )
+
+
+def _differences(comparison: Comparison) -> Grid:
+    headings = ("task", comparison.a, comparison.b, "difference", "95% interval", "g", "ASO", "seeds")
+    return Grid(headings, tuple(_difference_row(task) for task in comparison.tasks))
+
+
+def _difference_row(task: TaskComparison) -> tuple[str, ...]:
+    interval = task.p_values["bootstrap"].interval
+    bound = task.dominance.bound if task.dominance else None
+    needed = "" if task.a.test.n and task.a.test.n > 1 and task.b.test.n and task.b.test.n > 1 else DASH
+    return (
+        _name(task),
+        summary_text(task.a.test, _STYLE, show_n=False),
+        summary_text(task.b.test, _STYLE, show_n=False),
+        f"{task.difference:+.1f}",
+        f"{interval[0]:+.1f} to {interval[1]:+.1f}" if interval else DASH,
+        DASH if task.hedges_g is None else f"{task.hedges_g:+.1f}",
+        DASH if bound is None else f"{bound:.2f}",
+        needed or (">1000" if task.seeds_needed is None else str(task.seeds_needed)),
+    )
+
+
+def _p_values(comparison: Comparison) -> Grid:
+    is_family = comparison.settings.correction != "none" and len(comparison.tasks) > 1
+    rows = tuple(
+        (_name(task), *(_p_cell(task, name, is_family=is_family) for name in TESTS))
+        for task in comparison.tasks
+    )
+    return Grid(("p-values", *(_HEADINGS[name] for name in TESTS)), rows)
+
+
+def _p_cell(task: TaskComparison, name: str, *, is_family: bool) -> str:
+    p, corrected = task.p_values[name].p, task.corrected[name]
+    if p is None:
+        return DASH
+    return f"{p_text(p)} ({p_text(corrected)})" if is_family and corrected is not None else p_text(p)
+
+
+def _name(task: TaskComparison) -> str:
+    return f"{task.column.heading} {task.column.letter}".rstrip()
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    settings, tasks = comparison.settings, comparison.tasks
+    sides = _SIDES[settings.sides].format(a=comparison.a, b=comparison.b)
+    is_family = settings.correction != "none" and len(tasks) > 1
+    correction = f"; in brackets {CORRECTIONS[settings.correction]} over the family: {_names(tasks)}"
+    return [
+        f"p-values are {sides}, uncorrected{correction if is_family else ''}.",
+        f"Welch t, paired t: would it hold for other seeds? n: {_sizes(tasks, 'welch')}; "
+        f"paired {_sizes(tasks, 'paired')}.",
+        f"Permutation, bootstrap: would it hold for other {_unit_words(tasks)}, of these very runs? "
+        f"{settings.num_resamples:,} resamples, seed {settings.seed}; n: {_sizes(tasks, 'permutation')}.",
+        "Both: the larger of Welch t and permutation, for a claim about the two models.",
+        "g: Hedges' g over seeds. ASO: almost stochastic order, with 95% confidence the violation ratio is "
+        f"below this; under 0.5 {comparison.a} is better at most quantiles, under 0.2 at nearly all.",
+        "Seeds: so many of each show a difference of 0.5 with power .8 (Welch t, two-sided, .05).",
+        *_exceptions(tasks),
+        *(f"{_name(task)}: {task.column.footnote}." for task in tasks if task.column.letter),
+        f"Learning rate, by mean dev score: {comparison.a} {_rates(tasks, 'a')}; "
+        f"{comparison.b} {_rates(tasks, 'b')}.",
+    ]
+
+
+def _names(tasks: Iterable[TaskComparison]) -> str:
+    return ", ".join(_name(task) for task in tasks)
+
+
+def _unit_words(tasks: Iterable[TaskComparison]) -> str:
+    return " or ".join(dict.fromkeys(task.p_values["permutation"].unit for task in tasks))
+
+
+def _sizes(tasks: Sequence[TaskComparison], name: str) -> str:
+    return _by_text(tasks, lambda task: _size(task.p_values[name]))
+
+
+def _rates(tasks: Sequence[TaskComparison], side: str) -> str:
+    return _by_text(tasks, lambda task: f"{getattr(task, side).learning_rate:g}")
+
+
+def _by_text(tasks: Sequence[TaskComparison], text_of: Callable[[TaskComparison], str]) -> str:
+    """Say something of tasks: once if it is the same for all, else each text with its tasks."""
+    by_text: dict[str, list[TaskComparison]] = {}
+    for task in tasks:
+        by_text.setdefault(text_of(task), []).append(task)
+    if len(by_text) == 1:
+        return next(iter(by_text))
+    return "; ".join(f"{text} ({_names(several)})" for text, several in by_text.items())
+
+
+def _size(p_value: PValue) -> str:
+    sizes = " and ".join(f"{n:,}" for n in p_value.n)
+    return f"{sizes} {p_value.unit.removesuffix('s') if p_value.n == (1,) else p_value.unit}"
+
+
+def _exceptions(tasks: Sequence[TaskComparison]) -> list[str]:
+    """Say why a test has no p-value, and which seeds a test over examples took."""
+    notes: dict[str, list[TaskComparison]] = {}
+    for task in tasks:
+        for name in ("welch", "paired", "permutation"):
+            if note := task.p_values[name].note:
+                notes.setdefault(f"{_HEADINGS[name]}: {note}", []).append(task)
+    return [f"{note} ({_names(several)})." for note, several in notes.items()]
+
+
+def comparison_fields(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison for JSON: nothing rounded, each p-value with its test, sides and n."""
+    settings = comparison.settings
+    return {
+        "a": comparison.a,
+        "b": comparison.b,
+        "suite": comparison.table.suite,
+        "protocol": dict(comparison.table.protocol),
+        **settings._asdict(),
+        "family": [_name(task) for task in comparison.tasks],
+        "tasks": [_task_fields(task) for task in comparison.tasks],
+    }
+
+
+def _task_fields(task: TaskComparison) -> dict[str, Any]:
+    return {
+        "task": task.column.task,
+        "column": task.column.hash,
+        "a": _cell_fields(task.a),
+        "b": _cell_fields(task.b),
+        "difference_percent": task.difference,
+        "hedges_g": task.hedges_g,
+        "almost_stochastic_order": task.dominance._asdict() if task.dominance else None,
+        "seeds_needed": task.seeds_needed,
+        "tests": [{**task.p_values[name]._asdict(), "p_corrected": task.corrected[name]} for name in TESTS],
+    }
+
+
+def _cell_fields(cell: Any) -> dict[str, Any]:
+    return {
+        "mean_percent": cell.test.mean,
+        "sd_percent": cell.test.sd,
+        "n": cell.test.n,
+        "learning_rate": cell.learning_rate,
+        "percent_by_seed": dict(cell.test_percent_by_seed),
+        "records": [run.identity for run in cell.runs],
+    }

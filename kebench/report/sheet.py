@@ -1,0 +1,160 @@
+"""A sheet: grids of text with captions and notes, printed in a terminal, as Markdown or as LaTeX.
+
+Reports that are more than one grid of one kind (comparisons, the paper's tables) build a sheet and are done.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kebench.report.latex import escape_latex
+from kebench.report.render import RULES, escape_markdown
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Headings and rows of text; the first column names the rows and is set left, the others right.
+
+    best, second: (row, column) of the cells to emphasise. breaks: rows before which a rule is drawn.
+    """
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    best: frozenset[tuple[int, int]] = frozenset()
+    second: frozenset[tuple[int, int]] = frozenset()
+    breaks: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What is printed together: a title, captions under it, grids, and notes at the end."""
+
+    title: str
+    captions: tuple[str, ...]
+    grids: tuple[Grid, ...]
+    notes: tuple[str, ...] = ()
+
+
+def sheet_for_terminal(sheet: Sheet, *, width: int, is_styled: bool) -> str:
+    """Return a sheet for a terminal; grids wider than it are cut between columns and stacked.
+
+    is_styled: whether the terminal shows bold and underline; if not, the best get a star and the second none.
+    """
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=is_styled, highlight=False, legacy_windows=False)
+    console.print(Text(sheet.title, style="bold"))
+    for caption in sheet.captions:
+        console.print(Text(caption))
+    for grid in sheet.grids:
+        gap = 1 if _width(grid, gap=2) > width >= _width(grid, gap=1) else 2
+        for columns in _fitting(grid, width, gap=gap):
+            console.print()
+            _print_grid(console, grid, columns, gap=gap, is_styled=is_styled)
+    if sheet.notes:
+        console.print()
+    for note in sheet.notes:
+        console.print(Text(note))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _widths(grid: Grid) -> list[int]:
+    return [
+        max(len(row[place]) for row in (grid.headings, *grid.rows)) for place in range(len(grid.headings))
+    ]
+
+
+def _width(grid: Grid, *, gap: int) -> int:
+    return sum(_widths(grid)) + gap * (len(grid.headings) - 1)
+
+
+def _fitting(grid: Grid, width: int, *, gap: int) -> Iterator[list[int]]:
+    """Yield runs of columns that fit beside the names of the rows, at least one at a time."""
+    widths = _widths(grid)
+    used, columns = widths[0], list[int]()
+    for place in range(1, len(widths)):
+        if columns and used + gap + widths[place] > width:
+            yield columns
+            used, columns = widths[0], []
+        used += gap + widths[place]
+        columns.append(place)
+    yield columns
+
+
+def _print_grid(console: Console, grid: Grid, columns: Sequence[int], *, gap: int, is_styled: bool) -> None:
+    table = Table(box=RULES, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
+    table.add_column(Text(grid.headings[0]), overflow="fold")
+    for column in columns:
+        table.add_column(Text(grid.headings[column]), justify="right", no_wrap=True)
+    for place, row in enumerate(grid.rows):
+        cells = [_styled(grid, place, column, is_styled=is_styled) for column in columns]
+        texts = [Text(text, style=style) for text, style in cells]
+        table.add_row(Text(row[0]), *texts, end_section=place + 1 in grid.breaks)
+    console.print(table)
+
+
+def _styled(grid: Grid, row: int, column: int, *, is_styled: bool) -> tuple[str, str]:
+    text = grid.rows[row][column]
+    if (row, column) in grid.best:
+        return (text, "bold") if is_styled else (f"{text}*", "")
+    return text, "underline" if is_styled and (row, column) in grid.second else ""
+
+
+def sheet_as_markdown(sheet: Sheet) -> str:
+    """Return a sheet as Markdown: best bold, second in italics (Markdown has no underline)."""
+    parts = [f"**{escape_markdown(sheet.title)}**", *(escape_markdown(caption) for caption in sheet.captions)]
+    parts += ["\n".join(_markdown_lines(grid)) for grid in sheet.grids]
+    if sheet.notes:
+        parts.append("\n".join(f"- {escape_markdown(note)}" for note in sheet.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_lines(grid: Grid) -> Iterator[str]:
+    yield _markdown_row(escape_markdown(heading) for heading in grid.headings)
+    yield f"| --- |{' ---: |' * (len(grid.headings) - 1)}"
+    for place, row in enumerate(grid.rows):
+        yield _markdown_row(
+            f"**{cell}**"
+            if (place, column) in grid.best
+            else f"*{cell}*"
+            if (place, column) in grid.second
+            else cell
+            for column, cell in enumerate(map(escape_markdown, row))
+        )
+
+
+def _markdown_row(cells: "Iterator[str]") -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def sheet_as_latex(sheet: Sheet) -> str:
+    """Return a sheet as one table environment with booktabs: best bold, second underlined."""
+    lines = ["% needs \\usepackage{booktabs}", "\\begin{table}\n\\centering\n\\footnotesize"]
+    caption = " ".join(f"{line.rstrip('.')}." for line in (sheet.title, *sheet.captions))
+    lines.append(f"\\caption{{{escape_latex(caption)}}}")
+    for grid in sheet.grids:
+        lines += ["\n\\medskip\n", *_latex_lines(grid)]
+    if sheet.notes:
+        lines.append("\n\\medskip\n\\raggedright\\footnotesize")
+        lines += [f"{escape_latex(note)}\\par" for note in sheet.notes]
+    return "\n".join([*lines, "\\end{table}"]) + "\n"
+
+
+def _latex_lines(grid: Grid) -> Iterator[str]:
+    yield f"\\begin{{tabular}}{{@{{}}l{'r' * (len(grid.headings) - 1)}@{{}}}}\n\\toprule"
+    yield f"{' & '.join(map(escape_latex, grid.headings))} \\\\\n\\midrule"
+    for place, row in enumerate(grid.rows):
+        if place in grid.breaks:
+            yield "\\midrule"
+        cells = (_latex_cell(grid, place, column, escape_latex(cell)) for column, cell in enumerate(row))
+        yield f"{' & '.join(cells)} \\\\"
+    yield "\\bottomrule\n\\end{tabular}"
+
+
+def _latex_cell(grid: Grid, row: int, column: int, text: str) -> str:
+    if (row, column) in grid.best:
+        return f"\\textbf{{{text}}}"
+    return f"\\underline{{{text}}}" if (row, column) in grid.second else text

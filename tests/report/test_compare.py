@@ -1,0 +1,181 @@
+"""`kebench compare` on the recorded runs, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kebench.cli import main
+from kebench.records import Score, read_predictions, read_record, record_paths
+from kebench.shipped import shipped
+from kebench.stats.units import count_units, document_of, sum_by_document
+from tests.report.sample_records import sample_record, write_sample
+from tests.report.test_render import assert_golden
+
+RECORDED = shipped("results/recorded")
+
+
+def compared(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    main(["compare", *arguments, "--format", "json"])
+    content = json.loads(capsys.readouterr().out)
+    comparisons: list[dict[str, Any]] = content["comparisons"]
+    return comparisons
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", *arguments])
+    assert stop.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    return shown.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("path", record_paths(RECORDED), ids=lambda path: "/".join(path.parts[-3:]))
+def test_the_counts_of_units_add_up_to_the_recorded_score(path: Path) -> None:
+    score, predictions = read_record(path).test, read_predictions(path)
+    assert tuple(count_units(predictions).sum(axis=0)) == (
+        score.num_gold,
+        score.num_predicted,
+        score.num_correct,
+    )
+    gold, predicted, correct = count_units(predictions, is_lenient=True).sum(axis=0)
+    assert 200 * correct / (gold + predicted) == pytest.approx(as_published(score))
+
+
+def as_published(score: Score) -> float:
+    published = score.score_as_published_percent
+    return score.score_percent if published is None else published
+
+
+def test_documents_are_those_that_ids_begin_with() -> None:
+    assert document_of("10064839.T1.T2") == "10064839"
+    assert document_of("DDI-DrugBank.d297.s3.p0") == "DDI-DrugBank.d297"
+    counts = count_units(
+        {
+            "kind": "relation",
+            "negative": "false",
+            "test": {"gold": ["a", "a", "a"], "predicted": ["a", "false", "a"]},
+        }
+    )
+    assert sum_by_document(counts, ["1.T1.T2", "2.T1.T2", "1.T1.T3"]).tolist() == [[2, 2, 2], [1, 0, 0]]
+
+
+def test_two_models_are_compared_on_every_task_that_both_have(capsys: pytest.CaptureFixture[str]) -> None:
+    (comparison,) = compared(
+        capsys, "minilm", "bert-tiny", "--results", str(RECORDED), "--tasks", "gad,ddi", "--resamples", "999"
+    )
+    assert [task["task"] for task in comparison["tasks"]] == ["ddi", "gad"]
+    ddi, gad = comparison["tasks"]
+    assert gad["difference_percent"] == pytest.approx(gad["a"]["mean_percent"] - gad["b"]["mean_percent"])
+    low, high = next(test["interval"] for test in gad["tests"] if test["test"] == "paired bootstrap")
+    assert low < gad["difference_percent"] < high
+    for test in (*gad["tests"], *ddi["tests"]):
+        assert {"test", "sides", "n", "p", "p_corrected"} <= set(test)
+    by_name = {test["test"]: test for test in ddi["tests"]}
+    assert by_name["Welch t"]["p"] is None  # one seed
+    assert by_name["permutation"]["n"] == [5716]
+
+
+def test_both_is_the_larger_of_the_two_questions(capsys: pytest.CaptureFixture[str]) -> None:
+    (comparison,) = compared(capsys, "minilm", "bert-tiny", "--results", str(RECORDED), "--tasks", "gad")
+    p = {test["test"]: test["p"] for test in comparison["tasks"][0]["tests"]}
+    assert p["both"] == max(p["Welch t"], p["permutation"])
+
+
+def test_a_family_of_two_doubles_the_smaller_p(capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = ["--tasks", "gad,ncbi-disease", "--results", str(RECORDED), "--resamples", "99"]
+    (comparison,) = compared(capsys, "minilm", "bert-tiny", *tasks)
+    tests = [
+        next(test for test in task["tests"] if test["test"] == "paired t") for task in comparison["tasks"]
+    ]
+    smaller, larger = sorted(tests, key=lambda test: test["p"])
+    assert smaller["p_corrected"] == pytest.approx(2 * smaller["p"])
+    assert larger["p_corrected"] == pytest.approx(larger["p"])
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [("terminal", "compare.txt"), ("latex", "compare.tex"), ("markdown", "compare.md")]
+)
+def test_a_comparison_reads_as_the_golden_one(
+    form: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    arguments = ["--results", str(RECORDED), "--tasks", "ncbi-disease,ddi,gad", "--format", form]
+    main(["compare", "minilm", "bert-tiny", *arguments])
+    text = capsys.readouterr().out
+    assert_golden(name, text)
+    if form == "terminal":
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_published_score_is_tested_as_in_the_paper(capsys: pytest.CaptureFixture[str]) -> None:
+    comparisons = compared(
+        capsys,
+        "minilm",
+        "biobert",
+        "--published",
+        "--results",
+        str(RECORDED),
+        "--tasks",
+        "gad,ddi",
+        "--sides",
+        "less",
+    )
+    (comparison,) = comparisons
+    ddi, gad = comparison["tasks"]
+    assert (gad["published_percent"], comparison["metric"]) == (80.9, "as-published")
+    assert gad["tests"][0]["p"] < 0.05
+    assert (ddi["tests"][0]["p"], ddi["tests"][0]["note"]) == (None, "it needs two seeds")
+
+
+def test_a_published_row_with_other_metrics_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "minilm", "bio-lm", "--published", "--results", str(RECORDED))
+    assert message.endswith("uses other metrics than BLURB (micro against macro F1); not compared")
+
+
+def test_misspelt_models_are_refused_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "minlm", "bert-tiny", "--results", str(RECORDED))
+    assert message.startswith("kebench: no records of model 'minlm'; did you mean 'minilm'?")
+    message = refused(capsys, "minilm", "biobrt", "--published", "--results", str(RECORDED))
+    assert message.startswith("kebench: no published row of 'biobrt'; did you mean 'biobert'?")
+
+
+def test_models_without_a_common_protocol_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sample(tmp_path, [sample_record("minilm"), sample_record("bert-tiny", epochs=60)])
+    message = refused(capsys, "minilm", "bert-tiny", "--results", str(tmp_path))
+    assert "no task under one protocol" in message
+
+
+def test_weights_that_share_a_name_have_to_be_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sample(
+        tmp_path, [sample_record("minilm"), sample_record("minilm", weights="2"), sample_record("bert-tiny")]
+    )
+    message = refused(capsys, "minilm", "bert-tiny", "--results", str(tmp_path))
+    assert "has several rows: minilm [" in message
+
+
+def test_ner_has_no_documents_to_draw(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--results", str(RECORDED), "--tasks", "gad", "--unit", "document"]
+    assert "its id names no document" in refused(capsys, "minilm", "bert-tiny", *arguments)
+
+
+def test_documents_of_chemprot_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--results", str(RECORDED), "--tasks", "chemprot", "--unit", "document", "--resamples", "99"]
+    (comparison,) = compared(capsys, "minilm", "bert-tiny", *arguments)
+    permutation = next(test for test in comparison["tasks"][0]["tests"] if test["test"] == "permutation")
+    assert (permutation["unit"], permutation["n"]) == ("documents", [727])  # of 800, those with a pair
+
+
+def test_missing_predictions_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sample(tmp_path, [sample_record("minilm"), sample_record("bert-tiny")])
+    for path in tmp_path.glob("*/minilm/*.predictions.json.gz"):
+        path.unlink()
+    assert "predictions.json.gz: cannot be read" in refused(
+        capsys, "minilm", "bert-tiny", "--results", str(tmp_path)
+    )
