@@ -34,8 +34,9 @@ def first_fault(error: "ValidationError", *, whole: str, shows_value: bool = Fal
     """
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"]) or whole
-    value = f" = {first['input']!r}" if shows_value and first["type"] != "missing" else ""
-    return f"{field}{value}: {first['msg']}"
+    has_value = first["loc"] and first["type"] != "missing"
+    value = f" = {first['input']!r}" if shows_value and has_value else ""
+    return f"{field}{value}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def first_line(error: Exception) -> str:

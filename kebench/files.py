@@ -169,6 +169,16 @@ def atomic_folder(path: Path, *, point: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_can_be_made(path: Path) -> None:
+    """Raise UserError if a folder cannot be made at `path`: before hours of work, not after."""
+    try:
+        temporary = temporary_beside(path)
+        temporary.mkdir()
+        temporary.rmdir()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made ({error.strerror}); choose another --out") from None
+
+
 def temporary_beside(path: Path) -> Path:
     """Return a name beside a path for what is being written, in a folder that exists; swept when stale."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 LINE_EVERY_SECONDS = 30.0
+_WIDE = 120  # columns of a terminal that has room for a bar beside a note; ours
 
 
 class Advance(Protocol):
@@ -34,16 +35,18 @@ def progress(description: str, *, total: float, unit: str, done: float = 0) -> I
 def _bar(description: str, total: float, unit: str, done: float) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
+    console = Console(stderr=True)
     columns = (
-        TextColumn(description),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn(description, table_column=Column(no_wrap=True)),
+        *([BarColumn(table_column=Column(no_wrap=True))] if console.width >= _WIDE else []),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn(unit, table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[note]}", table_column=Column()),  # what does not fit beside the rest goes to a second line
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task(description, total=total, completed=int(done), note="")
 
         def advance(amount: float, *, note: str = "") -> None:

@@ -50,27 +50,54 @@ def read_settings(kind: type[AnySettings], shelf: Shelf, name_or_path: str, **ch
     """Return the settings of a recipe, with single values replaced by those of `changes` that are not None.
 
     A recipe may name another that it `extends`; it then states only what differs. Raises UserError with the
-    file and the field if there is no such recipe or if it is not a valid one.
+    file and the field if there is no such recipe or if it is not a valid one; with the option if that is
+    what is wrong.
     """
     path = shelf.find(name_or_path)
-    fields = read_toml(path)
-    if base := fields.pop("extends", None):
-        fields = _base_fields(path, base, shelf) | fields
+    fields = _fields(path, shelf, seen=())
     replaced = {name: value for name, value in changes.items() if value is not None}
     try:
         return kind.model_validate(fields | replaced)
     except ValidationError as error:
-        fault = first_fault(error, whole="the recipe", shows_value=True)
-        raise UserError(f"{path}: {fault}; mend this field") from None
+        raise UserError(_fault(error, kind, path, replaced)) from None
 
 
-def _base_fields(path: Path, base: Any, shelf: Shelf) -> dict[str, Any]:
+def _fields(path: Path, shelf: Shelf, *, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """Return a recipe's fields over those of the recipes that it extends."""
+    if path in seen:
+        raise UserError(f"{path}: extends itself, by way of others; mend the field extends")
+    fields = read_toml(path)
+    if "extends" not in fields:
+        return fields
+    base = fields.pop("extends")
+    return _fields(base_path(path, base, shelf), shelf, seen=(*seen, path)) | fields
+
+
+def base_path(path: Path, base: Any, shelf: Shelf) -> Path:
+    """Return the file that a recipe's `extends` names: a recipe's name, or a .toml beside the recipe."""
     if not isinstance(base, str):
         raise UserError(f"{path}: extends = {base!r}: expected the name of a recipe; mend this field")
-    fields = read_toml(shelf.find(base))
-    if "extends" in fields:
-        raise UserError(f"{path}: extends = '{base}', which itself extends another; name that one instead")
-    return fields
+    if base.endswith(".toml"):
+        beside = path.parent / expand_home(base)
+        if not beside.is_file():
+            raise UserError(f"{path}: extends = '{base}': no such file beside it; mend this field")
+        return beside
+    try:
+        return shelf.find(base)
+    except UserError as error:
+        raise UserError(f"{path}: extends: {error}") from None
+
+
+def _fault(error: ValidationError, kind: type[Card], path: Path, replaced: dict[str, Any]) -> str:
+    """Say what is wrong with a setting: with the option that gave it, else with the recipe's field."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        return f"{path}: no field '{name}'{did_you_mean(name, kind.model_fields)} mend this field"
+    if name in replaced:
+        return f"--{name.replace('_', '-')} {replaced[name]}: {first['msg']}; pass another"
+    fault = first_fault(error, whole="the recipe", shows_value=True)
+    return f"{path}: {fault}; mend this field"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def curves(folders: tuple[Path, ...], out: Path | None) -> None:
     from kebench.cli.tables import print_table
     from kebench.files import expand_home
     from kebench.pretrain.curve import HELD_OUT, LOSSES
-    from kebench.pretrain.curves import averaged, draw, read_curves
+    from kebench.pretrain.curves import absent_losses, averaged, draw, read_curves
 
     names = [folder.resolve().name for folder in folders]
     labels = [
@@ -30,10 +30,11 @@ def curves(folders: tuple[Path, ...], out: Path | None) -> None:
         click.echo(out)
         return
     for name, rows in found.items():
+        absent = absent_losses(rows)
         table = [
             (
                 f"{row['step']:,}",
-                *(f"{row[loss]:.3f}" for loss in ("loss", *LOSSES)),
+                *("-" if loss in absent else f"{row[loss]:.3f}" for loss in ("loss", *LOSSES)),
                 *(f"{row[score]:.2f}" if score in row else "-" for score in HELD_OUT),
             )
             for row in averaged(rows, ROWS)

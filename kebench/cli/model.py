@@ -195,7 +195,7 @@ def _as_toml(card: ModelCard) -> str:
     type=click.Choice(["released", "fixed"]),
     default="released",
     show_default=True,
-    help="How the weights are run: as the released code does, or without its faults (docs/FIDELITY.md).",
+    help="Of what --to kebench writes: run as the released code, or without its faults (FIDELITY.md).",
 )
 def convert(source: Path, out: Path, form: str, fidelity: str) -> None:
     """Convert a KeBioLM between the released files and a directory of ours.
@@ -210,5 +210,11 @@ def convert(source: Path, out: Path, form: str, fidelity: str) -> None:
     below, above = done.layers
     click.echo(
         f"{out}: {below} layers of text and {above} of text and entities, {done.num_entities:,} entities "
-        f"and {done.special} special rows"
+        f"and {done.special} special rows; {_how_it_is_run(done.fidelity, form)}"
     )
+
+
+def _how_it_is_run(fidelity: str, form: str) -> str:
+    if form == "kebench":
+        return f"run as {fidelity}"
+    return f"it was run as {fidelity}, which these files cannot say: convert back with --fidelity {fidelity}"

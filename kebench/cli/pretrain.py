@@ -22,7 +22,9 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option("--out", type=FOLDER, required=True, help="The new checkpoint's directory.")
 @click.option("--seed", type=int, help="Instead of the recipe's.")
-@click.option("--steps", type=int, help="Updates in all, instead of the recipe's.")
+@click.option(
+    "--steps", type=int, help="Updates in all, instead of the recipe's; 0: as many as the epochs make."
+)
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
 @click.option("--batch-size", type=int, help="Sequences of an update, instead of the recipe's.")
 @click.option("--learning-rate", type=float, help="Instead of the recipe's.")
@@ -62,6 +64,7 @@ def pretrain(
     last kept state; under 'accelerate launch' it takes all GPUs.
     """
     from kebench.engine.local import new_accelerator
+    from kebench.files import check_can_be_made
     from kebench.pretrain.curves import require_tensorboard
     from kebench.pretrain.plan import plan_pretraining
     from kebench.pretrain.recipe import read_recipe
@@ -84,6 +87,7 @@ def pretrain(
             click.echo(f"nothing to do: {out} holds this model", err=True)
             _print_card(card, out)
         return
+    check_can_be_made(out)
     accelerator = new_accelerator(chosen)
     if accelerator.is_main_process:
         _say_what_follows(plan, chosen)
@@ -123,12 +127,14 @@ def _say_what_follows(plan: "PretrainingPlan", device: "Device") -> None:
 def _print_card(card: "PretrainingCard", out: Path) -> None:
     from kebench.cli.tables import print_table
 
-    train = card.sequences["train"]
+    train, held_out = card.sequences["train"], card.sequences["held-out"]
     rows = [
         ("steps", f"{card.steps:,}"),
         ("sequences", f"{train['sequences']:,}"),
         ("word pieces", f"{train['pieces']:,}"),
         ("mentions", f"{train['mentions']:,}"),
+        ("held out: sequences", f"{held_out['sequences']:,}"),
+        ("held out: mentions", f"{held_out['mentions']:,}"),
     ]
     if card.num_entities:
         rows += [

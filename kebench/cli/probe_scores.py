@@ -88,6 +88,7 @@ def _folder_of(model: str, query_set: "QuerySet | None", out: Path) -> Path:
     _say_unfinished(out)
     found = [(path, read_probe_record(path)) for path in probe_record_paths(out)]
     models = {record.model for _, record in found}
+    model = model if model in models else Path(model).name  # a directory, as `probe run` takes it
     if model not in models:
         raise UserError(f"{out}: no probe of model '{model}'{did_you_mean(model, models)} {REMEDY}")
     fitting = [one for one in found if one[1].model == model]

@@ -144,7 +144,7 @@ class LinkedCorpus:
         except FileNotFoundError:
             what = "is not finished" if (folder / SHARDS).is_dir() else "is no linked corpus"
             raise UserError(
-                f"{folder} {what} ({MANIFEST} is missing); run 'kebench annotate' with --out {folder}"
+                f"{folder} {what} ({MANIFEST} is missing); name a folder made by 'kebench annotate'"
             ) from None
         except NotADirectoryError:
             raise UserError(f"{folder}: a file, expected the folder of a linked corpus") from None

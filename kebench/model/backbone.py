@@ -67,7 +67,7 @@ def split_backbone(
     if num_context_layers > backbone.config.num_hidden_layers:
         raise UserError(
             f"{folder}: has {backbone.config.num_hidden_layers} layers, and {num_context_layers} are to be "
-            "below the entities; choose fewer context_layers"
+            f"below the entities; choose 0 to {backbone.config.num_hidden_layers} context layers"
         )
     config = KebiolmConfig(
         **_shared_settings(backbone.config),

@@ -35,11 +35,12 @@ _MEMORY = "bert.entity_linker.entity_embeddings.weight"
 
 
 class Converted(NamedTuple):
-    """What was written."""
+    """What was written. fidelity: how the weights are run, or were (released files cannot say)."""
 
     layers: tuple[int, int]
     num_entities: int
     special: int
+    fidelity: str
 
 
 def from_released(source: Path, out: Path, *, fidelity: str = "released") -> Converted:
@@ -116,7 +117,9 @@ def to_released(source: Path, out: Path) -> Converted:
 def _converted(config: Any) -> Converted:
     above = config.num_hidden_layers - config.num_context_layers
     special = len(config.special_entities)
-    return Converted((config.num_context_layers, above), config.num_entities - special, special)
+    return Converted(
+        (config.num_context_layers, above), config.num_entities - special, special, config.fidelity
+    )
 
 
 def _released_weights(source: Path) -> dict[str, Tensor]:

@@ -47,6 +47,11 @@ def averaged(rows: Sequence[Row], most: int) -> list[Row]:
     return found
 
 
+def absent_losses(rows: Sequence[Row]) -> set[str]:
+    """Return the losses that a curve does not have: `continued` detects and links nothing."""
+    return {name for name in LOSSES if not any(row[name] for row in rows)}
+
+
 def draw(curves: dict[str, list[Row]], out: Path) -> None:
     """Draw curves, by name, side by side for each loss and score. Raises UserError without altair."""
     if out.suffix not in CHART_FORMATS:
@@ -61,9 +66,9 @@ def draw(curves: dict[str, list[Row]], out: Path) -> None:
     points = [
         {"model": model, "step": row["step"], "what": title, "value": row[name]}
         for model, rows in curves.items()
-        for row in averaged(rows, _SMOOTHED)
         for name, title in titles.items()
-        if name in row
+        for row in (rows if name in HELD_OUT else averaged(rows, _SMOOTHED))
+        if name in row and name not in absent_losses(rows)
     ]
     shown = [title for title in titles.values() if any(point["what"] == title for point in points)]
     base = altair.Chart({"values": points}).encode(
@@ -97,7 +102,8 @@ def tensorboard_events(folder: Path) -> Iterator[Callable[[Row], None]]:
     def write(row: Row) -> None:
         for name, value in row.items():
             if name != "step":
-                writer.add_scalar(name, value, row["step"])
+                group = "held_out" if name in HELD_OUT else "train"
+                writer.add_scalar(f"{group}/{name}", value, row["step"])
 
     try:
         yield write

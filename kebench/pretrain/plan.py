@@ -61,11 +61,17 @@ def plan_pretraining(
     opened = LinkedCorpus.open(corpus)
     if settings.architecture == "kebiolm" and not opened.manifest.counts.mentions:
         raise UserError(f"{corpus}: no mention in it, and '{recipe}' learns from mentions; annotate again")
-    limit = describe_checkpoint(backbone.folder).max_tokens
+    described = describe_checkpoint(backbone.folder)
+    limit = described.max_tokens
     if limit and settings.max_tokens > limit:
         raise UserError(
             f"max_tokens = {settings.max_tokens}, and {backbone.card.name} takes {limit}; "
             f"pass --max-tokens {limit}"
+        )
+    if settings.architecture == "kebiolm" and settings.context_layers > described.layers:
+        raise UserError(
+            f"context_layers = {settings.context_layers}, and {backbone.card.name} has {described.layers} "
+            f"layers; pass --context-layers 0 to {described.layers}"
         )
     hashed = model_hash(backbone.folder, casing=backbone.card.casing)
     vectors = _vectors(recipe, settings, embeddings)

@@ -5,7 +5,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from kebench.cards import Card
-from kebench.recipes import Shelf, read_settings, read_toml
+from kebench.errors import UserError
+from kebench.recipes import Shelf, base_path, read_settings, read_toml
 from kebench.transe.recipe import recipe_paths as transe_paths
 
 BASE = "kebiolm"
@@ -16,7 +17,7 @@ class Pretraining(Card):
 
     `pretraining/kebiolm.toml` gives the reason of each value.
 
-    label: what tables print.
+    label: the variant, for people.
     architecture: "kebiolm", or "backbone" for the backbone as it is, masked language modelling only.
     context_layers: layers below the entities; the backbone's other layers are above.
     entities: "embeddings" starts from trained vectors, "random" from drawn ones (+rand).
@@ -98,15 +99,24 @@ SHELF = Shelf("pretraining", "*.toml", others=tuple(transe_paths()))
 def read_recipe(name_or_path: str, **changes: Any) -> Pretraining:
     """Return the settings of a recipe, with single values replaced by those of `changes` that are not None.
 
-    name_or_path: a name in ./pretraining or among the shipped, or a path to a .toml.
+    name_or_path: a name in ./pretraining or among the shipped, or a path to a .toml. Epochs that are asked
+    for count, also where the recipe states steps. Raises UserError if both are.
     """
+    if changes.get("epochs") is not None:
+        if changes.get("steps"):
+            raise UserError("--epochs and --steps: each says how long; pass one of them")
+        changes["steps"] = 0
     return read_settings(Pretraining, SHELF, name_or_path, **changes)
 
 
 def base_of(name_or_path: str) -> str | None:
     """Return the recipe that a recipe extends."""
-    base = read_toml(SHELF.find(name_or_path)).get("extends")
-    return str(base) if base else None
+    path = SHELF.find(name_or_path)
+    base = read_toml(path).get("extends")
+    if base is None:
+        return None
+    found = base_path(path, base, SHELF)
+    return str(found) if str(base).endswith(".toml") else str(base)
 
 
 def difference(name_or_path: str) -> dict[str, tuple[Any, Any]]:

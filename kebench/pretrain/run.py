@@ -30,10 +30,12 @@ from kebench.pretrain.state import Kept
 from kebench.progress import no_progress, progress
 from kebench.records import Part, Provenance
 from kebench.runtime import agreed, device_description, peak_memory_mib, reset_peak_memory, software, utc_now
-from kebench.transe.embeddings import write_names
+from kebench.transe.embeddings import EntityEmbeddings, write_names
 
 CARD = "pretraining.json"
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "pyarrow", "safetensors")
+
+_FEW_VECTORS = 0.5  # of the entities, below which a warning is due; ours
 
 _log = logging.getLogger(__name__)
 
@@ -79,12 +81,18 @@ class Prepared(NamedTuple):
 
 def find_finished(plan: PretrainingPlan, out: Path) -> PretrainingCard | None:
     """Return the card of what is already in `out`; None if nothing is. UserError if it is something else."""
-    if not out.exists():
+    if not out.exists() or _is_empty(out):
         return None
+    if not (out / CARD).is_file():
+        raise UserError(f"{out}: exists and is no pretrained checkpoint; choose another --out, or remove it")
     card = read_card(out)
     if card.identity != plan.identity:
         raise UserError(f"{out}: holds a model pretrained in another way; choose another --out, or remove it")
     return card
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def drop_leftovers(plan: PretrainingPlan) -> None:
@@ -200,9 +208,42 @@ def build_model(plan: PretrainingPlan, encoded: EncodedCorpus) -> tuple[Built, i
     else:
         vectors, rows = plan.embeddings.entity_ND, torch.from_numpy(plan.embeddings.rows(encoded.cuis))
     drawn = fill_entities(built.model, vectors, rows, seed=settings.seed)
+    if plan.embeddings:
+        _say_coverage(plan.embeddings, num_entities=len(rows), drawn=drawn)
     if settings.freeze_entities:
         built.model.bert.entity_linker.entity_embeddings.weight.requires_grad_(False)
     return built, drawn
+
+
+def _say_coverage(embeddings: EntityEmbeddings, *, num_entities: int, drawn: int) -> None:
+    """Say for how many entities there is a vector. Raises UserError if there is none for any."""
+    found, source = num_entities - drawn, embeddings.card.source
+    if not found:
+        raise UserError(
+            f"{source}: no vector for any of the corpus's {num_entities:,} CUIs; name those that were made "
+            "of the knowledge base that it was linked to by --entities"
+        )
+    said = f"vectors for {found:,} of the corpus's {num_entities:,} CUIs; the others are drawn"
+    if found < _FEW_VECTORS * num_entities:
+        _log.warning("%s: only %s; are they of the same knowledge base?", source, said)
+    else:
+        _log.info(said if drawn else f"vectors for all {num_entities:,} CUIs of the corpus")
+
+
+def _say_what_follows(prepared: Prepared) -> None:
+    """Say what only the encoded text tells."""
+    trainer, train = prepared.trainer, prepared.encoded.counts["train"]
+    per_epoch = -(-train["sequences"] // trainer.settings.batch_size)
+    _log.info(
+        "%s sequences: %s steps, %.3g epochs, warm-up over the first %s",
+        f"{train['sequences']:,}", f"{trainer.steps:,}", trainer.steps / per_epoch,
+        f"{trainer.settings.warmup(trainer.steps):,}",
+    )  # fmt: skip
+    if any(name.startswith("cls.") or "lm_head" in name for name in prepared.built.drawn):
+        _log.info("the backbone has no head for masked language modelling: one is drawn")
+    if not prepared.held_out.batches:
+        share = trainer.settings.held_out_share
+        _log.info("no document is held out: too few for the recipe's share of %g", share)
 
 
 def _pretrain(
@@ -217,6 +258,8 @@ def _pretrain(
     started_utc, started = utc_now(), time.monotonic()
     prepared = prepare(plan, accelerator, micro_batch)
     trainer, settings = prepared.trainer, plan.settings
+    if accelerator.is_main_process:
+        _say_what_follows(prepared)
     kept = Kept(folder, settings.keep_checkpoints)
     is_main = accelerator.is_main_process
     resumed, rows = agreed(kept.newest() if is_main else (0, []), accelerator)

@@ -23,6 +23,7 @@ from kebench.model.checkpoint import load_encoder, load_masked_lm, load_tokenize
 from kebench.pretrain.plan import plan_pretraining
 from kebench.pretrain.recipe import SHELF, difference, read_recipe
 from kebench.pretrain.run import read_card, state_folder
+from kebench.transe.embeddings import read_names, write_names
 from tests.grids import KILLED, Place, finish, fork_server
 from tests.pretrain.conftest import SMALL, World, plan_of, resolved
 
@@ -205,11 +206,20 @@ def test_what_does_not_move_weights_is_not_in_the_identity(world: World) -> None
             ("kebiolm-mini",),
             "vectors of dimension 8, and 'kebiolm-mini' has entity_size = 100; embed again with",
         ),
-        (("small.toml", "--context-layers", "3"), "has 2 layers, and 3 are to be below the entities"),
+        (
+            ("small.toml", "--context-layers", "3"),
+            "context_layers = 3, and bert has 2 layers; pass --context-layers 0 to 2",
+        ),
         (("small.toml", "--corpus", "nowhere"), "nowhere is no linked corpus"),
         (("small.toml", "--entities", "nowhere"), "nowhere/embeddings.json: cannot be read"),
         (("small.toml", "--backbone", "nowhere"), "no model 'nowhere'"),
-        (("small.toml", "--batch-size", "0"), "batch_size"),
+        (
+            ("small.toml", "--batch-size", "0"),
+            "--batch-size 0: Input should be greater than or equal to 1; pass",
+        ),
+        (("small.toml", "--epochs", "2", "--steps", "3"), "--epochs and --steps: each says how long"),
+        (("small.toml", "--out", "small.toml"), "small.toml: exists and is no pretrained checkpoint"),
+        (("small.toml", "--out", "small.toml/out"), "small.toml/out: cannot be made (File exists)"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -237,10 +247,6 @@ def test_another_model_in_out_and_another_process_at_work_are_refused(place: Pat
     assert run(*command(world)).exit_code == 0
     with pytest.raises(UserError, match="out: holds a model pretrained in another way; choose another --out"):
         run(*command(world, "small.toml", "--seed", 1))
-    shutil.rmtree("out")
-    Path("out").mkdir()
-    with pytest.raises(UserError, match="name a folder made by 'kebench pretrain'"):
-        run(*command(world))
 
 
 def test_a_mini_twin_changes_what_its_recipe_changes() -> None:
@@ -261,3 +267,39 @@ def test_recipes_are_listed_and_shown_with_their_difference() -> None:
     stated = json.loads(run("recipe", "show", "kebiolm-4-8", "--format", "json").stdout)
     assert stated["changes"]["context_layers"] == {"base": 8, "this": 4}
     assert max(map(len, (listed + shown).splitlines())) <= 80
+
+
+def test_an_empty_folder_is_taken_for_the_checkpoint(place: Path, world: World) -> None:
+    Path("out").mkdir()
+    run(*command(world))
+    assert read_card(Path("out")).steps == read_recipe("small.toml").steps
+
+
+def test_epochs_that_are_asked_for_count_where_the_recipe_states_steps() -> None:
+    assert (read_recipe("kebiolm-mini").steps, read_recipe("kebiolm-mini", epochs=3).steps) == (150, 0)
+
+
+def test_vectors_of_another_knowledge_base_are_refused(place: Path, world: World, tmp_path: Path) -> None:
+    strange = strange_vectors(world, tmp_path / "strange", share=0.0)
+    with pytest.raises(
+        UserError, match=r"no vector for any of the corpus's [\d,]+ CUIs; name those that were"
+    ):
+        run(*command(world, "small.toml", "--entities", strange))
+
+
+def test_few_vectors_are_warned_of(
+    place: Path, world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(*command(world, "small.toml", "--entities", strange_vectors(world, tmp_path / "few", share=0.2)))
+    assert any("are they of the same knowledge base?" in one.getMessage() for one in caplog.records)
+
+
+def strange_vectors(world: World, folder: Path, *, share: float) -> Path:
+    """Copy vectors, and give all but a share of the entities other names."""
+    shutil.copytree(world.entities, folder)
+    path = folder / "entities.parquet"
+    names = read_names(path).to_pylist()
+    kept = round(share * len(names))
+    changed = [name if place < kept else f"X{name}" for place, name in enumerate(names)]
+    write_names(path, "cui", pyarrow.array(changed))
+    return folder

@@ -31,10 +31,9 @@ def test_the_strings_of_umls_may_not_be_shared_and_those_of_open_sources_may() -
 def test_a_recipe_of_your_own_states_what_differs(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text('extends = "open"\nseed = 4\n')
-    with pytest.raises(UserError, match="extends = 'open', which itself extends another; name that one"):
-        read_probe_recipe(str(mine))
+    assert read_probe_recipe(str(mine)) == read_probe_recipe("open", seed=4)
     mine.write_text('extends = "umls-2020aa"\nseed = 4\n')
     assert read_probe_recipe(str(mine)) == read_probe_recipe("umls-2020aa", seed=4)
     mine.write_text('extends = "umls-2020aa"\ncap = 4\n')
-    with pytest.raises(UserError, match=r"mine\.toml: cap = 4: Extra inputs are not permitted; mend this"):
+    with pytest.raises(UserError, match=r"mine\.toml: no field 'cap'(.*) mend this field"):
         read_probe_recipe(str(mine))

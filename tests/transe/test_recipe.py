@@ -56,7 +56,7 @@ def test_a_recipe_in_the_working_folder_wins() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('extends = "transe"\nmargn = 2\n', "margn = 2: Extra inputs are not permitted; mend this field"),
+        ('extends = "transe"\nmargn = 2\n', "no field 'margn'; did you mean 'margin'? mend this field"),
         ('extends = "transe"\nnorm = 3\n', "norm = 3: Input should be 1 or 2; mend this field"),
         (
             'extends = "transe"\nepochs = 0\n',
@@ -64,15 +64,29 @@ def test_a_recipe_in_the_working_folder_wins() -> None:
         ),
         ("dimension = 5\n", "norm: Field required; mend this field"),
         ("extends = 3\n", "extends = 3: expected the name of a recipe; mend this field"),
+        ('extends = "mine.toml"\n', "extends itself, by way of others; mend the field extends"),
+        ('extends = "mien.toml"\n', "extends = 'mien.toml': no such file beside it; mend this field"),
         (
-            'extends = "transe-mini"\n',
-            "extends = 'transe-mini', which itself extends another; name that one instead",
+            'extends = "trans"\n',
+            "extends: no recipe 'trans'; did you mean 'transe'? there are transe, transe-mini",
         ),
         ("epochs = \n", "not valid TOML (Invalid value (at line 1, column 10)); mend the file"),
     ],
 )
 def test_a_bad_recipe_is_refused_with_its_field(content: str, message: str) -> None:
     assert message_of(write(content)) == f"mine.toml: {message}"
+
+
+def test_a_recipe_may_extend_one_that_extends_another() -> None:
+    path = write('extends = "transe-mini"\nmargin = 3\n')
+    assert read_recipe(path) == read_recipe("transe-mini", margin=3)
+
+
+def test_an_option_is_blamed_for_its_value() -> None:
+    with pytest.raises(
+        UserError, match=r"^--epochs 0: Input should be greater than or equal to 1; pass another"
+    ):
+        read_recipe("transe", epochs=0)
 
 
 def test_an_unknown_recipe_gets_the_nearest_name() -> None:
