@@ -44,7 +44,7 @@ def _bar(description: str, total: float, unit: str, done: float) -> Iterator[Adv
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn(unit, table_column=Column(no_wrap=True)),
         TimeRemainingColumn(table_column=Column(no_wrap=True)),
-        TextColumn("{task.fields[note]}", table_column=Column()),  # what does not fit beside the rest goes to a second line
+        TextColumn("{task.fields[note]}", table_column=Column()),  # may go on in a second line
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(description, total=total, completed=int(done), note="")
