@@ -49,6 +49,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "recipe": ("recipe", "recipe", "List and show the recipes of pretraining."),
     "run": ("run", "run", "Fine-tune models on tasks over seeds and write one record a run."),
+    "table": (
+        "table",
+        "table",
+        "Print a table of the KeBioLM paper with our numbers beside the printed ones.",
+    ),
     "task": ("task", "task", "List and show the tasks."),
 }
 

@@ -11,6 +11,7 @@ from kebench.cli.found import (
     filter_found,
     metric_option,
     read_found,
+    render_sheet,
     results_option,
     run_key,
     suite_option,
@@ -150,16 +151,3 @@ def predictions_of(found: Found) -> "Predictions":
         return read(found.paths[run_key(record)])
 
     return of_record
-
-
-def render_sheet(sheet: "Sheet", form: str) -> str:
-    """Return a sheet in one of the formats for people: terminal, markdown, latex."""
-    from rich.console import Console
-
-    from kebench.report.sheet import sheet_as_latex, sheet_as_markdown, sheet_for_terminal
-
-    if form == "terminal":
-        console = Console()
-        is_styled = console.is_terminal and not console.is_dumb_terminal
-        return sheet_for_terminal(sheet, width=console.width, is_styled=is_styled)
-    return {"markdown": sheet_as_markdown, "latex": sheet_as_latex}[form](sheet)

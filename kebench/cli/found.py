@@ -9,6 +9,7 @@ from kebench.errors import UserError
 
 if TYPE_CHECKING:
     from kebench.records import Record
+    from kebench.report.sheet import Sheet
     from kebench.tasks.card import TaskCard
 
 LOCAL = Path("results/local")
@@ -125,6 +126,19 @@ def _names_of_tasks(suite: str | None, tasks: str | None, cards: list["TaskCard"
 def split_names(words: str | None) -> list[str]:
     """Return the names of a list with commas."""
     return [word.strip() for word in (words or "").split(",") if word.strip()]
+
+
+def render_sheet(sheet: "Sheet", form: str) -> str:
+    """Return a sheet in one of the formats for people: terminal, markdown, latex."""
+    from rich.console import Console
+
+    from kebench.report.sheet import sheet_as_latex, sheet_as_markdown, sheet_for_terminal
+
+    if form == "terminal":
+        console = Console()
+        is_styled = console.is_terminal and not console.is_dumb_terminal
+        return sheet_for_terminal(sheet, width=console.width, is_styled=is_styled)
+    return {"markdown": sheet_as_markdown, "latex": sheet_as_latex}[form](sheet)
 
 
 def say(line: str) -> None:

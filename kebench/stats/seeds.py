@@ -48,6 +48,23 @@ def welch_t(a: Sequence[float], b: Sequence[float], *, sides: Sides) -> PValue:
     return _p_value("Welch t", sides, (len(a), len(b)), partial(stats.ttest_ind, a, b, equal_var=False))
 
 
+def welch_from_summaries(a: tuple[float, float, int], b: tuple[float, float, int | None]) -> float | None:
+    """Return the two-sided p of Welch's test from (mean, sd, n) of each; with b's n None, b is exact.
+
+    None where neither varies. Raises ValueError if an n is below two.
+    """
+    from scipy import stats
+
+    (mean_a, sd_a, n_a), (mean_b, sd_b, n_b) = a, b
+    if n_a < 2 or (n_b is not None and n_b < 2):
+        raise ValueError("a t-test needs at least two seeds")
+    if sd_a < _SAME_PERCENT and (n_b is None or sd_b < _SAME_PERCENT):
+        return None
+    if n_b is None:
+        return float(2 * stats.t.sf(abs(mean_a - mean_b) / (sd_a / n_a**0.5), n_a - 1))
+    return float(stats.ttest_ind_from_stats(*a, *b, equal_var=False).pvalue)
+
+
 def paired_t(a: Mapping[int, float], b: Mapping[int, float], *, sides: Sides) -> PValue:
     """Test the mean difference over the seeds that both have.
 

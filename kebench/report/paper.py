@@ -1,0 +1,268 @@
+"""Tables 2, 3 and 4 of the KeBioLM paper beside our numbers: difference, and whether it lies within noise.
+
+Ours are scored as published numbers are. A difference is within noise if a two-sided t-test at .05 does not
+see it: Welch's with the printed deviation where one is printed, else a one-sample test that takes the printed
+score as exact.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from kebench.report.compare import row_of
+from kebench.report.published import AVERAGES, PublishedRow, PublishedTable
+from kebench.report.sheet import Grid, Sheet
+from kebench.report.table import HEADINGS, Leaderboard, Row, Table
+from kebench.report.words import DASH, KIND_TITLES, Style, p_text, summary_text
+from kebench.stats.families import Correction, correct
+from kebench.stats.printed import Printed, Range, printed_p
+from kebench.stats.pvalue import Sides
+from kebench.stats.seeds import welch_from_summaries
+from kebench.stats.summary import Summary
+
+ALPHA = 0.05
+BASELINE = "pubmedbert"  # whom the stars of Table 2 are against
+_STYLE = Style(space="", best="")
+
+
+class Beside(NamedTuple):
+    """Our number beside a printed one. is_within_noise: None where no test can say."""
+
+    name: str
+    ours: Summary | None
+    printed: float
+    printed_sd: float | None
+    is_within_noise: bool | None
+
+
+def paper_sheets(
+    board: Leaderboard, published: PublishedTable, *, measured_as: Mapping[str, str]
+) -> list[Sheet]:
+    """Return one sheet for each protocol of ours that has a model of the table; one without ours if none has.
+
+    measured_as: which of our models stands for a published row, by the row's model; one of the same name does
+    where none is named.
+    """
+    tables = [table for table in board.tables if table.suite == published.suite]
+    sheets = [_sheet(table, published, measured_as) for table in tables]
+    found = [sheet for sheet in sheets if sheet]
+    return found or [_sheet_of_printed(published)]
+
+
+def _sheet(table: Table, published: PublishedTable, measured_as: Mapping[str, str]) -> Sheet | None:
+    grids = []
+    for printed in published.rows:
+        ours = measured_as.get(printed.model, printed.model)
+        rows = [row for block in table.blocks if (row := row_of(block.rows, ours))]
+        if rows:
+            grids.append(_grid(printed, ours, _beside(table, printed, ours), published.decimals))
+    if not grids:
+        return None
+    return Sheet(
+        title=f"{published.source}, and ours: {table.caption}",
+        captions=("F1 in percent, mean ± sd (number of seeds); ours scored as published numbers are",),
+        grids=tuple(grids),
+        notes=(
+            f"Published: {published.protocol}.",
+            "Within noise: a two-sided t-test at .05 of our seeds does not see the difference (Welch's with "
+            "the printed deviation and n, where they are printed; else against the printed score, taken as "
+            "exact). A dash: fewer than two seeds.",
+            *(f"{note}" for note in published.notes),
+        ),
+    )
+
+
+def _beside(table: Table, printed: PublishedRow, ours: str) -> list[Beside]:
+    """Return what the row prints, task by task and then the averages, with our numbers where we have them."""
+    measured: dict[str, Summary] = {}
+    for block in table.blocks:
+        row: Row | None = row_of(block.rows, ours)
+        if row is None:
+            continue
+        for column, cell in zip(block.columns, row.cells, strict=True):
+            if cell and column.letter in ("", "a"):
+                measured[column.task] = cell.test
+        if row.average:
+            measured[block.kind] = row.average
+    names = [*printed.scores, *printed.averages]
+    order = [name for name in (*HEADINGS, *AVERAGES) if name in names]
+    return [_pair(name, measured.get(name), printed) for name in order]
+
+
+def _pair(name: str, ours: Summary | None, printed: PublishedRow) -> Beside:
+    score, sd = printed.percent_of(name), printed.sd.get(name)
+    assert score is not None, "only what is printed is asked for"
+    return Beside(name, ours, score, sd, _is_within_noise(ours, score, sd, printed.n))
+
+
+def _is_within_noise(ours: Summary | None, score: float, sd: float | None, n: int | None) -> bool | None:
+    if ours is None or ours.sd is None or ours.n is None:
+        return None
+    theirs = (score, sd, n) if sd is not None and n else (score, 0.0, None)
+    p = welch_from_summaries((ours.mean, ours.sd, ours.n), theirs)
+    return None if p is None else p > ALPHA
+
+
+def _grid(printed: PublishedRow, ours: str, pairs: Sequence[Beside], decimals: int) -> Grid:
+    label = printed.label if ours == printed.model else f"{printed.label} ({ours})"
+    rows = tuple(
+        (
+            _heading(pair.name),
+            summary_text(pair.ours, _STYLE, show_n=True) if pair.ours else DASH,
+            _printed_text(pair.printed, pair.printed_sd, decimals),
+            f"{pair.ours.mean - pair.printed:+.1f}" if pair.ours else DASH,
+            {True: "yes", False: "no", None: DASH}[pair.is_within_noise],
+        )
+        for pair in pairs
+    )
+    breaks = frozenset(place for place, pair in enumerate(pairs) if pair.name == AVERAGES[0])
+    return Grid((label, "ours", "published", "difference", "within noise"), rows, breaks=breaks)
+
+
+def _sheet_of_printed(published: PublishedTable) -> Sheet:
+    names = [
+        name
+        for name in (*HEADINGS, *AVERAGES)
+        if any(row.percent_of(name) is not None for row in published.rows)
+    ]
+    rows = tuple(
+        (
+            _heading(name),
+            *(
+                _printed_text(row.percent_of(name), row.sd.get(name), published.decimals)
+                for row in published.rows
+            ),
+        )
+        for name in names
+    )
+    headings = ("published", *(row.label for row in published.rows))
+    return Sheet(
+        title=f"{published.source}, as printed; no record of ours is of these models",
+        captions=(f"{published.unit}; {published.protocol}",),
+        grids=(Grid(headings, rows),),
+        notes=published.notes,
+    )
+
+
+def _heading(name: str) -> str:
+    return f"{KIND_TITLES[name]} average" if name in AVERAGES else HEADINGS[name]
+
+
+def _printed_text(score: float | None, sd: float | None, decimals: int) -> str:
+    if score is None:
+        return DASH
+    return f"{score:.{decimals}f}" + ("" if sd is None else f"±{sd:.{decimals}f}")
+
+
+def stars_sheet(published: PublishedTable) -> Sheet:
+    """Return the stars of Table 2, computed again as far as the printed means and deviations decide."""
+    rows = {row.model: row for row in published.rows}
+    ours, baseline = rows["kebiolm"], rows[BASELINE]
+    names = [
+        name for name in (*HEADINGS, *AVERAGES) if name in ours.sd and baseline.percent_of(name) is not None
+    ]
+    family = [name for name in names if name in HEADINGS]
+    columns: list[dict[str, Range]] = []
+    for sides, correction in _ASSUMPTIONS:
+        columns.append(_ranges(ours, baseline, names, family, sides, correction, published.decimals))
+    grid_rows = tuple(
+        (
+            _heading(name),
+            "*" if name in ours.significant else "",
+            *(_range_text(column.get(name)) for column in columns),
+        )
+        for name in names
+    )
+    headings = ("p", "printed", *(_assumption_text(*assumption) for assumption in _ASSUMPTIONS))
+    n = ours.n
+    return Sheet(
+        title=f"The stars of {published.source}: {ours.label} against {baseline.label}",
+        captions=(
+            f"One-sample t-test of n = {n} seeds against the printed score, from rounded means and "
+            "deviations: the smallest and largest p that round to what is printed",
+        ),
+        grids=(Grid(headings, grid_rows, breaks=frozenset({len(family)})),),
+        notes=(
+            "* is the paper's mark for p ≤ .05. yes: p is at most .05 whatever was rounded away; no: it is "
+            "above; ?: the printed digits do not decide.",
+            f"Holm and Benjamini-Hochberg (BH): over the family of the {len(family)} tasks; the averages are "
+            "not in it.",
+            "The printed score of the other model is taken as exact. It is the mean of runs too, so every p "
+            "here is too small.",
+            *_verdict_notes(ours, family, columns),
+        ),
+    )
+
+
+_ASSUMPTIONS: tuple[tuple[Sides, Correction], ...] = (
+    ("greater", "none"),
+    ("two-sided", "none"),
+    ("two-sided", "holm"),
+    ("two-sided", "bh"),
+)
+
+
+def _assumption_text(sides: Sides, correction: Correction) -> str:
+    said = "one-sided" if sides == "greater" else sides
+    return said if correction == "none" else f"{said}, {'Holm' if correction == 'holm' else 'BH'}"
+
+
+def _ranges(
+    ours: PublishedRow,
+    baseline: PublishedRow,
+    names: Sequence[str],
+    family: Sequence[str],
+    sides: Sides,
+    correction: Correction,
+    decimals: int,
+) -> dict[str, Range]:
+    """Return the range of p of each name; corrected, of those in the family only.
+
+    A corrected p rises with each p of the family: the smallest ones give the smallest, the largest the largest.
+    """
+    assert ours.n is not None, "the paper states n"
+    ranges = {}
+    for name in names:
+        mean, constant = ours.percent_of(name), baseline.percent_of(name)
+        assert mean is not None
+        assert constant is not None
+        ranges[name] = printed_p(Printed(mean, ours.sd[name], ours.n, constant, decimals), sides=sides)
+    if correction == "none":
+        return ranges
+    lows = correct([ranges[name].low for name in family], correction)
+    highs = correct([ranges[name].high for name in family], correction)
+    return {
+        name: Range(low, high)
+        for name, low, high in zip(family, lows, highs, strict=True)
+        if low is not None and high is not None
+    }
+
+
+def _range_text(found: Range | None) -> str:
+    if found is None:
+        return DASH
+    said = {True: "yes", False: "no", None: "?"}[found.verdict(ALPHA)]
+    low, high = p_text(found.low), p_text(found.high)
+    return f"{low} {said}" if low == high else f"{low} to {high} {said}"
+
+
+def _verdict_notes(
+    ours: PublishedRow, family: Sequence[str], columns: Sequence[dict[str, Range]]
+) -> list[str]:
+    """Say in words how many of the printed stars hold under each assumption."""
+    starred = [name for name in family if name in ours.significant]
+    notes = []
+    for assumption, column in zip(_ASSUMPTIONS, columns, strict=True):
+        verdicts = {name: column[name].verdict(ALPHA) for name in starred}
+        parts = [
+            f"{said} {_names(name for name, verdict in verdicts.items() if verdict is value)}"
+            for value, said in ((True, "hold:"), (None, "undecided:"), (False, "fall:"))
+            if value in verdicts.values()
+        ]
+        notes.append(
+            f"Of the {len(starred)} stars on tasks, {_assumption_text(*assumption)}: {'; '.join(parts)}."
+        )
+    return notes
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(HEADINGS[name] for name in names)

@@ -1,0 +1,103 @@
+"""`kebench table`: the paper's tables beside ours, and its stars computed again."""
+
+from pathlib import Path
+
+import pytest
+
+from kebench.cli import main
+from kebench.stats.seeds import one_sample_t, welch_from_summaries, welch_t
+from tests.report.sample_records import NER_TASKS, sample_record, write_sample
+from tests.report.test_render import assert_golden
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    main(["table", *arguments])
+    return capsys.readouterr().out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(["table", *arguments])
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """KeBioLM as printed on NCBI, a point above on BC5dis, once on GAD; and an ablation of another name."""
+    records = [
+        sample_record("kebiolm", task, seed=seed, test=0.0, as_published=mean + (seed - 2) * 0.2)
+        for task, mean in (("ncbi-disease", 89.1), ("bc5cdr-disease", 87.1))
+        for seed in range(5)
+    ]
+    records.append(sample_record("kebiolm", "gad", test=84.0))
+    records += [
+        sample_record("my-wem", task, seed=seed, as_published=80.0 + seed)
+        for task in NER_TASKS
+        for seed in (0, 1)
+    ]
+    write_sample(tmp_path, records)
+    return tmp_path
+
+
+def test_a_difference_stands_with_whether_it_is_noise(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = printed(capsys, "paper-2", "--results", str(results)).splitlines()
+    rows = {
+        line.split()[0]: line.split() for line in lines if line.startswith(("NCBI", "BC5dis", "GAD", "DDI"))
+    }
+    assert rows["NCBI"] == ["NCBI", "89.1±0.3", "(5)", "89.1±0.3", "+0.0", "yes"]
+    assert rows["BC5dis"] == ["BC5dis", "87.1±0.3", "(5)", "86.1±0.3", "+1.0", "no"]
+    assert rows["GAD"] == ["GAD", "84.0±–", "(1)", "84.3±1.0", "-0.3", "–"]
+    assert rows["DDI"] == ["DDI", "–", "81.9±0.8", "–", "–"]
+
+
+def test_our_model_may_have_another_name(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = printed(capsys, "paper-3", "--results", str(results), "--as", "my-wem=kebiolm-no-wem")
+    assert "-wem (my-wem)" in shown
+    assert "NER average" in shown
+    assert "80.5±0.7 (2)" in shown
+
+
+def test_a_table_without_records_is_printed_as_it_is(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = printed(capsys, "paper-4", "--results", str(results), "--as", "my-wem=kebiolm-4-8")
+    assert "ours" in shown
+    write_sample(results / "other", [sample_record("minilm")])
+    shown = printed(capsys, "paper-3", "--results", str(results / "other"))
+    assert "as printed; no record of ours is of these models" in shown
+
+
+def test_misspelt_names_are_refused(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "paper-3", "--results", str(results), "--as", "my-wem=kebiolm-wem")
+    assert message.startswith("kebench: --as my-wem=kebiolm-wem: no row 'kebiolm-wem'; did you mean")
+    message = refused(capsys, "paper-3", "--results", str(results), "--as", "my-wen=kebiolm-rand")
+    assert "no records of model 'my-wen'; did you mean 'my-wem'?" in message
+
+
+@pytest.mark.parametrize(("form", "name"), [("terminal", "stars.txt"), ("latex", "stars.tex")])
+def test_the_stars_of_the_paper_are_the_golden_ones(
+    form: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert_golden(name, printed(capsys, "paper-stars", "--format", form))
+
+
+def test_what_survives_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = " ".join(printed(capsys, "paper-stars").split())
+    assert "one-sided: hold: BC5dis, NCBI, JNLPBA, GAD; undecided: ChemProt." in shown
+    assert "two-sided, Holm: hold: NCBI, JNLPBA; undecided: BC5dis, GAD; fall: ChemProt." in shown
+
+
+def test_tests_from_summaries_are_those_of_the_scores() -> None:
+    a, b = [1.0, 2.0, 4.0], [2.0, 5.0, 9.0, 4.0]
+    sd = (7 / 3) ** 0.5, (26 / 3) ** 0.5
+    welch = welch_from_summaries((7 / 3, sd[0], 3), (5.0, sd[1], 4))
+    assert welch == pytest.approx(welch_t(a, b, sides="two-sided").p)
+    exact = welch_from_summaries((7 / 3, sd[0], 3), (5.0, 0.0, None))
+    assert exact == pytest.approx(one_sample_t(a, 5.0, sides="two-sided").p)
+    assert welch_from_summaries((1.0, 0.0, 3), (2.0, 0.0, None)) is None
+    with pytest.raises(ValueError, match="at least two"):
+        welch_from_summaries((1.0, 1.0, 1), (2.0, 0.0, None))
