@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "recipe": ("recipe", "recipe", "List and show the recipes of pretraining."),
     "run": ("run", "run", "Fine-tune models on tasks over seeds and write one record a run."),
+    "significance": ("significance", "significance", "Test every model against every other on every task."),
     "table": (
         "table",
         "table",

@@ -10,18 +10,16 @@ from kebench.cli.found import (
     Found,
     filter_found,
     metric_option,
+    predictions_of,
     read_found,
     render_sheet,
     results_option,
-    run_key,
     suite_option,
     tasks_option,
 )
 from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from kebench.records import Record
-    from kebench.report.compare import Predictions
     from kebench.report.published import PrintedRow
     from kebench.report.sheet import Sheet
     from kebench.report.table import Metric
@@ -137,17 +135,3 @@ def _printed_rows(model: str) -> list["PrintedRow"]:
             f"no published row of '{model}'{did_you_mean(model, known)} there are {', '.join(sorted(known))}"
         )
     return rows
-
-
-def predictions_of(found: Found) -> "Predictions":
-    """Return what reads the predictions beside a record, each file once."""
-    from functools import cache
-
-    from kebench.records import read_predictions
-
-    read = cache(read_predictions)
-
-    def of_record(record: "Record") -> dict[str, Any]:
-        return read(found.paths[run_key(record)])
-
-    return of_record

@@ -1,7 +1,7 @@
 """The records that a command reads: which folders, which of their records, and how it says so."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -9,6 +9,7 @@ from kebench.errors import UserError
 
 if TYPE_CHECKING:
     from kebench.records import Record
+    from kebench.report.compare import Predictions
     from kebench.report.sheet import Sheet
     from kebench.tasks.card import TaskCard
 
@@ -126,6 +127,20 @@ def _names_of_tasks(suite: str | None, tasks: str | None, cards: list["TaskCard"
 def split_names(words: str | None) -> list[str]:
     """Return the names of a list with commas."""
     return [word.strip() for word in (words or "").split(",") if word.strip()]
+
+
+def predictions_of(found: Found) -> "Predictions":
+    """Return what reads the predictions beside a record, each file once."""
+    from functools import cache
+
+    from kebench.records import read_predictions
+
+    read = cache(read_predictions)
+
+    def of_record(record: "Record") -> dict[str, Any]:
+        return read(found.paths[run_key(record)])
+
+    return of_record
 
 
 def render_sheet(sheet: "Sheet", form: str) -> str:

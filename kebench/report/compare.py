@@ -147,19 +147,45 @@ def row_of(rows: Sequence[Row], name: str) -> Row | None:
 
 def _test(kind: str, a: Cell, b: Cell, settings: Settings, predictions: Predictions) -> dict[str, PValue]:
     """Return the p-values of one task by the names in TESTS."""
+    counts, shared = _drawn(kind, a, b, settings, predictions)
+    tests = {
+        "welch": p_value_of("welch", kind, a, b, settings, predictions),
+        "paired": p_value_of("paired", kind, a, b, settings, predictions),
+        "permutation": permutation_test(*counts.of_both, **shared)._replace(note=counts.note),
+        "bootstrap": paired_bootstrap(*counts.of_both, **shared)._replace(note=counts.note),
+    }
+    return tests | {"both": _both(tests["welch"], tests["permutation"])}
+
+
+def p_value_of(
+    name: str, kind: str, a: Cell, b: Cell, settings: Settings, predictions: Predictions
+) -> PValue:
+    """Return the p-value of one of TESTS (not the bootstrap) on one task."""
     by_seed = a.test_percent_by_seed, b.test_percent_by_seed
-    tests = {"welch": _welch(*by_seed, settings.sides), "paired": _paired(*by_seed, settings.sides)}
-    counts, seeds_note = _counts(a, b, settings, predictions)
+    match name:
+        case "welch":
+            return _welch(*by_seed, settings.sides)
+        case "paired":
+            return _paired(*by_seed, settings.sides)
+        case "permutation":
+            counts, shared = _drawn(kind, a, b, settings, predictions)
+            return permutation_test(*counts.of_both, **shared)._replace(note=counts.note)
+    assert name == "both", name
+    welch = _welch(*by_seed, settings.sides)
+    return _both(welch, p_value_of("permutation", kind, a, b, settings, predictions))
+
+
+def _drawn(
+    kind: str, a: Cell, b: Cell, settings: Settings, predictions: Predictions
+) -> tuple["_Counts", dict[str, Any]]:
+    """Return the counts of the units that are drawn, and what the tests that draw them share."""
     shared: dict[str, Any] = {
         "unit": unit_word(kind, settings.unit),
         "seed": settings.seed,
         "sides": settings.sides,
         "num_resamples": settings.num_resamples,
     }
-    tests["permutation"] = permutation_test(*counts, **shared)._replace(note=seeds_note)
-    tests["bootstrap"] = paired_bootstrap(*counts, **shared)._replace(note=seeds_note)
-    tests["both"] = _both(tests["welch"], tests["permutation"])
-    return tests
+    return _counts(a, b, settings, predictions), shared
 
 
 def _welch(a: Mapping[int, float], b: Mapping[int, float], sides: Sides) -> PValue:
@@ -196,8 +222,15 @@ def _sizes(a: Cell, b: Cell, seed: int) -> tuple[float | None, Dominance | None,
     return hedges_g(first, second), almost_stochastic_order(first, second, seed=seed), seeds_needed(sd)
 
 
-def _counts(a: Cell, b: Cell, settings: Settings, predictions: Predictions) -> tuple[tuple[Ints, Ints], str]:
-    """Return the counts of both models' units, (seeds, units, 3), over as many seeds of each, and which."""
+class _Counts(NamedTuple):
+    """The counts of both models' units, (seeds, units, 3) each, and which seeds they are of if not all."""
+
+    of_both: tuple[Ints, Ints]
+    note: str
+
+
+def _counts(a: Cell, b: Cell, settings: Settings, predictions: Predictions) -> _Counts:
+    """Return counts over as many seeds of each: the shared ones, else the first ones."""
     first, second = ({run.seed: run for run in cell.runs} for cell in (a, b))
     if shared := sorted(set(first) & set(second)):
         runs = [first[seed] for seed in shared], [second[seed] for seed in shared]
@@ -207,7 +240,7 @@ def _counts(a: Cell, b: Cell, settings: Settings, predictions: Predictions) -> t
         runs = list(islice(first.values(), number)), list(islice(second.values(), number))
         note = f"{number} seeds of each, none shared"
     stacks = tuple(np.stack([_units(predictions(run), settings) for run in several]) for several in runs)
-    return (stacks[0], stacks[1]), note
+    return _Counts((stacks[0], stacks[1]), note)
 
 
 def _units(predictions: dict[str, Any], settings: Settings) -> Ints:

@@ -217,7 +217,7 @@ def _ranges(
 ) -> dict[str, Range]:
     """Return the range of p of each name; corrected, of those in the family only.
 
-    A corrected p rises with each p of the family: the smallest ones give the smallest, the largest the largest.
+    A corrected p rises with each p of the family, so the smallest ones give the smallest.
     """
     assert ours.n is not None, "the paper states n"
     ranges = {}

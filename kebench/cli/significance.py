@@ -1,0 +1,68 @@
+"""`kebench significance`: which models differ from which, on which tasks."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kebench.cli.found import (
+    filter_found,
+    metric_option,
+    predictions_of,
+    read_found,
+    render_sheet,
+    results_option,
+    split_names,
+    suite_option,
+    tasks_option,
+)
+
+FORMATS = ("terminal", "markdown", "latex")
+
+
+@click.command()
+@results_option
+@suite_option
+@tasks_option
+@click.option("--models", help="Only these models: minilm,bert-tiny.")
+@metric_option
+@click.option(
+    "--test",
+    type=click.Choice(["welch", "paired", "permutation", "both"]),
+    default="welch",
+    show_default=True,
+    help="Over seeds (welch, paired), the test set (permutation), or the larger p of the two (both).",
+)
+@click.option(
+    "--correction",
+    type=click.Choice(["holm", "bh", "none"]),
+    default="holm",
+    show_default=True,
+    help="Over all pairs of models on all tasks: Holm, or Benjamini-Hochberg.",
+)
+@click.option("--resamples", type=click.IntRange(min=99), default=10_000, show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+def significance(folders: tuple[Path, ...], models: str | None, form: str, **options: Any) -> None:
+    """Test every model against every other on every task.
+
+    Prints models by tasks, with a dagger where a model is significantly below the best; models by models,
+    the tasks won and lost; and mean ranks with Nemenyi's critical difference, from five tasks and three
+    models on.
+    """
+    from kebench.report.compare import Settings
+    from kebench.report.significance import significance as test_all
+    from kebench.report.significance import significance_sheet
+    from kebench.report.table import build_leaderboard
+    from kebench.tasks.card import all_task_cards
+
+    cards = all_task_cards()
+    found = read_found(folders)
+    kept = filter_found(
+        found, suite=options["suite"], tasks=options["tasks"], models=split_names(models), cards=cards
+    )
+    board = build_leaderboard(kept, cards=cards, metric=options["metric"])
+    settings = Settings(
+        metric=options["metric"], correction=options["correction"], num_resamples=options["resamples"]
+    )
+    tested = test_all(board, test=options["test"], settings=settings, predictions=predictions_of(found))
+    click.echo("\n".join(render_sheet(significance_sheet(one), form) for one in tested), nl=False)

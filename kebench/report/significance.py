@@ -1,0 +1,242 @@
+"""All models of a leaderboard against each other: where a difference is more than noise.
+
+Grids of a protocol: models by tasks, marked where a model is significantly below the best of the task; models
+by models, the tasks won and lost; and mean ranks, where there are tasks enough. The family of the correction
+is all pairs of models on all tasks of the table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, NamedTuple
+
+from kebench.errors import UserError
+from kebench.report.compare import Predictions, Settings, p_value_of
+from kebench.report.sheet import Grid, Sheet
+from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table
+from kebench.report.words import DASH, KIND_TITLES, SCORES, Style, p_text, summary_text
+from kebench.stats.families import CORRECTIONS, correct
+from kebench.stats.ranks import MIN_TASKS, Ranking, rank_models
+
+ALPHA = 0.05
+DAGGER = "†"
+Test = Literal["welch", "paired", "permutation", "both"]
+_TEST_NAMES = {
+    "welch": "Welch's t-test over seeds",
+    "paired": "seed-paired t-test",
+    "permutation": "permutation test over the test set",
+    "both": "the larger p of Welch's t-test over seeds and of the permutation test over the test set",
+}
+_STYLE = Style(space="", best="")
+
+
+class Pair(NamedTuple):
+    """One model against another on one task. p: corrected; None where the test says nothing."""
+
+    better: RowKey
+    worse: RowKey
+    task: str
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Significance:
+    """What a table's pairs say. columns: with their kinds; cells: by model and column hash."""
+
+    table: Table
+    test: Test
+    settings: Settings
+    labels: Mapping[RowKey, str]
+    columns: tuple[tuple[str, Column], ...]
+    cells: Mapping[tuple[RowKey, str], Cell]
+    pairs: tuple[Pair, ...]
+    ranking: Ranking | None
+    ranked: tuple[RowKey, ...]
+
+
+def significance(
+    board: Leaderboard, *, test: Test, settings: Settings, predictions: Predictions
+) -> list[Significance]:
+    """Test all pairs of models in each table. Raises UserError if no table has two models on a task."""
+    found = [_of_table(table, test, settings, predictions) for table in board.tables]
+    kept = [one for one in found if one.pairs]
+    if not kept:
+        raise UserError(
+            "no two models have a task under one protocol; run another model with the same budget"
+        )
+    return kept
+
+
+def _of_table(table: Table, test: Test, settings: Settings, predictions: Predictions) -> Significance:
+    labels: dict[RowKey, str] = {}
+    cells: dict[tuple[RowKey, str], Cell] = {}
+    columns: list[tuple[str, Column]] = []
+    for block in table.blocks:
+        columns += [(block.kind, column) for column in block.columns]
+        for row in block.rows:
+            labels[row.key] = row.label
+            for column, cell in zip(block.columns, row.cells, strict=True):
+                if cell:
+                    cells[row.key, column.hash] = cell
+    pairs = _tested(columns, cells, list(labels), test, settings, predictions)
+    ranked, ranking = _ranking(columns, cells, list(labels))
+    return Significance(table, test, settings, labels, tuple(columns), cells, pairs, ranking, ranked)
+
+
+def _tested(
+    columns: Sequence[tuple[str, Column]],
+    cells: Mapping[tuple[RowKey, str], Cell],
+    models: Sequence[RowKey],
+    test: Test,
+    settings: Settings,
+    predictions: Predictions,
+) -> tuple[Pair, ...]:
+    """Return every pair on every task that both have, better first, with its corrected p."""
+    pairs: list[Pair] = []
+    for kind, column in columns:
+        for one, other in combinations(models, 2):
+            a, b = cells.get((one, column.hash)), cells.get((other, column.hash))
+            if a is None or b is None:
+                continue
+            p = p_value_of(test, kind, a, b, settings, predictions).p
+            better, worse = (one, other) if a.test.mean >= b.test.mean else (other, one)
+            pairs.append(Pair(better, worse, column.hash, p))
+    corrected = correct([pair.p for pair in pairs], settings.correction)
+    return tuple(pair._replace(p=p) for pair, p in zip(pairs, corrected, strict=True))
+
+
+def _ranking(
+    columns: Sequence[tuple[str, Column]], cells: Mapping[tuple[RowKey, str], Cell], models: Sequence[RowKey]
+) -> tuple[tuple[RowKey, ...], Ranking | None]:
+    """Rank the models that have every task of the table, each task once."""
+    hashes = [column.hash for _, column in columns if column.letter in ("", "a")]
+    complete = tuple(model for model in models if all((model, one) in cells for one in hashes))
+    if len(hashes) < MIN_TASKS or len(complete) < 3:
+        return complete, None
+    return complete, rank_models([[cells[model, one].test.mean for model in complete] for one in hashes])
+
+
+def significance_sheet(found: Significance) -> Sheet:
+    """Return the grids of one table."""
+    grids = [*_scores(found), _wins(found)]
+    if found.ranking:
+        grids.append(_ranks(found, found.ranking))
+    kinds = dict.fromkeys(kind for kind, _ in found.columns)
+    scores = "; ".join(SCORES[found.settings.metric, kind] for kind in kinds)
+    return Sheet(
+        title=f"{found.table.suite}, {found.table.caption}",
+        captions=(
+            f"F1 in percent, mean ± sd over seeds. {scores}",
+            f"{DAGGER} significantly below the best of the column: {_test_words(found)}",
+        ),
+        grids=tuple(grids),
+        notes=tuple(_notes(found)),
+    )
+
+
+def _test_words(found: Significance) -> str:
+    settings = found.settings
+    tested = sum(pair.p is not None for pair in found.pairs)
+    correction = CORRECTIONS[settings.correction]
+    over = "" if settings.correction == "none" else f" over {tested} pairs of models on tasks"
+    return f"{_TEST_NAMES[found.test]}, two-sided, p ≤ {ALPHA:g}, {correction}{over}"
+
+
+def _scores(found: Significance) -> list[Grid]:
+    """Return models by tasks, one grid a kind; best, second, and daggers."""
+    significant = {(pair.task, pair.better, pair.worse) for pair in found.pairs if _is_significant(pair)}
+    grids = []
+    for kind in dict.fromkeys(kind for kind, _ in found.columns):
+        columns = [column for one, column in found.columns if one == kind]
+        models = [key for key in found.labels if any((key, column.hash) in found.cells for column in columns)]
+        places = {column.hash: _ordered(found, models, column) for column in columns}
+        rows, best, second = [], set(), set()
+        for row, model in enumerate(models):
+            texts = [found.labels[model]]
+            for place, column in enumerate(columns, start=1):
+                order = places[column.hash]
+                cell = found.cells.get((model, column.hash))
+                is_below = bool(order) and (column.hash, order[0], model) in significant
+                texts.append(
+                    (summary_text(cell.test, _STYLE, show_n=False) if cell else DASH) + DAGGER * is_below
+                )
+                if cell and len(order) > 1:
+                    best |= {(row, place)} if model == order[0] else set()
+                    second |= {(row, place)} if model == order[1] else set()
+            rows.append(tuple(texts))
+        headings = (KIND_TITLES[kind], *(f"{column.heading} {column.letter}".rstrip() for column in columns))
+        grids.append(Grid(headings, tuple(rows), frozenset(best), frozenset(second)))
+    return grids
+
+
+def _ordered(found: Significance, models: Sequence[RowKey], column: Column) -> list[RowKey]:
+    """Return the models that have a task, best first."""
+    having = [model for model in models if (model, column.hash) in found.cells]
+    return sorted(having, key=lambda model: -found.cells[model, column.hash].test.mean)
+
+
+def _is_significant(pair: Pair) -> bool:
+    return pair.p is not None and pair.p <= ALPHA
+
+
+def _wins(found: Significance) -> Grid:
+    """Return models by models: tasks on which the row's is significantly better, and worse."""
+    models = list(found.labels)
+    won: dict[tuple[RowKey, RowKey], int] = {}
+    shared: set[tuple[RowKey, RowKey]] = set()
+    for pair in found.pairs:
+        shared |= {(pair.better, pair.worse), (pair.worse, pair.better)}
+        if _is_significant(pair):
+            won[pair.better, pair.worse] = won.get((pair.better, pair.worse), 0) + 1
+    rows = tuple(
+        (
+            found.labels[row],
+            *(
+                f"{won.get((row, column), 0)}:{won.get((column, row), 0)}"
+                if (row, column) in shared
+                else DASH
+                for column in models
+            ),
+        )
+        for row in models
+    )
+    return Grid(("won:lost", *(found.labels[model] for model in models)), rows)
+
+
+def _ranks(found: Significance, ranking: Ranking) -> Grid:
+    order = sorted(range(len(found.ranked)), key=lambda place: ranking.mean_ranks[place])
+    rows = tuple(
+        (
+            found.labels[found.ranked[place]],
+            f"{ranking.mean_ranks[place]:.2f}",
+            "".join(
+                letter
+                for letter, group in zip("abcdefghijklmnopqrstuvwxyz", ranking.groups, strict=False)
+                if place in group
+            )
+            or DASH,
+        )
+        for place in order
+    )
+    return Grid(("mean rank", "rank", "group"), rows)
+
+
+def _notes(found: Significance) -> list[str]:
+    without = sum(pair.p is None for pair in found.pairs)
+    notes = [
+        "Best in bold (with * where nothing is bold), second underlined.",
+        "won:lost: tasks on which the row's model is significantly better than the column's, and worse.",
+    ]
+    if without:
+        notes.append(
+            f"{without} of {len(found.pairs)} pairs have no p-value: fewer than two seeds, or no variance."
+        )
+    if ranking := found.ranking:
+        notes.append(
+            f"Mean ranks over {ranking.num_tasks} tasks; Friedman p {p_text(ranking.p)}; models of one group "
+            f"do not differ (Nemenyi, {ranking.alpha:g}: "
+            f"critical difference {ranking.critical_difference:.2f})."
+        )
+    else:
+        notes.append(f"No mean ranks: they need {MIN_TASKS} tasks that three models have.")
+    return notes

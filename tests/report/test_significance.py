@@ -1,0 +1,67 @@
+"""`kebench significance`: daggers, tasks won and lost, ranks."""
+
+from pathlib import Path
+
+import pytest
+
+from kebench.cli import main
+from kebench.report.compare import Settings
+from kebench.report.significance import Significance, significance
+from kebench.report.table import build_leaderboard
+from kebench.shipped import shipped
+from kebench.tasks.card import all_task_cards
+from tests.report.sample_records import NER_TASKS, sample_grid, sample_record, write_sample
+from tests.report.test_render import assert_golden
+
+
+def only(records: list) -> Significance:  # type: ignore[type-arg]
+    board = build_leaderboard(records, cards=all_task_cards())
+    (found,) = significance(board, test="welch", settings=Settings(), predictions=lambda record: {})
+    return found
+
+
+def test_the_family_is_all_pairs_on_all_tasks() -> None:
+    # Two models on eight tasks: eight pairs. On GAD, 80 against 77 with sd 1 and n = 3: t = 3 / sqrt(2/3) =
+    # 3.67, df 4, p = .0213; the largest of eight, so Holm multiplies it by one.
+    found = only(sample_grid())
+    assert len(found.pairs) == 8
+    gad = next(pair for pair in found.pairs if pair.better.model == "bert-tiny")
+    assert gad.p == pytest.approx(0.0213, abs=1e-4)
+
+
+def test_ranks_need_five_tasks_and_three_models() -> None:
+    assert only(sample_grid()).ranking is None
+    third = [
+        sample_record("third", task, test=50.0, rate=1e-3) for task in (*NER_TASKS, "chemprot", "ddi", "gad")
+    ]
+    found = only([*sample_grid(), *third])
+    assert found.ranking is not None
+    assert [key.model for key in found.ranked] == ["minilm", "bert-tiny", "third"]
+    assert found.ranking.mean_ranks == (9 / 8, 15 / 8, 3.0)  # bert-tiny is first on GAD alone
+
+
+def test_it_reads_as_the_golden_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for form, name in (("terminal", "significance.txt"), ("latex", "significance.tex")):
+        main(["significance", "--results", str(shipped("results/recorded")), "--format", form])
+        assert_golden(name, capsys.readouterr().out)
+
+
+def test_permutation_and_both_read_the_predictions(capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = ["--results", str(shipped("results/recorded")), "--tasks", "gad", "--resamples", "99"]
+    main(["significance", *recorded, "--test", "permutation"])
+    shown = capsys.readouterr().out
+    assert "permutation test over the test set, two-sided" in " ".join(shown.split())
+    assert "66.5±2.9†" in shown
+    main(["significance", *recorded, "--test", "both"])
+    assert "66.5±2.9†" not in capsys.readouterr().out  # Welch: .039 times 3
+
+
+def test_one_model_alone_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sample(tmp_path, [sample_record("minilm")])
+    with pytest.raises(SystemExit) as stop:
+        main(["significance", "--results", str(tmp_path)])
+    assert stop.value.code == 2
+    assert "no two models have a task under one protocol" in capsys.readouterr().err
