@@ -34,6 +34,7 @@ WRITES = {
     "model": "fetched weights in the cache",
     "world": "the miniature in the cache",
     "data": "a downloaded or converted data set",
+    "merged": "a probe that 'kebench merge' copied",
     "card": "a card written by 'kebench model add'",
     "embeddings": "entity embeddings with their card",
     "embedding-state": "an unfinished training of embeddings in the cache",

@@ -33,6 +33,7 @@ OTHER_COMMANDS = (
     "pretraining-state",
     "pretrained",
     "not-finite",
+    "merged",
 )
 GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTHER_COMMANDS]
 

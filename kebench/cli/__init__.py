@@ -35,6 +35,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "embed": ("embed", "embed", "Train a vector for each entity of a knowledge base with TransE."),
     "kb": ("kb", "kb", "Make, describe and export knowledge bases."),
     "leaderboard": ("leaderboard", "leaderboard", "Print mean and deviation of every model on every task."),
+    "merge": (
+        "merge",
+        "merge",
+        "Copy runs and probes of several folders into one, and report what contradicts.",
+    ),
     "model": ("model", "model", "List, show, add and fetch checkpoints."),
     "overlap": (
         "overlap",

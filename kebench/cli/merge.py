@@ -1,0 +1,33 @@
+"""`kebench merge`: the records of several machines in one folder."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from kebench.cli.found import say
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where they come together.")
+def merge(folders: tuple[Path, ...], out: Path) -> None:
+    """Copy runs and probes of several folders into one, and report what contradicts.
+
+    What --out holds already stays as it is. A run counts as the same if its identity is: model, data,
+    hyper-parameters and seed. If its scores differ between machines, the first is kept, the other is named,
+    and the command ends with 1.
+    """
+    from kebench.report.merge import merge as merge_folders
+
+    done = merge_folders(folders, out)
+    for line in done.refused:
+        say(f"left out: {line}")
+    for kept, other, difference in done.conflicts:
+        say(f"contradiction: {kept} stays, {other} is left out: {difference}")
+    click.echo(
+        f"{out}: {done.runs:,} runs and {done.probes:,} probes taken, {done.known:,} known already, "
+        f"{len(done.conflicts):,} contradictions, {len(done.refused):,} left out"
+    )
+    if done.conflicts or done.refused:
+        sys.exit(1)

@@ -1,0 +1,146 @@
+"""Brings the records of several machines together: copies, never changes, and says where two contradict.
+
+A run is known by its identity, which hashes all that may move its score. Two records of one identity that
+differ in more than where and when they were made contradict each other: some machine computes otherwise, or a
+file was edited.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kebench.errors import UserError
+from kebench.files import atomic_folder
+from kebench.probe.record import PREDICTIONS, PROBE_RECORD, TOKENIZER, probe_record_paths, read_probe_record
+from kebench.records import read_predictions, read_record, record_paths, record_stem, write_record
+from kebench.scoring.predictions import score_split
+
+_COUNTS = ("num_gold", "num_predicted", "num_correct")
+
+
+class Merged(NamedTuple):
+    """What became of the records that were found.
+
+    conflicts: (kept, not taken, what differs). refused: one line a file that could not be taken.
+    """
+
+    runs: int
+    probes: int
+    known: int
+    conflicts: tuple[tuple[Path, Path, str], ...]
+    refused: tuple[str, ...]
+
+
+class _Ours(NamedTuple):
+    """What the target folder holds: records by task, model and identity, probes by their place."""
+
+    runs: dict[tuple[str, str, str], tuple[Path, dict[str, Any]]]
+    probes: dict[tuple[str, ...], tuple[Path, dict[str, Any]]]
+
+
+def merge(folders: Iterable[Path], out: Path) -> Merged:
+    """Copy runs and probes of `folders` to `out`, predictions first; what `out` has stays.
+
+    A run whose predictions are missing, or do not give its score, is refused with a line. Raises UserError if
+    a folder is missing.
+    """
+    ours = _held(out)
+    runs = probes = known = 0
+    conflicts: list[tuple[Path, Path, str]] = []
+    refused: list[str] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder of records; name those of 'kebench run --out'")
+        for path, kind in _found(folder):
+            try:
+                is_run = kind == "run"
+                took = _take_run(path, out, ours) if is_run else _take_probe(path, folder, out, ours)
+            except UserError as error:
+                refused.append(str(error))
+                continue
+            if took is None:
+                runs, probes = runs + (kind == "run"), probes + (kind == "probe")
+            elif took[1]:
+                conflicts.append((took[0], path, took[1]))
+            else:
+                known += 1
+    return Merged(runs, probes, known, tuple(conflicts), tuple(refused))
+
+
+def _held(out: Path) -> _Ours:
+    runs = {}
+    for path in record_paths(out) if out.is_dir() else []:
+        record = read_record(path)
+        runs[record.task, record.model, record.identity] = (path, _compared(record.model_dump()))
+    probes = {}
+    for path in probe_record_paths(out) if out.is_dir() else []:
+        probes[_place(path, out)] = (path, _compared(read_probe_record(path).model_dump()))
+    return _Ours(runs, probes)
+
+
+def _found(folder: Path) -> Iterator[tuple[Path, str]]:
+    yield from ((path, "run") for path in record_paths(folder) if path.name != PROBE_RECORD)
+    yield from ((path, "probe") for path in probe_record_paths(folder))
+
+
+def _take_run(path: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
+    """Copy a run; None if it was taken, else the record that is there and how it differs."""
+    record = read_record(path)
+    key, content = (record.task, record.model, record.identity), _compared(record.model_dump())
+    if key in ours.runs:
+        held, its_content = ours.runs[key]
+        return held, _difference(its_content, content)
+    predictions = read_predictions(path)
+    again, counted = score_split(predictions, "test"), record.test
+    if [getattr(again, name) for name in _COUNTS] != [getattr(counted, name) for name in _COUNTS]:
+        raise UserError(f"{path}: its predictions give another score; fetch both files again")
+    stem = record_stem(
+        out,
+        task=record.task,
+        model=record.model,
+        seed=record.seed,
+        learning_rate=record.settings.learning_rate,
+        identity=record.identity,
+    )
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    write_record(stem, record, predictions)
+    ours.runs[key] = (stem.parent / f"{stem.name}.json", content)
+    return None
+
+
+def _take_probe(path: Path, folder: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
+    content, place = _compared(read_probe_record(path).model_dump()), _place(path, folder)
+    if place in ours.probes:
+        held, its_content = ours.probes[place]
+        return held, _difference(its_content, content)
+    for name in (PREDICTIONS, TOKENIZER):
+        if not (path.parent / name).is_file():
+            raise UserError(f"{path.parent / name}: missing; copy the probe's whole folder")
+    target = out.joinpath(*place)
+    with atomic_folder(target, point="merged") as temporary:
+        for name in (PREDICTIONS, TOKENIZER, PROBE_RECORD):
+            shutil.copyfile(path.parent / name, temporary / name)
+    ours.probes[place] = (target / PROBE_RECORD, content)
+    return None
+
+
+def _place(path: Path, folder: Path) -> tuple[str, ...]:
+    return path.parent.relative_to(folder).parts
+
+
+def _compared(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what two records of one identity must share: all but where, when and how long."""
+    return {name: value for name, value in fields.items() if name != "provenance"}
+
+
+def _difference(one: dict[str, Any], other: dict[str, Any], path: str = "") -> str:
+    """Return the first field in which two records differ, with both values; "" if none."""
+    for name, value in one.items():
+        its_value, where = other.get(name), f"{path}{name}"
+        if isinstance(value, dict) and isinstance(its_value, dict):
+            if inner := _difference(value, its_value, f"{where}."):
+                return inner
+        elif value != its_value:
+            return f"{where} is {value} here and {its_value} there"
+    return ""

@@ -1,0 +1,126 @@
+"""`kebench merge`: what is taken, what is known, what contradicts, what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kebench.cli import main
+from kebench.records import read_predictions, read_record, record_paths
+from kebench.shipped import shipped
+from tests.probe.test_scores_command import small_record, write_probe
+from tests.report.sample_records import sample_record, write_sample
+
+RECORDED = shipped("results/recorded")
+
+
+def merge(*arguments: Path | str) -> int:
+    try:
+        main(["merge", *map(str, arguments)])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders that share GAD's bert-tiny; minilm's is in the second alone."""
+    for name, models in (("one", ("bert-tiny",)), ("two", ("bert-tiny", "minilm"))):
+        for model in models:
+            shutil.copytree(RECORDED / "gad" / model, tmp_path / name / "gad" / model)
+    return tmp_path / "one", tmp_path / "two"
+
+
+def test_runs_come_together_with_their_predictions_and_count_once(
+    machines: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "all"
+    assert merge(*machines, "--out", out) == 0
+    assert (
+        "6 runs and 0 probes taken, 3 known already, 0 contradictions, 0 left out" in capsys.readouterr().out
+    )
+    found = {path.name for path in record_paths(out)}
+    assert found == {
+        path.name for path in (RECORDED / "gad").glob("*/*.json") if path.parent.name != "bert-mini"
+    }
+    for path in record_paths(out):
+        original = RECORDED / path.relative_to(out)
+        assert read_record(path) == read_record(original)
+        assert read_predictions(path) == read_predictions(original)
+    assert merge(*machines, "--out", out) == 0
+    assert "0 runs and 0 probes taken, 9 known already" in capsys.readouterr().out
+
+
+def test_a_contradiction_is_named_and_the_first_stays(
+    machines: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = machines
+    changed = record_paths(two)[0]
+    content = json.loads(changed.read_text())
+    before, content["dev"]["score_percent"] = content["dev"]["score_percent"], 1.5
+    changed.write_text(json.dumps(content))
+    assert merge(one, two, "--out", tmp_path / "all") == 1
+    shown = capsys.readouterr()
+    assert f"{changed} is left out: dev.score_percent is {before} here and 1.5 there" in shown.err
+    assert "5 runs" not in shown.out
+    assert "1 contradictions" in shown.out
+
+
+def test_where_and_when_a_run_was_made_is_no_contradiction(
+    machines: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = machines
+    changed = record_paths(two)[0]
+    content = json.loads(changed.read_text())
+    content["provenance"]["seconds"] = 1e6
+    changed.write_text(json.dumps(content))
+    assert merge(one, two, "--out", tmp_path / "all") == 0
+
+
+def test_torn_files_and_strange_predictions_are_left_out(
+    machines: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, two = machines
+    torn, stolen, cut = record_paths(two)[:3]
+    torn.write_text(torn.read_text()[:100])
+    other = record_paths(two)[-1]
+    shutil.copy(beside(other), beside(stolen))
+    beside(cut).write_bytes(beside(cut).read_bytes()[:50])
+    assert merge(two, "--out", tmp_path / "all") == 1
+    shown = capsys.readouterr()
+    assert [line.split(": ")[1] for line in shown.err.splitlines()] == [
+        str(torn),
+        str(stolen),
+        str(beside(cut)),
+    ]
+    assert "its predictions give another score" in shown.err
+    assert "3 runs and 0 probes taken, 0 known already, 0 contradictions, 3 left out" in shown.out
+
+
+def beside(record: Path) -> Path:
+    return record.parent / record.name.replace(".json", ".predictions.json.gz")
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert merge(tmp_path / "nowhere", "--out", tmp_path / "all") == 2
+    assert "no such folder of records" in capsys.readouterr().err
+    write_sample(tmp_path / "one", [sample_record()])
+
+
+def test_probes_come_along_and_contradict_likewise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_probe(tmp_path / "one", small_record())
+    assert merge(tmp_path / "one", "--out", tmp_path / "all") == 0
+    copied = tmp_path / "all" / folder.relative_to(tmp_path / "one")
+    assert sorted(path.name for path in copied.iterdir()) == sorted(path.name for path in folder.iterdir())
+    record = json.loads((folder / "probe.json").read_text())
+    record["counts"]["queries"] += 1
+    (folder / "probe.json").write_text(json.dumps(record))
+    assert merge(tmp_path / "one", "--out", tmp_path / "all") == 1
+    assert "counts.queries is 3 here and 4 there" in capsys.readouterr().err
+    (tmp_path / "one" / "probe.json").unlink(missing_ok=True)
+    (folder / "predictions.parquet").unlink()
+    assert merge(tmp_path / "one", "--out", tmp_path / "other") == 1
+    assert "predictions.parquet: missing; copy the probe's whole folder" in capsys.readouterr().err
