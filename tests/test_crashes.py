@@ -34,6 +34,7 @@ OTHER_COMMANDS = (
     "pretrained",
     "not-finite",
     "merged",
+    "page",
 )
 GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTHER_COMMANDS]
 

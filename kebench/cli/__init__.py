@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "overlap",
         "Count the mentions of tasks that a knowledge base knows, and F1 inside and outside of it.",
     ),
+    "page": ("page", "page", "Write a results page: one HTML file that needs no network."),
     "pretrain": ("pretrain", "pretrain", "Pretrain KeBioLM or one of its variants."),
     "probe": (
         "probe",

@@ -35,10 +35,11 @@ metric_option = click.option(
 
 
 class Found(NamedTuple):
-    """Records, the file of each (by task, model and identity), and the words for where they are."""
+    """Records, the file of each (by task, model and identity), their folders, and the words for these."""
 
     records: list["Record"]
     paths: dict[tuple[str, str, str], Path]
+    folders: tuple[Path, ...]
     where: str
 
 
@@ -66,7 +67,7 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     where = ", ".join(str(folder) for folder in chosen)
     if not by_run:
         raise UserError(f"{where}: no records; {REMEDY}")
-    return Found(list(by_run.values()), paths, where)
+    return Found(list(by_run.values()), paths, chosen, where)
 
 
 def run_key(record: "Record") -> tuple[str, str, str]:

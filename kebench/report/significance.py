@@ -7,6 +7,7 @@ is all pairs of models on all tasks of the table.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -31,11 +32,12 @@ _STYLE = Style(space="", best="")
 
 
 class Pair(NamedTuple):
-    """One model against another on one task. p: corrected; None where the test says nothing."""
+    """Two models on one task (a column's hash); p as it is, and corrected. None: the test is silent."""
 
     better: RowKey
     worse: RowKey
     task: str
+    raw: float | None
     p: float | None
 
 
@@ -53,12 +55,38 @@ class Significance:
     ranking: Ranking | None
     ranked: tuple[RowKey, ...]
 
+    def best_of(self, column: Column) -> RowKey | None:
+        """Return the model with the best mean of a column, None if there is none."""
+        having = [model for model in self.labels if (model, column.hash) in self.cells]
+        return max(having, key=lambda model: self.cells[model, column.hash].test.mean, default=None)
+
+    def pair(self, one: RowKey, other: RowKey, column: Column) -> Pair | None:
+        """Return the test of two models on a column, whichever is better; None if one does not have it."""
+        return self._by_models.get((frozenset((one, other)), column.hash))
+
+    @cached_property
+    def _by_models(self) -> dict[tuple[frozenset[RowKey], str], Pair]:
+        return {(frozenset((pair.better, pair.worse)), pair.task): pair for pair in self.pairs}
+
+    def won_and_lost(self) -> dict[tuple[RowKey, RowKey], tuple[int, int]]:
+        """Return for each two models that share a task how many the first won, and lost, significantly."""
+        won: dict[tuple[RowKey, RowKey], int] = {}
+        shared: dict[tuple[RowKey, RowKey], None] = {}
+        for pair in self.pairs:
+            shared |= {(pair.better, pair.worse): None, (pair.worse, pair.better): None}
+            if _is_significant(pair):
+                won[pair.better, pair.worse] = won.get((pair.better, pair.worse), 0) + 1
+        return {(one, other): (won.get((one, other), 0), won.get((other, one), 0)) for one, other in shared}
+
 
 def significance(
     board: Leaderboard, *, test: Test, settings: Settings, predictions: Predictions
 ) -> list[Significance]:
     """Test all pairs of models in each table. Raises UserError if no table has two models on a task."""
-    found = [_of_table(table, test, settings, predictions) for table in board.tables]
+    found = [
+        significance_of(table, test=test, settings=settings, predictions=predictions)
+        for table in board.tables
+    ]
     kept = [one for one in found if one.pairs]
     if not kept:
         raise UserError(
@@ -67,7 +95,10 @@ def significance(
     return kept
 
 
-def _of_table(table: Table, test: Test, settings: Settings, predictions: Predictions) -> Significance:
+def significance_of(
+    table: Table, *, test: Test, settings: Settings, predictions: Predictions
+) -> Significance:
+    """Test all pairs of models in one table."""
     labels: dict[RowKey, str] = {}
     cells: dict[tuple[RowKey, str], Cell] = {}
     columns: list[tuple[str, Column]] = []
@@ -100,7 +131,7 @@ def _tested(
                 continue
             p = p_value_of(test, kind, a, b, settings, predictions).p
             better, worse = (one, other) if a.test.mean >= b.test.mean else (other, one)
-            pairs.append(Pair(better, worse, column.hash, p))
+            pairs.append(Pair(better, worse, column.hash, p, p))
     corrected = correct([pair.p for pair in pairs], settings.correction)
     return tuple(pair._replace(p=p) for pair, p in zip(pairs, corrected, strict=True))
 
@@ -127,14 +158,15 @@ def significance_sheet(found: Significance) -> Sheet:
         title=f"{found.table.suite}, {found.table.caption}",
         captions=(
             f"F1 in percent, mean ± sd over seeds. {scores}",
-            f"{DAGGER} significantly below the best of the column: {_test_words(found)}",
+            f"{DAGGER} significantly below the best of the column: {test_words(found)}",
         ),
         grids=tuple(grids),
         notes=tuple(_notes(found)),
     )
 
 
-def _test_words(found: Significance) -> str:
+def test_words(found: Significance) -> str:
+    """Say which test, sides, level, correction and family."""
     settings = found.settings
     tested = sum(pair.p is not None for pair in found.pairs)
     correction = CORRECTIONS[settings.correction]
@@ -181,22 +213,11 @@ def _is_significant(pair: Pair) -> bool:
 
 def _wins(found: Significance) -> Grid:
     """Return models by models: tasks on which the row's is significantly better, and worse."""
-    models = list(found.labels)
-    won: dict[tuple[RowKey, RowKey], int] = {}
-    shared: set[tuple[RowKey, RowKey]] = set()
-    for pair in found.pairs:
-        shared |= {(pair.better, pair.worse), (pair.worse, pair.better)}
-        if _is_significant(pair):
-            won[pair.better, pair.worse] = won.get((pair.better, pair.worse), 0) + 1
+    models, wins = list(found.labels), found.won_and_lost()
     rows = tuple(
         (
             found.labels[row],
-            *(
-                f"{won.get((row, column), 0)}:{won.get((column, row), 0)}"
-                if (row, column) in shared
-                else DASH
-                for column in models
-            ),
+            *(":".join(map(str, wins[row, one])) if (row, one) in wins else DASH for one in models),
         )
         for row in models
     )

@@ -1,0 +1,79 @@
+"""`kebench page`: a results page in one file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kebench.cli.found import (
+    filter_found,
+    metric_option,
+    read_found,
+    results_option,
+    say,
+    suite_option,
+    tasks_option,
+)
+
+if TYPE_CHECKING:
+    from kebench.cards import ModelCard
+    from kebench.probe.record import ProbeRecord
+    from kebench.report.table import Metric
+
+
+@click.command()
+@results_option
+@suite_option
+@tasks_option
+@metric_option
+@click.option("--title", default="kebench results", show_default=True, help="Over the page.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("site"),
+    show_default=True,
+    help="The page's folder.",
+)
+def page(folders: tuple[Path, ...], title: str, out: Path, **options: str | None) -> None:
+    """Write a results page: one HTML file that needs no network.
+
+    Leaderboards to sort and filter, what stands behind each number, significance, probes and learning curves.
+    Open OUT/index.html in a browser, or put it on any web server. The same records give the same file.
+    """
+    from kebench.files import write_atomically
+    from kebench.report.page import Material, build_page
+    from kebench.report.published import read_published_tables
+    from kebench.report.table import PUBLISHED_SUITE, build_leaderboard
+    from kebench.tasks.card import all_task_cards
+
+    cards = all_task_cards()
+    found = read_found(folders)
+    kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=[], cards=cards)
+    metric: Metric = "as-published" if options["metric"] == "as-published" else "strict"
+    published = read_published_tables(PUBLISHED_SUITE)
+    board = build_leaderboard(kept, cards=cards, metric=metric, published=published)
+    text = build_page(Material(board, _probes(found.folders), _model_cards(), cards, title))
+    write_atomically(out / "index.html", text, point="page")
+    click.echo(out / "index.html")
+
+
+def _probes(folders: tuple[Path, ...]) -> "list[ProbeRecord]":
+    """Return the probes beside the records; a file that is none of ours is named and left out."""
+    from kebench.errors import UserError
+    from kebench.probe.record import probe_record_paths, read_probe_record
+
+    records: dict[tuple[str, str], ProbeRecord] = {}
+    for path in (path for folder in folders for path in probe_record_paths(folder)):
+        try:
+            record = read_probe_record(path)
+        except UserError as error:
+            say(f"left out: {error}")
+            continue
+        records.setdefault((record.model, record.identity), record)
+    return list(records.values())
+
+
+def _model_cards() -> "dict[str, ModelCard]":
+    from kebench.cards import model_card_paths, read_model_card
+
+    return {name: read_model_card(name) for name in model_card_paths()}

@@ -1,0 +1,179 @@
+"""`kebench page`: what the file holds, that it loads and runs nothing else, and that a browser shows it."""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kebench.cli import main
+from kebench.shipped import shipped
+from tests.probe.test_scores_command import small_record, write_probe
+from tests.report.sample_records import sample_record, write_sample
+
+pytest.importorskip("altair")
+RECORDED = shipped("results/recorded")
+DRIVER, BROWSER = shutil.which("chromedriver"), shutil.which("chromium")
+
+
+def write_page(out: Path, *folders: Path) -> str:
+    named = [option for folder in folders for option in ("--results", str(folder))]
+    main(["page", *named, "--out", str(out)])
+    return (out / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    write_probe(folder / "probes", small_record())
+    write_page(folder / "site", RECORDED, folder / "probes")
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def text(site: Path) -> str:
+    return (site / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_same_records_make_the_same_bytes(text: str, site: Path, tmp_path: Path) -> None:
+    assert write_page(tmp_path, RECORDED, site.parent / "probes") == text
+
+
+def test_it_is_one_file_of_a_reasonable_size_that_names_no_other(text: str, site: Path) -> None:
+    assert [path.name for path in site.iterdir()] == ["index.html"]
+    assert len(text.encode()) < 3_000_000
+    without_scripts = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r"(src|href)=\"(?!#)", without_scripts)
+    assert "url(" not in without_scripts
+
+
+def test_the_policy_allows_exactly_the_scripts_and_styles_of_the_file(text: str) -> None:
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy
+    assert "default-src 'none'" in policy.group(1)
+    assert "unsafe" not in policy.group(1)
+    assert policy.group(1).count("sha256-") == 3  # the style, the library, the script
+    assert " style=" not in text.split("<script", 1)[0]
+
+
+def test_names_cannot_break_out(tmp_path: Path) -> None:
+    name = "<img src=x onerror=alert(1)>&_%"
+    write_sample(tmp_path / "results", [sample_record(name, "gad", seed=seed) for seed in (0, 1)])
+    text = write_page(tmp_path / "site", tmp_path / "results")
+    assert "<img" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;&amp;_%" in text
+
+
+def test_every_number_of_the_leaderboard_stands_on_the_page(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["leaderboard", "--results", str(RECORDED), "--format", "json", "--no-published"])
+    for table in json.loads(capsys.readouterr().out)["tables"]:
+        for number in table["numbers"]:
+            assert f"{number['mean_percent']:.1f}" in text
+
+
+@pytest.fixture(scope="module")
+def browser(site: Path) -> Iterator[Any]:
+    if not (DRIVER and BROWSER):
+        pytest.skip("no Chromium with its driver here")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_window_size(1280, 1000)
+    driver.get(f"file://{site}/index.html")
+    yield driver
+    driver.quit()
+
+
+def models(browser: Any, table: int = 0) -> list[str]:
+    rows = "document.querySelectorAll('table.board')[arguments[0]].tBodies[0].rows"
+    found: list[str] = browser.execute_script(f"return [...{rows}].map(row => row.dataset.model)", table)
+    return found
+
+
+def test_headings_sort_by_mouse_and_by_keyboard(browser: Any) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    heading = browser.find_elements(By.CSS_SELECTOR, "table.board th")[1]
+    heading.click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    falling = [one for one in models(browser) if one in ("minilm", "bert-tiny", "bert-mini")]
+    assert falling == ["minilm", "bert-tiny", "bert-mini"]
+    heading.find_element(By.CSS_SELECTOR, "[tabindex]").send_keys(Keys.ENTER)
+    assert heading.get_attribute("aria-sort") == "ascending"
+    assert [one for one in models(browser) if one in falling] == falling[::-1]
+
+
+def test_filters_leave_what_they_name(browser: Any) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import Select
+
+    search = browser.find_element(By.ID, "by-search")
+    search.send_keys("MINI")
+    assert sorted(models(browser)) == ["bert-mini", "minilm"]
+    search.clear()
+    search.send_keys(" ")
+    Select(browser.find_element(By.ID, "by-published")).select_by_visible_text("measured")
+    assert sorted(models(browser)) == ["bert-mini", "bert-tiny", "minilm"]
+    Select(browser.find_element(By.ID, "by-published")).select_by_visible_text("all")
+    Select(browser.find_element(By.ID, "by-kind")).select_by_visible_text("relation")
+    blocks = "document.querySelectorAll('div.block:not([hidden])')"
+    shown = browser.execute_script(f"return [...{blocks}].map(one => one.dataset.kind)")
+    assert set(shown) == {"relation"}
+    Select(browser.find_element(By.ID, "by-kind")).select_by_visible_text("all")
+    assert len(models(browser)) > 10
+
+
+def test_a_cell_opens_its_seeds_comparisons_and_records(browser: Any) -> None:
+    from selenium.webdriver.common.by import By
+
+    cell = browser.find_element(By.CSS_SELECTOR, 'button.cell[aria-label^="minilm on GAD"]')
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", cell)
+    cell.click()
+    content = browser.find_element(By.ID, "cell-content")
+    assert "minilm on GAD" in content.text
+    assert len(content.find_elements(By.CSS_SELECTOR, "svg")) == 1
+    runs, others = content.find_elements(By.CSS_SELECTOR, "table")
+    assert len(runs.find_elements(By.CSS_SELECTOR, "tbody tr")) == 3
+    assert "bert-tiny" in others.text
+    browser.find_element(By.ID, "close").click()
+    assert not browser.find_element(By.ID, "cell").is_displayed()
+
+
+def test_dark_and_light_can_be_chosen(browser: Any) -> None:
+    from selenium.webdriver.common.by import By
+
+    colour = "return getComputedStyle(document.body).backgroundColor"
+    before = browser.execute_script(colour)
+    browser.find_element(By.ID, "theme").click()
+    assert browser.execute_script(colour) != before
+    browser.find_element(By.ID, "theme").click()
+    assert browser.execute_script(colour) == before
+
+
+def test_a_narrow_screen_is_not_overflown(browser: Any) -> None:
+    browser.set_window_size(360, 740)
+    time.sleep(0.2)
+    width, inner = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width <= inner
+    browser.set_window_size(1280, 1000)
+
+
+def test_nothing_is_complained_of_and_no_request_leaves_the_page(browser: Any, site: Path) -> None:
+    assert browser.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = {
+        one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"
+    }
+    assert urls == {f"file://{site}/index.html"}
