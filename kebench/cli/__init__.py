@@ -54,6 +54,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Build cloze sets, probe masked language models, show and compare what they know.",
     ),
     "recipe": ("recipe", "recipe", "List and show the recipes of pretraining."),
+    "records": ("records", "records", "Ask the records by SQL, in DuckDB's dialect: a row a run."),
     "run": ("run", "run", "Fine-tune models on tasks over seeds and write one record a run."),
     "significance": ("significance", "significance", "Test every model against every other on every task."),
     "table": (

@@ -3,13 +3,17 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kebench.cards import NAME_PATTERN, ModelCard, model_card_paths, read_model_card
+from kebench.cli.found import metric_option, read_found, results_option
 from kebench.errors import UserError
 from kebench.files import expand_home, write_atomically
+
+if TYPE_CHECKING:
+    from kebench.report.table import Metric
 
 FORMATS = click.Choice(["text", "json"])
 
@@ -177,6 +181,22 @@ def _as_toml(card: ModelCard) -> str:
     fields = card.model_dump(mode="json", exclude_defaults=True)
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
     return "\n".join(lines) + "\n"
+
+
+@model.command(name="card")
+@click.argument("name")
+@results_option
+@metric_option
+def print_card(name: str, folders: tuple[Path, ...], metric: "Metric") -> None:
+    """Print a model's scores as the model-index of a Hugging Face model card, YAML for its README.md."""
+    from kebench.report.model_index import model_index
+    from kebench.report.table import build_leaderboard
+    from kebench.tasks.card import all_task_cards
+
+    cards = all_task_cards()
+    board = build_leaderboard(read_found(folders).records, cards=cards, metric=metric)
+    licence = read_model_card(name).licence if name in model_card_paths() else ""
+    click.echo(model_index(board, name, tasks=cards, licence=licence.lower()), nl=False)
 
 
 @model.command()

@@ -18,7 +18,7 @@ def records_frame(folder: Path | str) -> "pd.DataFrame":
     """
     import pandas as pd  # half a second: tables are printed without it
 
-    rows = [_row(record) for record in read_records(Path(folder))]
+    rows = [row_of_record(record) for record in read_records(Path(folder))]
     by = ["task", "model", "learning_rate", "seed"]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).sort_values(by, ignore_index=True)
 
@@ -29,7 +29,8 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _row(record: Record) -> dict[str, Any]:
+def row_of_record(record: Record) -> dict[str, Any]:
+    """Return a run as a row of the frame."""
     return {
         "task": record.task,
         "model": record.model,

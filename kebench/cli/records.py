@@ -1,0 +1,73 @@
+"""`kebench records`: every run as a row of a table that SQL can ask."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kebench.cli.found import read_found, results_option
+from kebench.errors import UserError, first_line
+
+FORMATS = click.Choice(["table", "csv", "json"])
+DEFAULT = """select task, model, learning_rate as rate, seed, round(dev_percent, 2) as dev,
+ round(test_percent, 2) as test, best_epoch as epoch, round(seconds) as seconds from records
+ order by task, model, rate, seed"""
+
+
+@click.command()
+@results_option
+@click.option(
+    "--sql", default=DEFAULT, help="What to ask of the table `records`.  [default: the runs and their scores]"
+)
+@click.option("--columns", is_flag=True, help="Only name the columns of `records`.")
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+def records(folders: tuple[Path, ...], sql: str, columns: bool, form: str) -> None:
+    """Ask the records by SQL, in DuckDB's dialect: a row a run.
+
+    Average or compare scores only where "column" (quoted, in SQL) is equal: it hashes the protocol.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    from kebench.report.frame import row_of_record
+
+    rows = [row_of_record(record) for record in read_found(folders).records]
+    table = pa.Table.from_pylist(rows)
+    if columns:
+        click.echo("\n".join(f"{field.name}\t{field.type}" for field in table.schema))
+        return
+    with duckdb.connect() as connection:
+        connection.execute("set enable_external_access = false")
+        connection.register("records", table)
+        try:
+            found = connection.execute(sql)
+            names, lines = [column[0] for column in found.description or ()], found.fetchall()
+        except duckdb.Error as error:
+            raise UserError(
+                f"--sql: {first_line(error)}; 'kebench records --columns' names the columns"
+            ) from None
+    _print(names, lines, form)
+
+
+def _print(names: list[str], lines: list[tuple[Any, ...]], form: str) -> None:
+    from kebench.cli.tables import print_table
+
+    if form == "json":
+        rows = [dict(zip(names, line, strict=True)) for line in lines]
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False, default=str))
+    elif form == "csv":
+        import csv
+        import sys
+
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(lines)
+    else:
+        print_table(tuple(names), [tuple(map(_text, line)) for line in lines])
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else str(value)

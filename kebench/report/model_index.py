@@ -1,0 +1,67 @@
+"""The scores of a model as the model-index of a Hugging Face model card, YAML at the top of README.md."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kebench import __version__
+from kebench.errors import UserError
+from kebench.report.compare import row_of
+from kebench.report.protocol import describe_protocol
+from kebench.report.table import Cell, Column, Leaderboard, Table
+from kebench.tasks.card import TaskCard
+
+_TASK_TYPES = {"ner": "token-classification", "relation": "text-classification"}
+_METRICS = {"ner": "entity F1", "relation": "micro F1 over positive labels"}
+
+
+def model_index(board: Leaderboard, name: str, *, tasks: Iterable[TaskCard], licence: str = "") -> str:
+    """Return the YAML between the dashes of a model card, with every measured score of a model.
+
+    Each score is the mean of its seeds, with deviation, n and protocol beside it. Raises UserError if the
+    leaderboard has no row of the model.
+    """
+    from huggingface_hub import EvalResult, ModelCardData
+
+    cards = {card.name: card for card in tasks}
+    results = [
+        EvalResult(**_fields(table, kind, column, cell, board.metric, cards))
+        for table, kind, column, cell in _cells(board, name)
+    ]
+    if not results:
+        raise UserError(
+            f"no records of model '{name}'; run it with 'kebench run', or name a folder by --results"
+        )
+    known: dict[str, Any] = {"license": licence} if licence else {}
+    data = ModelCardData(model_name=name, eval_results=results, library_name="transformers", **known)
+    return f"---\n{data.to_yaml()}\n---\n"
+
+
+def _cells(board: Leaderboard, name: str) -> Iterable[tuple[Table, str, Column, Cell]]:
+    for table in board.tables:
+        for block in table.blocks:
+            row = row_of(block.rows, name)
+            for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
+                if cell:
+                    yield table, block.kind, column, cell
+
+
+def _fields(
+    table: Table, kind: str, column: Column, cell: Cell, metric: str, cards: Mapping[str, TaskCard]
+) -> dict[str, Any]:
+    budget = sorted({run.protocol.budget for run in cell.runs})
+    protocol = describe_protocol(table.protocol, budgets=budget, differing=set())
+    how = " as published (lenient seqeval)" if metric == "as-published" and kind == "ner" else ""
+    seeds = "1 seed" if cell.test.n == 1 else f"{cell.test.n} seeds"
+    sd = "unknown" if cell.test.sd is None else f"{cell.test.sd:.2f}"
+    return {
+        "task_type": _TASK_TYPES[kind],
+        "dataset_type": column.task,
+        "dataset_name": cards[column.task].title if column.task in cards else column.task,
+        "dataset_split": "test",
+        "metric_type": "f1",
+        "metric_name": f"{_METRICS[kind]}{how}, mean of {seeds}, sd {sd}",
+        "metric_value": round(cell.test.mean, 2),
+        "metric_args": {"protocol": protocol, "learning_rate": cell.learning_rate},
+        "source_name": f"kebench {__version__}",
+        "source_url": "https://github.com/kebench/kebench",
+    }

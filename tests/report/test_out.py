@@ -1,0 +1,68 @@
+"""Scores for other tools: `kebench records --sql`, `kebench model card`."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from kebench.cli import main
+from kebench.shipped import shipped
+
+RECORDED = ["--results", str(shipped("results/recorded"))]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    main([*arguments, *RECORDED])
+    return capsys.readouterr().out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, *RECORDED])
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_sql_sees_a_row_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    sql = "select model, count(*) as runs from records where task = 'gad' group by 1 order by 1"
+    rows = json.loads(printed(capsys, "records", "--sql", sql, "--format", "json"))
+    assert rows == [{"model": model, "runs": 3} for model in ("bert-mini", "bert-tiny", "minilm")]
+    lines = list(csv.reader(io.StringIO(printed(capsys, "records", "--sql", sql, "--format", "csv"))))
+    assert lines[:2] == [["model", "runs"], ["bert-mini", "3"]]
+    assert "minilm" in printed(capsys, "records")
+    assert "test_percent\tdouble" in printed(capsys, "records", "--columns")
+
+
+def test_bad_sql_is_refused_with_the_engines_word(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "records", "--sql", "selct 1")
+    assert message.startswith("kebench: --sql: Parser Error: syntax error")
+    assert "'kebench records --columns' names the columns" in message
+
+
+def test_sql_reads_no_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "disabled" in refused(capsys, "records", "--sql", "select * from read_csv('/etc/hosts')")
+
+
+def card_of(text: str) -> dict[str, Any]:
+    before, content, after = text.split("---\n")
+    assert (before, after) == ("", "")
+    card: dict[str, Any] = yaml.safe_load(content)
+    return card
+
+
+def test_a_model_card_holds_every_score_with_its_protocol(capsys: pytest.CaptureFixture[str]) -> None:
+    card = card_of(printed(capsys, "model", "card", "minilm"))
+    (index,) = card["model-index"]
+    assert (card["license"], index["name"], len(index["results"])) == ("apache-2.0", "minilm", 8)
+    gad = next(one for one in index["results"] if one["dataset"]["type"] == "gad")
+    (metric,) = gad["metrics"]
+    assert metric["name"] == "micro F1 over positive labels, mean of 3 seeds, sd 0.88"
+    assert metric["value"] == pytest.approx(73.78, abs=0.005)
+    assert metric["args"]["protocol"].startswith("quick: 3 epochs")
+
+
+def test_a_card_of_an_unknown_model_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no records of model 'nobody'" in refused(capsys, "model", "card", "nobody")
