@@ -1,0 +1,202 @@
+"""`kebench errors`: where a model goes wrong on a task."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kebench.cli.found import predictions_of, read_found, render_sheet, results_option, say
+from kebench.errors import UserError
+
+if TYPE_CHECKING:
+    from kebench.cli.found import Found
+    from kebench.report.errors import Run, Shown
+    from kebench.report.sheet import Grid, Sheet
+    from kebench.report.table import Cell, Leaderboard
+    from kebench.tasks.card import TaskCard
+    from kebench.tasks.readers import Pair, Sentence
+
+FORMATS = ("terminal", "markdown", "latex")
+# How a stretch is shown: (style in a terminal, brackets elsewhere).
+_SHOWN = {
+    "": ("", "", ""),
+    "correct": ("green", "[", "]"),
+    "boundary": ("magenta", "[~", "]"),
+    "missed": ("bold red", "[-", "]"),
+    "spurious": ("yellow", "[+", "]"),
+}
+
+
+@click.command()
+@click.option("--model", required=True, help="A model of the leaderboard.")
+@click.option("--task", "task_name", required=True, help="One task: ncbi-disease, gad ...")
+@click.option("--against", help="Another model: which entities does only one of them find?")
+@results_option
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="The task's data, for words; default: KEBENCH_DATA."
+)
+@click.option(
+    "--n", "most", type=click.IntRange(0), default=50, show_default=True, help="Most sentences shown (NER)."
+)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+def errors(
+    model: str,
+    task_name: str,
+    against: str | None,
+    folders: tuple[Path, ...],
+    data: Path | None,
+    most: int,
+    form: str,
+) -> None:
+    """Show what a model gets wrong on a task, over all its seeds.
+
+    NER: kinds of errors, which mentions, whether seeds agree, and the sentences with most errors. Relations:
+    confusion, scores by label and by entity indicators. Words come from the task's data; without it, what
+    needs words is left out.
+    """
+    from kebench.report.table import build_leaderboard
+    from kebench.tasks.card import all_task_cards, read_task_card
+
+    card, found = read_task_card(task_name), read_found(folders)
+    records = [record for record in found.records if record.task == card.name]
+    board = build_leaderboard(records, cards=all_task_cards())
+    runs, cell = _runs(board, model, found, card)
+    seeds = "1 seed" if cell.test.n == 1 else f"{cell.test.n} seeds"
+    title = f"{model} on {card.title}: F1 {cell.test.mean:.1f} over {seeds}, rate {cell.learning_rate:g}"
+    examples = _examples(card, data, runs)
+    if card.kind == "ner":
+        others = _runs(board, against, found, card)[0] if against else None
+        sheet, shown = _ner(title, runs, examples, card, data, (model, against, others), most)
+    else:
+        sheet, shown = _relation(title, runs, examples, card), []
+    click.echo(render_sheet(sheet, form), nl=False)
+    for sentence in shown:
+        _print_sentence(sentence, form)
+
+
+def _runs(board: "Leaderboard", model: str, found: "Found", card: "TaskCard") -> tuple[list["Run"], "Cell"]:
+    """Return a model's predictions on a task, seed by seed, in the first protocol that has them."""
+    from kebench.report.compare import check_name, row_of
+    from kebench.report.errors import Run
+
+    check_name(model, board)
+    read = predictions_of(found)
+    cells = [
+        cell
+        for table in board.tables
+        for block in table.blocks
+        if (row := row_of(block.rows, model))
+        for cell in row.cells
+        if cell
+    ]
+    if not cells:
+        raise UserError(f"no records of {model} on {card.name}; run it with 'kebench run'")
+    if len(cells) > 1:
+        say(f"{model} has {len(cells)} protocols on {card.name}; this is the one nearest to the paper's")
+    runs = []
+    for run in cells[0].runs:
+        part = read(run)["test"]
+        runs.append(Run(run.seed, part["gold"], part["predicted"]))
+    return runs, cells[0]
+
+
+def _examples(card: "TaskCard", data: Path | None, runs: list["Run"]) -> "list[Sentence] | list[Pair] | None":
+    """Return the test set with its words, None (with a line) where it is not there."""
+    from kebench.tasks.card import default_data_folder
+    from kebench.tasks.readers import read_split
+
+    try:
+        examples = read_split(card, card.find_split(data or default_data_folder(), "test"))
+    except UserError as error:
+        if data:
+            raise
+        say(f"without words: {error}")
+        return None
+    if len(examples) != len(runs[0].gold):
+        raise UserError(
+            f"{card.name}: the data has {len(examples):,} test examples, the records {len(runs[0].gold):,}; "
+            "name the data they were made from by --data"
+        )
+    return examples
+
+
+def _ner(
+    title: str,
+    runs: list["Run"],
+    examples: Any,
+    card: "TaskCard",
+    data: Path | None,
+    against: tuple[str, str | None, list["Run"] | None],
+    most: int,
+) -> "tuple[Sheet, list[Shown]]":
+    from kebench.report.errors import (
+        against_grid,
+        agreement_grid,
+        informative_sentences,
+        kinds_grid,
+        strata_grid,
+    )
+    from kebench.report.sheet import Sheet
+
+    words = [example.words for example in examples] if examples else None
+    grids = [
+        kinds_grid(runs),
+        strata_grid(runs, words, _seen(card, data) if words else None),
+        agreement_grid(runs),
+    ]
+    model, other, others = against
+    if other and others:
+        grids.append(against_grid(model, runs, other, others))
+    notes = [
+        "boundary: a predicted span overlaps the gold one, and is not it. missed: none does. spurious: a "
+        "predicted span that overlaps no gold one. Strict IOB2.",
+        "abbreviation: one word of capitals and digits for the most part. in training: the same words, lower "
+        "case, are a mention of the training set.",
+    ]
+    shown = informative_sentences(runs, words, most=most) if words else []
+    if shown:
+        notes.append(
+            "Sentences with the most errors a run: [correct] [~boundary] [-missed] [+spurious], of the seed "
+            "in the middle by number of errors."
+        )
+    return Sheet(title, ("Means over seeds",), tuple(grids), tuple(notes)), shown
+
+
+def _seen(card: "TaskCard", data: Path | None) -> set[str] | None:
+    from kebench.report.errors import training_mentions
+    from kebench.tasks.card import default_data_folder
+    from kebench.tasks.readers import read_sentences
+
+    try:
+        sentences = read_sentences(card.find_split(data or default_data_folder(), "train"))
+    except UserError as error:
+        say(f"without the training set: {error}")
+        return None
+    return training_mentions((one.tags for one in sentences), (one.words for one in sentences))
+
+
+def _relation(title: str, runs: list["Run"], examples: Any, card: "TaskCard") -> "Sheet":
+    from kebench.report.errors import confusion_grid, label_grid, marker_grid
+    from kebench.report.sheet import Sheet
+
+    grids: list[Grid] = [confusion_grid(runs, card.labels), label_grid(runs, card.labels)]
+    if examples:
+        texts = [example.text for example in examples]
+        merged = card.merged_markers
+        grids.append(marker_grid(runs, texts, card.markers, merged, negative=card.negative))
+    notes = (f"The score counts all labels but '{card.negative}'.", "Means over seeds; gold in rows.")
+    return Sheet(title, (), tuple(grids), notes)
+
+
+def _print_sentence(sentence: "Shown", form: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=form != "terminal")
+    is_styled = form == "terminal" and console.is_terminal
+    text = Text(f"{sentence.place + 1:>5} ({sentence.errors:.1f})  ", style="dim" if is_styled else "")
+    for stretch, kind in sentence.stretches:
+        style, before, after = _SHOWN[kind]
+        text.append(f"{before}{stretch}{after}", style=style if is_styled else "")
+        text.append(" ")
+    console.print(text)

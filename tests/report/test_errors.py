@@ -1,0 +1,145 @@
+"""`kebench errors`: judged by hand on small sentences, and on the recorded runs."""
+
+from pathlib import Path
+
+import pytest
+
+from kebench.cli import main
+from kebench.report.errors import (
+    Run,
+    against_grid,
+    agreement_grid,
+    confusion_grid,
+    informative_sentences,
+    is_abbreviation,
+    judge,
+    kinds_grid,
+    label_grid,
+    marker_grid,
+    strata_grid,
+    training_mentions,
+)
+from kebench.shipped import shipped
+from tests.report.sample_records import sample_record, write_sample
+
+RECORDED = ["--results", str(shipped("results/recorded"))]
+#       0123456789
+GOLD = "BIOBOOBIIO"
+WORDS = ("a", "b", "c", "ALS", "d", "e", "f", "g", "h", "i")
+RUNS = [Run(0, [GOLD], ["BIOBOOOBIO"]), Run(1, [GOLD], ["BOOOOBOOOO"])]
+
+
+def test_a_span_is_right_cut_wrong_missed_or_spurious() -> None:
+    judged = judge(GOLD, "BOOBOOOOOB")
+    assert judged.gold == (((0, 2), "boundary"), ((3, 4), "correct"), ((6, 9), "missed"))
+    assert judged.spurious == ((9, 10),)
+
+
+def test_kinds_are_means_over_seeds() -> None:
+    # Seed 0: right, right, boundary. Seed 1: boundary, missed, missed, and a spurious one at 5.
+    assert kinds_grid(RUNS).rows == (
+        ("correct", "1.0", "33.3"),
+        ("boundary", "1.0", "33.3"),
+        ("missed", "1.0", "33.3"),
+        ("spurious", "0.5", "16.7"),
+    )
+
+
+def test_strata_know_lengths_abbreviations_and_training() -> None:
+    rows = {row[0]: row[1:] for row in strata_grid(RUNS, [WORDS], {"a b"}).rows}
+    assert rows["1 word"] == ("1", "50.0", "0.0", "50.0")
+    assert rows["3 words"] == ("1", "0.0", "50.0", "50.0")
+    assert rows["4 words and more"] == ("0", "-", "-", "-")
+    assert rows["abbreviation"] == rows["1 word"]
+    assert rows["in training"] == ("1", "50.0", "50.0", "0.0")
+    assert rows["not in training"][0] == "2"
+    assert "abbreviation" not in {row[0] for row in strata_grid(RUNS, None, None).rows}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("ALS", True),
+        ("G6PD", True),
+        ("A-T", True),
+        ("Als", False),
+        ("I", False),
+        ("PTENs", True),
+        ("cancer", False),
+    ],
+)
+def test_what_counts_as_an_abbreviation(word: str, expected: bool) -> None:
+    assert is_abbreviation([word]) is expected
+    assert not is_abbreviation([word, word])
+
+
+def test_training_mentions_are_compared_in_small_letters() -> None:
+    assert training_mentions(["BIO"], [("Lung", "Cancer", "is")]) == {"lung cancer"}
+
+
+def test_seeds_agree_where_they_find_the_same() -> None:
+    rows = {row[0]: row[1] for row in agreement_grid(RUNS).rows}
+    assert rows["found by 1 of 2 seeds"] == "2"
+    assert rows["found by 0 of 2 seeds"] == "1"
+    assert rows["F1 of one seed against another, mean"] == "0.0"
+    assert len(agreement_grid(RUNS[:1]).rows) == 2
+
+
+def test_models_are_held_against_each_other_by_most_of_their_seeds() -> None:
+    right = [Run(0, [GOLD], [GOLD])]
+    rows = {row[0]: row[1] for row in against_grid("one", RUNS[:1], "two", right).rows}
+    assert rows == {"both": "2", "only one": "0", "only two": "1", "neither": "0"}
+
+
+def test_the_sentence_with_most_errors_comes_first_and_one_without_never() -> None:
+    gold = ["BO", "BOB", "B"]
+    runs = [Run(0, gold, ["OO", "OOO", "B"])]
+    shown = informative_sentences(runs, [("x", "y"), ("p", "q", "r"), ("z",)], most=5)
+    assert [one.place for one in shown] == [1, 0]
+    assert shown[0].stretches == (("p", "missed"), ("q", ""), ("r", "missed"))
+    assert len(informative_sentences(runs, [("x", "y"), ("p", "q", "r"), ("z",)], most=1)) == 1
+
+
+def test_relations_are_counted_by_label_and_by_indicator() -> None:
+    runs = [Run(0, ["no", "up", "up"], ["up", "up", "no"])]
+    assert confusion_grid(runs, ["no", "up"]).rows == (("no", "0.0", "1.0"), ("up", "1.0", "1.0"))
+    assert label_grid(runs, ["no", "up"]).rows[1] == ("up", "2", "50.0", "50.0", "50.0")
+    texts = ["@G$ and @D$", "@G$ and @D$", "@G-D$"]
+    grid = marker_grid(runs, texts, ["@G$", "@D$", "@G-D$"], ["@G-D$"], negative="no")
+    assert grid.rows == (("@G$ and @D$", "2", "1", "66.7"), ("@G-D$", "1", "1", "0.0"))
+
+
+def test_without_data_the_words_are_left_out_and_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_DATA", str(tmp_path))
+    main(["errors", "--model", "minilm", "--task", "ncbi-disease", "--against", "bert-tiny", *RECORDED])
+    shown = capsys.readouterr()
+    assert shown.err.startswith("without words: ")
+    assert "found by 3 of 3 seeds" in shown.out
+    assert "only bert-tiny" in shown.out
+    assert "abbreviation  " not in shown.out
+
+
+@pytest.mark.realdata
+def test_sentences_of_real_data_are_shown(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--data", str(real_data / "blurb"), "--n", "2"]
+    main(["errors", "--model", "minilm", "--task", "ncbi-disease", *options, *RECORDED])
+    shown = capsys.readouterr().out
+    assert "in training" in shown
+    assert "[-" in shown.splitlines()[-1] + shown.splitlines()[-2] + shown.splitlines()[-3]
+    main(["errors", "--model", "minilm", "--task", "chemprot", *options, *RECORDED])
+    assert "@CHEMICAL$ and @GENE$" in capsys.readouterr().out
+
+
+def test_unknown_models_and_tasks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sample(tmp_path, [sample_record("minilm", "gad")])
+    for arguments, message in (
+        (["--model", "minlm", "--task", "gad"], "no records of model 'minlm'; did you mean 'minilm'?"),
+        (["--model", "minilm", "--task", "gda"], "no task 'gda'"),
+        (["--model", "minilm", "--task", "ddi"], "no records of"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(["errors", *arguments, "--results", str(tmp_path)])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
