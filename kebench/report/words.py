@@ -31,11 +31,12 @@ class Style(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """One printed row: label and cells as text; best: the places of the cells to emphasise."""
+    """One printed row: label and cells as text; best, second: the places of cells to emphasise."""
 
     label: str
     cells: tuple[str, ...]
     best: frozenset[int] = frozenset()
+    second: frozenset[int] = frozenset()
 
 
 def headings(block: Block) -> tuple[str, ...]:
@@ -47,14 +48,31 @@ def headings(block: Block) -> tuple[str, ...]:
 def measured_lines(table: Table, block: Block, style: Style) -> list[Line]:
     """Return the measured rows of a block as text."""
     show_n = shared_n(table) is None
+    second = _second_cells(block)
     return [
         Line(
             row.label,
             tuple(summary_text(summary, style, show_n=show_n) for summary in _summaries(row)),
             frozenset(column for line, column in block.best if line == place),
+            frozenset(column for line, column in second if line == place),
         )
         for place, row in enumerate(block.rows)
     ]
+
+
+def _second_cells(block: Block) -> set[tuple[int, int]]:
+    """Return the cells that print the second best mean of their column, where three rows have one."""
+    found = set()
+    for column in range(len(block.columns) + 1):
+        texts = {
+            place: f"{mean:.1f}"
+            for place, row in enumerate(block.rows)
+            if (mean := row.means[column]) is not None
+        }
+        ranked = sorted(set(texts.values()), key=float, reverse=True)
+        if len(texts) > 2 and len(ranked) > 1:
+            found |= {(place, column) for place, text in texts.items() if text == ranked[1]}
+    return found
 
 
 def published_lines(block: Block, style: Style) -> list[Line]:

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -166,3 +168,18 @@ def test_the_caption_says_which_metric_it_is() -> None:
     board = build_leaderboard(records, cards=all_task_cards(), metric="as-published")
     assert "lenient seqeval" in plain(board, width=200)
     assert "strict" in plain(build(records), width=200)
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX here")
+@pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.glob("*.tex")))
+def test_latex_compiles_as_it_is(name: str, tmp_path: Path) -> None:
+    needs = re.findall(r"usepackage\{(\w+)\}", (GOLDEN / name).read_text())
+    if subprocess.run(["kpsewhich", "siunitx.sty"], capture_output=True, check=False).returncode:
+        pytest.skip("no siunitx here")
+    packages = "".join(f"\\usepackage{{{package}}}" for package in needs)
+    content = (GOLDEN / name).read_text()
+    document = f"\\documentclass{{article}}{packages}\\begin{{document}}{content}\\end{{document}}"
+    (tmp_path / "table.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
