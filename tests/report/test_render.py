@@ -117,7 +117,7 @@ def test_the_rate_of_each_row_is_said_with_its_exceptions() -> None:
 def test_markdown_and_latex_print_the_best_in_bold() -> None:
     board = build([sample_record("minilm", test=50), sample_record("bert-tiny", test=40)])
     assert "| minilm | **50.0 ± –** |" in render_markdown(board)
-    assert r"minilm & \textbf{50.0 $\pm$ --} & -- \\" in render_latex(board)
+    assert r"minilm & \bfseries 50.0 & {--} \\" in render_latex(board)
 
 
 def test_latex_escapes_every_sign_that_tex_would_act_on() -> None:
