@@ -18,6 +18,7 @@ from kebench.cli.found import (
 if TYPE_CHECKING:
     from kebench.cards import ModelCard
     from kebench.probe.record import ProbeRecord
+    from kebench.report.page import Material
     from kebench.report.table import Metric
 
 
@@ -41,20 +42,34 @@ def page(folders: tuple[Path, ...], title: str, out: Path, **options: str | None
     Open OUT/index.html in a browser, or put it on any web server. The same records give the same file.
     """
     from kebench.files import write_atomically
-    from kebench.report.page import Material, build_page
+    from kebench.report.page import build_page
+
+    metric: Metric = "as-published" if options["metric"] == "as-published" else "strict"
+    shown = material(folders, title=title, metric=metric, suite=options["suite"], tasks=options["tasks"])
+    write_atomically(out / "index.html", build_page(shown), point="page")
+    click.echo(out / "index.html")
+
+
+def material(
+    folders: tuple[Path, ...],
+    *,
+    title: str,
+    metric: "Metric" = "strict",
+    suite: str | None = None,
+    tasks: str | None = None,
+) -> "Material":
+    """Return what a page of the folders is made of."""
+    from kebench.report.page import Material
     from kebench.report.published import read_published_tables
     from kebench.report.table import PUBLISHED_SUITE, build_leaderboard
     from kebench.tasks.card import all_task_cards
 
     cards = all_task_cards()
     found = read_found(folders)
-    kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=[], cards=cards)
-    metric: Metric = "as-published" if options["metric"] == "as-published" else "strict"
+    kept = filter_found(found, suite=suite, tasks=tasks, models=[], cards=cards)
     published = read_published_tables(PUBLISHED_SUITE)
     board = build_leaderboard(kept, cards=cards, metric=metric, published=published)
-    text = build_page(Material(board, _probes(found.folders), _model_cards(), cards, title))
-    write_atomically(out / "index.html", text, point="page")
-    click.echo(out / "index.html")
+    return Material(board, _probes(found.folders), _model_cards(), cards, title)
 
 
 def _probes(folders: tuple[Path, ...]) -> "list[ProbeRecord]":

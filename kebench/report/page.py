@@ -52,8 +52,17 @@ class Material(NamedTuple):
     title: str = "kebench results"
 
 
-def build_page(material: Material) -> str:
-    """Return the page. Raises UserError if what draws charts and sorts tables is not installed."""
+def build_page(
+    material: Material,
+    *,
+    refresh_seconds: int | None = None,
+    running: Sequence[str] = (),
+    failed: Sequence[str] = (),
+) -> str:
+    """Return the page. Raises UserError if what draws charts and sorts tables is not installed.
+
+    refresh_seconds, running, failed: of a page that is served while a grid runs.
+    """
     figures.require_charts()
     page = _Page(material)
     css, library, script = _asset("page.css"), _library(), _asset("page.js")
@@ -64,6 +73,9 @@ def build_page(material: Material) -> str:
         "script": script,
         "style_hashes": _hash(css),
         "script_hashes": f"{_hash(library)} {_hash(script)}",
+        "refresh_seconds": refresh_seconds,
+        "running": running,
+        "failed": failed,
         **page.content(),
     }
     return str(_template().render(content))

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,17 +101,23 @@ def models(browser: Any, table: int = 0) -> list[str]:
     return found
 
 
+def wait_for(browser: Any, holds: Callable[[], bool]) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 10).until(lambda _: holds())
+
+
 def test_headings_sort_by_mouse_and_by_keyboard(browser: Any) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
     heading = browser.find_elements(By.CSS_SELECTOR, "table.board th")[1]
     heading.click()
-    assert heading.get_attribute("aria-sort") == "descending"
+    wait_for(browser, lambda: heading.get_attribute("aria-sort") == "descending")
     falling = [one for one in models(browser) if one in ("minilm", "bert-tiny", "bert-mini")]
     assert falling == ["minilm", "bert-tiny", "bert-mini"]
     heading.find_element(By.CSS_SELECTOR, "[tabindex]").send_keys(Keys.ENTER)
-    assert heading.get_attribute("aria-sort") == "ascending"
+    wait_for(browser, lambda: heading.get_attribute("aria-sort") == "ascending")
     assert [one for one in models(browser) if one in falling] == falling[::-1]
 
 
@@ -121,18 +127,18 @@ def test_filters_leave_what_they_name(browser: Any) -> None:
 
     search = browser.find_element(By.ID, "by-search")
     search.send_keys("MINI")
-    assert sorted(models(browser)) == ["bert-mini", "minilm"]
+    wait_for(browser, lambda: sorted(models(browser)) == ["bert-mini", "minilm"])
     search.clear()
     search.send_keys(" ")
     Select(browser.find_element(By.ID, "by-published")).select_by_visible_text("measured")
-    assert sorted(models(browser)) == ["bert-mini", "bert-tiny", "minilm"]
+    wait_for(browser, lambda: sorted(models(browser)) == ["bert-mini", "bert-tiny", "minilm"])
     Select(browser.find_element(By.ID, "by-published")).select_by_visible_text("all")
     Select(browser.find_element(By.ID, "by-kind")).select_by_visible_text("relation")
     blocks = "document.querySelectorAll('div.block:not([hidden])')"
     shown = browser.execute_script(f"return [...{blocks}].map(one => one.dataset.kind)")
     assert set(shown) == {"relation"}
     Select(browser.find_element(By.ID, "by-kind")).select_by_visible_text("all")
-    assert len(models(browser)) > 10
+    wait_for(browser, lambda: len(models(browser)) > 10)
 
 
 def test_a_cell_opens_its_seeds_comparisons_and_records(browser: Any) -> None:
