@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kebench.cli.found import read_found, render_sheet, results_option
+from kebench.cli.found import LOCAL, read_found, render_sheet, results_option
 from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from kebench.report.sheet import Sheet
 
 FORMATS = ("terminal", "markdown", "latex")
-SCORES = ("paper-2", "paper-3", "paper-4")  # tables of scores on tasks
+NAMES = (*(f"paper-{number}" for number in range(1, 7)), "paper-stars")
 
 
 @click.command()
-@click.argument("name", metavar="TABLE", type=click.Choice([*SCORES, "paper-stars"]))
+@click.argument("name", metavar="TABLE", type=click.Choice([*NAMES]))
 @results_option
 @click.option(
     "--as",
@@ -26,20 +26,68 @@ SCORES = ("paper-2", "paper-3", "paper-4")  # tables of scores on tasks
     metavar="MODEL=ROW",
     help="Put our MODEL beside that row of the table (my-kebiolm=kebiolm); repeatable.",
 )
+@click.option("--data", type=click.Path(path_type=Path), help="paper-1: the data; default: KEBENCH_DATA.")
+@click.option("--set", "set_folder", type=click.Path(path_type=Path), help="paper-5: a cloze set's folder.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
-def table(name: str, folders: tuple[Path, ...], pairs: tuple[str, ...], form: str) -> None:
+def table(
+    name: str,
+    folders: tuple[Path, ...],
+    pairs: tuple[str, ...],
+    data: Path | None,
+    set_folder: Path | None,
+    form: str,
+) -> None:
     """Print a table of the KeBioLM paper with our numbers beside the printed ones.
 
-    paper-2: models on BLURB. paper-3, paper-4: ablations. paper-stars: the significance marks of Table 2,
-    computed again from what is printed, as far as rounded numbers decide.
+    paper-1: sizes of the data. paper-2: models on BLURB. paper-3, paper-4: ablations. paper-5: size of a
+    cloze set. paper-6: the probe. paper-stars: the significance marks of Table 2, computed again from what is
+    printed, as far as rounded numbers decide. The examples of Table 7: 'kebench probe show'.
     """
-    from kebench.report.paper import stars_sheet
+    match name:
+        case "paper-stars":
+            from kebench.report.paper import stars_sheet
 
-    if name == "paper-stars":
-        sheets = [stars_sheet(_published(2))]
-    else:
-        sheets = _score_sheets(int(name.removeprefix("paper-")), folders, pairs)
+            sheets = [stars_sheet(_published(2))]
+        case "paper-1":
+            sheets = [_data_sheet(data)]
+        case "paper-5":
+            sheets = [_set_sheet(set_folder)]
+        case "paper-6":
+            sheets = _probe_sheets(folders, pairs)
+        case _:
+            sheets = _score_sheets(int(name.removeprefix("paper-")), folders, pairs)
     click.echo("\n".join(render_sheet(sheet, form) for sheet in sheets), nl=False)
+
+
+def _data_sheet(data: Path | None) -> "Sheet":
+    from kebench.report.paper_data import data_sheet
+    from kebench.tasks.card import all_task_cards, default_data_folder
+
+    return data_sheet(all_task_cards(), data or default_data_folder())
+
+
+def _set_sheet(folder: Path | None) -> "Sheet":
+    from kebench.probe.query_set import QuerySet
+    from kebench.report.paper_data import set_sheet
+
+    if folder is None:
+        raise UserError(
+            "paper-5 needs a cloze set: name its folder by --set ('kebench probe build' makes one)"
+        )
+    return set_sheet(QuerySet.open(folder))
+
+
+def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> "list[Sheet]":
+    from kebench.probe.record import read_probe_records
+    from kebench.report.paper_data import probe_sheets
+
+    published = _published(6)
+    records = [record for folder in folders or (LOCAL,) for record in read_probe_records(folder)]
+    if not records:
+        raise UserError("no probes; make some with 'kebench probe run', or name their folder with --results")
+    known = {record.model for record in records}
+    measured = _measured_as(pairs, {row.model for row in published.rows}, known)
+    return probe_sheets(records, published, measured_as=measured)
 
 
 def _published(number: int) -> "PublishedTable":

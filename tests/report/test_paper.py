@@ -6,6 +6,7 @@ import pytest
 
 from kebench.cli import main
 from kebench.stats.seeds import one_sample_t, welch_from_summaries, welch_t
+from tests.probe.test_scores_command import QUERIES, small_record, write_probe, write_set
 from tests.report.sample_records import NER_TASKS, sample_record, write_sample
 from tests.report.test_render import assert_golden
 
@@ -101,3 +102,54 @@ def test_tests_from_summaries_are_those_of_the_scores() -> None:
     assert welch_from_summaries((1.0, 0.0, 3), (2.0, 0.0, None)) is None
     with pytest.raises(ValueError, match="at least two"):
         welch_from_summaries((1.0, 1.0, 1), (2.0, 0.0, None))
+
+
+@pytest.mark.realdata
+def test_the_data_are_counted_beside_table_1(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = printed(capsys, "paper-1", "--data", str(real_data / "blurb"))
+    cells = [line.split() for line in shown.splitlines()]
+    rows = {row[0]: row[1:] for row in cells if len(row) == 7}
+    assert rows["GAD"] == ["4,261", "4,261", "535", "535", "534", "534"]
+    assert rows["NCBI"][:2] == ["5,134", "5,137"]
+    assert "NCBI train: the files that BLURB's scripts write hold 5134" in shown
+
+
+def test_data_that_are_not_there_are_dashes_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = printed(capsys, "paper-1", "--data", str(tmp_path))
+    assert "GAD – 4,261 – 535 – 534" in " ".join(shown.split())
+    assert "no folder gad or GAD" in " ".join(shown.split())
+
+
+def test_a_cloze_set_stands_beside_table_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_set(tmp_path / "set", QUERIES)
+    rows = {
+        line.split("  ")[0]: line.split()[-2:]
+        for line in printed(capsys, "paper-5", "--set", str(tmp_path / "set")).splitlines()
+    }
+    assert rows["#Queries"] == ["3", "143,771"]
+    assert rows["#Avg. CUIs"][1] == "2.39"
+    assert "paper-5 needs a cloze set" in refused(capsys, "paper-5")
+
+
+def test_probes_stand_beside_table_6_and_differ_only_on_the_papers_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_probe(tmp_path, small_record())
+    shown = printed(capsys, "paper-6", "--results", str(tmp_path), "--as", "bert-tiny=scibert")
+    row = next(line.split() for line in shown.splitlines() if line.startswith("bert-tiny, all"))
+    assert row[-3:] == ["2.75", "–", "–"]
+    assert "Another set than the paper's" in shown
+    record = small_record()
+    papers = record.model_copy(update={"set": "umls-2020aa", "model": "scibert"})
+    write_probe(tmp_path / "papers", papers)
+    shown = printed(capsys, "paper-6", "--results", str(tmp_path / "papers"))
+    row = next(line.split() for line in shown.splitlines() if line.startswith("scibert, all"))
+    ours = record.scores.released.overall.hit.macro_percent
+    assert ours is not None
+    assert row[-2] == f"{ours - 2.75:+.2f}"
+
+
+def test_no_probe_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no probes; make some" in refused(capsys, "paper-6", "--results", str(tmp_path))

@@ -1,0 +1,140 @@
+"""Tables 1, 5 and 6 of the KeBioLM paper beside ours: sizes of data and cloze set, scores of the probe."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kebench.probe.query_set import QuerySet
+from kebench.probe.recipe import read_probe_recipe
+from kebench.probe.record import Figure, ProbeRecord
+from kebench.report.probes import BUCKETS, caption
+from kebench.report.published import PublishedTable
+from kebench.report.sheet import Grid, Sheet
+from kebench.report.table import HEADINGS
+from kebench.report.words import DASH
+from kebench.tasks.card import TABLE_ORDER, TaskCard
+from kebench.tasks.check import check_task
+
+_SPLITS = ("train", "dev", "test")
+_SIZES = {
+    "queries": "#Queries",
+    "relations": "#Relations",
+    "mean_cuis": "#Avg. CUIs",
+    "type_1_released": "type 1, released rule",
+    "type_2_released": "type 2, released rule",
+}
+
+
+def data_sheet(cards: Sequence[TaskCard], data: Path) -> Sheet:
+    """Return Table 1: units of each split as counted in the data, beside those the paper prints.
+
+    Mentions of NER tasks, instances of relation tasks. What is not there or cannot be read is a dash, and
+    said in a note.
+    """
+    in_order = sorted(
+        (card for card in cards if card.name in TABLE_ORDER), key=lambda one: TABLE_ORDER.index(one.name)
+    )
+    rows, notes = [], []
+    for card in in_order:
+        found = {finding.split: finding for finding in check_task(card, data)}
+        cells = []
+        for split in _SPLITS:
+            finding, expected = found.get(split), card.expected[split]
+            printed = expected.units if expected.published is None else expected.published
+            ours = finding.found.units if finding and finding.found else None
+            cells += [DASH if ours is None else f"{ours:,}", f"{printed:,}"]
+            if ours is not None and ours != printed:
+                notes.append(
+                    f"{HEADINGS[card.name]} {split}: {expected.reason or 'another number than printed'}."
+                )
+        notes += [f"{HEADINGS[card.name]}: {one.message}" for one in found.values() if one.level == "error"]
+        rows.append((HEADINGS[card.name], *cells))
+    headings = ("", *(f"{split}{which}" for split in _SPLITS for which in ("", ", paper")))
+    return Sheet(
+        "Table 1 of Yuan et al. 2021, and ours: the data sets",
+        ("Mentions (NER) or instances (relations) of each split",),
+        (Grid(headings, tuple(rows)),),
+        (*notes, "The mentions known to a knowledge base, the table's right half: kebench overlap."),
+    )
+
+
+def set_sheet(query_set: QuerySet) -> Sheet:
+    """Return Table 5: a cloze set's size beside the paper's."""
+    printed = read_probe_recipe("umls-2020aa").published
+    counts = query_set.manifest.counts
+    rows = tuple(
+        (said, _number(counts.get(name)), _number(printed.get(name))) for name, said in _SIZES.items()
+    )
+    source = query_set.manifest.knowledge_base
+    of = f" of {source.release}" if source else ", imported"
+    return Sheet(
+        f"Table 5 of Yuan et al. 2021, and {query_set.manifest.name}{of}",
+        ("The paper's set is of UMLS 2020AA; types by section 4.6.4",),
+        (Grid(("", "ours", "paper"), rows),),
+    )
+
+
+def probe_sheets(
+    records: Sequence[ProbeRecord], published: PublishedTable, *, measured_as: Mapping[str, str]
+) -> list[Sheet]:
+    """Return Table 6, hits by the released rule beside the printed ones; a sheet a set and way of probing.
+
+    A difference is within noise if the printed score lies in our 95% interval over relations. On another set
+    than the paper's no difference means anything, so none is shown.
+    """
+    stands_for = {ours: row for row, ours in measured_as.items()}
+    printed = {row.model: row for row in published.rows}
+    sheets = []
+    for heading in dict.fromkeys(caption(record) for record in records):
+        group = [record for record in records if caption(record) == heading]
+        is_papers = any(
+            record.set.startswith("umls-2020aa") and record.subset.queries is None for record in group
+        )
+        rows = []
+        for record in sorted(group, key=lambda one: one.model):
+            row = printed.get(stands_for.get(record.model, record.model))
+            released = record.scores.released
+            for name, bucket in zip(
+                BUCKETS, (released.type_1, released.type_2, released.overall), strict=True
+            ):
+                score = row.scores.get(_PRINTED[name]) if row else None
+                rows.append(
+                    (f"{record.model}, {BUCKETS[name]}", *_beside(bucket.hit, score, is_papers=is_papers))
+                )
+        sheets.append(
+            Sheet(
+                f"{published.source}, and ours: {heading}",
+                ("Recall@5 as the paper has it, percent, with the 95% interval over relations",),
+                (Grid(("", "ours", "interval", "published", "difference", "within noise"), tuple(rows)),),
+                (
+                    f"Published: {published.protocol}.",
+                    *(() if is_papers else ("Another set than the paper's: scores do not compare.",)),
+                    *published.notes,
+                ),
+            )
+        )
+    return sheets
+
+
+_PRINTED = {"type_1": "type-1", "type_2": "type-2", "overall": "overall"}
+
+
+def _beside(ours: Figure, printed: float | None, *, is_papers: bool) -> tuple[str, ...]:
+    interval = DASH
+    if ours.low_percent is not None and ours.high_percent is not None:
+        interval = f"{ours.low_percent:.2f} to {ours.high_percent:.2f}"
+    difference = within = DASH
+    if printed is not None and ours.macro_percent is not None and is_papers:
+        difference = f"{ours.macro_percent - printed:+.2f}"
+        if ours.low_percent is not None and ours.high_percent is not None:
+            within = "yes" if ours.low_percent <= printed <= ours.high_percent else "no"
+    return (_percent(ours.macro_percent), interval, _percent(printed), difference, within)
+
+
+def _percent(percent: float | None) -> str:
+    return DASH if percent is None else f"{percent:.2f}"
+
+
+def _number(number: float | None) -> str:
+    if number is None:
+        return DASH
+    return f"{number:,.2f}" if isinstance(number, float) and not number.is_integer() else f"{int(number):,}"
