@@ -32,7 +32,7 @@ def list_recipes() -> None:
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True, help="How to print it.")
 def show(name: str, form: str) -> None:
     """Print a recipe with all its settings, and its difference from the one it extends."""
-    from kebench.pretrain.recipe import base_of, difference, read_recipe
+    from kebench.pretrain.recipe import about, base_of, difference, read_recipe
 
     settings, base, changed = read_recipe(name).model_dump(), base_of(name), difference(name)
     if form == "json":
@@ -41,6 +41,8 @@ def show(name: str, form: str) -> None:
             json.dumps({"name": name, "settings": settings, "extends": base, "changes": changes}, indent=2)
         )
         return
+    if lines := about(name):
+        click.echo("\n".join([*lines, ""]))
     for key, value in settings.items():
         mark = f"   # {base}: {_shown(changed[key][0])}" if key in changed else ""
         click.echo(f"{key:<24} {_shown(value)}{mark}")

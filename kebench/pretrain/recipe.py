@@ -1,5 +1,6 @@
 """Recipes: how a variant is pretrained, one TOML file each. Every number stands there and nowhere else."""
 
+from itertools import takewhile
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -107,6 +108,12 @@ def read_recipe(name_or_path: str, **changes: Any) -> Pretraining:
             raise UserError("--epochs and --steps: each says how long; pass one of them")
         changes["steps"] = 0
     return read_settings(Pretraining, SHELF, name_or_path, **changes)
+
+
+def about(name_or_path: str) -> list[str]:
+    """Return what a recipe's file says of itself: the comment that it begins with."""
+    lines = SHELF.find(name_or_path).read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines)]
 
 
 def base_of(name_or_path: str) -> str | None:

@@ -262,6 +262,7 @@ def test_recipes_are_listed_and_shown_with_their_difference() -> None:
     listed = run("recipe", "list").stdout
     assert "kebiolm-no-wem       -wem       kebiolm       masking_unit word" in listed
     shown = run("recipe", "show", "kebiolm-frz").stdout
+    assert shown.startswith("Entity vectors stay as TransE made them (sec. 4.5, c).\n\nlabel")
     assert "freeze_entities          true   # kebiolm: false" in shown
     assert shown.endswith("kebiolm-frz extends kebiolm and changes label, freeze_entities\n")
     stated = json.loads(run("recipe", "show", "kebiolm-4-8", "--format", "json").stdout)
