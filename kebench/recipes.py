@@ -64,13 +64,13 @@ def read_settings(kind: type[AnySettings], shelf: Shelf, name_or_path: str, **ch
 
 def _fields(path: Path, shelf: Shelf, *, seen: tuple[Path, ...]) -> dict[str, Any]:
     """Return a recipe's fields over those of the recipes that it extends."""
-    if path in seen:
+    if path.resolve() in seen:
         raise UserError(f"{path}: extends itself, by way of others; mend the field extends")
     fields = read_toml(path)
     if "extends" not in fields:
         return fields
     base = fields.pop("extends")
-    return _fields(base_path(path, base, shelf), shelf, seen=(*seen, path)) | fields
+    return _fields(base_path(path, base, shelf), shelf, seen=(*seen, path.resolve())) | fields
 
 
 def base_path(path: Path, base: Any, shelf: Shelf) -> Path:

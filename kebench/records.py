@@ -10,9 +10,9 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from kebench.errors import UserError, first_fault
 from kebench.files import hash_of, write_atomically
@@ -21,6 +21,18 @@ from kebench.files import hash_of, write_atomically
 PROTOCOL_VERSION = 1
 RECORD_SCHEMA: Literal[1] = 1
 PREDICTIONS_SCHEMA = 1
+
+
+def _is_no_place(name: str) -> str:
+    if name in (".", ".."):
+        raise ValueError("a name, not a place")
+    return name
+
+
+# Names become folders, and both are printed: no path leaves its folder, no sign moves a terminal's cursor.
+Printable = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f/]+$"), AfterValidator(_is_no_place)]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
 
 
 class Part(BaseModel):
@@ -94,13 +106,13 @@ class Provenance(Part):
     micro_batch: examples in memory at once at the end of training; None in records before it was kept.
     """
 
-    kebench_version: str
-    commit: str
-    packages: dict[str, str]
-    device: str
+    kebench_version: Printable
+    commit: Printable
+    packages: dict[Printable, Printable]
+    device: Printable
     num_processes: int
     micro_batch: int | None = None
-    started_utc: str
+    started_utc: Printable
     seconds: float
     peak_mib: float
     energy_kwh: float | None = None
@@ -110,12 +122,12 @@ class Record(Part):
     """One finished run. `identity` hashes what can move its score, and names its file."""
 
     schema_version: Literal[1] = Field(RECORD_SCHEMA, alias="schema")
-    identity: str
-    model: str
-    model_hash: str
-    task: str
+    identity: Hash
+    model: Name
+    model_hash: Printable
+    task: Name
     task_version: int
-    task_hash: str
+    task_hash: Printable
     seed: int
     settings: Settings
     protocol: Protocol
@@ -187,13 +199,39 @@ def read_record(path: Path) -> Record:
 
 
 def read_predictions(path: Path) -> dict[str, Any]:
-    """Read the predictions beside a record: {"dev": {...}, "test": {...}}, see docs/FORMATS.md."""
+    """Read the predictions beside a record: {"dev": {...}, "test": {...}}, see docs/FORMATS.md.
+
+    Raises UserError if they are missing, torn, or not of that form.
+    """
     beside = path.parent / (path.name.removesuffix(".json") + ".predictions.json.gz")
     try:
         predictions: dict[str, Any] = json.loads(gzip.decompress(beside.read_bytes()))
+        fault = _fault_of_predictions(predictions)
     except (OSError, EOFError, ValueError) as error:
-        raise UserError(f"{beside}: cannot be read ({error}); remove its record and run it again") from None
+        fault = str(error)
+    if fault:
+        raise UserError(f"{beside}: cannot be read ({fault}); remove its record and run it again")
     return predictions
+
+
+def _fault_of_predictions(predictions: Any) -> str:
+    """Return what is wrong with stored predictions, or ""."""
+    if not isinstance(predictions, dict) or predictions.get("kind") not in ("ner", "relation"):
+        return "not predictions"
+    is_ner = predictions["kind"] == "ner"
+    names = ("ids", "gold", "predicted", *(("num_kept",) if is_ner else ()))
+    for split in ("dev", "test"):
+        part = predictions.get(split)
+        found = [part.get(name) for name in names] if isinstance(part, dict) else []
+        lists = [one for one in found if isinstance(one, list)]
+        if len(lists) < len(names) or len({len(one) for one in lists}) > 1:
+            return f"{split}: {', '.join(names)} are not lists of one length"
+        _, gold, predicted, *_ = lists
+        if not all(isinstance(one, str) for one in (*gold, *predicted)):
+            return f"{split}: a label that is no text"
+        if is_ner and any(len(tags) != len(others) for tags, others in zip(gold, predicted, strict=True)):
+            return f"{split}: a sentence with more tags than words, or fewer"
+    return ""
 
 
 def record_paths(out: Path) -> list[Path]:

@@ -59,13 +59,17 @@ def errors(
 
     card, found = read_task_card(task_name), read_found(folders)
     records = [record for record in found.records if record.task == card.name]
+    if not records:
+        raise UserError(f"{found.where}: no records of {card.name}; run it with 'kebench run'")
     board = build_leaderboard(records, cards=all_task_cards())
-    runs, cell = _runs(board, model, found, card)
-    seeds = "1 seed" if cell.test.n == 1 else f"{cell.test.n} seeds"
-    title = f"{model} on {card.title}: F1 {cell.test.mean:.1f} over {seeds}, rate {cell.learning_rate:g}"
+    cells = _cells(board, [model, *([against] if against else [])])
+    runs = _runs(cells[0], found)
+    seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
+    rate = cells[0].learning_rate
+    title = f"{model} on {card.title}: F1 {cells[0].test.mean:.1f} over {seeds}, rate {rate:g}"
     examples = _examples(card, data, runs)
     if card.kind == "ner":
-        others = _runs(board, against, found, card)[0] if against else None
+        others = _runs(cells[1], found) if against else None
         sheet, shown = _ner(title, runs, examples, card, data, (model, against, others), most)
     else:
         sheet, shown = _relation(title, runs, examples, card), []
@@ -74,30 +78,33 @@ def errors(
         _print_sentence(sentence, form)
 
 
-def _runs(board: "Leaderboard", model: str, found: "Found", card: "TaskCard") -> tuple[list["Run"], "Cell"]:
-    """Return a model's predictions on a task, seed by seed, in the first protocol that has them."""
-    from kebench.report.compare import check_name, row_of
+def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":
+    """Return the models' cells in the first protocol that all have. Raises UserError if there is none."""
+    from kebench.report.rows import find_key, row_of
+
+    keys = [find_key(board, name) for name in names]
+    found = []
+    for table in board.tables:
+        for block in table.blocks:
+            rows = [row_of(block.rows, key) for key in keys]
+            for place in range(len(block.columns)):
+                cells = [row.cells[place] for row in rows if row]
+                if len(cells) == len(keys) and all(cells):
+                    found.append((table.caption, [cell for cell in cells if cell]))
+    if not found:
+        raise UserError(f"{' and '.join(names)} have no runs under one protocol on this task")
+    if len(found) > 1:
+        say(f"{len(found)} protocols; this is {found[0][0]}")
+    return found[0][1]
+
+
+def _runs(cell: "Cell", found: "Found") -> "list[Run]":
+    """Return a cell's predictions, seed by seed."""
     from kebench.report.errors import Run
 
-    check_name(model, board)
     read = predictions_of(found)
-    cells = [
-        cell
-        for table in board.tables
-        for block in table.blocks
-        if (row := row_of(block.rows, model))
-        for cell in row.cells
-        if cell
-    ]
-    if not cells:
-        raise UserError(f"no records of {model} on {card.name}; run it with 'kebench run'")
-    if len(cells) > 1:
-        say(f"{model} has {len(cells)} protocols on {card.name}; this is the one nearest to the paper's")
-    runs = []
-    for run in cells[0].runs:
-        part = read(run)["test"]
-        runs.append(Run(run.seed, part["gold"], part["predicted"]))
-    return runs, cells[0]
+    parts = [(run.seed, read(run)["test"]) for run in cell.runs]
+    return [Run(seed, part["gold"], part["predicted"]) for seed, part in parts]
 
 
 def _examples(card: "TaskCard", data: Path | None, runs: list["Run"]) -> "list[Sentence] | list[Pair] | None":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from kebench.errors import UserError
+from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from kebench.records import Record
@@ -128,6 +128,14 @@ def _names_of_tasks(suite: str | None, tasks: str | None, cards: list["TaskCard"
 def split_names(words: str | None) -> list[str]:
     """Return the names of a list with commas."""
     return [word.strip() for word in (words or "").split(",") if word.strip()]
+
+
+def check_models(wanted: list[str], known: set[str]) -> None:
+    """Raise UserError for a name of which there is nothing."""
+    for name in wanted:
+        if name not in known:
+            listed = ", ".join(sorted(known))
+            raise UserError(f"no records of model '{name}'{did_you_mean(name, known)} there are {listed}")
 
 
 def predictions_of(found: Found) -> "Predictions":

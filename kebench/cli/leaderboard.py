@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kebench.cli.found import (
+    check_models,
     filter_found,
     metric_option,
     read_found,
@@ -16,10 +17,8 @@ from kebench.cli.found import (
     suite_option,
     tasks_option,
 )
-from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from kebench.records import Record
     from kebench.report.published import PublishedTable
     from kebench.report.table import Leaderboard, Metric
 
@@ -59,22 +58,13 @@ def leaderboard(
     found = stored.records
     printed = read_published_tables(PUBLISHED_SUITE) if published else []
     wanted = split_names(models)
-    _check_models(wanted, found, printed)
+    check_models(
+        wanted, {row.model for table in printed for row in table.rows} | {one.model for one in found}
+    )
     kept = filter_found(stored, suite=suite, tasks=tasks, models=wanted, cards=cards)
     board = build_leaderboard(kept, cards=cards, metric=metric, published=_filter_published(printed, wanted))
     _say_about_metric(board)
     click.echo(_renderer(form)(board), nl=False)
-
-
-def _check_models(wanted: list[str], found: list["Record"], printed: list["PublishedTable"]) -> None:
-    """Raise UserError for a name of which there is neither a record nor a published row."""
-    known = {record.model for record in found} | {row.model for table in printed for row in table.rows}
-    for name in wanted:
-        if name not in known:
-            raise UserError(
-                f"no records of model '{name}'{did_you_mean(name, known)} "
-                f"there are {', '.join(sorted(known))}"
-            )
 
 
 def _filter_published(printed: list["PublishedTable"], models: list[str]) -> list["PublishedTable"]:

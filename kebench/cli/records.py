@@ -1,6 +1,7 @@
 """`kebench records`: every run as a row of a table that SQL can ask."""
 
 import json
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,14 @@ def records(folders: tuple[Path, ...], sql: str, columns: bool, form: str) -> No
         connection.register("records", table)
         try:
             found = connection.execute(sql)
-            names, lines = [column[0] for column in found.description or ()], found.fetchall()
+            names = [column[0] for column in (found.description if found else None) or ()]
+            lines = found.fetchall() if names else []
         except duckdb.Error as error:
             raise UserError(
                 f"--sql: {first_line(error)}; 'kebench records --columns' names the columns"
             ) from None
+    if not names:
+        raise UserError("--sql: nothing is asked; pass a statement such as 'select task, model from records'")
     _print(names, lines, form)
 
 
@@ -55,7 +59,7 @@ def _print(names: list[str], lines: list[tuple[Any, ...]], form: str) -> None:
 
     if form == "json":
         rows = [dict(zip(names, line, strict=True)) for line in lines]
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=False, default=str))
+        click.echo(json.dumps(_finite(rows), indent=1, ensure_ascii=False, default=str, allow_nan=False))
     elif form == "csv":
         import csv
         import sys
@@ -65,6 +69,17 @@ def _print(names: list[str], lines: list[tuple[Any, ...]], form: str) -> None:
         writer.writerows(lines)
     else:
         print_table(tuple(names), [tuple(map(_text, line)) for line in lines])
+
+
+def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with null for what JSON has no number for."""
+    return [
+        {
+            name: None if isinstance(value, float) and not isfinite(value) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kebench.cli.found import results_option, say
+from kebench.cli.found import LOCAL, results_option, say
 from kebench.errors import UserError
 
 
@@ -21,11 +21,15 @@ def serve(folders: tuple[Path, ...], host: str, port: int, title: str) -> None:
     It refreshes itself, and shows what is running and what failed.
     """
     from kebench.cli.page import material
+    from kebench.report.figures import require_charts
     from kebench.report.page import build_page
     from kebench.report.serving import REFRESH_SECONDS, Progress, Site, server_of
 
-    watched = folders or (Path("results/local"),)
-    material(watched, title=title)  # what is wrong is said now, not to the browser
+    watched = folders or (LOCAL,)
+    require_charts()  # said now, and not to the browser
+    for folder in watched:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder of records; name the --out of 'kebench run'")
 
     def build(progress: Progress) -> str:
         live = material(watched, title=title)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from kebench.cli.found import (
+    check_models,
     filter_found,
     metric_option,
     predictions_of,
@@ -40,7 +41,7 @@ FORMATS = ("terminal", "markdown", "latex")
     show_default=True,
     help="Over all pairs of models on all tasks: Holm, or Benjamini-Hochberg.",
 )
-@click.option("--resamples", type=click.IntRange(min=99), default=10_000, show_default=True)
+@click.option("--resamples", type=click.IntRange(min=999), default=10_000, show_default=True)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def significance(folders: tuple[Path, ...], models: str | None, form: str, **options: Any) -> None:
     """Test every model against every other on every task.
@@ -57,9 +58,9 @@ def significance(folders: tuple[Path, ...], models: str | None, form: str, **opt
 
     cards = all_task_cards()
     found = read_found(folders)
-    kept = filter_found(
-        found, suite=options["suite"], tasks=options["tasks"], models=split_names(models), cards=cards
-    )
+    wanted = split_names(models)
+    check_models(wanted, {record.model for record in found.records})
+    kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=wanted, cards=cards)
     board = build_leaderboard(kept, cards=cards, metric=options["metric"])
     settings = Settings(
         metric=options["metric"], correction=options["correction"], num_resamples=options["resamples"]

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from kebench.errors import UserError, first_fault
 from kebench.files import hash_of, write_atomically
-from kebench.records import Part, Provenance
+from kebench.records import Hash, Name, Part, Printable, Provenance
 
 # Raised by every change that can move a probe's prediction or score (marked **Scores** in the changelog).
 PROBE_PROTOCOL_VERSION = 2
@@ -181,11 +181,11 @@ class ProbeRecord(Part):
     """One finished probe. `identity` hashes what can move its scores, and names its folder."""
 
     schema_version: Literal[1] = Field(PROBE_SCHEMA, alias="schema")
-    identity: str
-    model: str
-    model_hash: str
-    set: str
-    set_hash: str
+    identity: Hash
+    model: Name
+    model_hash: Printable
+    set: Name
+    set_hash: Printable
     mode: Literal["fixed", "released"]
     decoder: Decoder
     precision: Literal["fp32", "bf16"]

@@ -5,14 +5,14 @@ What is compared stands in one table of the leaderboard: one protocol, each mode
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from kebench.errors import UserError, did_you_mean
+from kebench.errors import UserError
 from kebench.records import Record
-from kebench.report.table import Cell, Column, Leaderboard, Metric, Row, Table
+from kebench.report.rows import find_key, row_of
+from kebench.report.table import Cell, Column, Leaderboard, Metric, RowKey, Table
 from kebench.stats.dominance import Dominance, almost_stochastic_order
 from kebench.stats.examples import NUM_RESAMPLES, Ints, paired_bootstrap, permutation_test
 from kebench.stats.families import Correction, correct
@@ -78,9 +78,10 @@ def compare(
     a, b: labels of rows, or names of models where these are one row. predictions: reads what stands beside a
     record. Raises UserError if there is no such row, or no table in which both have a task.
     """
-    for name in (a, b):
-        check_name(name, board)
-    compared = [_compare_in(table, a, b, settings, predictions) for table in board.tables]
+    keys = find_key(board, a), find_key(board, b)
+    if keys[0] == keys[1]:
+        raise UserError(f"{a} and {b} are one row of the leaderboard; name two models")
+    compared = [_compare_in(table, keys, (a, b), settings, predictions) for table in board.tables]
     found = [comparison for comparison in compared if comparison]
     if not found:
         raise UserError(
@@ -90,33 +91,17 @@ def compare(
     return found
 
 
-def check_name(name: str, board: Leaderboard) -> None:
-    """Raise UserError if a leaderboard has no row of that label or model, or several of that model."""
-    labels: dict[str, set[str]] = {}
-    for row in (row for table in board.tables for block in table.blocks for row in block.rows):
-        labels.setdefault(row.key.model, set()).add(row.label)
-    known = {label for several in labels.values() for label in several}
-    if name in known:
-        return
-    if name not in labels:
-        raise UserError(f"no records of model '{name}'{did_you_mean(name, known)} there are {_listed(known)}")
-    if len(labels[name]) > 1:
-        raise UserError(
-            f"model '{name}' has several rows: {_listed(labels[name])}; name one of them in quotes"
-        )
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names))
-
-
 def _compare_in(
-    table: Table, a: str, b: str, settings: Settings, predictions: Predictions
+    table: Table,
+    keys: tuple[RowKey, RowKey],
+    names: tuple[str, str],
+    settings: Settings,
+    predictions: Predictions,
 ) -> Comparison | None:
     """Compare the two in one table; None if they share no column of it."""
     pairs = []
     for block in table.blocks:
-        first, second = row_of(block.rows, a), row_of(block.rows, b)
+        first, second = (row_of(block.rows, key) for key in keys)
         if first and second:
             for column, one, other in zip(block.columns, first.cells, second.cells, strict=True):
                 if one and other:
@@ -137,22 +122,14 @@ def _compare_in(
         )
         for place, ((column, kind, one, other), test) in enumerate(zip(pairs, tests, strict=True))
     )
-    return Comparison(a, b, table, settings, tasks)
-
-
-def row_of(rows: Sequence[Row], name: str) -> Row | None:
-    """Return the row of that label or model, None if there is none."""
-    return next((row for row in rows if name in (row.label, row.key.model)), None)
+    return Comparison(*names, table, settings, tasks)
 
 
 def _test(kind: str, a: Cell, b: Cell, settings: Settings, predictions: Predictions) -> dict[str, PValue]:
     """Return the p-values of one task by the names in TESTS."""
-    counts, shared = _drawn(kind, a, b, settings, predictions)
     tests = {
-        "welch": p_value_of("welch", kind, a, b, settings, predictions),
-        "paired": p_value_of("paired", kind, a, b, settings, predictions),
-        "permutation": permutation_test(*counts.of_both, **shared)._replace(note=counts.note),
-        "bootstrap": paired_bootstrap(*counts.of_both, **shared)._replace(note=counts.note),
+        name: p_value_of(name, kind, a, b, settings, predictions)
+        for name in ("welch", "paired", "permutation", "bootstrap")
     }
     return tests | {"both": _both(tests["welch"], tests["permutation"])}
 
@@ -160,32 +137,36 @@ def _test(kind: str, a: Cell, b: Cell, settings: Settings, predictions: Predicti
 def p_value_of(
     name: str, kind: str, a: Cell, b: Cell, settings: Settings, predictions: Predictions
 ) -> PValue:
-    """Return the p-value of one of TESTS (not the bootstrap) on one task."""
+    """Return the p-value of one of TESTS on one task."""
     by_seed = a.test_percent_by_seed, b.test_percent_by_seed
     match name:
         case "welch":
             return _welch(*by_seed, settings.sides)
         case "paired":
             return _paired(*by_seed, settings.sides)
-        case "permutation":
-            counts, shared = _drawn(kind, a, b, settings, predictions)
-            return permutation_test(*counts.of_both, **shared)._replace(note=counts.note)
+        case "permutation" | "bootstrap":
+            return _over_examples(name, kind, a, b, settings, predictions)
     assert name == "both", name
     welch = _welch(*by_seed, settings.sides)
-    return _both(welch, p_value_of("permutation", kind, a, b, settings, predictions))
+    return _both(welch, _over_examples("permutation", kind, a, b, settings, predictions))
 
 
-def _drawn(
-    kind: str, a: Cell, b: Cell, settings: Settings, predictions: Predictions
-) -> tuple["_Counts", dict[str, Any]]:
-    """Return the counts of the units that are drawn, and what the tests that draw them share."""
-    shared: dict[str, Any] = {
-        "unit": unit_word(kind, settings.unit),
-        "seed": settings.seed,
-        "sides": settings.sides,
-        "num_resamples": settings.num_resamples,
-    }
-    return _counts(a, b, settings, predictions), shared
+def _over_examples(
+    name: str, kind: str, a: Cell, b: Cell, settings: Settings, predictions: Predictions
+) -> PValue:
+    """Test over the units of the test set, in which both models need the same seeds.
+
+    Over other seeds than the printed means are of, the sign of the difference could be another.
+    """
+    test = {"permutation": permutation_test, "bootstrap": paired_bootstrap}[name]
+    unit = unit_word(kind, settings.unit)
+    seeds = sorted(a.test_percent_by_seed)
+    if seeds != sorted(b.test_percent_by_seed):
+        return PValue(None, name, settings.sides, (), unit, note="it needs the same seeds of both models")
+    counts = (_stacked(cell, seeds, settings, predictions) for cell in (a, b))
+    return test(
+        *counts, unit=unit, seed=settings.seed, sides=settings.sides, num_resamples=settings.num_resamples
+    )
 
 
 def _welch(a: Mapping[int, float], b: Mapping[int, float], sides: Sides) -> PValue:
@@ -208,7 +189,7 @@ def _both(welch: PValue, permutation: PValue) -> PValue:
     """
     known = welch.p is not None and permutation.p is not None
     p = max(welch.p, permutation.p) if welch.p is not None and permutation.p is not None else None
-    note = "" if known else welch.note
+    note = "" if known else welch.note or permutation.note
     return PValue(
         p, "both", welch.sides, (*welch.n, *permutation.n), f"seeds and {permutation.unit}", note=note
     )
@@ -222,25 +203,10 @@ def _sizes(a: Cell, b: Cell, seed: int) -> tuple[float | None, Dominance | None,
     return hedges_g(first, second), almost_stochastic_order(first, second, seed=seed), seeds_needed(sd)
 
 
-class _Counts(NamedTuple):
-    """The counts of both models' units, (seeds, units, 3) each, and which seeds they are of if not all."""
-
-    of_both: tuple[Ints, Ints]
-    note: str
-
-
-def _counts(a: Cell, b: Cell, settings: Settings, predictions: Predictions) -> _Counts:
-    """Return counts over as many seeds of each: the shared ones, else the first ones."""
-    first, second = ({run.seed: run for run in cell.runs} for cell in (a, b))
-    if shared := sorted(set(first) & set(second)):
-        runs = [first[seed] for seed in shared], [second[seed] for seed in shared]
-        note = "" if set(first) == set(second) else f"the {len(shared)} shared seeds"
-    else:
-        number = min(len(first), len(second))
-        runs = list(islice(first.values(), number)), list(islice(second.values(), number))
-        note = f"{number} seeds of each, none shared"
-    stacks = tuple(np.stack([_units(predictions(run), settings) for run in several]) for several in runs)
-    return _Counts((stacks[0], stacks[1]), note)
+def _stacked(cell: Cell, seeds: Sequence[int], settings: Settings, predictions: Predictions) -> Ints:
+    """Return the counts of a model's units, (seeds, units, 3)."""
+    runs = {run.seed: run for run in cell.runs}
+    return np.stack([_units(predictions(runs[seed]), settings) for seed in seeds])
 
 
 def _units(predictions: dict[str, Any], settings: Settings) -> Ints:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kebench.errors import UserError
-from kebench.report.compare import row_of
 from kebench.report.published import PrintedRow
+from kebench.report.rows import find_key, row_of
 from kebench.report.sheet import Grid, Sheet
-from kebench.report.table import Cell, Column, Leaderboard, Table
+from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table
 from kebench.report.words import DASH, SCORES, Style, p_text, summary_text
 from kebench.stats.families import CORRECTIONS, Correction, correct
 from kebench.stats.pvalue import PValue, Sides
@@ -45,7 +45,8 @@ def compare_published(
     if not printed.row.comparable:
         raise UserError(f"{printed.row.label} of {printed.table.source}: {printed.row.reason}; not compared")
     tables = [table for table in board.tables if table.suite == printed.table.suite]
-    compared = [_compare_in(table, model, printed, sides, correction) for table in tables]
+    key = find_key(board, model)
+    compared = [_compare_in(table, key, model, printed, sides, correction) for table in tables]
     found = [comparison for comparison in compared if comparison]
     if not found:
         raise UserError(f"{model} has no task that {printed.table.source} prints for {printed.row.label}")
@@ -53,11 +54,11 @@ def compare_published(
 
 
 def _compare_in(
-    table: Table, model: str, printed: PrintedRow, sides: Sides, correction: Correction
+    table: Table, key: RowKey, model: str, printed: PrintedRow, sides: Sides, correction: Correction
 ) -> PublishedComparison | None:
     tasks, kinds = [], []
     for block in table.blocks:
-        row = row_of(block.rows, model)
+        row = row_of(block.rows, key)
         for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
             score = printed.row.scores.get(column.task)
             if cell and score is not None:

@@ -81,7 +81,9 @@ def _notes(comparison: Comparison) -> list[str]:
     settings, tasks = comparison.settings, comparison.tasks
     sides = _SIDES[settings.sides].format(a=comparison.a, b=comparison.b)
     is_family = settings.correction != "none" and len(tasks) > 1
-    correction = f"; in brackets {CORRECTIONS[settings.correction]} over the family: {_names(tasks)}"
+    correction = (
+        f"; in brackets {CORRECTIONS[settings.correction]}, for each test over its tasks that have a p-value"
+    )
     return [
         f"p-values are {sides}, uncorrected{correction if is_family else ''}.",
         f"Welch t, paired t: would it hold for other seeds? n: {_sizes(tasks, 'welch')}; "
@@ -89,8 +91,9 @@ def _notes(comparison: Comparison) -> list[str]:
         f"Permutation, bootstrap: would it hold for other {_unit_words(tasks)}, of these very runs? "
         f"{settings.num_resamples:,} resamples, seed {settings.seed}; n: {_sizes(tasks, 'permutation')}.",
         "Both: the larger of Welch t and permutation, for a claim about the two models.",
-        "g: Hedges' g over seeds. ASO: almost stochastic order, with 95% confidence the violation ratio is "
-        f"below this; under 0.5 {comparison.a} is better at most quantiles, under 0.2 at nearly all.",
+        "g: Hedges' g over seeds. ASO: almost stochastic order, the upper bound of the violation ratio; "
+        f"under 0.5 more of the squared distance of the quantiles favours {comparison.a}. The bound is "
+        "asymptotic, not corrected, and too low for few seeds: without any order one in five is under 0.5.",
         "Seeds: so many of each show a difference of 0.5 with power .8 (Welch t, two-sided, .05).",
         *_exceptions(tasks),
         *(f"{_name(task)}: {task.column.footnote}." for task in tasks if task.column.letter),
@@ -126,6 +129,8 @@ def _by_text(tasks: Sequence[TaskComparison], text_of: Callable[[TaskComparison]
 
 
 def _size(p_value: PValue) -> str:
+    if not p_value.n:
+        return DASH
     sizes = " and ".join(f"{n:,}" for n in p_value.n)
     return f"{sizes} {p_value.unit.removesuffix('s') if p_value.n == (1,) else p_value.unit}"
 
@@ -134,7 +139,7 @@ def _exceptions(tasks: Sequence[TaskComparison]) -> list[str]:
     """Say why a test has no p-value, and which seeds a test over examples took."""
     notes: dict[str, list[TaskComparison]] = {}
     for task in tasks:
-        for name in ("welch", "paired", "permutation"):
+        for name in ("welch", "paired", "permutation"):  # the bootstrap lacks what permutation lacks
             if note := task.p_values[name].note:
                 notes.setdefault(f"{_HEADINGS[name]}: {note}", []).append(task)
     return [f"{note} ({_names(several)})." for note, several in notes.items()]
@@ -149,7 +154,10 @@ def comparison_fields(comparison: Comparison) -> dict[str, Any]:
         "suite": comparison.table.suite,
         "protocol": dict(comparison.table.protocol),
         **settings._asdict(),
-        "family": [_name(task) for task in comparison.tasks],
+        "family": {
+            name: [_name(task) for task in comparison.tasks if task.p_values[name].p is not None]
+            for name in TESTS
+        },
         "tasks": [_task_fields(task) for task in comparison.tasks],
     }
 

@@ -168,7 +168,8 @@ def against_grid(a: str, runs_a: Sequence[Run], b: str, runs_b: Sequence[Run]) -
         (False, False): "neither",
     }
     rows = [
-        (said, f"{counts[key]:,}", f"{100 * counts[key] / len(golds):.1f}") for key, said in names.items()
+        (said, f"{counts[key]:,}", f"{100 * counts[key] / len(golds):.1f}" if golds else "-")
+        for key, said in names.items()
     ]
     return Grid(("found by most seeds of", "gold mentions", "%"), tuple(rows))
 

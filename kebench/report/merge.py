@@ -7,16 +7,45 @@ file was edited.
 
 import shutil
 from collections.abc import Iterable, Iterator
+from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kebench.errors import UserError
 from kebench.files import atomic_folder
 from kebench.probe.record import PREDICTIONS, PROBE_RECORD, TOKENIZER, probe_record_paths, read_probe_record
-from kebench.records import read_predictions, read_record, record_paths, record_stem, write_record
+from kebench.records import (
+    Record,
+    Score,
+    identity_of,
+    read_predictions,
+    read_record,
+    record_paths,
+    record_stem,
+    write_record,
+)
 from kebench.scoring.predictions import score_split
 
-_COUNTS = ("num_gold", "num_predicted", "num_correct")
+
+def _is_same_score(one: Score, other: Score) -> bool:
+    """Return whether two scores are equal but for the rounding of another machine."""
+    ours, theirs = one.model_dump(), other.model_dump()
+    return all(
+        value == theirs[name]
+        or (isinstance(value, float) and isclose(value, theirs[name] or 0.0, abs_tol=1e-6))
+        for name, value in ours.items()
+    )
+
+
+def _identity_of(record: Record) -> str:
+    return identity_of(
+        model_hash=record.model_hash,
+        task_version=record.task_version,
+        task_hash=record.task_hash,
+        seed=record.seed,
+        settings=record.settings,
+        protocol=record.protocol,
+    )
 
 
 class Merged(NamedTuple):
@@ -92,9 +121,11 @@ def _take_run(path: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
         held, its_content = ours.runs[key]
         return held, _difference(its_content, content)
     predictions = read_predictions(path)
-    again, counted = score_split(predictions, "test"), record.test
-    if [getattr(again, name) for name in _COUNTS] != [getattr(counted, name) for name in _COUNTS]:
-        raise UserError(f"{path}: its predictions give another score; fetch both files again")
+    for split, stated in (("dev", record.dev), ("test", record.test)):
+        if not _is_same_score(score_split(predictions, split), stated):
+            raise UserError(f"{path}: its predictions give another {split} score; fetch both files again")
+    if record.identity != _identity_of(record):
+        raise UserError(f"{path}: its identity is not that of its settings; fetch it again")
     stem = record_stem(
         out,
         task=record.task,

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kebench import __version__
-from kebench.errors import UserError
-from kebench.report.compare import row_of
 from kebench.report.protocol import describe_protocol
+from kebench.report.rows import find_key, row_of
 from kebench.report.table import Cell, Column, Leaderboard, Table
 from kebench.tasks.card import TaskCard
 
@@ -27,19 +26,16 @@ def model_index(board: Leaderboard, name: str, *, tasks: Iterable[TaskCard], lic
         EvalResult(**_fields(table, kind, column, cell, board.metric, cards))
         for table, kind, column, cell in _cells(board, name)
     ]
-    if not results:
-        raise UserError(
-            f"no records of model '{name}'; run it with 'kebench run', or name a folder by --results"
-        )
     known: dict[str, Any] = {"license": licence} if licence else {}
     data = ModelCardData(model_name=name, eval_results=results, library_name="transformers", **known)
     return f"---\n{data.to_yaml()}\n---\n"
 
 
 def _cells(board: Leaderboard, name: str) -> Iterable[tuple[Table, str, Column, Cell]]:
+    key = find_key(board, name)
     for table in board.tables:
         for block in table.blocks:
-            row = row_of(block.rows, name)
+            row = row_of(block.rows, key)
             for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
                 if cell:
                     yield table, block.kind, column, cell

@@ -31,6 +31,7 @@ from kebench.report.words import (
     headings,
     p_text,
     published_lines,
+    second_cells,
     summary_text,
 )
 from kebench.stats.summary import Summary
@@ -249,18 +250,13 @@ class _Page:
             "runs": [_run_line(cell, place) for place in range(len(cell.runs))],
             "comparisons": _comparisons(block, row, column, cell, found),
         }
-        below = any(
-            pair.task == column.hash and pair.worse == row.key and pair.p is not None and pair.p <= 0.05
-            and pair.better == found.best_of(column)
-            for pair in found.pairs
-        )  # fmt: skip
         return {
             "id": cell_id,
             "mean": f"{cell.test.mean:.1f}",
             "sd": DASH if cell.test.sd is None else f"{cell.test.sd:.1f}",
             "order": f"{cell.test.mean:.4f}",
             "mark": mark,
-            "dagger": BELOW if below else "",
+            "dagger": BELOW * found.is_below_best(row.key, column),
             "said": f"{row.label} on {column.heading}: {summary}; open",
         }
 
@@ -408,8 +404,7 @@ def _anchor(kind: str, name: str) -> str:
 def _mark(block: Block, row: int, column: int) -> str:
     if (row, column) in block.best:
         return "best"
-    means = sorted({mean for one in block.rows if (mean := one.means[column]) is not None}, reverse=True)
-    return "second" if len(means) > 1 and block.rows[row].means[column] == means[1] else ""
+    return "second" if (row, column) in second_cells(block) else ""
 
 
 def _order_of(text: str) -> str:

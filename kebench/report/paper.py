@@ -8,10 +8,10 @@ score as exact.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from kebench.report.compare import row_of
 from kebench.report.published import AVERAGES, PublishedRow, PublishedTable
+from kebench.report.rows import find_key, row_of
 from kebench.report.sheet import Grid, Sheet
-from kebench.report.table import HEADINGS, Leaderboard, Row, Table
+from kebench.report.table import HEADINGS, Leaderboard, Row, RowKey, Table
 from kebench.report.words import DASH, KIND_TITLES, Style, p_text, summary_text
 from kebench.stats.families import Correction, correct
 from kebench.stats.printed import Printed, Range, printed_p
@@ -43,18 +43,24 @@ def paper_sheets(
     where none is named.
     """
     tables = [table for table in board.tables if table.suite == published.suite]
-    sheets = [_sheet(table, published, measured_as) for table in tables]
+    models = {row.key.model for table in tables for block in table.blocks for row in block.rows}
+    keys = {
+        row.model: find_key(board, measured_as.get(row.model, row.model))
+        for row in published.rows
+        if row.model in measured_as or row.model in models
+    }
+    sheets = [_sheet(table, published, keys) for table in tables]
     found = [sheet for sheet in sheets if sheet]
     return found or [_sheet_of_printed(published)]
 
 
-def _sheet(table: Table, published: PublishedTable, measured_as: Mapping[str, str]) -> Sheet | None:
-    grids = []
+def _sheet(table: Table, published: PublishedTable, keys: Mapping[str, RowKey]) -> Sheet | None:
+    grids, shown = [], []
     for printed in published.rows:
-        ours = measured_as.get(printed.model, printed.model)
-        rows = [row for block in table.blocks if (row := row_of(block.rows, ours))]
-        if rows:
-            grids.append(_grid(printed, ours, _beside(table, printed, ours), published.decimals))
+        key = keys.get(printed.model)
+        if key and any(row_of(block.rows, key) for block in table.blocks):
+            grids.append(_grid(printed, key.model, _beside(table, printed, key), published.decimals))
+            shown.append(printed)
     if not grids:
         return None
     return Sheet(
@@ -65,17 +71,19 @@ def _sheet(table: Table, published: PublishedTable, measured_as: Mapping[str, st
             f"Published: {published.protocol}.",
             "Within noise: a two-sided t-test at .05 of our seeds does not see the difference (Welch's with "
             "the printed deviation and n, where they are printed; else against the printed score, taken as "
-            "exact). A dash: fewer than two seeds.",
+            "exact), uncorrected: of twenty lines that are noise, one says no. A dash: fewer than two seeds, "
+            "no variance, or other seeds for each task of an average.",
+            *(f"{row.label} {row.reason}: not compared." for row in shown if not row.comparable),
             *(f"{note}" for note in published.notes),
         ),
     )
 
 
-def _beside(table: Table, printed: PublishedRow, ours: str) -> list[Beside]:
+def _beside(table: Table, printed: PublishedRow, key: RowKey) -> list[Beside]:
     """Return what the row prints, task by task and then the averages, with our numbers where we have them."""
     measured: dict[str, Summary] = {}
     for block in table.blocks:
-        row: Row | None = row_of(block.rows, ours)
+        row: Row | None = row_of(block.rows, key)
         if row is None:
             continue
         for column, cell in zip(block.columns, row.cells, strict=True):
@@ -91,7 +99,8 @@ def _beside(table: Table, printed: PublishedRow, ours: str) -> list[Beside]:
 def _pair(name: str, ours: Summary | None, printed: PublishedRow) -> Beside:
     score, sd = printed.percent_of(name), printed.sd.get(name)
     assert score is not None, "only what is printed is asked for"
-    return Beside(name, ours, score, sd, _is_within_noise(ours, score, sd, printed.n))
+    is_noise = _is_within_noise(ours, score, sd, printed.n) if printed.comparable else None
+    return Beside(name, ours, score, sd, is_noise)
 
 
 def _is_within_noise(ours: Summary | None, score: float, sd: float | None, n: int | None) -> bool | None:
@@ -187,7 +196,8 @@ def stars_sheet(published: PublishedTable) -> Sheet:
             f"Holm and Benjamini-Hochberg (BH): over the family of the {len(family)} tasks; the averages are "
             "not in it.",
             "The printed score of the other model is taken as exact. It is the mean of runs too, so every p "
-            "here is too small.",
+            "here is too small. The printed deviation is taken to be that of a sample (n - 1), which the "
+            "paper does not say; were it that of a population (n), every p would be larger.",
             *_verdict_notes(ours, family, columns),
         ),
     )

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
+from kebench.errors import UserError
 from kebench.probe.record import probe_record_paths
 from kebench.records import record_paths
 
@@ -62,28 +65,49 @@ class Site:
 def server_of(site: Site, *, host: str, port: int) -> ThreadingHTTPServer:
     """Return a server of one page, not yet running. Raises OSError if the port is taken.
 
-    On this machine's own address a request that names another host is refused: a page elsewhere must not read
-    this one by rebinding its name.
+    A request that names another host is refused: a page elsewhere must not read this by rebinding a name.
+    While there is nothing to show it answers 503 with the reason, and asks to be asked again.
     """
-    own = ("localhost", "127.0.0.1", "[::1]")
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked = (self.headers.get("Host") or "").rsplit(":", 1)[0]
-            if host in own and asked not in own:
+            if not _is_own_name(self.headers.get("Host", ""), host, str(server.server_address[0])):
                 self.send_error(HTTPStatus.FORBIDDEN)
             elif self.path != "/":
                 self.send_error(HTTPStatus.NOT_FOUND)
             else:
-                page = site.page()
-                self.send_response(HTTPStatus.OK)
-                self.send_header("Content-Type", "text/html; charset=utf-8")
-                self.send_header("Content-Length", str(len(page)))
-                self.send_header("Cache-Control", "no-store")
-                self.end_headers()
-                self.wfile.write(page)
+                try:
+                    self._answer(HTTPStatus.OK, site.page(), "text/html")
+                except (UserError, OSError) as error:
+                    self._answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n".encode(), "text/plain")
+
+        def _answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Cache-Control", "no-store")
+            if status != HTTPStatus.OK:
+                self.send_header("Refresh", str(REFRESH_SECONDS))
+            self.end_headers()
+            self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's name)
             """Say nothing: a refresh every few seconds is no news."""
 
-    return ThreadingHTTPServer((host, port), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
+    return server
+
+
+def _is_own_name(header: str, host: str, bound: str) -> bool:
+    """Return whether a request's Host is this server: a loopback name, or what it was told to listen on.
+
+    Listening on all addresses, any address may be named, as a number: no name that could be rebound.
+    """
+    asked = urlsplit(f"//{header}").hostname or ""
+    if asked in (host, bound, "localhost"):
+        return True
+    try:
+        address = ip_address(asked)
+    except ValueError:
+        return False
+    return address.is_loopback or ip_address(bound).is_unspecified

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from kebench.errors import UserError
 from kebench.report.compare import Predictions, Settings, p_value_of
 from kebench.report.sheet import Grid, Sheet
-from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table
+from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table, best_and_second
 from kebench.report.words import DASH, KIND_TITLES, SCORES, Style, p_text, summary_text
 from kebench.stats.families import CORRECTIONS, correct
 from kebench.stats.ranks import MIN_TASKS, Ranking, rank_models
@@ -29,6 +29,7 @@ _TEST_NAMES = {
     "both": "the larger p of Welch's t-test over seeds and of the permutation test over the test set",
 }
 _STYLE = Style(space="", best="")
+_RESAMPLES_A_TEST = 40  # the smallest p is 1 in so many; Holm multiplies it by the number of tests at most
 
 
 class Pair(NamedTuple):
@@ -68,13 +69,19 @@ class Significance:
     def _by_models(self) -> dict[tuple[frozenset[RowKey], str], Pair]:
         return {(frozenset((pair.better, pair.worse)), pair.task): pair for pair in self.pairs}
 
+    def is_below_best(self, model: RowKey, column: Column) -> bool:
+        """Return whether a model is significantly below the best of a column."""
+        best = self.best_of(column)
+        pair = self.pair(best, model, column) if best and best != model else None
+        return pair is not None and pair.worse == model and is_significant(pair)
+
     def won_and_lost(self) -> dict[tuple[RowKey, RowKey], tuple[int, int]]:
         """Return for each two models that share a task how many the first won, and lost, significantly."""
         won: dict[tuple[RowKey, RowKey], int] = {}
         shared: dict[tuple[RowKey, RowKey], None] = {}
         for pair in self.pairs:
             shared |= {(pair.better, pair.worse): None, (pair.worse, pair.better): None}
-            if _is_significant(pair):
+            if is_significant(pair):
                 won[pair.better, pair.worse] = won.get((pair.better, pair.worse), 0) + 1
         return {(one, other): (won.get((one, other), 0), won.get((other, one), 0)) for one, other in shared}
 
@@ -98,7 +105,10 @@ def significance(
 def significance_of(
     table: Table, *, test: Test, settings: Settings, predictions: Predictions
 ) -> Significance:
-    """Test all pairs of models in one table."""
+    """Test all pairs of models in one table.
+
+    A test over examples draws as many resamples as are needed for a corrected p to reach the level.
+    """
     labels: dict[RowKey, str] = {}
     cells: dict[tuple[RowKey, str], Cell] = {}
     columns: list[tuple[str, Column]] = []
@@ -109,6 +119,9 @@ def significance_of(
             for column, cell in zip(block.columns, row.cells, strict=True):
                 if cell:
                     cells[row.key, column.hash] = cell
+    num_tests = len(columns) * len(labels) * (len(labels) - 1) // 2
+    enough = max(settings.num_resamples, _RESAMPLES_A_TEST * num_tests)
+    settings = settings._replace(num_resamples=enough)
     pairs = _tested(columns, cells, list(labels), test, settings, predictions)
     ranked, ranking = _ranking(columns, cells, list(labels))
     return Significance(table, test, settings, labels, tuple(columns), cells, pairs, ranking, ranked)
@@ -124,12 +137,17 @@ def _tested(
 ) -> tuple[Pair, ...]:
     """Return every pair on every task that both have, better first, with its corrected p."""
     pairs: list[Pair] = []
+    needs_same_seeds = test != "welch"
     for kind, column in columns:
         for one, other in combinations(models, 2):
             a, b = cells.get((one, column.hash)), cells.get((other, column.hash))
             if a is None or b is None:
                 continue
-            p = p_value_of(test, kind, a, b, settings, predictions).p
+            has_same_seeds = set(a.test_percent_by_seed) == set(b.test_percent_by_seed)
+            if needs_same_seeds and not has_same_seeds:  # over shared seeds alone the better may be the worse
+                p = None
+            else:
+                p = p_value_of(test, kind, a, b, settings, predictions).p
             better, worse = (one, other) if a.test.mean >= b.test.mean else (other, one)
             pairs.append(Pair(better, worse, column.hash, p, p))
     corrected = correct([pair.p for pair in pairs], settings.correction)
@@ -171,43 +189,34 @@ def test_words(found: Significance) -> str:
     tested = sum(pair.p is not None for pair in found.pairs)
     correction = CORRECTIONS[settings.correction]
     over = "" if settings.correction == "none" else f" over {tested} pairs of models on tasks"
-    return f"{_TEST_NAMES[found.test]}, two-sided, p ≤ {ALPHA:g}, {correction}{over}"
+    drawn = f", {settings.num_resamples:,} resamples" if found.test in ("permutation", "both") else ""
+    return f"{_TEST_NAMES[found.test]}{drawn}, two-sided, p ≤ {ALPHA:g}, {correction}{over}"
 
 
 def _scores(found: Significance) -> list[Grid]:
     """Return models by tasks, one grid a kind; best, second, and daggers."""
-    significant = {(pair.task, pair.better, pair.worse) for pair in found.pairs if _is_significant(pair)}
     grids = []
     for kind in dict.fromkeys(kind for kind, _ in found.columns):
         columns = [column for one, column in found.columns if one == kind]
         models = [key for key in found.labels if any((key, column.hash) in found.cells for column in columns)]
-        places = {column.hash: _ordered(found, models, column) for column in columns}
-        rows, best, second = [], set(), set()
-        for row, model in enumerate(models):
-            texts = [found.labels[model]]
-            for place, column in enumerate(columns, start=1):
-                order = places[column.hash]
-                cell = found.cells.get((model, column.hash))
-                is_below = bool(order) and (column.hash, order[0], model) in significant
-                texts.append(
-                    (summary_text(cell.test, _STYLE, show_n=False) if cell else DASH) + DAGGER * is_below
-                )
-                if cell and len(order) > 1:
-                    best |= {(row, place)} if model == order[0] else set()
-                    second |= {(row, place)} if model == order[1] else set()
-            rows.append(tuple(texts))
+        texts = [[found.labels[model]] for model in models]
+        best: set[tuple[int, int]] = set()
+        second: set[tuple[int, int]] = set()
+        for place, column in enumerate(columns, start=1):
+            cells = [found.cells.get((model, column.hash)) for model in models]
+            first, next_ = best_and_second([cell.test.mean if cell else None for cell in cells])
+            best |= {(row, place) for row in first}
+            second |= {(row, place) for row in next_}
+            for row, (model, cell) in enumerate(zip(models, cells, strict=True)):
+                shown = summary_text(cell.test, _STYLE, show_n=False) if cell else DASH
+                texts[row].append(shown + DAGGER * found.is_below_best(model, column))
         headings = (KIND_TITLES[kind], *(f"{column.heading} {column.letter}".rstrip() for column in columns))
-        grids.append(Grid(headings, tuple(rows), frozenset(best), frozenset(second)))
+        grids.append(Grid(headings, tuple(map(tuple, texts)), frozenset(best), frozenset(second)))
     return grids
 
 
-def _ordered(found: Significance, models: Sequence[RowKey], column: Column) -> list[RowKey]:
-    """Return the models that have a task, best first."""
-    having = [model for model in models if (model, column.hash) in found.cells]
-    return sorted(having, key=lambda model: -found.cells[model, column.hash].test.mean)
-
-
-def _is_significant(pair: Pair) -> bool:
+def is_significant(pair: Pair) -> bool:
+    """Return whether a pair's corrected p is small enough."""
     return pair.p is not None and pair.p <= ALPHA
 
 
@@ -250,7 +259,8 @@ def _notes(found: Significance) -> list[str]:
     ]
     if without:
         notes.append(
-            f"{without} of {len(found.pairs)} pairs have no p-value: fewer than two seeds, or no variance."
+            f"{without} of {len(found.pairs)} pairs have no p-value: fewer than two seeds, no variance, "
+            "or (but for Welch's test) other seeds."
         )
     if ranking := found.ranking:
         notes.append(

@@ -283,17 +283,27 @@ def _best_average_first(row: Row) -> tuple[Any, ...]:
 
 
 def _best_cells(rows: Sequence[Row]) -> frozenset[tuple[int, int]]:
-    """Return the best means of each column in which at least two rows have one.
+    """Return the best means of each column in which at least two rows have one."""
+    return frozenset(
+        (place, column)
+        for column in range(len(rows[0].means))
+        for place in best_and_second([row.means[column] for row in rows])[0]
+    )
+
+
+def best_and_second(means: Sequence[float | None]) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the places of a column's best means, if it has two, and of its second ones, if it has three.
 
     Means that print the same are equally good: a table does not show what tells them apart.
     """
-    best = set()
-    for column in range(len(rows[0].means)):
-        means = {place: mean for place, row in enumerate(rows) if (mean := row.means[column]) is not None}
-        if len(means) > 1:
-            top = f"{max(means.values()):.1f}"
-            best |= {(place, column) for place, mean in means.items() if f"{mean:.1f}" == top}
-    return frozenset(best)
+    texts = {place: f"{mean:.1f}" for place, mean in enumerate(means) if mean is not None}
+    ranked = sorted(set(texts.values()), key=float, reverse=True)
+
+    def printed_as(rank: int) -> frozenset[int]:
+        return frozenset(place for place, text in texts.items() if text == ranked[rank])
+
+    best = printed_as(0) if len(texts) > 1 else frozenset()
+    return best, printed_as(1) if len(texts) > 2 and len(ranked) > 1 else frozenset()
 
 
 def _with_published(tables: Iterable[Table], published: Sequence[PublishedTable]) -> tuple[Table, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kebench.report.published import PrintedRow
-from kebench.report.table import Block, Metric, Row, Table
+from kebench.report.table import Block, Metric, Row, Table, best_and_second
 from kebench.stats.summary import Summary
 
 DASH = "–"
@@ -48,7 +48,7 @@ def headings(block: Block) -> tuple[str, ...]:
 def measured_lines(table: Table, block: Block, style: Style) -> list[Line]:
     """Return the measured rows of a block as text."""
     show_n = shared_n(table) is None
-    second = _second_cells(block)
+    second = second_cells(block)
     return [
         Line(
             row.label,
@@ -60,19 +60,13 @@ def measured_lines(table: Table, block: Block, style: Style) -> list[Line]:
     ]
 
 
-def _second_cells(block: Block) -> set[tuple[int, int]]:
+def second_cells(block: Block) -> frozenset[tuple[int, int]]:
     """Return the cells that print the second best mean of their column, where three rows have one."""
-    found = set()
-    for column in range(len(block.columns) + 1):
-        texts = {
-            place: f"{mean:.1f}"
-            for place, row in enumerate(block.rows)
-            if (mean := row.means[column]) is not None
-        }
-        ranked = sorted(set(texts.values()), key=float, reverse=True)
-        if len(texts) > 2 and len(ranked) > 1:
-            found |= {(place, column) for place, text in texts.items() if text == ranked[1]}
-    return found
+    return frozenset(
+        (place, column)
+        for column in range(len(block.columns) + 1)
+        for place in best_and_second([row.means[column] for row in block.rows])[1]
+    )
 
 
 def published_lines(block: Block, style: Style) -> list[Line]:

@@ -25,13 +25,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-class Interval(NamedTuple):
-    """A percentile interval of a bootstrap."""
-
-    low: float
-    high: float
-
-
 class _Alike(NamedTuple):
     """The kinds of units: counts of A and B, (K, 2, S, 3), and how many units there are of each, (K,)."""
 

@@ -41,7 +41,8 @@ def rank_models(scores: Sequence[Sequence[float]], *, alpha: float = 0.05) -> Ra
     mean_ranks = tuple(float(rank) for rank in ranks.mean(axis=0))
     quantile = float(studentized_range.isf(alpha, num_models, float("inf"))) / 2**0.5
     critical = quantile * (num_models * (num_models + 1) / (6 * num_tasks)) ** 0.5
-    p = float(friedmanchisquare(*zip(*scores, strict=True)).pvalue)
+    is_tied = all(len(set(row)) == 1 for row in scores)
+    p = 1.0 if is_tied else float(friedmanchisquare(*zip(*scores, strict=True)).pvalue)
     return Ranking(mean_ranks, p, critical, alpha, num_tasks, _groups(mean_ranks, critical))
 
 

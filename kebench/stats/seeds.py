@@ -131,9 +131,9 @@ def seeds_needed(
 
     few, many = 1, 2  # `few` is never enough: one seed has no variance
     while not is_enough(many):
-        few, many = many, 2 * many
-        if many > MAX_SEEDS:
+        if many == MAX_SEEDS:
             return None
+        few, many = many, min(2 * many, MAX_SEEDS)
     while many - few > 1:
         middle = (few + many) // 2
         few, many = (few, middle) if is_enough(middle) else (middle, many)

@@ -1,6 +1,8 @@
 """`kebench compare` on the recorded runs, and what it refuses."""
 
+import gzip
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,39 @@ def test_two_models_are_compared_on_every_task_that_both_have(capsys: pytest.Cap
     assert by_name["permutation"]["n"] == [5716]
 
 
+def test_each_test_has_its_own_family(capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = ["--results", str(RECORDED), "--tasks", "gad,ddi", "--resamples", "999"]
+    (comparison,) = compared(capsys, "minilm", "bert-tiny", *tasks)
+    assert comparison["family"]["welch"] == ["GAD"]
+    assert comparison["family"]["permutation"] == ["DDI", "GAD"]
+
+
+def test_tests_over_examples_need_the_same_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for model, seeds in (("minilm", "012"), ("bert-tiny", "01")):
+        for path in (RECORDED / "gad" / model).glob("seed*"):
+            if path.name[4] in seeds:
+                target = tmp_path / "gad" / model / path.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target)
+    (comparison,) = compared(capsys, "minilm", "bert-tiny", "--results", str(tmp_path))
+    tests = {test["test"]: test for test in comparison["tasks"][0]["tests"]}
+    assert tests["permutation"]["p"] is None
+    assert tests["permutation"]["note"] == "it needs the same seeds of both models"
+    assert tests["both"]["p"] is None
+    assert tests["Welch t"]["p"] is not None
+    main(["compare", "minilm", "bert-tiny", "--results", str(tmp_path)])
+    assert "it needs the same seeds of both models" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_model_is_not_compared_with_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "are one row of the leaderboard" in refused(capsys, "minilm", "minilm", "--results", str(RECORDED))
+
+
+def test_options_that_a_published_score_cannot_have_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["minilm", "biobert", "--published", "--unit", "document", "--results", str(RECORDED)]
+    assert "without --unit and --metric" in refused(capsys, *arguments)
+
+
 def test_both_is_the_larger_of_the_two_questions(capsys: pytest.CaptureFixture[str]) -> None:
     (comparison,) = compared(capsys, "minilm", "bert-tiny", "--results", str(RECORDED), "--tasks", "gad")
     p = {test["test"]: test["p"] for test in comparison["tasks"][0]["tests"]}
@@ -85,7 +120,7 @@ def test_both_is_the_larger_of_the_two_questions(capsys: pytest.CaptureFixture[s
 
 
 def test_a_family_of_two_doubles_the_smaller_p(capsys: pytest.CaptureFixture[str]) -> None:
-    tasks = ["--tasks", "gad,ncbi-disease", "--results", str(RECORDED), "--resamples", "99"]
+    tasks = ["--tasks", "gad,ncbi-disease", "--results", str(RECORDED), "--resamples", "999"]
     (comparison,) = compared(capsys, "minilm", "bert-tiny", *tasks)
     tests = [
         next(test for test in task["tests"] if test["test"] == "paired t") for task in comparison["tasks"]
@@ -166,10 +201,32 @@ def test_ner_has_no_documents_to_draw(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_documents_of_chemprot_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--results", str(RECORDED), "--tasks", "chemprot", "--unit", "document", "--resamples", "99"]
+    arguments = [
+        "--results",
+        str(RECORDED),
+        "--tasks",
+        "chemprot",
+        "--unit",
+        "document",
+        "--resamples",
+        "999",
+    ]
     (comparison,) = compared(capsys, "minilm", "bert-tiny", *arguments)
     permutation = next(test for test in comparison["tasks"][0]["tests"] if test["test"] == "permutation")
     assert (permutation["unit"], permutation["n"]) == ("documents", [727])  # of 800, those with a pair
+
+
+@pytest.mark.parametrize(
+    "content", [b"{}", b"[]", b'{"kind": "ner", "dev": {}, "test": {"gold": ["O"]}}', b"nonsense"]
+)
+def test_torn_predictions_are_named(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(RECORDED / "gad", tmp_path / "gad")
+    path = next((tmp_path / "gad" / "minilm").glob("*.predictions.json.gz"))
+    path.write_bytes(gzip.compress(content))
+    message = refused(capsys, "minilm", "bert-tiny", "--results", str(tmp_path))
+    assert message.startswith(f"kebench: {path}: cannot be read (")
 
 
 def test_missing_predictions_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,12 +132,33 @@ def test_sentences_of_real_data_are_shown(real_data: Path, capsys: pytest.Captur
     assert "@CHEMICAL$ and @GENE$" in capsys.readouterr().out
 
 
+def test_models_of_other_protocols_are_not_held_against_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sample(tmp_path, [sample_record("minilm", "gad"), sample_record("bert-tiny", "gad", epochs=60)])
+    with pytest.raises(SystemExit):
+        main(
+            [
+                "errors",
+                "--model",
+                "minilm",
+                "--task",
+                "gad",
+                "--against",
+                "bert-tiny",
+                "--results",
+                str(tmp_path),
+            ]
+        )
+    assert "minilm and bert-tiny have no runs under one protocol" in capsys.readouterr().err
+
+
 def test_unknown_models_and_tasks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_sample(tmp_path, [sample_record("minilm", "gad")])
     for arguments, message in (
         (["--model", "minlm", "--task", "gad"], "no records of model 'minlm'; did you mean 'minilm'?"),
         (["--model", "minilm", "--task", "gda"], "no task 'gda'"),
-        (["--model", "minilm", "--task", "ddi"], "no records of"),
+        (["--model", "minilm", "--task", "ddi"], "no records of ddi; run it"),
     ):
         with pytest.raises(SystemExit) as stop:
             main(["errors", *arguments, "--results", str(tmp_path)])

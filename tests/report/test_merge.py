@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,8 +64,7 @@ def test_a_contradiction_is_named_and_the_first_stays(
     assert merge(one, two, "--out", tmp_path / "all") == 1
     shown = capsys.readouterr()
     assert f"{changed} is left out: dev.score_percent is {before} here and 1.5 there" in shown.err
-    assert "5 runs" not in shown.out
-    assert "1 contradictions" in shown.out
+    assert "6 runs and 0 probes taken, 2 known already, 1 contradictions" in shown.out
 
 
 def test_where_and_when_a_run_was_made_is_no_contradiction(
@@ -94,12 +94,43 @@ def test_torn_files_and_strange_predictions_are_left_out(
         str(stolen),
         str(beside(cut)),
     ]
-    assert "its predictions give another score" in shown.err
+    assert "its predictions give another dev score" in shown.err
     assert "3 runs and 0 probes taken, 0 known already, 0 contradictions, 3 left out" in shown.out
 
 
 def beside(record: Path) -> Path:
     return record.parent / record.name.replace(".json", ".predictions.json.gz")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("model", "../../escaped", "model: String should match pattern"),
+        ("task", "..", "task: a name, not a place"),
+        ("model", "red\x1b[31m", "model: String should match pattern"),
+        ("seed", 7, "its identity is not that of its settings"),
+        ("test", {"score_percent": 99.9}, "its predictions give another test score"),
+        ("dev", {"score_percent": 99.9}, "its predictions give another dev score"),
+    ],
+)
+def test_what_is_not_what_it_says_is_left_out(
+    field: str,
+    value: Any,
+    reason: str,
+    machines: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, _ = machines
+    path = record_paths(one)[0]
+    content = json.loads(path.read_text())
+    content[field] = content[field] | value if isinstance(value, dict) else value
+    path.write_text(json.dumps(content))
+    assert merge(one, "--out", tmp_path / "all") == 1
+    shown = capsys.readouterr()
+    assert reason in shown.err
+    assert "2 runs and 0 probes taken" in shown.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all", "one", "two"]
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

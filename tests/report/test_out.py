@@ -42,6 +42,16 @@ def test_bad_sql_is_refused_with_the_engines_word(capsys: pytest.CaptureFixture[
     assert "'kebench records --columns' names the columns" in message
 
 
+def test_an_empty_question_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--sql: nothing is asked" in refused(capsys, "records", "--sql", "")
+
+
+def test_what_is_no_number_in_json_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(
+        printed(capsys, "records", "--sql", "select 'nan'::double as x", "--format", "json")
+    ) == [{"x": None}]
+
+
 def test_sql_reads_no_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert "disabled" in refused(capsys, "records", "--sql", "select * from read_csv('/etc/hosts')")
 

@@ -71,6 +71,26 @@ def test_a_table_without_records_is_printed_as_it_is(
     assert "as printed; no record of ours is of these models" in shown
 
 
+def test_weights_that_share_a_name_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = [
+        sample_record("kebiolm", task, weights=one) for one in "xy" for task in ("gad", "ncbi-disease")
+    ]
+    write_sample(tmp_path, records)
+    assert "has several rows: kebiolm [" in refused(capsys, "paper-2", "--results", str(tmp_path))
+    with pytest.raises(SystemExit):
+        main(["model", "card", "kebiolm", "--results", str(tmp_path)])
+
+
+def test_a_row_that_may_not_be_compared_has_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sample(tmp_path, [sample_record("bio-lm", "gad", seed=seed, test=80.0 + seed) for seed in (0, 1)])
+    shown = printed(capsys, "paper-2", "--results", str(tmp_path))
+    row = next(line.split() for line in shown.splitlines() if line.startswith("GAD"))
+    assert row[-1] == "–"
+    assert "bio-lm uses other metrics than BLURB" in " ".join(shown.split())
+
+
 def test_misspelt_names_are_refused(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "paper-3", "--results", str(results), "--as", "my-wem=kebiolm-wem")
     assert message.startswith("kebench: --as my-wem=kebiolm-wem: no row 'kebiolm-wem'; did you mean")

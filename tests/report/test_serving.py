@@ -9,7 +9,8 @@ from threading import Thread
 import pytest
 
 from kebench.cli import main
-from kebench.report.serving import Progress, Site, progress_of, server_of
+from kebench.errors import UserError
+from kebench.report.serving import Progress, Site, _is_own_name, progress_of, server_of
 from kebench.shipped import shipped
 from tests.report.sample_records import sample_record, write_sample
 
@@ -66,13 +67,43 @@ def test_other_hosts_and_other_paths_get_nothing(port: int) -> None:
     assert get(port, host=f"localhost:{port}")[0] == 200
 
 
-def test_a_folder_without_records_is_refused_before_anything_listens(
+def test_a_folder_that_is_not_there_is_refused_before_anything_listens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["serve", "--results", str(tmp_path)])
+        main(["serve", "--results", str(tmp_path / "nowhere")])
     assert stop.value.code == 2
-    assert "no records" in capsys.readouterr().err
+    assert "no such folder of records" in capsys.readouterr().err
+
+
+def test_while_there_is_nothing_to_show_it_says_why_and_asks_to_be_asked_again(tmp_path: Path) -> None:
+    def nothing(progress: Progress) -> str:
+        raise UserError("no records")
+
+    server = server_of(Site([tmp_path], nothing), host="127.0.0.1", port=0)
+    Thread(target=server.serve_forever, daemon=True).start()
+    assert get(int(server.server_address[1])) == (503, "no records\n")
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("header", "host", "bound", "expected"),
+    [
+        ("localhost:8765", "127.0.0.1", "127.0.0.1", True),
+        ("[::1]:8765", "127.0.0.1", "127.0.0.1", True),
+        ("evil.example:8765", "127.1", "127.0.0.1", False),
+        ("localhost.evil.example", "127.0.0.1", "127.0.0.1", False),
+        ("", "127.0.0.1", "127.0.0.1", False),
+        ("192.168.1.7:8765", "0.0.0.0", "0.0.0.0", True),
+        ("evil.example:8765", "0.0.0.0", "0.0.0.0", False),
+        ("192.168.1.7:8765", "127.0.0.1", "127.0.0.1", False),
+    ],
+)
+def test_only_names_that_cannot_be_rebound_are_answered(
+    header: str, host: str, bound: str, expected: bool
+) -> None:
+    assert _is_own_name(header, host, bound) is expected
 
 
 def test_a_served_page_refreshes_itself_and_says_what_runs(tmp_path: Path) -> None:

@@ -50,10 +50,10 @@ def test_it_reads_as_the_golden_one(
 
 
 def test_permutation_and_both_read_the_predictions(capsys: pytest.CaptureFixture[str]) -> None:
-    recorded = ["--results", str(shipped("results/recorded")), "--tasks", "gad", "--resamples", "99"]
+    recorded = ["--results", str(shipped("results/recorded")), "--tasks", "gad", "--resamples", "999"]
     main(["significance", *recorded, "--test", "permutation"])
     shown = capsys.readouterr().out
-    assert "permutation test over the test set, two-sided" in " ".join(shown.split())
+    assert "permutation test over the test set, 999 resamples, two-sided" in " ".join(shown.split())
     assert "66.5±2.9†" in shown
     main(["significance", *recorded, "--test", "both"])
     assert "66.5±2.9†" not in capsys.readouterr().out  # Welch: .039 times 3

@@ -44,3 +44,19 @@ def test_equal_samples_have_no_order() -> None:
 def test_one_seed_is_refused() -> None:
     with pytest.raises(ValueError, match="at least two seeds"):
         almost_stochastic_order([70.0], [71.0, 72.0], seed=0)
+
+
+def test_with_few_seeds_the_bound_is_below_a_half_too_often_as_the_page_on_statistics_says() -> None:
+    # Nominal 5%; asymptotic, so about one in five at five seeds. A change of this is news.
+    rng = np.random.default_rng(0)
+    below = sum(
+        (
+            almost_stochastic_order(
+                rng.normal(80, 1, 5), rng.normal(80, 1, 5), seed=draw, num_resamples=200
+            ).bound
+            or 1
+        )
+        < 0.5
+        for draw in range(400)
+    )
+    assert 0.1 < below / 400 < 0.35

@@ -42,3 +42,8 @@ def test_few_tasks_or_models_are_refused() -> None:
         rank_models([[3.0, 2.0, 1.0]] * 4)
     with pytest.raises(ValueError, match="three models"):
         rank_models([[3.0, 2.0]] * 5)
+
+
+def test_models_that_always_tie_do_not_differ() -> None:
+    result = rank_models([[1.0, 1.0, 1.0]] * 5)
+    assert (result.p, result.mean_ranks) == (1.0, (2.0, 2.0, 2.0))

@@ -87,6 +87,10 @@ def test_seeds_needed_are_those_of_cohens_table() -> None:
     assert seeds_needed(1.0, difference=0.8) == 26
 
 
+def test_seeds_needed_between_512_and_1000_are_found() -> None:
+    assert seeds_needed(3.0) == 567  # statsmodels' solve_power: 566.08
+
+
 def test_seeds_needed_at_the_ends() -> None:
     assert seeds_needed(0.0) == 2
     assert seeds_needed(1e-6) == 2

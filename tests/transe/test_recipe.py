@@ -65,6 +65,10 @@ def test_a_recipe_in_the_working_folder_wins() -> None:
         ("dimension = 5\n", "norm: Field required; mend this field"),
         ("extends = 3\n", "extends = 3: expected the name of a recipe; mend this field"),
         ('extends = "mine.toml"\n', "extends itself, by way of others; mend the field extends"),
+        (
+            'extends = "../recipes/mine.toml"\n',
+            "extends = '../recipes/mine.toml': no such file beside it; mend this field",
+        ),
         ('extends = "mien.toml"\n', "extends = 'mien.toml': no such file beside it; mend this field"),
         (
             'extends = "trans"\n',
