@@ -4,18 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from kebench.records import read_predictions, read_record, record_paths
+from kebench.records import read_predictions, read_record, read_records, record_paths
 from kebench.scoring.entities import count_entities
 from kebench.scoring.predictions import score_split
 from kebench.scoring.relations import count_relations
 from kebench.tasks.card import read_task_card
 
 RECORDED = Path(__file__).parents[1] / "results" / "recorded"
-PATHS = record_paths(RECORDED)
+PRETRAINED = RECORDED.parent / "pretraining"
+PATHS = [*record_paths(RECORDED), *record_paths(PRETRAINED)]
 
 
 def test_every_blurb_task_has_a_record_of_three_models() -> None:
-    found = {(path.parent.parent.name, path.parent.name) for path in PATHS}
+    found = {(path.parent.parent.name, path.parent.name) for path in record_paths(RECORDED)}
     assert len({task for task, _ in found}) == 8
     assert {model for _, model in found} == {"minilm", "bert-tiny", "bert-mini"}
     assert len(found) == 24
@@ -34,11 +35,19 @@ def test_a_record_s_scores_follow_from_its_predictions(path: Path) -> None:
     assert record.test.num_examples == read_task_card(record.task).expected["test"].rows
 
 
+def test_what_was_pretrained_has_five_seeds_on_its_tasks() -> None:
+    seeds: dict[tuple[str, str], set[int]] = {}
+    for record in read_records(PRETRAINED):
+        seeds.setdefault((record.task, record.model), set()).add(record.seed)
+    assert {model for _, model in seeds} >= {"bert-tiny", "bert-tiny-continued", "bert-tiny-kebiolm"}
+    assert all(found == set(range(5)) for found in seeds.values())
+
+
 @pytest.mark.parametrize("path", [path for path in PATHS if path.parent.parent.name == "ncbi-disease"][:2])
 def test_a_record_is_scored_again_as_published_numbers_are(path: Path) -> None:
     assert score_split(read_predictions(path), "test") == read_record(path).test
 
 
 def test_recorded_runs_of_a_task_share_one_protocol() -> None:
-    columns = {(path.parent.parent.name, read_record(path).column) for path in PATHS}
+    columns = {(path.parent.parent.name, read_record(path).column) for path in record_paths(RECORDED)}
     assert len(columns) == 8

@@ -142,9 +142,13 @@ class LinkedCorpus:
         try:
             manifest = CorpusManifest.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            what = "is not finished" if (folder / SHARDS).is_dir() else "is no linked corpus"
+            missing = f"({MANIFEST} is missing)"
+            if (folder / SHARDS).is_dir():
+                raise UserError(
+                    f"{folder} is not finished {missing}; run 'kebench annotate' with --out {folder}"
+                ) from None
             raise UserError(
-                f"{folder} {what} ({MANIFEST} is missing); name a folder made by 'kebench annotate'"
+                f"{folder} is no linked corpus {missing}; name a folder made by 'kebench annotate'"
             ) from None
         except NotADirectoryError:
             raise UserError(f"{folder}: a file, expected the folder of a linked corpus") from None

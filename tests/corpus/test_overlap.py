@@ -88,7 +88,8 @@ def results(data: Path, tmp_path: Path) -> Path:
         stem = record_stem(out, task=record.task, model=record.model, seed=seed, learning_rate=1e-3,
                            identity=record.identity)  # fmt: skip
         stem.parent.mkdir(parents=True, exist_ok=True)
-        write_record(stem, record, {"dev": {}, "test": gold | {"predicted": [tags]}})
+        part = gold | {"predicted": [tags], "num_kept": [6]}
+        write_record(stem, record, {"kind": "ner", "negative": "", "dev": part, "test": part})
     return out
 
 
