@@ -6,6 +6,7 @@ By the fixed rule, means over the queries of a group; Acc@1, Acc@5 and MRR rank 
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ BREAKDOWNS = {
 SHARED = ("set", "set_hash", "mode", "precision", "model", "model_hash", "identity")
 GROUP_FIELDS = (*SHARED, "by", "group", *Group.model_fields)
 HEADINGS = ("queries", "hit", "Acc@1", "Acc@5", "MRR")
+
+_WIDTH = 80
 
 
 def render_groups(records: Sequence[ProbeRecord], by: str, form: str) -> str:
@@ -64,11 +67,15 @@ def _cells(group: Group) -> tuple[str, ...]:
 
 
 def _text(record: ProbeRecord, by: str) -> Iterator[str]:
+    """Yield a table of 80 columns; longer names are broken."""
     rows = [(name, _cells(group)) for name, group in _groups(record, by)]
-    wide = max(len(by), *(len(name) for name, _ in rows)) if rows else len(by)
-    yield f"{record.model}: {caption(record)}"
+    room = _WIDTH - 9 * len(HEADINGS)
+    wide = min(room, max((len(name) for name, _ in ((by, ()), *rows)), default=0))
+    yield from textwrap.wrap(f"{record.model}: {caption(record)}", _WIDTH)
     for name, cells in ((by, HEADINGS), *rows):
-        yield f"{name:{wide}}" + "".join(f"  {cell:>7}" for cell in cells)
+        first, *rest = textwrap.wrap(name, wide)
+        yield f"{first:{wide}}" + "".join(f"  {cell:>7}" for cell in cells)
+        yield from (f"  {part}" for part in rest)
 
 
 def _markdown(record: ProbeRecord, by: str) -> Iterator[str]:
