@@ -166,6 +166,18 @@ def record_stem(out: Path, *, task: str, model: str, seed: int, learning_rate: f
     return out / task / model / f"seed{seed}-lr{learning_rate:g}-{identity[:16]}"
 
 
+def stem_of(out: Path, record: Record) -> Path:
+    """Return the path of a finished run's files without their endings."""
+    return record_stem(
+        out,
+        task=record.task,
+        model=record.model,
+        seed=record.seed,
+        learning_rate=record.settings.learning_rate,
+        identity=record.identity,
+    )
+
+
 def write_record(stem: Path, record: Record, predictions: dict[str, Any]) -> None:
     """Write predictions, then the record: who finds the record finds both."""
     content = json.dumps(predictions, ensure_ascii=False, separators=(",", ":")).encode()

@@ -139,15 +139,11 @@ def check_models(wanted: list[str], known: set[str]) -> None:
 
 
 def predictions_of(found: Found) -> "Predictions":
-    """Return what reads the predictions beside a record, each file once."""
-    from functools import cache
-
+    """Return what reads the predictions beside a record."""
     from kebench.records import read_predictions
 
-    read = cache(read_predictions)
-
     def of_record(record: "Record") -> dict[str, Any]:
-        return read(found.paths[run_key(record)])
+        return read_predictions(found.paths[run_key(record)])
 
     return of_record
 

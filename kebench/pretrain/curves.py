@@ -63,13 +63,15 @@ def draw(curves: dict[str, list[Row]], out: Path) -> None:
         raise UserError("charts need altair and vl-convert; pip install 'kebench[charts]'") from None
     titles = {"loss": "loss", "mlm": "masked language modelling", "detection": "entity detection"}
     titles |= {"linking": "entity linking"} | {name: f"held out: {said}" for name, said in HELD_OUT.items()}
-    points = [
-        {"model": model, "step": row["step"], "what": title, "value": row[name]}
-        for model, rows in curves.items()
-        for name, title in titles.items()
-        for row in (rows if name in HELD_OUT else averaged(rows, _SMOOTHED))
-        if name in row and name not in absent_losses(rows)
-    ]
+    points = []
+    for model, rows in curves.items():
+        smoothed, absent = averaged(rows, _SMOOTHED), absent_losses(rows)
+        points += [
+            {"model": model, "step": row["step"], "what": title, "value": row[name]}
+            for name, title in titles.items()
+            for row in (rows if name in HELD_OUT else smoothed)
+            if name in row and name not in absent
+        ]
     shown = [title for title in titles.values() if any(point["what"] == title for point in points)]
     base = altair.Chart({"values": points}).encode(
         x=altair.X("step:Q"),

@@ -21,6 +21,7 @@ from kebench.stats.seeds import hedges_g, paired_t, seeds_needed, welch_t
 from kebench.stats.units import Unit, count_units, sum_by_document, unit_word
 
 Predictions = Callable[[Record], dict[str, Any]]
+UnitCounts = Callable[[Record], Ints]
 TESTS = ("welch", "paired", "permutation", "bootstrap", "both")
 
 
@@ -81,7 +82,8 @@ def compare(
     keys = find_key(board, a), find_key(board, b)
     if keys[0] == keys[1]:
         raise UserError(f"{a} and {b} are one row of the leaderboard; name two models")
-    compared = [_compare_in(table, keys, (a, b), settings, predictions) for table in board.tables]
+    counts = unit_counts(predictions, settings)
+    compared = [_compare_in(table, keys, (a, b), settings, counts) for table in board.tables]
     found = [comparison for comparison in compared if comparison]
     if not found:
         raise UserError(
@@ -96,7 +98,7 @@ def _compare_in(
     keys: tuple[RowKey, RowKey],
     names: tuple[str, str],
     settings: Settings,
-    predictions: Predictions,
+    counts: UnitCounts,
 ) -> Comparison | None:
     """Compare the two in one table; None if they share no column of it."""
     pairs = []
@@ -108,7 +110,7 @@ def _compare_in(
                     pairs.append((column, block.kind, one, other))
     if not pairs:
         return None
-    tests = [_test(kind, one, other, settings, predictions) for _, kind, one, other in pairs]
+    tests = [_test(kind, one, other, settings, counts) for _, kind, one, other in pairs]
     corrected = {name: correct([test[name].p for test in tests], settings.correction) for name in TESTS}
     tasks = tuple(
         TaskComparison(
@@ -125,18 +127,16 @@ def _compare_in(
     return Comparison(*names, table, settings, tasks)
 
 
-def _test(kind: str, a: Cell, b: Cell, settings: Settings, predictions: Predictions) -> dict[str, PValue]:
+def _test(kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitCounts) -> dict[str, PValue]:
     """Return the p-values of one task by the names in TESTS."""
     tests = {
-        name: p_value_of(name, kind, a, b, settings, predictions)
+        name: p_value_of(name, kind, a, b, settings, counts)
         for name in ("welch", "paired", "permutation", "bootstrap")
     }
     return tests | {"both": _both(tests["welch"], tests["permutation"])}
 
 
-def p_value_of(
-    name: str, kind: str, a: Cell, b: Cell, settings: Settings, predictions: Predictions
-) -> PValue:
+def p_value_of(name: str, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitCounts) -> PValue:
     """Return the p-value of one of TESTS on one task."""
     by_seed = a.test_percent_by_seed, b.test_percent_by_seed
     match name:
@@ -145,15 +145,13 @@ def p_value_of(
         case "paired":
             return _paired(*by_seed, settings.sides)
         case "permutation" | "bootstrap":
-            return _over_examples(name, kind, a, b, settings, predictions)
+            return _over_examples(name, kind, a, b, settings, counts)
     assert name == "both", name
     welch = _welch(*by_seed, settings.sides)
-    return _both(welch, _over_examples("permutation", kind, a, b, settings, predictions))
+    return _both(welch, _over_examples("permutation", kind, a, b, settings, counts))
 
 
-def _over_examples(
-    name: str, kind: str, a: Cell, b: Cell, settings: Settings, predictions: Predictions
-) -> PValue:
+def _over_examples(name: str, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitCounts) -> PValue:
     """Test over the units of the test set, in which both models need the same seeds.
 
     Over other seeds than the printed means are of, the sign of the difference could be another.
@@ -163,9 +161,9 @@ def _over_examples(
     seeds = sorted(a.test_percent_by_seed)
     if seeds != sorted(b.test_percent_by_seed):
         return PValue(None, name, settings.sides, (), unit, note="it needs the same seeds of both models")
-    counts = (_stacked(cell, seeds, settings, predictions) for cell in (a, b))
+    stacks = (_stacked(cell, seeds, counts) for cell in (a, b))
     return test(
-        *counts, unit=unit, seed=settings.seed, sides=settings.sides, num_resamples=settings.num_resamples
+        *stacks, unit=unit, seed=settings.seed, sides=settings.sides, num_resamples=settings.num_resamples
     )
 
 
@@ -187,9 +185,8 @@ def _both(welch: PValue, permutation: PValue) -> PValue:
 
     The larger of the two: an intersection-union test (Berger 1982), whose level is that of its parts.
     """
-    known = welch.p is not None and permutation.p is not None
-    p = max(welch.p, permutation.p) if welch.p is not None and permutation.p is not None else None
-    note = "" if known else welch.note or permutation.note
+    p = None if welch.p is None or permutation.p is None else max(welch.p, permutation.p)
+    note = welch.note or permutation.note if p is None else ""
     return PValue(
         p, "both", welch.sides, (*welch.n, *permutation.n), f"seeds and {permutation.unit}", note=note
     )
@@ -203,12 +200,23 @@ def _sizes(a: Cell, b: Cell, seed: int) -> tuple[float | None, Dominance | None,
     return hedges_g(first, second), almost_stochastic_order(first, second, seed=seed), seeds_needed(sd)
 
 
-def _stacked(cell: Cell, seeds: Sequence[int], settings: Settings, predictions: Predictions) -> Ints:
+def _stacked(cell: Cell, seeds: Sequence[int], counts: UnitCounts) -> Ints:
     """Return the counts of a model's units, (seeds, units, 3)."""
     runs = {run.seed: run for run in cell.runs}
-    return np.stack([_units(predictions(runs[seed]), settings) for seed in seeds])
+    return np.stack([counts(runs[seed]) for seed in seeds])
 
 
-def _units(predictions: dict[str, Any], settings: Settings) -> Ints:
-    counts = count_units(predictions, is_lenient=settings.metric == "as-published")
-    return sum_by_document(counts, predictions["test"]["ids"]) if settings.unit == "document" else counts
+def unit_counts(predictions: Predictions, settings: Settings) -> UnitCounts:
+    """Return what counts the units of a run, (units, 3): each run is read and counted once."""
+    counted: dict[tuple[str, str, str], Ints] = {}
+
+    def of_run(run: Record) -> Ints:
+        key = (run.task, run.model, run.identity)
+        if key not in counted:
+            stored = predictions(run)
+            counts = count_units(stored, is_lenient=settings.metric == "as-published")
+            is_by_document = settings.unit == "document"
+            counted[key] = sum_by_document(counts, stored["test"]["ids"]) if is_by_document else counts
+        return counted[key]
+
+    return of_run

@@ -17,11 +17,12 @@ from kebench.probe.record import PREDICTIONS, PROBE_RECORD, TOKENIZER, probe_rec
 from kebench.records import (
     Record,
     Score,
+    ending,
     identity_of,
     read_predictions,
     read_record,
     record_paths,
-    record_stem,
+    stem_of,
     write_record,
 )
 from kebench.scoring.predictions import score_split
@@ -126,17 +127,10 @@ def _take_run(path: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
             raise UserError(f"{path}: its predictions give another {split} score; fetch both files again")
     if record.identity != _identity_of(record):
         raise UserError(f"{path}: its identity is not that of its settings; fetch it again")
-    stem = record_stem(
-        out,
-        task=record.task,
-        model=record.model,
-        seed=record.seed,
-        learning_rate=record.settings.learning_rate,
-        identity=record.identity,
-    )
+    stem = stem_of(out, record)
     stem.parent.mkdir(parents=True, exist_ok=True)
     write_record(stem, record, predictions)
-    ours.runs[key] = (stem.parent / f"{stem.name}.json", content)
+    ours.runs[key] = (ending(stem, ".json"), content)
     return None
 
 

@@ -16,13 +16,12 @@ def find_key(board: Leaderboard, name: str) -> RowKey:
     for row in (row for table in board.tables for block in table.blocks for row in block.rows):
         labels[row.label] = row.key
         models.setdefault(row.key.model, {})[row.key] = row.label
+    if name in labels:
+        return labels[name]
     of_model = models.get(name, {})
     if len(of_model) > 1:
         rows = ", ".join(sorted(of_model.values()))
-        if name not in labels:
-            raise UserError(f"model '{name}' has several rows: {rows}; name one of them in quotes")
-    if name in labels:
-        return labels[name]
+        raise UserError(f"model '{name}' has several rows: {rows}; name one of them in quotes")
     if of_model:
         return next(iter(of_model))
     known = ", ".join(sorted(labels))

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 from kebench.errors import UserError
-from kebench.report.compare import Predictions, Settings, p_value_of
+from kebench.report.compare import Predictions, Settings, UnitCounts, p_value_of, unit_counts
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table, best_and_second
 from kebench.report.words import DASH, KIND_TITLES, SCORES, Style, p_text, summary_text
@@ -122,7 +122,8 @@ def significance_of(
     num_tests = len(columns) * len(labels) * (len(labels) - 1) // 2
     enough = max(settings.num_resamples, _RESAMPLES_A_TEST * num_tests)
     settings = settings._replace(num_resamples=enough)
-    pairs = _tested(columns, cells, list(labels), test, settings, predictions)
+    counts = unit_counts(predictions, settings)
+    pairs = _tested(columns, cells, list(labels), test, settings, counts)
     ranked, ranking = _ranking(columns, cells, list(labels))
     return Significance(table, test, settings, labels, tuple(columns), cells, pairs, ranking, ranked)
 
@@ -133,7 +134,7 @@ def _tested(
     models: Sequence[RowKey],
     test: Test,
     settings: Settings,
-    predictions: Predictions,
+    counts: UnitCounts,
 ) -> tuple[Pair, ...]:
     """Return every pair on every task that both have, better first, with its corrected p."""
     pairs: list[Pair] = []
@@ -147,7 +148,7 @@ def _tested(
             if needs_same_seeds and not has_same_seeds:  # over shared seeds alone the better may be the worse
                 p = None
             else:
-                p = p_value_of(test, kind, a, b, settings, predictions).p
+                p = p_value_of(test, kind, a, b, settings, counts).p
             better, worse = (one, other) if a.test.mean >= b.test.mean else (other, one)
             pairs.append(Pair(better, worse, column.hash, p, p))
     corrected = correct([pair.p for pair in pairs], settings.correction)

@@ -12,7 +12,7 @@ from kebench.records import (
     Settings,
     Subset,
     identity_of,
-    record_stem,
+    stem_of,
     write_record,
 )
 
@@ -125,13 +125,6 @@ def sample_grid() -> list[Record]:
 def write_sample(out: Path, records: list[Record]) -> None:
     """Write records where `kebench run` would."""
     for record in records:
-        stem = record_stem(
-            out,
-            task=record.task,
-            model=record.model,
-            seed=record.seed,
-            learning_rate=record.settings.learning_rate,
-            identity=record.identity,
-        )
+        stem = stem_of(out, record)
         stem.parent.mkdir(parents=True, exist_ok=True)
         write_record(stem, record, {"dev": {}, "test": {}})
