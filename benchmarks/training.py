@@ -300,6 +300,6 @@ def test_f1_percent(spec: Spec, loaded: Loaded, model: Any) -> float:
     sentences = read_sentences(spec, "test")
     encoded = encode_sentences(loaded.tokenizer, sentences, max_length=loaded.settings.max_length)
     pad_id = loaded.tokenizer.pad_token_id
-    decisions = predict(model, encoded, pad_id=pad_id, accelerator=Accelerator(cpu=True))
-    split = predicted_split(sentences, encoded, decisions)
+    answers = predict(model, encoded, pad_id=pad_id, accelerator=Accelerator(cpu=True))
+    split = predicted_split(sentences, encoded, answers)
     return count_entities(split["gold"], split["predicted"]).f1_percent

@@ -86,6 +86,8 @@ class Score(Part):
         that differs (NER: lenient seqeval, cut gold left out); None where it does not.
     num_cut: words (NER) or instances (relation) that the maximum length cut into.
     num_missing_markers: entity indicators (relation) that the cut text no longer holds.
+    calibration_error_percent: expected, over predicted entities (NER) or all instances (relation); None in
+        records from before confidences were kept, and where nothing was predicted.
     """
 
     score_percent: float
@@ -98,6 +100,7 @@ class Score(Part):
     num_examples: int
     num_cut: int
     num_missing_markers: int = 0
+    calibration_error_percent: float | None = None
 
 
 class Provenance(Part):
@@ -234,7 +237,8 @@ def _fault_of_predictions(predictions: Any) -> str:
     names = ("ids", "gold", "predicted", *(("num_kept",) if is_ner else ()))
     for split in ("dev", "test"):
         part = predictions.get(split)
-        found = [part.get(name) for name in names] if isinstance(part, dict) else []
+        part = part if isinstance(part, dict) else {}
+        found = [part.get(name) for name in names]
         lists = [one for one in found if isinstance(one, list)]
         if len(lists) < len(names) or len({len(one) for one in lists}) > 1:
             return f"{split}: {', '.join(names)} are not lists of one length"
@@ -243,7 +247,30 @@ def _fault_of_predictions(predictions: Any) -> str:
             return f"{split}: a label that is no text"
         if is_ner and any(len(tags) != len(others) for tags, others in zip(gold, predicted, strict=True)):
             return f"{split}: a sentence with more tags than words, or fewer"
+        confidence = part.get("confidence_permille")
+        if confidence is not None and not _are_confidences(confidence, predicted, is_ner=is_ner):
+            return f"{split}: confidence_permille does not fit what was predicted"
     return ""
+
+
+def _are_confidences(found: Any, predicted: list[Any], *, is_ner: bool) -> bool:
+    """Whether there is a number from 0 to 1000 for each label (relation), or each tag, null if cut (ner)."""
+    if not isinstance(found, list) or len(found) != len(predicted):
+        return False
+    if not is_ner:
+        return all(_is_permille(one) for one in found)
+    return all(
+        isinstance(of_words, list)
+        and len(of_words) == len(tags)
+        and all(
+            _is_permille(one) or (one is None and tag == "O") for one, tag in zip(of_words, tags, strict=True)
+        )
+        for of_words, tags in zip(found, predicted, strict=True)
+    )
+
+
+def _is_permille(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= 1000
 
 
 def record_paths(out: Path) -> list[Path]:

@@ -49,10 +49,10 @@ class Prepared(NamedTuple):
     def predict(self, split: str) -> dict[str, Any]:
         """Return the model's predictions for a split as they are stored."""
         examples, pad_id = self.splits[split], self.tokenizer.pad_token_id
-        decisions = predict(self.model, examples.encoded, pad_id=pad_id, accelerator=self.accelerator)
+        answers = predict(self.model, examples.encoded, pad_id=pad_id, accelerator=self.accelerator)
         if self.job.task.card.kind == "ner":
-            return ner.predicted_split(examples.read, examples.encoded, decisions)
-        return relations.predicted_split(examples.read, examples.encoded, decisions, card=self.job.task.card)
+            return ner.predicted_split(examples.read, examples.encoded, answers)
+        return relations.predicted_split(examples.read, examples.encoded, answers, card=self.job.task.card)
 
 
 def fine_tune(

@@ -26,6 +26,13 @@ EVALUATION_BATCH = 64
 _log = logging.getLogger(__name__)
 
 
+class Answer(NamedTuple):
+    """What a model says of one example: a label for each decision, and its probability in thousandths."""
+
+    labels: Ints
+    permille: Ints
+
+
 class Trained(NamedTuple):
     """How a training went. The model itself holds the weights of its best epoch afterwards.
 
@@ -162,8 +169,8 @@ class _Trainer:
 
 def predict(
     model: nn.Module, encoded: Encoded, *, pad_id: int, accelerator: Any, batch_size: int = EVALUATION_BATCH
-) -> list[Ints]:
-    """Return each example's predicted labels, in the order of the examples.
+) -> list[Answer]:
+    """Return each example's predicted labels and their probabilities, in the order of the examples.
 
     Examples are sorted by length, so that little is padding; the result does not depend on it or on
     batch_size but for near ties (the best two logits within 1e-4). Processes share the examples,
@@ -172,11 +179,11 @@ def predict(
     model.eval()
     by_length = np.argsort(encoded.pieces.lengths(), kind="stable")[::-1]
     mine = by_length[accelerator.process_index :: accelerator.num_processes]
-    answered: list[tuple[int, Ints]] = []
+    answered: list[tuple[int, Answer]] = []
     while len(mine):
         rows = mine[:batch_size]
         try:
-            labels_P = _best_labels(model, collate(encoded, rows, pad_id=pad_id).to(accelerator.device))
+            best = _best_labels(model, collate(encoded, rows, pad_id=pad_id).to(accelerator.device))
         except torch.cuda.OutOfMemoryError:
             if batch_size == 1:
                 raise
@@ -184,16 +191,21 @@ def predict(
             torch.cuda.empty_cache()
             continue
         ends = encoded.labels.lengths()[rows].cumsum()[:-1]
-        answered += zip(rows.tolist(), np.split(labels_P, ends), strict=True)
+        answers = map(Answer, np.split(best.labels, ends), np.split(best.permille, ends))
+        answered += zip(rows.tolist(), answers, strict=True)
         mine = mine[batch_size:]
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
         answered = gather_object(answered)
-    return [labels for _, labels in sorted(answered, key=lambda answer: answer[0])]
+    return [answer for _, answer in sorted(answered, key=lambda one: one[0])]
 
 
-def _best_labels(model: nn.Module, batch: Batch) -> Ints:
+def _best_labels(model: nn.Module, batch: Batch) -> Answer:
+    """Return the best label of every decision of a batch, and its softmax."""
     with torch.inference_mode():
-        best: Ints = model(batch).argmax(-1).cpu().numpy().astype(np.int32)
-    return best
+        logits_PL = model(batch).float()
+        labels_P = logits_PL.argmax(-1)
+        best_P = logits_PL.softmax(-1).gather(-1, labels_P[:, None]).squeeze(-1)
+        permille_P = (1000 * best_P).round()
+    return Answer(*(values.cpu().numpy().astype(np.int32) for values in (labels_P, permille_P)))

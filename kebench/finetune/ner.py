@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kebench.finetune.encode import Encoded, Ints, Ragged, was_cut
+from kebench.finetune.encode import Encoded, Ragged, was_cut
+from kebench.finetune.loop import Answer
 from kebench.tasks.readers import Sentence
 
 TAGS = "OBI"  # the label's index is its place here
@@ -54,17 +55,25 @@ def _first_places(word_ids: Sequence[int | None]) -> tuple[list[int], list[int]]
 
 
 def predicted_split(
-    sentences: Sequence[Sentence], encoded: Encoded, decisions: Sequence[Ints]
+    sentences: Sequence[Sentence], encoded: Encoded, answers: Sequence[Answer]
 ) -> dict[str, Any]:
-    """Return what is stored of one split: ids, gold and predicted tags, words kept; never text."""
-    predicted, num_kept = [], []
-    for row, (sentence, labels) in enumerate(zip(sentences, decisions, strict=True)):
+    """Return what is stored of one split: ids, gold and predicted tags, confidences, words kept; no text."""
+    predicted, confidences, num_kept = [], [], []
+    for row, (sentence, answer) in enumerate(zip(sentences, answers, strict=True)):
         words = encoded.units.row(row)
         tags = ["O"] * len(sentence.words)
-        for word, label in zip(words, labels, strict=True):
+        permille: list[int | None] = [None] * len(sentence.words)
+        for word, label, confidence in zip(words, answer.labels, answer.permille, strict=True):
             tags[word] = TAGS[label]
+            permille[word] = int(confidence)
         predicted.append("".join(tags))
+        confidences.append(permille)
         is_cut = encoded.was_cut.row(row)[0]
         num_kept.append(int(words.max(initial=-1)) + 1 if is_cut else len(sentence.words))
-    gold = [sentence.tags for sentence in sentences]
-    return {"ids": [s.id for s in sentences], "gold": gold, "predicted": predicted, "num_kept": num_kept}
+    return {
+        "ids": [sentence.id for sentence in sentences],
+        "gold": [sentence.tags for sentence in sentences],
+        "predicted": predicted,
+        "num_kept": num_kept,
+        "confidence_permille": confidences,
+    }

@@ -9,7 +9,8 @@ piece's; either is counted.
 from collections.abc import Sequence
 from typing import Any
 
-from kebench.finetune.encode import Encoded, Ints, Ragged, was_cut
+from kebench.finetune.encode import Encoded, Ragged, was_cut
+from kebench.finetune.loop import Answer
 from kebench.tasks.card import TaskCard
 from kebench.tasks.readers import Pair
 
@@ -63,13 +64,14 @@ def _two_places(found: Sequence[int], is_merged: bool) -> tuple[int, int]:
 
 
 def predicted_split(
-    pairs: Sequence[Pair], encoded: Encoded, decisions: Sequence[Ints], *, card: TaskCard
+    pairs: Sequence[Pair], encoded: Encoded, answers: Sequence[Answer], *, card: TaskCard
 ) -> dict[str, Any]:
-    """Return what is stored of one split: ids, gold and predicted labels, what was cut; never text."""
+    """Return what is stored of one split: ids, gold and predicted labels, confidences, what was cut."""
     return {
         "ids": [pair.id for pair in pairs],
         "gold": [pair.label for pair in pairs],
-        "predicted": [card.labels[int(labels[0])] for labels in decisions],
+        "predicted": [card.labels[int(answer.labels[0])] for answer in answers],
         "num_cut": int(encoded.was_cut.values.sum()),
         "num_missing_markers": int(encoded.num_missing.values.sum()),
+        "confidence_permille": [int(answer.permille[0]) for answer in answers],
     }

@@ -4,11 +4,13 @@ Stored predictions hold ids, gold and predicted labels, never text (docs/FORMATS
 {"kind": "ner" | "relation", "negative": "", "dev": SPLIT, "test": SPLIT}, where SPLIT is
 {"ids": [...], "gold": [...], "predicted": [...], "num_kept": [...]} for entities (tag strings) and
 {"ids": [...], "gold": [...], "predicted": [...], "num_cut": n, "num_missing_markers": n} for relations.
+Either may hold "confidence_permille": [...], the probability of each predicted label in thousandths.
 """
 
 from typing import Any
 
 from kebench.records import Score
+from kebench.scoring.calibration import calibration_error_percent, has_confidence, judgements, reliability
 from kebench.scoring.counts import Counts
 from kebench.scoring.entities import count_entities, lenient_f1_percent
 from kebench.scoring.relations import count_relations
@@ -17,8 +19,13 @@ from kebench.scoring.relations import count_relations
 def score_split(predictions: dict[str, Any], split: str) -> Score:
     """Return the score of one split of stored predictions."""
     if predictions["kind"] == "ner":
-        return score_entities(predictions[split])
-    return score_relations(predictions[split], negative=predictions["negative"])
+        score = score_entities(predictions[split])
+    else:
+        score = score_relations(predictions[split], negative=predictions["negative"])
+    if not has_confidence(predictions, split):
+        return score
+    error = calibration_error_percent(reliability(judgements(predictions, split)))
+    return score.model_copy(update={"calibration_error_percent": error})
 
 
 def score_entities(split: dict[str, Any]) -> Score:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kebench.finetune.encode import Encoded, cached, choose_rows, tokenizer_hash
+from kebench.finetune.encode import Encoded, Ints, cached, choose_rows, tokenizer_hash
+from kebench.finetune.loop import Answer
 from kebench.finetune.ner import TAGS, encode_sentences, predicted_split
 from kebench.finetune.relations import add_markers, encode_pairs
 from kebench.model.checkpoint import load_tokenizer
@@ -40,18 +42,23 @@ def test_words_beyond_the_maximum_length_count_as_o_and_the_gold_stays_whole(
     example = sentence("the", "cancer", "the", "cancer", tags="OBOB")
     encoded = encode_sentences(tokenizer, [example], max_length=4)  # [CLS] the cancer [SEP]
     kept = encoded.units.row(0).tolist()
-    stored = predicted_split([example], encoded, [encoded.labels.row(0)])
+    stored = predicted_split([example], encoded, [sure_of(encoded.labels.row(0))])
     assert kept == [0, 1]
     assert (stored["gold"], stored["predicted"], stored["num_kept"]) == (["OBOB"], ["OBOO"], [2])
+    assert stored["confidence_permille"] == [[900, 900, None, None]]
 
 
 def test_a_word_the_tokenizer_drops_counts_as_o_but_not_as_cut(checkpoints: dict[str, Path]) -> None:
     tokenizer = load_tokenizer(checkpoints["bert"], family="bert", casing="uncased")
     example = sentence("the", "cancer", "\u200b", tags="OBB")
     encoded = encode_sentences(tokenizer, [example], max_length=64)
-    stored = predicted_split([example], encoded, [encoded.labels.row(0)])
+    stored = predicted_split([example], encoded, [sure_of(encoded.labels.row(0))])
     assert encoded.units.row(0).tolist() == [0, 1]
     assert (stored["predicted"], stored["num_kept"]) == (["OBO"], [3])
+
+
+def sure_of(labels: Ints) -> Answer:
+    return Answer(labels, np.full_like(labels, 900))
 
 
 def encode_text(checkpoints: dict[str, Path], family: str, text: str, max_length: int = 64) -> Encoded:
