@@ -34,7 +34,7 @@ WRITES = {
     "model": "fetched weights in the cache",
     "world": "the miniature in the cache",
     "data": "a downloaded or converted data set",
-    "page": "a results page",
+    "page": "a page: of results, or of errors",
     "merged": "a probe that 'kebench merge' copied",
     "card": "a card written by 'kebench model add'",
     "embeddings": "entity embeddings with their card",

@@ -46,6 +46,7 @@ from kebench.report.export import FIELDS
 from kebench.report.probe_export import PROBE_FIELDS
 from kebench.report.probe_groups import GROUP_FIELDS
 from kebench.report.published import PublishedRow, PublishedTable
+from kebench.report.strata import Overlap, Strata, StratumScore
 from kebench.tasks.card import Access, Expected, TaskCard
 from kebench.transe.embeddings import EmbeddingsCard
 from kebench.transe.recipe import Settings as TranseSettings
@@ -69,6 +70,9 @@ CARD_PARTS = {
     Expected: "Task card",
     Access: "Task card",
     Budget: "Budgets",
+    Strata: "Overlap export",
+    Overlap: "Overlap export",
+    StratumScore: "Overlap export",
     PublishedTable: "Published table",
     PublishedRow: "Published table",
     Manifest: "Knowledge base",

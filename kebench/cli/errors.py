@@ -39,6 +39,12 @@ _SHOWN = {
     "--n", "most", type=click.IntRange(0), default=50, show_default=True, help="Most sentences shown (NER)."
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write one HTML file instead, with plots and sentences in colour.",
+)
 def errors(
     model: str,
     task_name: str,
@@ -47,13 +53,17 @@ def errors(
     data: Path | None,
     most: int,
     form: str,
+    out: Path | None,
 ) -> None:
     """Show what a model gets wrong on a task, over all its seeds.
 
     NER: kinds of errors, which mentions, whether seeds agree, and the sentences with most errors. Relations:
-    confusion, scores by label and by entity indicators. Words come from the task's data; without it, what
-    needs words is left out.
+    confusion, scores by label and by entity indicators. Both: calibration. Words come from the task's data;
+    without it, what needs words is left out.
     """
+    from kebench.files import write_atomically
+    from kebench.report.calibration import calibrations, with_calibration
+    from kebench.report.errors_page import build_errors_page
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards, read_task_card
 
@@ -63,16 +73,23 @@ def errors(
         raise UserError(f"{found.where}: no records of {card.name}; run it with 'kebench run'")
     board = build_leaderboard(records, cards=all_task_cards())
     cells = _cells(board, [model, *([against] if against else [])])
-    runs = _runs(cells[0], found)
+    predictions = _predictions(cells[0], found)
+    runs = _runs(cells[0], predictions)
     seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
     rate = cells[0].learning_rate
     title = f"{model} on {card.title}: F1 {cells[0].test.mean:.1f} over {seeds}, rate {rate:g}"
     examples = _examples(card, data, runs)
     if card.kind == "ner":
-        others = _runs(cells[1], found) if against else None
+        others = _runs(cells[1], _predictions(cells[1], found)) if against else None
         sheet, shown = _ner(title, runs, examples, card, data, (model, against, others), most)
     else:
         sheet, shown = _relation(title, runs, examples, card), []
+    calibrated = calibrations(predictions)
+    sheet = with_calibration(sheet, calibrated)
+    if out:
+        write_atomically(out, build_errors_page(sheet, shown, calibrated), point="page")
+        click.echo(out)
+        return
     click.echo(render_sheet(sheet, form), nl=False)
     for sentence in shown:
         _print_sentence(sentence, form)
@@ -98,12 +115,17 @@ def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":
     return found[0][1]
 
 
-def _runs(cell: "Cell", found: "Found") -> "list[Run]":
-    """Return a cell's predictions, seed by seed."""
+def _predictions(cell: "Cell", found: "Found") -> list[dict[str, Any]]:
+    """Return a cell's predictions as they are stored, seed by seed."""
+    read = predictions_of(found)
+    return [read(run) for run in cell.runs]
+
+
+def _runs(cell: "Cell", predictions: list[dict[str, Any]]) -> "list[Run]":
+    """Return what is predicted on the test set, seed by seed."""
     from kebench.report.errors import Run
 
-    read = predictions_of(found)
-    parts = [(run.seed, read(run)["test"]) for run in cell.runs]
+    parts = [(run.seed, one["test"]) for run, one in zip(cell.runs, predictions, strict=True)]
     return [Run(seed, part["gold"], part["predicted"]) for seed, part in parts]
 
 

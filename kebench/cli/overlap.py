@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 if TYPE_CHECKING:
-    from kebench.corpus.overlap import Overlap
     from kebench.records import Record
+    from kebench.report.strata import Strata, StratumScore
     from kebench.tasks.card import TaskCard
     from kebench.tasks.readers import Sentence
     from kebench.umls.knowledge_base import KnowledgeBase
@@ -52,6 +52,7 @@ def overlap(
     """
     from kebench.corpus.linked import LinkedCorpus
     from kebench.corpus.overlap import SPLITS, KnownNames, mention_texts, overlap_of
+    from kebench.report.strata import STRATA_SCHEMA, Overlap, Strata
     from kebench.tasks.card import default_data_folder, require_splits, select_tasks
     from kebench.umls.knowledge_base import KnowledgeBase
 
@@ -66,15 +67,20 @@ def overlap(
     cuis = corpus.cuis() if corpus else None
     runs = _settings(folders, cards) if folders else []
     known = KnownNames(knowledge_base, (text for found in texts.values() for text in found or ()))
-    rows = [overlap_of(card.name, texts[card.name], known, cuis) for card in cards]
-    scores = _score_rows(runs, cards, data, knowledge_base) if runs else []
-    if form == "table":
-        _print_overlap(rows)
-        if scores:
-            click.echo()
-            _print_scores(scores)
+    counted = [overlap_of(card.name, texts[card.name], known, cuis) for card in cards]
+    found = Strata(
+        schema=STRATA_SCHEMA,
+        kb=knowledge_base.manifest.release,
+        kb_hash=knowledge_base.content_hash,
+        overlap=tuple(Overlap(**one._asdict()) for one in counted),
+        scores=tuple(_score_rows(runs, cards, data, knowledge_base) if runs else ()),
+    )
+    if form == "json":
+        click.echo(found.model_dump_json(indent=1, by_alias=True))
+    elif form == "csv":
+        _print_csv(found)
     else:
-        _export(rows, scores, form)
+        _print_tables(found)
 
 
 def _settings(folders: tuple[Path, ...], cards: "list[TaskCard]") -> list[Setting]:
@@ -100,24 +106,13 @@ def _settings(folders: tuple[Path, ...], cards: "list[TaskCard]") -> list[Settin
     return found
 
 
-class ScoreRow(NamedTuple):
-    """F1 of a model on the mentions of a kind, as mean and deviation over seeds; gold: how many there are."""
-
-    task: str
-    model: str
-    mentions: str
-    gold: int
-    mean: float
-    deviation: float | None
-    seeds: int
-
-
 def _score_rows(
     runs: list[Setting], cards: "list[TaskCard]", data: Path, knowledge_base: "KnowledgeBase"
-) -> list[ScoreRow]:
+) -> "list[StratumScore]":
     """Score the runs of each model on the mentions of each kind."""
     from kebench.corpus.overlap import BUCKETS, KnownNames, bucket_counts, mentions_of
     from kebench.records import read_predictions
+    from kebench.report.strata import StratumScore
     from kebench.stats.summary import summarise
     from kebench.tasks.readers import Sentence, read_split
 
@@ -137,7 +132,12 @@ def _score_rows(
             gold = counted[0][bucket].num_gold
             if gold:
                 found = summarise([counts[bucket].f1_percent for counts in counted])
-                rows.append(ScoreRow(run.task, run.model, bucket, gold, found.mean, found.sd, len(counted)))
+                rows.append(
+                    StratumScore(
+                        task=run.task, model=run.model, mentions=bucket, gold=gold,
+                        mean=found.mean, deviation=found.sd, seeds=len(counted),
+                    )
+                )  # fmt: skip
     return rows
 
 
@@ -154,58 +154,35 @@ def _test_tags(predictions: dict[str, Any], test: "list[Sentence]", path: Path) 
     return found
 
 
-def _print_overlap(rows: "list[Overlap]") -> None:
+def _print_tables(found: "Strata") -> None:
     from kebench.cli.tables import print_table
+    from kebench.report.strata import overlap_grid
 
-    columns = ("task", "mentions", "in KB", "%", *(("in corpus", "%") if _any_corpus(rows) else ()))
-    table = []
-    for row in rows:
-        counts = [row.in_kb, *([row.in_corpus] if _any_corpus(rows) else [])]
-        cells = [cell for count in counts for cell in (_count(count), _share(count, row.mentions))]
-        table.append((row.task, _count(row.mentions), *cells))
-    print_table(columns, table)
+    grid = overlap_grid(found)
+    print_table(grid.headings, grid.rows)
     click.echo("mentions of all splits; known if letters and digits are those of a name")
-    if any(row.mentions is None for row in rows):
+    if any(row.mentions is None for row in found.overlap):
         click.echo("-: the task's files blind their mentions")
         click.echo("   (--raw names the originals of chemprot and ddi)")
-
-
-def _any_corpus(rows: "list[Overlap]") -> bool:
-    return any(row.in_corpus is not None for row in rows)
-
-
-def _count(count: int | None) -> str:
-    return "-" if count is None else f"{count:,}"
-
-
-def _share(count: int | None, total: int | None) -> str:
-    return "-" if count is None or not total else f"{100 * count / total:.1f}"
-
-
-def _print_scores(rows: list[ScoreRow]) -> None:
-    from kebench.cli.tables import print_table
-
-    table = [
+    if not found.scores:
+        return
+    rows = [
         (row.task, row.model, row.mentions, f"{row.gold:,}", f"{row.mean:.2f}",
          "-" if row.deviation is None else f"{row.deviation:.2f}", str(row.seeds))
-        for row in rows
+        for row in found.scores
     ]  # fmt: skip
-    print_table(("task", "model", "mentions", "gold", "F1", "sd", "n"), table)
+    click.echo()
+    print_table(("task", "model", "mentions", "gold", "F1", "sd", "n"), rows)
     click.echo("strict F1 on the test set; a wrong entity counts under the kind of its own text")
 
 
-def _export(rows: "list[Overlap]", scores: list[ScoreRow], form: str) -> None:
+def _print_csv(found: "Strata") -> None:
     import csv
-    import json
     import sys
 
-    if form == "json":
-        said = {"overlap": [row._asdict() for row in rows], "scores": [row._asdict() for row in scores]}
-        click.echo(json.dumps(said, indent=1))
-        return
-    if scores:
+    if found.scores:
         click.echo("csv: F1 alone; --format json has the counts of mentions too", err=True)
-    found: list[Any] = [*scores] if scores else [*rows]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(found[0]._fields)
-    writer.writerows(["" if value is None else value for value in row] for row in found)
+    rows = [row.model_dump() for row in found.scores or found.overlap]
+    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 @suite_option
 @tasks_option
 @metric_option
+@click.option(
+    "--overlap",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What 'kebench overlap --format json' wrote: known and unknown names.",
+)
 @click.option("--title", default="kebench results", show_default=True, help="Over the page.")
 @click.option(
     "--out",
@@ -35,7 +41,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="The page's folder.",
 )
-def page(folders: tuple[Path, ...], title: str, out: Path, **options: str | None) -> None:
+def page(
+    folders: tuple[Path, ...], overlap: Path | None, title: str, out: Path, **options: str | None
+) -> None:
     """Write a results page: one HTML file that needs no network.
 
     Leaderboards to sort and filter, what stands behind each number, significance, probes and learning curves.
@@ -45,7 +53,9 @@ def page(folders: tuple[Path, ...], title: str, out: Path, **options: str | None
     from kebench.report.page import build_page
 
     metric: Metric = "as-published" if options["metric"] == "as-published" else "strict"
-    shown = material(folders, title=title, metric=metric, suite=options["suite"], tasks=options["tasks"])
+    shown = material(
+        folders, title=title, metric=metric, suite=options["suite"], tasks=options["tasks"], overlap=overlap
+    )
     write_atomically(out / "index.html", build_page(shown), point="page")
     click.echo(out / "index.html")
 
@@ -57,10 +67,12 @@ def material(
     metric: "Metric" = "strict",
     suite: str | None = None,
     tasks: str | None = None,
+    overlap: Path | None = None,
 ) -> "Material":
     """Return what a page of the folders is made of."""
     from kebench.report.page import Material
     from kebench.report.published import read_published_tables
+    from kebench.report.strata import read_strata
     from kebench.report.table import PUBLISHED_SUITE, build_leaderboard
     from kebench.tasks.card import all_task_cards
 
@@ -69,7 +81,8 @@ def material(
     kept = filter_found(found, suite=suite, tasks=tasks, models=[], cards=cards)
     published = read_published_tables(PUBLISHED_SUITE)
     board = build_leaderboard(kept, cards=cards, metric=metric, published=published)
-    return Material(board, _probes(found.folders), _model_cards(), cards, title)
+    strata = read_strata(overlap) if overlap else None
+    return Material(board, _probes(found.folders), _model_cards(), cards, title, strata)
 
 
 def _probes(folders: tuple[Path, ...]) -> "list[ProbeRecord]":

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kebench.errors import UserError
+from kebench.report.strata import StratumScore
 from kebench.report.table import Cell
+from kebench.scoring.calibration import Bin
 from kebench.stats.ranks import Ranking
 
 # What stands for the page's colour of text in a drawing, until `_svg` replaces it; no palette has it.
@@ -141,10 +143,20 @@ def learning_curves(curves: Mapping[str, Sequence[float]]) -> str:
             scale=altair.Scale(domain=[1, max(2, epochs)]),
         ),
         y=altair.Y("dev:Q", title="dev F1, %", scale=altair.Scale(zero=False)),
-        color=altair.Color("model:N", sort=list(curves), title=None),
-        shape=altair.Shape("model:N", sort=list(curves), title=None, scale=altair.Scale(range=list(_SHAPES))),
+        color=_colours(list(curves)),
     )
-    return _svg((base.mark_line() + base.mark_point(size=30)).properties(width=380, height=220))
+    points = base.mark_point(size=30).encode(shape=_shapes(list(curves)))
+    return _svg((base.mark_line() + points).properties(width=380, height=220))
+
+
+def _colours(models: Sequence[str]) -> Any:
+    return require_charts().Color("model:N", title=None, scale={"domain": list(models)})
+
+
+def _shapes(models: Sequence[str]) -> Any:
+    """Return shapes beside colours; their legends are one only if both name the models themselves."""
+    scale = {"domain": list(models), "range": list(_SHAPES)}
+    return require_charts().Shape("model:N", title=None, scale=scale)
 
 
 def probe_bars(rows: Sequence[tuple[str, str, float]]) -> str:
@@ -163,3 +175,35 @@ def probe_bars(rows: Sequence[tuple[str, str, float]]) -> str:
         )
     )
     return _svg(chart.properties(width=420, height=altair.Step(14)))
+
+
+def strata_dots(scores: Sequence[StratumScore]) -> str:
+    """Return F1 of models on each kind of mention of one task."""
+    altair = require_charts()
+    values = [{"model": one.model, "mentions": one.mentions, "F1": round(one.mean, 3)} for one in scores]
+    models = list(dict.fromkeys(one.model for one in scores))
+    kinds = list(dict.fromkeys(one.mentions for one in scores))
+    base = altair.Chart({"values": values}).encode(
+        x=altair.X("F1:Q", title="F1, %", scale=altair.Scale(zero=False)),
+        y=altair.Y("mentions:N", sort=kinds, title=None, axis=altair.Axis(labelLimit=200, grid=True)),
+        color=_colours(models),
+        shape=_shapes(models),
+    )
+    return _svg(base.mark_point(size=50, strokeWidth=2).properties(width=420, height=altair.Step(24)))
+
+
+def reliability_plot(bins: Sequence[Bin]) -> str:
+    """Return how often a model is right against how sure it is; on the dashed line it is well calibrated."""
+    altair = require_charts()
+    values = [
+        {"said": round(one.confidence, 4), "right": round(one.accuracy, 4), "number": one.number}
+        for one in bins
+    ]
+    x = altair.X("said:Q", title="confidence", scale=altair.Scale(domain=[0, 1]))
+    y = altair.Y("right:Q", title="share that is right", scale=altair.Scale(domain=[0, 1]))
+    ideal = altair.Chart({"values": [{"said": end, "right": end} for end in (0, 1)]})
+    size = altair.Size("number:Q", title="decisions", scale=altair.Scale(range=[20, 400]))
+    base = altair.Chart({"values": values}).encode(x=x, y=y)
+    line = ideal.mark_line(strokeDash=[4, 4], color=_INK, opacity=0.6).encode(x=x, y=y)
+    dots = base.mark_circle(color=PALETTE[0], opacity=0.8).encode(size=size)
+    return _svg((line + base.mark_line(color=PALETTE[0]) + dots).properties(width=300, height=300))

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,16 +12,18 @@ import pytest
 from kebench.cli import main
 from kebench.shipped import shipped
 from tests.probe.test_scores_command import small_record, write_probe
+from tests.report.browser import accessibility_faults, opened_browser, printed
 from tests.report.sample_records import sample_record, write_sample
+from tests.report.test_strata import written as strata_file
 
 pytest.importorskip("altair")
 RECORDED = shipped("results/recorded")
-DRIVER, BROWSER = shutil.which("chromedriver"), shutil.which("chromium")
 
 
-def write_page(out: Path, *folders: Path) -> str:
+def write_page(out: Path, *folders: Path, overlap: Path | None = None) -> str:
     named = [option for folder in folders for option in ("--results", str(folder))]
-    main(["page", *named, "--out", str(out)])
+    more = ["--overlap", str(overlap)] if overlap else []
+    main(["page", *named, *more, "--out", str(out)])
     return (out / "index.html").read_text(encoding="utf-8")
 
 
@@ -30,7 +31,7 @@ def write_page(out: Path, *folders: Path) -> str:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     write_probe(folder / "probes", small_record())
-    write_page(folder / "site", RECORDED, folder / "probes")
+    write_page(folder / "site", RECORDED, folder / "probes", overlap=strata_file(folder))
     return folder / "site"
 
 
@@ -40,7 +41,8 @@ def text(site: Path) -> str:
 
 
 def test_the_same_records_make_the_same_bytes(text: str, site: Path, tmp_path: Path) -> None:
-    assert write_page(tmp_path, RECORDED, site.parent / "probes") == text
+    again = write_page(tmp_path, RECORDED, site.parent / "probes", overlap=site.parent / "overlap.json")
+    assert again == text
 
 
 def test_it_is_one_file_of_a_reasonable_size_that_names_no_other(text: str, site: Path) -> None:
@@ -58,6 +60,11 @@ def test_the_policy_allows_exactly_the_scripts_and_styles_of_the_file(text: str)
     assert "unsafe" not in policy.group(1)
     assert policy.group(1).count("sha256-") == 3  # the style, the library, the script
     assert " style=" not in text.split("<script", 1)[0]
+
+
+def test_known_and_unknown_names_stand_on_the_page(text: str) -> None:
+    assert '<th scope="row">ncbi-disease</th><td>6,881</td><td>5,203</td><td>75.6</td>' in text
+    assert '<th scope="row">known</th><td>700</td><td>80.0±0.5</td><td>70.0</td>' in text
 
 
 def test_names_cannot_break_out(tmp_path: Path) -> None:
@@ -80,20 +87,8 @@ def test_every_number_of_the_leaderboard_stands_on_the_page(
 
 @pytest.fixture(scope="module")
 def browser(site: Path) -> Iterator[Any]:
-    if not (DRIVER and BROWSER):
-        pytest.skip("no Chromium with its driver here")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.set_window_size(1280, 1000)
-    driver.get(f"file://{site}/index.html")
-    yield driver
-    driver.quit()
+    with opened_browser(f"file://{site}/index.html") as driver:
+        yield driver
 
 
 def models(browser: Any, table: int = 0) -> list[str]:
@@ -175,6 +170,28 @@ def test_a_narrow_screen_is_not_overflown(browser: Any) -> None:
     width, inner = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
     assert width <= inner
     browser.set_window_size(1280, 1000)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_that_a_screen_reader_would_stumble_over(browser: Any, theme: str) -> None:
+    browser.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
+    assert accessibility_faults(browser) == []
+    browser.execute_script("document.querySelector('button.cell').click()")
+    assert accessibility_faults(browser) == []
+    browser.execute_script("document.getElementById('close').click()")
+    browser.execute_script("delete document.documentElement.dataset.theme")
+
+
+def test_paper_shows_what_is_folded_and_no_controls(browser: Any) -> None:
+    with printed(browser):
+        shown = "return getComputedStyle(arguments[0]).display"
+        assert browser.execute_script(shown, browser.find_element("css selector", "form.filters")) == "none"
+        folded = browser.find_element("css selector", "details .figure svg")
+        assert browser.execute_script("return arguments[0].getBoundingClientRect().height", folded) > 100
+        browser.execute_script("document.documentElement.dataset.theme = 'dark'")
+        colour = "return getComputedStyle(document.body).color"
+        assert browser.execute_script(colour) == "rgb(0, 0, 0)"
+        browser.execute_script("delete document.documentElement.dataset.theme")
 
 
 def test_nothing_is_complained_of_and_no_request_leaves_the_page(browser: Any, site: Path) -> None:

@@ -43,7 +43,7 @@
     const table = make("table"), head = table.createTHead().insertRow(), body = table.createTBody();
     headings.forEach((heading) => { const cell = make("th", heading); cell.scope = "col"; head.append(cell); });
     rows.forEach((row) => { const line = body.insertRow(); row.forEach((text) => line.insertCell().append(text)); });
-    const wide = make("div"); wide.className = "wide"; wide.append(table);
+    const wide = make("div"); wide.className = "wide"; wide.tabIndex = 0; wide.setAttribute("role", "group"); wide.setAttribute("aria-label", headings[0]); wide.append(table);
     return wide;
   };
   const open = (id) => {

@@ -1,0 +1,68 @@
+"""One HTML file that needs nothing else: a template, the style, scripts, and a policy that allows only these.
+
+A strict content security policy names the only styles and scripts that may run, by their hashes. The same
+content gives the same bytes.
+"""
+
+import base64
+import hashlib
+import re
+from importlib import resources
+from typing import Any
+
+from kebench.errors import UserError
+
+
+def render_document(template: str, content: dict[str, Any], *, script: str | None = None) -> str:
+    """Return the file of a template in assets/. Raises UserError if what renders it is not installed.
+
+    script: the name of the script in assets/ that runs on it, after DataTables; None for none.
+    """
+    css = _asset("page.css")
+    scripts = [_library(), _asset(script)] if script else []
+    return str(
+        _environment()
+        .get_template(template)
+        .render(
+            css=css,
+            scripts=scripts,
+            style_hashes=_hash(css),
+            script_hashes=" ".join(map(_hash, scripts)) or "'none'",
+            **content,
+        )
+    )
+
+
+def _environment() -> Any:
+    try:
+        from jinja2 import Environment, FunctionLoader
+    except ImportError:
+        raise UserError("the page needs jinja2; pip install 'kebench[charts]'") from None
+    return Environment(loader=FunctionLoader(_asset), autoescape=True, keep_trailing_newline=True)
+
+
+def _asset(name: str) -> str:
+    return resources.files("kebench.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _library() -> str:
+    """Return DataTables as a plain script that sets window.DataTable, from the bundle that itables ships."""
+    try:
+        bundle = resources.files("itables").joinpath("html", "dt_bundle.js").read_text(encoding="utf-8")
+    except (ImportError, OSError):
+        raise UserError("the page needs itables; pip install 'kebench[charts]'") from None
+    found = re.search(r"export ?\{([^}]*)\}", bundle)
+    exported = re.search(r"([\w$]+) as default", found.group(1)) if found else None
+    if not found or not exported:
+        raise UserError(
+            "this version of itables holds no DataTables as kebench knows it; pip install 'itables<3'"
+        )
+    plain = (
+        f"{bundle[: found.start()]}window.DataTable={exported.group(1)};{bundle[found.end() :].lstrip(';')}"
+    )
+    return f"(()=>{{{plain}\n}})();"
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,0 +1,157 @@
+"""Sections of the page as its template reads them: significance, probes, overlap, models, tasks."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kebench.cards import ModelCard
+from kebench.probe.record import ProbeRecord
+from kebench.report import figures
+from kebench.report.probes import HEADINGS as PROBE_HEADINGS
+from kebench.report.probes import build_probe_tables
+from kebench.report.probes import caption as probe_caption
+from kebench.report.significance import Significance, test_words
+from kebench.report.strata import Strata, overlap_grid, strata_grids
+from kebench.report.table import Leaderboard
+from kebench.report.words import DASH, p_text
+from kebench.tasks.card import TaskCard
+
+
+def anchor_of(kind: str, name: str) -> str:
+    """Return the fragment under which a model or a task stands on the page."""
+    return f"{kind}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
+
+
+def significance_section(found: Significance) -> dict[str, str]:
+    """Return the heat map of one table, and the diagram of ranks where there are tasks enough."""
+    labels = list(found.labels.values())
+    wins = {
+        (found.labels[row], found.labels[column]): numbers
+        for (row, column), numbers in found.won_and_lost().items()
+    }
+    said = "; ".join(
+        f"{row} against {column} {won}:{lost}" for (row, column), (won, lost) in wins.items() if won
+    )
+    shown = {
+        "title": f"{found.table.suite}, {found.table.caption}",
+        "test": f"Tasks won and lost, row against column: {test_words(found)}",
+        "heat_map": figures.heat_map(labels, wins),
+        "said": f"Tasks won significantly: {said or 'none'}",
+        "ranks": "",
+    }
+    if found.ranking:
+        ranked = [found.labels[key] for key in found.ranked]
+        ranks = found.ranking
+        shown["ranks"] = figures.critical_difference(ranked, ranks)
+        friedman = f"Mean ranks over {ranks.num_tasks} tasks, Friedman p {p_text(ranks.p)}"
+        nemenyi = f"Nemenyi at {ranks.alpha:g}, critical difference {ranks.critical_difference:.2f}"
+        shown["ranks_note"] = f"{friedman}. A bar joins models that do not differ: {nemenyi}."
+        shown["ranks_said"] = "; ".join(
+            f"{label} {rank:.2f}" for label, rank in zip(ranked, ranks.mean_ranks, strict=True)
+        )
+    return shown
+
+
+def probe_sections(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
+    """Return the probes of each protocol: hits, a chart of them, and hits by relation."""
+    shown = []
+    for table in build_probe_tables(list(records)):
+        group = [record for record in records if probe_caption(record) == table.caption]
+        group.sort(key=lambda record: record.model)
+        shown.append(
+            {
+                "caption": table.caption,
+                "headings": ("model", *PROBE_HEADINGS),
+                "rows": [(row.label, *map(_percent, row.percents)) for row in table.rows],
+                "chart": figures.probe_bars([bar for record in group for bar in _bars(record)]),
+                "relation_headings": ("relation", *(record.model for record in group)),
+                "relations": _relations(group),
+            }
+        )
+    return shown
+
+
+def overlap_sections(strata: Strata) -> dict[str, Any]:
+    """Return how many mentions of the tasks are known, and F1 on each kind of mention."""
+    scores = strata_grids(strata)
+    return {
+        "kb": f"{strata.kb} ({strata.kb_hash[:12]})",
+        "overlap": overlap_grid(strata),
+        "tasks": [
+            {"task": task, "grid": grid, "chart": figures.strata_dots(strata.of_task(task))}
+            for task, grid in scores
+        ],
+    }
+
+
+def model_sections(
+    board: Leaderboard, probes: Sequence[ProbeRecord], cards: Mapping[str, ModelCard]
+) -> list[dict[str, Any]]:
+    """Return what is known of each model: its card, its weights, its probes."""
+    rows = [row for table in board.tables for block in table.blocks for row in block.rows]
+    shown = []
+    for model in dict.fromkeys(row.key.model for row in rows):
+        hashes = dict.fromkeys(row.key.model_hash[:16] for row in rows if row.key.model == model)
+        fields = [("weights", ", ".join(hashes))]
+        if card := cards.get(model):
+            fields = [
+                ("title", card.title), ("family", card.family), ("source", card.source),
+                ("casing", card.casing), ("licence", card.licence), ("citation", card.citation),
+                ("note", card.note), *fields,
+            ]  # fmt: skip
+        fields += [(f"probe: {probe_caption(one)}", _probe_text(one)) for one in probes if one.model == model]
+        shown.append(
+            {
+                "anchor": anchor_of("model", model),
+                "name": model,
+                "fields": [pair for pair in fields if pair[1]],
+            }
+        )
+    return shown
+
+
+def task_sections(board: Leaderboard, cards: Sequence[TaskCard]) -> list[dict[str, Any]]:
+    """Return what is known of each task of the leaderboards."""
+    names = {column.task for table in board.tables for block in table.blocks for column in block.columns}
+    return [
+        {
+            "anchor": anchor_of("task", card.name),
+            "name": card.title,
+            "fields": [
+                ("name", card.name), ("kind", card.kind), ("metric", card.metric),
+                ("size", ", ".join(f"{split} {found.rows:,}" for split, found in card.expected.items())),
+                ("maximum length", f"{card.max_length} word pieces"),
+                ("licence", card.licence), ("citation", card.citation),
+            ],
+        }
+        for card in cards
+        if card.name in names
+    ]  # fmt: skip
+
+
+def _percent(percent: float | None) -> str:
+    return DASH if percent is None else f"{percent:.2f}"
+
+
+def _bars(record: ProbeRecord) -> list[tuple[str, str, float]]:
+    fixed = record.scores.fixed
+    kinds = (("type 1", fixed.type_1), ("type 2", fixed.type_2), ("all", fixed.overall))
+    return [(record.model, kind, bucket.hit.macro_percent or 0.0) for kind, bucket in kinds]
+
+
+def _relations(group: Sequence[ProbeRecord]) -> list[list[str]]:
+    names = sorted({name for record in group for name in record.scores.fixed.by_relation})
+
+    def found(record: ProbeRecord, name: str) -> float | None:
+        one = record.scores.fixed.by_relation.get(name)
+        return one.hit_percent if one else None
+
+    return [[name, *(_percent(found(record, name)) for record in group)] for name in names]
+
+
+def _probe_text(record: ProbeRecord) -> str:
+    hit = record.scores.fixed.overall.hit
+    interval = (
+        "" if hit.low_percent is None else f" (95% interval {hit.low_percent:.2f} to {hit.high_percent:.2f})"
+    )
+    return f"hit {_percent(hit.macro_percent)}%{interval}"

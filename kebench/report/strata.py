@@ -1,0 +1,106 @@
+"""Known and unknown names: how many mentions of tasks a knowledge base has, and F1 on each kind of mention.
+
+`kebench overlap` counts them (it needs the knowledge base and the tasks' data) and writes this as JSON; the
+page shows the file.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from kebench.errors import UserError, first_fault
+from kebench.records import Part, Printable
+from kebench.report.sheet import Grid
+
+STRATA_SCHEMA: Literal[1] = 1
+
+
+class Overlap(Part):
+    """One row of the right half of Table 1: mentions of a task; those that a name, and the corpus, has."""
+
+    task: Printable
+    mentions: int | None
+    in_kb: int | None
+    in_corpus: int | None
+
+
+class StratumScore(Part):
+    """F1 in percent of a model on one kind of mention, mean and deviation over seeds; gold: how many."""
+
+    task: Printable
+    model: Printable
+    mentions: Printable
+    gold: int
+    mean: float
+    deviation: float | None
+    seeds: int
+
+
+class Strata(Part):
+    """What `kebench overlap` found, and with which knowledge base."""
+
+    schema_version: Literal[1] = Field(STRATA_SCHEMA, alias="schema")
+    kb: Printable
+    kb_hash: Printable
+    overlap: tuple[Overlap, ...]
+    scores: tuple[StratumScore, ...]
+
+    def of_task(self, task: str) -> list[StratumScore]:
+        """Return the scores on one task."""
+        return [score for score in self.scores if score.task == task]
+
+
+def read_strata(path: Path) -> Strata:
+    """Read what `kebench overlap --format json` wrote. Raises UserError if it is something else."""
+    try:
+        return Strata.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        fault = first_fault(error, whole="the file")
+        raise UserError(
+            f"{path}: no output of 'kebench overlap --format json' ({fault}); make it again"
+        ) from None
+
+
+def overlap_grid(strata: Strata) -> Grid:
+    """Return how many mentions of each task are known."""
+    has_corpus = any(one.in_corpus is not None for one in strata.overlap)
+    headings = ("task", "mentions", "in KB", "%", *(("in corpus", "%") if has_corpus else ()))
+    rows = []
+    for one in strata.overlap:
+        counts = (one.in_kb, *((one.in_corpus,) if has_corpus else ()))
+        shares = [text for count in counts for text in (_count(count), _share(count, one.mentions))]
+        rows.append((one.task, _count(one.mentions), *shares))
+    return Grid(headings, tuple(rows))
+
+
+def strata_grids(strata: Strata) -> list[tuple[str, Grid]]:
+    """Return a grid for each task: kinds of mentions in rows, models in columns, mean F1 ± deviation."""
+    grids = []
+    for task in dict.fromkeys(score.task for score in strata.scores):
+        scores = strata.of_task(task)
+        models = list(dict.fromkeys(score.model for score in scores))
+        gold = {score.mentions: score.gold for score in scores}
+        cells = {(score.mentions, score.model): score for score in scores}
+        rows = tuple(
+            (kind, f"{number:,}", *(_score(cells.get((kind, model))) for model in models))
+            for kind, number in gold.items()
+        )
+        grids.append((task, Grid(("mentions", "gold", *models), rows)))
+    return grids
+
+
+def _count(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
+
+
+def _share(count: int | None, total: int | None) -> str:
+    return "-" if count is None or not total else f"{100 * count / total:.1f}"
+
+
+def _score(score: StratumScore | None) -> str:
+    if score is None:
+        return "-"
+    return f"{score.mean:.1f}" if score.deviation is None else f"{score.mean:.1f}±{score.deviation:.1f}"
