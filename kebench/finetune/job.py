@@ -1,7 +1,7 @@
 """Carries out one fine-tuning job, from files to a record and its predictions."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from kebench.files import atomic_folder
 from kebench.finetune import ner, relations
 from kebench.finetune.classifier import Classifier
 from kebench.finetune.encode import Encoded, cached, choose_rows, tokenizer_hash
-from kebench.finetune.loop import Trained, predict, train
+from kebench.finetune.loop import Epoch, Trained, predict, train
 from kebench.finetune.ner import TAGS, encode_sentences
 from kebench.finetune.plan import Job
 from kebench.finetune.relations import add_markers, encode_pairs
@@ -63,11 +63,13 @@ def fine_tune(
     micro_batch: int | None = None,
     allow_remote_code: bool = False,
     keep_weights: Path | None = None,
+    watch: Callable[[Epoch, float], None] = lambda epoch, dev_percent: None,
 ) -> Finished:
     """Carry out one job. Raises UserError if the model or the data cannot be read.
 
     software: versions and commit for the record (`kebench.runtime.software`).
     keep_weights: the folder to save the best epoch's model to; None drops it.
+    watch: is told what each epoch did, and the dev score after it.
     """
     started, clock = utc_now(), time.monotonic()
     reset_peak_memory(str(accelerator.device))
@@ -81,6 +83,7 @@ def fine_tune(
         accelerator=accelerator,
         score_dev=lambda: _f1_percent(job, prepared.predict("dev")),
         micro_batch=micro_batch,
+        watch=watch,
     )
     card = job.task.card
     predictions: dict[str, Any] = {"schema": PREDICTIONS_SCHEMA, "kind": card.kind, "negative": card.negative}
