@@ -76,6 +76,8 @@ ASK_ABOVE_SECONDS = 3600.0
     help="Log losses, rates, dev scores and speed; repeatable; no part of a run's identity.",
 )
 @click.option("--log-dir", type=click.Path(path_type=Path), help="What loggers write.  [default: OUT/logs]")
+@click.option("--energy", is_flag=True, help="Measure energy; no part of a run's identity.")
+@click.option("--country", default="", help="ISO code (DEU): with --energy, reckon CO2 by its electricity.")
 @click.option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
 @click.option("--allow-remote-code", is_flag=True, help="Run a checkpoint's own code if its card says so.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show the plan and stop.")
@@ -106,6 +108,8 @@ def run_grid(
     keep_weights: str,
     loggers: tuple[str, ...],
     log_dir: Path | None,
+    energy: bool,
+    country: str,
     wait: bool,
     allow_remote_code: bool,
     plan_only: bool,
@@ -114,6 +118,7 @@ def run_grid(
 ) -> int:
     """Plan a grid, show it, run what is missing; return how many runs failed."""
     from kebench import run as grids
+    from kebench.energy import chosen_metering
     from kebench.engine.local import Options
     from kebench.finetune.budgets import read_budget
     from kebench.loggers import chosen_logging
@@ -127,6 +132,7 @@ def run_grid(
         keep_weights=keep_weights == "best",
         wait=wait,
         logging=chosen_logging(loggers, log_dir, default=out / "logs"),
+        metering=chosen_metering(energy, country),
     )
     chosen_budget = read_budget(budget, overrides)
     chosen_device = choose_device(device, precision)

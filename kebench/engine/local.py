@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kebench.energy import Metering, energy_meter
 from kebench.errors import UserError
 from kebench.finetune.plan import Job
 from kebench.leases import lease
@@ -32,7 +33,7 @@ class Options(NamedTuple):
 
     micro_batch: examples in memory at once; None halves the batch whenever CUDA runs out of memory.
     wait: stay until runs in progress elsewhere are recorded, and take them over if they die.
-    logging: the loggers that are told how training goes.
+    logging: the loggers that are told how training goes. metering: how energy is measured; None: it is not.
     """
 
     micro_batch: int | None = None
@@ -40,6 +41,7 @@ class Options(NamedTuple):
     keep_weights: bool = False
     wait: bool = True
     logging: Logging = NO_LOGGING
+    metering: Metering | None = None
 
 
 class Outcome(NamedTuple):
@@ -124,7 +126,10 @@ def _carry_out(
 
     chosen = options.logging if accelerator.is_main_process else NO_LOGGING
     try:
-        with logged_run(chosen, _name_of(job, stem), settings=_logged_settings(job)) as write:
+        with (
+            logged_run(chosen, _name_of(job, stem), settings=_logged_settings(job)) as write,
+            energy_meter(options.metering, accelerator=accelerator) as read_meter,
+        ):
             finished = fine_tune(
                 job,
                 accelerator=accelerator,
@@ -133,6 +138,7 @@ def _carry_out(
                 allow_remote_code=options.allow_remote_code,
                 keep_weights=ending(stem, ".weights") if options.keep_weights else None,
                 watch=lambda epoch, dev_percent: _log_epoch(write, epoch, dev_percent),
+                read_meter=read_meter,
             )
         if accelerator.is_main_process:
             write_record(stem, finished.record, finished.predictions)
