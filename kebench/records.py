@@ -103,10 +103,44 @@ class Score(Part):
     calibration_error_percent: float | None = None
 
 
+class EnergyPart(Part):
+    """What one part of a machine took. is_estimate: no meter was read, it is reckoned from watts."""
+
+    kwh: float = Field(ge=0)
+    measured_with: Printable
+    is_estimate: bool
+
+
+class Energy(Part):
+    """What a run took, by parts; None where a part was not measured.
+
+    country, co2_kg: whose grid CO2 is reckoned by, and how much; "" and None if no country was given.
+    meter: the program that measured.
+    """
+
+    cpu: EnergyPart | None
+    gpu: EnergyPart | None
+    ram: EnergyPart | None
+    country: Printable = ""
+    co2_kg: float | None = None
+    meter: Printable
+
+    @property
+    def kwh(self) -> float:
+        """The sum of the parts."""
+        return sum(part.kwh for part in (self.cpu, self.gpu, self.ram) if part)
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether a part is an estimate; memory always is one, and does not count."""
+        return any(part.is_estimate for part in (self.cpu, self.gpu) if part)
+
+
 class Provenance(Part):
     """Where, when and with what a run was made.
 
     micro_batch: examples in memory at once at the end of training; None in records before it was kept.
+    energy_kwh: the sum of `energy`; both None where nothing was measured.
     """
 
     kebench_version: Printable
@@ -119,6 +153,7 @@ class Provenance(Part):
     seconds: float
     peak_mib: float
     energy_kwh: float | None = None
+    energy: Energy | None = None
 
 
 class Record(Part):

@@ -41,7 +41,8 @@ from kebench.probe.record import (
     ReleasedScores,
 )
 from kebench.probe.tables import COUNTS
-from kebench.records import Protocol, Provenance, Record, Score, Settings, Subset
+from kebench.records import Energy, EnergyPart, Protocol, Provenance, Record, Score, Settings, Subset
+from kebench.report.costs import COST_FIELDS
 from kebench.report.export import FIELDS
 from kebench.report.probe_export import PROBE_FIELDS
 from kebench.report.probe_groups import GROUP_FIELDS
@@ -58,7 +59,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
 MAKER = runpy.run_path(str(DOCS / "make_commands.py"))
-RECORD_PARTS = (Record, Settings, Protocol, Subset, Score, Provenance)
+RECORD_PARTS = (Record, Settings, Protocol, Subset, Score, Provenance, Energy, EnergyPart)
 PROBE_PARTS = (
     Bucket, Decoder, Figure, FixedScores, Group, ProbeCounts, ProbeRecord, ProbeScores, ProbeSubset, Ranked,
     ReleasedBucket, ReleasedScores,
@@ -153,6 +154,12 @@ def test_the_example_record_is_one() -> None:
 def test_every_array_of_the_features_and_every_field_of_an_export_is_described() -> None:
     text = page("FORMATS.md")
     assert [name for name in (*Encoded._fields, *FIELDS) if f"`{name}`" not in text] == []
+
+
+def test_every_field_of_costs_in_an_export_is_described() -> None:
+    text = section(page("FORMATS.md"), "Leaderboard export")
+    fields = [name for names in COST_FIELDS.values() for name in names]
+    assert [name for name in fields if f"`{name}`" not in text] == []
 
 
 def test_every_count_and_column_of_a_cloze_set_is_described() -> None:

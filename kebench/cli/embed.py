@@ -38,17 +38,40 @@ RECIPE = "transe"
     show_default=True,
     help="Where to train.",
 )
-def embed(source: Path, out: Path, recipe: str, evaluate: bool, device: str, **changes: Any) -> None:
+@click.option(
+    "--log",
+    "loggers",
+    multiple=True,
+    type=click.Choice(["tensorboard", "wandb"]),
+    help="Log the loss of each epoch and the speed; repeatable.",
+)
+@click.option(
+    "--log-dir",
+    type=click.Path(path_type=Path),
+    help="What loggers write.  [default: logs, beside --out]",
+)
+def embed(
+    source: Path,
+    out: Path,
+    recipe: str,
+    evaluate: bool,
+    device: str,
+    loggers: tuple[str, ...],
+    log_dir: Path | None,
+    **changes: Any,
+) -> None:
     """Train a vector for each entity of a knowledge base with TransE.
 
     SOURCE is a knowledge base (kebench kb import), or a folder with train.txt, valid.txt and test.txt:
     lines of head, relation and tail with tabs between. All triples are trained on, unless --evaluate
     holds some out. Stopped at any moment, the same command goes on from the last kept epoch.
     """
+    from kebench.loggers import chosen_logging, logged_run
     from kebench.runtime import choose_device
     from kebench.transe.embed import find_finished, make_embeddings, plan_embeddings
     from kebench.transe.recipe import read_recipe
 
+    logging = chosen_logging(loggers, log_dir, default=out.parent / "logs")
     settings = read_recipe(recipe, **changes)
     plan = plan_embeddings(source, settings, evaluate=evaluate)
     card = find_finished(out, plan.identity)
@@ -57,7 +80,9 @@ def embed(source: Path, out: Path, recipe: str, evaluate: bool, device: str, **c
     else:
         chosen = choose_device(device, "fp32")
         _say_what_follows(plan, chosen, recipe, evaluate)
-        card = make_embeddings(plan, out, source=source.resolve().name, device=chosen.name)
+        logged = {"recipe": recipe, "identity": plan.identity} | settings.model_dump()
+        with logged_run(logging, out.resolve().name, settings=logged) as write:
+            card = make_embeddings(plan, out, source=source.resolve().name, device=chosen.name, watch=write)
     _print_card(card, out)
 
 

@@ -19,6 +19,7 @@ from kebench.cli.found import (
 )
 
 if TYPE_CHECKING:
+    from kebench.report.costs import Asked
     from kebench.report.published import PublishedTable
     from kebench.report.table import Leaderboard, Metric
 
@@ -35,6 +36,8 @@ FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 @click.option(
     "--published/--no-published", default=True, show_default=True, help="Show published rows under blurb."
 )
+@click.option("--columns", help="What the runs of each row took: energy,hours,cost.")
+@click.option("--price-per-hour", help="Of a device, for --columns cost: 2.50, or '2.50 EUR'.")
 def leaderboard(
     folders: tuple[Path, ...],
     suite: str | None,
@@ -43,16 +46,20 @@ def leaderboard(
     form: str,
     metric: "Metric",
     published: bool,
+    columns: str | None,
+    price_per_hour: str | None,
 ) -> None:
     """Print mean and deviation of every model on every task.
 
     The learning rate of each number is the one with the best mean dev score over seeds; test scores
     never enter. A column holds one protocol. Published numbers stand below, marked, and are not ranked.
     """
+    from kebench.report.costs import parse_columns, with_costs
     from kebench.report.published import read_published_tables
     from kebench.report.table import PUBLISHED_SUITE, build_leaderboard
     from kebench.tasks.card import all_task_cards
 
+    asked = parse_columns(columns, price_per_hour)
     cards = all_task_cards()
     stored = read_found(folders)
     found = stored.records
@@ -64,7 +71,7 @@ def leaderboard(
     kept = filter_found(stored, suite=suite, tasks=tasks, models=wanted, cards=cards)
     board = build_leaderboard(kept, cards=cards, metric=metric, published=_filter_published(printed, wanted))
     _say_about_metric(board)
-    click.echo(_renderer(form)(board), nl=False)
+    click.echo(_renderer(form, asked)(with_costs(board, asked)), nl=False)
 
 
 def _filter_published(printed: list["PublishedTable"], models: list[str]) -> list["PublishedTable"]:
@@ -79,15 +86,15 @@ def _say_about_metric(board: "Leaderboard") -> None:
         say("NER as published numbers are scored; rates were chosen by the strict dev score")
 
 
-def _renderer(form: str) -> "Callable[[Leaderboard], str]":
+def _renderer(form: str, asked: "Asked") -> "Callable[[Leaderboard], str]":
     from kebench.report import export, latex, render
 
     renderers = {
         "terminal": _render_terminal,
         "markdown": render.render_markdown,
         "latex": latex.render_latex,
-        "csv": export.render_csv,
-        "json": export.render_json,
+        "csv": lambda board: export.render_csv(board, asked),
+        "json": lambda board: export.render_json(board, asked),
     }
     assert set(renderers) == set(FORMATS), "each format needs its renderer"
     return renderers[form]

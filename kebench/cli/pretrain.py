@@ -44,7 +44,9 @@ FOLDER = click.Path(path_type=Path)
               help="Where to train.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
               help="auto: bf16 where CUDA multiplies in it.")  # fmt: skip
-@click.option("--tensorboard", type=FOLDER, help="Also write events for TensorBoard to this folder.")
+@click.option("--log", "loggers", multiple=True, type=click.Choice(["tensorboard", "wandb"]),
+              help="Log losses, rates, held-out scores and speed; repeatable.")  # fmt: skip
+@click.option("--log-dir", type=FOLDER, help="What loggers write.  [default: logs, beside --out]")
 def pretrain(
     recipe: str,
     corpus: Path,
@@ -54,7 +56,8 @@ def pretrain(
     micro_batch: int | None,
     device: str,
     precision: str,
-    tensorboard: Path | None,
+    loggers: tuple[str, ...],
+    log_dir: Path | None,
     **changes: Any,
 ) -> None:
     """Pretrain KeBioLM or one of its variants.
@@ -65,7 +68,7 @@ def pretrain(
     """
     from kebench.engine.local import new_accelerator
     from kebench.files import check_can_be_made
-    from kebench.pretrain.curves import require_tensorboard
+    from kebench.loggers import NO_LOGGING, chosen_logging, logged_run
     from kebench.pretrain.plan import plan_pretraining
     from kebench.pretrain.recipe import read_recipe
     from kebench.pretrain.run import drop_leftovers, find_finished
@@ -73,14 +76,13 @@ def pretrain(
     from kebench.run import resolve
     from kebench.runtime import choose_device, launched_processes
 
+    logging = chosen_logging(loggers, log_dir, default=out.parent / "logs")
     settings = read_recipe(recipe, **changes)
     chosen = choose_device(device, precision)
     plan = plan_pretraining(
         recipe, settings, corpus=corpus, embeddings=entities, backbone=resolve(backbone),
         precision=chosen.precision,
     )  # fmt: skip
-    if tensorboard:
-        require_tensorboard()
     if card := find_finished(plan, out):
         if launched_processes()[0] == 0:
             drop_leftovers(plan)
@@ -91,18 +93,28 @@ def pretrain(
     accelerator = new_accelerator(chosen)
     if accelerator.is_main_process:
         _say_what_follows(plan, chosen)
-    with _events(tensorboard if accelerator.is_main_process else None) as watch:
-        card = run(plan, out, accelerator=accelerator, micro_batch=micro_batch, watch=watch)
+    logging = logging if accelerator.is_main_process else NO_LOGGING
+    with logged_run(logging, out.resolve().name, settings=_logged_settings(plan)) as write:
+        card = run(
+            plan, out, accelerator=accelerator, micro_batch=micro_batch,
+            watch=lambda row: write(row["step"], _logged_numbers(row)),
+        )  # fmt: skip
     if accelerator.is_main_process:
         _print_card(card, out)
 
 
-def _events(folder: Path | None) -> Any:
-    from contextlib import nullcontext
+def _logged_settings(plan: "PretrainingPlan") -> dict[str, Any]:
+    """Return what stands beside a pretraining in a logger."""
+    who = {"recipe": plan.recipe, "backbone": plan.backbone.card.name, "identity": plan.identity}
+    return who | plan.settings.model_dump()
 
-    from kebench.pretrain.curves import tensorboard_events
 
-    return tensorboard_events(folder) if folder else nullcontext(lambda row: None)
+def _logged_numbers(row: dict[str, Any]) -> dict[str, float]:
+    """Return a step of the curve by the names that loggers show."""
+    from kebench.pretrain.curve import HELD_OUT
+
+    numbers = {name: value for name, value in row.items() if name != "step"}
+    return {f"{'held_out' if name in HELD_OUT else 'train'}/{name}": one for name, one in numbers.items()}
 
 
 def _say_what_follows(plan: "PretrainingPlan", device: "Device") -> None:

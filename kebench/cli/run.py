@@ -68,6 +68,16 @@ ASK_ABOVE_SECONDS = 3600.0
     show_default=True,
     help="Of new runs; recorded ones are not run again.",
 )
+@click.option(
+    "--log",
+    "loggers",
+    multiple=True,
+    type=click.Choice(["tensorboard", "wandb"]),
+    help="Log losses, rates, dev scores and speed; repeatable; no part of a run's identity.",
+)
+@click.option("--log-dir", type=click.Path(path_type=Path), help="What loggers write.  [default: OUT/logs]")
+@click.option("--energy", is_flag=True, help="Measure energy; no part of a run's identity.")
+@click.option("--country", default="", help="ISO code (DEU): with --energy, reckon CO2 by its electricity.")
 @click.option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
 @click.option("--allow-remote-code", is_flag=True, help="Run a checkpoint's own code if its card says so.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show the plan and stop.")
@@ -96,6 +106,10 @@ def run_grid(
     device: str,
     precision: str,
     keep_weights: str,
+    loggers: tuple[str, ...],
+    log_dir: Path | None,
+    energy: bool,
+    country: str,
     wait: bool,
     allow_remote_code: bool,
     plan_only: bool,
@@ -104,13 +118,22 @@ def run_grid(
 ) -> int:
     """Plan a grid, show it, run what is missing; return how many runs failed."""
     from kebench import run as grids
+    from kebench.energy import chosen_metering
     from kebench.engine.local import Options
     from kebench.finetune.budgets import read_budget
+    from kebench.loggers import chosen_logging
     from kebench.runtime import choose_device, launched_processes
     from kebench.tasks.card import default_data_folder, select_tasks
 
     rank, num_processes = launched_processes()
-    options = Options(_micro_batch(micro_batch), allow_remote_code, keep_weights == "best", wait)
+    options = Options(
+        micro_batch=_micro_batch(micro_batch),
+        allow_remote_code=allow_remote_code,
+        keep_weights=keep_weights == "best",
+        wait=wait,
+        logging=chosen_logging(loggers, log_dir, default=out / "logs"),
+        metering=chosen_metering(energy, country),
+    )
     chosen_budget = read_budget(budget, overrides)
     chosen_device = choose_device(device, precision)
     grid = grids.plan_grid(

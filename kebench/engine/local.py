@@ -10,13 +10,18 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kebench.energy import Metering, energy_meter
 from kebench.errors import UserError
 from kebench.finetune.plan import Job
 from kebench.leases import lease
+from kebench.loggers import NO_LOGGING, Logging, Write, logged_run
 from kebench.records import Record, ending, write_failure, write_record
 from kebench.runtime import Device, agreed, software, utc_now
+
+if TYPE_CHECKING:
+    from kebench.finetune.loop import Epoch
 
 WAIT_SECONDS = 5.0
 
@@ -28,12 +33,15 @@ class Options(NamedTuple):
 
     micro_batch: examples in memory at once; None halves the batch whenever CUDA runs out of memory.
     wait: stay until runs in progress elsewhere are recorded, and take them over if they die.
+    logging: the loggers that are told how training goes. metering: how energy is measured; None: it is not.
     """
 
     micro_batch: int | None = None
     allow_remote_code: bool = False
     keep_weights: bool = False
     wait: bool = True
+    logging: Logging = NO_LOGGING
+    metering: Metering | None = None
 
 
 class Outcome(NamedTuple):
@@ -116,15 +124,22 @@ def _carry_out(
 ) -> Outcome:
     from kebench.finetune.job import fine_tune
 
+    chosen = options.logging if accelerator.is_main_process else NO_LOGGING
     try:
-        finished = fine_tune(
-            job,
-            accelerator=accelerator,
-            software=made_with,
-            micro_batch=options.micro_batch,
-            allow_remote_code=options.allow_remote_code,
-            keep_weights=ending(stem, ".weights") if options.keep_weights else None,
-        )
+        with (
+            logged_run(chosen, _name_of(job, stem), settings=_logged_settings(job)) as write,
+            energy_meter(options.metering, accelerator=accelerator) as read_meter,
+        ):
+            finished = fine_tune(
+                job,
+                accelerator=accelerator,
+                software=made_with,
+                micro_batch=options.micro_batch,
+                allow_remote_code=options.allow_remote_code,
+                keep_weights=ending(stem, ".weights") if options.keep_weights else None,
+                watch=lambda epoch, dev_percent: _log_epoch(write, epoch, dev_percent),
+                read_meter=read_meter,
+            )
         if accelerator.is_main_process:
             write_record(stem, finished.record, finished.predictions)
     # Whatever stops one run must not stop the grid: it is written down, shown, and the exit code tells.
@@ -133,6 +148,34 @@ def _carry_out(
     finally:
         accelerator.free_memory()  # it holds every model it has prepared
     return Outcome(record=finished.record)
+
+
+def _name_of(job: Job, stem: Path) -> str:
+    """Return what loggers call a run: TASK/MODEL/seedN-lrRATE-IDENTITY16, as its record's file."""
+    return f"{job.task.card.name}/{job.card.name}/{stem.name}"
+
+
+def _logged_settings(job: Job) -> dict[str, Any]:
+    """Return what stands beside a run in a logger."""
+    who = {"task": job.task.card.name, "model": job.card.name, "seed": job.seed, "identity": job.identity}
+    protocol = {"budget": job.protocol.budget, "precision": job.protocol.precision}
+    return who | protocol | job.settings.model_dump()
+
+
+def _log_epoch(write: Write, epoch: "Epoch", dev_percent: float) -> None:
+    """Log each step's loss and rate once the epoch is over, then the epoch: no step waits for a logger."""
+    first = epoch.last_step - len(epoch.losses) + 1
+    for place, (loss, rate) in enumerate(zip(epoch.losses, epoch.learning_rates, strict=True)):
+        write(first + place, {"train/loss": loss, "train/learning_rate": rate})
+    write(
+        epoch.last_step,
+        {
+            "epoch": epoch.number,
+            "train/loss_of_epoch": epoch.mean_loss,
+            "train/examples_per_second": epoch.num_examples / max(epoch.seconds, 1e-9),
+            "dev/score_percent": dev_percent,
+        },
+    )
 
 
 def _failed(job: Job, stem: Path, error: Exception, *, accelerator: Any) -> Outcome:

@@ -1,7 +1,7 @@
 """Carries out one fine-tuning job, from files to a record and its predictions."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,12 +9,12 @@ from kebench.files import atomic_folder
 from kebench.finetune import ner, relations
 from kebench.finetune.classifier import Classifier
 from kebench.finetune.encode import Encoded, cached, choose_rows, tokenizer_hash
-from kebench.finetune.loop import Trained, predict, train
+from kebench.finetune.loop import Epoch, Trained, predict, train
 from kebench.finetune.ner import TAGS, encode_sentences
 from kebench.finetune.plan import Job
 from kebench.finetune.relations import add_markers, encode_pairs
 from kebench.model.checkpoint import load_encoder, load_tokenizer, quiet_transformers
-from kebench.records import PREDICTIONS_SCHEMA, RECORD_SCHEMA, Provenance, Record
+from kebench.records import PREDICTIONS_SCHEMA, RECORD_SCHEMA, Energy, Provenance, Record
 from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, seed_everything, utc_now
 from kebench.scoring.entities import count_entities
 from kebench.scoring.predictions import score_split
@@ -63,11 +63,15 @@ def fine_tune(
     micro_batch: int | None = None,
     allow_remote_code: bool = False,
     keep_weights: Path | None = None,
+    watch: Callable[[Epoch, float], None] = lambda epoch, dev_percent: None,
+    read_meter: Callable[[], Energy | None] = lambda: None,
 ) -> Finished:
     """Carry out one job. Raises UserError if the model or the data cannot be read.
 
     software: versions and commit for the record (`kebench.runtime.software`).
     keep_weights: the folder to save the best epoch's model to; None drops it.
+    watch: is told what each epoch did, and the dev score after it.
+    read_meter: returns the energy taken so far, if it is measured.
     """
     started, clock = utc_now(), time.monotonic()
     reset_peak_memory(str(accelerator.device))
@@ -81,20 +85,24 @@ def fine_tune(
         accelerator=accelerator,
         score_dev=lambda: _f1_percent(job, prepared.predict("dev")),
         micro_batch=micro_batch,
+        watch=watch,
     )
     card = job.task.card
     predictions: dict[str, Any] = {"schema": PREDICTIONS_SCHEMA, "kind": card.kind, "negative": card.negative}
     predictions |= {split: prepared.predict(split) for split in ("dev", "test")}
     if keep_weights is not None and accelerator.is_main_process:
         _save(prepared, keep_weights)
+    seconds, energy = round(time.monotonic() - clock, 3), read_meter()
     provenance = Provenance(
         **software,
         device=device_description(str(accelerator.device)),
         num_processes=accelerator.num_processes,
         micro_batch=trained.micro_batch,
         started_utc=started,
-        seconds=round(time.monotonic() - clock, 3),
+        seconds=seconds,
         peak_mib=round(peak_memory_mib(str(accelerator.device)), 1),
+        energy_kwh=energy.kwh if energy else None,
+        energy=energy,
     )
     return Finished(_record(job, trained, predictions, provenance), predictions)
 

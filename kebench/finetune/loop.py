@@ -7,6 +7,7 @@ all decisions of the batch of 16, whatever its share on this process or in this 
 
 import logging
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -33,6 +34,21 @@ class Answer(NamedTuple):
     permille: Ints
 
 
+class Epoch(NamedTuple):
+    """What an epoch did, for those who watch. losses, learning_rates: of its steps; seconds: of training.
+
+    last_step: the number of its last step, from 1, over all epochs.
+    """
+
+    number: int
+    last_step: int
+    losses: tuple[float, ...]
+    learning_rates: tuple[float, ...]
+    mean_loss: float
+    num_examples: int
+    seconds: float
+
+
 class Trained(NamedTuple):
     """How a training went. The model itself holds the weights of its best epoch afterwards.
 
@@ -55,11 +71,13 @@ def train(
     accelerator: Any,
     score_dev: Callable[[], float],
     micro_batch: int | None = None,
+    watch: Callable[[Epoch, float], None] = lambda epoch, dev_percent: None,
 ) -> Trained:
     """Train, score dev after every epoch, and leave the best epoch's weights in the model.
 
     score_dev: the model's score as it stands, a percentage; of equal epochs the earliest is best.
     micro_batch: examples in memory at once; None starts with the batch and halves it when CUDA runs out.
+    watch: is told what each epoch did, and the dev score after it.
     """
     trainer = _Trainer(model, settings, encoded.num_examples, accelerator, micro_batch)
     order = np.random.default_rng(seed)
@@ -68,8 +86,10 @@ def train(
     # On disk: a copy in memory would raise the peak. The file has no name and ends with the process.
     with tempfile.TemporaryFile() as best_weights:
         for epoch in range(1, settings.epochs + 1):
-            losses.append(trainer.epoch(encoded, epoch_batches(encoded, settings, order), pad_id))
+            done = trainer.epoch(encoded, epoch_batches(encoded, settings, order), pad_id, number=epoch)
+            losses.append(done.mean_loss)
             scores.append(score_dev())
+            watch(done, scores[-1])
             best_epoch = scores.index(max(scores)) + 1
             if best_epoch == epoch < settings.epochs:
                 best_weights.seek(0)
@@ -123,17 +143,30 @@ class _Trainer:
         self.may_halve = micro_batch is None and accelerator.num_processes == 1
         self.micro_batch = micro_batch or settings.batch_size
 
-    def epoch(self, encoded: Encoded, batches: list[Ints], pad_id: int) -> float:
-        """Take one step a batch; return the mean training loss over batches."""
+    def epoch(self, encoded: Encoded, batches: list[Ints], pad_id: int, *, number: int) -> Epoch:
+        """Take one step a batch; return what they did."""
+        started = time.monotonic()
         self.model.train()
-        losses = []
+        losses, rates = [], []
         for rows in batches:
+            rates.append(float(self.schedule.get_last_lr()[0]))
             losses.append(self._loss_and_gradients(encoded, rows, pad_id))
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()
-        return float(torch.stack(losses).mean())
+        loss_S = torch.stack(losses)
+        mean = float(loss_S.mean())  # waits for the device, so that the seconds are those of the steps
+        seconds = time.monotonic() - started
+        return Epoch(
+            number=number,
+            last_step=number * len(batches),
+            losses=tuple(loss_S.tolist()),
+            learning_rates=tuple(rates),
+            mean_loss=mean,
+            num_examples=sum(map(len, batches)),
+            seconds=seconds,
+        )
 
     def _loss_and_gradients(self, encoded: Encoded, rows: Ints, pad_id: int) -> Tensor:
         """Return the batch's mean loss and leave its gradients; on CUDA out of memory, halve and retry."""

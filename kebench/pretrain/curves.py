@@ -1,7 +1,6 @@
-"""Learning curves to look at: averaged, drawn, or followed in TensorBoard."""
+"""Learning curves to look at: averaged, or drawn."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,31 +82,3 @@ def draw(curves: dict[str, list[Row]], out: Path) -> None:
     options: dict[str, Any] = {"inline": True} if out.suffix == ".html" else {}
     out.parent.mkdir(parents=True, exist_ok=True)
     facets.resolve_scale(y="independent", x="shared").save(str(out), **options)
-
-
-def require_tensorboard() -> Any:
-    """Return TensorBoard's writer. Raises UserError if the package is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError(
-            "--tensorboard: the package tensorboard is not installed; pip install tensorboard"
-        ) from None
-    return SummaryWriter
-
-
-@contextmanager
-def tensorboard_events(folder: Path) -> Iterator[Callable[[Row], None]]:
-    """Yield a function that writes the numbers of a step as events."""
-    writer = require_tensorboard()(str(folder))
-
-    def write(row: Row) -> None:
-        for name, value in row.items():
-            if name != "step":
-                group = "held_out" if name in HELD_OUT else "train"
-                writer.add_scalar(f"{group}/{name}", value, row["step"])
-
-    try:
-        yield write
-    finally:
-        writer.close()

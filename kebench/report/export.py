@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from kebench.report.costs import COST_FIELDS, Asked, cost_fields
 from kebench.report.published import PrintedRow
 from kebench.report.table import Block, Leaderboard, Row, Table
 from kebench.report.words import captions
@@ -41,15 +42,18 @@ FIELDS = (
 )
 
 
-def render_json(leaderboard: Leaderboard) -> str:
-    """Return the tables as one JSON object."""
+NO_COSTS = Asked(())
+
+
+def render_json(leaderboard: Leaderboard, asked: Asked = NO_COSTS) -> str:
+    """Return the tables as one JSON object. asked: for fields of what the runs took."""
     tables = [
         {
             "suite": table.suite,
             "caption": captions(table, leaderboard.metric),
             "protocol": dict(table.protocol),
             "notes": list(table.notes),
-            "numbers": list(_numbers(table, leaderboard)),
+            "numbers": list(_numbers(table, leaderboard, asked)),
         }
         for table in leaderboard.tables
     ]
@@ -57,35 +61,41 @@ def render_json(leaderboard: Leaderboard) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def render_csv(leaderboard: Leaderboard) -> str:
-    """Return one line a number, measured and published."""
+def render_csv(leaderboard: Leaderboard, asked: Asked = NO_COSTS) -> str:
+    """Return one line a number, measured and published. asked: for columns of what the runs took."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
+    writer = csv.DictWriter(out, _fields(asked), lineterminator="\n")
     writer.writeheader()
     for table in leaderboard.tables:
-        for number in _numbers(table, leaderboard):
+        for number in _numbers(table, leaderboard, asked):
             seeds = " ".join(str(seed) for seed in number["seeds"] or ())
             writer.writerow({**number, "seeds": seeds})
     return out.getvalue()
 
 
-def _numbers(table: Table, leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
+def _fields(asked: Asked) -> tuple[str, ...]:
+    return (*FIELDS, *(name for column in asked.columns for name in COST_FIELDS[column]))
+
+
+def _numbers(table: Table, leaderboard: Leaderboard, asked: Asked) -> Iterator[dict[str, Any]]:
     shared = {"suite": table.suite, "protocol": table.caption, "metric": leaderboard.metric}
     for block in table.blocks:
         for place in range(len(block.rows)):
-            for number in _measured_numbers(block, place):
-                yield _complete({**shared, "kind": block.kind, "origin": "measured", **number})
+            for number in _measured_numbers(block, place, asked):
+                yield _complete({**shared, "kind": block.kind, "origin": "measured", **number}, asked)
         for printed in block.published:
             for number in _printed_numbers(block, printed):
                 origin = {"protocol": printed.table.protocol, "metric": printed.table.unit}
-                yield _complete({**shared, "kind": block.kind, "origin": "published", **origin, **number})
+                yield _complete(
+                    {**shared, "kind": block.kind, "origin": "published", **origin, **number}, asked
+                )
 
 
-def _complete(number: dict[str, Any]) -> dict[str, Any]:
-    return {field: number.get(field) for field in FIELDS}
+def _complete(number: dict[str, Any], asked: Asked) -> dict[str, Any]:
+    return {field: number.get(field) for field in _fields(asked)}
 
 
-def _measured_numbers(block: Block, place: int) -> Iterator[dict[str, Any]]:
+def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[str, Any]]:
     row: Row = block.rows[place]
     who = {"label": row.label, **row.key._asdict(), "is_comparable": True}
     for index, (column, cell) in enumerate(zip(block.columns, row.cells, strict=True)):
@@ -102,6 +112,7 @@ def _measured_numbers(block: Block, place: int) -> Iterator[dict[str, Any]]:
                 "dev_mean_percent": cell.dev.mean,
                 "dev_sd_percent": cell.dev.sd,
                 "seeds": sorted(cell.test_percent_by_seed),
+                **cost_fields(cell.tried, asked),
             }
     if row.average:
         mean, sd, n = row.average
@@ -113,6 +124,7 @@ def _measured_numbers(block: Block, place: int) -> Iterator[dict[str, Any]]:
             "sd_percent": sd,
             "n": n,
             "is_best": is_best,
+            **cost_fields(row.tried, asked),
         }
 
 

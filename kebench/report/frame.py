@@ -25,7 +25,8 @@ def records_frame(folder: Path | str) -> "pd.DataFrame":
 
 _COLUMNS = (
     "task", "model", "learning_rate", "seed", "dev_percent", "test_percent", "test_as_published_percent",
-    "num_examples", "num_cut", "best_epoch", "seconds", "peak_mib", "device", "column", "identity",
+    "num_examples", "num_cut", "best_epoch", "seconds", "peak_mib", "energy_kwh", "co2_kg",
+    "device", "column", "identity",
 )  # fmt: skip
 
 
@@ -44,6 +45,8 @@ def row_of_record(record: Record) -> dict[str, Any]:
         "best_epoch": record.best_epoch,
         "seconds": record.provenance.seconds,
         "peak_mib": record.provenance.peak_mib,
+        "energy_kwh": record.provenance.energy_kwh,
+        "co2_kg": record.provenance.energy.co2_kg if record.provenance.energy else None,
         "device": record.provenance.device,
         "column": record.column[:12],
         "identity": record.identity,

@@ -47,13 +47,24 @@ class RowKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """One model on one task: the test score at the rate that won on dev, over its seeds, and its runs."""
+    """One model on one task: the test score at the rate that won on dev, over its seeds, and its runs.
+
+    tried: the runs of all rates, those that lost included.
+    """
 
     test: Summary
     dev: Summary
     learning_rate: float
     test_percent_by_seed: Mapping[int, float]
     runs: tuple[Record, ...] = ()
+    tried: tuple[Record, ...] = ()
+
+
+class Extra(NamedTuple):
+    """A column behind the average that is no score: a title, and the text of each measured row."""
+
+    title: str
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,11 @@ class Row:
         cells = tuple(cell.test.mean if cell else None for cell in self.cells)
         return (*cells, self.average.mean if self.average else None)
 
+    @property
+    def tried(self) -> tuple[Record, ...]:
+        """The runs behind all cells, of all rates."""
+        return tuple(run for cell in self.cells if cell for run in cell.tried)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -92,6 +108,7 @@ class Block:
     rows: tuple[Row, ...]
     best: frozenset[tuple[int, int]]
     published: tuple[PrintedRow, ...] = ()
+    extras: tuple[Extra, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -249,7 +266,7 @@ def _build_cell(records: Sequence[Record], metric: Metric) -> tuple[Cell, str]:
     rate, runs, note = choose_rate(records)
     test = {record.seed: _test_percent(record, metric) for record in runs}
     dev = summarise([record.dev.score_percent for record in runs])
-    return Cell(summarise(list(test.values())), dev, rate, test, runs), note
+    return Cell(summarise(list(test.values())), dev, rate, test, runs, tuple(records)), note
 
 
 def _test_percent(record: Record, metric: Metric) -> float:

@@ -40,9 +40,9 @@ class Line:
 
 
 def headings(block: Block) -> tuple[str, ...]:
-    """Return what stands over the columns: kind, tasks, average."""
+    """Return what stands over the columns: kind, tasks, average, and what is no score."""
     tasks = (f"{column.heading} {column.letter}".rstrip() for column in block.columns)
-    return (KIND_TITLES[block.kind], *tasks, "average")
+    return (KIND_TITLES[block.kind], *tasks, "average", *(extra.title for extra in block.extras))
 
 
 def measured_lines(table: Table, block: Block, style: Style) -> list[Line]:
@@ -52,7 +52,10 @@ def measured_lines(table: Table, block: Block, style: Style) -> list[Line]:
     return [
         Line(
             row.label,
-            tuple(summary_text(summary, style, show_n=show_n) for summary in _summaries(row)),
+            (
+                *(summary_text(summary, style, show_n=show_n) for summary in _summaries(row)),
+                *(extra.texts[place] for extra in block.extras),
+            ),
             frozenset(column for line, column in block.best if line == place),
             frozenset(column for line, column in second if line == place),
         )
@@ -74,7 +77,10 @@ def published_lines(block: Block, style: Style) -> list[Line]:
     return [
         Line(
             f"{printed.row.label} {printed.mark}",
-            tuple(_printed_text(printed, name, style) for name in _printed_names(block)),
+            (
+                *(_printed_text(printed, name, style) for name in _printed_names(block)),
+                *(DASH for _ in block.extras),
+            ),
         )
         for printed in block.published
     ]

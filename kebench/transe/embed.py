@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +21,13 @@ from kebench.transe.metrics import Numbers, metrics
 from kebench.transe.rank import rank_triples
 from kebench.transe.recipe import Settings
 from kebench.transe.state import KeptState
-from kebench.transe.train import Trained, initial_state, train
+from kebench.transe.train import State, Trained, initial_state, train
 
 # Raised by every change that moves vectors or what is held out.
 METHOD_VERSION = 1
 _PACKAGES = ("torch", "numpy", "pandas", "pyarrow", "safetensors")
+
+Watch = Callable[[int, dict[str, float]], None]
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +75,13 @@ def _state_folder(identity: str) -> Path:
     return cache_folder() / "embeddings" / identity[:16]
 
 
-def make_embeddings(plan: Plan, out: Path, *, source: str, device: str) -> EmbeddingsCard:
-    """Train, rank what was held out, and write all to `out`, which must not exist."""
+def make_embeddings(
+    plan: Plan, out: Path, *, source: str, device: str, watch: Watch = lambda epoch, numbers: None
+) -> EmbeddingsCard:
+    """Train, rank what was held out, and write all to `out`, which must not exist.
+
+    watch: is told the loss and the speed of each epoch.
+    """
     folder = _state_folder(plan.identity)
     sweep_temporaries(folder.parent)
     sweep_temporaries_of(out)
@@ -81,16 +89,18 @@ def make_embeddings(plan: Plan, out: Path, *, source: str, device: str) -> Embed
         if not is_ours:
             raise UserError(f"{out}: another process is making these embeddings; wait for it or stop it")
         kept = KeptState(folder)
-        card = _make(plan, out, kept, source=source, device=device)
+        card = _make(plan, out, kept, source=source, device=device, watch=watch)
         kept.remove()
     return card
 
 
-def _make(plan: Plan, out: Path, kept: KeptState, *, source: str, device: str) -> EmbeddingsCard:
+def _make(
+    plan: Plan, out: Path, kept: KeptState, *, source: str, device: str, watch: Watch
+) -> EmbeddingsCard:
     """Make the embeddings; peak memory is counted from here on."""
     reset_peak_memory(device)
     started_utc, started = utc_now(), time.monotonic()
-    trained, resumed_after_epoch = _train(plan, kept, device)
+    trained, resumed_after_epoch = _train(plan, kept, device, watch)
     evaluation = _evaluate(plan, trained)
     provenance = Provenance(
         **software(_PACKAGES),
@@ -120,7 +130,7 @@ def _make(plan: Plan, out: Path, kept: KeptState, *, source: str, device: str) -
     return save_embeddings(out, *vectors, cuis=graph.entities, relations=graph.relations, card=card)
 
 
-def _train(plan: Plan, kept: KeptState, device: str) -> tuple[Trained, int]:
+def _train(plan: Plan, kept: KeptState, device: str, watch: Watch) -> tuple[Trained, int]:
     """Train from the kept state if there is one; return also the epoch after which it was kept, or 0."""
     graph, settings = plan.graph, plan.settings
     state = kept.load(device=device) or initial_state(
@@ -133,10 +143,18 @@ def _train(plan: Plan, kept: KeptState, device: str) -> tuple[Trained, int]:
     if done:
         _log.info("going on after epoch %d of %d, kept in %s", done, settings.epochs, kept.folder)
     num_left = (settings.epochs - done) * len(graph.triples["train"])
+    started = time.monotonic()
+
+    def after_epoch(state: State) -> None:
+        nonlocal started
+        per_second = len(graph.triples["train"]) / max(time.monotonic() - started, 1e-9)
+        numbers = {"train/loss": state.loss_by_epoch[-1], "train/triples_per_second": per_second}
+        watch(len(state.loss_by_epoch), numbers)
+        kept.save_if_due(state)
+        started = time.monotonic()
+
     with progress("training", total=num_left, unit="triples") as advance:
-        trained = train(
-            graph.triples["train"], settings, state, after_batch=advance, after_epoch=kept.save_if_due
-        )
+        trained = train(graph.triples["train"], settings, state, after_batch=advance, after_epoch=after_epoch)
     return trained, done
 
 

@@ -1,6 +1,5 @@
 """Curves: printed in few rows, drawn to files that stand alone."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from click.testing import CliRunner, Result
 from kebench.cli import kebench
 from kebench.errors import UserError
 from kebench.pretrain.curve import Row, curve_text
-from kebench.pretrain.curves import averaged, read_curves, tensorboard_events
+from kebench.pretrain.curves import averaged, read_curves
 
 
 def row(step: int, **more: float) -> Row:
@@ -72,20 +71,3 @@ def test_what_cannot_be_drawn_is_said(folder: Path, tmp_path: Path) -> None:
     (folder / "curves.jsonl").write_text("{")
     with pytest.raises(UserError, match=r"curves.jsonl: damaged \("):
         read_curves(folder)
-
-
-def test_tensorboard_is_asked_for_by_name(tmp_path: Path) -> None:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        with (
-            pytest.raises(
-                UserError, match="the package tensorboard is not installed; pip install tensorboard"
-            ),
-            tensorboard_events(tmp_path),
-        ):
-            pass
-    else:
-        with tensorboard_events(tmp_path) as write:
-            write(json.loads(curve_text([row(1)])))
-        assert list(tmp_path.iterdir())

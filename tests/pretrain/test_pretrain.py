@@ -20,6 +20,7 @@ from kebench.cli import kebench
 from kebench.errors import UserError
 from kebench.leases import lease
 from kebench.model.checkpoint import load_encoder, load_masked_lm, load_tokenizer
+from kebench.pretrain.curve import CURVES, read_curve
 from kebench.pretrain.plan import plan_pretraining
 from kebench.pretrain.recipe import SHELF, difference, read_recipe
 from kebench.pretrain.run import read_card, state_folder
@@ -74,6 +75,22 @@ def undisturbed(server: ForkServerContext, world: World, tmp_path_factory: pytes
     there = filled(tmp_path_factory.mktemp("undisturbed"))
     assert finish(server, there, command(world)) == 0, there.log
     return there.folder / "out"
+
+
+def test_logging_shows_the_curve_and_moves_no_weight(place: Path, world: World) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert run(*command(world)).exit_code == 0
+    assert run(*command(world), "--out", "logged", "--log", "tensorboard", "--log-dir", "l").exit_code == 0
+    events = accumulator.EventAccumulator("l/tensorboard/logged")
+    events.Reload()
+    rows = read_curve(Path("logged", CURVES))
+    logged = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    assert logged == [(row["step"], pytest.approx(row["loss"])) for row in rows]
+    assert {"train/learning_rate", "train/tokens_per_second", "held_out/perplexity"} <= set(
+        events.Tags()["scalars"]
+    )
+    weights = [Path(out, "model.safetensors").read_bytes() for out in ("out", "logged")]
+    assert weights[0] == weights[1]
 
 
 def test_the_checkpoint_is_one_like_any_other(place: Path, world: World) -> None:

@@ -159,6 +159,20 @@ def test_a_second_call_has_nothing_to_do_and_prints_the_same(source: Path) -> No
     assert sha256_of(Path("out/embeddings.json")) == before
 
 
+def test_logging_shows_each_epoch_s_loss_and_moves_no_vector(source: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for out, options in {"out": ("--log", "tensorboard"), "alone": ()}.items():
+        assert run("--out", out, *options).exit_code == 0
+    events = accumulator.EventAccumulator(str(Path("logs", "tensorboard", "out")))
+    events.Reload()
+    losses = read_embeddings_card(Path("out")).loss_by_epoch
+    logged = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    assert logged == [(epoch, pytest.approx(loss)) for epoch, loss in enumerate(losses, start=1)]
+    assert all(event.value > 0 for event in events.Scalars("train/triples_per_second"))
+    tables = [Path(out, "embeddings.safetensors").read_bytes() for out in ("out", "alone")]
+    assert tables[0] == tables[1]
+
+
 @pytest.mark.parametrize("options", [("--seed", "1"), ("--evaluate",), ("--epochs", "5")])
 def test_other_embeddings_are_never_overwritten(source: Path, options: tuple[str, ...]) -> None:
     run()

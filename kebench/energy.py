@@ -1,0 +1,181 @@
+"""Measures what energy a run takes, with codecarbon: offline, and without a file of its own.
+
+Not part of a run's identity. What is measured, what is only estimated and from what stands in the
+record. A meter that fails costs one line of warning, and the record has no energy; never 0.
+"""
+
+import importlib.util
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from kebench.errors import UserError, did_you_mean, first_line
+from kebench.records import Energy, EnergyPart
+
+# What codecarbon can read, by its own word for it; everything else is an estimate.
+_COUNTERS = {
+    "intel_rapl": "RAPL",
+    "windows_emi": "Windows energy meter",
+    "intel_power_gadget": "Intel Power Gadget",
+}
+_EVERY_SECONDS = 5.0  # ours; codecarbon's 15 would be longer than a small run
+
+_log = logging.getLogger(__name__)
+
+ReadMeter = Callable[[], Energy | None]
+
+
+class Metering(NamedTuple):
+    """How energy is measured. country: ISO code (DEU) whose grid CO2 is reckoned by; "" for no CO2."""
+
+    country: str = ""
+
+
+def chosen_metering(wanted: bool, country: str) -> Metering | None:
+    """Return what --energy and --country ask for. Raises UserError if it cannot be had."""
+    if not wanted:
+        if country:
+            raise UserError("--country: CO2 is reckoned from energy; pass --energy too")
+        return None
+    if importlib.util.find_spec("codecarbon") is None:
+        raise UserError(
+            "--energy: the package codecarbon is not installed; pip install 'kebench[energy]', "
+            "or leave out --energy"
+        )
+    if os.environ.get("LOCAL_WORLD_SIZE", "1") != os.environ.get("WORLD_SIZE", "1"):
+        raise UserError("--energy: measures one machine, but processes run on several; leave it out")
+    if country and country not in (known := _countries()):
+        raise UserError(
+            f"--country {country}{did_you_mean(country.upper(), known)} expected an ISO code of three "
+            "letters, such as DEU, of a country whose electricity codecarbon knows"
+        )
+    return Metering(country)
+
+
+def _countries() -> dict[str, Any]:
+    from codecarbon.input import DataSource
+
+    known: dict[str, Any] = DataSource().get_global_energy_mix_data()
+    return known
+
+
+@contextmanager
+def energy_meter(metering: Metering | None, *, accelerator: Any) -> Iterator[ReadMeter]:
+    """Measure from here on; yield what ends that and returns the energy, or None if there is none.
+
+    metering: None measures nothing. Alone, a process is measured by its own load and its own GPU;
+    where several train together, the main one measures the machine.
+    """
+    if metering is None or not accelerator.is_main_process:
+        yield lambda: None
+        return
+    tracker = None
+    try:
+        tracker = _started(metering, accelerator)
+    # Whatever a machine refuses to tell must not end a run.
+    except Exception as error:
+        _warn(error)
+    is_read = False
+
+    def read() -> Energy | None:
+        nonlocal is_read
+        if tracker is None or is_read:
+            return None
+        is_read = True
+        try:
+            tracker.stop()
+            return _energy_of(tracker, metering)
+        except Exception as error:
+            _warn(error)
+            return None
+
+    try:
+        yield read
+    finally:
+        read()  # ends the threads that measure
+
+
+def _warn(error: Exception) -> None:
+    _log.warning("energy was not measured (%s); the run goes on", first_line(error))
+
+
+def _started(metering: Metering, accelerator: Any) -> Any:
+    """Return codecarbon's tracker, measuring. What it would write or send by itself is turned off."""
+    from codecarbon import OfflineEmissionsTracker
+
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # importing it sets another one
+    is_alone = accelerator.num_processes == 1
+    tracker = OfflineEmissionsTracker(
+        # Without a country nobody asks for CO2; an intensity keeps codecarbon from looking for one.
+        country_iso_code=metering.country or "USA",
+        force_carbon_intensity_g_co2e_kwh=None if metering.country else 0.0,
+        region=None,
+        cloud_provider=None,
+        cloud_region=None,
+        tracking_mode="process" if is_alone else "machine",
+        gpu_ids=_gpus(accelerator, is_alone=is_alone),
+        measure_power_secs=_EVERY_SECONDS,
+        output_methods=[],
+        output_handlers=[],
+        output_dir=tempfile.gettempdir(),
+        emissions_endpoint=None,
+        electricitymaps_api_token="",
+        api_call_interval=-1,
+        allow_multiple_runs=True,
+        log_level="critical",
+    )
+    tracker.start()
+    return tracker
+
+
+def _gpus(accelerator: Any, *, is_alone: bool) -> list[int | str] | None:
+    """Return which GPUs count, as NVML numbers them: none on the CPU, the one in use, or all it sees."""
+    if accelerator.device.type != "cuda":
+        return []
+    if not is_alone:
+        return None
+    import torch
+
+    place = torch.cuda.current_device()
+    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
+    return [visible[place]] if visible else [place]
+
+
+def _energy_of(tracker: Any, metering: Metering) -> Energy:
+    found = tracker.final_emissions_data
+    parts: dict[str, EnergyPart] = {}
+    for hardware in tracker._hardware:  # no public name says what was measured with what
+        kind, measured_with, is_estimate = _source_of(hardware)
+        kwh = float(getattr(found, f"{kind}_energy"))
+        if kind != "gpu" or tracker._gpu_ids != []:
+            parts[kind] = EnergyPart(kwh=kwh, measured_with=measured_with, is_estimate=is_estimate)
+    return Energy(
+        cpu=parts.get("cpu"),
+        gpu=parts.get("gpu"),
+        ram=parts.get("ram"),
+        country=metering.country,
+        co2_kg=float(found.emissions) if metering.country else None,
+        meter=f"codecarbon {found.codecarbon_version}",
+    )
+
+
+def _source_of(hardware: Any) -> tuple[str, str, bool]:
+    """Return which part of a machine codecarbon has measured, with what, and whether that is a guess."""
+    name = type(hardware).__name__
+    if name == "RAM":
+        return "ram", "watts for its size", True
+    if name == "GPU":
+        import torch
+
+        return "gpu", "AMD SMI" if torch.version.hip else "NVML", False
+    if name == "CPU":
+        mode, watts = hardware._mode, hardware._tdp
+        if mode in _COUNTERS:
+            return "cpu", _COUNTERS[mode], False
+        share = "load" if mode == "cpu_load" else "half"
+        return "cpu", f"{share} x {watts or 0:g} W (TDP)", True
+    # Apple's chips and the Raspberry Pi name their part; both are read, not guessed.
+    return str(hardware.chip_part).lower(), name, False

@@ -1,0 +1,198 @@
+"""What the runs behind a leaderboard's numbers took: energy, hours of devices, and money at a stated price.
+
+Counted are all runs that a number rests on: every seed, and every learning rate that was tried for it.
+Only finished runs have records, so what failed or was stopped is not in it.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from kebench.errors import UserError, did_you_mean
+from kebench.records import Record
+from kebench.report.table import Extra, Leaderboard, Table
+
+COLUMNS = ("energy", "hours", "cost")
+# The fields that an export gains, in their order.
+COST_FIELDS = {
+    "energy": ("energy_kwh", "energy_runs", "energy_is_estimate"),
+    "hours": ("gpu_hours", "cpu_hours", "cost_runs"),
+    "cost": ("cost", "currency"),
+}
+_DASH = "–"
+_ESTIMATE = "~"
+_PROCESSOR = re.compile(r", \d+ threads$")  # how a record's device says that it is no GPU
+
+
+class Price(NamedTuple):
+    """What an hour of a device costs; currency as the user typed it."""
+
+    per_hour: float
+    currency: str
+
+
+class Asked(NamedTuple):
+    """Which columns are shown, in the order of COLUMNS, and at which price."""
+
+    columns: tuple[str, ...]
+    price: Price | None = None
+
+
+class Cost(NamedTuple):
+    """What some runs took. energy_kwh: of those num_measured that have one; None if none has."""
+
+    num_runs: int
+    num_measured: int
+    energy_kwh: float | None
+    is_estimate: bool
+    gpu_hours: float
+    cpu_hours: float
+
+    def money(self, price: Price) -> float:
+        """Return what the hours cost."""
+        return (self.gpu_hours + self.cpu_hours) * price.per_hour
+
+
+def parse_columns(words: str | None, price: str | None) -> Asked:
+    """Read "energy,cost" and "2.50 EUR". Raises UserError if they are not such, or do not belong together."""
+    names = [name for name in (one.strip() for one in (words or "").split(",")) if name]
+    for name in names:
+        if name not in COLUMNS:
+            raise UserError(
+                f"--columns {words}: no column '{name}'{did_you_mean(name, COLUMNS)} "
+                f"expected {', '.join(COLUMNS)}"
+            )
+    if "cost" in names and price is None:
+        raise UserError("--columns cost: needs a price; pass --price-per-hour 2.50, or '2.50 EUR'")
+    if price is not None and "cost" not in names:
+        raise UserError("--price-per-hour: no column shows it; pass --columns cost too")
+    in_order = tuple(name for name in COLUMNS if name in names)
+    return Asked(in_order, None if price is None else parse_price(price))
+
+
+def parse_price(words: str) -> Price:
+    """Read a number with what stands before or behind it as its currency: 2.50, $2.50, 2.50 EUR."""
+    found = re.fullmatch(r"\s*([^\d\s.,+-]*)\s*(\d+(?:\.\d+)?)\s*([^\d.,+-]*?)\s*", words)
+    if found is None or (found[1] and found[3]):
+        raise UserError(
+            f"--price-per-hour {words}: expected a number, with its currency if you like: 2.50, '2.50 EUR'"
+        )
+    return Price(float(found[2]), found[1] or found[3])
+
+
+def cost_of(runs: Iterable[Record]) -> Cost:
+    """Add up what runs took. A GPU hour is an hour of one GPU, a CPU hour one of the whole machine."""
+    made = [run.provenance for run in runs]
+    measured = [one for one in made if one.energy_kwh is not None]
+    hours = {True: 0.0, False: 0.0}
+    for one in made:
+        is_gpu = not _PROCESSOR.search(one.device)
+        hours[is_gpu] += one.seconds / 3600 * (one.num_processes if is_gpu else 1)
+    return Cost(
+        num_runs=len(made),
+        num_measured=len(measured),
+        energy_kwh=sum(one.energy_kwh or 0.0 for one in measured) if measured else None,
+        is_estimate=any(one.energy is None or one.energy.is_estimate for one in measured),
+        gpu_hours=hours[True],
+        cpu_hours=hours[False],
+    )
+
+
+def with_costs(board: Leaderboard, asked: Asked) -> Leaderboard:
+    """Return the leaderboard with a column of each block's rows for each that is asked for."""
+    if not asked.columns:
+        return board
+    return replace(board, tables=tuple(_table_with_costs(table, asked) for table in board.tables))
+
+
+def _table_with_costs(table: Table, asked: Asked) -> Table:
+    costs = [[cost_of(row.tried) for row in block.rows] for block in table.blocks]
+    every = [cost for of_block in costs for cost in of_block]
+    blocks = tuple(
+        replace(block, extras=_extras(of_block, every, asked))
+        for block, of_block in zip(table.blocks, costs, strict=True)
+    )
+    return replace(table, blocks=blocks, notes=(*table.notes, *_notes(table, every, asked)))
+
+
+def _extras(costs: Sequence[Cost], every: Sequence[Cost], asked: Asked) -> tuple[Extra, ...]:
+    """Return a block's columns; GPU and CPU hours only where some row of the table has them."""
+    extras = []
+    if "energy" in asked.columns:
+        extras.append(Extra("kWh", tuple(map(_energy_text, costs))))
+    if "hours" in asked.columns:
+        for title, hours in (("GPU h", "gpu_hours"), ("CPU h", "cpu_hours")):
+            if any(getattr(cost, hours) for cost in every):
+                extras.append(Extra(title, tuple(_number(getattr(cost, hours)) for cost in costs)))
+    if asked.price:
+        texts = tuple(_money(cost.money(asked.price)) for cost in costs)
+        extras.append(Extra(asked.price.currency or "cost", texts))
+    return tuple(extras)
+
+
+def _energy_text(cost: Cost) -> str:
+    """Write energy; ~ if it is an estimate, and how many runs it is of where that is not all."""
+    if cost.energy_kwh is None:
+        return _DASH
+    part = f" ({cost.num_measured}/{cost.num_runs})" if cost.num_measured < cost.num_runs else ""
+    return f"{_ESTIMATE if cost.is_estimate else ''}{_number(cost.energy_kwh)}{part}"
+
+
+def _number(value: float) -> str:
+    """Write a number with two digits that count, and never so that something looks like nothing."""
+    if value == 0:
+        return _DASH
+    return f"{value:.2f}" if value >= 1 else f"{value:.2g}"
+
+
+def _money(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.01 else _number(value)
+
+
+def _notes(table: Table, costs: Sequence[Cost], asked: Asked) -> list[str]:
+    """Say what was counted, with what energy was measured, and the price."""
+    counted = f"{', '.join(asked.columns).capitalize()}: of all runs of a row, every seed and rate tried"
+    notes = [counted]
+    if "energy" in asked.columns:
+        runs = (run for block in table.blocks for row in block.rows for run in row.tried)
+        sources = dict.fromkeys(source for run in runs for source in _sources(run))
+        if sources:
+            notes.append(f"Energy: {'; '.join(sources)}")
+        if any(cost.is_estimate for cost in costs):
+            notes.append(f"{_ESTIMATE} no meter was read; (n/m) n of m runs were measured")
+        if any(cost.num_measured == 0 for cost in costs):
+            notes.append("A dash: no run was measured ('kebench run --energy')")
+    if asked.price:
+        price = f"{asked.price.per_hour:g} {asked.price.currency}".rstrip()
+        notes.append(f"Cost at {price} an hour of a GPU, or of a machine where the CPU ran it")
+    return notes
+
+
+def _sources(run: Record) -> list[str]:
+    energy = run.provenance.energy
+    if energy is None:
+        return []
+    parts = {"processor": energy.cpu, "GPU": energy.gpu, "memory": energy.ram}
+    return [
+        f"{name} {'estimated as' if part.is_estimate else 'by'} {part.measured_with}"
+        for name, part in parts.items()
+        if part
+    ]
+
+
+def cost_fields(runs: Iterable[Record], asked: Asked) -> dict[str, object]:
+    """Return what an export says of the runs behind a number; what is missing is None."""
+    cost = cost_of(runs)
+    is_measured = cost.energy_kwh is not None
+    found: dict[str, object] = {
+        "energy_kwh": cost.energy_kwh,
+        "energy_runs": cost.num_measured,
+        "energy_is_estimate": cost.is_estimate if is_measured else None,
+        "gpu_hours": cost.gpu_hours,
+        "cpu_hours": cost.cpu_hours,
+        "cost_runs": cost.num_runs,
+    }
+    if asked.price:
+        found |= {"cost": cost.money(asked.price), "currency": asked.price.currency}
+    return {name: found[name] for column in asked.columns for name in COST_FIELDS[column]}
