@@ -8,11 +8,13 @@ import click
 
 from kebench.cli.found import (
     Found,
+    correction_option,
     filter_found,
     metric_option,
     predictions_of,
     read_found,
     render_sheet,
+    resamples_option,
     results_option,
     suite_option,
     tasks_option,
@@ -47,13 +49,7 @@ FORMATS = ("terminal", "markdown", "latex", "json")
     show_default=True,
     help="greater: that A is better than B.",
 )
-@click.option(
-    "--correction",
-    type=click.Choice(["holm", "bh", "none"]),
-    default="holm",
-    show_default=True,
-    help="Over the tasks: Holm, or Benjamini-Hochberg.",
-)
+@correction_option(over="the tasks")
 @click.option(
     "--unit",
     type=click.Choice(["example", "document"]),
@@ -61,7 +57,7 @@ FORMATS = ("terminal", "markdown", "latex", "json")
     show_default=True,
     help="What is drawn from the test set; documents where ids name them (ChemProt, DDI).",
 )
-@click.option("--resamples", type=click.IntRange(min=999), default=10_000, show_default=True)
+@resamples_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resamples.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: bool, **options: Any) -> None:

@@ -7,11 +7,13 @@ import click
 
 from kebench.cli.found import (
     check_models,
+    correction_option,
     filter_found,
     metric_option,
     predictions_of,
     read_found,
     render_sheet,
+    resamples_option,
     results_option,
     split_names,
     suite_option,
@@ -34,14 +36,8 @@ FORMATS = ("terminal", "markdown", "latex")
     show_default=True,
     help="Over seeds (welch, paired), the test set (permutation), or the larger p of the two (both).",
 )
-@click.option(
-    "--correction",
-    type=click.Choice(["holm", "bh", "none"]),
-    default="holm",
-    show_default=True,
-    help="Over all pairs of models on all tasks: Holm, or Benjamini-Hochberg.",
-)
-@click.option("--resamples", type=click.IntRange(min=999), default=10_000, show_default=True)
+@correction_option(over="all pairs of models on all tasks")
+@resamples_option
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def significance(folders: tuple[Path, ...], models: str | None, form: str, **options: Any) -> None:
     """Test every model against every other on every task.

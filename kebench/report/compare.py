@@ -22,6 +22,7 @@ from kebench.stats.units import Unit, count_units, sum_by_document, unit_word
 
 Predictions = Callable[[Record], dict[str, Any]]
 UnitCounts = Callable[[Record], Ints]
+SAME_SEEDS = "it needs the same seeds of both models"
 TESTS = ("welch", "paired", "permutation", "bootstrap", "both")
 
 
@@ -160,7 +161,7 @@ def _over_examples(name: str, kind: str, a: Cell, b: Cell, settings: Settings, c
     unit = unit_word(kind, settings.unit)
     seeds = sorted(a.test_percent_by_seed)
     if seeds != sorted(b.test_percent_by_seed):
-        return PValue(None, name, settings.sides, (), unit, note="it needs the same seeds of both models")
+        return PValue(None, name, settings.sides, (), unit, note=SAME_SEEDS)
     stacks = (_stacked(cell, seeds, counts) for cell in (a, b))
     return test(
         *stacks, unit=unit, seed=settings.seed, sides=settings.sides, num_resamples=settings.num_resamples
