@@ -26,6 +26,7 @@ UnitCounts = Callable[[Record], Ints]
 NO_SEED_AVERAGE = "the tasks of a model have different seeds, so no seed has an average"
 SAME_SEEDS = "it needs the same seeds of both models"
 TESTS = ("welch", "paired", "permutation", "bootstrap", "both")
+RESAMPLED = ("permutation", "bootstrap", "both")
 AVERAGE_TESTS = ("welch", "paired")
 
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kebench.errors import UserError
+from kebench.errors import UserError, did_you_mean
 from kebench.report.compare import NO_SEED_AVERAGE
-from kebench.report.published import PrintedRow
+from kebench.report.published import PrintedRow, mark_rows, read_published_tables
 from kebench.report.rows import find_key, row_of
 from kebench.report.sheet import Grid, Sheet
-from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table, average_by_seed
+from kebench.report.table import PUBLISHED_SUITE, Cell, Column, Leaderboard, RowKey, Table, average_by_seed
 from kebench.report.words import DASH, KIND_TITLES, SCORES, Style, p_text, summary_text
 from kebench.stats.families import CORRECTIONS, Correction, correct
 from kebench.stats.pvalue import PValue, Sides
@@ -38,6 +38,18 @@ class PublishedComparison:
     correction: Correction
     corrected: tuple[float | None, ...]
     averages: tuple[tuple[str, Summary, float, PValue], ...]
+
+
+def printed_rows_of(model: str) -> list[PrintedRow]:
+    """Return the published rows of a model or label. Raises UserError if none is shipped."""
+    printed = mark_rows(read_published_tables(PUBLISHED_SUITE))
+    rows = [one for one in printed if model in (one.row.model, one.row.label)]
+    if not rows:
+        known = {one.row.model for one in printed}
+        raise UserError(
+            f"no published row of '{model}'{did_you_mean(model, known)} there are {', '.join(sorted(known))}"
+        )
+    return rows
 
 
 def compare_published(

@@ -223,10 +223,7 @@ def comparison_fields(comparison: Comparison) -> dict[str, Any]:
         "suite": comparison.table.suite,
         "protocol": dict(comparison.table.protocol),
         **settings._asdict(),
-        "family": {
-            name: [_name(task) for task in comparison.tasks if task.p_values[name].p is not None]
-            for name in TESTS
-        },
+        "family": {name: family_of(comparison, name) for name in TESTS},
         "tasks": [_task_fields(task) for task in comparison.tasks],
         "averages": [_average_fields(average) for average in comparison.averages],
     }
@@ -247,6 +244,11 @@ def _average_fields(average: AverageComparison) -> dict[str, Any]:
 
 def _summary_fields(summary: Summary) -> dict[str, Any]:
     return {"mean_percent": summary.mean, "sd_percent": summary.sd, "n": summary.n}
+
+
+def family_of(comparison: Comparison, test: str) -> list[str]:
+    """Return the tasks over which a test's p-values are corrected: those on which it has one."""
+    return [_name(task) for task in comparison.tasks if task.p_values[test].p is not None]
 
 
 def _task_fields(task: TaskComparison) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`kebench significance`: daggers, tasks won and lost, ranks."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,16 @@ def test_permutation_and_both_read_the_predictions(capsys: pytest.CaptureFixture
     assert "66.5±2.9†" in shown
     main(["significance", *recorded, "--test", "both"])
     assert "66.5±2.9†" not in capsys.readouterr().out  # Welch: .039 times 3
+
+
+def test_json_holds_every_pair_and_the_ranks(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["significance", "--results", str(shipped("results/recorded")), "--format", "json"])
+    content = json.loads(capsys.readouterr().out)
+    (found,) = content["significance"]
+    assert (content["schema"], len(found["tests"]), found["correction"]) == (1, 24, "holm")
+    gad = next(one for one in found["tests"] if (one["task"], one["b"]) == ("gad", "bert-tiny"))
+    assert (gad["a"], gad["test"], gad["n"], gad["family_size"]) == ("minilm", "Welch t", [3, 3], 9)
+    assert (found["ranking"]["test"], found["ranking"]["models"][0]) == ("Friedman", "minilm")
 
 
 def test_one_model_alone_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
