@@ -1,11 +1,11 @@
-"""`kebench errors`: where a model goes wrong on a task."""
+"""`kebench errors`: where a model goes wrong on a task, or in a probe."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kebench.cli.found import predictions_of, read_found, render_sheet, results_option, say
+from kebench.cli.found import LOCAL, predictions_of, read_found, render_sheet, results_option, say
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,17 +29,55 @@ _SHOWN = {
 
 @click.command()
 @click.option("--model", required=True, help="A model of the leaderboard.")
-@click.option("--task", "task_name", required=True, help="One task: ncbi-disease, gad ...")
+@click.option("--task", "task_name", help="One task: ncbi-disease, gad ...")
+@click.option("--probe", "set_name", metavar="SET", help="Instead of a task a cloze set, by name or folder.")
 @click.option("--against", help="Another model: which entities does only one of them find?")
 @results_option
 @click.option(
     "--data", type=click.Path(path_type=Path), help="The task's data, for words; default: KEBENCH_DATA."
 )
+@click.option("--n", "most", type=click.IntRange(0), help="Most sentences shown (NER).  [default: 50]")
 @click.option(
-    "--n", "most", type=click.IntRange(0), default=50, show_default=True, help="Most sentences shown (NER)."
+    "--top", type=click.IntRange(1), help="--probe: from which place on an answer is low.  [default: 5]"
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def errors(
+    model: str,
+    task_name: str | None,
+    set_name: str | None,
+    against: str | None,
+    folders: tuple[Path, ...],
+    data: Path | None,
+    most: int | None,
+    top: int | None,
+    form: str,
+) -> None:
+    """Show what a model gets wrong on a task, over all seeds, or in a probe.
+
+    NER: kinds of errors, which mentions, whether seeds agree, and the sentences with most errors. Relations:
+    confusion, scores by label and by entity indicators. Words come from the task's data; without it, what
+    needs words is left out. Probe: by relation and length of the answer, whether the right one is found low,
+    in no beam, or longer than what was tried, and what wrong first answers are.
+    """
+    if (task_name is None) == (set_name is None):
+        raise UserError("name either a task with --task, or a cloze set with --probe")
+    if set_name is not None:
+        if against or data or most is not None:
+            raise UserError("--against, --data and --n are for --task; leave them out with --probe")
+        from kebench.cli.probe_errors import probe_errors
+
+        click.echo(
+            render_sheet(probe_errors(folders or (LOCAL,), model, set_name, k=top or 5), form), nl=False
+        )
+        return
+    if top is not None:
+        raise UserError("--top is for --probe; leave it out with --task")
+    assert task_name is not None, "one of the two is named"
+    most = 50 if most is None else most
+    _print_task_errors(model, task_name, against, folders, data, most, form)
+
+
+def _print_task_errors(
     model: str,
     task_name: str,
     against: str | None,
@@ -48,12 +86,6 @@ def errors(
     most: int,
     form: str,
 ) -> None:
-    """Show what a model gets wrong on a task, over all its seeds.
-
-    NER: kinds of errors, which mentions, whether seeds agree, and the sentences with most errors. Relations:
-    confusion, scores by label and by entity indicators. Words come from the task's data; without it, what
-    needs words is left out.
-    """
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards, read_task_card
 
