@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "data": ("data", "data", "Check, fetch and convert the data sets of the tasks."),
     "demo": ("demo", "demo", "Fine-tune a small BERT on the embedded miniature and print a leaderboard."),
     "embed": ("embed", "embed", "Train a vector for each entity of a knowledge base with TransE."),
-    "errors": ("errors", "errors", "Show what a model gets wrong on a task, over all its seeds."),
+    "errors": ("errors", "errors", "Show what a model gets wrong on a task, over all seeds, or in a probe."),
     "kb": ("kb", "kb", "Make, describe and export knowledge bases."),
     "leaderboard": ("leaderboard", "leaderboard", "Print mean and deviation of every model on every task."),
     "merge": (

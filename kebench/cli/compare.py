@@ -2,29 +2,30 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from kebench.cli.found import (
     Found,
+    correction_option,
     filter_found,
     metric_option,
     predictions_of,
     read_found,
     render_sheet,
+    resamples_option,
     results_option,
     suite_option,
     tasks_option,
 )
-from kebench.errors import UserError, did_you_mean
+from kebench.errors import UserError
 
 if TYPE_CHECKING:
-    from kebench.report.published import PrintedRow
     from kebench.report.sheet import Sheet
     from kebench.report.table import Metric
 
-FORMATS = ("terminal", "markdown", "latex", "json")
+FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 
 
 @click.command()
@@ -47,13 +48,7 @@ FORMATS = ("terminal", "markdown", "latex", "json")
     show_default=True,
     help="greater: that A is better than B.",
 )
-@click.option(
-    "--correction",
-    type=click.Choice(["holm", "bh", "none"]),
-    default="holm",
-    show_default=True,
-    help="Over the tasks: Holm, or Benjamini-Hochberg.",
-)
+@correction_option(over="the tasks")
 @click.option(
     "--unit",
     type=click.Choice(["example", "document"]),
@@ -61,7 +56,7 @@ FORMATS = ("terminal", "markdown", "latex", "json")
     show_default=True,
     help="What is drawn from the test set; documents where ids name them (ChemProt, DDI).",
 )
-@click.option("--resamples", type=click.IntRange(min=999), default=10_000, show_default=True)
+@resamples_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resamples.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: bool, **options: Any) -> None:
@@ -70,6 +65,7 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     A and B are models of the leaderboard, in one protocol, each at the rate that won on dev. T-tests ask
     whether the difference would hold for other seeds, permutation and bootstrap whether for other sentences.
     """
+    from kebench.report.compare_export import render_tests_csv
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards
 
@@ -83,20 +79,28 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     metric: Metric = "as-published" if is_published else options["metric"]
     board = build_leaderboard(kept, cards=cards, metric=metric)
     compare_them = _against_published if is_published else _against_measured
-    sheets, fields = compare_them(board, a, b, found, options)
+    compared = compare_them(board, a, b, found, options)
     if form == "json":
-        content = {"schema": 1, "comparisons": fields}
+        content = {"schema": 1, "comparisons": compared.fields}
         click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+    elif form == "csv":
+        click.echo(render_tests_csv(compared.rows), nl=False)
     else:
-        click.echo("\n".join(render_sheet(sheet, form) for sheet in sheets), nl=False)
+        click.echo("\n".join(render_sheet(sheet, form) for sheet in compared.sheets), nl=False)
 
 
-Rendered = tuple[list["Sheet"], list[dict[str, Any]]]  # for people, and for JSON
+class Rendered(NamedTuple):
+    """What comparisons say: for people, for JSON, and a row a test."""
+
+    sheets: list["Sheet"]
+    fields: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
 
 
 def _against_measured(board: Any, a: str, b: str, found: Found, options: dict[str, Any]) -> Rendered:
     from kebench.report.compare import Settings
     from kebench.report.compare import compare as compare_models
+    from kebench.report.compare_export import comparison_rows
     from kebench.report.compare_words import comparison_fields, comparison_sheet
 
     settings = Settings(
@@ -108,32 +112,31 @@ def _against_measured(board: Any, a: str, b: str, found: Found, options: dict[st
         options["seed"],
     )
     compared = compare_models(board, a, b, settings=settings, predictions=predictions_of(found))
-    return [comparison_sheet(one) for one in compared], [comparison_fields(one) for one in compared]
+    return Rendered(
+        [comparison_sheet(one) for one in compared],
+        [comparison_fields(one) for one in compared],
+        [row for one in compared for row in comparison_rows(one)],
+    )
 
 
 def _against_published(board: Any, a: str, b: str, found: Found, options: dict[str, Any]) -> Rendered:
-    from kebench.report.compare_published import compare_published, published_as_fields, published_sheet
+    from kebench.report.compare_export import published_rows
+    from kebench.report.compare_published import (
+        compare_published,
+        printed_rows_of,
+        published_as_fields,
+        published_sheet,
+    )
 
     compared = [
         comparison
-        for printed in _printed_rows(b)
+        for printed in printed_rows_of(b)
         for comparison in compare_published(
             board, a, printed, sides=options["sides"], correction=options["correction"]
         )
     ]
-    return [published_sheet(one) for one in compared], [published_as_fields(one) for one in compared]
-
-
-def _printed_rows(model: str) -> list["PrintedRow"]:
-    """Return the published rows of a model. Raises UserError if none is shipped."""
-    from kebench.report.published import mark_rows, read_published_tables
-    from kebench.report.table import PUBLISHED_SUITE
-
-    printed = mark_rows(read_published_tables(PUBLISHED_SUITE))
-    rows = [one for one in printed if model in (one.row.model, one.row.label)]
-    if not rows:
-        known = {one.row.model for one in printed}
-        raise UserError(
-            f"no published row of '{model}'{did_you_mean(model, known)} there are {', '.join(sorted(known))}"
-        )
-    return rows
+    return Rendered(
+        [published_sheet(one) for one in compared],
+        [published_as_fields(one) for one in compared],
+        [row for one in compared for row in published_rows(one)],
+    )

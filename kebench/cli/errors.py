@@ -1,15 +1,16 @@
-"""`kebench errors`: where a model goes wrong on a task."""
+"""`kebench errors`: where a model goes wrong on a task, or in a probe."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kebench.cli.found import predictions_of, read_found, render_sheet, results_option, say
+from kebench.cli.found import LOCAL, predictions_of, read_found, render_sheet, results_option, say
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
     from kebench.cli.found import Found
+    from kebench.report.calibration import Calibration
     from kebench.report.errors import Run, Shown
     from kebench.report.sheet import Grid, Sheet
     from kebench.report.table import Cell, Leaderboard
@@ -29,14 +30,16 @@ _SHOWN = {
 
 @click.command()
 @click.option("--model", required=True, help="A model of the leaderboard.")
-@click.option("--task", "task_name", required=True, help="One task: ncbi-disease, gad ...")
+@click.option("--task", "task_name", help="One task: ncbi-disease, gad ...")
+@click.option("--probe", "set_name", metavar="SET", help="Instead of a task a cloze set, by name or folder.")
 @click.option("--against", help="Another model: which entities does only one of them find?")
 @results_option
 @click.option(
     "--data", type=click.Path(path_type=Path), help="The task's data, for words; default: KEBENCH_DATA."
 )
+@click.option("--n", "most", type=click.IntRange(0), help="Most sentences shown (NER).  [default: 50]")
 @click.option(
-    "--n", "most", type=click.IntRange(0), default=50, show_default=True, help="Most sentences shown (NER)."
+    "--top", type=click.IntRange(1), help="--probe: from which place on an answer is low.  [default: 5]"
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 @click.option(
@@ -47,23 +50,65 @@ _SHOWN = {
 )
 def errors(
     model: str,
+    task_name: str | None,
+    set_name: str | None,
+    against: str | None,
+    folders: tuple[Path, ...],
+    data: Path | None,
+    most: int | None,
+    top: int | None,
+    form: str,
+    out: Path | None,
+) -> None:
+    """Show what a model gets wrong on a task, over all seeds, or in a probe.
+
+    NER: kinds of errors, which mentions, whether seeds agree, and the sentences with most errors. Relations:
+    confusion, scores by label and by entity indicators. Both: calibration. Words come from the task's data;
+    without it, what needs words is left out. Probe: by relation and length of the answer, whether the right
+    one is found low, in no beam, or longer than what was tried, and what wrong first answers are.
+    """
+    if (task_name is None) == (set_name is None):
+        raise UserError("name either a task with --task, or a cloze set with --probe")
+    if set_name is not None:
+        if against or data or most is not None:
+            raise UserError("--against, --data and --n are for --task; leave them out with --probe")
+        from kebench.cli.probe_errors import probe_errors
+
+        _show(probe_errors(folders or (LOCAL,), model, set_name, k=top or 5), [], [], form, out)
+        return
+    if top is not None:
+        raise UserError("--top is for --probe; leave it out with --task")
+    assert task_name is not None, "one of the two is named"
+    shown = _task_errors(model, task_name, against, folders, data, 50 if most is None else most)
+    _show(*shown, form, out)
+
+
+def _show(
+    sheet: "Sheet", shown: "list[Shown]", calibrated: "list[Calibration]", form: str, out: Path | None
+) -> None:
+    """Print tables and sentences, or write them as one HTML file."""
+    if out:
+        from kebench.files import write_atomically
+        from kebench.report.errors_page import build_errors_page
+
+        write_atomically(out, build_errors_page(sheet, shown, calibrated), point="page")
+        click.echo(out)
+        return
+    click.echo(render_sheet(sheet, form), nl=False)
+    for sentence in shown:
+        _print_sentence(sentence, form)
+
+
+def _task_errors(
+    model: str,
     task_name: str,
     against: str | None,
     folders: tuple[Path, ...],
     data: Path | None,
     most: int,
-    form: str,
-    out: Path | None,
-) -> None:
-    """Show what a model gets wrong on a task, over all its seeds.
-
-    NER: kinds of errors, which mentions, whether seeds agree, and the sentences with most errors. Relations:
-    confusion, scores by label and by entity indicators. Both: calibration. Words come from the task's data;
-    without it, what needs words is left out.
-    """
-    from kebench.files import write_atomically
+) -> "tuple[Sheet, list[Shown], list[Calibration]]":
+    """Return the tables of a model's errors on a task, the worst sentences, and its calibration."""
     from kebench.report.calibration import calibrations, with_calibration
-    from kebench.report.errors_page import build_errors_page
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards, read_task_card
 
@@ -85,14 +130,7 @@ def errors(
     else:
         sheet, shown = _relation(title, runs, examples, card), []
     calibrated = calibrations(predictions)
-    sheet = with_calibration(sheet, calibrated)
-    if out:
-        write_atomically(out, build_errors_page(sheet, shown, calibrated), point="page")
-        click.echo(out)
-        return
-    click.echo(render_sheet(sheet, form), nl=False)
-    for sentence in shown:
-        _print_sentence(sentence, form)
+    return with_calibration(sheet, calibrated), shown, calibrated
 
 
 def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":

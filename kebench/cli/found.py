@@ -1,7 +1,8 @@
 """The records that a command reads: which folders, which of their records, and how it says so."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from kebench.report.sheet import Sheet
     from kebench.tasks.card import TaskCard
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 LOCAL = Path("results/local")
 REMEDY = "run some with 'kebench run', or name a folder that has some with --results"
 
@@ -32,6 +34,20 @@ metric_option = click.option(
     show_default=True,
     help="Score NER strictly, or as published numbers are scored.",
 )
+resamples_option = click.option(
+    "--resamples", type=click.IntRange(min=999), default=10_000, show_default=True
+)
+
+
+def correction_option(*, over: str) -> Callable[[Command], Command]:
+    """Return --correction. over: what the family is made of, for the help."""
+    return click.option(
+        "--correction",
+        type=click.Choice(["holm", "bh", "none"]),
+        default="holm",
+        show_default=True,
+        help=f"Over {over}: Holm, or Benjamini-Hochberg.",
+    )
 
 
 class Found(NamedTuple):

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +11,6 @@ from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from tokenizers import Tokenizer
 
     from kebench.probe.examples import Answer, Example
     from kebench.probe.query_set import QuerySet
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 LOCAL = Path("results/local")
 REMEDY = "make some with 'kebench probe run'"
-WHOLE = "copy the probe's whole folder, or run it again"
 FOLDER = click.Path(path_type=Path)
 FORMATS = ("table", "markdown", "latex", "csv", "json")
 LOOKED_AT = 5000  # queries that are judged to find hits or misses; ours
@@ -59,6 +57,7 @@ def show(
     from kebench.probe.query_set import QuerySet
     from kebench.probe.record import PROBE_RECORD, read_probe_record
     from kebench.probe.set_places import find_set
+    from kebench.probe.stored import check_set
 
     if (folder is None) == (model is None):
         raise UserError("name either the folder of a probe's predictions, or a model with --model")
@@ -71,7 +70,7 @@ def show(
     query_set = named or find_set(record.set_hash, name=record.set)
     if not named:
         _say(f"{query_set.folder}: the set of this probe")
-    _check_set(query_set, record)
+    check_set(query_set, record)
     queries = _queries(query_set, relation)
     shown = _examples(queries, record_path.parent, record, count=count, wanted=wanted)
     _say(f"{record.model} on {record.set}; hits by the {record.mode} rule")
@@ -102,15 +101,6 @@ def _folder_of(model: str, query_set: "QuerySet | None", out: Path) -> Path:
     return path.parent
 
 
-def _check_set(query_set: "QuerySet", record: "ProbeRecord") -> None:
-    found = query_set.manifest.content_hash
-    if found != record.set_hash:
-        raise UserError(
-            f"{query_set.folder}: set {found[:8]}, but the predictions are of {record.set} "
-            f"{record.set_hash[:8]}; name that set's folder"
-        )
-
-
 def _queries(query_set: "QuerySet", relation: str | None) -> "pa.Table":
     """Return the set's queries, of one relation if it is named. Raises UserError if there is none."""
     import pyarrow.compute as pc
@@ -132,76 +122,33 @@ def _examples(
 ) -> "list[Example]":
     """Return evenly taken examples. Which are hits is known only of those that have been judged."""
     from kebench.probe.examples import examples
+    from kebench.probe.stored import (
+        decoded_queries,
+        even_places,
+        evenly,
+        read_predictions,
+        read_tokenizer,
+    )
 
-    tokenizer = _read_tokenizer(folder)
-    asked = queries if record.subset.queries is None else _decoded(queries, folder)
-    judged = _evenly(asked, LOOKED_AT if wanted else count)
+    tokenizer = read_tokenizer(folder)
+    asked = queries if record.subset.queries is None else decoded_queries(queries, folder)
+    judged = evenly(asked, LOOKED_AT if wanted else count)
     if wanted and len(judged) < len(asked):
         _say(f"looked for {wanted} among {len(judged):,} of {len(asked):,} queries, evenly taken")
     ids = judged["query_id"].to_pylist()
-    predictions = _read_predictions(folder, filters=[("query_id", "in", ids)])
+    predictions = read_predictions(folder, filters=[("query_id", "in", ids)])
     found = examples(judged, predictions, tokenizer)
     if wanted:
-        found = [one for one in found if _is_hit(one, record.mode) == (wanted == "hits")]
-        found = [found[place] for place in _even_places(len(found), count)]
+        found = [one for one in found if one.is_hit(record.mode) == (wanted == "hits")]
+        found = [found[place] for place in even_places(len(found), count)]
     return found
-
-
-def _decoded(queries: "pa.Table", folder: Path) -> "pa.Table":
-    """Return the queries with predictions: of a probe of some queries, which else were asked is not kept."""
-    import pyarrow.compute as pc
-
-    decoded = _read_predictions(folder, columns=["query_id"])["query_id"].unique()
-    return queries.filter(pc.is_in(queries["query_id"], decoded))
-
-
-def _read_tokenizer(folder: Path) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
-    from kebench.probe.record import TOKENIZER
-
-    path = folder / TOKENIZER
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; {WHOLE}")
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises no narrower kind
-        raise UserError(f"{path}: no tokenizer ({error}); {WHOLE}") from None
-
-
-def _read_predictions(folder: Path, **options: Any) -> "pa.Table":
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from kebench.probe.record import PREDICTIONS
-
-    path = folder / PREDICTIONS
-    try:
-        return pq.read_table(path, **options)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {WHOLE}") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: damaged ({error}); {WHOLE}") from None
-
-
-def _evenly(queries: "pa.Table", count: int) -> "pa.Table":
-    return queries.take(_even_places(len(queries), count))
-
-
-def _even_places(total: int, count: int) -> list[int]:
-    """Return at most `count` places of `total`, evenly spaced."""
-    return [place * total // count for place in range(count)] if count < total else list(range(total))
-
-
-def _is_hit(example: "Example", mode: str) -> bool:
-    return example.is_released_hit if mode == "released" else example.right is not None
 
 
 def _example_lines(example: "Example", mode: str) -> Iterator[str]:
     """Yield the lines of one example, none wider than 80 columns."""
     yield from textwrap.wrap(example.text, _WIDTH, subsequent_indent="  ")
     gold = ", ".join(name if name == cui else f"{name} ({cui})" for name, cui in example.gold) or "nothing"
-    verdict = "HIT" if _is_hit(example, mode) else "miss"
+    verdict = "HIT" if example.is_hit(mode) else "miss"
     lines = {
         "relation": f"{example.relation}, query {example.query_id}",
         "accepted": gold,
@@ -284,13 +231,11 @@ def _renderer(form: str) -> "Callable[..., str]":
 def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeRecord]":
     """Return the records under some folders, each probe once. Raises UserError if there is none."""
     from kebench.probe.query_set import QuerySet
-    from kebench.probe.record import read_probe_records
+    from kebench.probe.stored import find_probes
 
     for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder of probes; {REMEDY}")
         _say_unfinished(folder)
-    found = {record.identity: record for folder in folders for record in read_probe_records(folder)}
+    found = {probe.record.identity: probe.record for probe in find_probes(folders)}
     if not found:
         raise UserError(f"{', '.join(map(str, folders))}: no probes; {REMEDY}")
     if set_name is not None and Path(set_name).is_dir():

@@ -1,5 +1,6 @@
 """`kebench significance`: which models differ from which, on which tasks."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,18 +8,20 @@ import click
 
 from kebench.cli.found import (
     check_models,
+    correction_option,
     filter_found,
     metric_option,
     predictions_of,
     read_found,
     render_sheet,
+    resamples_option,
     results_option,
     split_names,
     suite_option,
     tasks_option,
 )
 
-FORMATS = ("terminal", "markdown", "latex")
+FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 
 
 @click.command()
@@ -34,14 +37,8 @@ FORMATS = ("terminal", "markdown", "latex")
     show_default=True,
     help="Over seeds (welch, paired), the test set (permutation), or the larger p of the two (both).",
 )
-@click.option(
-    "--correction",
-    type=click.Choice(["holm", "bh", "none"]),
-    default="holm",
-    show_default=True,
-    help="Over all pairs of models on all tasks: Holm, or Benjamini-Hochberg.",
-)
-@click.option("--resamples", type=click.IntRange(min=999), default=10_000, show_default=True)
+@correction_option(over="all pairs of models on all tasks")
+@resamples_option
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def significance(folders: tuple[Path, ...], models: str | None, form: str, **options: Any) -> None:
     """Test every model against every other on every task.
@@ -51,6 +48,7 @@ def significance(folders: tuple[Path, ...], models: str | None, form: str, **opt
     models on.
     """
     from kebench.report.compare import Settings
+    from kebench.report.compare_export import render_tests_csv, significance_fields, significance_rows
     from kebench.report.significance import significance as test_all
     from kebench.report.significance import significance_sheet
     from kebench.report.table import build_leaderboard
@@ -66,4 +64,11 @@ def significance(folders: tuple[Path, ...], models: str | None, form: str, **opt
         metric=options["metric"], correction=options["correction"], num_resamples=options["resamples"]
     )
     tested = test_all(board, test=options["test"], settings=settings, predictions=predictions_of(found))
-    click.echo("\n".join(render_sheet(significance_sheet(one), form) for one in tested), nl=False)
+    if form == "json":
+        content = {"schema": 1, "significance": [significance_fields(one) for one in tested]}
+        click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+    elif form == "csv":
+        rows = (row for one in tested for row in significance_rows(one))
+        click.echo(render_tests_csv(rows), nl=False)
+    else:
+        click.echo("\n".join(render_sheet(significance_sheet(one), form) for one in tested), nl=False)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kebench.cli.found import LOCAL, read_found, render_sheet, results_option
+from kebench.cli.found import LOCAL, read_found, render_sheet, results_option, split_names
 from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kebench.report.sheet import Sheet
 
 FORMATS = ("terminal", "markdown", "latex")
-NAMES = (*(f"paper-{number}" for number in range(1, 7)), "paper-stars")
+NAMES = (*(f"paper-{number}" for number in range(1, 8)), "paper-stars")
 
 
 @click.command()
@@ -27,7 +27,12 @@ NAMES = (*(f"paper-{number}" for number in range(1, 7)), "paper-stars")
     help="Put our MODEL beside that row of the table (my-kebiolm=kebiolm); repeatable.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="paper-1: the data; default: KEBENCH_DATA.")
-@click.option("--set", "set_folder", type=click.Path(path_type=Path), help="paper-5: a cloze set's folder.")
+@click.option(
+    "--set", "set_folder", type=click.Path(path_type=Path), help="paper-5, paper-7: a cloze set's folder."
+)
+@click.option("--models", help="paper-7: only these models: bert-tiny,my-kebiolm.")
+@click.option("--n", "count", type=click.IntRange(1), help="paper-7: most queries.  [default: 8]")
+@click.option("--hits", is_flag=True, help="paper-7: only queries that some model answers.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def table(
     name: str,
@@ -35,14 +40,19 @@ def table(
     pairs: tuple[str, ...],
     data: Path | None,
     set_folder: Path | None,
+    models: str | None,
+    count: int | None,
+    hits: bool,
     form: str,
 ) -> None:
     """Print a table of the KeBioLM paper with our numbers beside the printed ones.
 
     paper-1: sizes of the data. paper-2: models on BLURB. paper-3, paper-4: ablations. paper-5: size of a
-    cloze set. paper-6: the probe. paper-stars: the significance marks of Table 2, computed again from what is
-    printed, as far as rounded numbers decide. The examples of Table 7: 'kebench probe show'.
+    cloze set. paper-6: the probe. paper-7: its examples. paper-stars: the significance marks of Table 2,
+    computed again from what is printed, as far as rounded numbers decide.
     """
+    if name != "paper-7" and (models or count or hits):
+        raise UserError(f"{name}: --models, --n and --hits choose the examples of paper-7; leave them out")
     match name:
         case "paper-stars":
             from kebench.report.paper import stars_sheet
@@ -54,6 +64,12 @@ def table(
             sheets = [_set_sheet(set_folder)]
         case "paper-6":
             sheets = _probe_sheets(folders, pairs)
+        case "paper-7":
+            from kebench.cli.table_examples import example_sheets
+
+            sheets = example_sheets(
+                folders or (LOCAL,), set_folder, split_names(models), count=count or 8, is_hits=hits
+            )
         case _:
             sheets = _score_sheets(int(name.removeprefix("paper-")), folders, pairs)
     click.echo("\n".join(render_sheet(sheet, form) for sheet in sheets), nl=False)

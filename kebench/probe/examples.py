@@ -11,11 +11,12 @@ from kebench.scoring.cloze_ranks import Candidates, in_order, ranks
 
 
 class Answer(NamedTuple):
-    """One decoded answer; mean_log_prob: over its tokens."""
+    """One decoded answer; mean_log_prob: over its tokens; is_right: by the fixed rule."""
 
     string: str
     num_masks: int
     mean_log_prob: float
+    is_right: bool
 
 
 class Example(NamedTuple):
@@ -37,6 +38,10 @@ class Example(NamedTuple):
     rank: int
     num_answers: int
     is_released_hit: bool
+
+    def is_hit(self, mode: str) -> bool:
+        """Return whether the query counts as answered by the rule of a mode."""
+        return self.is_released_hit if mode == "released" else self.right is not None
 
 
 def examples(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> list[Example]:
@@ -73,7 +78,7 @@ def _first(judged: Judged, rows: list[int]) -> Answer | None:
         return None
     num_masks = int(judged.candidates.num_masks[rows[0]])
     mean = float(judged.candidates.sum_log_prob[rows[0]]) / max(num_masks, 1)
-    return Answer(judged.string_of(rows[0]), num_masks, mean)
+    return Answer(judged.string_of(rows[0]), num_masks, mean, bool(judged.candidates.is_right[rows[0]]))
 
 
 def _num_different(candidates: Candidates, rows: list[int]) -> int:

@@ -21,20 +21,23 @@ def remember_set(folder: Path, content_hash: str) -> None:
         write_atomically(_place(content_hash), str(folder.absolute()), point="query-set")
 
 
-def find_set(content_hash: str, *, name: str) -> QuerySet:
-    """Return the set of a hash. Raises UserError if it was never seen here, or is there no more."""
+def find_set(content_hash: str, *, name: str, option: str = "--set") -> QuerySet:
+    """Return the set of a hash. Raises UserError if it was never seen here, or is there no more.
+
+    option: by which the command takes a set's folder.
+    """
     try:
         folder = Path(_place(content_hash).read_text(encoding="utf-8"))
     except OSError:
         raise UserError(
-            f"set {name} {content_hash[:8]}: not seen on this machine; name it with --set"
+            f"set {name} {content_hash[:8]}: not seen on this machine; name it with {option}"
         ) from None
     try:
         query_set = QuerySet.open(folder)
     except UserError as error:
-        raise UserError(f"set {name} {content_hash[:8]}: {error}, or name it with --set") from None
+        raise UserError(f"set {name} {content_hash[:8]}: {error}, or name it with {option}") from None
     if query_set.manifest.content_hash != content_hash:
         raise UserError(
-            f"{folder}: holds another set than {name} {content_hash[:8]} by now; name it with --set"
+            f"{folder}: holds another set than {name} {content_hash[:8]} by now; name it with {option}"
         )
     return query_set

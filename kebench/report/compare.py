@@ -12,17 +12,22 @@ import numpy as np
 from kebench.errors import UserError
 from kebench.records import Record
 from kebench.report.rows import find_key, row_of
-from kebench.report.table import Cell, Column, Leaderboard, Metric, RowKey, Table
+from kebench.report.table import Cell, Column, Leaderboard, Metric, RowKey, Table, average_by_seed
 from kebench.stats.dominance import Dominance, almost_stochastic_order
 from kebench.stats.examples import NUM_RESAMPLES, Ints, paired_bootstrap, permutation_test
 from kebench.stats.families import Correction, correct
 from kebench.stats.pvalue import PValue, Sides
 from kebench.stats.seeds import hedges_g, paired_t, seeds_needed, welch_t
+from kebench.stats.summary import Summary
 from kebench.stats.units import Unit, count_units, sum_by_document, unit_word
 
 Predictions = Callable[[Record], dict[str, Any]]
 UnitCounts = Callable[[Record], Ints]
+NO_SEED_AVERAGE = "the tasks of a model have different seeds, so no seed has an average"
+SAME_SEEDS = "it needs the same seeds of both models"
 TESTS = ("welch", "paired", "permutation", "bootstrap", "both")
+RESAMPLED = ("permutation", "bootstrap", "both")
+AVERAGE_TESTS = ("welch", "paired")
 
 
 class Settings(NamedTuple):
@@ -61,14 +66,38 @@ class TaskComparison:
 
 
 @dataclass(frozen=True)
+class AverageComparison:
+    """Two models' averages over all tasks of a kind, as the leaderboard has them.
+
+    p_values: `welch` and `paired`, over each seed's average; never corrected, and in no family.
+    """
+
+    kind: str
+    tasks: tuple[str, ...]
+    a: Summary
+    b: Summary
+    p_values: Mapping[str, PValue]
+    hedges_g: float | None
+
+    @property
+    def difference(self) -> float:
+        """The first model's average less the second's, in percent."""
+        return self.a.mean - self.b.mean
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """Two models on the tasks that both have under one protocol: a family of tests."""
+    """Two models on the tasks that both have under one protocol: a family of tests.
+
+    averages: of the kinds of which both have every task of the suite.
+    """
 
     a: str
     b: str
     table: Table
     settings: Settings
     tasks: tuple[TaskComparison, ...]
+    averages: tuple[AverageComparison, ...]
 
 
 def compare(
@@ -124,7 +153,7 @@ def _compare_in(
         )
         for place, ((column, kind, one, other), test) in enumerate(zip(pairs, tests, strict=True))
     )
-    return Comparison(*names, table, settings, tasks)
+    return Comparison(*names, table, settings, tasks, _averages(table, keys, settings))
 
 
 def _test(kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitCounts) -> dict[str, PValue]:
@@ -160,7 +189,7 @@ def _over_examples(name: str, kind: str, a: Cell, b: Cell, settings: Settings, c
     unit = unit_word(kind, settings.unit)
     seeds = sorted(a.test_percent_by_seed)
     if seeds != sorted(b.test_percent_by_seed):
-        return PValue(None, name, settings.sides, (), unit, note="it needs the same seeds of both models")
+        return PValue(None, name, settings.sides, (), unit, note=SAME_SEEDS)
     stacks = (_stacked(cell, seeds, counts) for cell in (a, b))
     return test(
         *stacks, unit=unit, seed=settings.seed, sides=settings.sides, num_resamples=settings.num_resamples
@@ -198,6 +227,36 @@ def _sizes(a: Cell, b: Cell, seed: int) -> tuple[float | None, Dominance | None,
         return None, None, None
     sd = max(a.test.sd or 0.0, b.test.sd or 0.0)
     return hedges_g(first, second), almost_stochastic_order(first, second, seed=seed), seeds_needed(sd)
+
+
+def _averages(table: Table, keys: tuple[RowKey, RowKey], settings: Settings) -> tuple[AverageComparison, ...]:
+    """Compare the averages that the leaderboard has of both models."""
+    found = []
+    for block in table.blocks:
+        a, b = (row_of(block.rows, key) for key in keys)
+        if a and b and a.average and b.average:
+            first, second = (average_by_seed([cell for cell in row.cells if cell]) for row in (a, b))
+            tasks = tuple(column.task for column in block.columns)
+            tests, g = _test_averages(first, second, settings.sides)
+            found.append(AverageComparison(block.kind, tasks, a.average, b.average, tests, g))
+    return tuple(found)
+
+
+def _test_averages(
+    a: Mapping[int, float] | None, b: Mapping[int, float] | None, sides: Sides
+) -> tuple[dict[str, PValue], float | None]:
+    """Test averages by seed; None: of a model whose tasks have different seeds. Returns Hedges' g too.
+
+    The paired test needs the same seeds of both: over shared ones the difference could have another sign.
+    """
+    if a is None or b is None:
+        nothing = PValue(None, "", sides, (), "seeds", note=NO_SEED_AVERAGE)
+        return {"welch": nothing._replace(test="Welch t"), "paired": nothing._replace(test="paired t")}, None
+    paired = _paired(a, b, sides)
+    if set(a) != set(b):
+        paired = PValue(None, "paired t", sides, (), "seeds", note=SAME_SEEDS)
+    g = hedges_g(list(a.values()), list(b.values())) if min(len(a), len(b)) > 1 else None
+    return {"welch": _welch(a, b, sides), "paired": paired}, g
 
 
 def _stacked(cell: Cell, seeds: Sequence[int], counts: UnitCounts) -> Ints:

@@ -4,26 +4,31 @@ The measured scores are those computed as published numbers are. The published s
 papers seldom print a deviation; how its runs were trained is its source's affair, and stands in a note.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kebench.errors import UserError
-from kebench.report.published import PrintedRow
+from kebench.errors import UserError, did_you_mean
+from kebench.report.compare import NO_SEED_AVERAGE
+from kebench.report.published import PrintedRow, mark_rows, read_published_tables
 from kebench.report.rows import find_key, row_of
 from kebench.report.sheet import Grid, Sheet
-from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table
-from kebench.report.words import DASH, SCORES, Style, p_text, summary_text
+from kebench.report.table import PUBLISHED_SUITE, Cell, Column, Leaderboard, RowKey, Table, average_by_seed
+from kebench.report.words import DASH, KIND_TITLES, SCORES, Style, p_text, summary_text
 from kebench.stats.families import CORRECTIONS, Correction, correct
 from kebench.stats.pvalue import PValue, Sides
 from kebench.stats.seeds import one_sample_t
+from kebench.stats.summary import Summary
 
 _STYLE = Style(space="", best="")
 
 
 @dataclass(frozen=True)
 class PublishedComparison:
-    """One model against one published row. tasks: those that both have: column, cell, printed score, test."""
+    """One model against one published row. tasks: those that both have: column, cell, printed score, test.
+
+    averages: likewise of the kinds whose average both have; not corrected, and in no family.
+    """
 
     model: str
     printed: PrintedRow
@@ -32,6 +37,19 @@ class PublishedComparison:
     tasks: tuple[tuple[Column, Cell, float, PValue], ...]
     correction: Correction
     corrected: tuple[float | None, ...]
+    averages: tuple[tuple[str, Summary, float, PValue], ...]
+
+
+def printed_rows_of(model: str) -> list[PrintedRow]:
+    """Return the published rows of a model or label. Raises UserError if none is shipped."""
+    printed = mark_rows(read_published_tables(PUBLISHED_SUITE))
+    rows = [one for one in printed if model in (one.row.model, one.row.label)]
+    if not rows:
+        known = {one.row.model for one in printed}
+        raise UserError(
+            f"no published row of '{model}'{did_you_mean(model, known)} there are {', '.join(sorted(known))}"
+        )
+    return rows
 
 
 def compare_published(
@@ -56,7 +74,7 @@ def compare_published(
 def _compare_in(
     table: Table, key: RowKey, model: str, printed: PrintedRow, sides: Sides, correction: Correction
 ) -> PublishedComparison | None:
-    tasks, kinds = [], []
+    tasks, kinds, averages = [], [], []
     for block in table.blocks:
         row = row_of(block.rows, key)
         for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
@@ -64,17 +82,31 @@ def _compare_in(
             if cell and score is not None:
                 tasks.append((column, cell, score, _test(cell, score, sides)))
                 kinds.append(block.kind)
+        printed_average = printed.row.percent_of(block.kind)
+        if row and row.average and printed_average is not None:
+            by_seed = average_by_seed([cell for cell in row.cells if cell])
+            tested = _test_average(by_seed, printed_average, sides)
+            averages.append((block.kind, row.average, printed_average, tested))
     if not tasks:
         return None
     corrected = correct([test.p for *_, test in tasks], correction)
     kinds = list(dict.fromkeys(kinds))
     return PublishedComparison(
-        model, printed, table, tuple(kinds), tuple(tasks), correction, tuple(corrected)
+        model, printed, table, tuple(kinds), tuple(tasks), correction, tuple(corrected), tuple(averages)
     )
 
 
 def _test(cell: Cell, score: float, sides: Sides) -> PValue:
-    scores = list(cell.test_percent_by_seed.values())
+    return _one_sample(list(cell.test_percent_by_seed.values()), score, sides)
+
+
+def _test_average(by_seed: Mapping[int, float] | None, score: float, sides: Sides) -> PValue:
+    if by_seed is None:
+        return PValue(None, "one-sample t", sides, (), "seeds", note=NO_SEED_AVERAGE)
+    return _one_sample(list(by_seed.values()), score, sides)
+
+
+def _one_sample(scores: Sequence[float], score: float, sides: Sides) -> PValue:
     if len(scores) < 2:
         return PValue(None, "one-sample t", sides, (len(scores),), "seeds", note="it needs two seeds")
     return one_sample_t(scores, score, sides=sides)
@@ -96,25 +128,31 @@ def published_sheet(comparison: PublishedComparison) -> Sheet:
 
 def _grid(comparison: PublishedComparison) -> Grid:
     headings = ("task", comparison.model, "n", "published", "difference", "95% interval", "p", "corrected")
-    rows = []
-    for (column, cell, score, test), corrected in zip(comparison.tasks, comparison.corrected, strict=True):
-        mean = cell.test.mean
-        interval = DASH
-        if test.interval:
-            interval = " to ".join(f"{end - score:+.1f}" for end in test.interval)
-        rows.append(
-            (
-                f"{column.heading} {column.letter}".rstrip(),
-                summary_text(cell.test, _STYLE, show_n=False),
-                str(cell.test.n),
-                f"{score:.{comparison.printed.table.decimals}f}",
-                f"{mean - score:+.1f}",
-                interval,
-                p_text(test.p),
-                p_text(corrected),
-            )
-        )
-    return Grid(headings, tuple(rows))
+    decimals = comparison.printed.table.decimals
+    rows = [
+        (f"{column.heading} {column.letter}".rstrip(), *_cells(cell.test, score, test, corrected, decimals))
+        for (column, cell, score, test), corrected in zip(comparison.tasks, comparison.corrected, strict=True)
+    ]
+    rows += [
+        (f"{KIND_TITLES[kind]} average", *_cells(average, score, test, None, decimals))
+        for kind, average, score, test in comparison.averages
+    ]
+    return Grid(headings, tuple(rows), breaks=frozenset([len(comparison.tasks)]))
+
+
+def _cells(
+    ours: Summary, score: float, test: PValue, corrected: float | None, decimals: int
+) -> tuple[str, ...]:
+    interval = " to ".join(f"{end - score:+.1f}" for end in test.interval) if test.interval else DASH
+    return (
+        summary_text(ours, _STYLE, show_n=False),
+        DASH if ours.n is None else str(ours.n),
+        f"{score:.{decimals}f}",
+        f"{ours.mean - score:+.1f}",
+        interval,
+        p_text(test.p),
+        p_text(corrected),
+    )
 
 
 def _notes(comparison: PublishedComparison) -> list[str]:
@@ -129,7 +167,10 @@ def _notes(comparison: PublishedComparison) -> list[str]:
         f"Published: {printed.table.source}, {printed.row.source}: {printed.table.protocol}.",
         "The interval is that of the t-test.",
     ]
-    exceptions = {test.note: None for *_, test in comparison.tasks if test.note}
+    if comparison.averages:
+        notes.append("Averages: over each seed's average, not corrected; they stand outside the family.")
+    tested_all = (*comparison.tasks, *comparison.averages)
+    exceptions = {test.note: None for *_, test in tested_all if test.note}
     return [*notes, *(f"A dash: {note}." for note in exceptions)]
 
 
@@ -156,4 +197,16 @@ def published_as_fields(comparison: PublishedComparison) -> dict[str, Any]:
         "metric": "as-published",
         "correction": comparison.correction,
         "tasks": rows,
+        "averages": [
+            {
+                "kind": kind,
+                "mean_percent": average.mean,
+                "sd_percent": average.sd,
+                "n": average.n,
+                "published_percent": score,
+                "correction": "none",
+                "tests": [{**test._asdict(), "p_corrected": None}],
+            }
+            for kind, average, score, test in comparison.averages
+        ],
     }

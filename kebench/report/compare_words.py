@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kebench.report.compare import TESTS, Comparison, TaskComparison
+from kebench.report.compare import AVERAGE_TESTS, TESTS, AverageComparison, Comparison, TaskComparison
 from kebench.report.sheet import Grid, Sheet
-from kebench.report.words import DASH, SCORES, Style, p_text, summary_text
+from kebench.report.words import DASH, KIND_TITLES, SCORES, Style, p_text, summary_text
 from kebench.stats.families import CORRECTIONS
 from kebench.stats.pvalue import PValue
+from kebench.stats.summary import Summary
 
 _STYLE = Style(space="", best="")
 _HEADINGS = {
@@ -21,7 +22,7 @@ _SIDES = {"two-sided": "two-sided", "greater": "one-sided ({a} better)", "less":
 
 
 def comparison_sheet(comparison: Comparison) -> Sheet:
-    """Return a comparison as two grids: the differences, then what the tests say of them."""
+    """Return a comparison as grids: the differences, what the tests say of them, and the averages."""
     table, settings = comparison.table, comparison.settings
     kinds = dict.fromkeys(task.kind for task in comparison.tasks)
     scores = "; ".join(SCORES[settings.metric, kind] for kind in kinds)
@@ -31,7 +32,11 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
             f"F1 in percent, mean ± sd over seeds. {scores}",
             f"Difference: {comparison.a} less {comparison.b}, with the 95% interval of the paired bootstrap",
         ),
-        grids=(_differences(comparison), _p_values(comparison)),
+        grids=(
+            _differences(comparison),
+            _p_values(comparison),
+            *([_averages(comparison)] if comparison.averages else []),
+        ),
         notes=tuple(_notes(comparison)),
     )
 
@@ -42,7 +47,6 @@ def _differences(comparison: Comparison) -> Grid:
 
 
 def _difference_row(task: TaskComparison) -> tuple[str, ...]:
-    interval = task.p_values["bootstrap"].interval
     bound = task.dominance.bound if task.dominance else None
     needed = "" if task.a.test.n and task.a.test.n > 1 and task.b.test.n and task.b.test.n > 1 else DASH
     return (
@@ -50,7 +54,7 @@ def _difference_row(task: TaskComparison) -> tuple[str, ...]:
         summary_text(task.a.test, _STYLE, show_n=False),
         summary_text(task.b.test, _STYLE, show_n=False),
         f"{task.difference:+.1f}",
-        f"{interval[0]:+.1f} to {interval[1]:+.1f}" if interval else DASH,
+        _interval(task.p_values["bootstrap"]),
         DASH if task.hedges_g is None else f"{task.hedges_g:+.1f}",
         DASH if bound is None else f"{bound:.2f}",
         needed or (">1000" if task.seeds_needed is None else str(task.seeds_needed)),
@@ -71,6 +75,27 @@ def _p_cell(task: TaskComparison, name: str, *, is_family: bool) -> str:
     if p is None:
         return DASH
     return f"{p_text(p)} ({p_text(corrected)})" if is_family and corrected is not None else p_text(p)
+
+
+def _averages(comparison: Comparison) -> Grid:
+    headings = ("average", comparison.a, comparison.b, "difference", "95% interval", "g")
+    rows = tuple(
+        (
+            KIND_TITLES[average.kind],
+            summary_text(average.a, _STYLE, show_n=False),
+            summary_text(average.b, _STYLE, show_n=False),
+            f"{average.difference:+.1f}",
+            _interval(average.p_values["paired"]),
+            DASH if average.hedges_g is None else f"{average.hedges_g:+.1f}",
+            *(p_text(average.p_values[name].p) for name in AVERAGE_TESTS),
+        )
+        for average in comparison.averages
+    )
+    return Grid((*headings, *(_HEADINGS[name] for name in AVERAGE_TESTS)), rows)
+
+
+def _interval(tested: PValue) -> str:
+    return " to ".join(f"{end:+.1f}" for end in tested.interval) if tested.interval else DASH
 
 
 def _name(task: TaskComparison) -> str:
@@ -96,9 +121,53 @@ def _notes(comparison: Comparison) -> list[str]:
         "asymptotic, not corrected, and too low for few seeds: without any order one in five is under 0.5.",
         "Seeds: so many of each show a difference of 0.5 with power .8 (Welch t, two-sided, .05).",
         *_exceptions(tasks),
+        *_notes_of_averages(comparison),
         *(f"{_name(task)}: {task.column.footnote}." for task in tasks if task.column.letter),
         f"Learning rate, by mean dev score: {comparison.a} {_rates(tasks, 'a')}; "
         f"{comparison.b} {_rates(tasks, 'b')}.",
+    ]
+
+
+def _notes_of_averages(comparison: Comparison) -> list[str]:
+    """Say what the averages are of and how they are tested, and which kinds have none."""
+    notes = []
+    if averages := comparison.averages:
+        sizes = "; ".join(
+            f"{_size(average.p_values['welch'])}, paired {_size(average.p_values['paired'])} "
+            f"({KIND_TITLES[average.kind]})"
+            for average in averages
+            if average.p_values["welch"].n
+        )
+        notes.append(
+            "Averages: over all tasks of the suite and kind, each seed's average first, as on the "
+            "leaderboard; interval of the paired t-test. p-values uncorrected: the averages stand outside "
+            f"the family of the tasks, and say nothing of other sentences.{sizes and f' n: {sizes}.'}"
+        )
+    notes += _untested_averages(comparison.averages)
+    averaged = {average.kind for average in comparison.averages}
+    missing = dict.fromkeys(task.kind for task in comparison.tasks if task.kind not in averaged)
+    if missing:
+        kinds = " and ".join(KIND_TITLES[kind] for kind in missing)
+        notes.append(
+            f"No average of {kinds}: it takes every such task of {comparison.table.suite} from both models, "
+            "once."
+        )
+    return notes
+
+
+def _untested_averages(averages: Iterable[AverageComparison]) -> list[str]:
+    """Say which averages lack which test, and why; what is the same of several is said once."""
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for average in averages:
+        reasons: dict[str, list[str]] = {}
+        for name in AVERAGE_TESTS:
+            if note := average.p_values[name].note:
+                reasons.setdefault(note, []).append(_HEADINGS[name])
+        for note, tests in reasons.items():
+            lacking.setdefault((" and no ".join(tests), note), []).append(KIND_TITLES[average.kind])
+    return [
+        f"No {tests} of the average of {' and '.join(kinds)}: {note}."
+        for (tests, note), kinds in lacking.items()
     ]
 
 
@@ -154,12 +223,32 @@ def comparison_fields(comparison: Comparison) -> dict[str, Any]:
         "suite": comparison.table.suite,
         "protocol": dict(comparison.table.protocol),
         **settings._asdict(),
-        "family": {
-            name: [_name(task) for task in comparison.tasks if task.p_values[name].p is not None]
-            for name in TESTS
-        },
+        "family": {name: family_of(comparison, name) for name in TESTS},
         "tasks": [_task_fields(task) for task in comparison.tasks],
+        "averages": [_average_fields(average) for average in comparison.averages],
     }
+
+
+def _average_fields(average: AverageComparison) -> dict[str, Any]:
+    return {
+        "kind": average.kind,
+        "tasks": list(average.tasks),
+        "a": _summary_fields(average.a),
+        "b": _summary_fields(average.b),
+        "difference_percent": average.difference,
+        "hedges_g": average.hedges_g,
+        "correction": "none",
+        "tests": [{**average.p_values[name]._asdict(), "p_corrected": None} for name in AVERAGE_TESTS],
+    }
+
+
+def _summary_fields(summary: Summary) -> dict[str, Any]:
+    return {"mean_percent": summary.mean, "sd_percent": summary.sd, "n": summary.n}
+
+
+def family_of(comparison: Comparison, test: str) -> list[str]:
+    """Return the tasks over which a test's p-values are corrected: those on which it has one."""
+    return [_name(task) for task in comparison.tasks if task.p_values[test].p is not None]
 
 
 def _task_fields(task: TaskComparison) -> dict[str, Any]:
@@ -178,9 +267,7 @@ def _task_fields(task: TaskComparison) -> dict[str, Any]:
 
 def _cell_fields(cell: Any) -> dict[str, Any]:
     return {
-        "mean_percent": cell.test.mean,
-        "sd_percent": cell.test.sd,
-        "n": cell.test.n,
+        **_summary_fields(cell.test),
         "learning_rate": cell.learning_rate,
         "percent_by_seed": dict(cell.test_percent_by_seed),
         "records": [run.identity for run in cell.runs],

@@ -1,9 +1,17 @@
-"""Records as a pandas frame, for people who would rather compute than read tables."""
+"""Records, and tests of models, as pandas frames, for people who would rather compute than read tables."""
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kebench.records import Record, read_records
+from kebench.errors import UserError
+from kebench.records import Record, read_predictions, read_record, read_records, record_paths
+from kebench.report.compare import Predictions, Settings, compare
+from kebench.report.compare_export import FIELDS, comparison_rows, published_rows, significance_rows
+from kebench.report.compare_published import compare_published, printed_rows_of
+from kebench.report.significance import Test, significance
+from kebench.report.table import Leaderboard, build_leaderboard
+from kebench.tasks.card import all_task_cards
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +29,91 @@ def records_frame(folder: Path | str) -> "pd.DataFrame":
     rows = [row_of_record(record) for record in read_records(Path(folder))]
     by = ["task", "model", "learning_rate", "seed"]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).sort_values(by, ignore_index=True)
+
+
+def comparison_frame(
+    folder: Path | str, a: str, b: str, *, tasks: Collection[str] = (), settings: Settings | None = None
+) -> "pd.DataFrame":
+    """Return one row a test of two models on a task, the rows of `kebench compare --format csv`.
+
+    tasks: names of the tasks compared, which are the family of the correction; empty is all. settings: by
+    default those of the command. Raises UserError as the command does.
+    """
+    settings = settings or Settings()
+    stored = _stored(folder, tasks=tasks, models=(), settings=settings)
+    compared = compare(stored.board, a, b, settings=settings, predictions=stored.predictions)
+    return _frame(row for one in compared for row in comparison_rows(one))
+
+
+def published_frame(
+    folder: Path | str, a: str, b: str, *, tasks: Collection[str] = (), settings: Settings | None = None
+) -> "pd.DataFrame":
+    """Return the same of a model against a published row: `kebench compare --published --format csv`.
+
+    Scores are those computed as published numbers are, whatever the settings' metric.
+    """
+    settings = (settings or Settings())._replace(metric="as-published")
+    board = _stored(folder, tasks=tasks, models=(), settings=settings).board
+    return _frame(
+        row
+        for printed in printed_rows_of(b)
+        for one in compare_published(board, a, printed, sides=settings.sides, correction=settings.correction)
+        for row in published_rows(one)
+    )
+
+
+def significance_frame(
+    folder: Path | str,
+    *,
+    test: Test = "welch",
+    tasks: Collection[str] = (),
+    models: Collection[str] = (),
+    settings: Settings | None = None,
+) -> "pd.DataFrame":
+    """Return one row a pair of models on a task, the rows of `kebench significance --format csv`.
+
+    tasks, models: their names; empty is all. The family of the correction is all rows with a p-value that
+    share suite and protocol.
+    """
+    settings = settings or Settings()
+    stored = _stored(folder, tasks=tasks, models=models, settings=settings)
+    found = significance(stored.board, test=test, settings=settings, predictions=stored.predictions)
+    return _frame(row for one in found for row in significance_rows(one))
+
+
+class _Stored(NamedTuple):
+    """The leaderboard of a folder's records, and what reads the predictions beside one."""
+
+    board: Leaderboard
+    predictions: Predictions
+
+
+def _stored(
+    folder: Path | str, *, tasks: Collection[str], models: Collection[str], settings: Settings
+) -> _Stored:
+    by_path = {path: read_record(path) for path in record_paths(Path(folder))}
+    kept = {
+        path: record
+        for path, record in by_path.items()
+        if (not tasks or record.task in tasks) and (not models or record.model in models)
+    }
+    if not kept:
+        raise UserError(
+            f"{folder}: {len(by_path)} records, none of these tasks and models; run some with 'kebench run'"
+        )
+    paths = {(record.task, record.model, record.identity): path for path, record in kept.items()}
+
+    def predictions(record: Record) -> dict[str, Any]:
+        return read_predictions(paths[record.task, record.model, record.identity])
+
+    board = build_leaderboard(list(kept.values()), cards=all_task_cards(), metric=settings.metric)
+    return _Stored(board, predictions)
+
+
+def _frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=list(FIELDS))
 
 
 _COLUMNS = (

@@ -91,13 +91,22 @@ def describe_decoder(decoder: Decoder) -> str:
 
 
 def _rows(records: Sequence[ProbeRecord]) -> Iterator[ProbeRow]:
-    """Yield a row for each record; weights that share a name get their hash."""
+    labels = row_labels(records)
+    for record in {record.identity: record for record in records}.values():
+        yield ProbeRow(labels[record.identity], _percents(record))
+
+
+def row_labels(records: Iterable[ProbeRecord]) -> dict[str, str]:
+    """Name each probe, by identity, by its model; weights that share a name get their hash."""
+    records = list(records)
     hashes: dict[str, set[str]] = defaultdict(set)
     for record in records:
         hashes[record.model].add(record.model_hash)
-    for record in {record.identity: record for record in records}.values():
-        weights = f" [{record.model_hash[:8]}]" if len(hashes[record.model]) > 1 else ""
-        yield ProbeRow(record.model + weights, _percents(record))
+    return {
+        record.identity: record.model
+        + (f" [{record.model_hash[:8]}]" if len(hashes[record.model]) > 1 else "")
+        for record in records
+    }
 
 
 def _percents(record: ProbeRecord) -> tuple[float | None, ...]:

@@ -20,6 +20,7 @@ class Grid:
     """Headings and rows of text; the first column names the rows and is set left, the others right.
 
     best, second: (row, column) of the cells to emphasise. breaks: rows before which a rule is drawn.
+    is_prose: cells hold text, not numbers: all are set left and wrapped, the first column twice as wide.
     """
 
     headings: tuple[str, ...]
@@ -27,6 +28,7 @@ class Grid:
     best: frozenset[tuple[int, int]] = frozenset()
     second: frozenset[tuple[int, int]] = frozenset()
     breaks: frozenset[int] = frozenset()
+    is_prose: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ def sheet_for_terminal(sheet: Sheet, *, width: int, is_styled: bool) -> str:
     for caption in sheet.captions:
         console.print(Text(caption))
     for grid in sheet.grids:
+        if grid.is_prose:
+            console.print()
+            _print_prose(console, grid, is_styled=is_styled)
+            continue
         gap = 1 if _width(grid, gap=2) > width >= _width(grid, gap=1) else 2
         for columns in _fitting(grid, width, gap=gap):
             console.print()
@@ -96,6 +102,17 @@ def _print_grid(console: Console, grid: Grid, columns: Sequence[int], *, gap: in
     console.print(table)
 
 
+def _print_prose(console: Console, grid: Grid, *, is_styled: bool) -> None:
+    table = Table(box=RULES, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
+    for column, heading in enumerate(grid.headings):
+        table.add_column(Text(heading), ratio=1 if column else 2, overflow="fold")
+    for place in range(len(grid.rows)):
+        cells = (_styled(grid, place, column, is_styled=is_styled) for column in range(len(grid.headings)))
+        texts = [Text(text, style=style) for text, style in cells]
+        table.add_row(*texts, end_section=place + 1 in grid.breaks)
+    console.print(table)
+
+
 def _styled(grid: Grid, row: int, column: int, *, is_styled: bool) -> tuple[str, str]:
     text = grid.rows[row][column]
     if (row, column) in grid.best:
@@ -114,7 +131,7 @@ def sheet_as_markdown(sheet: Sheet) -> str:
 
 def _markdown_lines(grid: Grid) -> Iterator[str]:
     yield _markdown_row(escape_markdown(heading) for heading in grid.headings)
-    yield f"| --- |{' ---: |' * (len(grid.headings) - 1)}"
+    yield f"| --- |{(' --- |' if grid.is_prose else ' ---: |') * (len(grid.headings) - 1)}"
     for place, row in enumerate(grid.rows):
         yield _markdown_row(
             f"**{cell}**"
@@ -132,7 +149,8 @@ def _markdown_row(cells: "Iterator[str]") -> str:
 
 def sheet_as_latex(sheet: Sheet) -> str:
     """Return a sheet as one table environment with booktabs: best bold, second underlined."""
-    lines = ["% needs \\usepackage{booktabs}", "\\begin{table}\n\\centering\n\\footnotesize"]
+    packages = "array,booktabs" if any(grid.is_prose for grid in sheet.grids) else "booktabs"
+    lines = [f"% needs \\usepackage{{{packages}}}", "\\begin{table}\n\\centering\n\\footnotesize"]
     caption = " ".join(f"{line.rstrip('.')}." for line in (sheet.title, *sheet.captions))
     lines.append(f"\\caption{{{escape_latex(caption)}}}")
     for grid in sheet.grids:
@@ -144,7 +162,8 @@ def sheet_as_latex(sheet: Sheet) -> str:
 
 
 def _latex_lines(grid: Grid) -> Iterator[str]:
-    yield f"\\begin{{tabular}}{{@{{}}l{'r' * (len(grid.headings) - 1)}@{{}}}}\n\\toprule"
+    columns = _prose_columns(grid) if grid.is_prose else "l" + "r" * (len(grid.headings) - 1)
+    yield f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}\n\\toprule"
     yield f"{' & '.join(map(escape_latex, grid.headings))} \\\\\n\\midrule"
     for place, row in enumerate(grid.rows):
         if place in grid.breaks:
@@ -152,6 +171,15 @@ def _latex_lines(grid: Grid) -> Iterator[str]:
         cells = (_latex_cell(grid, place, column, escape_latex(cell)) for column, cell in enumerate(row))
         yield f"{' & '.join(cells)} \\\\"
     yield "\\bottomrule\n\\end{tabular}"
+
+
+def _prose_columns(grid: Grid) -> str:
+    """Return columns of text that fill the line but for their gaps, the first twice as wide as each other."""
+    num_columns = len(grid.headings)
+    share = (1 - 0.04 * (num_columns - 1)) / (num_columns + 1)  # a gap is 12 pt of article's 345
+    column = ">{{\\raggedright\\arraybackslash}}p{{{width:.3f}\\linewidth}}"
+    widths = (2 * share, *[share] * (len(grid.headings) - 1))
+    return "".join(column.format(width=width) for width in widths)
 
 
 def _latex_cell(grid: Grid, row: int, column: int, text: str) -> str:

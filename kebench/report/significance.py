@@ -12,11 +12,12 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 from kebench.errors import UserError
-from kebench.report.compare import Predictions, Settings, UnitCounts, p_value_of, unit_counts
+from kebench.report.compare import SAME_SEEDS, Predictions, Settings, UnitCounts, p_value_of, unit_counts
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table, best_and_second
 from kebench.report.words import DASH, KIND_TITLES, SCORES, Style, p_text, summary_text
 from kebench.stats.families import CORRECTIONS, correct
+from kebench.stats.pvalue import PValue
 from kebench.stats.ranks import MIN_TASKS, Ranking, rank_models
 
 ALPHA = 0.05
@@ -33,13 +34,18 @@ _RESAMPLES_A_TEST = 40  # the smallest p is 1 in so many; Holm multiplies it by 
 
 
 class Pair(NamedTuple):
-    """Two models on one task (a column's hash); p as it is, and corrected. None: the test is silent."""
+    """Two models on one task (a column's hash); their test, and its p corrected. None: the test is silent."""
 
     better: RowKey
     worse: RowKey
     task: str
-    raw: float | None
+    tested: PValue
     p: float | None
+
+    @property
+    def raw(self) -> float | None:
+        """The p-value before correction."""
+        return self.tested.p
 
 
 @dataclass(frozen=True)
@@ -138,21 +144,25 @@ def _tested(
 ) -> tuple[Pair, ...]:
     """Return every pair on every task that both have, better first, with its corrected p."""
     pairs: list[Pair] = []
-    needs_same_seeds = test != "welch"
     for kind, column in columns:
-        for one, other in combinations(models, 2):
-            a, b = cells.get((one, column.hash)), cells.get((other, column.hash))
-            if a is None or b is None:
+        for pair in combinations(models, 2):
+            if any((model, column.hash) not in cells for model in pair):
                 continue
-            has_same_seeds = set(a.test_percent_by_seed) == set(b.test_percent_by_seed)
-            if needs_same_seeds and not has_same_seeds:  # over shared seeds alone the better may be the worse
-                p = None
-            else:
-                p = p_value_of(test, kind, a, b, settings, counts).p
-            better, worse = (one, other) if a.test.mean >= b.test.mean else (other, one)
-            pairs.append(Pair(better, worse, column.hash, p, p))
-    corrected = correct([pair.p for pair in pairs], settings.correction)
+            better, worse = sorted(pair, key=lambda model: -cells[model, column.hash].test.mean)
+            a, b = cells[better, column.hash], cells[worse, column.hash]
+            pairs.append(Pair(better, worse, column.hash, _test(test, kind, a, b, settings, counts), None))
+    corrected = correct([pair.raw for pair in pairs], settings.correction)
     return tuple(pair._replace(p=p) for pair, p in zip(pairs, corrected, strict=True))
+
+
+def _test(test: Test, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitCounts) -> PValue:
+    """Test two models on a task; a paired t-test only over the seeds that the printed means are of.
+
+    Over shared seeds alone the better model could be the worse. The other tests see to that themselves.
+    """
+    if test == "paired" and set(a.test_percent_by_seed) != set(b.test_percent_by_seed):
+        return PValue(None, "paired t", settings.sides, (), "seeds", note=SAME_SEEDS)
+    return p_value_of(test, kind, a, b, settings, counts)
 
 
 def _ranking(

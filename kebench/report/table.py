@@ -284,12 +284,20 @@ def _average(cells: Sequence[Cell | None], columns: Sequence[Column], tasks: Seq
     present = [cell for cell in cells if cell]
     if not tasks or sorted(column.task for column in columns) != sorted(tasks) or len(present) < len(cells):
         return None
-    seeds = set(present[0].test_percent_by_seed)
-    if any(set(cell.test_percent_by_seed) != seeds for cell in present):
+    by_seed = average_by_seed(present)
+    if by_seed is None:
         return Summary(summarise([cell.test.mean for cell in present]).mean, None, None)
-    return summarise(
-        [summarise([cell.test_percent_by_seed[seed] for cell in present]).mean for seed in sorted(seeds)]
-    )
+    return summarise(list(by_seed.values()))
+
+
+def average_by_seed(cells: Sequence[Cell]) -> dict[int, float] | None:
+    """Return each seed's average over some tasks, None where these have different seeds."""
+    seeds = set(cells[0].test_percent_by_seed)
+    if any(set(cell.test_percent_by_seed) != seeds for cell in cells):
+        return None
+    return {
+        seed: summarise([cell.test_percent_by_seed[seed] for cell in cells]).mean for seed in sorted(seeds)
+    }
 
 
 def _best_average_first(row: Row) -> tuple[Any, ...]:

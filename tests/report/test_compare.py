@@ -10,9 +10,14 @@ import pytest
 
 from kebench.cli import main
 from kebench.records import Score, read_predictions, read_record, record_paths
+from kebench.report.compare import Comparison, Settings, compare
+from kebench.report.compare_words import comparison_fields, comparison_sheet
+from kebench.report.table import build_leaderboard
 from kebench.shipped import shipped
+from kebench.stats.seeds import one_sample_t
 from kebench.stats.units import count_units, document_of, sum_by_document
-from tests.report.sample_records import sample_record, write_sample
+from kebench.tasks.card import all_task_cards
+from tests.report.sample_records import sample_grid, sample_record, write_sample
 from tests.report.test_render import assert_golden
 
 RECORDED = shipped("results/recorded")
@@ -143,6 +148,69 @@ def test_a_comparison_reads_as_the_golden_one(
     assert_golden(name, text)
     if form == "terminal":
         assert max(map(len, text.splitlines())) <= 80
+
+
+def averages(a_by_seed: dict[int, float], b_by_seed: dict[int, float]) -> Comparison:
+    """Compare `minilm` and `bert-tiny` on the relation tasks, where seeds average as given."""
+    records = [
+        sample_record(model, task, seed=seed, rate=1e-3, test=average + shift)
+        for model, by_seed in (("minilm", a_by_seed), ("bert-tiny", b_by_seed))
+        for seed, average in by_seed.items()
+        for task, shift in (("chemprot", -20.0), ("ddi", 5.0), ("gad", 15.0))
+    ]
+    board = build_leaderboard(records, cards=all_task_cards())
+    settings = Settings(num_resamples=999)
+    (comparison,) = compare(board, "minilm", "bert-tiny", settings=settings, predictions=lambda _: NOTHING)
+    return comparison
+
+
+NOTHING = {"kind": "relation", "negative": "false", "test": {"gold": ["a"], "predicted": ["a"], "ids": ["1"]}}
+
+
+def test_averages_are_tested_over_each_seeds_average() -> None:
+    # Differences by seed 5, 7, 9: mean 7, sd 2, t = 7 / (2 / sqrt 3) = 6.062, df 2, p = .0262; the interval
+    # is 7 +- 4.3027 x 1.1547.
+    comparison = averages({0: 60.0, 1: 62.0, 2: 64.0}, {0: 55.0, 1: 55.0, 2: 55.0})
+    (average,) = comparison.averages
+    paired = average.p_values["paired"]
+    assert (average.a.mean, average.b.mean, average.difference) == pytest.approx((62.0, 55.0, 7.0))
+    assert (paired.p, paired.n, paired.sides) == (pytest.approx(0.0262, abs=1e-4), (3,), "two-sided")
+    assert paired.interval == pytest.approx((2.0317, 11.9683), abs=1e-3)
+    assert comparison_fields(comparison)["family"]["paired"] == ["ChemProt", "DDI", "GAD"]
+    assert comparison_fields(comparison)["averages"][0]["tests"][1]["p_corrected"] is None
+
+
+def test_averages_over_other_seeds_are_not_paired_and_it_says_so() -> None:
+    comparison = averages({0: 60.0, 1: 62.0, 2: 64.0}, {0: 55.0, 1: 56.0})
+    (average,) = comparison.averages
+    assert average.p_values["paired"].p is None
+    assert average.p_values["welch"].p is not None
+    (note,) = [note for note in comparison_sheet(comparison).notes if note.startswith("No ")]
+    assert note == "No paired t of the average of RE: it needs the same seeds of both models."
+
+
+def test_tasks_with_other_seeds_have_an_average_but_no_test_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (comparison,) = compared(
+        capsys, "minilm", "bert-tiny", "--results", str(RECORDED), "--tasks", "re", "--resamples", "999"
+    )
+    (average,) = comparison["averages"]
+    assert average["difference_percent"] == pytest.approx(12.2, abs=0.05)  # 51.3 less 39.1
+    assert [(test["p"], test["interval"]) for test in average["tests"]] == [(None, None)] * 2
+    assert average["tests"][0]["note"].startswith("the tasks of a model have different seeds")
+
+
+def test_a_published_average_is_tested_outside_the_family(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Seeds average 72, 73, 74 as published on the five NER tasks; BioBERT is printed with 86.0.
+    write_sample(tmp_path, sample_grid())
+    (comparison,) = compared(capsys, "minilm", "biobert", "--published", "--results", str(tmp_path))
+    ner, relation = comparison["averages"]
+    assert (ner["kind"], ner["mean_percent"], ner["published_percent"]) == ("ner", 73.0, 86.0)
+    assert ner["tests"][0]["p"] == pytest.approx(one_sample_t([72, 73, 74], 86.0, sides="two-sided").p)
+    assert (relation["correction"], relation["tests"][0]["p_corrected"]) == ("none", None)
 
 
 def test_a_published_score_is_tested_as_in_the_paper(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,15 @@
 """`kebench table`: the paper's tables beside ours, and its stars computed again."""
 
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from kebench.cli import main
 from kebench.stats.seeds import one_sample_t, welch_from_summaries, welch_t
+from tests.probe.small_probes import prediction_table
 from tests.probe.test_scores_command import QUERIES, small_record, write_probe, write_set
 from tests.report.sample_records import NER_TASKS, sample_record, write_sample
 from tests.report.test_render import assert_golden
@@ -173,3 +177,90 @@ def test_probes_stand_beside_table_6_and_differ_only_on_the_papers_set(
 
 def test_no_probe_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no probes; make some" in refused(capsys, "paper-6", "--results", str(tmp_path))
+
+
+@pytest.fixture
+def probed(tmp_path: Path) -> Path:
+    """Two probes of one set of three queries: two were decoded and answered, the third accepts nothing."""
+    write_set(tmp_path / "set", QUERIES)
+    for model, weights in (("bert-tiny", "1"), ("minilm", "3")):
+        write_probe(tmp_path / "local", small_record(model=model, model_hash=weights * 64))
+    return tmp_path
+
+
+def examples_of(probed: Path, *options: str) -> list[str]:
+    return ["paper-7", "--results", str(probed / "local"), "--set", str(probed / "set"), *options]
+
+
+def test_examples_stand_with_gold_and_each_models_answers(
+    probed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = printed(capsys, *examples_of(probed)).splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [re.split(r"  +", line) for line in lines]
+    assert ["query and answer", "bert-tiny", "minilm"] in rows
+    # By mean: drug -1.0, headache -1.2, asthma -1.5; the second query has one answer, of four pieces.
+    first = rows.index(["thing 0 may treat [MASK].", "drug", "drug"])
+    assert rows[first + 1] == ["C1: asthma; C2: headache", "headache*", "headache*"]
+    assert ["thing 1 may treat [MASK].", "–", "–"] in rows
+    assert not any("thing 2" in line for line in lines)  # it was not decoded
+    assert "taken evenly from the 2 that all of these probes decoded" in " ".join(" ".join(lines).split())
+
+
+def test_a_right_answer_far_down_is_named_with_its_place(
+    probed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tests.probe.test_scores_command.PREDICTIONS",
+        prediction_table(
+            [(0, "drug", -1.0), (0, "cold", -1.2), (0, "asthma", -1.5), (0, "severe drug", -2.2)]
+        ),
+    )
+    folder = write_probe(probed / "deep", small_record(model="deep", model_hash="5" * 64))
+    shown = printed(capsys, "paper-7", "--results", str(folder), "--set", str(probed / "set"))
+    assert "severe drug; at 4: asthma" in " ".join(shown.split())
+
+
+def test_only_models_and_hits_that_are_asked_for_are_shown(
+    probed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = printed(capsys, *examples_of(probed, "--models", "minilm", "--hits", "--n", "1"))
+    assert "bert-tiny" not in shown
+    assert shown.count("[MASK]") == 1
+    assert "2 of 2 looked at" in " ".join(shown.split())
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex")
+def test_examples_compile_in_latex(probed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = printed(capsys, *examples_of(probed, "--format", "latex"))
+    text = "\\documentclass{article}\n\\usepackage{array,booktabs}\n\\begin{document}\n" + body
+    (probed / "seven.tex").write_text(text + "\\end{document}\n", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "seven.tex"]
+    made = subprocess.run(command, cwd=probed, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout[-2000:]
+    assert "Overfull" not in made.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["paper-7", "--results", "nowhere"], "nowhere: no such folder of probes; make some with"),
+        (["paper-7", "--results", "."], ".: no probes; make some with 'kebench probe run', or name"),
+        (["paper-6", "--hits"], "paper-6: --models, --n and --hits choose the examples of paper-7"),
+    ],
+)
+def test_examples_that_cannot_be_shown_say_why(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, *arguments)
+
+
+def test_a_misspelt_model_of_examples_is_refused(probed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, *examples_of(probed, "--models", "minlm"))
+    assert "no probe of model 'minlm'; did you mean 'minilm'?" in message

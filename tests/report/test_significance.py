@@ -1,12 +1,14 @@
 """`kebench significance`: daggers, tasks won and lost, ranks."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from kebench.cli import main
+from kebench.records import Record
 from kebench.report.compare import Settings
-from kebench.report.significance import Significance, significance
+from kebench.report.significance import Significance, Test, significance
 from kebench.report.table import build_leaderboard
 from kebench.shipped import shipped
 from kebench.tasks.card import all_task_cards
@@ -14,9 +16,9 @@ from tests.report.sample_records import NER_TASKS, sample_grid, sample_record, w
 from tests.report.test_render import assert_golden
 
 
-def only(records: list) -> Significance:  # type: ignore[type-arg]
+def only(records: list[Record], *, test: Test = "welch") -> Significance:
     board = build_leaderboard(records, cards=all_task_cards())
-    (found,) = significance(board, test="welch", settings=Settings(), predictions=lambda record: {})
+    (found,) = significance(board, test=test, settings=Settings(), predictions=lambda record: {})
     return found
 
 
@@ -27,6 +29,14 @@ def test_the_family_is_all_pairs_on_all_tasks() -> None:
     assert len(found.pairs) == 8
     gad = next(pair for pair in found.pairs if pair.better.model == "bert-tiny")
     assert gad.p == pytest.approx(0.0213, abs=1e-4)
+
+
+def test_other_seeds_have_no_paired_test_but_one_by_welch() -> None:
+    records = [sample_record("minilm", "gad", seed=seed, test=80.0 + seed) for seed in (0, 1, 2)]
+    records += [sample_record("bert-tiny", "gad", seed=seed, test=70.0 + seed) for seed in (0, 1)]
+    assert only(records, test="welch").pairs[0].p is not None
+    (pair,) = only(records, test="paired").pairs
+    assert (pair.raw, pair.p, pair.tested.note) == (None, None, "it needs the same seeds of both models")
 
 
 def test_ranks_need_five_tasks_and_three_models() -> None:
@@ -57,6 +67,16 @@ def test_permutation_and_both_read_the_predictions(capsys: pytest.CaptureFixture
     assert "66.5±2.9†" in shown
     main(["significance", *recorded, "--test", "both"])
     assert "66.5±2.9†" not in capsys.readouterr().out  # Welch: .039 times 3
+
+
+def test_json_holds_every_pair_and_the_ranks(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["significance", "--results", str(shipped("results/recorded")), "--format", "json"])
+    content = json.loads(capsys.readouterr().out)
+    (found,) = content["significance"]
+    assert (content["schema"], len(found["tests"]), found["correction"]) == (1, 24, "holm")
+    gad = next(one for one in found["tests"] if (one["task"], one["b"]) == ("gad", "bert-tiny"))
+    assert (gad["a"], gad["test"], gad["n"], gad["family_size"]) == ("minilm", "Welch t", [3, 3], 9)
+    assert (found["ranking"]["test"], found["ranking"]["models"][0]) == ("Friedman", "minilm")
 
 
 def test_one_model_alone_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

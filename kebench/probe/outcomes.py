@@ -1,0 +1,116 @@
+"""What became of each query of a probe: where the right answer stands, why it is missing, what stands first.
+
+By the fixed rule; answers of all lengths compete by mean log probability, as Acc@k and MRR rank them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from tokenizers import Tokenizer
+
+from kebench.probe.candidates import judge, shortest_names
+from kebench.probe.scores import QUERIES_AT_ONCE
+from kebench.scoring.cloze_ranks import in_order, ranks
+from kebench.umls.names import normalise
+
+# What may become of a query, the best first; each query is one of these.
+KINDS = ("first", "near", "far", "missed", "length", "undecoded", "unanswerable")
+# What a wrong first answer may be.
+WRONG = ("right type", "other type", "unknown")
+
+Known = Mapping[str, frozenset[str]]
+
+
+class Outcome(NamedTuple):
+    """What became of one query.
+
+    kind: of KINDS. The right answer stands first, within the best k (near) or below them (far); it is in no
+    beam (missed); every accepted name has more word pieces than masks were tried (length); the query was not
+    decoded, or accepts nothing.
+    num_pieces, num_words: of the shortest accepted name by either count; 0 where nothing is accepted.
+    wrong: of WRONG, where the first answer is wrong; else empty.
+    """
+
+    relation: str
+    kind: str
+    num_pieces: int
+    num_words: int
+    wrong: str
+
+
+def known_concepts(queries: pa.Table) -> dict[str, frozenset[str]]:
+    """Return the semantic types of each name that some query of a set accepts, by its match key."""
+    types: dict[str, set[str]] = {}
+    for answers in queries["answers"].to_pylist():
+        for answer in answers:
+            for name in answer["names"]:
+                types.setdefault(name, set()).update(answer["semantic_types"] or ())
+    known: dict[str, set[str]] = {}
+    for name, key in zip(types, match_keys(types), strict=True):
+        known.setdefault(key, set()).update(types[name])
+    known.pop("", None)
+    return {key: frozenset(found) for key, found in known.items()}
+
+
+def match_keys(strings: Iterable[str]) -> list[str]:
+    """Return what strings match as: their normal form without any blanks."""
+    return ["".join(form.split()) for form in normalise(list(strings))]
+
+
+def outcomes(
+    queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer, *, known: Known, k: int
+) -> Iterator[Outcome]:
+    """Yield what became of each query, in order; a block of queries at a time.
+
+    predictions: of these queries, in any order. known: as `known_concepts` returns it. k: how many are near.
+    """
+    for start in range(0, len(queries), QUERIES_AT_ONCE):
+        block = queries.slice(start, QUERIES_AT_ONCE)
+        of_block = predictions.filter(pc.is_in(predictions["query_id"], block["query_id"].combine_chunks()))
+        yield from _of_block(block, of_block, tokenizer, known, k)
+
+
+def _of_block(
+    queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer, known: Known, k: int
+) -> Iterator[Outcome]:
+    judged = judge(queries, predictions, tokenizer)
+    candidates = judged.candidates
+    found = ranks(candidates, num_queries=len(queries), normalised=True).tolist()
+    most_masks = np.zeros(len(queries), dtype=np.int64)
+    np.maximum.at(most_masks, candidates.query, candidates.num_masks)
+    ordered = in_order(candidates, normalised=True)
+    answered, at = np.unique(candidates.query[ordered], return_index=True)
+    firsts = dict(zip(answered.tolist(), map(judged.string_of, ordered[at].tolist()), strict=True))
+    keys = dict(zip(firsts, match_keys(firsts.values()), strict=True))
+    pieces = shortest_names(queries, tokenizer).tolist()
+    rows = queries.select(["relation", "answers"]).to_pylist()
+    for place, row in enumerate(rows):
+        kind = _kind(found[place], pieces[place], int(most_masks[place]), place in firsts, k)
+        is_wrong = place in keys and kind not in ("first", "unanswerable")
+        wanted = {one for answer in row["answers"] for one in answer["semantic_types"] or ()}
+        wrong = _wrong(known.get(keys[place]), wanted) if is_wrong else ""
+        yield Outcome(row["relation"], kind, pieces[place], _fewest_words(row["answers"]), wrong)
+
+
+def _kind(rank: int, num_pieces: int, most_masks: int, is_decoded: bool, k: int) -> str:
+    if rank:
+        return "first" if rank == 1 else "near" if rank <= k else "far"
+    if not num_pieces:
+        return "unanswerable"
+    if not is_decoded:
+        return "undecoded"
+    return "length" if num_pieces > most_masks else "missed"
+
+
+def _wrong(types: frozenset[str] | None, wanted: set[str]) -> str:
+    """Say what a wrong answer is. types: of the concepts that it names, None if it names none we know."""
+    if types is None:
+        return "unknown"
+    return "right type" if types & wanted else "other type"
+
+
+def _fewest_words(answers: Iterable[Mapping[str, list[str]]]) -> int:
+    return min((len(name.split()) for answer in answers for name in answer["names"] if name), default=0)

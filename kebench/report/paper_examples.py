@@ -1,0 +1,75 @@
+"""Table 7 of the KeBioLM paper, of ours: queries, an accepted concept, and what each model answers.
+
+As there, a query has two lines: the best answer of one word piece, and the best of more. The paper's queries
+are its authors' choice; ours are taken evenly from the set.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from kebench.probe.examples import Answer, Example
+from kebench.report.sheet import Grid, Sheet
+from kebench.report.words import DASH
+
+_MODELS_A_GRID = 3  # more do not leave room for words on 80 columns
+_SHOWN_CONCEPTS = 2
+
+
+def examples_sheet(caption: str, examples: Mapping[str, Sequence[Example]], *, notes: Sequence[str]) -> Sheet:
+    """Return a grid of queries and answers, several if models are many.
+
+    examples: of each model, by its label; the same queries in the same order.
+    """
+    labels = list(examples)
+    groups = [labels[at : at + _MODELS_A_GRID] for at in range(0, len(labels), _MODELS_A_GRID)]
+    return Sheet(
+        f"Examples as in Table 7 of Yuan et al. 2021: {caption}",
+        (
+            "First line: the query, and the best answer of one word piece. Second line: accepted concepts, "
+            "and the best answer of more word pieces, by mean log probability",
+        ),
+        tuple(_grid({label: examples[label] for label in group}) for group in groups),
+        (
+            "Bold (with * where nothing is bold): a name of an accepted concept, by normal forms. at 7: the "
+            "best such answer where neither line is one, and its place among all answers of the query.",
+            *notes,
+        ),
+    )
+
+
+def _grid(examples: Mapping[str, Sequence[Example]]) -> Grid:
+    rows: list[tuple[str, ...]] = []
+    right: set[tuple[int, int]] = set()
+    for several in zip(*examples.values(), strict=True):
+        lines = (
+            (several[0].text, [one.one_mask for one in several]),
+            (_gold(several[0]), [one.more_masks for one in several]),
+        )
+        for heading, answers in lines:
+            right |= {(len(rows), place) for place, one in enumerate(answers, 1) if one and one.is_right}
+            rows.append((heading, *map(_text, answers)))
+        rows[-1] = (rows[-1][0], *map(_with_right, rows[-1][1:], several))
+    breaks = frozenset(range(2, len(rows), 2))
+    return Grid(("query and answer", *examples), tuple(rows), frozenset(right), breaks=breaks, is_prose=True)
+
+
+def _with_right(text: str, example: Example) -> str:
+    """Add the best right answer to the second line where neither line shows one."""
+    right, shown = example.right, (example.one_mask, example.more_masks)
+    if right is None or any(answer and answer.is_right for answer in shown):
+        return text
+    return f"{text}; at {example.rank}: {right.string}"
+
+
+def _gold(example: Example) -> str:
+    """Name the first accepted concepts, and say how many more there are."""
+    if not example.gold:
+        return "(nothing is accepted)"
+    named = [cui if name == cui else f"{cui}: {name}" for name, cui in example.gold[:_SHOWN_CONCEPTS]]
+    more = len(example.gold) - len(named)
+    return "; ".join(named) + (f"; {more} more" if more else "")
+
+
+def _text(answer: Answer | None) -> str:
+    if answer is None:
+        return DASH
+    return answer.string or "(nothing)"
