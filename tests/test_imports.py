@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "stats": TASKS | {"stats"},
     "report": TASKS | {"stats", "probe", "report"},
 }
-MAY_IMPORT["cli"] = MAY_IMPORT["run"] | MAY_IMPORT["report"] | {"pretrain", "run", "cli"}
+MAY_IMPORT["reproduce"] = MAY_IMPORT["run"] | {"run", "reproduce"}
+MAY_IMPORT["cli"] = MAY_IMPORT["reproduce"] | MAY_IMPORT["report"] | {"pretrain", "run", "cli"}
 TORCH_PACKAGES = {"transe", "model", "pretrain", "finetune"}
 TORCH_MODULES = {  # of a package whose other half works without torch
     "mini/bert.py",

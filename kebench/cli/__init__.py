@@ -56,6 +56,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "recipe": ("recipe", "recipe", "List and show the recipes of pretraining."),
     "records": ("records", "records", "Ask the records by SQL, in DuckDB's dialect: a row a run."),
+    "reproduce": (
+        "reproduce",
+        "reproduce",
+        "Reproduce the KeBioLM paper: every stage in order, each done once.",
+    ),
     "run": ("run", "run", "Fine-tune models on tasks over seeds and write one record a run."),
     "serve": ("serve", "serve", "Serve the results page while a grid runs."),
     "significance": ("significance", "significance", "Test every model against every other on every task."),

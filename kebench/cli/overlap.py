@@ -53,6 +53,7 @@ def overlap(
     from kebench.corpus.linked import LinkedCorpus
     from kebench.corpus.overlap import SPLITS, KnownNames, mention_texts, overlap_of
     from kebench.report.strata import STRATA_SCHEMA, Overlap, Strata
+    from kebench.run import data_of
     from kebench.tasks.card import default_data_folder, require_splits, select_tasks
     from kebench.umls.knowledge_base import KnowledgeBase
 
@@ -62,8 +63,10 @@ def overlap(
     corpus = LinkedCorpus.open(corpus_folder) if corpus_folder else None
     if corpus:
         corpus.require_made_with(knowledge_base)
-    require_splits([card for card in cards if card.kind == "ner"], data, SPLITS)
-    texts = {card.name: mention_texts(card, data, raw) for card in cards}
+    folders_of = {card.name: data_of(card, data) for card in cards}
+    theirs = [card for card in cards if card.kind == "ner" and folders_of[card.name] == data]
+    require_splits(theirs, data, SPLITS)
+    texts = {card.name: mention_texts(card, folders_of[card.name], raw) for card in cards}
     cuis = corpus.cuis() if corpus else None
     runs = _settings(folders, cards) if folders else []
     known = KnownNames(knowledge_base, (text for found in texts.values() for text in found or ()))
@@ -73,7 +76,7 @@ def overlap(
         kb=knowledge_base.manifest.release,
         kb_hash=knowledge_base.content_hash,
         overlap=tuple(Overlap(**one._asdict()) for one in counted),
-        scores=tuple(_score_rows(runs, cards, data, knowledge_base) if runs else ()),
+        scores=tuple(_score_rows(runs, cards, folders_of, knowledge_base) if runs else ()),
     )
     if form == "json":
         click.echo(found.model_dump_json(indent=1, by_alias=True))
@@ -107,7 +110,7 @@ def _settings(folders: tuple[Path, ...], cards: "list[TaskCard]") -> list[Settin
 
 
 def _score_rows(
-    runs: list[Setting], cards: "list[TaskCard]", data: Path, knowledge_base: "KnowledgeBase"
+    runs: list[Setting], cards: "list[TaskCard]", data: dict[str, Path], knowledge_base: "KnowledgeBase"
 ) -> "list[StratumScore]":
     """Score the runs of each model on the mentions of each kind."""
     from kebench.corpus.overlap import BUCKETS, KnownNames, bucket_counts, mentions_of
@@ -120,8 +123,12 @@ def _score_rows(
     by_name = {card.name: card for card in cards}
     for run in runs:
         card = by_name[run.task]
-        test = [one for one in read_split(card, card.find_split(data, "test")) if isinstance(one, Sentence)]
-        train = read_split(card, card.find_split(data, "train"))
+        test = [
+            one
+            for one in read_split(card, card.find_split(data[card.name], "test"))
+            if isinstance(one, Sentence)
+        ]
+        train = read_split(card, card.find_split(data[card.name], "train"))
         seen = {text for one in train if isinstance(one, Sentence) for text in mentions_of(one, one.tags)}
         predicted = [_test_tags(read_predictions(path), test, path) for path in run.paths]
         texts = {text for tags in predicted for one, line in zip(test, tags, strict=True)

@@ -69,7 +69,7 @@ def resolve_model(
     A card's name wins over a directory of the same name: write ./minilm for the directory.
     Raises UserError in one line if there is no such model, no network, or not the weights the card names.
     """
-    card = _card_of(name_or_path_or_source)
+    card = card_of(name_or_path_or_source)
     return resolve_card(card, allow_remote_code=allow_remote_code, embedded=embedded)
 
 
@@ -93,7 +93,7 @@ def resolve_card(
     return ResolvedModel(_filled_in(card, folder), folder)
 
 
-def _card_of(name: str) -> ModelCard:
+def card_of(name: str) -> ModelCard:
     if name in (paths := model_card_paths()):
         return read_model_card(name)
     if name.partition(":")[0] in SOURCE_KINDS:

@@ -1,0 +1,148 @@
+"""`kebench reproduce`: the whole paper, at one of three sizes."""
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kebench.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from kebench.reproduce.needs import Lack
+    from kebench.reproduce.profile import Estimate, Profile
+    from kebench.reproduce.steps import State, Step
+
+
+@click.command()
+@click.option(
+    "--profile", "name", default="mini", show_default=True, help="mini, open, full, or a .toml file."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where everything goes.  [default: reproduced/PROFILE]"
+)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A variable of the profile; repeatable."
+)
+@click.option(
+    "--stage", "stages", multiple=True, help="Only this stage, once those before it are done; repeatable."
+)
+@click.option(
+    "--plan", "plan_only", is_flag=True, help="Show stages, what is done, costs, what is missing; stop."
+)
+def reproduce(
+    name: str, out: Path | None, assignments: tuple[str, ...], stages: tuple[str, ...], plan_only: bool
+) -> None:
+    """Reproduce the KeBioLM paper: every stage in order, each done once.
+
+    Knowledge base, entity vectors, linked text, pretraining, cloze set, probes, fine-tuning, tests, tables,
+    page. mini is the embedded miniature, open takes openly licensed sources, full is the paper's setting.
+    What has not changed is not made again; stopped at any moment, the same command goes on.
+    """
+    from kebench.reproduce.needs import lacks_of
+    from kebench.reproduce.profile import read_profile, values_of
+    from kebench.reproduce.run import carry_out
+    from kebench.reproduce.steps import State, state_of, steps_of
+
+    profile = read_profile(name)
+    _check_stages(stages, profile)
+    values = values_of(profile, assignments)
+    out = out or Path("reproduced") / Path(name).stem
+    steps = steps_of(profile, values, out)
+    states = {step.name: state_of(step, out) for step in steps}
+    chosen = [step for step in steps if not stages or step.stage.name in stages]
+    left = [step for step in chosen if states[step.name] is not State.DONE]
+    lacks = lacks_of(profile, values, out, {step.stage.name for step in left})
+    _print_plan(profile, chosen, states, out)
+    _print_lacks(lacks)
+    if plan_only:
+        return
+    if blocking := [lack for lack in lacks if not lack.can_be_fetched]:
+        count = "1 thing is" if len(blocking) == 1 else f"{len(blocking)} things are"
+        raise UserError(f"{count} missing (see above); nothing was started")
+    if stages:
+        _require_before(chosen, steps, states)
+    carry_out(chosen, out, say=_say)
+    _say(f"all {len(chosen)} steps are done; {out}" if left else f"nothing to do; {out}")
+    for path in profile.shows:
+        if (out / path).exists():
+            _say(f"  {out / path}")
+
+
+def _check_stages(stages: tuple[str, ...], profile: "Profile") -> None:
+    known = [stage.name for stage in profile.stages]
+    for name in stages:
+        if name not in known:
+            raise UserError(f"no stage '{name}'{did_you_mean(name, known)} there are {', '.join(known)}")
+
+
+def _require_before(chosen: "list[Step]", steps: "list[Step]", states: "dict[str, State]") -> None:
+    """Raise UserError if a stage that a chosen one reads from is neither done nor chosen."""
+    from kebench.reproduce.steps import State
+
+    names = {step.stage.name for step in chosen}
+    for step in steps:
+        wanted = any(step.stage.name in one.stage.after for one in chosen)
+        if wanted and step.stage.name not in names and states[step.name] is not State.DONE:
+            raise UserError(
+                f"the stage {step.stage.name} comes before and is not done ({step.name}: "
+                f"{states[step.name].value}); name it too, or leave out --stage"
+            )
+
+
+def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, State]", out: Path) -> None:
+    """Say on stderr which stages there are, what of them is done, and what the rest costs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from kebench.reproduce.steps import State
+
+    console = Console(stderr=True, highlight=False)
+    console.print(f"{profile.title}\nin {out}; figures for {profile.machine}", markup=False)
+    table = Table(box=None, pad_edge=False, header_style="")
+    for heading in ("stage", "", "steps done", "time", "GPU h", "disk"):
+        table.add_column(heading, justify="left" if heading in ("stage", "") else "right")
+    minutes = gpu_hours = disk_gib = 0.0
+    for stage in dict.fromkeys(step.stage for step in steps):
+        of_stage = [step for step in steps if step.stage is stage]
+        done = sum(states[step.name] is State.DONE for step in of_stage)
+        share = 1 - done / len(of_stage)
+        estimate = stage.estimate
+        minutes += share * estimate.minutes
+        gpu_hours += share * estimate.gpu_hours
+        disk_gib += share * estimate.disk_gib
+        table.add_row(stage.name, stage.title, f"{done} of {len(of_stage)}", *_costs(estimate, share))
+    console.print(table)
+    changed = [step for step in steps if states[step.name] in (State.OUTDATED, State.DAMAGED)]
+    for step in changed:
+        console.print(f"{step.name}: {states[step.name].value}; it is made again", markup=False)
+    total = f"left: {_duration(minutes)}"
+    total += f", of it {gpu_hours:,.1f} GPU hours" if gpu_hours else ""
+    console.print(f"{total}; {disk_gib:,.1f} GiB of disk")
+    for basis in dict.fromkeys(step.stage.estimate.basis for step in steps):
+        console.print(f"  {basis}", markup=False)
+
+
+def _costs(estimate: "Estimate", share: float) -> tuple[str, str, str]:
+    gpu = f"{share * estimate.gpu_hours:,.1f}" if estimate.gpu_hours else "-"
+    return _duration(share * estimate.minutes), gpu, f"{share * estimate.disk_gib:,.2f} GiB"
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    if minutes < 120:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:,.1f} h" if minutes < 72 * 60 else f"{minutes / 1440:,.0f} days"
+
+
+def _print_lacks(lacks: "list[Lack]") -> None:
+    """Say on stderr what is not there, and how to get it."""
+    for lack in lacks:
+        mark = "to fetch" if lack.can_be_fetched else "missing"
+        said = f"{mark}: {lack.what} ({lack.why}); {lack.remedy}"
+        _say("\n".join(textwrap.wrap(said, 80, subsequent_indent="  ", break_on_hyphens=False)))
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,1 @@
+"""The whole paper in one command: the verbs in order, each step skipped while nothing behind it changes."""

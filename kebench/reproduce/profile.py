@@ -1,0 +1,168 @@
+"""A profile: which stages make up a reproduction, what they need, and what they cost. One TOML file each.
+
+A stage is one or more command lines of kebench. `{out}` in them is the reproduction's folder, `{NAME}` a
+variable of the profile that its user may set, `{each}` one of the values that the stage is repeated for; a
+line may end in `> FILE`, which keeps what the command prints.
+"""
+
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from kebench.cards import Card
+from kebench.errors import UserError, did_you_mean, first_fault
+from kebench.files import expand_home
+
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+ALWAYS = frozenset({"out", "each"})
+
+
+class Variable(Card):
+    """A value that the user may set with --set NAME=VALUE.
+
+    default: "" is left out of the command; None means that the user must set it.
+    is_path: a file or folder that is read; its content decides whether steps are made again.
+    """
+
+    help: str
+    default: str | None = None
+    is_path: bool = False
+
+
+class Need(Card):
+    """Something that must be there before anything starts.
+
+    kind: release (RRF of UMLS), path, tasks (their data), models, package (importable), disk (free GiB).
+    names: what of that kind; may hold variables. remedy: how to get it, in one line; {name} is the task or
+    model. stages: those that need it, if not all do.
+    """
+
+    kind: Literal["release", "path", "tasks", "models", "package", "disk"]
+    names: tuple[str, ...]
+    remedy: str
+    stages: tuple[str, ...] = ()
+
+
+class Estimate(Card):
+    """What a stage costs where nothing of it is cached: on the machine that the profile's `machine` names.
+
+    minutes: of the clock. gpu_hours: what of it GPUs compute. basis: where the figures come from.
+    """
+
+    minutes: float = Field(0.0, ge=0)
+    gpu_hours: float = Field(0.0, ge=0)
+    disk_gib: float = Field(0.0, ge=0)
+    basis: str
+
+
+class Stage(Card):
+    """One or more commands.
+
+    each: repeats the commands, with one step for each value; without it the stage is one step.
+    after: stages whose products these commands read. makes: files and folders under {out} of one step.
+    goes_on: the commands know what is finished in their folder, which therefore stays when inputs change.
+    launcher: the variable that says how to start these commands in several processes, if any does.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    title: str
+    commands: tuple[str, ...] = Field(min_length=1)
+    each: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
+    goes_on: bool = False
+    launcher: str = ""
+    estimate: Estimate
+
+
+class Profile(Card):
+    """A reproduction of the paper at one size.
+
+    machine: what the estimates are for. shows: products to name at the end.
+    """
+
+    title: str
+    machine: str
+    shows: tuple[str, ...] = ()
+    variables: dict[str, Variable] = {}
+    needs: tuple[Need, ...] = ()
+    stages: tuple[Stage, ...]
+
+    @field_validator("stages")
+    @classmethod
+    def _in_order(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        seen: set[str] = set()
+        for stage in stages:
+            if stage.name in seen:
+                raise ValueError(f"two stages are called {stage.name}")
+            if unknown := [name for name in stage.after if name not in seen]:
+                raise ValueError(f"{stage.name} is after {unknown[0]}, which does not stand before it")
+            seen.add(stage.name)
+        return stages
+
+    @model_validator(mode="after")
+    def _known_variables(self) -> "Profile":
+        known = {stage.name for stage in self.stages}
+        for need in self.needs:
+            if unknown := set(need.stages) - known:
+                raise ValueError(f"needs: no stage {unknown.pop()}")
+        for stage in self.stages:
+            for line in (*stage.commands, *stage.makes):
+                for name in PLACEHOLDER.findall(line):
+                    if name not in self.variables and name not in ALWAYS:
+                        raise ValueError(f"{stage.name}: no variable {{{name}}}")
+        return self
+
+
+def profile_names() -> list[str]:
+    """Return the names of the profiles that ship with kebench, the smallest first."""
+    folder = resources.files("kebench.reproduce").joinpath("profiles")
+    return sorted((Path(path.name).stem for path in folder.iterdir()), key=("mini", "open", "full").index)
+
+
+def read_profile(name_or_path: str) -> Profile:
+    """Read a profile, by name or from a .toml file. Raises UserError with file and field if it is none."""
+    if name_or_path.endswith(".toml"):
+        path = expand_home(name_or_path)
+    elif name_or_path in profile_names():
+        folder = resources.files("kebench.reproduce").joinpath("profiles")
+        path = Path(str(folder.joinpath(f"{name_or_path}.toml")))
+    else:
+        known = profile_names()
+        hint = did_you_mean(name_or_path, known)
+        raise UserError(
+            f"no profile '{name_or_path}'{hint} there are {', '.join(known)}, or name a .toml file"
+        )
+    try:
+        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not TOML ({error}); mend it") from None
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: {first_fault(error, whole='the profile', shows_value=True)}; mend it"
+        ) from None
+
+
+def values_of(profile: Profile, assignments: tuple[str, ...]) -> dict[str, str]:
+    """Return every variable's value, those of `NAME=VALUE` before the defaults.
+
+    A variable that the user must set and has not is left out: `needs` says so. Raises UserError for a name
+    that is none, or a word without "=".
+    """
+    values = {name: one.default for name, one in profile.variables.items() if one.default is not None}
+    for word in assignments:
+        name, is_set, value = word.partition("=")
+        if not is_set:
+            raise UserError(f"--set {word}: expected NAME=VALUE")
+        if name not in profile.variables:
+            known = ", ".join(profile.variables) or "none"
+            hint = did_you_mean(name, profile.variables)
+            raise UserError(f"--set {word}: no variable '{name}'{hint} there are {known}")
+        values[name] = value
+    return values

@@ -1,0 +1,204 @@
+"""The steps of a reproduction: command lines with everything filled in, and whether each is done.
+
+A step's key hashes its commands, the content of the files of the user's that it reads, and the keys of the
+steps before it. A stamp beside the products says with which key they were made; a step is done if its stamp
+has its key and the products are as they were left.
+"""
+
+import json
+import os
+import shlex
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kebench.files import expand_home, hash_of, sha256_of, write_atomically
+from kebench.reproduce.profile import ALWAYS, PLACEHOLDER, Profile, Stage
+
+STAMPS = "steps"  # the folder of stamps, leases and notes under {out}
+STAMP_SCHEMA: Literal[1] = 1
+
+
+class Command(NamedTuple):
+    """One command line of kebench, the file that keeps what it prints, and the launcher, if there are any."""
+
+    words: tuple[str, ...]
+    kept_in: Path | None
+    launcher: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return shlex.join(("kebench", *self.words)) + (f" > {self.kept_in}" if self.kept_in else "")
+
+
+class Step(NamedTuple):
+    """What is done or not done as a whole. key: see the module; makes: the files and folders it leaves."""
+
+    stage: Stage
+    name: str
+    commands: tuple[Command, ...]
+    makes: tuple[Path, ...]
+    key: str
+
+
+class State(StrEnum):
+    """What a look at a step's products finds."""
+
+    DONE = "done"
+    TO_DO = "to do"
+    BEGUN = "begun"
+    OUTDATED = "its inputs have changed"
+    DAMAGED = "its products have changed"
+
+
+class Stamp(BaseModel):
+    """What is known of a step's products. finished: False while its commands run.
+
+    products: each file's path under {out}, with size, time of change in ns, and SHA-256.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = Field(STAMP_SCHEMA, alias="schema")
+    key: str
+    commands: tuple[str, ...]
+    finished: bool
+    started_utc: str
+    seconds: float
+    kebench_version: str
+    commit: str
+    products: dict[str, tuple[int, int, str]]
+
+
+def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Step]:
+    """Return all steps in order, with their keys."""
+    inputs = {
+        name: _content_of(expand_home(values[name]), out)
+        for name, variable in profile.variables.items()
+        if variable.is_path and values.get(name)
+    }
+    keys: dict[str, list[str]] = {}
+    steps = []
+    for stage in profile.stages:
+        before = [key for name in stage.after for key in keys[name]]
+        keys[stage.name] = []
+        for each in stage.each or ("",):
+            filled = {**values, "each": each}
+            read = {name for line in stage.commands for name in PLACEHOLDER.findall(line)} & set(inputs)
+            # The folder itself is no part of the key: it may be moved.
+            key = hash_of(
+                {
+                    "commands": [_fill(line, {**filled, "out": "{out}"}) for line in stage.commands],
+                    "inputs": {name: inputs[name] for name in sorted(read)},
+                    "before": before,
+                }
+            )
+            keys[stage.name].append(key)
+            filled |= {"out": str(out), "each": _fill(each, {"out": str(out)})}
+            launcher = tuple(shlex.split(values.get(stage.launcher, "")))
+            commands = tuple(_command(line, filled, launcher) for line in stage.commands)
+            makes = tuple(out / _fill(path, filled) for path in stage.makes)
+            name = f"{stage.name}-{Path(each).name}" if each else stage.name
+            steps.append(Step(stage, name, commands, makes, key))
+    return steps
+
+
+def _fill(line: str, values: Mapping[str, str]) -> str:
+    return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), line)
+
+
+def _command(line: str, values: Mapping[str, str], launcher: tuple[str, ...]) -> Command:
+    """Return a command with everything filled in; a word that is a variable alone may become several."""
+    words: list[str] = []
+    for word in shlex.split(line):
+        alone = PLACEHOLDER.fullmatch(word)
+        is_options = alone is not None and alone[1] not in ALWAYS
+        words += shlex.split(_fill(word, values)) if is_options else [_fill(word, values)]
+    if len(words) > 2 and words[-2] == ">":
+        return Command(tuple(words[:-2]), Path(words[-1]), launcher)
+    return Command(tuple(words), None, launcher)
+
+
+def _content_of(path: Path, out: Path) -> str:
+    """Return a hash of a file or of all files in a folder; what has not changed is not read again."""
+    note = out / STAMPS / f"read-{hash_of(str(path.resolve()))[:16]}.json"
+    seen = _read_note(note)
+    # Gone since: what was made of it stays good, and `needs` says if it is needed again.
+    found = _look(_files_under(path), path.parent, seen) if path.exists() else seen
+    if found != seen:
+        write_atomically(note, json.dumps(found), point="step")
+    return hash_of({name: sha256 for name, (_, _, sha256) in found.items()})
+
+
+def _read_note(path: Path) -> dict[str, tuple[int, int, str]]:
+    try:
+        return {name: (one[0], one[1], one[2]) for name, one in json.loads(path.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError, LookupError, TypeError):
+        return {}
+
+
+def _files_under(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith("."))
+    return [path] if path.is_file() else []
+
+
+def _look(
+    files: Iterable[Path], root: Path, seen: Mapping[str, tuple[int, int, str]]
+) -> dict[str, tuple[int, int, str]]:
+    """Return size, time and SHA-256 of files; what has the size and time that were seen is not read."""
+    found = {}
+    for path in files:
+        name, stat = os.path.relpath(path, root), path.stat()
+        before = seen.get(name)
+        is_same = before is not None and before[:2] == (stat.st_size, stat.st_mtime_ns)
+        sha256 = before[2] if before is not None and is_same else sha256_of(path)
+        found[name] = (stat.st_size, stat.st_mtime_ns, sha256)
+    return found
+
+
+def stamp_path(step: Step, out: Path) -> Path:
+    """Return where a step's stamp stands."""
+    return out / STAMPS / f"{step.name}.json"
+
+
+def read_stamp(step: Step, out: Path) -> Stamp | None:
+    """Return a step's stamp; None if there is none, or if it is damaged, which is the same."""
+    try:
+        return Stamp.model_validate_json(stamp_path(step, out).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_stamp(step: Step, out: Path, stamp: Stamp) -> None:
+    """Write a step's stamp."""
+    write_atomically(
+        stamp_path(step, out), stamp.model_dump_json(indent=1, by_alias=True) + "\n", point="step"
+    )
+
+
+def products_of(step: Step, out: Path, stamp: Stamp | None = None) -> dict[str, tuple[int, int, str]]:
+    """Return the files that a step has made, with size, time and SHA-256."""
+    files = [path for made in step.makes for path in _files_under(made)]
+    return _look(files, out, stamp.products if stamp else {})
+
+
+def state_of(step: Step, out: Path) -> State:
+    """Say whether a step is done."""
+    stamp = read_stamp(step, out)
+    if stamp is None:
+        return State.TO_DO
+    if stamp.key != step.key:
+        return State.OUTDATED
+    if not stamp.finished:
+        return State.BEGUN
+    # What goes on by itself may have grown since: the command knows what of it is finished.
+    return State.DONE if step.stage.goes_on or _are_as_left(step, out, stamp) else State.DAMAGED
+
+
+def _are_as_left(step: Step, out: Path, stamp: Stamp) -> bool:
+    found = products_of(step, out, stamp)
+    hashes = {name: one[2] for name, one in found.items()}
+    return hashes == {name: one[2] for name, one in stamp.products.items()}

@@ -1,0 +1,299 @@
+"""`kebench reproduce`: what is done is not done again, what has changed is, and nothing is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kebench.cli import main
+from kebench.reproduce.profile import read_profile, values_of
+from kebench.reproduce.steps import State, Step, state_of, steps_of
+
+# Commands without torch, so that a run takes seconds: a knowledge base of a table, and what is read of it.
+PROFILE = """
+title = "own"
+machine = "any"
+shows = ["stats.json"]
+
+[variables.terms]
+help = "a table of terms"
+is_path = true
+
+[variables.form]
+help = "of the output"
+default = "json"
+
+[[needs]]
+kind = "path"
+names = ["{terms}"]
+remedy = "write it"
+stages = ["kb"]
+
+[[stages]]
+name = "kb"
+title = "knowledge base"
+commands = ["kb import --terms {terms} --out {out}/kb"]
+makes = ["kb"]
+estimate = {minutes = 0.1, basis = "guessed"}
+
+[[stages]]
+name = "stats"
+title = "what is in it"
+commands = ["kb stats {out}/kb --format {form} > {out}/stats.{form}"]
+after = ["kb"]
+makes = ["stats.{form}"]
+estimate = {minutes = 0.1, basis = "guessed"}
+
+[[stages]]
+name = "tasks"
+title = "apart from both"
+each = ["ner", "mini-gad"]
+commands = ["task list > {out}/lists/{each}.txt"]
+makes = ["lists/{each}.txt"]
+estimate = {minutes = 0.1, basis = "guessed"}
+"""
+TERMS = "id\tname\nMONDO:1\tgout\nMONDO:2\tasthma\n"
+
+
+class Place:
+    """A folder with a profile and a table, and the command on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.out = folder, folder / "out"
+        self.profile, self.terms = folder / "own.toml", folder / "terms.tsv"
+        self.profile.write_text(PROFILE)
+        self.terms.write_text(TERMS)
+        self.command = ["reproduce", "--profile", str(self.profile), "--out", str(self.out),
+                        "--set", f"terms={self.terms}"]  # fmt: skip
+
+    def run(self, *more: str) -> None:
+        main([*self.command, *more])
+
+    def steps(self, *assignments: str) -> list[Step]:
+        profile = read_profile(str(self.profile))
+        return steps_of(profile, values_of(profile, (f"terms={self.terms}", *assignments)), self.out)
+
+    def states(self, *assignments: str) -> dict[str, State]:
+        return {step.name: state_of(step, self.out) for step in self.steps(*assignments)}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def done(place: Place, capfd: pytest.CaptureFixture[str]) -> Place:
+    place.run()
+    capfd.readouterr()
+    return place
+
+
+def begun_in(said: str) -> list[str]:
+    """Return the steps that were begun, by the lines that say so."""
+    states = {state.value for state in State}
+    return [
+        name
+        for line in said.splitlines()
+        if (name := line.partition(":")[0]) and line.partition(": ")[2] in states
+    ]
+
+
+def test_all_steps_are_done_in_order_and_then_never_again(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.run()
+    said = capfd.readouterr().err
+    assert begun_in(said) == ["kb", "stats", "tasks-ner", "tasks-mini-gad"]
+    assert json.loads((place.out / "stats.json").read_text())
+    assert "mini-gad" in (place.out / "lists" / "ner.txt").read_text()
+    assert f"  {place.out}/stats.json" in said
+    place.run()
+    again = capfd.readouterr().err
+    assert begun_in(again) == []
+    assert "nothing to do" in again
+
+
+def test_a_changed_input_makes_again_what_comes_from_it_and_keeps_the_old(
+    done: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    done.terms.write_text(TERMS + "MONDO:3\tscabies\n")
+    done.run()
+    said = capfd.readouterr().err
+    assert begun_in(said) == ["kb", "stats"]
+    assert f"kb: its inputs have changed; what was there is now {done.out}/kb.outdated-1" in said
+    assert (done.out / "kb.outdated-1" / "kb.json").is_file()
+    assert (done.out / "stats.json.outdated-1").is_file()
+
+
+def test_a_touched_file_of_the_same_content_changes_nothing(done: Place) -> None:
+    os.utime(done.terms, (1, 1))
+    assert set(done.states().values()) == {State.DONE}
+
+
+def test_an_input_that_is_gone_is_missed_only_by_steps_that_need_it(
+    done: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    done.terms.unlink()
+    done.run()
+    assert "nothing to do" in capfd.readouterr().err
+    (done.out / "kb" / "kb.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        done.run()
+    said = capfd.readouterr().err
+    assert "is not there); write it" in said
+    assert "1 thing is missing (see above); nothing was started" in said
+
+
+def test_a_product_that_was_changed_is_made_again(done: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    path = done.out / "lists" / "ner.txt"
+    path.write_text(path.read_text().replace("gad", "dag"))
+    assert done.states()["tasks-ner"] is State.DAMAGED
+    done.run()
+    assert begun_in(capfd.readouterr().err) == ["tasks-ner"]
+    assert "dag" in path.with_name("ner.txt.outdated-1").read_text()
+
+
+def test_another_value_touches_only_the_commands_that_hold_it(done: Place) -> None:
+    states = done.states("form=csv")
+    assert [name for name, state in states.items() if state is not State.DONE] == ["stats"]
+
+
+def test_the_folder_may_be_moved(done: Place) -> None:
+    moved = done.folder / "elsewhere"
+    done.out.rename(moved)
+    done.out = moved
+    assert set(done.states().values()) == {State.DONE}
+
+
+def test_the_plan_shows_what_is_done_and_starts_nothing(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.run("--plan")
+    said = capfd.readouterr().err
+    assert "0 of 2" in said
+    assert not place.out.exists() or list(place.out.iterdir()) == [place.out / "steps"]
+    place.run()
+    capfd.readouterr()
+    place.run("--plan")
+    assert "2 of 2" in capfd.readouterr().err
+
+
+def test_a_stage_alone_needs_those_before_it(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        place.run("--stage", "stats")
+    assert stop.value.code == 2
+    assert "the stage kb comes before and is not done (kb: to do)" in capfd.readouterr().err
+    place.run("--stage", "kb")
+    assert begun_in(capfd.readouterr().err) == ["kb"]
+    place.run("--stage", "stats")
+    assert begun_in(capfd.readouterr().err) == ["stats"]
+    with pytest.raises(SystemExit):
+        place.run("--stage", "stat")
+    assert "no stage 'stat'; did you mean 'stats'" in capfd.readouterr().err
+
+
+def test_everything_that_is_missing_is_named_at_once(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    place.profile.write_text(
+        PROFILE.replace('stages = ["kb"]', """
+[[needs]]
+kind = "release"
+names = ["/nowhere"]
+remedy = "get a licence"
+[[needs]]
+kind = "tasks"
+names = ["gad,mini-gad"]
+remedy = "ask for {name}"
+[[needs]]
+kind = "package"
+names = ["no_such_package", "json"]
+remedy = "pip install it"
+[[needs]]
+kind = "models"
+names = ["kebiolm", "bert-mini", "biobert"]
+remedy = "see {name}"
+[[needs]]
+kind = "disk"
+names = ["0.001", "1e9"]
+remedy = "another disk"
+""")
+    )  # fmt: skip
+    with pytest.raises(SystemExit) as stop:
+        main(["reproduce", "--profile", str(place.profile), "--out", str(place.out)])
+    said = " ".join(capfd.readouterr().err.split())
+    assert stop.value.code == 2
+    for words in (
+        "missing: --set terms=... (a table of terms); set it",
+        "missing: a UMLS release in /nowhere",
+        "missing: data of gad",
+        "ask for gad",
+        "missing: the package no_such_package (not installed); pip install it",
+        "missing: the model kebiolm",
+        "see kebiolm",
+        "to fetch: the model biobert (not fetched yet); kebench model get biobert",
+        "missing: 1,000,000,000 GiB of disk",
+        "6 things are missing (see above); nothing was started",
+    ):
+        assert words in said
+    assert "mini-gad" not in said
+    assert "bert-mini" not in said
+
+
+def test_a_command_that_fails_stops_it_and_the_same_command_goes_on(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.terms.write_text("id\tname\nMONDO:1\n")
+    with pytest.raises(SystemExit) as stop:
+        place.run()
+    said = capfd.readouterr().err
+    assert stop.value.code == 2
+    assert "terms.tsv" in said
+    assert "ended with 2 (see above); mend it, and the same command goes on" in said
+    assert "Traceback" not in said
+    place.terms.write_text(TERMS)
+    place.run()
+    assert set(place.states().values()) == {State.DONE}
+
+
+def test_a_damaged_stamp_is_a_step_to_do(done: Place) -> None:
+    (done.out / "steps" / "stats.json").write_text("{")
+    assert done.states()["stats"] is State.TO_DO
+    done.run()
+    assert done.states()["stats"] is State.DONE
+
+
+@pytest.mark.parametrize("moment", ["step.written", "step.renamed", "kb.written", "kb.renamed"])
+def test_killed_at_a_write_the_same_command_finishes(place: Place, moment: str) -> None:
+    command = [sys.executable, "-m", "kebench", *place.command]
+    killed = subprocess.run(
+        command, env=os.environ | {"KEBENCH_CRASH_AT": moment}, capture_output=True, check=False
+    )
+    assert killed.returncode != 0
+    subprocess.run(command, capture_output=True, check=True)
+    assert set(place.states().values()) == {State.DONE}
+    assert not list(place.out.glob("*.outdated-*"))
+
+
+def test_two_at_once_do_every_step_once(place: Place) -> None:
+    command = [sys.executable, "-m", "kebench", *place.command]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [one.communicate(timeout=120)[1] for one in both]
+    assert [one.returncode for one in both] == [0, 0]
+    assert sorted(name for one in said for name in begun_in(one)) == sorted(place.states())
+
+
+def test_interrupted_it_leaves_no_process_behind_and_goes_on(place: Place) -> None:
+    command = [sys.executable, "-m", "kebench", *place.command]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (place.out / "steps" / "kb.json").exists():
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    assert running.returncode != 0
+    subprocess.run(command, capture_output=True, check=True)
+    assert set(place.states().values()) == {State.DONE}
