@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kebench.errors import UserError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -29,7 +31,6 @@ def check(folder: Path | None, named: Path | None, tasks: str, form: str) -> Non
 
     DIR is the folder with the tasks' folders; by default KEBENCH_DATA, else the cache's data folder.
     """
-    from kebench.errors import UserError
     from kebench.mini.build import miniature_data
     from kebench.tasks.card import default_data_folder, select_tasks
     from kebench.tasks.check import check_data
@@ -45,18 +46,34 @@ def check(folder: Path | None, named: Path | None, tasks: str, form: str) -> Non
 
 
 @data.command()
-@click.argument("task")
+@click.argument("tasks", metavar="TASK...", nargs=-1, required=True)
 @click.option("--data", "folder", type=FOLDER, help=DATA_HELP)
 @click.option("--force", is_flag=True, help="Replace files that are there but wrong.")
-def get(task: str, folder: Path | None, force: bool) -> None:
-    """Download a task's files, or say what to do where a person has to ask."""
-    from kebench.tasks.card import default_data_folder, read_task_card
+def get(tasks: tuple[str, ...], folder: Path | None, force: bool) -> None:
+    """Download the files of tasks, or say what to do where a person has to ask.
+
+    TASK is a task, a suite or a kind: gad, blurb, ner. Of several, what can be fetched is.
+    """
+    from kebench.tasks.card import default_data_folder, select_tasks
     from kebench.tasks.get import get_task
 
-    for fetched in get_task(read_task_card(task), folder or default_data_folder(), force=force):
-        how = "was there" if fetched.was_there else "fetched"
-        note = f" (note: {fetched.finding.message.partition(': ')[2]})" if fetched.finding.message else ""
-        click.echo(f"{fetched.path}: {how}{note}")
+    cards = {card.name: card for words in tasks for card in select_tasks(words)}
+    num_missing = 0
+    for card in cards.values():
+        try:
+            found = get_task(card, folder or default_data_folder(), force=force)
+        except UserError as error:
+            if len(cards) == 1:
+                raise
+            click.echo(f"{card.name}: {error}", err=True)
+            num_missing += 1
+            continue
+        for fetched in found:
+            how = "was there" if fetched.was_there else "fetched"
+            note = f" (note: {fetched.finding.message.partition(': ')[2]})" if fetched.finding.message else ""
+            click.echo(f"{fetched.path}: {how}{note}")
+    if num_missing:
+        raise UserError(f"{num_missing} of {len(cards)} tasks could not be fetched (see above)")
 
 
 @data.command()

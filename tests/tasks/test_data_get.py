@@ -241,3 +241,14 @@ def test_sources_are_pinned_to_a_commit() -> None:
     for name in ("bc5cdr-chem", "bc5cdr-disease", "ncbi-disease", "bc2gm", "jnlpba"):
         for url in read_task_card(name).access.sources.values():
             assert "/df0df02fae6dbb87d88ffcf323b9096528f06f84/" in url
+
+
+def test_of_several_tasks_each_that_is_not_there_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["data", "get", "gad", "chemprot,ddi", "--data", str(tmp_path)])
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["gad", "chemprot", "ddi", "kebench"]
+    assert lines[-1] == "kebench: 3 of 3 tasks could not be fetched (see above)"
