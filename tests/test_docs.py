@@ -48,6 +48,8 @@ from kebench.report.probe_export import PROBE_FIELDS
 from kebench.report.probe_groups import GROUP_FIELDS
 from kebench.report.published import PublishedRow, PublishedTable
 from kebench.report.strata import Overlap, Strata, StratumScore
+from kebench.reproduce.profile import Estimate, Need, Profile, Stage, Variable
+from kebench.reproduce.steps import Stamp
 from kebench.tasks.card import Access, Expected, TaskCard
 from kebench.transe.embeddings import EmbeddingsCard
 from kebench.transe.recipe import Settings as TranseSettings
@@ -71,6 +73,12 @@ CARD_PARTS = {
     Expected: "Task card",
     Access: "Task card",
     Budget: "Budgets",
+    Profile: "Profile of a reproduction",
+    Stage: "Profile of a reproduction",
+    Variable: "Profile of a reproduction",
+    Need: "Profile of a reproduction",
+    Estimate: "Profile of a reproduction",
+    Stamp: "Profile of a reproduction",
     Strata: "Overlap export",
     Overlap: "Overlap export",
     StratumScore: "Overlap export",
