@@ -20,7 +20,7 @@ VARIANTS = (
 CUTS = {
     "--out {out}/models/{each}": "--out {out}/models/{each} --steps 4",
     "--queries 200": "--queries 4 --max-masks 1",
-    "--tasks mini --seeds 5 --epochs 4": "--tasks mini-gad,mini-ncbi-disease --seeds 2 --epochs 1 --train-rows 40",
+    "--tasks mini --seeds 5 --epochs 4": "--tasks mini-gad,mini-ncbi-disease --seeds 2 --epochs 1",
 }
 
 
