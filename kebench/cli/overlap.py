@@ -90,14 +90,14 @@ def _settings(folders: tuple[Path, ...], cards: "list[TaskCard]") -> list[Settin
     from kebench.report.selection import choose_rate
 
     wanted = {card.name for card in cards if card.kind == "ner"}
-    groups: dict[tuple[str, str, str], dict[str, tuple[Path, Record]]] = {}
+    groups: dict[tuple[str, str, str, str], dict[str, tuple[Path, Record]]] = {}
     stored = read_found(folders)
     for record in stored.records:
         if record.task in wanted:
-            key = (record.task, record.model, str(record.protocol))
+            key = (record.task, record.model, record.model_hash, record.column)
             groups.setdefault(key, {})[record.identity] = (stored.paths[run_key(record)], record)
     found = []
-    for (task, model, _), of_group in sorted(groups.items()):
+    for (task, model, *_), of_group in sorted(groups.items()):
         chosen = choose_rate(record for _, record in of_group.values())
         found.append(Setting(model, task, [of_group[record.identity][0] for record in chosen.runs]))
     if not found:

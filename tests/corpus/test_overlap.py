@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,7 +11,7 @@ from kebench.cli.annotate import annotate
 from kebench.cli.overlap import overlap
 from kebench.corpus.overlap import BUCKETS, KnownNames, bucket_counts, mention_texts, overlap_of
 from kebench.errors import UserError
-from kebench.records import record_stem, write_record
+from kebench.records import record_stem, stem_of, write_record
 from kebench.scoring.counts import Counts
 from kebench.tasks.card import read_task_card, select_tasks
 from kebench.tasks.readers import Sentence, read_split
@@ -197,3 +198,20 @@ def test_a_file_that_is_no_record_is_named_and_left_out(kb: KnowledgeBase, data:
     after = asked(kb, data, "--results", results)
     assert after.stdout == before
     assert after.stderr.startswith(f"left out: {torn}: not a record (")
+
+
+def test_runs_of_other_epochs_or_weights_are_told_apart(
+    kb: KnowledgeBase, data: Path, tmp_path: Path
+) -> None:
+    part = {"ids": ["0"], "gold": ["BOBIOB"], "predicted": ["BOBIOB"], "num_kept": [6]}
+    ids = [one.id for one in read_split(read_task_card("ncbi-disease"),
+                                        read_task_card("ncbi-disease").find_split(data, "test"))]  # fmt: skip
+    kinds: list[dict[str, Any]] = [{"epochs": 3}, {"epochs": 60}, {"weights": "other"}]
+    for kind in kinds:
+        record = sample_record("tiny", "ncbi-disease", rate=1e-3, **kind)
+        stem = stem_of(tmp_path / "results", record)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        split = part | {"ids": ids}
+        write_record(stem, record, {"kind": "ner", "negative": "", "dev": split, "test": split})
+    said = json.loads(asked(kb, data, "--results", tmp_path / "results", "--format", "json").stdout)
+    assert [one["seeds"] for one in said["scores"] if one["mentions"] == "known"] == [1, 1, 1]
