@@ -242,6 +242,8 @@ def read_record(path: Path) -> Record:
     """Read one record. Raises UserError with file and field if it is not one of ours."""
     try:
         return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except ValidationError as error:
         raise UserError(
             f"{path}: not a record ({first_fault(error, whole='the file')}); remove it or fetch it again"

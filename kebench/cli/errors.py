@@ -112,7 +112,10 @@ def _task_errors(
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards, read_task_card
 
-    card, found = read_task_card(task_name), read_found(folders)
+    card = read_task_card(task_name)
+    if against and card.kind != "ner":
+        raise UserError(f"--against compares which entities are found; {card.name} has none, leave it out")
+    found = read_found(folders)
     records = [record for record in found.records if record.task == card.name]
     if not records:
         raise UserError(f"{found.where}: no records of {card.name}; run it with 'kebench run'")
@@ -251,7 +254,10 @@ def _relation(title: str, runs: list["Run"], examples: Any, card: "TaskCard") ->
         texts = [example.text for example in examples]
         merged = card.merged_markers
         grids.append(marker_grid(runs, texts, card.markers, merged, negative=card.negative))
-    notes = (f"The score counts all labels but '{card.negative}'.", "Means over seeds; gold in rows.")
+    notes = (
+        f"The score counts all labels but '{card.negative}'.",
+        "Counts are means over seeds, gold in rows; precision, recall and F1 are of the counts of all seeds.",
+    )
     return Sheet(title, (), tuple(grids), notes)
 
 
@@ -259,11 +265,25 @@ def _print_sentence(sentence: "Shown", form: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=form != "terminal")
-    is_styled = form == "terminal" and console.is_terminal
+    if form != "terminal":
+        click.echo(sentence_line(sentence, form))
+        return
+    console = Console(highlight=False)
+    is_styled = console.is_terminal
     text = Text(f"{sentence.place + 1:>5} ({sentence.errors:.1f})  ", style="dim" if is_styled else "")
     for stretch, kind in sentence.stretches:
         style, before, after = _SHOWN[kind]
         text.append(f"{before}{stretch}{after}", style=style if is_styled else "")
         text.append(" ")
     console.print(text)
+
+
+def sentence_line(sentence: "Shown", form: str) -> str:
+    """Return a sentence as a paragraph of Markdown or LaTeX, escaped."""
+    from kebench.report.latex import escape_latex
+    from kebench.report.render import escape_markdown
+
+    stretches = ((text, *_SHOWN[kind][1:]) for text, kind in sentence.stretches)
+    line = " ".join(f"{before}{text}{after}" for text, before, after in stretches)
+    line = f"{sentence.place + 1} ({sentence.errors:.1f}) {line}"
+    return f"{escape_latex(line)}\\par" if form == "latex" else f"{escape_markdown(line)}\n"

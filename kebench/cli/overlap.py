@@ -88,20 +88,19 @@ def overlap(
 
 def _settings(folders: tuple[Path, ...], cards: "list[TaskCard]") -> list[Setting]:
     """Return the runs of the best learning rate of each NER task and model. Raises UserError if none."""
+    from kebench.cli.found import read_found, run_key
     from kebench.errors import UserError
-    from kebench.records import read_record, record_paths
     from kebench.report.selection import choose_rate
 
     wanted = {card.name for card in cards if card.kind == "ner"}
-    groups: dict[tuple[str, str, str], dict[str, tuple[Path, Record]]] = {}
-    for folder in folders:
-        for path in record_paths(folder):
-            record = read_record(path)
-            if record.task in wanted:
-                key = (record.task, record.model, str(record.protocol))
-                groups.setdefault(key, {})[record.identity] = (path, record)
+    groups: dict[tuple[str, str, str, str], dict[str, tuple[Path, Record]]] = {}
+    stored = read_found(folders)
+    for record in stored.records:
+        if record.task in wanted:
+            key = (record.task, record.model, record.model_hash, record.column)
+            groups.setdefault(key, {})[record.identity] = (stored.paths[run_key(record)], record)
     found = []
-    for (task, model, _), of_group in sorted(groups.items()):
+    for (task, model, *_), of_group in sorted(groups.items()):
         chosen = choose_rate(record for _, record in of_group.values())
         found.append(Setting(model, task, [of_group[record.identity][0] for record in chosen.runs]))
     if not found:

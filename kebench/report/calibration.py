@@ -58,8 +58,7 @@ def calibration_grid(found: Calibration) -> Grid:
     """Return the bins of a reliability plot as rows."""
     rows = []
     for one in found.bins:
-        place = min(int(one.confidence * NUM_BINS), NUM_BINS - 1)
-        stretch = f"{place / NUM_BINS:.2f} to {(place + 1) / NUM_BINS:.2f}"
+        stretch = f"{one.place / NUM_BINS:.2f} to {(one.place + 1) / NUM_BINS:.2f}"
         number = f"{one.number / found.num_runs:,.1f}"
         rows.append((stretch, number, f"{100 * one.confidence:.1f}", f"{100 * one.accuracy:.1f}"))
     return Grid((f"confidence ({found.decisions})", "a run", "confidence, %", "right, %"), tuple(rows))

@@ -238,17 +238,16 @@ def confusion_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
 
 
 def label_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
-    """Return precision, recall and F1 of each relation label, from counts over all seeds."""
+    """Return precision, recall and F1 of each relation label, from counts over all seeds; a dash for none."""
     rows = []
     for label in labels:
         gold = sum(one == label for run in runs for one in run.gold)
         predicted = sum(one == label for run in runs for one in run.predicted)
         pairs = ((one, other) for run in runs for one, other in zip(run.gold, run.predicted, strict=True))
         right = sum(one == other == label for one, other in pairs)
-        precision = 100 * right / predicted if predicted else 0.0
-        recall = 100 * right / gold if gold else 0.0
-        f1 = 200 * right / (gold + predicted) if gold + predicted else 0.0
-        rows.append((label, f"{gold / len(runs):,.0f}", f"{precision:.1f}", f"{recall:.1f}", f"{f1:.1f}"))
+        scores = ((right, predicted), (right, gold), (2 * right, gold + predicted))
+        shares = (f"{100 * part / whole:.1f}" if whole else "-" for part, whole in scores)
+        rows.append((label, f"{gold / len(runs):,.0f}", *shares))
     return Grid(("label", "gold", "precision", "recall", "F1"), tuple(rows))
 
 

@@ -27,8 +27,8 @@ from kebench.report.table import Leaderboard
 from kebench.tasks.card import TaskCard
 
 COMPARISON_NOTE = (
-    "Difference: this model less the other. Welch's t-test over seeds, two-sided; corrected: Holm over all "
-    "pairs of models on all tasks of the table."
+    "Difference: this model less the other; n: seeds of the two. Welch's t-test over seeds, two-sided; "
+    "corrected: Holm over all pairs of models on all tasks of the table."
 )
 
 

@@ -25,7 +25,7 @@ from kebench.stats.summary import Summary
 STYLE = Style(space="", best="in bold")
 BELOW = "▾"  # published rows have the daggers
 RUN_HEADINGS = ("seed", "test F1", "dev F1", "epoch", "rate", "seconds", "device", "commit", "record")
-COMPARISON_HEADINGS = ("model", "its mean", "difference", "p", "corrected")
+COMPARISON_HEADINGS = ("model", "its mean", "difference", "n", "p", "corrected")
 _EMPTY = {"mean": DASH, "sd": "", "order": "-1", "mark": ""}
 
 
@@ -191,6 +191,7 @@ def _comparisons(block: Block, row: Row, column: Column, cell: Cell, found: Sign
                 other.label,
                 f"{its_cell.test.mean:.1f}",
                 f"{cell.test.mean - its_cell.test.mean:+.1f}",
+                f"{cell.test.n} and {its_cell.test.n}",
                 p_text(pair.raw if pair else None),
                 p_text(pair.p if pair else None),
             ]

@@ -68,9 +68,12 @@ def sheet_for_terminal(sheet: Sheet, *, width: int, is_styled: bool) -> str:
 
 
 def _widths(grid: Grid) -> list[int]:
-    return [
-        max(len(row[place]) for row in (grid.headings, *grid.rows)) for place in range(len(grid.headings))
+    """Return how wide each column may get; a best cell may have a star."""
+    rows = [
+        [len(text) + ((row, column) in grid.best) for column, text in enumerate(texts)]
+        for row, texts in enumerate(grid.rows)
     ]
+    return [max(column) for column in zip(map(len, grid.headings), *rows, strict=True)]
 
 
 def _width(grid: Grid, *, gap: int) -> int:

@@ -183,15 +183,23 @@ def significance_sheet(found: Significance) -> Sheet:
         grids.append(_ranks(found, found.ranking))
     kinds = dict.fromkeys(kind for kind, _ in found.columns)
     scores = "; ".join(SCORES[found.settings.metric, kind] for kind in kinds)
+    n = _shared_n(found)
+    seeds = "(number of seeds)" if n is None else f"over {n} seed{'' if n == 1 else 's'}"
     return Sheet(
         title=f"{found.table.suite}, {found.table.caption}",
         captions=(
-            f"F1 in percent, mean ± sd over seeds. {scores}",
+            f"F1 in percent, mean ± sd {seeds}. {scores}",
             f"{DAGGER} significantly below the best of the column: {test_words(found)}",
         ),
         grids=tuple(grids),
         notes=tuple(_notes(found)),
     )
+
+
+def _shared_n(found: Significance) -> int | None:
+    """Return the number of seeds behind every cell, None if they differ."""
+    numbers = {cell.test.n for cell in found.cells.values()}
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 def test_words(found: Significance) -> str:
@@ -206,7 +214,7 @@ def test_words(found: Significance) -> str:
 
 def _scores(found: Significance) -> list[Grid]:
     """Return models by tasks, one grid a kind; best, second, and daggers."""
-    grids = []
+    grids, show_n = [], _shared_n(found) is None
     for kind in dict.fromkeys(kind for kind, _ in found.columns):
         columns = [column for one, column in found.columns if one == kind]
         models = [key for key in found.labels if any((key, column.hash) in found.cells for column in columns)]
@@ -219,7 +227,7 @@ def _scores(found: Significance) -> list[Grid]:
             best |= {(row, place) for row in first}
             second |= {(row, place) for row in next_}
             for row, (model, cell) in enumerate(zip(models, cells, strict=True)):
-                shown = summary_text(cell.test, _STYLE, show_n=False) if cell else DASH
+                shown = summary_text(cell.test, _STYLE, show_n=show_n) if cell else DASH
                 texts[row].append(shown + DAGGER * found.is_below_best(model, column))
         headings = (KIND_TITLES[kind], *(f"{column.heading} {column.letter}".rstrip() for column in columns))
         grids.append(Grid(headings, tuple(map(tuple, texts)), frozenset(best), frozenset(second)))

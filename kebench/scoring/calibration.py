@@ -23,8 +23,12 @@ class Judgement(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """The decisions whose confidence lies in one stretch: how many, mean confidence, share that is right."""
+    """The decisions whose confidence lies in one stretch: how many, mean confidence, share that is right.
 
+    place: of the stretch, 0 the least confident; the mean itself may be rounded over its edge.
+    """
+
+    place: int
     number: int
     confidence: float
     accuracy: float
@@ -70,11 +74,12 @@ def reliability(found: Iterable[Judgement], num_bins: int = NUM_BINS) -> list[Bi
         held[min(int(one.confidence * num_bins), num_bins - 1)].append(one)
     return [
         Bin(
+            place,
             len(some),
             sum(one.confidence for one in some) / len(some),
             sum(one.is_right for one in some) / len(some),
         )
-        for some in held
+        for place, some in enumerate(held)
         if some
     ]
 

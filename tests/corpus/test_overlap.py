@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,12 +11,12 @@ from kebench.cli.annotate import annotate
 from kebench.cli.overlap import overlap
 from kebench.corpus.overlap import BUCKETS, KnownNames, bucket_counts, mention_texts, overlap_of
 from kebench.errors import UserError
-from kebench.records import record_stem, write_record
+from kebench.records import record_stem, stem_of, write_record
 from kebench.scoring.counts import Counts
 from kebench.tasks.card import read_task_card, select_tasks
 from kebench.tasks.readers import Sentence, read_split
 from kebench.umls.knowledge_base import KnowledgeBase
-from tests.report.sample_records import sample_record
+from tests.report.sample_records import sample_record, write_sample
 
 TRAIN = "Wilson\tB\n's\tI\ndisease\tI\nand\tO\ngout\tB\n\n"
 DEV = "bad\tO\n\n"
@@ -170,8 +171,13 @@ def empty_of_shards(out: Path) -> None:
 
 def test_folders_without_runs_or_originals_are_refused(kb: KnowledgeBase, data: Path, tmp_path: Path) -> None:
     command = ["--kb", str(kb.folder), "--tasks", "ncbi-disease", "--data", str(data)]
-    with pytest.raises(UserError, match="no run of these NER tasks"):
+    with pytest.raises(UserError, match="no records"):
         CliRunner().invoke(overlap, [*command, "--results", str(tmp_path)], catch_exceptions=False)
+    write_sample(tmp_path / "results", [sample_record("tiny", "gad")])
+    with pytest.raises(UserError, match="no run of these NER tasks"):
+        CliRunner().invoke(
+            overlap, [*command, "--results", str(tmp_path / "results")], catch_exceptions=False
+        )
     with pytest.raises(UserError, match="--raw names the one with the original chemprot and ddi"):
         mention_texts(read_task_card("ddi"), data, tmp_path)
 
@@ -183,3 +189,29 @@ def test_mentions_of_the_real_tasks_are_those_of_the_paper_s_table_1(real_data: 
     for card in select_tasks("blurb"):
         texts = mention_texts(card, real_data / "blurb", real_data / "raw")
         assert (None if texts is None else len(texts)) == printed.get(card.name)
+
+
+def test_a_file_that_is_no_record_is_named_and_left_out(kb: KnowledgeBase, data: Path, results: Path) -> None:
+    before = asked(kb, data, "--results", results).stdout
+    torn = results / "ncbi-disease" / "tiny" / "torn.json"
+    torn.write_text("{")
+    after = asked(kb, data, "--results", results)
+    assert after.stdout == before
+    assert after.stderr.startswith(f"left out: {torn}: not a record (")
+
+
+def test_runs_of_other_epochs_or_weights_are_told_apart(
+    kb: KnowledgeBase, data: Path, tmp_path: Path
+) -> None:
+    part = {"ids": ["0"], "gold": ["BOBIOB"], "predicted": ["BOBIOB"], "num_kept": [6]}
+    ids = [one.id for one in read_split(read_task_card("ncbi-disease"),
+                                        read_task_card("ncbi-disease").find_split(data, "test"))]  # fmt: skip
+    kinds: list[dict[str, Any]] = [{"epochs": 3}, {"epochs": 60}, {"weights": "other"}]
+    for kind in kinds:
+        record = sample_record("tiny", "ncbi-disease", rate=1e-3, **kind)
+        stem = stem_of(tmp_path / "results", record)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        split = part | {"ids": ids}
+        write_record(stem, record, {"kind": "ner", "negative": "", "dev": split, "test": split})
+    said = json.loads(asked(kb, data, "--results", tmp_path / "results", "--format", "json").stdout)
+    assert [one["seeds"] for one in said["scores"] if one["mentions"] == "known"] == [1, 1, 1]

@@ -26,6 +26,13 @@ def test_bins_are_of_all_seeds_and_the_error_is_a_mean_over_them() -> None:
     assert grid.rows == (("0.80 to 0.87", "0.5", "80.0", "0.0"), ("0.87 to 0.93", "1.5", "90.0", "66.7"))
 
 
+def test_a_row_is_named_after_its_bin_though_the_mean_of_its_confidences_is_rounded_below_it() -> None:
+    # ten times 0.6, the lower edge of the tenth bin: their mean is 0.5999999999999999
+    found = calibrations([relation(*[600] * 2)] * 5)
+    assert found[0].bins[0].confidence < 0.6
+    assert [row[0] for row in calibration_grid(found[0]).rows] == ["0.60 to 0.67"]
+
+
 def test_ner_has_entities_and_words() -> None:
     part = {"gold": ["BO"], "predicted": ["BO"], "confidence_permille": [[900, 1000]]}
     found = calibrations([{"kind": "ner", "negative": "", "test": part}])

@@ -152,3 +152,12 @@ def test_a_file_that_is_no_record_of_ours_is_named_and_nothing_else_changes(
     (line,) = shown.err.splitlines()
     assert line.startswith(f"left out: {stray}: not a record (")
     assert reason in line
+
+
+def test_a_record_that_cannot_be_read_is_left_out_too(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = results / "gad" / "minilm" / "lost.json"
+    lost.symlink_to(results / "nowhere.json")
+    leaderboard("--results", results)
+    assert capsys.readouterr().err == f"left out: {lost}: cannot be read (No such file or directory)\n"

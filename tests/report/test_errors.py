@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from kebench.cli import main
+from kebench.cli.errors import sentence_line
 from kebench.report.errors import (
     Run,
+    Shown,
     against_grid,
     agreement_grid,
     confusion_grid,
@@ -109,6 +111,24 @@ def test_relations_are_counted_by_label_and_by_indicator() -> None:
     assert grid.rows == (("@G$ and @D$", "2", "1", "66.7"), ("@G-D$", "1", "1", "0.0"))
 
 
+def test_a_label_that_is_never_predicted_has_no_precision() -> None:
+    assert label_grid([Run(0, ["up"], ["no"])], ["up"]).rows == (("up", "1", "-", "0.0", "0.0"),)
+
+
+def test_against_is_refused_where_there_are_no_entities(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["errors", "--model", "minilm", "--task", "gad", "--against", "bert-tiny", *RECORDED])
+    assert "--against compares which entities are found; gad has none" in capsys.readouterr().err
+
+
+def test_sentences_are_escaped_where_they_are_written_as_latex_or_markdown() -> None:
+    sentence = Shown(0, 1.0, (("5 % of A & B_1", ""), ("<b>", "missed")))
+    assert sentence_line(sentence, "latex") == (
+        r"1 (1.0) 5 \% of A \& B\_1 {[}-\textless{}b\textgreater{}{]}\par"
+    )
+    assert sentence_line(sentence, "markdown") == "1 (1.0) 5 % of A &amp; B\\_1 \\[-&lt;b&gt;\\]\n"
+
+
 def test_without_data_the_words_are_left_out_and_it_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +155,10 @@ def test_sentences_of_real_data_are_shown(real_data: Path, capsys: pytest.Captur
 def test_models_of_other_protocols_are_not_held_against_each_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_sample(tmp_path, [sample_record("minilm", "gad"), sample_record("bert-tiny", "gad", epochs=60)])
+    write_sample(
+        tmp_path,
+        [sample_record("minilm", "ncbi-disease"), sample_record("bert-tiny", "ncbi-disease", epochs=60)],
+    )
     with pytest.raises(SystemExit):
         main(
             [
@@ -143,7 +166,7 @@ def test_models_of_other_protocols_are_not_held_against_each_other(
                 "--model",
                 "minilm",
                 "--task",
-                "gad",
+                "ncbi-disease",
                 "--against",
                 "bert-tiny",
                 "--results",

@@ -145,10 +145,12 @@ def test_a_cell_opens_its_seeds_comparisons_and_records(browser: Any) -> None:
     cell.click()
     content = browser.find_element(By.ID, "cell-content")
     assert "minilm on GAD" in content.text
+    assert browser.switch_to.active_element.text == "minilm on GAD"
     assert len(content.find_elements(By.CSS_SELECTOR, "svg")) == 1
     runs, others = content.find_elements(By.CSS_SELECTOR, "table")
     assert len(runs.find_elements(By.CSS_SELECTOR, "tbody tr")) == 3
     assert "bert-tiny" in others.text
+    assert "3 and 3" in others.text
     browser.find_element(By.ID, "close").click()
     assert not browser.find_element(By.ID, "cell").is_displayed()
 

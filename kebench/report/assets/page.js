@@ -39,20 +39,22 @@
   // A cell opens what stands behind its number.
   const dialog = document.getElementById("cell");
   const make = (name, text) => { const node = document.createElement(name); if (text !== undefined) node.textContent = text; return node; };
-  const grid = (headings, rows) => {
+  const grid = (name, headings, rows) => {
     const table = make("table"), head = table.createTHead().insertRow(), body = table.createTBody();
     headings.forEach((heading) => { const cell = make("th", heading); cell.scope = "col"; head.append(cell); });
     rows.forEach((row) => { const line = body.insertRow(); row.forEach((text) => line.insertCell().append(text)); });
-    const wide = make("div"); wide.className = "wide"; wide.tabIndex = 0; wide.setAttribute("role", "group"); wide.setAttribute("aria-label", headings[0]); wide.append(table);
+    const wide = make("div"); wide.className = "wide"; wide.tabIndex = 0; wide.setAttribute("role", "group"); wide.setAttribute("aria-label", name); wide.append(table);
     return wide;
   };
   const open = (id) => {
     const cell = page.cells[id], content = document.getElementById("cell-content");
-    content.replaceChildren(make("h2", `${cell.model} on ${cell.task}`), make("p", cell.summary));
+    const title = make("h2", `${cell.model} on ${cell.task}`);
+    title.tabIndex = -1; title.autofocus = true;  // else the first table has the focus, and the title is scrolled past
+    content.replaceChildren(title, make("p", cell.summary));
     const plot = document.getElementById(`plot-${cell.column}`);
     if (plot) { const figure = make("div"); figure.className = "figure"; figure.append(plot.content.cloneNode(true)); content.append(make("h3", "Seeds of all models"), figure); }
-    content.append(make("h3", "Runs"), grid(page.run_headings, cell.runs));
-    if (cell.comparisons.length) content.append(make("h3", "Against the others"), grid(page.comparison_headings, cell.comparisons), make("p", page.comparison_note));
+    content.append(make("h3", "Runs"), grid("Runs", page.run_headings, cell.runs));
+    if (cell.comparisons.length) content.append(make("h3", "Against the others"), grid("Against the others", page.comparison_headings, cell.comparisons), make("p", page.comparison_note));
     dialog.showModal();
   };
   document.addEventListener("click", (event) => {
