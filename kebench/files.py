@@ -51,6 +51,7 @@ WRITES = {
     "pretraining-state": "an unfinished pretraining in the cache",
     "pretrained": "a pretrained checkpoint",
     "not-finite": "the documents of a batch whose loss was not finite",
+    "shipped": "a model or data that came to a node of a cluster, in its cache",
     "query-set": "a set of cloze queries, or the identifiers of one",
 }
 TEMPORARY_STALE_SECONDS = 24 * 3600

@@ -1,4 +1,4 @@
-"""Carries out fine-tuning jobs on this machine, one after another, safe against crash and company.
+"""Carries out fine-tuning jobs in this process, one after another, safe against crash and company.
 
 Each job is leased while it runs, so that several grids on one folder share the work; a record is
 written last; a failure is written down and the next job goes on. Under `accelerate launch` all
@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kebench.engine.work import told
 from kebench.errors import UserError
 from kebench.finetune.plan import Job
 from kebench.leases import lease
@@ -138,9 +139,14 @@ def _carry_out(
 def _failed(job: Job, stem: Path, error: Exception, *, accelerator: Any) -> Outcome:
     if accelerator.num_processes > 1:
         raise error  # the other processes may be waiting for this one in a collective call
-    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     if not isinstance(error, UserError):
         _log.debug("run failed", exc_info=error)
+    text = told(error)
+    record_failure(job, stem, text)
+    return Outcome(error=" ".join(text.split()))
+
+
+def record_failure(job: Job, stem: Path, text: str) -> None:
+    """Write down that a job failed, and why."""
     job_is = {"identity": job.identity, "model": job.card.name, "task": job.task.card.name, "seed": job.seed}
     write_failure(stem, error=text, job={**job_is, "failed_utc": utc_now()})
-    return Outcome(error=" ".join(text.split()))
