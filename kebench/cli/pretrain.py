@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.cli.cluster import runs_on_cluster
+
 if TYPE_CHECKING:
     from kebench.pretrain.plan import PretrainingPlan
     from kebench.pretrain.run import PretrainingCard
@@ -45,6 +47,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
               help="auto: bf16 where CUDA multiplies in it.")  # fmt: skip
 @click.option("--tensorboard", type=FOLDER, help="Also write events for TensorBoard to this folder.")
+@runs_on_cluster(several=False)
 def pretrain(
     recipe: str,
     corpus: Path,

@@ -6,10 +6,10 @@ unchanged, at the same place; otherwise they come through the object store, once
 cache.
 """
 
+import io
 import logging
 import os
 import socket
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,6 +31,8 @@ OOM_RETRIES = 3  # of a job that Ray killed for want of memory; Ray's own defaul
 _CONNECT_SECONDS = 5.0
 _LOOK_SECONDS = 5.0  # between looks at the nodes
 _INSTALL = "pip install 'kebench[cluster]'"
+
+_RAYLET = "(raylet)"  # how such a message begins
 
 _log = logging.getLogger(__name__)
 
@@ -74,16 +76,28 @@ def connected(cluster: Cluster, *, on_gpus: bool = True) -> Iterator[Cluster]:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **made_here)
     except (SystemExit, ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UserError(_unreachable(address, str(error))) from None
-    try:
-        with redirect_stdout(sys.stderr):  # Ray tells of lost nodes on stdout, which is for results
+    with redirect_stdout(_RayTells()):
+        try:
             gpus = cluster.gpus
             if gpus is None or not on_gpus:
                 gpus = 1.0 if on_gpus and ray.cluster_resources().get("GPU") else 0.0
             decided = cluster._replace(gpus=gpus)
             _check_fits(decided, made_here=address == "local")
             yield decided
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
+
+
+class _RayTells(io.TextIOBase):
+    """Stands for stdout, which is for results: Ray tells of lost nodes there, at length. We log the gist."""
+
+    def write(self, text: str) -> int:
+        """Log the beginning of each message of Ray's."""
+        for line in text.splitlines():
+            if _RAYLET in line:
+                said = line.rpartition(_RAYLET)[2].removeprefix("\x1b[0m").strip()
+                _log.info("Ray: %s", said.partition(". ")[0][:300])
+        return len(text)
 
 
 def _import_ray() -> Any:
@@ -148,21 +162,21 @@ def _check_fits(cluster: Cluster, *, made_here: bool) -> None:
 def ask_node(cluster: Cluster, *, device: str, precision: str) -> Asked:
     """Ask a node for the device of a job there: this machine may differ. UserError if it has none."""
     ray = _import_ray()
-    answer = _remote(cluster, _answer).remote(device, precision, cluster.gpus or 0.0, cluster.cpus, _ours())
+    answer = remote(cluster, _answer).remote(device, precision, cluster.gpus or 0.0, cluster.cpus, ours())
     try:
         answered = ray.get(answer)
     except ray.exceptions.RayError as error:
-        raise UserError(f"--engine ray: a node cannot run kebench ({_first_line(error)})") from None
+        raise UserError(f"--engine ray: a node cannot run kebench ({first_line(error)})") from None
     if isinstance(answered, str):
         raise UserError(answered)
     asked: Asked = answered
     return asked
 
 
-def _answer(wanted: str, precision: str, gpus: float, cpus: float, ours: list[Any]) -> "Asked | str":
+def _answer(wanted: str, precision: str, gpus: float, cpus: float, theirs: list[Any]) -> "Asked | str":
     try:
-        _check_version(ours)
-        _use_threads(cpus)
+        check_version(theirs)
+        use_threads(cpus)
         chosen = choose_device("cpu" if not gpus and wanted == "auto" else wanted, precision)
         if not gpus and wanted == "auto":
             chosen = chosen._replace(reason="jobs ask for no GPU")
@@ -171,26 +185,28 @@ def _answer(wanted: str, precision: str, gpus: float, cpus: float, ours: list[An
         return str(error)
 
 
-def _ours() -> list[Any]:
+def ours() -> list[Any]:
+    """Return what a node's kebench must have in common with the command's."""
     return [__version__, PROTOCOL_VERSION]
 
 
-def _check_version(ours: list[Any]) -> None:
+def check_version(theirs: list[Any]) -> None:
     """Raise UserError if the command that gives the job is of another version."""
-    if ours != _ours():
+    if theirs != ours():
         raise UserError(
-            f"node {socket.gethostname()} has kebench {__version__}, and the command {ours[0]}; "
+            f"node {socket.gethostname()} has kebench {__version__}, and the command {theirs[0]}; "
             "install the same on all"
         )
 
 
-def _use_threads(cpus: float) -> None:
+def use_threads(cpus: float) -> None:
+    """Let torch use the cores of a job."""
     import torch
 
     torch.set_num_threads(max(1, int(cpus)))
 
 
-def _remote(cluster: Cluster, function: Any, *, retries: int = RETRIES) -> Any:
+def remote(cluster: Cluster, function: Any, *, retries: int = RETRIES) -> Any:
     """Return a function as a Ray task with the resources of a job."""
     import ray
 
@@ -205,7 +221,7 @@ class RayPool:
 
     def __init__(self, cluster: Cluster, manner: Manner) -> None:
         self._cluster, self._manner = cluster, manner
-        self._task = _remote(cluster, _fine_tune)
+        self._task = remote(cluster, _fine_tune)
         self._running: dict[Any, Job] = {}
         self._put: dict[str, Any] = {}  # parcels in the object store, by key
         self._slots, self._looked = 0, float("-inf")
@@ -220,7 +236,7 @@ class RayPool:
         """Give a job to Ray, with what of its files is in the object store already."""
         parcels = parcels_of(job)
         stored = {one.key: self._put[one.key] for one in parcels if one.key in self._put}
-        given = (job, parcels, stored, self._manner, self._cluster.cpus, _ours())
+        given = (job, parcels, stored, self._manner, self._cluster.cpus, ours())
         self._running[self._task.remote(*given)] = job
 
     def settled(self, seconds: float) -> list[tuple[Job, Settled]]:
@@ -248,9 +264,9 @@ class RayPool:
         except ray.exceptions.OutOfMemoryError:
             return Settled(error=_out_of_memory(self._manner))
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
-            return Settled(error=f"its worker or its node was lost {RETRIES + 1} times: {_first_line(error)}")
+            return Settled(error=f"its worker or its node was lost {RETRIES + 1} times: {first_line(error)}")
         except ray.exceptions.RayError as error:
-            return Settled(error=f"Ray could not run it: {_first_line(error)}")
+            return Settled(error=f"Ray could not run it: {first_line(error)}")
         return settled
 
     def _send(self, job: Job, lacking: Lacking) -> None:
@@ -271,20 +287,26 @@ def _out_of_memory(manner: Manner) -> str:
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error of Ray's, which may have hundreds."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__
 
 
 def _fine_tune(
-    job: Job, parcels: Sequence[Parcel], stored: dict[str, Any], manner: Manner, cpus: float, ours: list[Any]
+    job: Job,
+    parcels: Sequence[Parcel],
+    stored: dict[str, Any],
+    manner: Manner,
+    cpus: float,
+    theirs: list[Any],
 ) -> "Settled | Lacking":
     """Carry out a job on a node, or say which of its files are not there."""
     import ray
 
     try:
-        _check_version(ours)
-        _use_threads(cpus)
+        check_version(theirs)
+        use_threads(cpus)
         found = {}
         for parcel in parcels:
             content = partial(ray.get, stored[parcel.key]) if parcel.key in stored else None

@@ -5,12 +5,15 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from kebench.engine import copies
 from kebench.engine import ray as module
+from kebench.engine.copies import run_copies
 from kebench.engine.drive import drive
 from kebench.engine.local import Options, Outcome
 from kebench.engine.ray import Cluster, RayPool, ask_node, connected, slots
@@ -74,7 +77,7 @@ def test_a_job_that_fails_on_a_node_is_written_down_here(
         [job], tmp_path / "out", pool, options=Options(), report=lambda job, outcome: told.append(outcome)
     )
     assert tally == (0, 1, 0)
-    assert "fetch the checkpoint again" in told[0].error
+    assert "config.json describes another model" in told[0].error
     assert leftovers(tmp_path / "out") == [ending(job.stem(tmp_path), ".failed.json").name]
 
 
@@ -94,12 +97,40 @@ def test_as_many_jobs_run_as_fit_onto_the_nodes(cluster: Cluster) -> None:
     assert slots(cluster._replace(memory_gib=1e6)) == 0
 
 
+def test_a_copy_of_a_command_brings_back_what_it_prints(cluster: Cluster, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    printed = run_copies(["task", "list"], cluster, copies=2, shared=out, leases=[out])
+    assert "ncbi-disease" in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_no_copy_can_do_is_refused_in_its_own_words(cluster: Cluster, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^no task 'gadd'; did you mean 'gad'"):
+        run_copies(["task", "show", "gadd"], cluster, copies=2, shared=tmp_path, leases=[])
+
+
+def test_a_folder_that_a_node_does_not_see_is_named(tmp_path: Path) -> None:
+    ended = copies._run_command(["task", "list"], "/", str(tmp_path / "marker"), "t", 1, module.ours())
+    assert ended.code == 2
+    assert ended.said.startswith(f"{tmp_path}: not seen by node ")
+
+
+def test_what_ray_tells_of_lost_nodes_is_a_line_and_not_on_stdout(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO", logger="kebench")
+    with redirect_stdout(module._RayTells()):
+        print("\x1b[33m(raylet)\x1b[0m Raylet is terminated. Possible reasons: many.\n    [state-dump] 1")
+    assert caplog.messages == ["Ray: Raylet is terminated"]
+    assert capsys.readouterr().out == ""
+
+
 def test_a_node_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.socket, "gethostname", lambda: "node7")
     with pytest.raises(
         UserError, match=r"^node node7 has kebench .*, and the command 0\.0; install the same"
     ):
-        module._check_version(["0.0", 1])
+        module.check_version(["0.0", 1])
 
 
 def test_without_ray_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pyarrow.parquet
 import pytest
 
 from kebench.engine.drive import drive
@@ -143,3 +144,28 @@ def test_a_local_and_a_ray_grid_share_one_folder(tmp_path: Path) -> None:
         trained += log.read().count(" s)\n")
     assert trained == 6, "each run is made once"
     assert os.listdir(tmp_path / "shared")
+
+
+def test_a_probe_in_copies_on_two_nodes_of_which_one_is_lost_ends_as_one_here(tmp_path: Path) -> None:
+    given = environment(tmp_path)
+
+    def do(*arguments: object) -> str:
+        return subprocess.run(
+            command(*arguments), env=given, check=True, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    do("kb", "import", "embedded:mini", "--out", "kb")
+    do("probe", "build", "kb", "--recipe", "mini", "--out", "set")
+    probe = ("probe", "run", "--model", "bert-mini-random", "--set", "set", "--queries", 200, "--beam", 2)
+    here = do(*probe, "--out", "here")
+    with two_nodes(tmp_path) as nodes:
+        on_ray = command(*probe, "--out", "ray", "--engine", "ray", "--address", nodes.address)
+        driver = subprocess.Popen(on_ray, env=given, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        until(lambda: len(list((tmp_path / "ray").rglob("part-*.running"))) == 2)
+        nodes.kill(nodes.nodes[0])
+        printed, _ = driver.communicate(timeout=240)
+        assert driver.returncode == 0
+    assert printed == here.replace("here/", "ray/")
+    (one,), (other,) = ((tmp_path / name).rglob("predictions.parquet") for name in ("here", "ray"))
+    assert pyarrow.parquet.read_table(one) == pyarrow.parquet.read_table(other)
+    assert leftovers(tmp_path / "ray") == []
