@@ -75,7 +75,8 @@ def connected(cluster: Cluster, *, on_gpus: bool = True) -> Iterator[Cluster]:
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **made_here)
     except (SystemExit, ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise UserError(_unreachable(address, str(error))) from None
+        why = f"{first_line(error)}; is RAY_AUTH_MODE the same as there?"
+        raise UserError(_unreachable(address, why)) from None
     with redirect_stdout(_RayTells()):
         try:
             gpus = cluster.gpus
