@@ -11,6 +11,9 @@ import heapq
 import json
 import random
 import statistics
+import tempfile
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +22,13 @@ from pretrain_page import MASKED as MASKED_PLACES
 from pretrain_page import MENTIONS, PAPER, SEQUENCES, step_flops
 from scale_page import markdown
 
+from kebench.engine.drive import drive
+from kebench.engine.local import Options
+from kebench.engine.work import Manner, Settled, carry_out
 from kebench.finetune.budgets import read_budget
-from kebench.finetune.plan import find_task_files
-from kebench.run import flops_of
+from kebench.finetune.plan import Job, find_task_files
+from kebench.run import flops_of, plan_grid
+from kebench.runtime import Device
 from kebench.tasks.card import select_tasks
 
 RESULTS = Path(__file__).parent / "results"
@@ -41,6 +48,7 @@ ASSUMED = {
     "spread": 0.2,  # standard deviation of the logarithm of real over expected seconds
 }
 LAYERS, HIDDEN = 12, 768
+DDI_TEST_ROWS = 5_760
 
 
 class Task(NamedTuple):
@@ -73,10 +81,58 @@ def main() -> None:
         {"gpus": gpus} | compare_orders(tasks, gpus=gpus, width=8, orders=("longest first",))
         for gpus in (8, 16, 32, 64, 128, 256, 512, 1024)
     ]
+    results["driver"] = driver_rate()
     (RESULTS / "scale.json").write_text(json.dumps(results, indent=1) + "\n")
     page = markdown(results)
     (RESULTS / "scale.md").write_text(page)
     print(page)
+
+
+class InstantPool:
+    """Takes 512 jobs at a time, and has each done as soon as it is asked: what is left is our own work."""
+
+    def __init__(self, answer: Settled) -> None:
+        self._answer = answer
+        self._given: deque[Job] = deque()
+
+    def room(self) -> int:
+        """Return how many more jobs it takes."""
+        return max(GPUS) - len(self._given)
+
+    def submit(self, job: Job) -> None:
+        """Take a job."""
+        self._given.append(job)
+
+    def settled(self, seconds: float) -> list[tuple[Job, Settled]]:
+        """Return the job taken first, with the answer that is everybody's."""
+        job = self._given.popleft()
+        assert self._answer.record is not None, "the answer is a finished run"
+        return [(job, self._answer._replace(record=self._answer.record.model_copy(update=named(job))))]
+
+
+def named(job: Job) -> dict[str, Any]:
+    """Return what a record says of the job that it is of."""
+    return {"identity": job.identity, "model": job.card.name, "task": job.task.card.name, "seed": job.seed}
+
+
+def driver_rate() -> dict[str, float]:
+    """Measure how many jobs a second the driver leases and records, with predictions of DDI's size each."""
+    budget = read_budget("smoke", {})
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        jobs = plan_grid(
+            ["bert-mini-random"], select_tasks("mini"), seeds=200, budget=budget, learning_rates=(),
+            precision="fp32", data=out, out=out,
+        ).jobs  # fmt: skip
+        done = carry_out(jobs[0], Manner(Device("cpu", "fp32", ""), None, False, False))
+        labels = ["false", "DDI-effect", "DDI-mechanism"] * (DDI_TEST_ROWS // 3)
+        split = {"ids": [f"DDI-{n}.e0.e1" for n in range(len(labels))], "gold": labels, "predicted": labels}
+        pool = InstantPool(done._replace(predictions={"kind": "relation", "dev": split, "test": split}))
+        started = time.perf_counter()
+        tally = drive(jobs, out, pool, options=Options())
+        seconds = time.perf_counter() - started
+    assert tally.num_recorded == len(jobs), "each job is recorded"
+    return {"jobs": len(jobs), "seconds": seconds, "jobs_per_second": len(jobs) / seconds}
 
 
 def sizes_of_tasks(data: Path) -> dict[str, dict[str, float]]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from tables import table, verdict
 
+RUNS = 1_680
 IDLE_WANTED = 0.05  # of the grid's own order on 64 GPUs
 STOPS_AT = 0.10  # idle share above which we say that scaling has stopped
 
@@ -22,6 +23,7 @@ def markdown(results: dict[str, Any]) -> str:
                 "whichever is longer; no order is faster. Idle: share of GPU time in which no job runs.",
                 "## Where it stops",
                 scaling(results["scaling"]),
+                driver(results["driver"], results["gpus"]["512/8"]),
                 "## What is assumed",
                 assumed(results),
             ]
@@ -93,6 +95,17 @@ def scaling(points: list[dict[str, Any]]) -> str:
         f"{hours(first['work_s'])} of GPU time; the longest chain, a pretraining on 8 GPUs and the longest "
         f"run of its model, {hours(first['chain_s'])}. Beyond {first['work_s'] / first['chain_s']:,.0f} GPUs "
         "that decides, and only a wider pretraining, or runs that train on several GPUs, would shorten it."
+    )
+
+
+def driver(measured: dict[str, float], case: dict[str, Any]) -> str:
+    """Say how many jobs a second one command can give out and record."""
+    needed = RUNS / case["longest first"]["makespan_s"]
+    return (
+        "The command that gives out the runs leased and recorded "
+        f"{measured['jobs_per_second']:.0f} of them a second ({measured['jobs']:,.0f} in "
+        f"{measured['seconds']:.0f} s, 512 in hand, predictions of DDI's size; measured, on a machine that "
+        f"others used too); the grid on 512 GPUs needs {needed:.1f}."
     )
 
 

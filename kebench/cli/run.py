@@ -156,7 +156,9 @@ def _run_on(
         _say(f"nothing to do; 'kebench leaderboard --results {out}' shows the scores")
         return 0
     grids.check_data(grid.missing)
-    seconds = grids.estimate_seconds(grid.missing, engine.flops_per_second()) / engine.at_once
+    seconds = grids.estimate_seconds(grid.missing, engine.flops_per_second()) / min(
+        engine.at_once, len(grid.missing)
+    )
     _show_plan(grid, chosen_budget, engine, seconds)
     if plan_only:
         return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet
 import pytest
+from safetensors.torch import load_file
 
 from kebench.engine.drive import drive
 from kebench.engine.local import Options, Outcome
@@ -169,3 +170,24 @@ def test_a_probe_in_copies_on_two_nodes_of_which_one_is_lost_ends_as_one_here(tm
     (one,), (other,) = ((tmp_path / name).rglob("predictions.parquet") for name in ("here", "ray"))
     assert pyarrow.parquet.read_table(one) == pyarrow.parquet.read_table(other)
     assert leftovers(tmp_path / "ray") == []
+
+
+def test_a_corpus_and_a_pretraining_made_on_a_cluster_are_those_made_here(tmp_path: Path) -> None:
+    given = environment(tmp_path)
+
+    def do(*arguments: object) -> None:
+        subprocess.run(command(*arguments), env=given, check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
+
+    do("kb", "import", "embedded:mini", "--out", "kb")
+    do("embed", "kb", "--recipe", "transe-mini", "--epochs", 1, "--out", "vectors")
+    on_ray = ("--engine", "ray")  # a cluster that is made of this machine and ends with the command
+    annotate = ("annotate", "embedded:mini", "--kb", "kb", "--linker", "gold", "--shard-documents", 400)
+    pretrain = ("pretrain", "kebiolm-mini", "--entities", "vectors", "--backbone", "bert-mini-random")
+    for place, engine in (("here", ()), ("ray", on_ray)):
+        do(*annotate, "--out", f"{place}-corpus", *engine, *(("--copies", 2) if engine else ()))
+        do(*pretrain, "--steps", 2, "--corpus", f"{place}-corpus", "--out", f"{place}-model", *engine)
+    shards = [sorted((tmp_path / f"{place}-corpus").glob("shards/*.parquet")) for place in ("here", "ray")]
+    assert [path.read_bytes() for path in shards[0]] == [path.read_bytes() for path in shards[1]]
+    weights = [tmp_path / f"{place}-model" / "model.safetensors" for place in ("here", "ray")]
+    one, other = (load_file(path) for path in weights)
+    assert all((one[name] - other[name]).abs().max() < 1e-6 for name in one)
