@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 DEV := .venv/.installed-dev
 
-.PHONY: demo test check lint types faults weights docs clean
+.PHONY: demo test check lint types slow faults weights docs clean
 
 demo: $(READY)
 	$(BIN)/kebench demo
@@ -21,6 +21,10 @@ lint: $(DEV)
 
 types: $(DEV)
 	$(BIN)/mypy
+
+# Kill nodes, workers and drivers of a Ray cluster on this machine.
+slow: $(DEV)
+	$(BIN)/pytest -m slow tests/engine
 
 # Kill a grid at twenty random moments; afterwards its scores are those of an undisturbed one.
 faults: $(DEV)

@@ -52,6 +52,7 @@ WRITES = {
     "pretrained": "a pretrained checkpoint",
     "not-finite": "the documents of a batch whose loss was not finite",
     "step": "a step of 'kebench reproduce': that it is done, what it printed, what it read",
+    "shipped": "a model or data that came to a node of a cluster, in its cache",
     "query-set": "a set of cloze queries, or the identifiers of one",
 }
 TEMPORARY_STALE_SECONDS = 24 * 3600

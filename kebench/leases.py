@@ -25,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 STALE_AFTER_SECONDS = 600
 HEARTBEAT_SECONDS = 60
+TASK = "KEBENCH_TASK"  # the variable that names the task of a cluster for which a process works
+TASK_HEARTBEAT_SECONDS = 10  # of such a process: whoever started it will hear when it is gone
+TASK_SILENT_SECONDS = 30
 TORN_AFTER_SECONDS = 5
 WAIT_SECONDS = 2.0  # between looks at what another process has in hand
 
@@ -32,12 +35,16 @@ Piece = TypeVar("Piece")
 
 
 class Owner(BaseModel):
-    """What a lease says of its holder. `started` tells a process from a later one with the same number."""
+    """What a lease says of its holder. `started` tells a process from a later one with the same number.
+
+    task: of a cluster, that the process works for; "" if for none.
+    """
 
     host: str
     pid: int
     started: str
     token: str
+    task: str = ""
 
 
 @contextmanager
@@ -72,7 +79,13 @@ def _take(path: Path) -> str | None:
 def _create(path: Path, token: str) -> bool:
     """Create the lease with its content in one step: a link of a complete file fails if it exists."""
     temporary = path.parent / f".{path.name}.{token}.tmp"
-    owner = Owner(host=_machine(), pid=os.getpid(), started=_started(os.getpid()), token=token)
+    owner = Owner(
+        host=_machine(),
+        pid=os.getpid(),
+        started=_started(os.getpid()),
+        token=token,
+        task=os.environ.get(TASK, ""),
+    )
     temporary.write_text(owner.model_dump_json())
     crash_point("lease.written")
     try:
@@ -163,13 +176,45 @@ def _token_in(path: Path) -> str:
 
 
 def _beat(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(HEARTBEAT_SECONDS):
+    seconds = TASK_HEARTBEAT_SECONDS if os.environ.get(TASK) else HEARTBEAT_SECONDS
+    while not stop.wait(seconds):
         try:
             os.utime(path)
         except FileNotFoundError:
             return
         except OSError as error:  # a network file system may be away for a moment
             _log.warning("%s: not touched (%s)", path, error.strerror)
+
+
+class Deceased:
+    """Tasks of a cluster that are known to have died, and their leases, which other machines would wait for.
+
+    The cluster may be wrong: a node that it cannot reach may still reach the folder. So a lease is removed
+    only once it has not been touched for three beats either, by our clock alone.
+    """
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self._folders = list(folders)
+        self._seen: dict[Path, tuple[int, float]] = {}  # when it was touched last, and since when we know
+
+    def remove_leases(self, task: str) -> bool:
+        """Remove those leases of a task that are silent; say whether none is left."""
+        left = False
+        for path in (found for folder in self._folders for found in folder.rglob("*.running")):
+            try:
+                owner = Owner.model_validate_json(path.read_bytes())  # opening it also refreshes NFS's memory
+                touched = path.stat().st_mtime_ns
+            except (OSError, ValidationError):
+                continue
+            if owner.task != task:
+                continue
+            was, since = self._seen.get(path, (0, 0.0))
+            if was != touched:
+                since = time.monotonic()
+                self._seen[path] = (touched, since)
+            is_gone = stale_token(path) == owner.token or time.monotonic() - since >= TASK_SILENT_SECONDS
+            left = not (is_gone and _move_away(path, owner.token)) or left
+        return not left
 
 
 def share(

@@ -4,9 +4,9 @@ What is recorded (by identity, never by name) is not planned again. Planning has
 data and needs no torch, so that a finished grid is recognised in a second.
 """
 
+import functools
 import math
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,18 +127,31 @@ def check_data(jobs: Sequence[Job]) -> None:
 
 
 def training_flops(job: Job) -> float:
-    """Estimate a run's floating-point operations: 6 a weight and token in training, 2 in evaluation.
+    """Estimate a run's floating-point operations; word pieces are taken as 4 bytes of text."""
+    facts, subset = _facts(job.folder), job.protocol.subset
+    pieces = {
+        "train": _num_pieces(job, "train", subset.train_rows),
+        "dev": _num_pieces(job, "dev", subset.dev_rows),
+        "test": _num_pieces(job, "test", None),
+    }
+    return flops_of(layers=facts.layers, hidden=facts.hidden, pieces=pieces, epochs=job.settings.epochs)
 
-    Weights are those of the layers, 12 x layers x hidden^2; word pieces are taken as 4 bytes of text.
+
+_facts = functools.cache(describe_checkpoint)  # of one model many jobs ask
+
+
+def flops_of(*, layers: int, hidden: int, pieces: Mapping[str, float], epochs: int) -> float:
+    """Estimate the operations of a run: 6 a weight and word piece in training, 2 in evaluation.
+
+    Weights are those of the layers, 12 x layers x hidden^2. pieces: word pieces of train, dev and test.
     """
-    facts = describe_checkpoint(job.folder)
-    weights = 12 * facts.layers * facts.hidden**2
-    subset = job.protocol.subset
-    train = _num_pieces(job, "train", subset.train_rows) * job.settings.epochs
-    evaluated = _num_pieces(job, "dev", subset.dev_rows) * (job.settings.epochs + 1) + _num_pieces(
-        job, "test", None
-    )
-    return weights * (6.0 * train + 2.0 * evaluated)
+    evaluated = pieces["dev"] * (epochs + 1) + pieces["test"]
+    return 12 * layers * hidden**2 * (6.0 * pieces["train"] * epochs + 2.0 * evaluated)
+
+
+def longest_first(jobs: Sequence[Job]) -> list[Job]:
+    """Order jobs by their expected length: many at a time then end together (benchmarks/results/scale.md)."""
+    return sorted(jobs, key=training_flops, reverse=True)
 
 
 def _num_pieces(job: Job, split: str, rows: int | None) -> float:
@@ -148,24 +161,12 @@ def _num_pieces(job: Job, split: str, rows: int | None) -> float:
     return num_bytes / 4 * share
 
 
-def matrix_flops_per_second(device: str) -> float:
-    """Measure a matrix product on the device, the best of five: others may be using it too."""
-    import torch
+def estimate_seconds(jobs: Sequence[Job], matrix_speed: float) -> float:
+    """Estimate how long the jobs take, within a factor of three: half the speed of a matrix product.
 
-    size = 4096 if device.startswith("cuda") else 768
-    left = torch.rand(size, size, device=device)
-    seconds = []
-    for _ in range(6):  # the first one also loads libraries
-        started = time.perf_counter()
-        float((left @ left)[0, 0])
-        seconds.append(time.perf_counter() - started)
-    return 2.0 * size**3 / min(seconds[1:])
-
-
-def estimate_seconds(jobs: Sequence[Job], device: str) -> float:
-    """Estimate how long the jobs take, within a factor of three: half the speed of a matrix product."""
-    speed = matrix_flops_per_second(device) / 2
-    return sum(training_flops(job) / speed + 1.0 for job in jobs)
+    matrix_speed: FLOP/s of such a product (`runtime.matrix_flops_per_second`).
+    """
+    return sum(training_flops(job) / (matrix_speed / 2) + 1.0 for job in jobs)
 
 
 def parse_learning_rates(words: str) -> tuple[float, ...]:

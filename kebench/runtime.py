@@ -10,6 +10,7 @@ import platform
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,6 +142,20 @@ def peak_memory_mib(device: str) -> float:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def matrix_flops_per_second(device: str) -> float:
+    """Measure a matrix product on the device, the best of five: others may be using it too."""
+    import torch
+
+    size = 4096 if device.startswith("cuda") else 768
+    left = torch.rand(size, size, device=device)
+    seconds = []
+    for _ in range(6):  # the first one also loads libraries
+        started = time.perf_counter()
+        float((left @ left)[0, 0])
+        seconds.append(time.perf_counter() - started)
+    return 2.0 * size**3 / min(seconds[1:])
 
 
 def utc_now() -> str:

@@ -14,7 +14,7 @@ from tests.tiny_checkpoints import write_tiny_bert
 
 # Not written by a grid. `data`: tests/tasks, `card`: below, `kb`, `rrf`: tests/umls, `query-set`,
 # `probe`: tests/probe, embeddings: tests/transe, `index`, `corpus`, `shard`: tests/corpus,
-# `sequences`, `pretraining-state`, `pretrained`: tests/pretrain
+# `sequences`, `pretraining-state`, `pretrained`: tests/pretrain, `shipped`: tests/engine
 OTHER_COMMANDS = (
     "data",
     "card",
@@ -35,6 +35,7 @@ OTHER_COMMANDS = (
     "not-finite",
     "merged",
     "page",
+    "shipped",
 )
 GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTHER_COMMANDS]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kebench import leases
-from kebench.leases import STALE_AFTER_SECONDS, lease, stale_token, sweep_stale
+from kebench.leases import STALE_AFTER_SECONDS, TASK, Deceased, lease, stale_token, sweep_stale
 
 
 def test_a_lease_is_held_once_and_given_back(tmp_path: Path) -> None:
@@ -110,3 +110,32 @@ def test_a_lease_ends_with_an_exception_too(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="stop"):
         fail()
     assert not path.exists()
+
+
+def test_a_lease_of_a_task_that_died_elsewhere_goes_once_it_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "parts" / "x.running"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "0", "token": "t", "task": "lost"}))
+    now = [1000.0]
+    monkeypatch.setattr(leases.time, "monotonic", lambda: now[0])
+    deceased = Deceased([tmp_path, tmp_path / "not there"])
+    assert not deceased.remove_leases("lost")
+    now[0] += 29
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # the cluster was wrong: somebody lives
+    assert not deceased.remove_leases("lost")
+    now[0] += 29
+    assert not deceased.remove_leases("lost")
+    assert deceased.remove_leases("another")
+    now[0] += 2
+    assert deceased.remove_leases("lost")
+    assert not path.exists()
+
+
+def test_a_lease_names_the_task_of_a_cluster_that_its_process_works_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TASK, "t7")
+    with lease(tmp_path / "x.running"):
+        assert json.loads((tmp_path / "x.running").read_text())["task"] == "t7"

@@ -124,7 +124,8 @@ def kebench() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
     try:
-        kebench.main(args=arguments, prog_name="kebench", standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        kebench.main(args=given, prog_name="kebench", standalone_mode=False, obj=given)
     except UserError as error:
         _fail(str(error), code=2)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.cli.cluster import runs_on_cluster
 from kebench.cli.tables import print_table, print_wrapped
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Input(click.Path):
 @click.option("--data", type=FOLDER, help="The data of those tasks; default: KEBENCH_DATA.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="That link.")
 @click.option("--shard-documents", type=click.IntRange(1), help="Documents of a shard; default 2000.")
+@runs_on_cluster(several=True)
 def annotate(
     inputs: tuple[Path, ...],
     kb_folder: Path,

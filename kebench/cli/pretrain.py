@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.cli.cluster import runs_on_cluster
+
 if TYPE_CHECKING:
     from kebench.pretrain.plan import PretrainingPlan
     from kebench.pretrain.run import PretrainingCard
@@ -47,6 +49,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--log", "loggers", multiple=True, type=click.Choice(["tensorboard", "wandb"]),
               help="Log losses, rates, held-out scores and speed; repeatable.")  # fmt: skip
 @click.option("--log-dir", type=FOLDER, help="What loggers write.  [default: logs, beside --out]")
+@runs_on_cluster(several=False)
 def pretrain(
     recipe: str,
     corpus: Path,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.cli.cluster import runs_on_cluster
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ FOLDER = click.Path(path_type=Path)
               help="Of the arithmetic in the model.")  # fmt: skip
 @click.option("--batch-tokens", type=click.IntRange(1), help="Word pieces in one forward pass.")
 @click.option("--allow-remote-code", is_flag=True, help="Run code that comes with a checkpoint.")
+@runs_on_cluster(several=True)
 def probe_run(
     models: tuple[str, ...],
     folder: Path,

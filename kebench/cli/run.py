@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.cli.cluster import cluster_options, read_cluster
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
     from kebench.engine.local import Outcome
+    from kebench.engine.opened import Engine
     from kebench.finetune.budgets import Budget
     from kebench.finetune.plan import Job
     from kebench.run import Grid
-    from kebench.runtime import Device
 
 DEFAULT_OUT = Path("results/local")
 ASK_ABOVE_SECONDS = 3600.0
@@ -78,6 +79,10 @@ ASK_ABOVE_SECONDS = 3600.0
 @click.option("--log-dir", type=click.Path(path_type=Path), help="What loggers write.  [default: OUT/logs]")
 @click.option("--energy", is_flag=True, help="Measure energy; no part of a run's identity.")
 @click.option("--country", default="", help="ISO code (DEU): with --energy, reckon CO2 by its electricity.")
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that run jobs."
+)
+@cluster_options
 @click.option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
 @click.option("--allow-remote-code", is_flag=True, help="Run a checkpoint's own code if its card says so.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show the plan and stop.")
@@ -95,14 +100,7 @@ def run(**given: Any) -> None:
 
 def run_grid(
     *,
-    models: tuple[str, ...],
-    tasks: str,
-    seeds: int,
-    budget: str,
-    learning_rates: str,
     micro_batch: str,
-    data: Path | None,
-    out: Path,
     device: str,
     precision: str,
     keep_weights: str,
@@ -110,39 +108,70 @@ def run_grid(
     log_dir: Path | None,
     energy: bool,
     country: str,
+    workers: int,
+    engine: str,
+    address: str,
+    gpus_per_job: float | None,
+    cpus_per_job: float,
+    memory_per_job: float,
     wait: bool,
+    **given: Any,
+) -> int:
+    """Open the engine, plan a grid, show it, run what is missing; return how many runs failed."""
+    from kebench.energy import chosen_metering
+    from kebench.engine.local import Options
+    from kebench.engine.opened import opened
+    from kebench.loggers import chosen_logging
+    from kebench.runtime import launched_processes
+
+    cluster = read_cluster(engine, address, gpus_per_job, cpus_per_job, memory_per_job)
+    if workers > 1 and (cluster or launched_processes()[1] > 1):
+        raise UserError(f"--workers {workers}: only with --engine local, and not under a launcher")
+    if energy and (workers > 1 or cluster):
+        raise UserError("--energy: meters tell of a whole machine, so one run at a time; leave out --workers")
+    if loggers and cluster:
+        raise UserError("--log: nodes write no logs yet; leave it out with --engine ray")
+    options = Options(
+        micro_batch=_micro_batch(micro_batch),
+        allow_remote_code=given["allow_remote_code"],
+        keep_weights=keep_weights == "best",
+        wait=wait,
+        logging=chosen_logging(loggers, log_dir, default=given["out"] / "logs"),
+        metering=chosen_metering(energy, country),
+    )
+    with opened(cluster, workers=workers, device=device, precision=precision, options=options) as chosen:
+        return _run_on(chosen, **given)
+
+
+def _run_on(
+    engine: "Engine",
+    *,
+    models: tuple[str, ...],
+    tasks: str,
+    seeds: int,
+    budget: str,
+    learning_rates: str,
+    data: Path | None,
+    out: Path,
     allow_remote_code: bool,
     plan_only: bool,
     yes: bool,
     **overrides: Any,
 ) -> int:
-    """Plan a grid, show it, run what is missing; return how many runs failed."""
     from kebench import run as grids
-    from kebench.energy import chosen_metering
-    from kebench.engine.local import Options
     from kebench.finetune.budgets import read_budget
-    from kebench.loggers import chosen_logging
-    from kebench.runtime import choose_device, launched_processes
+    from kebench.runtime import launched_processes
     from kebench.tasks.card import default_data_folder, select_tasks
 
     rank, num_processes = launched_processes()
-    options = Options(
-        micro_batch=_micro_batch(micro_batch),
-        allow_remote_code=allow_remote_code,
-        keep_weights=keep_weights == "best",
-        wait=wait,
-        logging=chosen_logging(loggers, log_dir, default=out / "logs"),
-        metering=chosen_metering(energy, country),
-    )
     chosen_budget = read_budget(budget, overrides)
-    chosen_device = choose_device(device, precision)
     grid = grids.plan_grid(
         models,
         select_tasks(tasks),
         seeds=seeds,
         budget=chosen_budget,
         learning_rates=grids.parse_learning_rates(learning_rates),
-        precision=chosen_device.precision,
+        precision=engine.device.precision,
         data=data or default_data_folder(),
         out=out,
         allow_remote_code=allow_remote_code,
@@ -154,15 +183,17 @@ def run_grid(
         _say(f"nothing to do; 'kebench leaderboard --results {out}' shows the scores")
         return 0
     grids.check_data(grid.missing)
-    seconds = grids.estimate_seconds(grid.missing, chosen_device.name)
-    _show_plan(grid, chosen_budget, chosen_device, seconds)
+    seconds = grids.estimate_seconds(grid.missing, engine.flops_per_second()) / min(
+        engine.at_once, len(grid.missing)
+    )
+    _show_plan(grid, chosen_budget, engine, seconds)
     if plan_only:
         return 0
     if seconds > ASK_ABOVE_SECONDS and budget == "paper" and not yes:
         raise UserError(f"the estimate is {_duration(seconds)}; pass --yes to start, or --budget quick")
     # Several processes must go through the same jobs, whatever another grid records between their looks.
     todo = grid.missing if num_processes == 1 else grid.jobs
-    return _run(todo, out, device=chosen_device, options=options)
+    return _run(grids.longest_first(todo) if engine.is_shared else todo, out, engine)
 
 
 def _make_ready(out: Path) -> None:
@@ -184,8 +215,7 @@ def _micro_batch(words: str) -> int | None:
     return int(words)
 
 
-def _run(jobs: "list[Job]", out: Path, *, device: "Device", options: Any) -> int:
-    from kebench.engine.local import run_jobs
+def _run(jobs: "list[Job]", out: Path, engine: "Engine") -> int:
     from kebench.progress import progress
 
     with progress("fine-tuning", total=len(jobs), unit="runs") as advance:
@@ -194,7 +224,7 @@ def _run(jobs: "list[Job]", out: Path, *, device: "Device", options: Any) -> int
             _say(_line_of(job, outcome))
             advance(1)
 
-        tally = run_jobs(jobs, out, device=device, options=options, report=report)
+        tally = engine.run_jobs(jobs, out, report)
     _say(f"{tally.num_recorded} runs recorded in {out}; see 'kebench leaderboard --results {out}'")
     if tally.num_elsewhere:
         _say(f"{tally.num_elsewhere} runs are in hand elsewhere; the same command looks again")
@@ -212,13 +242,16 @@ def _line_of(job: "Job", outcome: "Outcome") -> str:
     return f"{which}: {scores} ({record.provenance.seconds:.0f} s)"
 
 
-def _show_plan(grid: "Grid", budget: "Budget", device: "Device", seconds: float) -> None:
+def _show_plan(grid: "Grid", budget: "Budget", engine: "Engine", seconds: float) -> None:
     """Say what will run, and every choice made for the user with its reason."""
     _say(f"budget {budget.name}: {budget.summary}")
     subset = [f"{n} {name} rows" for n, name in ((budget.train_rows, "train"), (budget.dev_rows, "dev")) if n]
     if subset:
         _say(f"subset: {', '.join(subset)}, drawn by hash order; part of the protocol")
+    device = engine.device
     _say(f"device {device.name}, {device.precision} ({device.reason})")
+    if engine.summary:
+        _say(f"{engine.summary}; the longest begin first")
     for model in dict.fromkeys(job.card for job in grid.missing):
         rates = dict.fromkeys(job.settings.learning_rate for job in grid.missing if job.card == model)
         suggested = model.suggested

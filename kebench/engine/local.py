@@ -1,4 +1,4 @@
-"""Carries out fine-tuning jobs on this machine, one after another, safe against crash and company.
+"""Carries out fine-tuning jobs in this process, one after another, safe against crash and company.
 
 Each job is leased while it runs, so that several grids on one folder share the work; a record is
 written last; a failure is written down and the next job goes on. Under `accelerate launch` all
@@ -10,18 +10,16 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from kebench.energy import Metering, energy_meter
+from kebench.energy import Metering
+from kebench.engine.work import fine_tune_watched, told
 from kebench.errors import UserError
 from kebench.finetune.plan import Job
 from kebench.leases import lease
-from kebench.loggers import NO_LOGGING, Logging, Write, logged_run
+from kebench.loggers import NO_LOGGING, Logging
 from kebench.records import Record, ending, write_failure, write_record
 from kebench.runtime import Device, agreed, software, utc_now
-
-if TYPE_CHECKING:
-    from kebench.finetune.loop import Epoch
 
 WAIT_SECONDS = 5.0
 
@@ -122,24 +120,17 @@ def _run_job(
 def _carry_out(
     job: Job, stem: Path, *, accelerator: Any, made_with: dict[str, Any], options: Options
 ) -> Outcome:
-    from kebench.finetune.job import fine_tune
-
-    chosen = options.logging if accelerator.is_main_process else NO_LOGGING
     try:
-        with (
-            logged_run(chosen, _name_of(job, stem), settings=_logged_settings(job)) as write,
-            energy_meter(options.metering, accelerator=accelerator) as read_meter,
-        ):
-            finished = fine_tune(
-                job,
-                accelerator=accelerator,
-                software=made_with,
-                micro_batch=options.micro_batch,
-                allow_remote_code=options.allow_remote_code,
-                keep_weights=ending(stem, ".weights") if options.keep_weights else None,
-                watch=lambda epoch, dev_percent: _log_epoch(write, epoch, dev_percent),
-                read_meter=read_meter,
-            )
+        finished = fine_tune_watched(
+            job,
+            logging=options.logging,
+            metering=options.metering,
+            accelerator=accelerator,
+            software=made_with,
+            micro_batch=options.micro_batch,
+            allow_remote_code=options.allow_remote_code,
+            keep_weights=ending(stem, ".weights") if options.keep_weights else None,
+        )
         if accelerator.is_main_process:
             write_record(stem, finished.record, finished.predictions)
     # Whatever stops one run must not stop the grid: it is written down, shown, and the exit code tells.
@@ -150,40 +141,17 @@ def _carry_out(
     return Outcome(record=finished.record)
 
 
-def _name_of(job: Job, stem: Path) -> str:
-    """Return what loggers call a run: TASK/MODEL/seedN-lrRATE-IDENTITY16, as its record's file."""
-    return f"{job.task.card.name}/{job.card.name}/{stem.name}"
-
-
-def _logged_settings(job: Job) -> dict[str, Any]:
-    """Return what stands beside a run in a logger."""
-    who = {"task": job.task.card.name, "model": job.card.name, "seed": job.seed, "identity": job.identity}
-    protocol = {"budget": job.protocol.budget, "precision": job.protocol.precision}
-    return who | protocol | job.settings.model_dump()
-
-
-def _log_epoch(write: Write, epoch: "Epoch", dev_percent: float) -> None:
-    """Log each step's loss and rate once the epoch is over, then the epoch: no step waits for a logger."""
-    first = epoch.last_step - len(epoch.losses) + 1
-    for place, (loss, rate) in enumerate(zip(epoch.losses, epoch.learning_rates, strict=True)):
-        write(first + place, {"train/loss": loss, "train/learning_rate": rate})
-    write(
-        epoch.last_step,
-        {
-            "epoch": epoch.number,
-            "train/loss_of_epoch": epoch.mean_loss,
-            "train/examples_per_second": epoch.num_examples / max(epoch.seconds, 1e-9),
-            "dev/score_percent": dev_percent,
-        },
-    )
-
-
 def _failed(job: Job, stem: Path, error: Exception, *, accelerator: Any) -> Outcome:
     if accelerator.num_processes > 1:
         raise error  # the other processes may be waiting for this one in a collective call
-    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     if not isinstance(error, UserError):
         _log.debug("run failed", exc_info=error)
+    text = told(error)
+    record_failure(job, stem, text)
+    return Outcome(error=" ".join(text.split()))
+
+
+def record_failure(job: Job, stem: Path, text: str) -> None:
+    """Write down that a job failed, and why."""
     job_is = {"identity": job.identity, "model": job.card.name, "task": job.task.card.name, "seed": job.seed}
     write_failure(stem, error=text, job={**job_is, "failed_utc": utc_now()})
-    return Outcome(error=" ".join(text.split()))

@@ -1,0 +1,121 @@
+"""The options by which a command works on a Ray cluster."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from kebench.errors import UserError
+
+if TYPE_CHECKING:
+    from kebench.engine.ray import Cluster
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_ENGINE = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="ray: on a Ray cluster (docs/SCALE.md).",
+)
+_OPTIONS = (
+    click.option(
+        "--address", default="", help="Ray: HOST:PORT, auto; default: RAY_ADDRESS, else this machine alone."
+    ),
+    click.option(
+        "--gpus-per-job", type=click.FloatRange(0, 1), help="Ray: share of a GPU; default: 1 where there are."
+    ),
+    click.option(
+        "--cpus-per-job",
+        type=click.FloatRange(0),
+        default=1.0,
+        show_default=True,
+        help="Ray: cores of a job.",
+    ),
+    click.option(
+        "--memory-per-job", type=click.FloatRange(0), default=0.0, help="Ray: GiB that a job needs."
+    ),
+)
+
+
+def cluster_options(command: Command) -> Command:
+    """Give a command the options of `read_cluster`."""
+    for option in reversed((_ENGINE, *_OPTIONS)):
+        command = option(command)
+    return command
+
+
+def read_cluster(
+    engine: str, address: str, gpus_per_job: float | None, cpus_per_job: float, memory_per_job: float
+) -> "Cluster | None":
+    """Return the cluster that options name; None for this machine. Raises UserError if they disagree."""
+    from kebench.engine.ray import Cluster
+    from kebench.leases import TASK
+    from kebench.runtime import launched_processes
+
+    if os.environ.get(TASK):  # this is a copy that a cluster runs
+        return None
+    if engine == "local":
+        given = {"--address": address, "--gpus-per-job": gpus_per_job, "--memory-per-job": memory_per_job}
+        if named := next((name for name, value in given.items() if value), None):
+            raise UserError(f"{named}: only with --engine ray; add that, or leave it out")
+        return None
+    if launched_processes()[1] > 1:
+        raise UserError("--engine ray: not under accelerate launch or torchrun; start the command alone")
+    return Cluster(address, gpus_per_job, cpus_per_job, memory_per_job)
+
+
+def runs_on_cluster(*, several: bool) -> Callable[[Command], Command]:
+    """Let a command that shares its work in the folder `out` be run by a cluster, once or several times."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(
+            engine: str,
+            address: str,
+            gpus_per_job: float | None,
+            cpus_per_job: float,
+            memory_per_job: float,
+            copies: int | None = None,
+            **given: Any,
+        ) -> None:
+            cluster = read_cluster(engine, address, gpus_per_job, cpus_per_job, memory_per_job)
+            if cluster is None:
+                command(**given)
+            else:
+                _run_on(cluster, copies if several else 1, given)
+
+        named: Any = run
+        if several:
+            named = click.option(
+                "--copies",
+                type=click.IntRange(1),
+                help="Ray: commands that share it; default: all that fit.",
+            )(named)
+        done: Command = cluster_options(named)
+        return done
+
+    return decorate
+
+
+def _run_on(cluster: "Cluster", copies: int | None, given: dict[str, Any]) -> None:
+    """Run the present command on a cluster, and print what it prints."""
+    from kebench.engine.copies import run_copies
+    from kebench.engine.ray import ask_node, connected, say_nodes, slots
+    from kebench.files import cache_folder
+
+    arguments: list[str] = click.get_current_context().find_root().obj
+    out: Path = given["out"]
+    with connected(cluster, on_gpus="device" in given and given["device"] != "cpu") as decided:
+        if "precision" in given:  # of one node, for all: copies that differ would not share their work
+            asked = ask_node(decided, device=given["device"], precision=given["precision"])
+            arguments = [*arguments, "--precision", asked.device.precision]
+        number = copies or max(1, slots(decided))
+        click.echo(f"{say_nodes(decided)}; copies of this command: {number}", err=True)
+        leases = [out, cache_folder() / "pretraining"]
+        printed = run_copies(arguments, decided, copies=number, shared=out, leases=leases)
+    click.echo(printed, nl=False)

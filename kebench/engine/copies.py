@@ -1,0 +1,160 @@
+"""One command several times on a Ray cluster: for work whose pieces are shared by leases in one folder.
+
+Probes, annotations and pretrainings share their work already among any number of processes that see the
+folder, so a copy is the same command, started as a Ray task with the resources of a job. A copy that Ray has
+lost is started again once its leases are gone (`leases.Deceased`), which other copies would wait ten minutes
+for. We do that, not Ray: it would start the next copy while the last one's leases are there.
+"""
+
+import io
+import logging
+import os
+import runpy
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kebench.engine.ray import RETRIES, Cluster, check_version, first_line, ours, remote, use_threads
+from kebench.errors import UserError
+from kebench.leases import TASK, Deceased
+
+_LOOK_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class Ended(NamedTuple):
+    """How a copy ended: its exit code, what it printed, and its last line on stderr."""
+
+    code: int
+    printed: str
+    said: str
+
+
+class _Copy(NamedTuple):
+    task: str
+    tries: int
+
+
+def run_copies(
+    arguments: Sequence[str], cluster: Cluster, *, copies: int, shared: Path, leases: Sequence[Path]
+) -> str:
+    """Run `kebench ARGUMENTS` as so many tasks; return what the first that ended well has printed.
+
+    shared: the folder that all write to, which every node must see at the same place.
+    leases: the folders in which lost copies may have left leases.
+    Raises UserError with what a copy said if none ended well.
+    """
+    running = {}
+    deceased = Deceased(leases)
+    with _marked(shared) as marker:
+
+        def start(tries: int) -> None:
+            copy = _Copy(uuid.uuid4().hex, tries)
+            given = (list(arguments), str(Path.cwd()), str(marker), copy.task, cluster.cpus, ours())
+            running[remote(cluster, _run_command, retries=0).remote(*given)] = copy
+
+        for _ in range(copies):
+            start(1)
+        printed, faults, lost = None, [], list[_Copy]()
+        while running or lost:
+            for reference in _done(running):
+                copy = running.pop(reference)
+                ended = _get(reference)
+                if isinstance(ended, str):
+                    _log.warning("a copy was lost (%s)", ended)
+                    lost += [copy]
+                elif ended.code:
+                    faults.append(ended.said)
+                elif printed is None:
+                    printed = ended.printed
+            for copy in [one for one in lost if deceased.remove_leases(one.task)]:
+                lost.remove(copy)
+                if printed is not None:
+                    continue
+                if copy.tries > RETRIES:
+                    faults.append(
+                        f"lost {copy.tries} times; ask for more by --memory-per-job, or see Ray's logs"
+                    )
+                else:
+                    start(copy.tries + 1)
+    if printed is None:
+        raise UserError(faults[0] if faults else "no copy of the command ended; see Ray's logs")
+    for fault in faults:
+        _log.warning("a copy ended with: %s", fault)
+    return printed
+
+
+@contextmanager
+def _marked(shared: Path) -> Iterator[Path]:
+    """Yield a file beside a folder, by which a node tells that it sees the same place."""
+    marker = shared.absolute().parent / f".{shared.name}.{uuid.uuid4().hex[:8]}.seen"
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+    try:
+        yield marker
+    finally:
+        marker.unlink(missing_ok=True)
+
+
+def _done(running: dict[Any, _Copy]) -> list[Any]:
+    import ray
+
+    if not running:
+        time.sleep(_LOOK_SECONDS)
+        return []
+    return list(ray.wait(list(running), num_returns=1, timeout=_LOOK_SECONDS)[0])
+
+
+def _get(reference: Any) -> "Ended | str":
+    import ray
+
+    try:
+        ended: Ended = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        return Ended(1, "", f"Ray could not run it: {first_line(error)}")
+    except ray.exceptions.RayError as error:
+        return first_line(error)
+    return ended
+
+
+def _run_command(
+    arguments: list[str], folder: str, marker: str, task: str, cpus: float, theirs: list[Any]
+) -> Ended:
+    """Run a command in this process, which ends with it if the node is lost."""
+    printed, said = io.StringIO(), io.StringIO()
+    try:
+        check_version(theirs)
+    except UserError as error:
+        return Ended(2, "", str(error))
+    if not Path(marker).exists():
+        return Ended(2, "", _unseen(Path(marker).parent))
+    use_threads(cpus)
+    os.environ[TASK] = task
+    os.chdir(folder)
+    sys.argv = ["kebench", *arguments]
+    code: Any = 0
+    with redirect_stdout(printed), redirect_stderr(said):
+        try:
+            runpy.run_module("kebench", run_name="__main__", alter_sys=True)
+        except SystemExit as stop:
+            code = stop.code
+        finally:
+            del os.environ[TASK]
+            for handler in logging.getLogger().handlers[:]:  # it writes to our text, and the next to its own
+                with suppress(ValueError):
+                    logging.getLogger().removeHandler(handler)
+    lines = [line for line in said.getvalue().splitlines() if line.strip()]
+    return Ended(int(code or 0), printed.getvalue(), lines[-1].removeprefix("kebench: ") if lines else "")
+
+
+def _unseen(folder: Path) -> str:
+    return (
+        f"{folder}: not seen by node {socket.gethostname()}; this command shares its work in a folder that "
+        "every node must see at the same place"
+    )

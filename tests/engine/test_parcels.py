@@ -1,0 +1,67 @@
+"""Files that travel: read in place where they are the same, and otherwise kept by their content."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kebench.engine.parcels import locate, pack, parcels_of, unpack
+from kebench.finetune.plan import Job
+from tests.engine.conftest import jobs_in
+
+
+@pytest.fixture
+def job(place: Path) -> Job:
+    """Return one job."""
+    return jobs_in(place)[0]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty cache."""
+    monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_files_that_are_there_are_read_where_they_are(job: Job, cache: Path) -> None:
+    places = {parcel.key: locate(parcel, None) or {} for parcel in parcels_of(job)}
+    assert unpack(job, parcels_of(job), places) == job
+    assert not cache.exists()
+
+
+def test_files_that_are_not_there_are_asked_for_once_and_kept(job: Job, cache: Path) -> None:
+    asked = []
+    for parcel in parcels_of(job):
+        elsewhere = parcel._replace(paths={name: Path("/nowhere") / name for name in parcel.paths})
+        assert locate(elsewhere, None) is None
+
+        def content(parcel=parcel):  # type: ignore[no-untyped-def]
+            asked.append(parcel.key)
+            return pack(parcel)
+
+        places = [locate(elsewhere, content) for _ in range(2)]
+        assert places[0] == places[1]
+        assert {name: path.read_bytes() for name, path in (places[0] or {}).items()} == pack(parcel)
+    assert asked == [parcel.key for parcel in parcels_of(job)]
+
+
+def test_a_file_that_another_has_changed_is_not_taken_for_ours(job: Job, cache: Path) -> None:
+    data = parcels_of(job)[1]
+    path = next(iter(data.paths.values()))
+    before = path.stat()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    try:
+        assert locate(data, None) is None
+    finally:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_job_that_has_travelled_is_the_same_run(job: Job, cache: Path) -> None:
+    parcels = parcels_of(job)
+    gone = [one._replace(paths={name: Path("/nowhere") / name for name in one.paths}) for one in parcels]
+    contents = {one.key: pack(one) for one in parcels}
+    places = {one.key: locate(one, lambda one=one: contents[one.key]) or {} for one in gone}  # type: ignore[misc]
+    there = unpack(job, gone, places)
+    assert there.folder.is_relative_to(cache)
+    assert all(path.is_relative_to(cache) for path in there.task.paths.values())
+    assert there.identity == job.identity
