@@ -47,3 +47,11 @@ def test_a_copy_that_a_cluster_runs_starts_no_copies(monkeypatch: pytest.MonkeyP
     assert read_cluster(*given) == Cluster("head:1", None, 1.0, 0.0)
     monkeypatch.setenv(TASK, "t")
     assert read_cluster(*given) is None
+
+
+def test_energy_is_of_one_run_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--energy: meters tell of a whole machine" in refused(capsys, "--energy", "--workers", "2")
+
+
+def test_nodes_write_no_logs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--log: nodes write no logs yet" in refused(capsys, "--log", "tensorboard", "--engine", "ray")
