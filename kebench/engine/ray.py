@@ -32,7 +32,7 @@ _CONNECT_SECONDS = 5.0
 _LOOK_SECONDS = 5.0  # between looks at the nodes
 _INSTALL = "pip install 'kebench[cluster]'"
 
-_RAYLET = "(raylet)"  # how such a message begins
+_RAYLET = "(raylet)"  # how what Ray tells of its nodes begins
 
 _log = logging.getLogger(__name__)
 
@@ -104,9 +104,7 @@ class _RayTells(io.TextIOBase):
 def _import_ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_task_oom_retries", str(OOM_RETRIES))
-    os.environ.setdefault(
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # the coming default; silences its notice
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray announces it at length otherwise
     try:
         import ray
     except ImportError:

@@ -14,6 +14,7 @@ from kebench.engine.processes import TRIES, Place, plan_places, processes
 from kebench.engine.work import Manner
 from kebench.finetune.plan import Job
 from tests.engine.conftest import CPU, jobs_in, scores_here
+from tests.engine.dying import die
 from tests.grids import leftovers, scores
 
 MANNER = Manner(CPU, None, False, False)
@@ -40,7 +41,7 @@ def test_two_processes_give_the_records_of_one_though_one_is_killed(place: Path,
 def test_a_job_that_kills_its_process_each_time_is_written_down(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_serve", _die)
+    monkeypatch.setattr(module, "_serve", die)
     told: list[str] = []
     with processes([Place(None, 1)], MANNER) as pool:
         tally = drive(
@@ -52,10 +53,6 @@ def test_a_job_that_kills_its_process_each_time_is_written_down(
         f"its process was killed {TRIES} times, perhaps for want of memory; take fewer --workers, or a "
         "smaller --micro-batch"
     ]
-
-
-def _die(pipe: object, place: Place, manner: Manner) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_gpus_are_shared_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
