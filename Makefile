@@ -22,7 +22,7 @@ lint: $(DEV)
 types: $(DEV)
 	$(BIN)/mypy
 
-# Kill a grid at twenty random moments; afterwards its scores are those of an undisturbed one.
+# Kill the whole pipeline at 200 random moments; afterwards all it made is what a quiet run makes.
 faults: $(DEV)
 	$(BIN)/python -m tests.faults
 
