@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "kebench"
-BASE = {"errors", "files", "shipped", "cards", "recipes", "leases", "records", "runtime", "progress", "pip"}
+BASE = {
+    "errors",
+    "files",
+    "shipped",
+    "cards",
+    "recipes",
+    "leases",
+    "records",
+    "runtime",
+    "progress",
+    "pip",
+    "bounded",
+}
 TASKS = BASE | {"scoring", "umls", "tasks"}
 MODELS = TASKS | {"corpus", "transe", "model"}
 MAY_IMPORT = {

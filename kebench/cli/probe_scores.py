@@ -158,11 +158,13 @@ def _decoded(queries: "pa.Table", folder: Path) -> "pa.Table":
 def _read_tokenizer(folder: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
+    from kebench.bounded import MOST_TOKENIZER_BYTES, refuse_larger
     from kebench.probe.record import TOKENIZER
 
     path = folder / TOKENIZER
     if not path.is_file():
         raise UserError(f"{path}: no such file; {WHOLE}")
+    refuse_larger(path, MOST_TOKENIZER_BYTES)
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises no narrower kind

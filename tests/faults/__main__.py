@@ -20,15 +20,16 @@ from tests.faults.pipeline import STAGES, Stage, prepare, results, run_all
 from tests.grids import KILLED, Place, fork_server, start
 
 KILLS = 200
-LONGEST_LIFE_SECONDS = 1.5  # longer than a start, shorter than most stages
-GROWTH = 1.2  # of a life after a kill, so that a stage that keeps nothing comes to its end, too
+LONGEST_LIFE_SECONDS = 0.6  # longer than a start, shorter than most stages
+GROWTH = 1.25  # of a life after a kill, so that a stage that keeps nothing comes to its end, too
 # What appears at its name whole or not at all; the other stages make several such things in one folder.
 WHOLE = ("kb", "index", "rrf", "embed", "pretrain", "probe-build", "probe-export", "errors", "add")
 
 
 def main(kills: int = KILLS, seed: int = 0) -> int:
     """Return 0 if nothing was lost by any kill."""
-    context, folder, draw = fork_server(), Path(tempfile.mkdtemp(prefix="kebench-faults-")), random.Random(seed)
+    context, draw = fork_server(), random.Random(seed)
+    folder = Path(tempfile.mkdtemp(prefix="kebench-faults-"))
     quiet = prepare(folder / "undisturbed")
     run_all(context, quiet)
     expected = results(quiet)

@@ -86,8 +86,8 @@ def _steady(value: Any) -> Any:
 
 
 def page(folder: Path) -> str:
-    """Return a page less its whole numbers, among which are the seconds that runs took."""
-    return re.sub(r"\"\d+\"", "", (folder / "index.html").read_text())
+    """Return a page less its whole numbers, among which are the seconds of runs, and less the commit."""
+    return re.sub(r"\"(\d+|[0-9a-f]{12})\"", "", (folder / "index.html").read_text())
 
 
 def probes(out: Path) -> list[Any]:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from kebench.files import CRASH_POINTS, WRITES
-from tests.faults.pipeline import STAGES, copy_place, prepare, results, run_all
+from tests.faults.pipeline import STAGES, copy_place
 from tests.faults.test_crashes import GRID_POINTS
-from tests.grids import KILLED, Place, finish, fork_server
+from tests.grids import KILLED, Place, finish
 
 # Killed by tests of their own, since no stage of the pipeline passes them.
 ELSEWHERE = {
@@ -27,23 +27,6 @@ POINTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server() -> ForkServerContext:
-    return fork_server()
-
-
-@pytest.fixture(scope="module")
-def undisturbed(server: ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    place = prepare(tmp_path_factory.mktemp("pipeline") / "undisturbed")
-    run_all(server, place)
-    return place
-
-
-@pytest.fixture(scope="module")
-def expected(undisturbed: Place) -> dict[str, Any]:
-    return results(undisturbed)
-
-
 def test_every_write_of_kebench_is_killed_by_some_test() -> None:
     of_stages = {write for stage in STAGES.values() for write in stage.writes}
     of_grids = {point.split(".")[0] for point in GRID_POINTS}
@@ -58,18 +41,18 @@ def test_every_write_of_kebench_is_killed_by_some_test() -> None:
 def test_a_stage_killed_at_a_write_ends_as_an_undisturbed_one(
     name: str,
     point: str,
-    undisturbed: Place,
+    quiet: Place,
     expected: dict[str, Any],
-    server: ForkServerContext,
+    forks: ForkServerContext,
     tmp_path: Path,
 ) -> None:
-    stage, place = STAGES[name], copy_place(undisturbed, tmp_path / "place")
+    stage, place = STAGES[name], copy_place(quiet, tmp_path / "place")
     _remove(place.folder / stage.makes)
     _remove(place.cache / "sequences")
     command = stage.command.split()
-    assert finish(server, place, command, crash_at=f"{point}:1") == KILLED, place.log[-2000:]
+    assert finish(forks, place, command, crash_at=f"{point}:1") == KILLED, place.log[-2000:]
     if not (stage.refuses_what_is_there and stage.is_made(place)):
-        assert finish(server, place, command) == 0, place.log[-2000:]
+        assert finish(forks, place, command) == 0, place.log[-2000:]
     assert stage.result(place.folder / stage.makes) == expected[name]
 
 
