@@ -45,7 +45,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         text = read_within(path, MOST_TOML_BYTES).decode("utf-8")
         if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
-            raise RecursionError  # a.a.a ... takes tomllib hours
+            raise RecursionError  # a.a.a ... takes tomllib time beyond all bounds
         return tomllib.loads(text)
     except RecursionError:
         raise UserError(f"{path}: not valid TOML (nested too deeply); mend the file") from None

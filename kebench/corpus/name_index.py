@@ -148,7 +148,7 @@ class NameIndex:
         """Raise UserError where a file of the index cannot be read."""
         try:
             yield
-        except (OSError, EOFError, ValueError, pyarrow.ArrowException) as error:
+        except (OSError, EOFError, ValueError, TypeError, pyarrow.ArrowException) as error:
             make = f"kebench kb index {self.folder.parent}"
             raise UserError(
                 f"{self.folder}: damaged ({error}); remove it and make it with '{make}'"
