@@ -38,15 +38,20 @@ def read_obo_json(file: IO[bytes], where: str) -> Ontology:
         raise UserError(f"{where}: JSON without 'graphs'; expected an OBO-JSON (obographs) file")
     try:
         terms = [term for graph in graphs for term in _graph_terms(graph)]
-    except (KeyError, TypeError, AttributeError) as error:
+        first = graphs[0] if graphs else {}
+        name, version = _short_name(first.get("id") or ""), _json_version(first.get("meta") or {})
+        for term in terms:
+            json.dumps(term, ensure_ascii=False).encode()  # half a surrogate pair is JSON, and no text
+    except UnicodeEncodeError:
+        raise UserError(f"{where}: holds half a surrogate pair (\\ud800 ...); mend it") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"{where}: a node or an edge lacks what obographs asks for ({error}); mend it"
         ) from None
     twice = [one for one, count in Counter(term.id for term in terms).items() if count > 1]
     if twice:
         raise UserError(f"{where}: the term {twice[0]} stands in it twice; remove one")
-    first = graphs[0] if graphs else {}
-    return Ontology(_short_name(first.get("id") or ""), *_json_version(first.get("meta") or {}), terms)
+    return Ontology(name, *version, terms)
 
 
 def _short_name(address: str) -> str:
