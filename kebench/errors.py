@@ -15,7 +15,16 @@ class UserError(Exception):
     """A mistake the user can mend; its text is one line: what, where, remedy."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(" ".join(message.split())))
+
+
+def printable(text: str) -> str:
+    """Return text with its control characters spelt out: names come from files, and could move a cursor."""
+    return "".join(f"\\x{ord(sign):02x}" if _is_control(sign) else sign for sign in text)
+
+
+def _is_control(sign: str) -> bool:
+    return sign < " " or "\x7f" <= sign <= "\x9f"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ there: `KEBENCH_CRASH_AT=record.renamed:2` kills it the second time it has renam
 import glob
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -55,12 +56,14 @@ WRITES = {
     "shipped": "a model or data that came to a node of a cluster, in its cache",
     "query-set": "a set of cloze queries, or the identifiers of one",
 }
+SEAL = "seal.json"  # the hashes of a folder's files
 TEMPORARY_STALE_SECONDS = 24 * 3600
 TEMPORARY_IDLE_SECONDS = 600  # as a lease: longer than any pause of a process that writes
 # What `temporary_beside` and `kebench.leases` call their files, and nobody else his own.
 TEMPORARY_NAME = re.compile(r"\.(\d+-[0-9a-f]{8}\.tmp|running\.[0-9a-f]{32}\.(tmp|stale))$")
 _HASHED_AT_ONCE = 1 << 20  # bytes
 CRASH_POINTS = tuple(f"{name}.{moment}" for name in WRITES for moment in ("written", "renamed"))
+_log = logging.getLogger(__name__)
 _passed: Counter[str] = Counter()
 
 
@@ -149,8 +152,10 @@ def write_parquet_atomically(path: Path, table: Any, *, point: str) -> None:
 
 
 @contextmanager
-def atomic_folder(path: Path, *, point: str) -> Iterator[Path]:
+def atomic_folder(path: Path, *, point: str, sealed: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; when the block ends well, it becomes `path`.
+
+    sealed: with the hashes of its files, so that `broken_file` tells later what was damaged.
 
     If another process has finished the same folder first, its folder stays and ours is dropped.
     """
@@ -158,6 +163,8 @@ def atomic_folder(path: Path, *, point: str) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        if sealed:
+            _seal(temporary)
         for file in temporary.rglob("*"):
             if file.is_file():
                 _fsync(file)
@@ -171,6 +178,42 @@ def atomic_folder(path: Path, *, point: str) -> Iterator[Path]:
         crash_point(f"{point}.renamed")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _seal(folder: Path) -> None:
+    hashes = {str(path.relative_to(folder)): sha256_of(path) for path in _files_in(folder)}
+    (folder / SEAL).write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
+
+
+def broken_file(folder: Path) -> str:
+    """Return the first file of a sealed folder that is not as it was written, or is missing; "" if none is.
+
+    A folder without a seal, as older versions wrote them, tells nothing: "".
+    """
+    try:
+        hashes = json.loads((folder / SEAL).read_bytes())
+    except FileNotFoundError:
+        return ""
+    except (ValueError, RecursionError):
+        return SEAL
+    if not isinstance(hashes, dict):
+        return SEAL
+    for name, stated in hashes.items():
+        path = folder / name
+        if not path.is_file() or sha256_of(path) != stated:
+            return str(name)
+    return ""
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def remove_if_broken(folder: Path) -> None:
+    """Remove a sealed folder of the cache of which a file is damaged, and say so: it is made again."""
+    if broken := broken_file(folder):
+        _log.warning("%s: damaged; %s is made again", folder / broken, folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_can_be_made(path: Path) -> None:

@@ -130,7 +130,7 @@ def stale_token(path: Path) -> str | None:
     Gone: the process ended on this machine, or on another did not touch the lease for ten minutes.
     """
     try:
-        age_seconds = time.time() - path.stat().st_mtime
+        age_seconds = _age(path)
         owner = Owner.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
@@ -139,6 +139,21 @@ def stale_token(path: Path) -> str | None:
     if owner.host == _machine():
         return owner.token if _started(owner.pid) != owner.started else None
     return owner.token if age_seconds > STALE_AFTER_SECONDS else None
+
+
+_seen: dict[Path, tuple[int, float]] = {}  # when a lease was touched last, and since when we see it so
+
+
+def _age(path: Path) -> float:
+    """Return for how many seconds a lease has not been touched, at least.
+
+    By its time of change, or by how long we have seen that time stand still: a clock that was set back, here
+    or on the owner's machine, must not keep a dead owner's lease alive.
+    """
+    touched = path.stat().st_mtime_ns
+    if path not in _seen or _seen[path][0] != touched:
+        _seen[path] = (touched, time.monotonic())
+    return max(time.time() - touched / 1e9, time.monotonic() - _seen[path][1])
 
 
 def _machine() -> str:

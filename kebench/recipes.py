@@ -3,12 +3,12 @@
 A recipe in the folder of that name in the working directory comes before a shipped one.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from kebench.bounded import read_toml
 from kebench.cards import Card
 from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.files import expand_home
@@ -98,13 +98,3 @@ def _fault(error: ValidationError, kind: type[Card], path: Path, replaced: dict[
         return f"--{name.replace('_', '-')} {replaced[name]}: {first['msg']}; pass another"
     fault = first_fault(error, whole="the recipe", shows_value=True)
     return f"{path}: {fault}; mend this field"
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return what a TOML file holds. Raises UserError if it cannot be read."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML ({error}); mend the file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None

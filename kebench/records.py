@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from kebench.bounded import MOST_PREDICTIONS_BYTES, parse_json, read_within, unpack_gzip
 from kebench.errors import UserError, first_fault
 from kebench.files import hash_of, write_atomically
 
@@ -241,7 +242,7 @@ def ending(stem: Path, suffix: str) -> Path:
 def read_record(path: Path) -> Record:
     """Read one record. Raises UserError with file and field if it is not one of ours."""
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return Record.model_validate_json(read_within(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except ValidationError as error:
@@ -257,9 +258,10 @@ def read_predictions(path: Path) -> dict[str, Any]:
     """
     beside = path.parent / (path.name.removesuffix(".json") + ".predictions.json.gz")
     try:
-        predictions: dict[str, Any] = json.loads(gzip.decompress(beside.read_bytes()))
+        packed = read_within(beside, MOST_PREDICTIONS_BYTES)
+        predictions: dict[str, Any] = parse_json(unpack_gzip(packed, MOST_PREDICTIONS_BYTES))
         fault = _fault_of_predictions(predictions)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, ValueError) as error:
         fault = str(error)
     if fault:
         raise UserError(f"{beside}: cannot be read ({fault}); remove its record and run it again")

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,22 +57,35 @@ def fork_server() -> ForkServerContext:
 
 
 def start(
-    context: ForkServerContext, place: Place, command: list[str], crash_at: str = ""
+    context: ForkServerContext,
+    place: Place,
+    command: list[str],
+    crash_at: str = "",
+    disturb: Callable[[], None] | None = None,
 ) -> ForkServerProcess:
-    """Start `kebench COMMAND` in a process of its own, which kills itself at the crash point named."""
-    process = context.Process(target=_main, args=(place, command, crash_at), daemon=True)
+    """Start `kebench COMMAND` in a process of its own, which kills itself at the crash point named.
+
+    disturb: is called there before the command.
+    """
+    process = context.Process(target=_main, args=(place, command, crash_at, disturb), daemon=True)
     process.start()
     return process
 
 
-def finish(context: ForkServerContext, place: Place, command: list[str], crash_at: str = "") -> int | None:
+def finish(
+    context: ForkServerContext,
+    place: Place,
+    command: list[str],
+    crash_at: str = "",
+    disturb: Callable[[], None] | None = None,
+) -> int | None:
     """Run `kebench COMMAND` to its end; return its exit code, -9 if it was killed."""
-    process = start(context, place, command, crash_at)
+    process = start(context, place, command, crash_at, disturb)
     process.join(timeout=240)
     return process.exitcode
 
 
-def _main(place: Place, command: list[str], crash_at: str) -> None:
+def _main(place: Place, command: list[str], crash_at: str, disturb: Callable[[], None] | None) -> None:
     place.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(place.folder)
     os.environ |= {"KEBENCH_CACHE": str(place.cache), "KEBENCH_CRASH_AT": crash_at}
@@ -83,6 +97,8 @@ def _main(place: Place, command: list[str], crash_at: str) -> None:
     from kebench.cli import main
 
     torch.set_num_threads(1)
+    if disturb is not None:
+        disturb()
     try:
         main(command)
     finally:

@@ -139,3 +139,74 @@ def test_a_lease_names_the_task_of_a_cluster_that_its_process_works_for(
     monkeypatch.setenv(TASK, "t7")
     with lease(tmp_path / "x.running"):
         assert json.loads((tmp_path / "x.running").read_text())["task"] == "t7"
+
+
+class Clock:
+    """Stands for the module `time` in kebench.leases: a clock that a test can set, and one that only runs."""
+
+    def __init__(self) -> None:
+        self.wall, self.running = time.time(), 1000.0
+
+    def time(self) -> float:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.running
+
+    def passes(self, seconds: float) -> None:
+        self.wall += seconds
+        self.running += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(leases, "time", found)
+    return found
+
+
+def lease_of_another_machine(path: Path, touched: float) -> Path:
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "0", "token": "t"}))
+    os.utime(path, (touched, touched))
+    return path
+
+
+@pytest.mark.parametrize("set_back", [3600.0, 400 * 86400.0])
+def test_a_clock_that_was_set_back_keeps_no_dead_owner_s_lease_alive(
+    set_back: float, clock: Clock, tmp_path: Path
+) -> None:
+    path = lease_of_another_machine(tmp_path / "x.running", touched=clock.wall)
+    assert stale_token(path) is None
+    clock.wall -= set_back
+    clock.passes(STALE_AFTER_SECONDS - 1)
+    assert stale_token(path) is None
+    clock.passes(2)
+    assert stale_token(path) == "t"
+
+
+def test_a_lease_that_is_touched_lives_however_the_clocks_differ(clock: Clock, tmp_path: Path) -> None:
+    ahead = clock.wall + 5000  # the owner's clock
+    path = lease_of_another_machine(tmp_path / "x.running", touched=ahead)
+    for _ in range(30):
+        assert stale_token(path) is None
+        clock.passes(60)
+        ahead += 60
+        os.utime(path, (ahead, ahead))
+
+
+def test_our_own_lease_outlives_any_clock(clock: Clock, tmp_path: Path) -> None:
+    with lease(tmp_path / "x.running") as is_ours:
+        assert is_ours
+        for jump in (-86400.0, 400 * 86400.0):
+            clock.wall += jump
+            clock.passes(3 * STALE_AFTER_SECONDS)
+            assert stale_token(tmp_path / "x.running") is None
+
+
+def test_a_torn_lease_of_the_future_is_taken_too(clock: Clock, tmp_path: Path) -> None:
+    path = tmp_path / "x.running"
+    path.write_text("torn")
+    os.utime(path, (clock.wall + 5000, clock.wall + 5000))
+    assert stale_token(path) is None
+    clock.passes(6)
+    assert stale_token(path) == ""

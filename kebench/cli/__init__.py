@@ -8,12 +8,14 @@ import errno
 import importlib
 import logging
 import os
+import re
 import sys
 from typing import Any
 
 import click
 
 from kebench import __version__
+from kebench.cli.harmless import Harmless, spell_out
 from kebench.errors import UserError, did_you_mean
 
 # name: (module in kebench.cli, its click command, one-line help)
@@ -76,9 +78,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 # A full disk, a missing permission, a read-only or wrong place: the user's to mend, no fault of the program.
 _NAMES = (
     "ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EEXIST", "EISDIR", "EIO",
-    "ENAMETOOLONG",
+    "ENAMETOOLONG", "EFBIG",
 )  # fmt: skip
 THE_SYSTEMS_REFUSALS = {getattr(errno, name) for name in _NAMES if hasattr(errno, name)}
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)|PytorchStreamWriter failed writing|iostream error")
 
 
 class LazyGroup(click.Group):
@@ -115,6 +118,8 @@ def kebench() -> None:
     """Does this language model know medicine, and is it really better than the others?"""
     # The library logs, to stderr; --help ends before this.
     logging.basicConfig(format="kebench: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(spell_out)
     level = os.environ.get("KEBENCH_LOG", "INFO").upper()
     if level not in logging.getLevelNamesMapping():
         raise UserError(f"KEBENCH_LOG={level}: expected DEBUG, INFO, WARNING or ERROR")
@@ -123,9 +128,18 @@ def kebench() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    sys.stdout = Harmless(sys.stdout)
+    try:
+        _run(arguments)
+    finally:
+        sys.stdout = sys.stdout.stream if isinstance(sys.stdout, Harmless) else sys.stdout
+
+
+def _run(arguments: list[str] | None) -> None:
     try:
         given = sys.argv[1:] if arguments is None else arguments
         kebench.main(args=given, prog_name="kebench", standalone_mode=False, obj=given)
+        sys.stdout.flush()  # here, where a full disk behind it can be told
     except UserError as error:
         _fail(str(error), code=2)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -143,10 +157,21 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         if error.errno not in THE_SYSTEMS_REFUSALS:
             raise
-        _fail(
-            f"{error.filename or 'a write'}: {error.strerror}; mend that and run the same command again",
-            code=2,
-        )
+        _fail_of_system(error.filename or "a write", error.strerror or "")
+    except Exception as error:
+        # safetensors and torch write by themselves, and tell of a full disk in words
+        found = _SYSTEM_ERROR.search(str(error))
+        if found is None or (found[1] and int(found[1]) not in THE_SYSTEMS_REFUSALS):
+            raise
+        _fail_of_system("a write", os.strerror(int(found[1] or errno.ENOSPC)))
+
+
+def _fail_of_system(what: str, reason: str) -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:  # what could not be printed now cannot at the end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    _fail(f"{what}: {reason}; mend that and run the same command again", code=2)
 
 
 def _fail(message: str, *, code: int) -> None:

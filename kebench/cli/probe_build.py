@@ -208,4 +208,6 @@ def _at_underscores(relation: str) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if not isinstance(value, int | float):  # a recipe's published number that is none
+        return str(value)
     return f"{value:,.2f}" if isinstance(value, float) and not value.is_integer() else f"{value:,.0f}"

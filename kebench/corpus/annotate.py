@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import pyarrow
 
+from kebench.bounded import parse_json, read_within
 from kebench.corpus.claim import claimed, differences, read_plan
 from kebench.corpus.exclude import HeldOutFilter
 from kebench.corpus.finish import EARLIER, HELD_OUT, finish
@@ -113,7 +114,7 @@ def done_path(out: Path, place: int) -> Path:
 def read_done(out: Path, place: int) -> dict[str, Any] | None:
     """Return what was read in an input; None if it is not there, or was damaged."""
     try:
-        read = json.loads(done_path(out, place).read_bytes())
+        read = parse_json(read_within(done_path(out, place)))
     except (FileNotFoundError, ValueError):
         return None
     return read if isinstance(read, dict) and "shards" in read else None

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kebench.bounded import parse_json, read_within
 from kebench.corpus.linked import SHARDS
 from kebench.corpus.plan import AnnotationPlan, describe_plan
 from kebench.errors import UserError
@@ -97,7 +98,7 @@ def _goes_on(begun: Mapping[str, Any], wanted: Mapping[str, Any], out: Path) -> 
 def read_plan(out: Path) -> dict[str, Any]:
     """Return what plan.json says; nothing if it is not there or damaged."""
     try:
-        begun = json.loads((out / PLAN).read_bytes())
+        begun = parse_json(read_within(out / PLAN))
     except (FileNotFoundError, ValueError):
         return {}
     return begun if isinstance(begun, dict) else {}

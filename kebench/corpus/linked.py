@@ -5,17 +5,20 @@ docs/FORMATS.md (Linked corpora) describes both. Text is in the shards; share th
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import duckdb
 import pyarrow
 import pyarrow.parquet
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from kebench.bounded import read_within
 from kebench.corpus.linkers import LinkingSettings
 from kebench.corpus.passage import Mention
 from kebench.errors import UserError, first_fault
+from kebench.files import sha256_of
 from kebench.records import Part
 from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
@@ -52,6 +55,13 @@ class CorpusInput(Part):
     sha256: str
     format: str
     read: dict[str, int]
+
+    @field_validator("read")
+    @classmethod
+    def _counts_faults(cls, read: dict[str, int]) -> dict[str, int]:
+        if "faults" not in read:
+            raise ValueError("no number of faults")
+        return read
 
 
 class Shard(Part):
@@ -117,6 +127,19 @@ class CorpusManifest(Part):
     shards: tuple[Shard, ...]
     provenance: dict[str, Any]
 
+    @field_validator("knowledge_base")
+    @classmethod
+    def _names_a_release(cls, knowledge_base: dict[str, str]) -> dict[str, str]:
+        if not {"release", "content_hash"} <= set(knowledge_base):
+            raise ValueError("no release or no content_hash")
+        return knowledge_base
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "CorpusManifest":
+        if (found := sum(shard.passages for shard in self.shards)) != self.counts.passages:
+            raise ValueError(f"{self.counts.passages:,} passages, its shards have {found:,}")
+        return self
+
 
 class LinkedPassage(NamedTuple):
     """A passage with its mentions, in order of their beginnings; of one mention the best concept first."""
@@ -140,7 +163,7 @@ class LinkedCorpus:
         folder = Path(folder)
         path = folder / MANIFEST
         try:
-            manifest = CorpusManifest.model_validate_json(path.read_bytes())
+            manifest = CorpusManifest.model_validate_json(read_within(path))
         except FileNotFoundError:
             missing = f"({MANIFEST} is missing)"
             if (folder / SHARDS).is_dir():
@@ -184,6 +207,7 @@ class LinkedCorpus:
         """Return the distinct concepts of all mentions."""
         if not self.manifest.shards:
             return frozenset()
+        self.refuse_changed()
         try:
             with connect() as connection:
                 rows = connection.execute(
@@ -197,15 +221,35 @@ class LinkedCorpus:
 
     def passages(self) -> Iterator[LinkedPassage]:
         """Yield every passage, a shard in memory at a time."""
-        for path in self.paths():
-            yield from self.passages_of(path)
+        for shard in self.manifest.shards:
+            yield from self.passages_of(shard)
 
-    @staticmethod
-    def passages_of(path: Path) -> Iterator[LinkedPassage]:
-        """Yield the passages of one shard."""
-        for row in read_shard(path).to_pylist():
+    def passages_of(self, shard: Shard) -> Iterator[LinkedPassage]:
+        """Yield the passages of one shard. Raises UserError if it is not the one that was written."""
+        for row in read_shard(self._unchanged(shard)).to_pylist():
             mentions = [Mention(*mention.values()) for mention in row["mentions"]]
             yield LinkedPassage(row["document_id"], row["passage"], row["text"], mentions)
+
+    def refuse_changed(self) -> None:
+        """Raise UserError if a shard is not the one that was written; reads all, once."""
+        for shard in self.manifest.shards:
+            self._unchanged(shard)
+
+    def _unchanged(self, shard: Shard) -> Path:
+        path = self.folder / SHARDS / shard.name
+        if shard.name not in self._seen_whole:
+            if sha256_of(path) != shard.sha256:
+                raise UserError(
+                    f"{path}: not the file that {MANIFEST} describes; copy the corpus again, or remove it "
+                    f"and {MANIFEST}, and run the same 'kebench annotate' again"
+                )
+            self._seen_whole.add(shard.name)
+        return path
+
+    @cached_property
+    def _seen_whole(self) -> set[str]:
+        """The shards whose hash was found right."""
+        return set()
 
 
 def read_shard(path: Path) -> pyarrow.Table:

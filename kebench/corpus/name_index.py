@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from kebench.bounded import parse_json, read_within
 from kebench.corpus.extras import imported
 from kebench.errors import UserError, first_fault
 from kebench.files import (
     atomic_folder,
     move_whole,
+    sha256_of,
     sweep_temporaries_of,
     temporary_beside,
     write_atomically,
@@ -49,7 +51,7 @@ class IndexManifest(Part):
     """What index.json says.
 
     kb_hash: the knowledge base's content hash. names: distinct in lower case. graph: the settings of the
-        approximate index, None if there is none.
+        approximate index, None if there is none. sha256: of each file; none in an index of an older version.
     """
 
     schema_version: Literal[1] = Field(1, alias="schema")
@@ -61,6 +63,7 @@ class IndexManifest(Part):
     graph: dict[str, int] | None
     seconds: float
     provenance: dict[str, Any]
+    sha256: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class NameIndex:
         folder = knowledge_base.folder / FOLDER
         make = f"make it with 'kebench kb index {knowledge_base.folder}'"
         try:
-            manifest = IndexManifest.model_validate_json((folder / MANIFEST).read_bytes())
+            manifest = IndexManifest.model_validate_json(read_within(folder / MANIFEST))
         except FileNotFoundError:
             remove = f"{folder} is not whole, remove it and " if folder.exists() else ""
             raise UserError(f"{knowledge_base.folder}: no index of its names; {remove}{make}") from None
@@ -86,6 +89,10 @@ class NameIndex:
             ) from None
         if (manifest.kb_hash, manifest.version) != (knowledge_base.content_hash, INDEX_VERSION):
             raise UserError(f"{folder}: of another knowledge base or version; remove it and {make}")
+        for name, stated in manifest.sha256.items():
+            path = folder / name
+            if not path.is_file() or sha256_of(path) != stated:
+                raise UserError(f"{path}: not the file that {MANIFEST} describes; remove {folder} and {make}")
         return cls(folder, manifest)
 
     @cached_property
@@ -141,7 +148,7 @@ class NameIndex:
         """Raise UserError where a file of the index cannot be read."""
         try:
             yield
-        except (OSError, EOFError, ValueError, pyarrow.ArrowException) as error:
+        except (OSError, EOFError, ValueError, TypeError, pyarrow.ArrowException) as error:
             make = f"kebench kb index {self.folder.parent}"
             raise UserError(
                 f"{self.folder}: damaged ({error}); remove it and make it with '{make}'"
@@ -151,7 +158,7 @@ class NameIndex:
     def vectorizer(self) -> TfidfVectorizer:
         """What makes vectors of mentions as those of the names were made."""
         with self._undamaged():
-            trigrams = json.loads((self.folder / "trigrams.json").read_text(encoding="utf-8"))
+            trigrams = parse_json(read_within(self.folder / "trigrams.json"))
             made = _vectorizer(vocabulary={trigram: place for place, trigram in enumerate(trigrams)})
             made.idf_ = numpy.load(self.folder / "idf.npy")
             return made
@@ -218,6 +225,7 @@ def _build(knowledge_base: KnowledgeBase, folder: Path) -> None:
             graph=None,
             seconds=round(time.monotonic() - started, 1),
             provenance={"made_utc": utc_now(), **software()},
+            sha256={path.name: sha256_of(path) for path in sorted(made.iterdir())},
         )
         (made / MANIFEST).write_text(_written(manifest))
 
@@ -236,8 +244,11 @@ def _add_graph(index: NameIndex) -> None:
         move_whole(temporary, path, point="index-graph")
     finally:
         temporary.unlink(missing_ok=True)
+    hashes = index.manifest.sha256 | {GRAPH: sha256_of(path)}
     seconds = round(index.manifest.seconds + time.monotonic() - started, 1)
-    manifest = index.manifest.model_copy(update={"graph": GRAPH_SETTINGS, "seconds": seconds})
+    manifest = index.manifest.model_copy(
+        update={"graph": GRAPH_SETTINGS, "seconds": seconds, "sha256": hashes}
+    )
     write_atomically(index.folder / MANIFEST, _written(manifest), point="index-graph")
 
 

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 
 from kebench.errors import UserError, did_you_mean
-from kebench.files import atomic_folder, cache_folder, hash_of, sha256_of
+from kebench.files import atomic_folder, cache_folder, hash_of, remove_if_broken, sha256_of
 from kebench.mini.abstracts import write_corpus
 from kebench.mini.release import write_release
 from kebench.mini.tasks import make_tasks, sentences_of_test_splits, write_tasks
@@ -42,20 +42,22 @@ def miniature_model(name: str) -> Path:
         raise UserError(f"no embedded model '{name}'{did_you_mean(name, MODELS)} one of {', '.join(MODELS)}")
     corpus = miniature_corpus()
     folder = cache_folder() / "mini" / f"{name}-{_key()}"
+    remove_if_broken(folder)
     if not folder.is_dir():
         from kebench.mini.bert import write_model
 
         log.info("making %s in %s: first use of the miniature's model, about a minute", name, folder)
-        with atomic_folder(folder, point="model") as temporary:
+        with atomic_folder(folder, point="model", sealed=True) as temporary:
             write_model(corpus, temporary, seed=SEED, pretrain=MODELS[name])
     return folder
 
 
 def _world_folder() -> Path:
     folder = cache_folder() / "mini" / f"world-{_key()}"
+    remove_if_broken(folder)
     if not folder.is_dir():
         log.info("making the miniature in %s: first use of the suite 'mini', a few seconds", folder)
-        with atomic_folder(folder, point="world") as temporary:
+        with atomic_folder(folder, point="world", sealed=True) as temporary:
             write_world(temporary, seed=SEED)
     return folder
 

@@ -24,6 +24,7 @@ from kebench.model.layout import (
     family_of,
     max_tokens_of,
     read_config,
+    refuse_large_files,
     stated_casing,
     tensor_shapes,
     unsafe_pickle,
@@ -111,8 +112,9 @@ def _load(
             )
     except pickle.UnpicklingError:
         raise unsafe_pickle(weight_files(folder)[0]) from None
-    except (ValueError, RuntimeError, OSError) as error:
-        raise UserError(f"{folder}: cannot be loaded ({first_line(error)})") from None
+    # the files are a stranger's: whatever transformers makes of a wrong value is their fault
+    except Exception as error:
+        raise UserError(f"{folder}: cannot be loaded ({first_line(error)}); fetch it again") from None
     return model, loading
 
 
@@ -127,8 +129,8 @@ def _load_config(folder: Path, *, family: str, trust_remote_code: bool) -> trans
                 folder, local_files_only=True, trust_remote_code=trust_remote_code
             )
         return transformers.AutoConfig.for_model(known, **stated)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{folder}/config.json: {first_line(error)}") from None
+    except Exception as error:  # as in _load
+        raise UserError(f"{folder}/config.json: {first_line(error)}; mend it") from None
 
 
 def _check_complete(folder: Path, loading: dict[str, Any], *, prefix: str = "") -> None:
@@ -209,10 +211,13 @@ def _from_files(
     if kind is transformers.BertTokenizer:
         chosen = stated_casing(folder) or casing or casing_of(folder)
         arguments |= bert_normalization(folder) | {"do_lower_case": chosen == "uncased"}
+    refuse_large_files(folder)
     try:
         tokenizer = kind.from_pretrained(folder, **arguments)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{folder}: its tokenizer cannot be loaded ({first_line(error)})") from None
+    except Exception as error:  # as in _load
+        raise UserError(
+            f"{folder}: its tokenizer cannot be loaded ({first_line(error)}); fetch it again"
+        ) from None
     if not tokenizer.is_fast:
         raise UserError(f"{folder}: has no fast tokenizer, which words and their pieces are aligned by")
     return tokenizer

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 SECONDS_WITHOUT_ANSWER = 20.0  # ours; a hub or file server that is silent for longer counts as no network
 CHUNK_BYTES = 1 << 20
+MOST_RATIO = 100  # of unpacked to packed; ours: weights shrink by a tenth, JSON to a tenth
+MOST_SMALL_BYTES = 64 << 20  # what may be packed in any ratio
 
 
 class Fetched(NamedTuple):
@@ -118,8 +120,18 @@ def _unzip_folder(archive: zipfile.ZipFile, inside: str, folder: Path, *, source
     if not (chosen := choose_files(names)):
         raise UserError(f"{source}: no model files in {inside or 'its top folder'}; check the part after '#'")
     for name in chosen:
+        found = archive.getinfo(prefix + name)
+        _refuse_bomb(name, found.file_size, packed=found.compress_size, source=source)
         with archive.open(prefix + name) as member:
             _copy_to(member, folder / name)
+
+
+def _refuse_bomb(name: str, size: int, *, packed: int, source: str) -> None:
+    if size > MOST_SMALL_BYTES and size > MOST_RATIO * packed:
+        raise UserError(
+            f"{source}: {name} would unpack from {packed:,} to {size:,} bytes; the archive is unsafe, "
+            "nothing of it is kept"
+        )
 
 
 def _copy_to(member: IO[bytes], path: Path) -> None:
@@ -177,9 +189,11 @@ def _copy_counting(source: IO[bytes], file: IO[bytes], advance: Callable[[float]
 def _untar_folder(archive: Path, inside: str, folder: Path, *, source: str) -> None:
     try:
         with tarfile.open(archive) as opened:
-            members = {member.name: member for member in opened.getmembers()}
-            for member in members.values():
+            members, packed = {}, archive.stat().st_size
+            for member in opened:
                 tarfile.data_filter(member, str(folder))  # refuses paths and links that lead outside
+                _refuse_bomb(member.name, member.size, packed=packed, source=source)
+                members[member.name] = member
             inside = inside or _model_folder(list(members), source)
             prefix = f"{inside}/" if inside else ""
             for name in choose_files(

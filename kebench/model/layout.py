@@ -16,8 +16,10 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from kebench.errors import UserError
+from kebench.bounded import MOST_TOKENIZER_BYTES, parse_json, read_within, refuse_larger
+from kebench.errors import UserError, first_line
 
+MOST_HEADER_BYTES = 100 << 20  # of weights: safetensors' own bound
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 
 # Every file by which a tokenizer may be given.
@@ -91,14 +93,13 @@ def describe_checkpoint(folder: Path) -> CheckpointFacts:
 
     Raises UserError if a file is missing, cut off, or a pickle that holds more than tensors.
     """
-    config = read_config(folder)
     family = family_of(folder)
     shapes = tensor_shapes(folder)
     return CheckpointFacts(
         family=family,
-        layers=config.get("num_hidden_layers", 0),
-        hidden=config.get("hidden_size", 0),
-        vocabulary=config.get("vocab_size", 0),
+        layers=number_of(folder, "num_hidden_layers"),
+        hidden=number_of(folder, "hidden_size"),
+        vocabulary=number_of(folder, "vocab_size"),
         casing=casing_of(folder) or "",
         parameters=sum(
             math.prod(shape) for name, shape in shapes.items() if _is_encoder_tensor(name, family)
@@ -131,7 +132,7 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of a checkpoint; UserError if it is not one."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(read_within(path, MOST_TOKENIZER_BYTES).decode("utf-8"))
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error}); fetch the checkpoint again") from None
     if not isinstance(value, dict):
@@ -184,7 +185,8 @@ def casing_of(folder: Path) -> str | None:
     if (casing := stated_casing(folder)) or not (folder / "vocab.txt").is_file():
         return casing
     try:
-        pieces = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+        text = read_within(folder / "vocab.txt", MOST_TOKENIZER_BYTES).decode("utf-8")
+        pieces = text.replace("\r\n", "\n").splitlines()
     except UnicodeDecodeError as error:
         raise UserError(f"{folder / 'vocab.txt'}: not UTF-8 ({error.reason}); fetch it again") from None
     has_capitals = any(piece != piece.lower() for piece in pieces if not piece.startswith(("[", "<")))
@@ -193,8 +195,8 @@ def casing_of(folder: Path) -> str | None:
 
 def bert_normalization(folder: Path) -> dict[str, Any]:
     """Return what the files say of BERT's text normalisation, under BertTokenizer's argument names."""
-    normalizer = _read_json_if_there(folder / "tokenizer.json").get("normalizer") or {}
-    if normalizer.get("type") != "BertNormalizer":
+    normalizer = _read_json_if_there(folder / "tokenizer.json").get("normalizer")
+    if not isinstance(normalizer, dict) or normalizer.get("type") != "BertNormalizer":
         normalizer = {}
     names = {
         "do_lower_case": "lowercase",
@@ -215,11 +217,26 @@ def max_tokens_of(folder: Path) -> int | None:
 
     RoBERTa's positions start at pad_token_id + 1, so it can use that many fewer.
     """
-    config = read_config(folder)
-    limit = config.get("max_position_embeddings")
+    limit = number_of(folder, "max_position_embeddings")
     if not limit:
         return None
-    return int(limit) - (int(config.get("pad_token_id") or 1) + 1 if backbone_of(folder) == "roberta" else 0)
+    return limit - ((number_of(folder, "pad_token_id") or 1) + 1 if backbone_of(folder) == "roberta" else 0)
+
+
+def number_of(folder: Path, name: str) -> int:
+    """Return a whole number that config.json states, 0 if it does not. Raises UserError if it is none."""
+    value = read_config(folder).get(name)
+    if value is not None and type(value) is not int:
+        shown = repr(value)[:40]
+        raise UserError(f"{folder}/config.json: {name} = {shown}, expected a whole number; fetch it again")
+    return value or 0
+
+
+def refuse_large_files(folder: Path) -> None:
+    """Raise UserError if a file of the tokenizer, or config.json, is larger than such a file can be."""
+    for name in DESCRIPTION_FILES:
+        if (folder / name).is_file():
+            refuse_larger(folder / name, MOST_TOKENIZER_BYTES)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -239,7 +256,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _shards(folder: Path, index: str) -> list[Path]:
-    names = sorted(set(read_json(folder / index).get("weight_map", {}).values()))
+    weight_map = read_json(folder / index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise UserError(f"{folder / index}: no weight_map from tensors to files; fetch the checkpoint again")
+    names = sorted(set(weight_map.values()))
     paths = [folder / PurePosixPath(name).name for name in names]
     for path in paths:
         if not path.is_file():
@@ -265,13 +285,13 @@ def _safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     size = path.stat().st_size
     with path.open("rb") as file:
         header_length = int.from_bytes(file.read(8), "little")
-        header_bytes = file.read(header_length) if header_length <= size - 8 else b""
+        header_bytes = file.read(header_length) if header_length <= min(size - 8, MOST_HEADER_BYTES) else b""
     try:
-        header = json.loads(header_bytes)
+        header = parse_json(header_bytes)
         header.pop("__metadata__", None)
-        end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-        shapes = {name: tuple(tensor["shape"]) for name, tensor in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        end = max((_int(tensor["data_offsets"][1]) for tensor in header.values()), default=0)
+        shapes = {name: tuple(map(_int, tensor["shape"])) for name, tensor in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         raise UserError(f"{path}: not a safetensors file; fetch the checkpoint again") from None
     if 8 + header_length + end != size:
         raise UserError(
@@ -281,25 +301,36 @@ def _safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def _int(value: Any) -> int:
+    """Return a whole number from 0 on. Raises ValueError for anything else."""
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no size")
+    return value
+
+
 def _pickle_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Read the shapes in a file that torch.save wrote, without its data: zip (since torch 1.6) or stream."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-                shapes = _ShapeReader(io.BytesIO(archive.read(name))).load()
+                member = next(one for one in archive.infolist() if one.filename.endswith("/data.pkl"))
+                if member.file_size > MOST_HEADER_BYTES:
+                    raise ValueError(f"{member.filename} would unpack to {member.file_size:,} bytes")
+                shapes = _ShapeReader(io.BytesIO(archive.read(member))).load()
         else:
             with path.open("rb") as file:
                 for _ in range(3):  # magic number, protocol version, sizes of the machine's integers
                     _ShapeReader(file).load()
                 shapes = _ShapeReader(file).load()
+        shapes = dict(shapes)
     except _UnsafePickleError:
         raise unsafe_pickle(path) from None
-    except (pickle.UnpicklingError, StopIteration, EOFError, OSError, zipfile.BadZipFile) as error:
+    # bytes that are no pickle make the unpickler raise anything
+    except Exception as error:
         raise UserError(
-            f"{path}: not a readable weights file ({error}); fetch the checkpoint again"
+            f"{path}: not a readable weights file ({first_line(error)}); fetch the checkpoint again"
         ) from None
-    return {name: shape for name, shape in dict(shapes).items() if isinstance(shape, tuple)}
+    return {name: shape for name, shape in shapes.items() if isinstance(shape, tuple)}
 
 
 class _UnsafePickleError(Exception):

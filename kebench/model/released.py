@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from kebench.bounded import parse_json
 from kebench.errors import UserError, first_line
 from kebench.files import atomic_folder
 from kebench.model.checkpoint import load_masked_lm, quiet_transformers
@@ -23,6 +24,7 @@ from kebench.model.layout import (
     family_of,
     modern_name,
     read_config,
+    read_json,
     tensor_shapes,
     weight_files,
 )
@@ -141,7 +143,7 @@ def _released_names(path: Path, *, rows: int) -> list[str]:
                 if not line.strip():
                     continue
                 try:
-                    entity = json.loads(line)
+                    entity = parse_json(line)
                     row, name = entity["id"], entity["entity_name"]
                     fits = isinstance(row, int) and 0 <= row < rows and isinstance(name, str)
                 except (ValueError, KeyError, TypeError):
@@ -180,7 +182,10 @@ def _write_vocabulary(source: Path, folder: Path) -> None:
     """Write vocab.txt, which the released code reads, where a directory has only tokenizer.json."""
     if (folder / "vocab.txt").is_file() or not (source / "tokenizer.json").is_file():
         return
-    model = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-    if model.get("type") == "WordPiece":
-        pieces = sorted(model["vocab"], key=model["vocab"].get)
+    model = read_json(source / "tokenizer.json").get("model")
+    if isinstance(model, dict) and model.get("type") == "WordPiece":
+        vocab = model.get("vocab")
+        if not isinstance(vocab, dict) or not all(type(number) is int for number in vocab.values()):
+            raise UserError(f"{source / 'tokenizer.json'}: its vocab has no numbers; copy it again")
+        pieces = sorted(vocab, key=vocab.__getitem__)
         (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")

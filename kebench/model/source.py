@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from kebench.cards import SOURCE_KINDS, ModelCard, model_card_paths, read_model_card
 from kebench.errors import UserError, did_you_mean
-from kebench.files import atomic_folder, cache_folder, expand_home, hash_of, sha256_of
+from kebench.files import atomic_folder, cache_folder, expand_home, hash_of, remove_if_broken, sha256_of
 from kebench.model.fetch import FETCHERS, PLACES, log
 from kebench.model.layout import (
     TOKENIZER_FILES,
@@ -89,7 +89,7 @@ def resolve_card(
         folder = PLACES[card.source_kind](card)
         _check_sha256(card, folder)
     else:
-        folder = cached_folder(card) or _fetch(card)
+        folder = _whole_in_cache(card) or _fetch(card)
     return ResolvedModel(_filled_in(card, folder), folder)
 
 
@@ -153,11 +153,19 @@ def cached_folder(card: ModelCard) -> Path | None:
     return folder if (folder / FETCHED).is_file() else None
 
 
+def _whole_in_cache(card: ModelCard) -> Path | None:
+    """Return where a fetched model lies in the cache, all its files as they were fetched; else None."""
+    if (folder := cached_folder(card)) is None:
+        return None
+    remove_if_broken(folder)
+    return cached_folder(card)
+
+
 def _fetch(card: ModelCard) -> Path:
     place = _cache_place(card)
     log.info("fetching %s from %s", card.name, card.source)
     try:
-        with atomic_folder(place, point="model") as folder:
+        with atomic_folder(place, point="model", sealed=True) as folder:
             revision = FETCHERS[card.source_kind](card, folder).revision
             if card.tokenizer_source:
                 _fetch_tokenizer(card, folder)

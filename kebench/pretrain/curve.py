@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kebench.bounded import parse_json, read_within
+
 CURVES = "curves.jsonl"
 LOSSES = ("mlm", "detection", "linking")
 HELD_OUT = {  # scores on held-out text, and what they are called
@@ -12,6 +14,7 @@ HELD_OUT = {  # scores on held-out text, and what they are called
     "mention_f1_percent": "mentions, F1",
     "linking_accuracy_percent": "links, accuracy@1, %",
 }
+ALWAYS = ("step", "loss", *LOSSES, "tokens_per_second")  # in every row
 Row = dict[str, Any]
 
 
@@ -21,5 +24,19 @@ def curve_text(rows: list[Row]) -> str:
 
 
 def read_curve(path: Path) -> list[Row]:
-    """Read the rows of a curve."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Read the rows of a curve. Raises ValueError if one is none."""
+    rows = [parse_json(line) for line in read_within(path).decode("utf-8").splitlines()]
+    for number, row in enumerate(rows, 1):
+        if fault := _fault_of(row):
+            raise ValueError(f"line {number}: {fault}")
+    return rows
+
+
+def _fault_of(row: Any) -> str:
+    """Return what is wrong with a row, or ""."""
+    if not isinstance(row, dict):
+        return "no step"
+    if missing := [name for name in ALWAYS if name not in row]:
+        return f"a step without '{missing[0]}'"
+    wrong = [name for name in (*ALWAYS, *HELD_OUT) if type(row.get(name, 0)) not in (int, float)]
+    return f"{wrong[0]} is no number" if wrong else ""

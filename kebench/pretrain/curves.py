@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kebench.errors import UserError
-from kebench.pretrain.curve import CURVES, HELD_OUT, LOSSES, Row, read_curve
+from kebench.pretrain.curve import ALWAYS, CURVES, HELD_OUT, LOSSES, Row, read_curve
 
 CHART_FORMATS = (".html", ".svg", ".png")
 _SMOOTHED = 60  # points of a training curve; more are averaged; ours
@@ -17,12 +17,7 @@ def read_curves(folder: Path) -> list[Row]:
         rows = read_curve(folder / CURVES)
         if not rows:
             raise ValueError("no step in it")
-        averaged(rows, 1)  # every row has what is drawn
         return rows
-    except KeyError as error:
-        raise UserError(
-            f"{folder / CURVES}: damaged (a step without {error}); copy the folder again"
-        ) from None
     except OSError as error:
         raise UserError(
             f"{folder / CURVES}: cannot be read ({error.strerror}); name a folder made by 'kebench pretrain'"
@@ -38,7 +33,7 @@ def averaged(rows: Sequence[Row], most: int) -> list[Row]:
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         row: Row = {"step": part[-1]["step"]}
-        for name in ("loss", *LOSSES, "tokens_per_second"):
+        for name in ALWAYS[1:]:
             row[name] = sum(one[name] for one in part) / len(part)
         for one in part:
             row |= {name: one[name] for name in HELD_OUT if name in one}

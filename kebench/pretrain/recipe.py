@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from kebench.bounded import read_toml
 from kebench.cards import Card
 from kebench.errors import UserError
-from kebench.recipes import Shelf, base_path, read_settings, read_toml
+from kebench.recipes import Shelf, base_path, read_settings
 from kebench.transe.recipe import recipe_paths as transe_paths
 
 BASE = "kebiolm"
@@ -112,7 +113,9 @@ def read_recipe(name_or_path: str, **changes: Any) -> Pretraining:
 
 def about(name_or_path: str) -> list[str]:
     """Return what a recipe's file says of itself: the comment that it begins with."""
-    lines = SHELF.find(name_or_path).read_text(encoding="utf-8").splitlines()
+    path = SHELF.find(name_or_path)
+    read_toml(path)  # refuses what is no recipe
+    lines = path.read_text(encoding="utf-8").splitlines()
     return [line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines)]
 
 

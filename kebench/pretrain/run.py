@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 from pydantic import Field, ValidationError
 
+from kebench.bounded import read_within
 from kebench.errors import UserError, first_fault
 from kebench.files import atomic_folder, cache_folder, sweep_temporaries, sweep_temporaries_of
 from kebench.leases import lease
@@ -108,7 +109,7 @@ def read_card(folder: Path) -> PretrainingCard:
     """Read pretraining.json. Raises UserError if it is missing or not one of ours."""
     path = folder / CARD
     try:
-        return PretrainingCard.model_validate_json(path.read_bytes())
+        return PretrainingCard.model_validate_json(read_within(path))
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); name a folder made by 'kebench pretrain'"

@@ -4,6 +4,7 @@ One Arrow file a shard of the corpus, one for training and one for what is held 
 with the corpus and any sequence can be read at any time. They live in the cache (docs/FORMATS.md).
 """
 
+import hashlib
 import json
 import logging
 import zlib
@@ -17,9 +18,10 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from kebench.corpus.linked import LinkedCorpus
+from kebench.bounded import parse_json, read_within
+from kebench.corpus.linked import LinkedCorpus, LinkedPassage
 from kebench.errors import UserError
-from kebench.files import cache_folder, hash_of, sweep_temporaries, write_atomically
+from kebench.files import cache_folder, hash_of, sha256_of, sweep_temporaries, write_atomically
 from kebench.leases import share_one
 from kebench.pretrain.encode import Ints, PackedSequence, Packer, encode_passages
 from kebench.progress import progress
@@ -115,10 +117,10 @@ def encode_corpus(
     folder = cache_folder() / "sequences" / identity[:16]
     share_one(
         folder.with_suffix(".running"),
-        is_done=(folder / MANIFEST).is_file,
+        is_done=lambda: _is_whole(folder),
         work=lambda: _encode(corpus, tokenizer, folder, max_tokens=max_tokens, held_out_share=held_out_share),
     )
-    stated = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    stated = parse_json(read_within(folder / MANIFEST))
     if not stated["counts"]["train"]["sequences"]:
         raise UserError(f"{corpus.folder}: no text to train on; choose a corpus with documents")
     return EncodedCorpus(folder, pa.array(stated["cuis"], pa.string()), stated["counts"])
@@ -132,28 +134,35 @@ def _encode(
     cuis = sorted(corpus.cuis())
     row_of = {cui: row for row, cui in enumerate(cuis)}
     counts: dict[str, Counter[str]] = {name: Counter() for name in (*SPLITS, "dropped")}
+    shards: dict[str, Any] = {}
     with progress("sequences", total=corpus.manifest.counts.documents, unit="documents") as advance:
         for shard, path in zip(corpus.manifest.shards, corpus.paths(), strict=True):
             done = folder / f"{path.stem}.json"
-            if not done.is_file():
-                found = _encode_shard(path, tokenizer, row_of, folder, max_tokens, held_out_share)
+            if not _is_whole_shard(done):
+                found = _encode_shard(
+                    corpus.passages_of(shard), path, tokenizer, row_of, folder, max_tokens, held_out_share
+                )
                 write_atomically(done, json.dumps(found), point="sequences")
-            for name, numbers in json.loads(done.read_text(encoding="utf-8")).items():
-                counts[name].update(numbers)
+            shards[done.stem] = parse_json(read_within(done))
+            for name in counts:
+                counts[name].update(shards[done.stem][name])
             advance(shard.documents)
-    text = json.dumps({"schema": 1, "counts": counts, "cuis": cuis})
+    hashes = {name: one["sha256"] for name, one in shards.items()}
+    stated = {"schema": 1, "counts": counts, "cuis": cuis, "sha256": hashes}
+    text = json.dumps(stated | {"seal": _seal_of(stated)})
     write_atomically(folder / MANIFEST, text, point="sequences")
 
 
 def _encode_shard(
+    passages: Iterator[LinkedPassage],
     path: Path,
     tokenizer: Any,
     row_of: dict[str, int],
     folder: Path,
     max_tokens: int,
     held_out_share: float,
-) -> dict[str, Counter[str]]:
-    """Write the sequences of one shard of a corpus; return what they are."""
+) -> dict[str, Any]:
+    """Write the sequences of one shard of a corpus, `path`; return what they are."""
     dropped: Counter[str] = Counter()
     rows: dict[str, list[PackedSequence]] = {}
     packers: dict[str, Packer] = {}
@@ -162,16 +171,58 @@ def _encode_shard(
         packers[split] = Packer(
             max_tokens, first_id=tokenizer.cls_token_id, separator_id=tokenizer.sep_token_id
         )
-    passages = LinkedCorpus.passages_of(path)
     for document, pieces in encode_passages(
         passages, tokenizer.backend_tokenizer, row_of.__getitem__, dropped
     ):
         split = SPLITS[is_held_out(document, held_out_share)]
         rows[split] += packers[split].add(document, pieces)
+    hashes = {}
     for split in SPLITS:
         rows[split] += packers[split].flush()
-        write_atomically(folder / f"{split}-{path.stem}.arrow", _arrow_file(rows[split]), point="sequences")
-    return {split: _count(rows[split]) for split in SPLITS} | {"dropped": dropped}
+        content = _arrow_file(rows[split])
+        write_atomically(_arrow_path(folder, split, path.stem), content, point="sequences")
+        hashes[split] = hashlib.sha256(content).hexdigest()
+    return {split: _count(rows[split]) for split in SPLITS} | {"dropped": dropped, "sha256": hashes}
+
+
+def _arrow_path(folder: Path, split: str, shard: str) -> Path:
+    return folder / f"{split}-{shard}.arrow"
+
+
+def _is_whole_shard(done: Path) -> bool:
+    """Whether the sequences of a shard are there, as they were written."""
+    try:
+        hashes = parse_json(read_within(done))["sha256"]
+        return _are_as_written(done.parent, done.stem, hashes)
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError, AttributeError):  # damaged, or of an older version
+        return False
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the sequences of a corpus are there, as they were written; what is damaged is made again."""
+    try:
+        stated = parse_json(read_within(folder / MANIFEST))
+        if stated["seal"] == _seal_of(stated) and all(
+            _are_as_written(folder, shard, hashes) for shard, hashes in stated["sha256"].items()
+        ):
+            return True
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    _log.warning("%s: damaged, or of an older version; what is wrong in it is made again", folder)
+    return False
+
+
+def _are_as_written(folder: Path, shard: str, hashes: dict[str, str]) -> bool:
+    return all(sha256_of(_arrow_path(folder, split, shard)) == hashes[split] for split in SPLITS)
+
+
+def _seal_of(stated: dict[str, Any]) -> str:
+    """Return the hash of what sequences.json says."""
+    return hash_of({name: value for name, value in stated.items() if name != "seal"})
 
 
 def is_held_out(document: str, share: float) -> bool:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
 
 from kebench.errors import first_line
-from kebench.files import atomic_folder
+from kebench.files import atomic_folder, broken_file
 from kebench.model.layout import SAFETENSORS
 from kebench.pretrain.curve import CURVES, Row, curve_text, read_curve
 from kebench.pretrain.loop import Trainer
@@ -41,6 +41,8 @@ class Kept(NamedTuple):
         """
         for folder in reversed(self._steps()):
             try:
+                if broken := broken_file(folder):
+                    raise ValueError(f"{broken} is not as it was written")
                 rows = read_curve(folder / CURVES)
                 state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True, mmap=True)
                 with safe_open(folder / SAFETENSORS, framework="pt") as weights:
@@ -72,7 +74,7 @@ class Kept(NamedTuple):
         place = self._place(trainer.done)
         if place.exists():
             return
-        with atomic_folder(place, point="pretraining-state") as temporary:
+        with atomic_folder(place, point="pretraining-state", sealed=True) as temporary:
             write_model(temporary)
             state = {"optimizer": trainer.optimizer.state_dict(), "step": trainer.done}
             torch.save(state, temporary / OPTIMIZER)

@@ -6,7 +6,6 @@ relation. Names are accepted in our normal form (kebench.umls.names).
 """
 
 import csv
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pyarrow
 
+from kebench.bounded import parse_json
 from kebench.errors import UserError
 from kebench.files import hash_of
 from kebench.probe.build import MEMORY_MIB, finished, input_file, log, writing
@@ -179,7 +179,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if not raw.strip():
                 continue
             try:
-                line = json.loads(raw)
+                line = parse_json(raw)
             except ValueError as error:
                 raise UserError(f"{path} line {number}: not JSON ({error}); {_REMEDY}") from None
             if not isinstance(line, dict):

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import pyarrow
 import pyarrow.parquet
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from kebench.bounded import read_within
 from kebench.errors import UserError, first_fault
 from kebench.files import sha256_of
 from kebench.records import Part
@@ -20,6 +21,11 @@ MANIFEST, QUERIES = "set.json", "queries.parquet"
 SCHEMA: Literal[1] = 1
 SET_VERSION = 1  # raised by every change that can change a query
 MASK = "[MASK]"
+NUMBERS_OF_RELATION = ("queries", "mean_cuis", "type_1", "type_2")
+NUMBERS = (
+    *NUMBERS_OF_RELATION, "queries_before_cap", "relations", "answers", "without_answers", "type_1_released",
+    "type_2_released", "triples",
+)  # fmt: skip
 COLUMNS = (
     "query_id", "text", "relation", "direction", "given", "luis", "answers", "is_type_1",
     "is_type_1_released",
@@ -66,9 +72,30 @@ class QuerySetManifest(Part):
     @field_validator("counts")
     @classmethod
     def _counts_queries(cls, counts: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(counts.get("queries"), int):
+        if type(counts.get("queries")) is not int:
             raise ValueError("no number of queries")
+        if not all(_is_number(counts.get(name)) for name in NUMBERS):
+            raise ValueError(f"a number is none; expected {', '.join(NUMBERS)}")
         return counts
+
+    @field_validator("by_relation")
+    @classmethod
+    def _counts_relations(cls, by_relation: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for relation, counts in by_relation.items():
+            if not all(name in counts and _is_number(counts[name]) for name in NUMBERS_OF_RELATION):
+                raise ValueError(f"{relation}: expected {', '.join(NUMBERS_OF_RELATION)}")
+        return by_relation
+
+    @model_validator(mode="after")
+    def _knows_both_of_facts(self) -> "QuerySetManifest":
+        if (self.facts_stored is None) != (self.reverse_share is None):
+            raise ValueError("facts_stored without reverse_share, or the reverse")
+        return self
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number, or missing."""
+    return value is None or type(value) in (int, float)
 
 
 @dataclass(frozen=True)
@@ -87,6 +114,12 @@ class QuerySet:
         if not path.is_file() or sha256_of(path) != manifest.queries_sha256:
             what = "not the file that set.json describes" if path.is_file() else "missing"
             raise UserError(f"{path}: {what}; copy the set again, or build it again")
+        rows, stated = pyarrow.parquet.read_metadata(path).num_rows, manifest.counts["queries"]
+        if rows != stated:
+            raise UserError(
+                f"{folder / MANIFEST}: {stated:,} queries, {QUERIES} has {rows:,}; copy the set again, or "
+                "build it again"
+            )
         return cls(folder, manifest)
 
     @property
@@ -106,7 +139,7 @@ def read_set_manifest(folder: Path) -> QuerySetManifest:
     """Return what set.json says. Raises UserError if it is missing or not one of ours."""
     path = folder / MANIFEST
     try:
-        return QuerySetManifest.model_validate_json(path.read_bytes())
+        return QuerySetManifest.model_validate_json(read_within(path))
     except FileNotFoundError:
         raise UserError(
             f"{folder}: no set of queries ({MANIFEST} is missing); make one with 'kebench probe build'"

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from kebench.bounded import read_within
 from kebench.errors import UserError, first_fault
 from kebench.files import hash_of, write_atomically
 from kebench.records import Hash, Name, Part, Printable, Provenance
@@ -226,7 +227,7 @@ def write_probe_record(folder: Path, record: ProbeRecord) -> None:
 def read_probe_record(path: Path) -> ProbeRecord:
     """Read one probe.json. Raises UserError with file and field if it is not one of ours."""
     try:
-        return ProbeRecord.model_validate_json(path.read_bytes())
+        return ProbeRecord.model_validate_json(read_within(path))
     except OSError as error:
         raise UserError(
             f"{path}: {error.strerror}; a finished probe has this file: run it again with 'kebench probe run'"

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
+from kebench.bounded import MOST_TOKENIZER_BYTES, refuse_larger
 from kebench.errors import UserError
 from kebench.probe.plan import chosen_ids
 from kebench.probe.query_set import QuerySet
@@ -52,6 +53,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     path = folder / TOKENIZER
     if not path.is_file():
         raise UserError(f"{path}: no such file; {WHOLE}")
+    refuse_larger(path, MOST_TOKENIZER_BYTES)
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises no narrower kind

@@ -7,9 +7,10 @@ for bug: "isa" is replaced inside words too, and "is" stands before a name that 
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from kebench.bounded import read_toml
 from kebench.errors import UserError
 from kebench.files import expand_home
-from kebench.recipes import Shelf, read_toml
+from kebench.recipes import Shelf
 
 _SHELF = Shelf("probing", "templates*.toml")
 _NEEDS_IS = ("of", "as", "by")  # KeBioLM, sec. 4.6.1

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from kebench.bounded import read_within
 from kebench.errors import UserError, first_fault
 from kebench.records import Part, Printable
 from kebench.report.sheet import Grid
@@ -54,7 +55,7 @@ class Strata(Part):
 def read_strata(path: Path) -> Strata:
     """Read what `kebench overlap --format json` wrote. Raises UserError if it is something else."""
     try:
-        return Strata.model_validate_json(path.read_bytes())
+        return Strata.model_validate_json(read_within(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except ValidationError as error:

@@ -6,13 +6,13 @@ line may end in `> FILE`, which keeps what the command prints.
 """
 
 import re
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from kebench.bounded import read_toml
 from kebench.cards import Card
 from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.files import expand_home
@@ -138,15 +138,10 @@ def read_profile(name_or_path: str) -> Profile:
             f"no profile '{name_or_path}'{hint} there are {', '.join(known)}, or name a .toml file"
         )
     try:
-        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not TOML ({error}); mend it") from None
+        return Profile.model_validate(read_toml(path))
     except ValidationError as error:
-        raise UserError(
-            f"{path}: {first_fault(error, whole='the profile', shows_value=True)}; mend it"
-        ) from None
+        fault = first_fault(error, whole="the profile", shows_value=True)
+        raise UserError(f"{path}: {fault}; mend it") from None
 
 
 def values_of(profile: Profile, assignments: tuple[str, ...]) -> dict[str, str]:

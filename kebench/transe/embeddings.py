@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from kebench.bounded import read_within
 from kebench.errors import UserError, first_fault
 from kebench.files import atomic_folder, sha256_of
 from kebench.records import Part, Provenance
@@ -111,7 +112,7 @@ def read_embeddings_card(folder: Path) -> EmbeddingsCard:
     """Read embeddings.json. Raises UserError if it is missing or not one of ours."""
     path = folder / CARD
     try:
-        return EmbeddingsCard.model_validate_json(path.read_bytes())
+        return EmbeddingsCard.model_validate_json(read_within(path))
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); name a folder made by 'kebench embed'"

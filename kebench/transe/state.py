@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kebench.files import atomic_folder
+from kebench.files import atomic_folder, broken_file
 from kebench.transe.row_adam import Table
 from kebench.transe.train import State
 
@@ -38,6 +38,10 @@ class KeptState:
         folders = self._epochs()
         if not folders:
             return None
+        if broken := broken_file(folders[-1]):
+            _log.warning("%s: damaged; training from the start", folders[-1] / broken)
+            shutil.rmtree(self.folder)
+            return None
         try:
             parts = load_file(folders[-1] / TABLES, device=device)
             losses = json.loads((folders[-1] / LOSSES).read_text())
@@ -55,7 +59,8 @@ class KeptState:
         if self._saving_seconds and started - self._saved_at < TRAINING_PER_SAVING * self._saving_seconds:
             return
         older = self._epochs()
-        with atomic_folder(self._epoch(len(state.loss_by_epoch)), point="embedding-state") as temporary:
+        place = self._epoch(len(state.loss_by_epoch))
+        with atomic_folder(place, point="embedding-state", sealed=True) as temporary:
             save_file(_parts("entity", state.entity) | _parts("relation", state.relation), temporary / TABLES)
             (temporary / LOSSES).write_text(json.dumps(state.loss_by_epoch))
         for folder in older:

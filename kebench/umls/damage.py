@@ -11,12 +11,13 @@ from pathlib import Path
 
 from kebench.umls.rrf import COLUMNS, REMEDY
 
+_BELOW_A = r"(?s:[\x00-@].*)?"  # what DuckDB finds to be < 'A'
 # What stands in a column if no bar within a name has moved the fields behind it; as `rrf._IN_PLACE` has it.
 _FORMS = {
-    "SRL": (r"[^A-Za-z]*", "a number or nothing"),
+    "SRL": (_BELOW_A, "a number or nothing"),
     "ATUI": (r"(AT.*)?", "AT and a number, or nothing"),
     "SUPPRESS": (r"[NOEY]?", "N, O, E, Y or nothing"),
-    "CVF": (r"[^A-Za-z]*", "a number or nothing"),
+    "CVF": (_BELOW_A, "a number or nothing"),
 }
 COLUMNS_OF_CUIS = {"MRREL": (0, 4), "MRSTY": (0,)}
 

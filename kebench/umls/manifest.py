@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import pyarrow.parquet
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from kebench.bounded import read_within
 from kebench.errors import UserError, first_fault
-from kebench.files import hash_of
+from kebench.files import hash_of, sha256_of
 from kebench.umls.filters import Filters
 from kebench.umls.rrf import InputFile
 
 MANIFEST = "kb.json"
 SCHEMA: Literal[1] = 1
+TABLES = ("concepts", "names", "types", "triples")
 IMPORT_VERSION = 1  # raised by every change of the import that can change a table
 
 
@@ -49,6 +52,30 @@ class Manifest(BaseModel):
     unification: dict[str, Any] = {}
     provenance: dict[str, Any]
 
+    @field_validator("counts")
+    @classmethod
+    def _counts_what_was_read(cls, counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+        if not all({"read", "kept"} <= set(counts.get(what, {})) for what in ("names", "relations")):
+            raise ValueError("no numbers of names and relations, read and kept")
+        return counts
+
+    @field_validator("tables")
+    @classmethod
+    def _has_all_tables(cls, tables: dict[str, Table]) -> dict[str, Table]:
+        if set(tables) != set(TABLES):
+            raise ValueError(f"expected {', '.join(TABLES)}")
+        return tables
+
+    @field_validator("sources")
+    @classmethod
+    def _says_what_sources_are(cls, sources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for source in sources:
+            texts = (source.get(name) for name in ("name", "version", "licence"))
+            numbers = (source.get(name) for name in ("terms", "relations"))
+            if not all(isinstance(one, str) for one in texts) or not all(type(one) is int for one in numbers):
+                raise ValueError("a source without name, version, licence, terms or relations")
+        return sources
+
 
 def content_hash(inputs: list[InputFile], filters: Filters, *, named: Sequence[str] = ()) -> str:
     """Return the hash by which others know a knowledge base; equal inputs and filters, equal hash.
@@ -63,7 +90,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Return the manifest of a knowledge base. Raises UserError if the folder is none or is not whole."""
     path = folder / MANIFEST
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        manifest = Manifest.model_validate_json(read_within(path))
     except FileNotFoundError:
         raise UserError(
             f"{folder}: no knowledge base ({MANIFEST} is missing); make one with 'kebench kb import'"
@@ -77,10 +104,19 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _check_tables(folder: Path, manifest: Manifest) -> None:
-    """Refuse a copy that was cut off. Sizes are enough for that, and take no time."""
+    """Refuse a copy that was cut off or changed: a hash of UMLS's 300 MB takes a fifth of a second."""
     for name, table in manifest.tables.items():
         path = folder / f"{name}.parquet"
-        found = path.stat().st_size if path.is_file() else None
-        if found != table.bytes:
-            size = "missing" if found is None else f"{found:,} bytes, expected {table.bytes:,}"
-            raise UserError(f"{path}: {size}; copy the knowledge base again, or import the release again")
+        if wrong := _fault(path, table):
+            raise UserError(f"{path}: {wrong}; copy the knowledge base again, or import the release again")
+
+
+def _fault(path: Path, table: Table) -> str:
+    """Return what is wrong with the file of a table, or ""."""
+    found = path.stat().st_size if path.is_file() else None
+    if found != table.bytes:
+        return "missing" if found is None else f"{found:,} bytes, expected {table.bytes:,}"
+    if sha256_of(path) != table.sha256:
+        return f"not the file that {MANIFEST} describes"
+    rows = pyarrow.parquet.read_metadata(path).num_rows
+    return "" if rows == table.rows else f"{rows:,} rows, {MANIFEST} says {table.rows:,}"

@@ -181,6 +181,10 @@ def test_a_file_of_the_index_that_is_cut_off_is_one_line(
     copy = copied(kb, tmp_path / "kb")
     path = copy.folder / "index" / name
     path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"not the file that index.json describes; remove .*index and make"):
+        NameIndex.open(copy)
+    manifest = copy.folder / "index" / "index.json"  # as older versions wrote it
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"sha256": {}}))
     index = NameIndex.open(copy)
     with pytest.raises(
         UserError, match=r"index: damaged \(.*\); remove it and make it with 'kebench kb index "

@@ -188,7 +188,7 @@ def test_a_damaged_shard_is_one_line_with_a_remedy_that_works(
     content = shard.read_bytes()
     shard.write_bytes(content[:4] + b"\xff" * (len(content) // 2) + content[4 + len(content) // 2 :])
     again = [str(gold), "--kb", str(kb.folder), "--out", str(made)]
-    message = f"{shard}: damaged; copy the corpus again, or remove it and corpus.json"
+    message = f"{shard}: not the file that corpus.json describes; copy the corpus again, or remove it and"
     with pytest.raises(UserError, match=re.escape(message)):
         run("show", made)
     shard.unlink()

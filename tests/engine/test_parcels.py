@@ -1,6 +1,9 @@
 """Files that travel: read in place where they are the same, and otherwise kept by their content."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,24 @@ def test_a_job_that_has_travelled_is_the_same_run(job: Job, cache: Path) -> None
     assert there.folder.is_relative_to(cache)
     assert all(path.is_relative_to(cache) for path in there.task.paths.values())
     assert there.identity == job.identity
+
+
+KEEP = """
+import sys
+from pathlib import Path
+from kebench.engine.parcels import Parcel, locate
+parcel = Parcel("k" * 64, {"a": Path("/nowhere/a")}, {"a": (1, 1)})
+place = locate(parcel, lambda: {"a": b"content"})
+print((place or {})["a"].read_text())
+"""
+
+
+@pytest.mark.parametrize("moment", ["shipped.written", "shipped.renamed"])
+def test_a_node_killed_while_it_keeps_files_keeps_them_whole_or_not_at_all(cache: Path, moment: str) -> None:
+    command, environment = [sys.executable, "-c", KEEP], os.environ | {"KEBENCH_CACHE": str(cache)}
+    killed = subprocess.run(
+        command, env=environment | {"KEBENCH_CRASH_AT": moment}, capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert again.stdout == "content\n"

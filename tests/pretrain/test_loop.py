@@ -10,6 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from kebench import files
 from kebench.errors import UserError
 from kebench.pretrain.loop import Step, Trainer, num_steps
 from kebench.pretrain.recipe import SHELF, read_recipe
@@ -144,6 +145,30 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_documen
     assert set(listed) >= {
         one for number in trainer._numbers(1)[0] for one in trainer.sequences[number].documents
     }
+
+
+@pytest.mark.parametrize("point", ["not-finite.written", "not-finite.renamed"])
+def test_a_kill_leaves_the_list_of_documents_whole_or_not_at_all(
+    point: str, world: World, accelerator: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: int) -> None:
+        raise Killed
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KEBENCH_CRASH_AT", point)
+    monkeypatch.setattr(os, "kill", die)
+    trainer = trainer_of(world, accelerator)
+    with torch.no_grad():
+        trainer.objectives.model.bert.mention_detector.bias[0] = float("nan")
+    files._passed.clear()
+    with pytest.raises(Killed):
+        trainer.step()
+    path = Path("not-finite-step-1.txt")
+    assert path.exists() == (point == "not-finite.renamed")
+    assert not path.exists() or len(path.read_text().split()) >= 8  # a batch is of eight sequences
 
 
 def test_two_processes_have_the_losses_of_one(world: World, accelerator: Accelerator, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_the_full_profile_is_the_paper_s_grid() -> None:
         (('name = "list"', 'name = "A list"'), "stages.0.name"),
         (("machine", "machin"), "machine"),
         (("minutes = 1", "minutes = -1"), "minutes"),
-        (('title = "small"', "title = "), "not TOML"),
+        (('title = "small"', "title = "), "not valid TOML"),
     ],
 )
 def test_a_wrong_profile_is_refused_with_the_field(

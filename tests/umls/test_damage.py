@@ -31,6 +31,8 @@ def damage(path: Path, change: Callable[[bytes], bytes]) -> None:
         ("MRCONSO", lambda b: b"\n", "the file is empty"),
         ("MRCONSO", lambda b: b.replace(b"y arthritis|0|N|", b"|arthritis|0||"),
          "line 2: 19 fields, expected 18"),
+        ("MRCONSO", lambda b: b.replace(b"arthritis|0|", b"arthritis|[|"),
+         "line 2: '[' in SRL, expected a number or nothing"),
         ("MRSTY", lambda b: b.replace(b"|AT1|", b"|X1|"),
          "line 1: 'X1' in ATUI, expected AT and a number, or nothing"),
         ("MRREL", lambda b: b.replace(b"|N||", b"|X||"),

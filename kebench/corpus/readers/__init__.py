@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from kebench.bounded import parse_json
 from kebench.corpus.passage import Fault, Passage, Read, Removed, passage_problem
 from kebench.corpus.readers.bioc_files import read_bioc
 from kebench.corpus.readers.jsonl import read_jsonl, read_pubmedds
 from kebench.corpus.readers.plain import read_plain
 from kebench.corpus.readers.pubmed import PUBMED_ROOTS, read_pubmed
 from kebench.corpus.readers.pubtator import read_pubtator
-from kebench.corpus.readers.stream import first_bytes, lines_of, parse_json
+from kebench.corpus.readers.stream import first_bytes, lines_of
 from kebench.errors import UserError
 
 READERS: dict[str, Callable[[Path], Iterator[Read]]] = {

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
+from kebench.bounded import parse_json
 from kebench.corpus.extras import imported
 from kebench.corpus.passage import Fault, GoldMention, Passage, Read, mention_problem, split_ids
-from kebench.corpus.readers.stream import elements_of, first_bytes, lines_of, parse_json
+from kebench.corpus.readers.stream import elements_of, first_bytes, lines_of
 
 _ID_KEYS = ("identifier", "MESH", "MeSH", "mesh", "OMIM", "UMLS", "cui", "CUI", "concept_id", "database_id")
 _COLLECTIONS = ("documents", "PubTator3")

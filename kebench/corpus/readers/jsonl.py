@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kebench.bounded import parse_json
 from kebench.corpus.passage import Fault, GoldMention, Passage, Read, mention_problem, split_ids
-from kebench.corpus.readers.stream import lines_of, parse_json
+from kebench.corpus.readers.stream import lines_of
 
 
 class Keys(NamedTuple):

@@ -1,11 +1,10 @@
 """Files as streams, plain or gzipped: bytes, lines, XML elements, and what to say when they break off."""
 
-import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 from xml.etree import ElementTree
 
 from isal import igzip, isal_zlib
@@ -104,11 +103,3 @@ def elements_of(path: Path, tags: tuple[str, ...]) -> Iterator[ElementTree.Eleme
             yield Fault("line 1", f"XML in an encoding that cannot be read ({error})", ends_file=True)
         except BROKEN_GZIP:
             yield broken_gzip("")
-
-
-def parse_json(text: str) -> Any:
-    """Return a JSON value. Raises ValueError, also where it is nested too deeply for Python."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None

