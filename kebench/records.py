@@ -257,7 +257,9 @@ def read_predictions(path: Path) -> dict[str, Any]:
     try:
         predictions: dict[str, Any] = json.loads(gzip.decompress(beside.read_bytes()))
         fault = _fault_of_predictions(predictions)
-    except (OSError, EOFError, ValueError) as error:
+    except OSError as error:
+        fault = error.strerror or str(error)  # the whole of it names the file again
+    except (EOFError, ValueError) as error:
         fault = str(error)
     if fault:
         raise UserError(f"{beside}: cannot be read ({fault}); remove its record and run it again")

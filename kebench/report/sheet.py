@@ -4,6 +4,7 @@ Reports that are more than one grid of one kind (comparisons, the paper's tables
 """
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from rich.text import Text
 
 from kebench.report.latex import escape_latex
 from kebench.report.render import RULES, escape_markdown
+
+_MEAN = re.compile(r"\d+\.\d+")
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,25 @@ class Grid:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What is printed together: a title, captions under it, grids, and notes at the end."""
+    """What is printed together: a title, captions under it, grids, and notes at the end.
+
+    best, second: what the emphasised cells are, in words; the first note says so, and how they are shown.
+    """
 
     title: str
     captions: tuple[str, ...]
     grids: tuple[Grid, ...]
     notes: tuple[str, ...] = ()
+    best: str = ""
+    second: str = ""
+
+    def all_notes(self, *, best: str, second: str) -> list[str]:
+        """Return the notes. best, second: how a format shows such cells ("bold"), "" if it does not."""
+        shown = [f"{how}: {what}" for how, what in ((best, self.best), (second, self.second)) if how and what]
+        if not shown:
+            return list(self.notes)
+        said = "; ".join(shown)
+        return [f"{said[0].upper()}{said[1:]}.", *self.notes]
 
 
 def sheet_for_terminal(sheet: Sheet, *, width: int, is_styled: bool) -> str:
@@ -60,9 +76,11 @@ def sheet_for_terminal(sheet: Sheet, *, width: int, is_styled: bool) -> str:
         for columns in _fitting(grid, width, gap=gap):
             console.print()
             _print_grid(console, grid, columns, gap=gap, is_styled=is_styled)
-    if sheet.notes:
+    emphasis = ("bold", "underlined") if is_styled else ("with *", "")
+    notes = sheet.all_notes(best=emphasis[0], second=emphasis[1])
+    if notes:
         console.print()
-    for note in sheet.notes:
+    for note in notes:
         console.print(Text(note))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
@@ -124,8 +142,8 @@ def sheet_as_markdown(sheet: Sheet) -> str:
     """Return a sheet as Markdown: best bold, second in italics (Markdown has no underline)."""
     parts = [f"**{escape_markdown(sheet.title)}**", *(escape_markdown(caption) for caption in sheet.captions)]
     parts += ["\n".join(_markdown_lines(grid)) for grid in sheet.grids]
-    if sheet.notes:
-        parts.append("\n".join(f"- {escape_markdown(note)}" for note in sheet.notes))
+    if notes := sheet.all_notes(best="bold", second="in italics"):
+        parts.append("\n".join(f"- {escape_markdown(note)}" for note in notes))
     return "\n\n".join(parts) + "\n"
 
 
@@ -155,9 +173,9 @@ def sheet_as_latex(sheet: Sheet) -> str:
     lines.append(f"\\caption{{{escape_latex(caption)}}}")
     for grid in sheet.grids:
         lines += ["\n\\medskip\n", *_latex_lines(grid)]
-    if sheet.notes:
+    if notes := sheet.all_notes(best="bold", second="underlined"):
         lines.append("\n\\medskip\n\\raggedright\\footnotesize")
-        lines += [f"{escape_latex(note)}\\par" for note in sheet.notes]
+        lines += [f"{escape_latex(note)}\\par" for note in notes]
     return "\n".join([*lines, "\\end{table}"]) + "\n"
 
 
@@ -185,4 +203,7 @@ def _prose_columns(grid: Grid) -> str:
 def _latex_cell(grid: Grid, row: int, column: int, text: str) -> str:
     if (row, column) in grid.best:
         return f"\\textbf{{{text}}}"
-    return f"\\underline{{{text}}}" if (row, column) in grid.second else text
+    if (row, column) not in grid.second:
+        return text
+    mean = _MEAN.match(text)  # a line under all of mean, deviation and mark would look like a rule
+    return f"\\underline{{{mean.group()}}}{text[mean.end() :]}" if mean else f"\\underline{{{text}}}"

@@ -52,9 +52,9 @@ def test_a_difference_stands_with_whether_it_is_noise(
     rows = {
         line.split()[0]: line.split() for line in lines if line.startswith(("NCBI", "BC5dis", "GAD", "DDI"))
     }
-    assert rows["NCBI"] == ["NCBI", "89.1±0.3", "(5)", "89.1±0.3", "+0.0", "yes"]
-    assert rows["BC5dis"] == ["BC5dis", "87.1±0.3", "(5)", "86.1±0.3", "+1.0", "no"]
-    assert rows["GAD"] == ["GAD", "84.0±–", "(1)", "84.3±1.0", "-0.3", "–"]
+    assert rows["NCBI"] == ["NCBI", "89.1±0.3", "(5)", "89.1±0.3*", "+0.0", "yes"]
+    assert rows["BC5dis"] == ["BC5dis", "87.1±0.3", "(5)", "86.1±0.3*", "+1.0", "no"]
+    assert rows["GAD"] == ["GAD", "84.0", "(1)", "84.3±1.0*", "-0.3", "–"]
     assert rows["DDI"] == ["DDI", "–", "81.9±0.8", "–", "–"]
 
 

@@ -184,7 +184,10 @@ def test_other_formats_hold_the_same_figures(
         (["--probe", "umls", "--n", "3"], "--against, --data and --n are for --task; leave them out"),
         (["--probe", "umsl"], "no probe of the set 'umsl'; did you mean 'umls'?"),
         (["--probe", "umls", "--model", "bert-tny"], "no probe of model 'bert-tny' on umls; did you mean"),
-        (["--probe", "umls"], "set umls 22222222: not seen on this machine; name it with --probe"),
+        (
+            ["--probe", "umls"],
+            "set umls 22222222: not seen on this machine; name its folder by --probe FOLDER, or make",
+        ),
         (["--probe", "umls", "--results", "nowhere"], "nowhere: no such folder of probes; make some with"),
     ],
 )
