@@ -15,6 +15,7 @@ from rich.text import Text
 from kebench.report.latex import escape_latex
 from kebench.report.render import RULES, escape_markdown
 
+_LEAST_NAME = 14  # narrower names of rows are not broken to keep a grid in one block; ours
 _MEAN = re.compile(r"\d+\.\d+")
 
 
@@ -60,6 +61,7 @@ class Sheet:
 def sheet_for_terminal(sheet: Sheet, *, width: int, is_styled: bool) -> str:
     """Return a sheet for a terminal; grids wider than it are cut between columns and stacked.
 
+    Where broken names of rows make room for all columns they are broken instead.
     is_styled: whether the terminal shows bold and underline; if not, the best get a star and the second none.
     """
     out = io.StringIO()
@@ -72,7 +74,7 @@ def sheet_for_terminal(sheet: Sheet, *, width: int, is_styled: bool) -> str:
             console.print()
             _print_prose(console, grid, is_styled=is_styled)
             continue
-        gap = 1 if _width(grid, gap=2) > width >= _width(grid, gap=1) else 2
+        gap = _gap(grid, width)
         for columns in _fitting(grid, width, gap=gap):
             console.print()
             _print_grid(console, grid, columns, gap=gap, is_styled=is_styled)
@@ -91,13 +93,26 @@ def _widths(grid: Grid) -> list[int]:
     ]
 
 
-def _width(grid: Grid, *, gap: int) -> int:
-    return sum(_widths(grid)) + gap * (len(grid.headings) - 1)
+def _gap(grid: Grid, width: int) -> int:
+    """Return the widest gap between columns with which all of them fit, whole names first; else 2."""
+    for least in (_widths(grid)[0], _LEAST_NAME):
+        for gap in (2, 1):
+            if _room_for_names(grid, width, gap=gap) >= least:
+                return gap
+    return 2
+
+
+def _room_for_names(grid: Grid, width: int, *, gap: int) -> int:
+    """Return what all other columns leave of a terminal's width to the names of the rows."""
+    return width - sum(_widths(grid)[1:]) - gap * (len(grid.headings) - 1)
 
 
 def _fitting(grid: Grid, width: int, *, gap: int) -> Iterator[list[int]]:
     """Yield runs of columns that fit beside the names of the rows, at least one at a time."""
     widths = _widths(grid)
+    if _room_for_names(grid, width, gap=gap) >= _LEAST_NAME:
+        yield list(range(1, len(widths)))
+        return
     used, columns = widths[0], list[int]()
     for place in range(1, len(widths)):
         if columns and used + gap + widths[place] > width:

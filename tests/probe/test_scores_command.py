@@ -154,7 +154,9 @@ def test_a_set_is_found_where_it_was_last_seen(
 ) -> None:
     monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
     wanted = ["--model", "bert-tiny", "--out", str(probed / "local"), "--relation", "may_treat"]
-    with pytest.raises(UserError, match="set umls 22222222: not seen on this machine; name its folder by --set"):
+    with pytest.raises(
+        UserError, match="set umls 22222222: not seen on this machine; name its folder by"
+    ):
         CliRunner().invoke(show, wanted, catch_exceptions=False)
     moved = write_set(tmp_path / "set", QUERIES)
     remember_set(moved, "2" * 64)
