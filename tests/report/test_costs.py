@@ -78,6 +78,26 @@ def test_a_guess_is_marked_and_part_of_the_runs_is_said() -> None:
     assert ["bert-tiny", "40.0", "(1)", "–", "–", "1.00", "2.00"] in rows
 
 
+def test_co2_is_shown_where_it_was_reckoned_and_a_part_of_the_runs_only_where_it_is_one() -> None:
+    asked = Asked(("energy", "co2"))
+    whole = " ".join(word for words in rows_of(board_of(run(0.5), asked=asked)) for word in words)
+    assert "A dash for CO2: it was not reckoned ('kebench run --energy --country DEU')" in whole
+    assert "(n/m)" not in whole
+    energy = run(0.5).provenance.energy
+    assert energy is not None
+    known = run(0.5, seed=1)
+    of_germany = energy.model_copy(update={"country": "DEU", "co2_kg": 0.2})
+    known = known.model_copy(
+        update={"provenance": known.provenance.model_copy(update={"energy": of_germany})}
+    )
+    rows = rows_of(board_of(run(0.5), known, asked=asked))
+    assert ["NER", "BC5chem", "average", "kWh", "kg", "CO2"] in rows
+    assert any(row[0] == "minilm" and row[-3:] == ["1.00", "0.2", "(1/2)"] for row in rows if row)
+    said = " ".join(word for words in rows for word in words)
+    assert "CO2: from the energy, by the electricity of DEU." in said
+    assert "(n/m) n of m runs were measured." in said
+
+
 def test_only_hours_that_there_are_have_a_column() -> None:
     assert ["NER", "BC5chem", "average", "kWh", "GPU", "h", "EUR"] in rows_of(board_of(run()))
     both = board_of(run(), run(model="bert-tiny", device="Xeon, 8 threads"))
