@@ -94,11 +94,11 @@ def _widths(grid: Grid) -> list[int]:
 
 
 def _gap(grid: Grid, width: int) -> int:
-    """Return the widest gap between columns with which all of them fit, whole names first; else 2."""
-    for least in (_widths(grid)[0], _LEAST_NAME):
-        for gap in (2, 1):
-            if _room_for_names(grid, width, gap=gap) >= least:
-                return gap
+    """Return the gap between columns with which all of them fit: 2 if so, else 1; and 2 if none does."""
+    longest = _widths(grid)[0]
+    for least, gap in ((longest, 2), (longest, 1), (_LEAST_NAME, 1)):
+        if _room_for_names(grid, width, gap=gap) >= least:
+            return gap
     return 2
 
 
