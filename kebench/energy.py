@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 from kebench.errors import UserError, did_you_mean, first_line
@@ -21,6 +22,8 @@ _COUNTERS = {
     "windows_emi": "Windows energy meter",
     "intel_power_gadget": "Intel Power Gadget",
 }
+_STOPGAP_WATTS = 4  # a thread; codecarbon.core.cpu, DEFAULT_POWER_PER_CORE
+_FEWEST_WATTS = 10  # ours; no processor that trains models is rated lower
 _EVERY_SECONDS = 5.0  # ours; codecarbon's 15 would be longer than a small run
 
 _log = logging.getLogger(__name__)
@@ -128,7 +131,26 @@ def _started(metering: Metering, accelerator: Any) -> Any:
         log_level="critical",
     )
     tracker.start()
+    _warn_of_defaults(tracker)
     return tracker
+
+
+def _warn_of_defaults(tracker: Any) -> None:
+    """Say it where the watts of the processor are codecarbon's stopgap, and no figure of this processor."""
+    for hardware in tracker._hardware:
+        if type(hardware).__name__ != "CPU" or hardware._mode in _COUNTERS:
+            continue
+        watts = hardware._tdp or 0
+        if watts == _STOPGAP_WATTS * (os.cpu_count() or 1) or watts < _FEWEST_WATTS:
+            _warn_once(
+                f"energy: codecarbon does not know this processor and takes it for one of {watts:g} W; its "
+                "energy is a guess, and of a server far too low"
+            )
+
+
+@cache
+def _warn_once(line: str) -> None:
+    _log.warning(line)
 
 
 def _gpus(accelerator: Any, *, is_alone: bool) -> list[int | str] | None:

@@ -35,6 +35,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ";"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return "1 run", "2 runs", "1,234 runs"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def first_fault(error: "ValidationError", *, whole: str, shows_value: bool = False) -> str:
     """Return the first thing that is wrong as "field: why".
 

@@ -261,7 +261,9 @@ def read_predictions(path: Path) -> dict[str, Any]:
         packed = read_within(beside, MOST_PREDICTIONS_BYTES)
         predictions: dict[str, Any] = parse_json(unpack_gzip(packed, MOST_PREDICTIONS_BYTES))
         fault = _fault_of_predictions(predictions)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        fault = error.strerror or str(error)  # the whole of it names the file again
+    except ValueError as error:
         fault = str(error)
     if fault:
         raise UserError(f"{beside}: cannot be read ({fault}); remove its record and run it again")

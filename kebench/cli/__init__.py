@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import re
+import shutil
 import sys
 from typing import Any
 
@@ -75,6 +76,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 
 
+WIDTH = 80  # columns of a terminal that does not say how wide it is
+NARROWEST = 20  # ours; fewer columns, 0 among them, are no width
+
 # A full disk, a missing permission, a read-only or wrong place: the user's to mend, no fault of the program.
 _NAMES = (
     "ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EEXIST", "EISDIR", "EIO",
@@ -124,6 +128,15 @@ def kebench() -> None:
     if level not in logging.getLevelNamesMapping():
         raise UserError(f"KEBENCH_LOG={level}: expected DEBUG, INFO, WARNING or ERROR")
     logging.getLogger("kebench").setLevel(level)
+    _mend_width()
+
+
+def _mend_width() -> None:
+    """Take 80 columns where the terminal, or COLUMNS, states a width at which no table can be printed."""
+    stated = os.environ.get("COLUMNS", "")
+    narrowest = min(shutil.get_terminal_size().columns, int(stated) if stated.isdecimal() else WIDTH)
+    if narrowest < NARROWEST:
+        os.environ["COLUMNS"] = str(WIDTH)
 
 
 def main(arguments: list[str] | None = None) -> None:

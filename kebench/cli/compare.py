@@ -14,6 +14,7 @@ from kebench.cli.found import (
     predictions_of,
     read_found,
     render_sheet,
+    require_here,
     resamples_option,
     results_option,
     suite_option,
@@ -79,6 +80,7 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     metric: Metric = "as-published" if is_published else options["metric"]
     board = build_leaderboard(kept, cards=cards, metric=metric)
     compare_them = _against_published if is_published else _against_measured
+    require_here(found, models=[a] if is_published else [a, b])
     compared = compare_them(board, a, b, found, options)
     if form == "json":
         content = {"schema": 1, "comparisons": compared.fields}
@@ -103,6 +105,7 @@ def _against_measured(board: Any, a: str, b: str, found: Found, options: dict[st
     from kebench.report.compare_export import comparison_rows
     from kebench.report.compare_words import comparison_fields, comparison_sheet
 
+    _point_to_published(found, (a, b))
     settings = Settings(
         options["metric"],
         options["sides"],
@@ -117,6 +120,21 @@ def _against_measured(board: Any, a: str, b: str, found: Found, options: dict[st
         [comparison_fields(one) for one in compared],
         [row for one in compared for row in comparison_rows(one)],
     )
+
+
+def _point_to_published(found: Found, names: tuple[str, str]) -> None:
+    """Raise UserError for a model without records of which there is a published row, and say how to ask."""
+    from kebench.report.published import read_published_tables
+    from kebench.report.table import PUBLISHED_SUITE
+
+    measured = {record.model for record in found.records}
+    rows = [row for table in read_published_tables(PUBLISHED_SUITE) for row in table.rows]
+    for name in names:
+        if name not in measured and any(name in (row.model, row.label) for row in rows):
+            raise UserError(
+                f"no records of model '{name}', but a published row: pass --published, with the row "
+                "behind the measured model"
+            )
 
 
 def _against_published(board: Any, a: str, b: str, found: Found, options: dict[str, Any]) -> Rendered:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kebench.cli.tables import WIDTH, print_wrapped
+from kebench.cli import WIDTH
+from kebench.cli.tables import print_wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

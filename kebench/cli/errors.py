@@ -1,12 +1,20 @@
 """`kebench errors`: where a model goes wrong on a task, or in a probe."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from kebench.cli.found import LOCAL, predictions_of, read_found, render_sheet, results_option, say
-from kebench.errors import UserError
+from kebench.cli.found import (
+    LOCAL,
+    predictions_of,
+    read_found,
+    render_sheet,
+    require_here,
+    results_option,
+    say,
+)
+from kebench.errors import UserError, counted
 
 if TYPE_CHECKING:
     from kebench.cli.found import Found
@@ -26,13 +34,26 @@ _SHOWN = {
     "missed": ("bold red", "[-", "]"),
     "spurious": ("yellow", "[+", "]"),
 }
+_LEGEND = (
+    "Sentences with the most errors a run: [correct] [~boundary] [-missed] [+spurious], of the seed in the "
+    "middle by number of errors. Before each its place in the test set and, in brackets, its errors a run."
+)
+
+
+class Both(NamedTuple):
+    """Two models that are held against each other: names, and the runs of each."""
+
+    a: str
+    runs_a: "list[Run]"
+    b: str
+    runs_b: "list[Run]"
 
 
 @click.command()
 @click.option("--model", required=True, help="A model of the leaderboard.")
 @click.option("--task", "task_name", help="One task: ncbi-disease, gad ...")
 @click.option("--probe", "set_name", metavar="SET", help="Instead of a task a cloze set, by name or folder.")
-@click.option("--against", help="Another model: which entities does only one of them find?")
+@click.option("--against", help="Another model: what does only one of them get right?")
 @results_option
 @click.option(
     "--data", type=click.Path(path_type=Path), help="The task's data, for words; default: KEBENCH_DATA."
@@ -46,7 +67,7 @@ _SHOWN = {
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write one HTML file instead, with plots and sentences in colour.",
+    help="Write one HTML file instead: also sentences in colour (NER), plots where confidences were kept.",
 )
 def errors(
     model: str,
@@ -94,6 +115,10 @@ def _show(
         write_atomically(out, build_errors_page(sheet, shown, calibrated), point="page")
         click.echo(out)
         return
+    if shown:
+        from dataclasses import replace
+
+        sheet = replace(sheet, notes=(*sheet.notes, _LEGEND))
     click.echo(render_sheet(sheet, form), nl=False)
     for sentence in shown:
         _print_sentence(sentence, form)
@@ -112,10 +137,8 @@ def _task_errors(
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards, read_task_card
 
-    card = read_task_card(task_name)
-    if against and card.kind != "ner":
-        raise UserError(f"--against compares which entities are found; {card.name} has none, leave it out")
-    found = read_found(folders)
+    card, found = read_task_card(task_name), read_found(folders)
+    require_here(found, models=[model, *([against] if against else [])], task=card.name)
     records = [record for record in found.records if record.task == card.name]
     if not records:
         raise UserError(f"{found.where}: no records of {card.name}; run it with 'kebench run'")
@@ -123,17 +146,23 @@ def _task_errors(
     cells = _cells(board, [model, *([against] if against else [])])
     predictions = _predictions(cells[0], found)
     runs = _runs(cells[0], predictions)
-    seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
-    rate = cells[0].learning_rate
-    title = f"{model} on {card.title}: F1 {cells[0].test.mean:.1f} over {seeds}, rate {rate:g}"
+    title = f"{model} on {card.title}: {_score_words(cells[0])}"
+    both: Both | None = None
+    if against:
+        title += f"; against {against}: {_score_words(cells[1])}"
+        both = Both(model, runs, against, _runs(cells[1], _predictions(cells[1], found)))
     examples = _examples(card, data, runs)
     if card.kind == "ner":
-        others = _runs(cells[1], _predictions(cells[1], found)) if against else None
-        sheet, shown = _ner(title, runs, examples, card, data, (model, against, others), most)
+        sheet, shown = _ner(title, runs, examples, card, data, both, most)
     else:
-        sheet, shown = _relation(title, runs, examples, card), []
+        sheet, shown = _relation(title, runs, examples, card, both), []
     calibrated = calibrations(predictions)
     return with_calibration(sheet, calibrated), shown, calibrated
+
+
+def _score_words(cell: "Cell") -> str:
+    seeds = counted(len(cell.runs), "seed")
+    return f"F1 {cell.test.mean:.1f} over {seeds}, rate {cell.learning_rate:g}"
 
 
 def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":
@@ -141,6 +170,8 @@ def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":
     from kebench.report.rows import find_key, row_of
 
     keys = [find_key(board, name) for name in names]
+    if len(set(keys)) < len(keys):
+        raise UserError(f"--against {names[1]}: is the model itself; name another one")
     found = []
     for table in board.tables:
         for block in table.blocks:
@@ -172,11 +203,10 @@ def _runs(cell: "Cell", predictions: list[dict[str, Any]]) -> "list[Run]":
 
 def _examples(card: "TaskCard", data: Path | None, runs: list["Run"]) -> "list[Sentence] | list[Pair] | None":
     """Return the test set with its words, None (with a line) where it is not there."""
-    from kebench.tasks.card import default_data_folder
     from kebench.tasks.readers import read_split
 
     try:
-        examples = read_split(card, card.find_split(data or default_data_folder(), "test"))
+        examples = read_split(card, card.find_split(_data_of(card, data), "test"))
     except UserError as error:
         if data:
             raise
@@ -190,13 +220,21 @@ def _examples(card: "TaskCard", data: Path | None, runs: list["Run"]) -> "list[S
     return examples
 
 
+def _data_of(card: "TaskCard", data: Path | None) -> Path:
+    """Return the folder that a task's data are in: the miniature's, the one named, or the default."""
+    from kebench.run import data_of
+    from kebench.tasks.card import default_data_folder
+
+    return data_of(card, data or default_data_folder())
+
+
 def _ner(
     title: str,
     runs: list["Run"],
     examples: Any,
     card: "TaskCard",
     data: Path | None,
-    against: tuple[str, str | None, list["Run"] | None],
+    both: Both | None,
     most: int,
 ) -> "tuple[Sheet, list[Shown]]":
     from kebench.report.errors import (
@@ -214,39 +252,36 @@ def _ner(
         strata_grid(runs, words, _seen(card, data) if words else None),
         agreement_grid(runs),
     ]
-    model, other, others = against
-    if other and others:
-        grids.append(against_grid(model, runs, other, others))
+    if both:
+        grids.append(against_grid(*both))
     notes = [
         "boundary: a predicted span overlaps the gold one, and is not it. missed: none does. spurious: a "
         "predicted span that overlaps no gold one. Strict IOB2.",
-        "abbreviation: one word of capitals and digits for the most part. in training: the same words, lower "
-        "case, are a mention of the training set.",
     ]
-    shown = informative_sentences(runs, words, most=most) if words else []
-    if shown:
+    if words:
         notes.append(
-            "Sentences with the most errors a run: [correct] [~boundary] [-missed] [+spurious], of the seed "
-            "in the middle by number of errors."
+            "abbreviation: one word of capitals and digits for the most part. in training: the same words, "
+            "lower case, are a mention of the training set."
         )
-    return Sheet(title, ("Means over seeds",), tuple(grids), tuple(notes)), shown
+    shown = informative_sentences(runs, words, most=most) if words else []
+    captions = ("Means over seeds",) if len(runs) > 1 else ()
+    return Sheet(title, captions, tuple(grids), tuple(notes)), shown
 
 
 def _seen(card: "TaskCard", data: Path | None) -> set[str] | None:
     from kebench.report.errors import training_mentions
-    from kebench.tasks.card import default_data_folder
     from kebench.tasks.readers import read_sentences
 
     try:
-        sentences = read_sentences(card.find_split(data or default_data_folder(), "train"))
+        sentences = read_sentences(card.find_split(_data_of(card, data), "train"))
     except UserError as error:
         say(f"without the training set: {error}")
         return None
     return training_mentions((one.tags for one in sentences), (one.words for one in sentences))
 
 
-def _relation(title: str, runs: list["Run"], examples: Any, card: "TaskCard") -> "Sheet":
-    from kebench.report.errors import confusion_grid, label_grid, marker_grid
+def _relation(title: str, runs: list["Run"], examples: Any, card: "TaskCard", both: Both | None) -> "Sheet":
+    from kebench.report.errors import against_instances_grid, confusion_grid, label_grid, marker_grid
     from kebench.report.sheet import Sheet
 
     grids: list[Grid] = [confusion_grid(runs, card.labels), label_grid(runs, card.labels)]
@@ -254,10 +289,13 @@ def _relation(title: str, runs: list["Run"], examples: Any, card: "TaskCard") ->
         texts = [example.text for example in examples]
         merged = card.merged_markers
         grids.append(marker_grid(runs, texts, card.markers, merged, negative=card.negative))
-    notes = (
-        f"The score counts all labels but '{card.negative}'.",
-        "Counts are means over seeds, gold in rows; precision, recall and F1 are of the counts of all seeds.",
+    if both:
+        grids.append(against_instances_grid(*both))
+    several = (
+        "Counts are means over seeds, gold in rows; precision, recall and F1 are of the counts of all seeds."
     )
+    counts = several if len(runs) > 1 else "Gold in rows."
+    notes = (f"The score counts all labels but '{card.negative}'.", counts)
     return Sheet(title, (), tuple(grids), notes)
 
 

@@ -1,12 +1,12 @@
 """The records that a command reads: which folders, which of their records, and how it says so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from kebench.errors import UserError, did_you_mean
+from kebench.errors import UserError, counted, did_you_mean
 
 if TYPE_CHECKING:
     from kebench.records import Record
@@ -62,7 +62,8 @@ class Found(NamedTuple):
 def read_found(folders: tuple[Path, ...]) -> Found:
     """Return the records of the folders; a run that stands in two of them counts once.
 
-    A file that is no record of ours is named and left out. Raises UserError if no record is left.
+    A file that is no record of ours, or that contradicts one read before it, is named and left out. Raises
+    UserError if no record is left.
     """
     from kebench.records import Record, read_record, record_paths
 
@@ -78,12 +79,22 @@ def read_found(folders: tuple[Path, ...]) -> Found:
             except UserError as error:
                 say(f"left out: {error}")
                 continue
-            by_run.setdefault(run_key(record), record)
-            paths.setdefault(run_key(record), path)
+            if run_key(record) in by_run:
+                _say_if_contradicting(by_run[run_key(record)], paths[run_key(record)], record, path)
+                continue
+            by_run[run_key(record)], paths[run_key(record)] = record, path
     where = ", ".join(str(folder) for folder in chosen)
     if not by_run:
         raise UserError(f"{where}: no records; {REMEDY}")
     return Found(list(by_run.values()), paths, chosen, where)
+
+
+def _say_if_contradicting(kept: "Record", kept_path: Path, other: "Record", other_path: Path) -> None:
+    """Say so, in the words of `kebench merge`, if two records of one run are not of one result."""
+    from kebench.report.merge import contradiction
+
+    if difference := contradiction(kept, other):
+        say(f"contradiction: {kept_path} stays, {other_path} is left out: {difference}")
 
 
 def run_key(record: "Record") -> tuple[str, str, str]:
@@ -93,16 +104,48 @@ def run_key(record: "Record") -> tuple[str, str, str]:
 
 def _default_folder() -> Path:
     from kebench.records import record_paths
-    from kebench.shipped import shipped
 
     if LOCAL.is_dir() and record_paths(LOCAL):
         say(f"records of {LOCAL}")
         return LOCAL
-    recorded = shipped("results/recorded")
-    if not (recorded.is_dir() and record_paths(recorded)):
+    recorded = _recorded()
+    if recorded is None:
         raise UserError(f"{LOCAL}: no records, and none are shipped; {REMEDY}")
     say(f"records of {recorded}, shipped with kebench ({LOCAL} has none)")
     return recorded
+
+
+def _recorded() -> Path | None:
+    """Return the folder of the records that ship with kebench, None if there are none."""
+    from kebench.records import record_paths
+    from kebench.shipped import shipped
+
+    recorded = shipped("results/recorded")
+    return recorded if recorded.is_dir() and record_paths(recorded) else None
+
+
+def require_here(found: Found, *, models: Iterable[str] = (), task: str = "") -> None:
+    """Raise UserError for a model or a task of which only the shipped records have some.
+
+    A user's first run hides those: from then on the default folder is that of the runs.
+    """
+    recorded = _recorded()
+    if recorded is None or found.folders != (LOCAL,):
+        return
+    here = {record.model for record in found.records} | {record.task for record in found.records}
+    for name, place, said in (
+        *((model, f"*/{model}", f"model '{model}'") for model in models),
+        (task, task, task),
+    ):
+        if name and name not in here and any(recorded.glob(f"{place}/")):
+            raise UserError(
+                f"{found.where}: no records of {said}; those shipped with kebench have some: pass "
+                f"--results {LOCAL} --results {_beside_here(recorded)}"
+            )
+
+
+def _beside_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def filter_found(
@@ -122,8 +165,8 @@ def filter_found(
     ]
     if not kept:
         raise UserError(
-            f"{found.where}: {len(found.records)} records, none that --suite, --tasks and --models leave; "
-            "widen them"
+            f"{found.where}: {counted(len(found.records), 'record')}, none that --suite, --tasks and "
+            "--models leave; widen them"
         )
     return kept
 

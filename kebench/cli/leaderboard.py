@@ -11,6 +11,7 @@ from kebench.cli.found import (
     filter_found,
     metric_option,
     read_found,
+    require_here,
     results_option,
     say,
     split_names,
@@ -36,7 +37,7 @@ FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 @click.option(
     "--published/--no-published", default=True, show_default=True, help="Show published rows under blurb."
 )
-@click.option("--columns", help="What the runs of each row took: energy,hours,cost.")
+@click.option("--columns", help="What the runs of each row took: energy,co2,hours,cost.")
 @click.option("--price-per-hour", help="Of a device, for --columns cost: 2.50, or '2.50 EUR'.")
 def leaderboard(
     folders: tuple[Path, ...],
@@ -65,6 +66,7 @@ def leaderboard(
     found = stored.records
     printed = read_published_tables(PUBLISHED_SUITE) if published else []
     wanted = split_names(models)
+    require_here(stored, models=set(wanted) - {row.model for table in printed for row in table.rows})
     check_models(
         wanted, {row.model for table in printed for row in table.rows} | {one.model for one in found}
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from kebench.cli.found import say
+from kebench.errors import counted
 
 
 @click.command()
@@ -26,8 +27,9 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
     for kept, other, difference in done.conflicts:
         say(f"contradiction: {kept} stays, {other} is left out: {difference}")
     click.echo(
-        f"{out}: {done.runs:,} runs and {done.probes:,} probes taken, {done.known:,} known already, "
-        f"{len(done.conflicts):,} contradictions, {len(done.refused):,} left out"
+        f"{out}: {counted(done.runs, 'run')} and {counted(done.probes, 'probe')} taken, "
+        f"{done.known:,} known already, {counted(len(done.conflicts), 'contradiction')}, "
+        f"{len(done.refused):,} left out"
     )
     if done.conflicts or done.refused:
         sys.exit(1)

@@ -50,6 +50,10 @@ def _folder_if_there(card: ModelCard) -> Path | None:
     from kebench.model.fetch import PLACES
     from kebench.model.source import cached_folder
 
+    if card.source_kind == "embedded":
+        from kebench.mini.build import made_model
+
+        return made_model(card.source_value)
     if card.source_kind not in PLACES:
         return cached_folder(card)
     try:

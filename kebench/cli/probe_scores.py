@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kebench.cli.found import results_option
 from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -183,7 +184,8 @@ def _word(is_hit: bool) -> str:
 
 
 @click.command()
-@click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=FOLDER)
+@click.argument("places", metavar="[FOLDER]...", nargs=-1, type=FOLDER)
+@results_option
 @click.option("--set", "set_name", help="Only probes of the set of this name, or in this folder.")
 @click.option(
     "--by",
@@ -195,18 +197,24 @@ def _word(is_hit: bool) -> str:
     "--published/--no-published", default=True, show_default=True, help="Show the paper's Table 6 below."
 )
 def scores(
-    folders: tuple[Path, ...], set_name: str | None, by: str | None, form: str, published: bool
+    places: tuple[Path, ...],
+    folders: tuple[Path, ...],
+    set_name: str | None,
+    by: str | None,
+    form: str,
+    published: bool,
 ) -> None:
     """Print the scores of recorded probes, with the published ones below, marked and not ranked.
 
-    FOLDER is searched for probes; default: results/local. A table holds one set and one way of probing.
+    FOLDER is searched for probes, as is what --results names; default: results/local. A table holds one set
+    and one way of probing.
     """
     from kebench.report.probe_export import render_probes_csv, render_probes_json
     from kebench.report.probe_groups import render_groups
     from kebench.report.probes import PROBE_SUITE, build_probe_tables
     from kebench.report.published import read_published_tables
 
-    records = _records(folders or (LOCAL,), set_name)
+    records = _records((*places, *folders) or (LOCAL,), set_name)
     if by:
         click.echo(render_groups(records, by, form), nl=False)
         return

@@ -68,7 +68,8 @@ def _print(names: list[str], lines: list[tuple[Any, ...]], form: str) -> None:
         writer.writerow(names)
         writer.writerows(lines)
     else:
-        print_table(tuple(names), [tuple(map(_text, line)) for line in lines])
+        columns = (_texts([line[place] for line in lines]) for place in range(len(names)))
+        print_table(tuple(names), list(zip(*columns, strict=True)))
 
 
 def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -82,7 +83,15 @@ def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _text(value: Any) -> str:
+def _texts(values: list[Any]) -> list[str]:
+    """Return a column's values as text: fractions with as many digits behind the point as the longest has."""
+    fractions = [f"{value:g}" for value in values if isinstance(value, float)]
+    decimals = max((len(text.partition(".")[2]) for text in fractions), default=0)
+    is_plain = all(text.replace(".", "").removeprefix("-").isdigit() for text in fractions)
+    return [_text(value, f".{decimals}f" if is_plain else "g") for value in values]
+
+
+def _text(value: Any, form: str) -> str:
     if value is None:
         return "-"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return format(value, form) if isinstance(value, float) else str(value)

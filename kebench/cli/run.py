@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kebench.cli.cluster import cluster_options, read_cluster
-from kebench.errors import UserError
+from kebench.errors import UserError, counted
 
 if TYPE_CHECKING:
     from kebench.engine.local import Outcome
@@ -95,7 +95,7 @@ def run(**given: Any) -> None:
     """
     num_failed = run_grid(**given)
     if num_failed:
-        raise UserError(f"{num_failed} runs failed (see above); the same command tries them again")
+        raise UserError(f"{counted(num_failed, 'run')} failed (see above); the same command tries them again")
 
 
 def run_grid(
@@ -178,7 +178,7 @@ def _run_on(
     )
     if rank == 0 and not plan_only:
         _make_ready(out)
-    _say(f"plan: {len(grid.jobs)} runs, {len(grid.jobs) - len(grid.missing)} recorded in {out}")
+    _say(f"plan: {counted(len(grid.jobs), 'run')}, {len(grid.jobs) - len(grid.missing)} recorded in {out}")
     if not grid.missing and num_processes == 1:
         _say(f"nothing to do; 'kebench leaderboard --results {out}' shows the scores")
         return 0
@@ -225,9 +225,9 @@ def _run(jobs: "list[Job]", out: Path, engine: "Engine") -> int:
             advance(1)
 
         tally = engine.run_jobs(jobs, out, report)
-    _say(f"{tally.num_recorded} runs recorded in {out}; see 'kebench leaderboard --results {out}'")
+    _say(f"{counted(tally.num_recorded, 'run')} recorded in {out}; see 'kebench leaderboard --results {out}'")
     if tally.num_elsewhere:
-        _say(f"{tally.num_elsewhere} runs are in hand elsewhere; the same command looks again")
+        _say(f"{counted(tally.num_elsewhere, 'run')} in hand elsewhere; the same command looks again")
     return tally.num_failed
 
 
@@ -259,8 +259,9 @@ def _show_plan(grid: "Grid", budget: "Budget", engine: "Engine", seconds: float)
         reason = " (suggested by its card; see 'kebench model show')" if is_suggested else ""
         _say(f"{model.name}: learning rates {', '.join(f'{rate:g}' for rate in rates)}{reason}")
     for task, count in Counter(job.task.card.name for job in grid.missing).items():
-        _say(f"{task}: {count} runs to do")
-    _say(f"estimate: {_duration(seconds)} for {len(grid.missing)} runs, within a factor of three if idle")
+        _say(f"{task}: {counted(count, 'run')} to do")
+    runs = counted(len(grid.missing), "run")
+    _say(f"estimate: {_duration(seconds)} for {runs}, within a factor of three if idle")
 
 
 def _duration(seconds: float) -> str:

@@ -14,6 +14,7 @@ from kebench.cli.found import (
     predictions_of,
     read_found,
     render_sheet,
+    require_here,
     resamples_option,
     results_option,
     split_names,
@@ -57,6 +58,7 @@ def significance(folders: tuple[Path, ...], models: str | None, form: str, **opt
     cards = all_task_cards()
     found = read_found(folders)
     wanted = split_names(models)
+    require_here(found, models=wanted)
     check_models(wanted, {record.model for record in found.records})
     kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=wanted, cards=cards)
     board = build_leaderboard(kept, cards=cards, metric=options["metric"])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kebench.report.published import PublishedTable
     from kebench.report.sheet import Sheet
 
-FORMATS = ("terminal", "markdown", "latex")
+FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 NAMES = (*(f"paper-{number}" for number in range(1, 8)), "paper-stars")
 
 
@@ -72,7 +72,16 @@ def table(
             )
         case _:
             sheets = _score_sheets(int(name.removeprefix("paper-")), folders, pairs)
-    click.echo("\n".join(render_sheet(sheet, form) for sheet in sheets), nl=False)
+    click.echo(_rendered(sheets, form), nl=False)
+
+
+def _rendered(sheets: "list[Sheet]", form: str) -> str:
+    from kebench.report.sheet_export import sheets_as_csv, sheets_as_json
+
+    exports = {"csv": sheets_as_csv, "json": sheets_as_json}
+    if form in exports:
+        return exports[form](sheets)
+    return "\n".join(render_sheet(sheet, form) for sheet in sheets)
 
 
 def _data_sheet(data: Path | None) -> "Sheet":
@@ -94,11 +103,11 @@ def _set_sheet(folder: Path | None) -> "Sheet":
 
 
 def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> "list[Sheet]":
-    from kebench.probe.record import read_probe_records
+    from kebench.probe.stored import find_probes
     from kebench.report.paper_data import probe_sheets
 
     published = _published(6)
-    records = [record for folder in folders or (LOCAL,) for record in read_probe_records(folder)]
+    records = [probe.record for probe in find_probes(folders or (LOCAL,))]
     if not records:
         raise UserError("no probes; make some with 'kebench probe run', or name their folder with --results")
     known = {record.model for record in records}
@@ -131,7 +140,9 @@ def _measured_as(pairs: tuple[str, ...], rows: set[str], known: set[str]) -> dic
     """Return our model for each row that --as names. Raises UserError for what is no row or no model."""
     measured = {}
     for pair in pairs:
-        ours, _, row = pair.partition("=")
+        ours, is_pair, row = pair.partition("=")
+        if not is_pair:
+            raise UserError(f"--as {pair}: no row of the table is named; pass --as {pair}=ROW")
         if row not in rows:
             raise UserError(
                 f"--as {pair}: no row '{row}'{did_you_mean(row, rows)} there are {', '.join(sorted(rows))}"

@@ -67,7 +67,7 @@ def _sheet(
     heading: str, probes: "list[StoredProbe]", query_set: "QuerySet", *, count: int, is_hits: bool
 ) -> "Sheet":
     from kebench.probe.stored import decoded_queries, even_places, evenly
-    from kebench.report.paper_examples import examples_sheet
+    from kebench.report.paper_examples import examples_sheet, no_examples_sheet
     from kebench.report.probes import row_labels
 
     queries = query_set.table()
@@ -91,6 +91,8 @@ def _sheet(
             f"Queries: such as some model answers, by the {mode} rule and at any place of its beam; "
             f"{len(hit):,} of {len(judged):,} looked at, of {decoded:,} that all of these probes decoded."
         ]
+        if not hit:
+            return no_examples_sheet(heading, num_queries=len(judged), mode=mode)
     return examples_sheet(heading, found, notes=notes)
 
 

@@ -1,30 +1,46 @@
 """Tables and long lines for the terminal, as the commands print them."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 
 import click
 
-WIDTH = 80
+from kebench.cli import WIDTH
+
+_NUMBER = re.compile(r"-|[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?")
+_NARROW_TEXT = 12  # what is left of a column of text before lines grow too long; ours
 NAME_WIDTH = 21  # names of rows up to here are not broken, however narrow the terminal; ours
 
 
 def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table to stdout; columns of numbers and dashes are set to the right."""
+    """Print a table to stdout; columns of numbers and dashes are set to the right, and never broken.
+
+    Where even then not all fits, lines are longer than the terminal is wide.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
+    least = 0
     for place, name in enumerate(columns):
-        is_number = bool(rows) and all(
-            row[place].replace(",", "").replace(".", "", 1).isdigit() or row[place] == "-" for row in rows
+        texts = [line for row in rows for line in row[place].splitlines()]
+        is_number = bool(texts) and all(_NUMBER.fullmatch(text) for text in texts)
+        is_name = place == 0 and all(len(text) <= NAME_WIDTH for text in texts)
+        wide = max(map(len, (name, *texts)))
+        narrowest = wide if is_name or is_number else min(wide, _NARROW_TEXT)
+        table.add_column(
+            name,
+            justify="right" if is_number else "left",
+            overflow="fold",
+            no_wrap=is_name or is_number,
+            min_width=narrowest,
         )
-        is_name = place == 0 and all(len(line) <= NAME_WIDTH for row in rows for line in row[0].splitlines())
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=is_name)
+        least += 2 + narrowest
     for row in rows:
         table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
-    Console().print(table)
+    Console(width=max(Console().width, least)).print(table)
 
 
 def print_wrapped(text: str) -> None:

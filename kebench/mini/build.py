@@ -40,8 +40,7 @@ def miniature_model(name: str) -> Path:
     """Return the checkpoint of a model: trained on first use, in about a minute."""
     if name not in MODELS:
         raise UserError(f"no embedded model '{name}'{did_you_mean(name, MODELS)} one of {', '.join(MODELS)}")
-    corpus = miniature_corpus()
-    folder = cache_folder() / "mini" / f"{name}-{_key()}"
+    corpus, folder = miniature_corpus(), _model_folder(name)
     remove_if_broken(folder)
     if not folder.is_dir():
         from kebench.mini.bert import write_model
@@ -50,6 +49,16 @@ def miniature_model(name: str) -> Path:
         with atomic_folder(folder, point="model", sealed=True) as temporary:
             write_model(corpus, temporary, seed=SEED, pretrain=MODELS[name])
     return folder
+
+
+def made_model(name: str) -> Path | None:
+    """Return the checkpoint of a model if it has been made."""
+    folder = _model_folder(name)
+    return folder if folder.is_dir() else None
+
+
+def _model_folder(name: str) -> Path:
+    return cache_folder() / "mini" / f"{name}-{_key()}"
 
 
 def _world_folder() -> Path:

@@ -30,7 +30,8 @@ def find_set(content_hash: str, *, name: str, option: str = "--set") -> QuerySet
         folder = Path(_place(content_hash).read_text(encoding="utf-8"))
     except OSError:
         raise UserError(
-            f"set {name} {content_hash[:8]}: not seen on this machine; name it with {option}"
+            f"set {name} {content_hash[:8]}: not seen on this machine; name its folder by {option} FOLDER, "
+            "or make it first ('kebench probe build', 'kebench probe import')"
         ) from None
     try:
         query_set = QuerySet.open(folder)

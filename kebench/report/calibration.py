@@ -59,7 +59,7 @@ def calibration_grid(found: Calibration) -> Grid:
     rows = []
     for one in found.bins:
         stretch = f"{one.place / NUM_BINS:.2f} to {(one.place + 1) / NUM_BINS:.2f}"
-        number = f"{one.number / found.num_runs:,.1f}"
+        number = f"{one.number:,}" if found.num_runs == 1 else f"{one.number / found.num_runs:,.1f}"
         rows.append((stretch, number, f"{100 * one.confidence:.1f}", f"{100 * one.accuracy:.1f}"))
     return Grid((f"confidence ({found.decisions})", "a run", "confidence, %", "right, %"), tuple(rows))
 
@@ -70,7 +70,8 @@ def with_calibration(sheet: Sheet, found: Sequence[Calibration]) -> Sheet:
         missing = "No calibration: these runs were made before confidences were kept; run them again."
         return replace(sheet, notes=(*sheet.notes, missing))
     said = "; ".join(one.words for one in found)
-    note = f"{said[0].upper()}{said[1:]}: {NUM_BINS} bins of equal width, mean over seeds."
+    mean = ", mean over seeds" if found[0].num_runs > 1 else ""
+    note = f"{said[0].upper()}{said[1:]}: {NUM_BINS} bins of equal width{mean}."
     return replace(
         sheet,
         grids=(*sheet.grids, *map(calibration_grid, found)),

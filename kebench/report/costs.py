@@ -13,10 +13,11 @@ from kebench.errors import UserError, did_you_mean
 from kebench.records import Record
 from kebench.report.table import Extra, Leaderboard, Table
 
-COLUMNS = ("energy", "hours", "cost")
+COLUMNS = ("energy", "co2", "hours", "cost")
 # The fields that an export gains, in their order.
 COST_FIELDS = {
     "energy": ("energy_kwh", "energy_runs", "energy_is_estimate"),
+    "co2": ("co2_kg", "co2_runs", "co2_countries"),
     "hours": ("gpu_hours", "cpu_hours", "cost_runs"),
     "cost": ("cost", "currency"),
 }
@@ -40,7 +41,10 @@ class Asked(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What some runs took. energy_kwh: of those num_measured that have one; None if none has."""
+    """What some runs took. energy_kwh: of those num_measured that have one; None if none has. So co2_kg.
+
+    countries: by whose electricity CO2 was reckoned.
+    """
 
     num_runs: int
     num_measured: int
@@ -48,6 +52,9 @@ class Cost(NamedTuple):
     is_estimate: bool
     gpu_hours: float
     cpu_hours: float
+    co2_kg: float | None
+    num_reckoned: int
+    countries: tuple[str, ...]
 
     def money(self, price: Price) -> float:
         """Return what the hours cost."""
@@ -85,6 +92,7 @@ def cost_of(runs: Iterable[Record]) -> Cost:
     """Add up what runs took. A GPU hour is an hour of one GPU, a CPU hour one of the whole machine."""
     made = [run.provenance for run in runs]
     measured = [one for one in made if one.energy_kwh is not None]
+    reckoned = [one.energy for one in made if one.energy and one.energy.co2_kg is not None]
     hours = {True: 0.0, False: 0.0}
     for one in made:
         is_gpu = not _PROCESSOR.search(one.device)
@@ -96,6 +104,9 @@ def cost_of(runs: Iterable[Record]) -> Cost:
         is_estimate=any(one.energy is None or one.energy.is_estimate for one in measured),
         gpu_hours=hours[True],
         cpu_hours=hours[False],
+        co2_kg=sum(one.co2_kg or 0.0 for one in reckoned) if reckoned else None,
+        num_reckoned=len(reckoned),
+        countries=tuple(sorted({one.country for one in reckoned})),
     )
 
 
@@ -121,6 +132,8 @@ def _extras(costs: Sequence[Cost], every: Sequence[Cost], asked: Asked) -> tuple
     extras = []
     if "energy" in asked.columns:
         extras.append(Extra("kWh", tuple(map(_energy_text, costs))))
+    if "co2" in asked.columns:
+        extras.append(Extra("kg CO2", tuple(map(_co2_text, costs))))
     if "hours" in asked.columns:
         for title, hours in (("GPU h", "gpu_hours"), ("CPU h", "cpu_hours")):
             if any(getattr(cost, hours) for cost in every):
@@ -135,8 +148,20 @@ def _energy_text(cost: Cost) -> str:
     """Write energy; ~ if it is an estimate, and how many runs it is of where that is not all."""
     if cost.energy_kwh is None:
         return _DASH
-    part = f" ({cost.num_measured}/{cost.num_runs})" if cost.num_measured < cost.num_runs else ""
-    return f"{_ESTIMATE if cost.is_estimate else ''}{_number(cost.energy_kwh)}{part}"
+    return (
+        f"{_ESTIMATE * cost.is_estimate}{_number(cost.energy_kwh)}{_part(cost.num_measured, cost.num_runs)}"
+    )
+
+
+def _co2_text(cost: Cost) -> str:
+    """Write CO2 as energy is written."""
+    if cost.co2_kg is None:
+        return _DASH
+    return f"{_ESTIMATE * cost.is_estimate}{_number(cost.co2_kg)}{_part(cost.num_reckoned, cost.num_runs)}"
+
+
+def _part(number: int, num_runs: int) -> str:
+    return f" ({number}/{num_runs})" if number < num_runs else ""
 
 
 def _number(value: float) -> str:
@@ -159,13 +184,32 @@ def _notes(table: Table, costs: Sequence[Cost], asked: Asked) -> list[str]:
         sources = dict.fromkeys(source for run in runs for source in _sources(run))
         if sources:
             notes.append(f"Energy: {'; '.join(sources)}")
-        if any(cost.is_estimate for cost in costs):
-            notes.append(f"{_ESTIMATE} no meter was read; (n/m) n of m runs were measured")
         if any(cost.num_measured == 0 for cost in costs):
             notes.append("A dash: no run was measured ('kebench run --energy')")
+    if "co2" in asked.columns:
+        notes += _co2_notes(costs)
+    if {"energy", "co2"} & set(asked.columns):
+        if any(cost.is_estimate for cost in costs):
+            notes.append(f"{_ESTIMATE} no meter was read")
+        if any("/" in text for cost in costs for text in _shown_of(cost, asked)):
+            notes.append("(n/m) n of m runs were measured")
     if asked.price:
         price = f"{asked.price.per_hour:g} {asked.price.currency}".rstrip()
         notes.append(f"Cost at {price} an hour of a GPU, or of a machine where the CPU ran it")
+    return notes
+
+
+def _shown_of(cost: Cost, asked: Asked) -> list[str]:
+    texts = {"energy": _energy_text, "co2": _co2_text}
+    return [text_of(cost) for name, text_of in texts.items() if name in asked.columns]
+
+
+def _co2_notes(costs: Sequence[Cost]) -> list[str]:
+    notes = []
+    if countries := sorted({one for cost in costs for one in cost.countries}):
+        notes.append(f"CO2: from the energy, by the electricity of {', '.join(countries)}")
+    if any(cost.co2_kg is None for cost in costs):
+        notes.append("A dash for CO2: it was not reckoned ('kebench run --energy --country DEU')")
     return notes
 
 
@@ -189,6 +233,9 @@ def cost_fields(runs: Iterable[Record], asked: Asked) -> dict[str, object]:
         "energy_kwh": cost.energy_kwh,
         "energy_runs": cost.num_measured,
         "energy_is_estimate": cost.is_estimate if is_measured else None,
+        "co2_kg": cost.co2_kg,
+        "co2_runs": cost.num_reckoned,
+        "co2_countries": " ".join(cost.countries) or None,
         "gpu_hours": cost.gpu_hours,
         "cpu_hours": cost.cpu_hours,
         "cost_runs": cost.num_runs,

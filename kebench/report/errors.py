@@ -2,19 +2,22 @@
 
 NER: a gold entity is *correct* if the same span is predicted, has a *boundary* error if a predicted span
 overlaps it otherwise, and is *missed* if none does.
-A predicted span that overlaps no gold entity is *spurious*.
+A predicted span that overlaps no gold entity is *spurious*. Counts are means over seeds; of one seed, whole
+numbers.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from kebench.report.sheet import Grid
+from kebench.report.words import DASH
 from kebench.scoring.entities import count_entities, strict_spans
 
 Span = tuple[int, int]
+Found = TypeVar("Found", bound=Hashable)
 KINDS = ("correct", "boundary", "missed")
 # Letters and digits, most of them capitals, in one word: ALS, A-T, G6PD.
 _ABBREVIATION = re.compile(r"(?=.*[A-Z].*[A-Z0-9])[A-Z0-9][A-Za-z0-9-]{1,9}")
@@ -59,10 +62,15 @@ def kinds_grid(runs: Sequence[Run]) -> Grid:
             counts["spurious"] += len(judged.spurious)
     gold = sum(counts[kind] for kind in KINDS)
     rows = [
-        (kind, f"{counts[kind] / len(runs):,.1f}", f"{100 * counts[kind] / gold:.1f}" if gold else "-")
+        (kind, mean_count(counts[kind], len(runs)), f"{100 * counts[kind] / gold:.1f}" if gold else DASH)
         for kind in (*KINDS, "spurious")
     ]
     return Grid(("kind", "a run", "% of gold"), tuple(rows))
+
+
+def mean_count(count: int, num_runs: int) -> str:
+    """Write a count over all runs as a mean: of one run a whole number."""
+    return f"{count:,}" if num_runs == 1 else f"{count / num_runs:,.1f}"
 
 
 def _judged(run: Run) -> list[Judged]:
@@ -96,7 +104,7 @@ def strata_grid(runs: Sequence[Run], words: Sequence[Sequence[str]] | None, seen
     rows = []
     for name, found in counts.items():
         gold = sum(found.values())
-        shares = (f"{100 * found[kind] / gold:.1f}" if gold else "-" for kind in KINDS)
+        shares = (f"{100 * found[kind] / gold:.1f}" if gold else DASH for kind in KINDS)
         rows.append((name, f"{gold / len(runs):,.0f}", *shares))
     return Grid(("gold mentions", "number", *(f"{kind}, %" for kind in KINDS)), tuple(rows))
 
@@ -159,8 +167,31 @@ def _correct(run: Run) -> Iterable[tuple[int, Span]]:
 def against_grid(a: str, runs_a: Sequence[Run], b: str, runs_b: Sequence[Run]) -> Grid:
     """Return which gold entities two models find, each by most of its seeds."""
     golds = [(place, span) for place, tags in enumerate(runs_a[0].gold) for span in strict_spans(tags)]
-    found_a, found_b = (_by_most(runs) for runs in (runs_a, runs_b))
-    counts = Counter((one in found_a, one in found_b) for one in golds)
+    found_a, found_b = (_by_most(map(_correct, runs), len(runs)) for runs in (runs_a, runs_b))
+    headings = ("found by most seeds of", "gold mentions", "%")
+    return _both_grid(headings, (a, b), [(one in found_a, one in found_b) for one in golds])
+
+
+def against_instances_grid(a: str, runs_a: Sequence[Run], b: str, runs_b: Sequence[Run]) -> Grid:
+    """Return which relation instances two models label right, each by most of its seeds."""
+    right_a, right_b = (_by_most(map(_right_places, runs), len(runs)) for runs in (runs_a, runs_b))
+    headings = ("right by most seeds of", "instances", "%")
+    places = range(len(runs_a[0].gold))
+    return _both_grid(headings, (a, b), [(place in right_a, place in right_b) for place in places])
+
+
+def _right_places(run: Run) -> Iterable[int]:
+    return (
+        place for place, (one, other) in enumerate(zip(run.gold, run.predicted, strict=True)) if one == other
+    )
+
+
+def _both_grid(
+    headings: tuple[str, ...], models: tuple[str, str], found: Sequence[tuple[bool, bool]]
+) -> Grid:
+    """Return how many both of two models have, only one of them, and neither."""
+    a, b = models
+    counts = Counter(found)
     names = {
         (True, True): "both",
         (True, False): f"only {a}",
@@ -168,15 +199,15 @@ def against_grid(a: str, runs_a: Sequence[Run], b: str, runs_b: Sequence[Run]) -
         (False, False): "neither",
     }
     rows = [
-        (said, f"{counts[key]:,}", f"{100 * counts[key] / len(golds):.1f}" if golds else "-")
+        (said, f"{counts[key]:,}", f"{100 * counts[key] / len(found):.1f}" if found else DASH)
         for key, said in names.items()
     ]
-    return Grid(("found by most seeds of", "gold mentions", "%"), tuple(rows))
+    return Grid(headings, tuple(rows))
 
 
-def _by_most(runs: Sequence[Run]) -> set[tuple[int, Span]]:
-    found = Counter(one for run in runs for one in _correct(run))
-    return {one for one, number in found.items() if 2 * number > len(runs)}
+def _by_most(found_by_run: Iterable[Iterable[Found]], num_runs: int) -> set[Found]:
+    found = Counter(one for of_run in found_by_run for one in of_run)
+    return {one for one, number in found.items() if 2 * number > num_runs}
 
 
 class Shown(NamedTuple):
@@ -232,7 +263,7 @@ def confusion_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
         (gold, predicted) for run in runs for gold, predicted in zip(run.gold, run.predicted, strict=True)
     )
     rows = tuple(
-        (gold, *(f"{counts[gold, predicted] / len(runs):,.1f}" for predicted in labels)) for gold in labels
+        (gold, *(mean_count(counts[gold, predicted], len(runs)) for predicted in labels)) for gold in labels
     )
     return Grid(("gold / predicted", *labels), rows)
 
@@ -267,6 +298,6 @@ def marker_grid(
                 one, other = run.gold[place], run.predicted[place]
                 gold, predicted = gold + (one != negative), predicted + (other != negative)
                 right += one == other != negative
-        f1 = f"{200 * right / (gold + predicted):.1f}" if gold + predicted else "-"
+        f1 = f"{200 * right / (gold + predicted):.1f}" if gold + predicted else DASH
         rows.append((name, f"{len(places):,}", f"{gold / len(runs):,.0f}", f1))
     return Grid(("indicators in the text", "instances", "positive", "F1"), tuple(rows))

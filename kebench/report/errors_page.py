@@ -1,7 +1,7 @@
 """What a model gets wrong, as one HTML file: the tables of `kebench errors`, reliability plots, sentences.
 
-Unlike the results page it holds sentences of the task, so it may be shared only where the task's data may.
-It runs no script.
+Unlike the results page it may hold sentences of the task, and may then be shared only where the task's data
+may; it says so. It runs no script.
 """
 
 from collections.abc import Sequence

@@ -18,6 +18,7 @@ _INK = "#010203"
 _GRID = "#80808040"
 # Okabe and Ito's palette, told apart by the colour-blind; yellow is left out, which white swallows.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_NEUTRAL = "#e4e4e4"  # a tile on which as many tasks were won as lost
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
 
@@ -70,30 +71,49 @@ def dot_plot(cells: Mapping[str, Cell]) -> str:
 
 
 def heat_map(labels: Sequence[str], wins: Mapping[tuple[str, str], tuple[int, int]]) -> str:
-    """Return models by models: coloured by the tasks won significantly less those lost, both printed."""
+    """Return models by models: coloured by the tasks won significantly less those lost, both printed.
+
+    Tiles are opaque, so that what is printed on them can be read on a light and on a dark page.
+    """
     altair = require_charts()
+    most = max((abs(won - lost) for won, lost in wins.values()), default=1) or 1
     values = [
-        {"row": row, "column": column, "won": won - lost, "text": f"{won}:{lost}"}
+        {"row": row, "column": column, "text": f"{won}:{lost}", **_tile((won - lost) / most)}
         for (row, column), (won, lost) in wins.items()
     ]
-    most = max((abs(won - lost) for won, lost in wins.values()), default=1) or 1
     base = altair.Chart({"values": values}).encode(
         x=altair.X(
             "column:N", sort=list(labels), title="against", axis=altair.Axis(labelAngle=-40, labelLimit=160)
         ),
         y=altair.Y("row:N", sort=list(labels), title=None, axis=altair.Axis(labelLimit=160)),
     )
-    colour = altair.Color(
-        "won:Q",
-        title="tasks won less lost",
-        scale=altair.Scale(domain=[-most, 0, most], range=["#d55e00", "#80808020", "#0072b2"]),
-        legend=None,
-    )
-    tiles = base.mark_rect().encode(color=colour)
+    tiles = base.mark_rect().encode(color=altair.Color("tile:N", scale=None, legend=None))
     size = 9 if len(labels) > 12 else 11
-    texts = base.mark_text(color=_INK, fontSize=size).encode(text="text:N")
+    texts = base.mark_text(fontSize=size).encode(
+        text="text:N", color=altair.Color("ink:N", scale=None, legend=None)
+    )
     step = 34 if len(labels) > 12 else 44
     return _svg((tiles + texts).properties(width=altair.Step(step), height=altair.Step(24)))
+
+
+def _tile(share: float) -> dict[str, str]:
+    """Return the colours of a tile and of its text. share: from -1, all lost, over 0 to 1, all won."""
+    full = PALETTE[0] if share > 0 else PALETTE[1]
+    pairs = zip(_channels(_NEUTRAL), _channels(full), strict=True)
+    mixed = [round(one + abs(share) * (other - one)) for one, other in pairs]
+    return {"tile": "#" + "".join(f"{one:02x}" for one in mixed), "ink": _readable_on(mixed)}
+
+
+def _channels(colour: str) -> list[int]:
+    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+
+
+def _readable_on(channels: Sequence[int]) -> str:
+    """Return black or white, whichever contrasts more with a colour (WCAG 2.2, relative luminance)."""
+    shares = [one / 255 for one in channels]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in shares]
+    luminance = sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
 
 
 def critical_difference(labels: Sequence[str], ranking: Ranking) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kebench.errors import UserError
-from kebench.records import Record, read_predictions, read_record, read_records, record_paths
+from kebench.errors import UserError, counted
+from kebench.records import Record, read_predictions, read_record, record_paths
 from kebench.report.compare import Predictions, Settings, compare
 from kebench.report.compare_export import FIELDS, comparison_rows, published_rows, significance_rows
 from kebench.report.compare_published import compare_published, printed_rows_of
@@ -22,11 +22,11 @@ def records_frame(folder: Path | str) -> "pd.DataFrame":
 
     Columns: what identifies the run, `dev_percent`, `test_percent`, `test_as_published_percent` (missing
     where the published protocol is the same), counts, cost, and `column`: scores may be averaged or
-    compared only where it is equal.
+    compared only where it is equal. Raises UserError if there are none.
     """
     import pandas as pd  # half a second: tables are printed without it
 
-    rows = [row_of_record(record) for record in read_records(Path(folder))]
+    rows = [row_of_record(read_record(path)) for path in _paths(folder)]
     by = ["task", "model", "learning_rate", "seed"]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).sort_values(by, ignore_index=True)
 
@@ -91,7 +91,7 @@ class _Stored(NamedTuple):
 def _stored(
     folder: Path | str, *, tasks: Collection[str], models: Collection[str], settings: Settings
 ) -> _Stored:
-    by_path = {path: read_record(path) for path in record_paths(Path(folder))}
+    by_path = {path: read_record(path) for path in _paths(folder)}
     kept = {
         path: record
         for path, record in by_path.items()
@@ -99,7 +99,8 @@ def _stored(
     }
     if not kept:
         raise UserError(
-            f"{folder}: {len(by_path)} records, none of these tasks and models; run some with 'kebench run'"
+            f"{folder}: {counted(len(by_path), 'record')}, none of these tasks and models; run some with "
+            "'kebench run'"
         )
     paths = {(record.task, record.model, record.identity): path for path, record in kept.items()}
 
@@ -108,6 +109,15 @@ def _stored(
 
     board = build_leaderboard(list(kept.values()), cards=all_task_cards(), metric=settings.metric)
     return _Stored(board, predictions)
+
+
+def _paths(folder: Path | str) -> list[Path]:
+    """Return the records of a folder. Raises UserError, as the commands do, if there are none."""
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such folder of records; run some with 'kebench run'")
+    if not (paths := record_paths(Path(folder))):
+        raise UserError(f"{folder}: no records; run some with 'kebench run'")
+    return paths
 
 
 def _frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":

@@ -6,11 +6,11 @@ is. Best measured scores are bold, second ones underlined, numbers aligned at th
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from kebench.report.render import PUBLISHED_TITLE
 from kebench.report.table import Block, Leaderboard, Table
 from kebench.report.words import (
-    DASH,
     Line,
     Style,
     captions,
@@ -24,14 +24,14 @@ _STYLE = Style(space=" ", best="in bold, second underlined")
 _PREAMBLE = (
     "% needs \\usepackage{booktabs} and \\usepackage{siunitx}\n"
     "\\providecommand{\\kebsecond}[1]"
-    "{\\rlap{\\underline{\\phantom{\\num[separate-uncertainty]{#1}}}}}\n"
+    "{\\rlap{\\underline{\\phantom{#1}}}}\n"
 )
 _SETUP = (
-    "\\sisetup{separate-uncertainty=true, detect-weight=true, reset-text-series=false, "
+    "\\sisetup{detect-weight=true, reset-text-series=false, "
     "text-series-to-math=true, table-align-text-before=false, table-align-text-after=false}"
 )
-# Mean, deviation and n as `words` writes them; each but the mean may be missing, or a dash.
-_NUMBER = re.compile(r"(?P<mean>\d+\.\d+)(?: ± (?P<sd>\d+\.\d+|–))?(?: \((?P<n>\d+|–)\))?")
+# Mean, deviation and n as `words` writes them; each but the mean may be missing.
+_NUMBER = re.compile(r"(?P<mean>\d+\.\d+)(?: ± (?P<sd>\d+\.\d+))?(?: \((?P<n>\d+)\))?")
 # Signs that TeX would take for commands, and signs beyond ASCII that our tables print.
 _SIGNS = {
     "\\": r"\textbackslash{}",
@@ -81,56 +81,63 @@ def _table_lines(table: Table, leaderboard: Leaderboard) -> Iterator[str]:
 def _tabular_lines(table: Table, block: Block) -> Iterator[str]:
     names = headings(block)
     measured, published = measured_lines(table, block, _STYLE), published_lines(block, _STYLE)
-    columns = "".join(
+    columns = [
         _column([line.cells[place] for line in (*measured, *published)]) for place in range(len(names) - 1)
-    )
-    yield f"\\begin{{tabular}}{{@{{}}l{columns}@{{}}}}\n\\toprule"
+    ]
+    settings = "".join(column.setting for column in columns)
+    yield f"\\begin{{tabular}}{{@{{}}l{settings}@{{}}}}\n\\toprule"
     yield _row([escape_latex(names[0]), *(f"{{{escape_latex(name)}}}" for name in names[1:])])
     yield "\\midrule"
     for line in measured:
-        yield _row([escape_latex(line.label), *_cells(line)])
+        yield _row([escape_latex(line.label), *_cells(line, columns)])
     if published:
         yield f"\\midrule\n\\multicolumn{{{len(names)}}}{{@{{}}l}}{{\\emph{{{PUBLISHED_TITLE}}}}} \\\\"
     for line in published:
-        yield _row([escape_latex(line.label), *_cells(line)])
+        yield _row([escape_latex(line.label), *_cells(line, columns)])
     yield "\\bottomrule\n\\end{tabular}"
 
 
-def _column(texts: Sequence[str]) -> str:
-    """Return a column of numbers as wide as its widest: digits about the point, and of deviations."""
+class _Column(NamedTuple):
+    """How wide a column of numbers is: its setting for siunitx, and the widest deviation as text."""
+
+    setting: str
+    widest_sd: str
+
+
+def _column(texts: Sequence[str]) -> _Column:
+    """Return a column as wide as its widest: digits about the point, and room for what stands behind."""
     found = [number for text in texts if (number := _NUMBER.fullmatch(text))]
     before = max((len(number["mean"].split(".")[0]) for number in found), default=2)
     after = max((len(number["mean"].split(".")[1]) for number in found), default=1)
-    deviations = [len(_digits(number["sd"])) for number in found if number["sd"] not in (None, DASH)]
-    width = f"({max(deviations)})" if deviations else ""
-    has_n = any(number["n"] for number in found)
-    n = ", table-space-text-post={\\,(3)}" if has_n else ""  # room for what stands behind a number
-    return f"S[table-format={before}.{after}{width}{n}]"
+    widest = max((number["sd"] for number in found if number["sd"]), key=len, default="")
+    room = max((_behind(number["sd"], number["n"], widest) for number in found), key=len, default="")
+    room = f", table-space-text-post={{\\bfseries{room}}}" if room else ""
+    return _Column(f"S[table-format={before}.{after}{room}]", widest)
 
 
-def _digits(deviation: str) -> str:
-    """Return a deviation as siunitx reads one in brackets: its digits in units of the last place."""
-    return str(int(deviation.replace(".", "")))
+def _behind(sd: str | None, n: str | None, widest_sd: str) -> str:
+    """Return what stands behind a mean: deviation, as wide as the column's widest, and n."""
+    missing = f"\\phantom{{{'0' * (len(widest_sd) - len(sd))}}}" if sd and len(sd) < len(widest_sd) else ""
+    deviation = f"\\,$\\pm$\\,{missing}{sd}" if sd else ""
+    return deviation + (f"\\,({n})" if n else "")
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: Line, columns: Sequence[_Column]) -> list[str]:
     return [
-        _cell(text, is_best=place in line.best, is_second=place in line.second)
-        for place, text in enumerate(line.cells)
+        _cell(text, column, is_best=place in line.best, is_second=place in line.second)
+        for place, (text, column) in enumerate(zip(line.cells, columns, strict=True))
     ]
 
 
-def _cell(text: str, *, is_best: bool, is_second: bool) -> str:
-    """Return a cell for a column of numbers; what is none, or has a deviation of zero, stands in braces."""
+def _cell(text: str, column: _Column, *, is_best: bool, is_second: bool) -> str:
+    """Return a cell for a column of numbers: the mean, which siunitx aligns, and the rest as its text."""
     number = _NUMBER.fullmatch(text)
-    if number is None or number["sd"] == "0.0":
+    if number is None:
         shown = escape_latex(text)
         return f"{{\\textbf{{{shown}}}}}" if is_best else f"{{{shown}}}"
-    known = number["sd"] not in (None, DASH)
-    value = f"{number['mean']}({_digits(number['sd'])})" if known else number["mean"]
-    n = f"{{\\,({escape_latex(number['n'])})}}" if number["n"] else ""
-    before = "\\bfseries " if is_best else f"\\kebsecond{{{value}}} " if is_second else ""
-    return f"{before}{value}{n}"
+    behind = _behind(number["sd"], number["n"], column.widest_sd)
+    before = "\\bfseries " if is_best else f"{{\\kebsecond{{{number['mean']}}}}}" if is_second else ""
+    return f"{before}{number['mean']}{f'{{{behind}}}' if behind else ''}"
 
 
 def _row(cells: "Iterator[str] | Sequence[str]") -> str:

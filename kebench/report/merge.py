@@ -154,6 +154,11 @@ def _place(path: Path, folder: Path) -> tuple[str, ...]:
     return path.parent.relative_to(folder).parts
 
 
+def contradiction(one: Record, other: Record) -> str:
+    """Return the first field in which two records of one identity contradict; "" if they agree."""
+    return _difference(_compared(one.model_dump()), _compared(other.model_dump()))
+
+
 def _compared(fields: dict[str, Any]) -> dict[str, Any]:
     """Return what two records of one identity must share: all but where, when and how long."""
     return {name: value for name, value in fields.items() if name != "provenance"}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kebench.cards import ModelCard
+from kebench.errors import counted
 from kebench.probe.record import ProbeRecord
 from kebench.report import figures
 from kebench.report.compare import Settings
@@ -94,8 +95,8 @@ def _content(material: Material) -> dict[str, Any]:
         "plots": board.plots,
         "models": model_sections(material.board, material.probes, material.cards),
         "tasks": task_sections(material.board, material.tasks),
-        "num_runs": f"{board.num_runs:,}",
-        "num_probes": f"{len(material.probes):,}",
+        "num_runs": counted(board.num_runs, "run"),
+        "num_probes": counted(len(material.probes), "probe"),
         "data": json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
     }
 

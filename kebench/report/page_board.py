@@ -118,7 +118,7 @@ class Board:
         return {
             "id": cell_id,
             "mean": f"{cell.test.mean:.1f}",
-            "sd": DASH if cell.test.sd is None else f"{cell.test.sd:.1f}",
+            "sd": _sd_text(cell.test),
             "order": f"{cell.test.mean:.4f}",
             "mark": mark,
             "dagger": BELOW * found.is_below_best(row.key, column),
@@ -151,8 +151,12 @@ def _order_of(text: str) -> str:
 def _average_cell(average: Summary | None, mark: str) -> dict[str, str]:
     if average is None:
         return _EMPTY
-    sd = DASH if average.sd is None else f"{average.sd:.1f}"
-    return {"mean": f"{average.mean:.1f}", "sd": sd, "order": f"{average.mean:.4f}", "mark": mark}
+    text, order = f"{average.mean:.1f}", f"{average.mean:.4f}"
+    return {"mean": text, "sd": _sd_text(average), "order": order, "mark": mark}
+
+
+def _sd_text(summary: Summary) -> str:
+    return "" if summary.sd is None else f"{summary.sd:.1f}"
 
 
 def _calibration_text(cell: Cell) -> str:

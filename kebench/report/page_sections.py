@@ -7,9 +7,11 @@ from typing import Any
 from kebench.cards import ModelCard
 from kebench.probe.record import ProbeRecord
 from kebench.report import figures
+from kebench.report.probes import GROUPS as PROBE_GROUPS
 from kebench.report.probes import HEADINGS as PROBE_HEADINGS
-from kebench.report.probes import build_probe_tables
+from kebench.report.probes import PROBE_SUITE, ProbeRow, build_probe_tables, row_labels
 from kebench.report.probes import caption as probe_caption
+from kebench.report.published import read_published_tables
 from kebench.report.significance import Significance, test_words
 from kebench.report.strata import Strata, overlap_grid, strata_grids
 from kebench.report.table import Leaderboard
@@ -53,22 +55,50 @@ def significance_section(found: Significance) -> dict[str, str]:
 
 
 def probe_sections(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
-    """Return the probes of each protocol: hits, a chart of them, and hits by relation."""
+    """Return the probes of each protocol: hits, a chart of them, and hits by relation.
+
+    The published rows of Table 6 stand below the first, as in `kebench probe scores`.
+    """
     shown = []
-    for table in build_probe_tables(list(records)):
+    for table in build_probe_tables(list(records), read_published_tables(PROBE_SUITE)):
         group = [record for record in records if probe_caption(record) == table.caption]
         group.sort(key=lambda record: record.model)
+        labels = row_labels(group)
+        intervals = {labels[record.identity]: _interval(record) for record in group}
         shown.append(
             {
                 "caption": table.caption,
-                "headings": ("model", *PROBE_HEADINGS),
-                "rows": [(row.label, *map(_percent, row.percents)) for row in table.rows],
+                "groups": [(name, len(headings) + (name == _FIXED)) for name, headings in PROBE_GROUPS],
+                "headings": _with_interval(PROBE_HEADINGS, "95% interval of all"),
+                "rows": [_probe_row(row, intervals[row.label]) for row in table.rows],
+                "published": [_probe_row(row, DASH) for row in table.published],
+                "notes": table.notes,
                 "chart": figures.probe_bars([bar for record in group for bar in _bars(record)]),
                 "relation_headings": ("relation", *(record.model for record in group)),
                 "relations": _relations(group),
             }
         )
     return shown
+
+
+_FIXED, _ = PROBE_GROUPS[1]
+_AFTER_FIXED = sum(len(headings) for _, headings in PROBE_GROUPS[:2])
+
+
+def _probe_row(row: ProbeRow, interval: str) -> tuple[str, ...]:
+    return (row.label, *_with_interval(tuple(map(_percent, row.percents)), interval))
+
+
+def _with_interval(cells: tuple[str, ...], interval: str) -> tuple[str, ...]:
+    """Put the interval behind the hits that it is of."""
+    return (*cells[:_AFTER_FIXED], interval, *cells[_AFTER_FIXED:])
+
+
+def _interval(record: ProbeRecord) -> str:
+    hit = record.scores.fixed.overall.hit
+    if hit.low_percent is None or hit.high_percent is None:
+        return DASH
+    return f"{hit.low_percent:.2f} to {hit.high_percent:.2f}"
 
 
 def overlap_sections(strata: Strata) -> dict[str, Any]:
@@ -99,7 +129,7 @@ def model_sections(
                 ("casing", card.casing), ("licence", card.licence), ("citation", card.citation),
                 ("note", card.note), *fields,
             ]  # fmt: skip
-        fields += [(f"probe: {probe_caption(one)}", _probe_text(one)) for one in probes if one.model == model]
+        fields += [(f"probe of {one.set}", _probe_text(one)) for one in probes if one.model == model]
         shown.append(
             {
                 "anchor": anchor_of("model", model),
@@ -151,7 +181,5 @@ def _relations(group: Sequence[ProbeRecord]) -> list[list[str]]:
 
 def _probe_text(record: ProbeRecord) -> str:
     hit = record.scores.fixed.overall.hit
-    interval = (
-        "" if hit.low_percent is None else f" (95% interval {hit.low_percent:.2f} to {hit.high_percent:.2f})"
-    )
-    return f"hit {_percent(hit.macro_percent)}%{interval}"
+    interval = "" if hit.low_percent is None else f" (95% interval {_interval(record)})"
+    return f"hit {_percent(hit.macro_percent)}%{interval}; {record.counts.queries:,} queries"

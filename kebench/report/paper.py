@@ -30,7 +30,6 @@ class Beside(NamedTuple):
     name: str
     ours: Summary | None
     printed: float
-    printed_sd: float | None
     is_within_noise: bool | None
 
 
@@ -100,7 +99,7 @@ def _pair(name: str, ours: Summary | None, printed: PublishedRow) -> Beside:
     score, sd = printed.percent_of(name), printed.sd.get(name)
     assert score is not None, "only what is printed is asked for"
     is_noise = _is_within_noise(ours, score, sd, printed.n) if printed.comparable else None
-    return Beside(name, ours, score, sd, is_noise)
+    return Beside(name, ours, score, is_noise)
 
 
 def _is_within_noise(ours: Summary | None, score: float, sd: float | None, n: int | None) -> bool | None:
@@ -117,7 +116,7 @@ def _grid(printed: PublishedRow, ours: str, pairs: Sequence[Beside], decimals: i
         (
             _heading(pair.name),
             summary_text(pair.ours, _STYLE, show_n=True) if pair.ours else DASH,
-            _printed_text(pair.printed, pair.printed_sd, decimals),
+            _printed_text(printed, pair.name, decimals),
             f"{pair.ours.mean - pair.printed:+.1f}" if pair.ours else DASH,
             {True: "yes", False: "no", None: DASH}[pair.is_within_noise],
         )
@@ -136,16 +135,13 @@ def _sheet_of_printed(published: PublishedTable) -> Sheet:
     rows = tuple(
         (
             _heading(name),
-            *(
-                _printed_text(row.percent_of(name), row.sd.get(name), published.decimals)
-                for row in published.rows
-            ),
+            *(_printed_text(row, name, published.decimals) for row in published.rows),
         )
         for name in names
     )
     headings = ("published", *(row.label for row in published.rows))
     return Sheet(
-        title=f"{published.source}, as printed; no record of ours is of these models",
+        title=f"{published.source}, as printed; no record of ours is of these models (see --as)",
         captions=(f"{published.unit}; {published.protocol}",),
         grids=(Grid(headings, rows),),
         notes=published.notes,
@@ -156,10 +152,13 @@ def _heading(name: str) -> str:
     return f"{KIND_TITLES[name]} average" if name in AVERAGES else HEADINGS[name]
 
 
-def _printed_text(score: float | None, sd: float | None, decimals: int) -> str:
+def _printed_text(row: PublishedRow, name: str, decimals: int) -> str:
+    """Write a score as it is printed: with its deviation, and the mark of significance."""
+    score, sd = row.percent_of(name), row.sd.get(name)
     if score is None:
         return DASH
-    return f"{score:.{decimals}f}" + ("" if sd is None else f"±{sd:.{decimals}f}")
+    mark = "*" if name in row.significant else ""
+    return f"{score:.{decimals}f}" + ("" if sd is None else f"±{sd:.{decimals}f}") + mark
 
 
 def stars_sheet(published: PublishedTable) -> Sheet:

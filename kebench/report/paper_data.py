@@ -7,7 +7,7 @@ from kebench.probe.query_set import QuerySet
 from kebench.probe.recipe import read_probe_recipe
 from kebench.probe.record import Figure, ProbeRecord
 from kebench.report.probes import BUCKETS, caption
-from kebench.report.published import PublishedTable
+from kebench.report.published import PublishedRow, PublishedTable
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import HEADINGS
 from kebench.report.words import DASH
@@ -22,6 +22,7 @@ _SIZES = {
     "type_1_released": "type 1, released rule",
     "type_2_released": "type 2, released rule",
 }
+_PRINTED = {"type_1": "type-1", "type_2": "type-2", "overall": "overall"}
 
 
 def data_sheet(cards: Sequence[TaskCard], data: Path) -> Sheet:
@@ -78,12 +79,15 @@ def probe_sheets(
 ) -> list[Sheet]:
     """Return Table 6, hits by the released rule beside the printed ones; a sheet a set and way of probing.
 
+    Printed rows that none of our models stands beside are a grid of their own, under the first sheet's.
     A difference is within noise if the printed score lies in our 95% interval over relations. On another set
     than the paper's no difference means anything, so none is shown.
     """
     stands_for = {ours: row for row, ours in measured_as.items()}
     printed = {row.model: row for row in published.rows}
-    sheets = []
+    sheets: list[Sheet] = []
+    models = {stands_for.get(record.model, record.model) for record in records}
+    alone = [row for row in published.rows if row.model not in models]
     for heading in dict.fromkeys(caption(record) for record in records):
         group = [record for record in records if caption(record) == heading]
         is_papers = any(
@@ -104,8 +108,12 @@ def probe_sheets(
             Sheet(
                 f"{published.source}, and ours: {heading}",
                 ("Recall@5 as the paper has it, percent, with the 95% interval over relations",),
-                (Grid(("", "ours", "interval", "published", "difference", "within noise"), tuple(rows)),),
                 (
+                    Grid(("", "ours", "interval", "published", "difference", "within noise"), tuple(rows)),
+                    *([_printed_grid(alone)] if alone and not sheets else []),
+                ),
+                (
+                    *(() if models & set(printed) else (_NO_ROW,)),
                     f"Published: {published.protocol}.",
                     *(() if is_papers else ("Another set than the paper's: scores do not compare.",)),
                     *published.notes,
@@ -115,7 +123,12 @@ def probe_sheets(
     return sheets
 
 
-_PRINTED = {"type_1": "type-1", "type_2": "type-2", "overall": "overall"}
+_NO_ROW = "No model of ours is one of the table's; --as MODEL=ROW puts one beside a row."
+
+
+def _printed_grid(rows: Sequence[PublishedRow]) -> Grid:
+    cells = ((row.label, *(_percent(row.scores.get(_PRINTED[name])) for name in BUCKETS)) for row in rows)
+    return Grid(("published", *BUCKETS.values()), tuple(cells))
 
 
 def _beside(ours: Figure, printed: float | None, *, is_papers: bool) -> tuple[str, ...]:

@@ -22,18 +22,31 @@ def examples_sheet(caption: str, examples: Mapping[str, Sequence[Example]], *, n
     labels = list(examples)
     groups = [labels[at : at + _MODELS_A_GRID] for at in range(0, len(labels), _MODELS_A_GRID)]
     return Sheet(
-        f"Examples as in Table 7 of Yuan et al. 2021: {caption}",
+        _title(caption),
         (
             "First line: the query, and the best answer of one word piece. Second line: accepted concepts, "
             "and the best answer of more word pieces, by mean log probability",
         ),
         tuple(_grid({label: examples[label] for label in group}) for group in groups),
         (
-            "Bold (with * where nothing is bold): a name of an accepted concept, by normal forms. at 7: the "
-            "best such answer where neither line is one, and its place among all answers of the query.",
+            "at 7: the best answer that is a name of an accepted concept, where neither line is one, and its "
+            "place among all answers of the query.",
             *notes,
         ),
+        best="a name of an accepted concept, by normal forms",
     )
+
+
+def no_examples_sheet(caption: str, *, num_queries: int, mode: str) -> Sheet:
+    """Return what is said in the place of examples where hits were asked for and there are none."""
+    said = (
+        f"No model answers any of the {num_queries:,} queries looked at, by the {mode} rule and at any place"
+    )
+    return Sheet(_title(caption), (said,), ())
+
+
+def _title(caption: str) -> str:
+    return f"Examples as in Table 7 of Yuan et al. 2021: {caption}"
 
 
 def _grid(examples: Mapping[str, Sequence[Example]]) -> Grid:

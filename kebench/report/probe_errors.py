@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
+from kebench.errors import counted
 from kebench.probe.outcomes import KINDS, WRONG, Outcome
 from kebench.probe.record import NO_ANSWER, longer_than
 from kebench.report.sheet import Grid, Sheet
@@ -10,6 +11,7 @@ from kebench.report.words import DASH
 
 _ALWAYS = ("first", "near", "far", "missed", "length")  # shown even where no query is one
 _MANY_WORDS = 4
+_MIN_QUERIES = 5  # of a relation that is shown where some have so many; shares of fewer say nothing; ours
 
 
 def probe_errors_sheet(
@@ -24,7 +26,8 @@ def probe_errors_sheet(
     shown = {one.kind for one in outcomes} | {kind for kind in _ALWAYS if k > 1 or kind != "near"}
     kinds = [kind for kind in KINDS if kind in shown]
     wrong = WRONG if has_types else ("known", "unknown")
-    relations = [name for name, _ in Counter(one.relation for one in outcomes).most_common()]
+    by_relation = Counter(one.relation for one in outcomes)
+    relations = _shown_relations(by_relation)
     pieces = [*map(str, range(1, max_masks + 1)), longer_than(max_masks), NO_ANSWER]
     words = [*map(str, range(1, _MANY_WORDS)), f"{_MANY_WORDS} and more", NO_ANSWER]
 
@@ -45,8 +48,24 @@ def probe_errors_sheet(
             by("words", lambda one: _length(one.num_words, _MANY_WORDS - 1, words[-2]), words),
             _wrong_by_relation(outcomes, relations, wrong),
         ),
-        tuple(_notes(k, kinds, has_types=has_types)),
+        (*_notes(k, kinds, has_types=has_types), *_left_out(by_relation, relations)),
     )
+
+
+def _shown_relations(queries: Counter[str]) -> list[str]:
+    """Return the relations with queries enough, most first; all of them where none has."""
+    names = [name for name, _ in queries.most_common()]
+    return [name for name in names if queries[name] >= _MIN_QUERIES] or names
+
+
+def _left_out(queries: Counter[str], shown: Sequence[str]) -> list[str]:
+    few = [number for name, number in queries.items() if name not in set(shown)]
+    if not few:
+        return []
+    return [
+        f"Left out by relation: {counted(len(few), 'relation')} of fewer than {_MIN_QUERIES} queries, "
+        f"{sum(few):,} in all."
+    ]
 
 
 def _names(k: int) -> dict[str, str]:
@@ -55,9 +74,9 @@ def _names(k: int) -> dict[str, str]:
         "first": "first",
         "near": "second" if k == 2 else f"2 to {k}",
         "far": f"below {k}",
-        "missed": "in no beam",
+        "missed": "no beam",
         "length": "too long",
-        "undecoded": "not decoded",
+        "undecoded": "undecoded",
         "unanswerable": "no answer",
     }
 
@@ -93,7 +112,8 @@ def _strata(
 ) -> Grid:
     counts: dict[Hashable, Counter[str]] = {group: Counter() for group in groups}
     for one in outcomes:
-        counts[group_of(one)][one.kind] += 1
+        if (group := group_of(one)) in counts:
+            counts[group][one.kind] += 1
     rows = (
         (group, f"{found.total():,}", *(_share(found[kind], found.total()) for kind in kinds))
         for group, found in ((group, counts[group]) for group in groups)
@@ -105,7 +125,7 @@ def _strata(
 def _wrong_by_relation(outcomes: Iterable[Outcome], relations: Sequence[str], wrong: Sequence[str]) -> Grid:
     counts: dict[str, Counter[str]] = {relation: Counter() for relation in relations}
     for one in outcomes:
-        if one.wrong:
+        if one.wrong and one.relation in counts:
             counts[one.relation][one.wrong] += 1
     rows = (
         (relation, f"{found.total():,}", *(_share(found[one], found.total()) for one in wrong))
@@ -125,8 +145,8 @@ def _share(count: int, total: int) -> str:
 
 def _notes(k: int, kinds: Sequence[str], *, has_types: bool) -> list[str]:
     notes = [
-        "first, below: the place of the best right answer among all of a query, of every length. in no beam: "
-        "it was never found, though as many word pieces as an accepted name has were tried. too long: every "
+        "first, below: the place of the best right answer among all of a query, of every length. no beam: it "
+        "was never found, though as many word pieces as an accepted name has were tried. too long: every "
         "accepted name has more word pieces than masks were tried.",
         "Word pieces, words: of the shortest accepted name.",
         "A concept is known here if it is an answer to any query of the set; a name of a concept that no "
@@ -135,7 +155,7 @@ def _notes(k: int, kinds: Sequence[str], *, has_types: bool) -> list[str]:
     if not has_types:
         notes.append("The set says no semantic types, so which concepts are of the right one is not known.")
     if "undecoded" in kinds:
-        notes.append("not decoded: the text leaves no room for a mask, or has no single mask token.")
+        notes.append("undecoded: the text leaves no room for a mask, or has no single mask token.")
     if "unanswerable" in kinds:
         notes.append("no answer: the set accepts nothing.")
     return notes

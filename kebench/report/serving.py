@@ -81,6 +81,8 @@ def server_of(site: Site, *, host: str, port: int) -> ThreadingHTTPServer:
                 except (UserError, OSError) as error:
                     self._answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n".encode(), "text/plain")
 
+        do_HEAD = do_GET
+
         def _answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
             self.send_response(status)
             self.send_header("Content-Type", f"{kind}; charset=utf-8")
@@ -89,7 +91,8 @@ def server_of(site: Site, *, host: str, port: int) -> ThreadingHTTPServer:
             if status != HTTPStatus.OK:
                 self.send_header("Refresh", str(REFRESH_SECONDS))
             self.end_headers()
-            self.wfile.write(content)
+            if self.command != "HEAD":
+                self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's name)
             """Say nothing: a refresh every few seconds is no news."""

@@ -4,6 +4,7 @@ Reports that are more than one grid of one kind (comparisons, the paper's tables
 """
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from rich.text import Text
 
 from kebench.report.latex import escape_latex
 from kebench.report.render import RULES, escape_markdown
+
+_LEAST_NAME = 14  # narrower names of rows are not broken to keep a grid in one block; ours
+_MEAN = re.compile(r"\d+\.\d+")
 
 
 @dataclass(frozen=True)
@@ -33,17 +37,31 @@ class Grid:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What is printed together: a title, captions under it, grids, and notes at the end."""
+    """What is printed together: a title, captions under it, grids, and notes at the end.
+
+    best, second: what the emphasised cells are, in words; the first note says so, and how they are shown.
+    """
 
     title: str
     captions: tuple[str, ...]
     grids: tuple[Grid, ...]
     notes: tuple[str, ...] = ()
+    best: str = ""
+    second: str = ""
+
+    def all_notes(self, *, best: str, second: str) -> list[str]:
+        """Return the notes. best, second: how a format shows such cells ("bold"), "" if it does not."""
+        shown = [f"{how}: {what}" for how, what in ((best, self.best), (second, self.second)) if how and what]
+        if not shown:
+            return list(self.notes)
+        said = "; ".join(shown)
+        return [f"{said[0].upper()}{said[1:]}.", *self.notes]
 
 
 def sheet_for_terminal(sheet: Sheet, *, width: int, is_styled: bool) -> str:
     """Return a sheet for a terminal; grids wider than it are cut between columns and stacked.
 
+    Where broken names of rows make room for all columns they are broken instead.
     is_styled: whether the terminal shows bold and underline; if not, the best get a star and the second none.
     """
     out = io.StringIO()
@@ -56,13 +74,15 @@ def sheet_for_terminal(sheet: Sheet, *, width: int, is_styled: bool) -> str:
             console.print()
             _print_prose(console, grid, is_styled=is_styled)
             continue
-        gap = 1 if _width(grid, gap=2) > width >= _width(grid, gap=1) else 2
+        gap = _gap(grid, width)
         for columns in _fitting(grid, width, gap=gap):
             console.print()
             _print_grid(console, grid, columns, gap=gap, is_styled=is_styled)
-    if sheet.notes:
+    emphasis = ("bold", "underlined") if is_styled else ("with *", "")
+    notes = sheet.all_notes(best=emphasis[0], second=emphasis[1])
+    if notes:
         console.print()
-    for note in sheet.notes:
+    for note in notes:
         console.print(Text(note))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
@@ -76,13 +96,26 @@ def _widths(grid: Grid) -> list[int]:
     return [max(column) for column in zip(map(len, grid.headings), *rows, strict=True)]
 
 
-def _width(grid: Grid, *, gap: int) -> int:
-    return sum(_widths(grid)) + gap * (len(grid.headings) - 1)
+def _gap(grid: Grid, width: int) -> int:
+    """Return the gap between columns with which all of them fit: 2 if so, else 1; and 2 if none does."""
+    longest = _widths(grid)[0]
+    for least, gap in ((longest, 2), (longest, 1), (_LEAST_NAME, 1)):
+        if _room_for_names(grid, width, gap=gap) >= least:
+            return gap
+    return 2
+
+
+def _room_for_names(grid: Grid, width: int, *, gap: int) -> int:
+    """Return what all other columns leave of a terminal's width to the names of the rows."""
+    return width - sum(_widths(grid)[1:]) - gap * (len(grid.headings) - 1)
 
 
 def _fitting(grid: Grid, width: int, *, gap: int) -> Iterator[list[int]]:
     """Yield runs of columns that fit beside the names of the rows, at least one at a time."""
     widths = _widths(grid)
+    if _room_for_names(grid, width, gap=gap) >= _LEAST_NAME:
+        yield list(range(1, len(widths)))
+        return
     used, columns = widths[0], list[int]()
     for place in range(1, len(widths)):
         if columns and used + gap + widths[place] > width:
@@ -127,8 +160,8 @@ def sheet_as_markdown(sheet: Sheet) -> str:
     """Return a sheet as Markdown: best bold, second in italics (Markdown has no underline)."""
     parts = [f"**{escape_markdown(sheet.title)}**", *(escape_markdown(caption) for caption in sheet.captions)]
     parts += ["\n".join(_markdown_lines(grid)) for grid in sheet.grids]
-    if sheet.notes:
-        parts.append("\n".join(f"- {escape_markdown(note)}" for note in sheet.notes))
+    if notes := sheet.all_notes(best="bold", second="in italics"):
+        parts.append("\n".join(f"- {escape_markdown(note)}" for note in notes))
     return "\n\n".join(parts) + "\n"
 
 
@@ -158,9 +191,9 @@ def sheet_as_latex(sheet: Sheet) -> str:
     lines.append(f"\\caption{{{escape_latex(caption)}}}")
     for grid in sheet.grids:
         lines += ["\n\\medskip\n", *_latex_lines(grid)]
-    if sheet.notes:
+    if notes := sheet.all_notes(best="bold", second="underlined"):
         lines.append("\n\\medskip\n\\raggedright\\footnotesize")
-        lines += [f"{escape_latex(note)}\\par" for note in sheet.notes]
+        lines += [f"{escape_latex(note)}\\par" for note in notes]
     return "\n".join([*lines, "\\end{table}"]) + "\n"
 
 
@@ -188,4 +221,7 @@ def _prose_columns(grid: Grid) -> str:
 def _latex_cell(grid: Grid, row: int, column: int, text: str) -> str:
     if (row, column) in grid.best:
         return f"\\textbf{{{text}}}"
-    return f"\\underline{{{text}}}" if (row, column) in grid.second else text
+    if (row, column) not in grid.second:
+        return text
+    mean = _MEAN.match(text)  # a line under all of mean, deviation and mark would look like a rule
+    return f"\\underline{{{mean.group()}}}{text[mean.end() :]}" if mean else f"\\underline{{{text}}}"

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Literal, NamedTuple
 
-from kebench.errors import UserError
+from kebench.errors import UserError, counted
 from kebench.report.compare import SAME_SEEDS, Predictions, Settings, UnitCounts, p_value_of, unit_counts
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table, best_and_second
@@ -193,6 +193,8 @@ def significance_sheet(found: Significance) -> Sheet:
         ),
         grids=tuple(grids),
         notes=tuple(_notes(found)),
+        best="best of a column",
+        second="second",
     )
 
 
@@ -207,7 +209,7 @@ def test_words(found: Significance) -> str:
     settings = found.settings
     tested = sum(pair.p is not None for pair in found.pairs)
     correction = CORRECTIONS[settings.correction]
-    over = "" if settings.correction == "none" else f" over {tested} pairs of models on tasks"
+    over = "" if settings.correction == "none" else f" over {counted(tested, 'pair')} of models on tasks"
     drawn = f", {settings.num_resamples:,} resamples" if found.test in ("permutation", "both") else ""
     return f"{_TEST_NAMES[found.test]}{drawn}, two-sided, p ≤ {ALPHA:g}, {correction}{over}"
 
@@ -240,16 +242,19 @@ def is_significant(pair: Pair) -> bool:
 
 
 def _wins(found: Significance) -> Grid:
-    """Return models by models: tasks on which the row's is significantly better, and worse."""
+    """Return models by models: tasks on which the row's is significantly better, and worse.
+
+    Columns have numbers for headings, so that many models fit on a page.
+    """
     models, wins = list(found.labels), found.won_and_lost()
     rows = tuple(
         (
-            found.labels[row],
+            f"{found.labels[row]} ({number})",
             *(":".join(map(str, wins[row, one])) if (row, one) in wins else DASH for one in models),
         )
-        for row in models
+        for number, row in enumerate(models, start=1)
     )
-    return Grid(("won:lost", *(found.labels[model] for model in models)), rows)
+    return Grid(("won:lost", *(f"({number})" for number in range(1, len(models) + 1))), rows)
 
 
 def _ranks(found: Significance, ranking: Ranking) -> Grid:
@@ -273,13 +278,13 @@ def _ranks(found: Significance, ranking: Ranking) -> Grid:
 def _notes(found: Significance) -> list[str]:
     without = sum(pair.p is None for pair in found.pairs)
     notes = [
-        "Best in bold (with * where nothing is bold), second underlined.",
-        "won:lost: tasks on which the row's model is significantly better than the column's, and worse.",
+        "won:lost: tasks on which the row's model is significantly better than the column's, and worse. A "
+        "column has the number of its model's row.",
     ]
     if without:
         notes.append(
-            f"{without} of {len(found.pairs)} pairs have no p-value: fewer than two seeds, no variance, "
-            "or (but for Welch's test) other seeds."
+            f"{without} of {counted(len(found.pairs), 'pair')} without a p-value: fewer than two seeds, no "
+            "variance, or (but for Welch's test) other seeds."
         )
     if ranking := found.ranking:
         notes.append(

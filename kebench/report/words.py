@@ -87,12 +87,12 @@ def published_lines(block: Block, style: Style) -> list[Line]:
 
 
 def summary_text(summary: Summary | None, style: Style, *, show_n: bool) -> str:
-    """Write mean, deviation and, where it is not in the caption, n; what is missing is a dash."""
+    """Write mean, deviation if there is one and, where it is not in the caption, n; a dash for nothing."""
     if summary is None:
         return DASH
-    sd = DASH if summary.sd is None else f"{summary.sd:.1f}"
-    n = f" ({DASH if summary.n is None else summary.n})" if show_n else ""
-    return f"{summary.mean:.1f}{style.space}±{style.space}{sd}{n}"
+    sd = "" if summary.sd is None else f"{style.space}±{style.space}{summary.sd:.1f}"
+    n = f" ({summary.n})" if show_n and summary.n is not None else ""
+    return f"{summary.mean:.1f}{sd}{n}"
 
 
 def p_text(p: float | None) -> str:
@@ -130,10 +130,15 @@ def shared_n(table: Table) -> int | None:
 
 def captions(table: Table, metric: Metric) -> list[str]:
     """Return the protocol, then what the numbers are."""
-    n = shared_n(table)
-    seeds = "(number of seeds)" if n is None else f"over {n} seed{'' if n == 1 else 's'}"
     scores = "; ".join(SCORES[metric, block.kind] for block in table.blocks)
-    return [f"{table.suite}, {table.caption}", f"F1 in percent, mean ± sd {seeds}. {scores}"]
+    return [f"{table.suite}, {table.caption}", f"F1 in percent{_what_is_shown(shared_n(table))}. {scores}"]
+
+
+def _what_is_shown(n: int | None) -> str:
+    """Say what stands beside a mean. n: the seeds behind every number, None if they differ."""
+    if n is None:
+        return ", mean ± sd (number of seeds)"
+    return " of one seed" if n == 1 else f", mean ± sd over {n} seeds"
 
 
 def footnotes(table: Table, style: Style) -> list[str]:

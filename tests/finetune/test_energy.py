@@ -84,6 +84,24 @@ def test_a_record_says_what_was_read_and_what_was_guessed(
     assert found.kwh == pytest.approx(1.3)
 
 
+@pytest.mark.parametrize(("mode", "watts", "is_said"), [
+    ("constant", 8, True), ("cpu_load", 65, False), ("intel_rapl", 8, False),
+])  # fmt: skip
+def test_watts_that_are_codecarbon_s_stopgap_are_said_once(
+    mode: str, watts: int, is_said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = fake_tracker(mode)
+    tracker._hardware = [one for one in tracker._hardware if type(one).__name__ == "CPU"]
+    tracker._hardware[0]._tdp = watts
+    energy._warn_once.cache_clear()
+    with caplog.at_level(logging.WARNING, logger="kebench"):
+        energy._warn_of_defaults(tracker)
+        energy._warn_of_defaults(tracker)
+    said = [one.getMessage() for one in caplog.records]
+    assert len(said) == is_said
+    assert all("takes it for one of 8 W; its energy is a guess" in line for line in said)
+
+
 def test_co2_is_only_reckoned_for_a_country_that_was_given() -> None:
     assert energy._energy_of(fake_tracker(), Metering()).co2_kg is None
     assert energy._energy_of(fake_tracker(), Metering("DEU")).co2_kg == 0.5

@@ -7,6 +7,7 @@ import pytest
 
 from kebench.cards import ModelCard, read_card
 from kebench.cli import main
+from kebench.mini.build import _key
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
 
 
@@ -27,6 +28,16 @@ def test_list_shows_every_card_within_80_columns(
     assert ["minilm", "bert", "uncased", "no", "package", "no"] in [line.split() for line in lines]
     assert ["biobert", "bert", "cased", "-", "hub", "no"] in [line.split() for line in lines]
     assert max(len(line) for line in lines) <= 80
+
+
+def test_an_embedded_model_is_cached_once_it_is_made(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["model", "list", "--format", "json"])
+    rows = {row["name"]: row["cached"] for row in json.loads(capsys.readouterr().out)}
+    assert rows["bert-mini"] is False
+    (cache / "mini" / f"bert-mini-{_key()}").mkdir(parents=True)
+    main(["model", "list", "--format", "json"])
+    rows = {row["name"]: row["cached"] for row in json.loads(capsys.readouterr().out)}
+    assert (rows["bert-mini"], rows["bert-mini-random"]) == (True, False)
 
 
 def test_list_as_json_says_what_is_cached(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,12 @@ def table(probed: Path, *options: str) -> Result:
     return CliRunner().invoke(scores, [*places, *options], catch_exceptions=False)
 
 
+def test_folders_of_scores_are_named_by_option_as_well(probed: Path) -> None:
+    by_option = CliRunner().invoke(scores, ["--results", str(probed / "local")], catch_exceptions=False)
+    assert by_option.stdout == table(probed).stdout
+    assert "bert-tiny" in by_option.stdout
+
+
 def test_an_example_shows_query_gold_and_the_best_answers_of_one_and_of_more_masks(probed: Path) -> None:
     # by mean: drug -1.0, headache -1.2, asthma -1.5
     assert shown(probed, "--relation", "may_treat", "--n", "1") == (
@@ -154,7 +160,7 @@ def test_a_set_is_found_where_it_was_last_seen(
 ) -> None:
     monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
     wanted = ["--model", "bert-tiny", "--out", str(probed / "local"), "--relation", "may_treat"]
-    with pytest.raises(UserError, match="set umls 22222222: not seen on this machine; name it with --set"):
+    with pytest.raises(UserError, match="set umls 22222222: not seen on this machine; name its folder by"):
         CliRunner().invoke(show, wanted, catch_exceptions=False)
     moved = write_set(tmp_path / "set", QUERIES)
     remember_set(moved, "2" * 64)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kebench.cli import main
+from kebench.records import stem_of
 from tests.report.sample_records import sample_grid, sample_record, write_sample
 
 
@@ -74,6 +75,53 @@ def test_folders_are_merged_and_a_run_in_both_counts_once(
     }
     assert counts["minilm", "gad"] == 4
     assert counts["minilm", "ddi"] == 3
+
+
+def test_a_contradicting_record_is_named_with_the_one_that_stays(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = sample_grid()[0]
+    other = record.model_copy(update={"test": record.test.model_copy(update={"score_percent": 1.5})})
+    write_sample(tmp_path / "more", [other])
+    leaderboard("--results", results)
+    alone = capsys.readouterr().out
+    leaderboard("--results", results, "--results", tmp_path / "more")
+    shown = capsys.readouterr()
+    assert shown.out == alone
+    kept, left_out = (stem_of(folder, record) for folder in (results, tmp_path / "more"))
+    assert shown.err == (
+        f"contradiction: {kept}.json stays, {left_out}.json is left out: test.score_percent is 69.0 here and "
+        "1.5 there\n"
+    )
+
+
+@pytest.mark.parametrize("columns", ["0", "7"])
+def test_a_width_that_is_none_is_taken_for_80(
+    columns: str, results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    leaderboard("--results", results)
+    wide = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", columns)
+    leaderboard("--results", results)
+    assert capsys.readouterr().out == wide
+
+
+def test_the_first_runs_of_a_user_do_not_hide_the_shipped_ones_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_sample(tmp_path / "results" / "local", [sample_record("mine", "gad")])
+    error = refused(capsys, "--models", "minilm")
+    assert error.startswith(
+        "kebench: results/local: no records of model 'minilm'; those shipped with kebench"
+    )
+    assert "pass --results results/local --results " in error
+    assert error.endswith("results/recorded")
+    for command in (["errors", "--model", "mine", "--task", "ddi"], ["compare", "mine", "minilm"]):
+        with pytest.raises(SystemExit):
+            main(command)
+        assert "those shipped with kebench have some" in capsys.readouterr().err
 
 
 def test_the_default_folder_is_named_on_stderr(

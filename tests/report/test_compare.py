@@ -113,6 +113,13 @@ def test_a_model_is_not_compared_with_itself(capsys: pytest.CaptureFixture[str])
     assert "are one row of the leaderboard" in refused(capsys, "minilm", "minilm", "--results", str(RECORDED))
 
 
+def test_a_model_that_is_only_a_published_row_is_pointed_to(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, "minilm", "pubmedbert", "--results", str(RECORDED)) == (
+        "kebench: no records of model 'pubmedbert', but a published row: pass --published, with the row "
+        "behind the measured model"
+    )
+
+
 def test_options_that_a_published_score_cannot_have_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["minilm", "biobert", "--published", "--unit", "document", "--results", str(RECORDED)]
     assert "without --unit and --metric" in refused(capsys, *arguments)
@@ -301,6 +308,6 @@ def test_missing_predictions_are_named(tmp_path: Path, capsys: pytest.CaptureFix
     write_sample(tmp_path, [sample_record("minilm"), sample_record("bert-tiny")])
     for path in tmp_path.glob("*/minilm/*.predictions.json.gz"):
         path.unlink()
-    assert "predictions.json.gz: cannot be read" in refused(
-        capsys, "minilm", "bert-tiny", "--results", str(tmp_path)
-    )
+    message = refused(capsys, "minilm", "bert-tiny", "--results", str(tmp_path))
+    assert "predictions.json.gz: cannot be read (No such file or directory); remove" in message
+    assert message.count("predictions.json.gz") == 1

@@ -75,7 +75,27 @@ def test_a_row_counts_every_seed_and_every_rate_that_was_tried() -> None:
 def test_a_guess_is_marked_and_part_of_the_runs_is_said() -> None:
     rows = rows_of(board_of(run(0.5, seed=0, guessed=True), run(seed=1), run(model="bert-tiny", test=40)))
     assert ["minilm", "50.0±0.0", "(2)*", "–", "~0.5", "(1/2)", "2.00", "4.00"] in rows
-    assert ["bert-tiny", "40.0±–", "(1)", "–", "–", "1.00", "2.00"] in rows
+    assert ["bert-tiny", "40.0", "(1)", "–", "–", "1.00", "2.00"] in rows
+
+
+def test_co2_is_shown_where_it_was_reckoned_and_a_part_of_the_runs_only_where_it_is_one() -> None:
+    asked = Asked(("energy", "co2"))
+    whole = " ".join(word for words in rows_of(board_of(run(0.5), asked=asked)) for word in words)
+    assert "A dash for CO2: it was not reckoned ('kebench run --energy --country DEU')" in whole
+    assert "(n/m)" not in whole
+    energy = run(0.5).provenance.energy
+    assert energy is not None
+    known = run(0.5, seed=1)
+    of_germany = energy.model_copy(update={"country": "DEU", "co2_kg": 0.2})
+    known = known.model_copy(
+        update={"provenance": known.provenance.model_copy(update={"energy": of_germany})}
+    )
+    rows = rows_of(board_of(run(0.5), known, asked=asked))
+    assert ["NER", "BC5chem", "average", "kWh", "kg", "CO2"] in rows
+    assert any(row[0] == "minilm" and row[-3:] == ["1.00", "0.2", "(1/2)"] for row in rows if row)
+    said = " ".join(word for words in rows for word in words)
+    assert "CO2: from the energy, by the electricity of DEU." in said
+    assert "(n/m) n of m runs were measured." in said
 
 
 def test_only_hours_that_there_are_have_a_column() -> None:
@@ -93,7 +113,7 @@ def test_notes_say_what_was_counted_with_what_and_at_which_price() -> None:
 
 def test_small_amounts_never_look_like_nothing() -> None:
     rows = rows_of(board_of(run(0.000012, hours=0.001)))
-    assert ["minilm", "50.0±–", "–", "1.2e-05", "0.001", "0.002"] in rows
+    assert ["minilm", "50.0", "–", "1.2e-05", "0.001", "0.002"] in rows
 
 
 def test_an_export_has_the_fields_of_the_columns_asked_for_and_what_is_missing_is_empty() -> None:

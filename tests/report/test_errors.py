@@ -6,10 +6,13 @@ import pytest
 
 from kebench.cli import main
 from kebench.cli.errors import sentence_line
+from kebench.mini.build import miniature_data
+from kebench.records import stem_of, write_record
 from kebench.report.errors import (
     Run,
     Shown,
     against_grid,
+    against_instances_grid,
     agreement_grid,
     confusion_grid,
     informative_sentences,
@@ -22,6 +25,8 @@ from kebench.report.errors import (
     training_mentions,
 )
 from kebench.shipped import shipped
+from kebench.tasks.card import read_task_card
+from kebench.tasks.readers import Pair, read_split
 from tests.report.sample_records import sample_record, write_sample
 
 RECORDED = ["--results", str(shipped("results/recorded"))]
@@ -51,7 +56,7 @@ def test_strata_know_lengths_abbreviations_and_training() -> None:
     rows = {row[0]: row[1:] for row in strata_grid(RUNS, [WORDS], {"a b"}).rows}
     assert rows["1 word"] == ("1", "50.0", "0.0", "50.0")
     assert rows["3 words"] == ("1", "0.0", "50.0", "50.0")
-    assert rows["4 words and more"] == ("0", "-", "-", "-")
+    assert rows["4 words and more"] == ("0", "–", "–", "–")
     assert rows["abbreviation"] == rows["1 word"]
     assert rows["in training"] == ("1", "50.0", "50.0", "0.0")
     assert rows["not in training"][0] == "2"
@@ -93,6 +98,16 @@ def test_models_are_held_against_each_other_by_most_of_their_seeds() -> None:
     assert rows == {"both": "2", "only one": "0", "only two": "1", "neither": "0"}
 
 
+def test_models_are_held_against_each_other_on_relation_instances_too() -> None:
+    gold = ["no", "up", "up", "down"]
+    one = [Run(seed, gold, ["no", "up", "no", "up"]) for seed in range(2)] + [Run(2, gold, ["up"] * 4)]
+    two = [Run(0, gold, ["up", "up", "up", "no"])]
+    rows = against_instances_grid("one", one, "two", two).rows
+    # One is right on the first two by most seeds, though its third seed is right on the third as well.
+    assert rows == (("both", "1", "25.0"), ("only one", "1", "25.0"), ("only two", "1", "25.0"),
+                    ("neither", "1", "25.0"))  # fmt: skip
+
+
 def test_the_sentence_with_most_errors_comes_first_and_one_without_never() -> None:
     gold = ["BO", "BOB", "B"]
     runs = [Run(0, gold, ["OO", "OOO", "B"])]
@@ -104,7 +119,8 @@ def test_the_sentence_with_most_errors_comes_first_and_one_without_never() -> No
 
 def test_relations_are_counted_by_label_and_by_indicator() -> None:
     runs = [Run(0, ["no", "up", "up"], ["up", "up", "no"])]
-    assert confusion_grid(runs, ["no", "up"]).rows == (("no", "0.0", "1.0"), ("up", "1.0", "1.0"))
+    assert confusion_grid(runs, ["no", "up"]).rows == (("no", "0", "1"), ("up", "1", "1"))
+    assert confusion_grid([*runs, *runs], ["no", "up"]).rows[0] == ("no", "0.0", "1.0")  # a mean over seeds
     assert label_grid(runs, ["no", "up"]).rows[1] == ("up", "2", "50.0", "50.0", "50.0")
     texts = ["@G$ and @D$", "@G$ and @D$", "@G-D$"]
     grid = marker_grid(runs, texts, ["@G$", "@D$", "@G-D$"], ["@G-D$"], negative="no")
@@ -113,12 +129,6 @@ def test_relations_are_counted_by_label_and_by_indicator() -> None:
 
 def test_a_label_that_is_never_predicted_has_no_precision() -> None:
     assert label_grid([Run(0, ["up"], ["no"])], ["up"]).rows == (("up", "1", "-", "0.0", "0.0"),)
-
-
-def test_against_is_refused_where_there_are_no_entities(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["errors", "--model", "minilm", "--task", "gad", "--against", "bert-tiny", *RECORDED])
-    assert "--against compares which entities are found; gad has none" in capsys.readouterr().err
 
 
 def test_sentences_are_escaped_where_they_are_written_as_latex_or_markdown() -> None:
@@ -174,6 +184,58 @@ def test_models_of_other_protocols_are_not_held_against_each_other(
             ]
         )
     assert "minilm and bert-tiny have no runs under one protocol" in capsys.readouterr().err
+
+
+def test_a_model_is_not_held_against_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sample(tmp_path, [sample_record("minilm", "gad")])
+    with pytest.raises(SystemExit) as stop:
+        main(
+            [
+                "errors",
+                "--model",
+                "minilm",
+                "--against",
+                "minilm",
+                "--task",
+                "gad",
+                "--results",
+                str(tmp_path),
+            ]
+        )
+    assert stop.value.code == 2
+    message = "kebench: --against minilm: is the model itself; name another one\n"
+    assert capsys.readouterr().err == message
+
+
+def test_two_models_on_relations_are_in_the_title_and_in_a_grid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_DATA", str(tmp_path))
+    main(["errors", "--model", "minilm", "--task", "ddi", "--against", "bert-tiny", *RECORDED])
+    shown = capsys.readouterr().out
+    assert "against bert-tiny: F1 28.0 over 1 seed" in " ".join(shown.split())
+    assert "right by most seeds of" in shown
+    assert "only bert-tiny" in shown
+    assert "Means over seeds" not in shown  # it is one seed
+
+
+def test_the_miniature_s_words_are_made_and_not_looked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_DATA", str(tmp_path))
+    test = read_split(
+        read_task_card("mini-gad"), read_task_card("mini-gad").find_split(miniature_data(), "test")
+    )
+    labels = [one.label for one in test if isinstance(one, Pair)]
+    part = {"ids": list(map(str, range(len(labels)))), "gold": labels, "predicted": labels}
+    record = sample_record("minilm", "mini-gad")
+    stem = stem_of(tmp_path, record)
+    stem.parent.mkdir(parents=True)
+    write_record(stem, record, {"kind": "relation", "negative": "0", "dev": part, "test": part})
+    main(["errors", "--model", "minilm", "--task", "mini-gad", "--results", str(tmp_path)])
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert "indicators in the text" in shown.out
 
 
 def test_unknown_models_and_tasks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,14 @@ def test_it_holds_the_tables_a_plot_of_each_kind_and_the_sentence_in_colour(page
     assert re.search(r'<mark class="boundary" title="boundary">Wilson disease', text)
     # of three predicted: [2] 0.9 right; [3] 0.5 and [5] without a B before it is none
     assert "Expected calibration error of predicted entities" in text
+    assert "[~boundary]" not in text  # the terminal's legend; here colours say it
+    assert "share it only where the data may be shared" in text
+
+
+def test_a_page_without_sentences_does_not_say_that_it_holds_some(folder: Path) -> None:
+    options = ["--results", str(folder / "results"), "--data", str(folder / "data"), "--n", "0"]
+    main(["errors", "--model", "tiny", "--task", "ncbi-disease", *options, "--out", str(folder / "n.html")])
+    assert "It holds sentences" not in (folder / "n.html").read_text(encoding="utf-8")
 
 
 def test_plots_that_are_not_installed_are_named_before_anything_is_written(

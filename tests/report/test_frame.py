@@ -30,8 +30,14 @@ def test_runs_under_another_protocol_stand_in_another_column(tmp_path: Path) -> 
     assert records_frame(tmp_path)["column"].nunique() == 2
 
 
-def test_a_folder_without_records_gives_a_frame_without_rows(tmp_path: Path) -> None:
-    assert records_frame(tmp_path / "nowhere").empty
+@pytest.mark.parametrize("frame_of", [records_frame, significance_frame])
+def test_no_folder_and_no_records_are_refused_as_the_commands_do(
+    frame_of: Callable[[Path], pd.DataFrame], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="nowhere: no such folder of records; run some with"):
+        frame_of(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=": no records; run some with"):
+        frame_of(tmp_path)
 
 
 def csv_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> pd.DataFrame:
@@ -104,5 +110,5 @@ def test_averages_are_rows_without_a_family(tmp_path: Path) -> None:
 
 def test_a_folder_without_the_tasks_has_nothing_to_test(tmp_path: Path) -> None:
     write_sample(tmp_path, [sample_record()])
-    with pytest.raises(UserError, match="1 records, none of these tasks and models; run some"):
+    with pytest.raises(UserError, match="1 record, none of these tasks and models; run some"):
         comparison_frame(tmp_path, "minilm", "bert-tiny", tasks=["gad"])

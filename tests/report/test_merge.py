@@ -64,7 +64,7 @@ def test_a_contradiction_is_named_and_the_first_stays(
     assert merge(one, two, "--out", tmp_path / "all") == 1
     shown = capsys.readouterr()
     assert f"{changed} is left out: dev.score_percent is {before} here and 1.5 there" in shown.err
-    assert "6 runs and 0 probes taken, 2 known already, 1 contradictions" in shown.out
+    assert "6 runs and 0 probes taken, 2 known already, 1 contradiction," in shown.out
 
 
 def test_where_and_when_a_run_was_made_is_no_contradiction(

@@ -36,6 +36,17 @@ def test_sql_sees_a_row_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert "test_percent\tdouble" in printed(capsys, "records", "--columns")
 
 
+def test_decimals_are_aligned_and_numbers_are_never_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    sql = "select 0.5::double as a, 'a long word and more' as b, 123456.25::double as c union all "
+    lines = printed(capsys, "records", "--sql", f"{sql} select 12, 'x', -1 order by 1").splitlines()
+    assert [(line.split()[0], line.split()[-1]) for line in lines if line[:4].strip()] == [
+        ("a", "c"), ("0.5", "123456"), ("12.0", "-1"),
+    ]  # fmt: skip
+
+
 def test_bad_sql_is_refused_with_the_engines_word(capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "records", "--sql", "selct 1")
     assert message.startswith("kebench: --sql: Parser Error: syntax error")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kebench.cli import main
+from kebench.report.figures import _tile
 from kebench.shipped import shipped
 from tests.probe.test_scores_command import small_record, write_probe
 from tests.report.browser import accessibility_faults, opened_browser, printed
@@ -65,6 +66,34 @@ def test_the_policy_allows_exactly_the_scripts_and_styles_of_the_file(text: str)
 def test_known_and_unknown_names_stand_on_the_page(text: str) -> None:
     assert '<th scope="row">ncbi-disease</th><td>6,881</td><td>5,203</td><td>75.6</td>' in text
     assert '<th scope="row">known</th><td>700</td><td>80.0±0.5</td><td>70.0</td>' in text
+
+
+def test_probes_have_groups_of_columns_an_interval_and_published_rows_of_their_own(text: str) -> None:
+    table = re.search(r"<table class=\"sortable\"><thead><tr class=\"groups\">.*?</table>", text, re.DOTALL)
+    assert table
+    groups = re.findall(r'colspan="(\d)"[^>]*>([^<]*)', table.group())
+    assert groups == [("3", "hit, released"), ("4", "hit, fixed"), ("3", "ranked, all")]
+    measured, published = re.findall(r"<tbody.*?</tbody>", table.group(), re.DOTALL)
+    assert re.search(r"<td>\d+\.\d\d to \d+\.\d\d</td>", measured)
+    assert "<td>SciBERT †</td><td>13.92</td>" in published
+    assert {row.count("<td>") for row in re.findall(r"<tr.*?</tr>", measured + published)} == {11}
+
+
+@pytest.mark.parametrize("share", [-1.0, -0.5, 0.0, 0.5, 1.0])
+def test_what_stands_on_a_tile_can_be_read(share: float) -> None:
+    tile = _tile(share)
+    inks = {ink: _contrast(ink, tile["tile"]) for ink in ("#000000", "#ffffff")}
+    assert tile["ink"] == max(inks, key=lambda ink: inks[ink])
+    assert inks[tile["ink"]] >= 4.5  # WCAG 2.2, 1.4.3
+
+
+def _contrast(one: str, other: str) -> float:
+    light = []
+    for colour in (one, other):
+        red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (red, green, blue)]
+        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+    return max(light) / min(light)
 
 
 def test_names_cannot_break_out(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """`kebench table`: the paper's tables beside ours, and its stars computed again."""
 
+import csv
+import io
+import json
 import re
 import shutil
 import subprocess
@@ -52,9 +55,9 @@ def test_a_difference_stands_with_whether_it_is_noise(
     rows = {
         line.split()[0]: line.split() for line in lines if line.startswith(("NCBI", "BC5dis", "GAD", "DDI"))
     }
-    assert rows["NCBI"] == ["NCBI", "89.1±0.3", "(5)", "89.1±0.3", "+0.0", "yes"]
-    assert rows["BC5dis"] == ["BC5dis", "87.1±0.3", "(5)", "86.1±0.3", "+1.0", "no"]
-    assert rows["GAD"] == ["GAD", "84.0±–", "(1)", "84.3±1.0", "-0.3", "–"]
+    assert rows["NCBI"] == ["NCBI", "89.1±0.3", "(5)", "89.1±0.3*", "+0.0", "yes"]
+    assert rows["BC5dis"] == ["BC5dis", "87.1±0.3", "(5)", "86.1±0.3*", "+1.0", "no"]
+    assert rows["GAD"] == ["GAD", "84.0", "(1)", "84.3±1.0*", "-0.3", "–"]
     assert rows["DDI"] == ["DDI", "–", "81.9±0.8", "–", "–"]
 
 
@@ -98,6 +101,8 @@ def test_a_row_that_may_not_be_compared_has_no_verdict(
 def test_misspelt_names_are_refused(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "paper-3", "--results", str(results), "--as", "my-wem=kebiolm-wem")
     assert message.startswith("kebench: --as my-wem=kebiolm-wem: no row 'kebiolm-wem'; did you mean")
+    message = refused(capsys, "paper-3", "--results", str(results), "--as", "my-wem")
+    assert message == "kebench: --as my-wem: no row of the table is named; pass --as my-wem=ROW"
     message = refused(capsys, "paper-3", "--results", str(results), "--as", "my-wen=kebiolm-rand")
     assert "no records of model 'my-wen'; did you mean 'my-wem'?" in message
 
@@ -175,8 +180,45 @@ def test_probes_stand_beside_table_6_and_differ_only_on_the_papers_set(
     assert row[-2] == f"{ours - 2.75:+.2f}"
 
 
+def test_published_rows_that_no_model_of_ours_stands_beside_are_printed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_probe(tmp_path, small_record())
+    shown = printed(capsys, "paper-6", "--results", str(tmp_path))
+    assert ["KeBioLM", "14.01", "1.48", "3.26"] in [line.split() for line in shown.splitlines()]
+    assert "--as MODEL=ROW puts one beside a row" in " ".join(shown.split())
+    shown = printed(capsys, "paper-6", "--results", str(tmp_path), "--as", "bert-tiny=scibert")
+    assert "SciBERT" not in "".join(shown.splitlines()[1:])
+    assert "--as MODEL=ROW" not in shown
+
+
+def test_a_table_is_csv_and_json_too(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = list(
+        csv.DictReader(io.StringIO(printed(capsys, "paper-2", "--results", str(results), "--format", "csv")))
+    )
+    (cell,) = (one for one in lines if (one["name"], one["column"]) == ("NCBI", "published"))
+    assert cell["text"] == "89.1±0.3*"
+    (sheet,) = json.loads(printed(capsys, "paper-2", "--results", str(results), "--format", "json"))["sheets"]
+    assert ["NCBI", "89.1±0.3 (5)", "89.1±0.3*", "+0.0", "yes"] in sheet["grids"][0]["rows"]
+
+
+def test_no_hit_is_a_sentence(
+    probed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tests.probe.test_scores_command.PREDICTIONS",
+        prediction_table([(0, "drug", -1.0), (1, "drug", -1.0)]),
+    )
+    folder = write_probe(probed / "none", small_record(model="none", model_hash="7" * 64))
+    shown = printed(capsys, "paper-7", "--results", str(folder), "--set", str(probed / "set"), "--hits")
+    assert "No model answers any of the 2 queries looked at" in " ".join(shown.split())
+    assert "query and answer" not in shown
+
+
 def test_no_probe_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no probes; make some" in refused(capsys, "paper-6", "--results", str(tmp_path))
+    missing = refused(capsys, "paper-6", "--results", str(tmp_path / "nowhere"))
+    assert "nowhere: no such folder of probes; make some with" in missing
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from kebench.cli import main
 from kebench.probe.outcomes import Outcome, known_concepts, outcomes
 from kebench.probe.record import ProbeSubset, probe_folder, write_probe_record
 from kebench.probe.scores import score_probe
+from kebench.report.probe_errors import probe_errors_sheet
 from tests.probe.small_probes import (
     answer,
     prediction_table,
@@ -121,21 +122,28 @@ def test_errors_are_counted_by_relation_and_by_length(
         "second",
         "below",
         "2",
-        "in",
         "no",
         "beam",
         "too",
         "long",
-        "not",
-        "decoded",
+        "undecoded",
         "no",
         "answer",
     ] in rows
     assert ["may_treat", "2", "0.0", "50.0", "0.0", "50.0", "0.0", "0.0", "0.0"] in rows
-    assert [">2", "1", "0.0", "0.0", "0.0", "0.0", "100.0", "0.0"] in rows  # the last column stands below
-    assert ["4", "and", "more", "1", "0.0", "0.0", "0.0", "0.0", "100.0", "0.0"] in rows
+    assert [">2", "1", "0.0", "0.0", "0.0", "0.0", "100.0", "0.0", "0.0"] in rows
+    assert ["4", "and", "more", "1", "0.0", "0.0", "0.0", "0.0", "100.0", "0.0", "0.0"] in rows
     assert ["a", "concept", "of", "the", "right", "semantic", "type", "1", "33.3"] in rows
     assert ["may_treat", "2", "50.0", "0.0", "50.0"] in rows
+
+
+def test_relations_of_few_queries_are_left_out_and_counted() -> None:
+    one = Outcome("may_treat", "first", 1, 1, "")
+    outcomes = [one] * 5 + [one._replace(relation=name) for name in ("isa", "isa", "part_of")]
+    sheet = probe_errors_sheet("t", "c", outcomes, k=5, max_masks=2, has_types=True)
+    grid = next(grid for grid in sheet.grids if grid.headings[0] == "relation")
+    assert [row[:2] for row in grid.rows] == [("may_treat", "5")]
+    assert sheet.notes[-1] == "Left out by relation: 2 relations of fewer than 5 queries, 3 in all."
 
 
 def test_with_one_place_nothing_lies_between_first_and_below(
@@ -162,7 +170,7 @@ def test_a_sample_counts_those_of_its_queries_that_were_not_decoded(
 ) -> None:
     write_set(tmp_path / "set", QUERIES)
     write_probe(tmp_path / "local", QUERIES, ProbeSubset(queries=6))
-    assert ["not", "decoded", "1", "16.7"] in printed(capsys, *of(tmp_path))
+    assert ["undecoded", "1", "16.7"] in printed(capsys, *of(tmp_path))
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex"])
@@ -184,7 +192,10 @@ def test_other_formats_hold_the_same_figures(
         (["--probe", "umls", "--n", "3"], "--against, --data and --n are for --task; leave them out"),
         (["--probe", "umsl"], "no probe of the set 'umsl'; did you mean 'umls'?"),
         (["--probe", "umls", "--model", "bert-tny"], "no probe of model 'bert-tny' on umls; did you mean"),
-        (["--probe", "umls"], "set umls 22222222: not seen on this machine; name it with --probe"),
+        (
+            ["--probe", "umls"],
+            "set umls 22222222: not seen on this machine; name its folder by --probe FOLDER, or make",
+        ),
         (["--probe", "umls", "--results", "nowhere"], "nowhere: no such folder of probes; make some with"),
     ],
 )

@@ -53,6 +53,13 @@ def test_what_runs_and_what_failed_is_shown_as_it_changes(port: int, results: Pa
     assert get(port) == (200, "1 running, 1 failed")
 
 
+def test_head_is_answered_without_the_page(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("HEAD", "/")
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("Content-Length"), answer.read()) == (200, "19", b"")
+
+
 def test_the_page_is_made_again_only_when_something_changed(results: Path) -> None:
     made = []
     site = Site([results], lambda progress: made.append(progress) or str(len(made)))  # type: ignore[func-returns-value]
