@@ -37,6 +37,13 @@ _SHOWN = {
 @click.option(
     "--data", type=click.Path(path_type=Path), help="The task's data, for words; default: KEBENCH_DATA."
 )
+@click.option(
+    "--kb",
+    "kb_folder",
+    type=click.Path(path_type=Path),
+    metavar="KB",
+    help="Also tell mentions in and out of this knowledge base apart (NER).",
+)
 @click.option("--n", "most", type=click.IntRange(0), help="Most sentences shown (NER).  [default: 50]")
 @click.option(
     "--top", type=click.IntRange(1), help="--probe: from which place on an answer is low.  [default: 5]"
@@ -55,6 +62,7 @@ def errors(
     against: str | None,
     folders: tuple[Path, ...],
     data: Path | None,
+    kb_folder: Path | None,
     most: int | None,
     top: int | None,
     form: str,
@@ -62,16 +70,17 @@ def errors(
 ) -> None:
     """Show what a model gets wrong on a task, over all seeds, or in a probe.
 
-    NER: kinds of errors, which mentions, whether seeds agree, and the sentences with most errors. Relations:
-    confusion, scores by label and by entity indicators. Both: calibration. Words come from the task's data;
-    without it, what needs words is left out. Probe: by relation and length of the answer, whether the right
-    one is found low, in no beam, or longer than what was tried, and what wrong first answers are.
+    NER: kinds of errors, which mentions (with --kb also in and out of a knowledge base), whether seeds
+    agree, and the sentences with most errors. Relations: confusion, scores by label and by entity
+    indicators. Both: calibration. Words come from the task's data; without it, what needs words is left out.
+    Probe: by relation and length of the answer, whether the right one is found low, in no beam, or longer
+    than what was tried, and what wrong first answers are.
     """
     if (task_name is None) == (set_name is None):
         raise UserError("name either a task with --task, or a cloze set with --probe")
     if set_name is not None:
-        if against or data or most is not None:
-            raise UserError("--against, --data and --n are for --task; leave them out with --probe")
+        if against or data or kb_folder or most is not None:
+            raise UserError("--against, --data, --kb and --n are for --task; leave them out with --probe")
         from kebench.cli.probe_errors import probe_errors
 
         _show(probe_errors(folders or (LOCAL,), model, set_name, k=top or 5), [], [], form, out)
@@ -79,7 +88,7 @@ def errors(
     if top is not None:
         raise UserError("--top is for --probe; leave it out with --task")
     assert task_name is not None, "one of the two is named"
-    shown = _task_errors(model, task_name, against, folders, data, 50 if most is None else most)
+    shown = _task_errors(model, task_name, against, folders, data, kb_folder, 50 if most is None else most)
     _show(*shown, form, out)
 
 
@@ -105,6 +114,7 @@ def _task_errors(
     against: str | None,
     folders: tuple[Path, ...],
     data: Path | None,
+    kb_folder: Path | None,
     most: int,
 ) -> "tuple[Sheet, list[Shown], list[Calibration]]":
     """Return the tables of a model's errors on a task, the worst sentences, and its calibration."""
@@ -115,6 +125,8 @@ def _task_errors(
     card = read_task_card(task_name)
     if against and card.kind != "ner":
         raise UserError(f"--against compares which entities are found; {card.name} has none, leave it out")
+    if kb_folder and card.kind != "ner":
+        raise UserError(f"--kb tells known entities from others; {card.name} has none, leave it out")
     found = read_found(folders)
     records = [record for record in found.records if record.task == card.name]
     if not records:
@@ -126,10 +138,10 @@ def _task_errors(
     seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
     rate = cells[0].learning_rate
     title = f"{model} on {card.title}: F1 {cells[0].test.mean:.1f} over {seeds}, rate {rate:g}"
-    examples = _examples(card, data, runs)
+    examples = _examples(card, data, runs, must_be_there=bool(data or kb_folder))
     if card.kind == "ner":
         others = _runs(cells[1], _predictions(cells[1], found)) if against else None
-        sheet, shown = _ner(title, runs, examples, card, data, (model, against, others), most)
+        sheet, shown = _ner(title, runs, examples, card, data, (model, against, others), kb_folder, most)
     else:
         sheet, shown = _relation(title, runs, examples, card), []
     calibrated = calibrations(predictions)
@@ -170,15 +182,17 @@ def _runs(cell: "Cell", predictions: list[dict[str, Any]]) -> "list[Run]":
     return [Run(seed, part["gold"], part["predicted"]) for seed, part in parts]
 
 
-def _examples(card: "TaskCard", data: Path | None, runs: list["Run"]) -> "list[Sentence] | list[Pair] | None":
-    """Return the test set with its words, None (with a line) where it is not there."""
+def _examples(
+    card: "TaskCard", data: Path | None, runs: list["Run"], *, must_be_there: bool
+) -> "list[Sentence] | list[Pair] | None":
+    """Return the test set with its words, None (with a line) where it is not there and need not be."""
     from kebench.tasks.card import default_data_folder
     from kebench.tasks.readers import read_split
 
     try:
         examples = read_split(card, card.find_split(data or default_data_folder(), "test"))
     except UserError as error:
-        if data:
+        if must_be_there:
             raise
         say(f"without words: {error}")
         return None
@@ -197,8 +211,10 @@ def _ner(
     card: "TaskCard",
     data: Path | None,
     against: tuple[str, str | None, list["Run"] | None],
+    kb_folder: Path | None,
     most: int,
 ) -> "tuple[Sheet, list[Shown]]":
+    from kebench.cli.errors_known import known_mentions
     from kebench.report.errors import (
         against_grid,
         agreement_grid,
@@ -208,10 +224,11 @@ def _ner(
     )
     from kebench.report.sheet import Sheet
 
+    known = known_mentions(kb_folder, examples) if kb_folder else None
     words = [example.words for example in examples] if examples else None
     grids = [
         kinds_grid(runs),
-        strata_grid(runs, words, _seen(card, data) if words else None),
+        strata_grid(runs, words, _seen(card, data) if words else None, known.has if known else None),
         agreement_grid(runs),
     ]
     model, other, others = against
@@ -223,6 +240,7 @@ def _ner(
         "abbreviation: one word of capitals and digits for the most part. in training: the same words, lower "
         "case, are a mention of the training set.",
     ]
+    notes += [known.note] if known else []
     shown = informative_sentences(runs, words, most=most) if words else []
     if shown:
         notes.append(
