@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kebench.tasks.card import TaskCard
     from kebench.tasks.readers import Pair, Sentence
 
-FORMATS = ("terminal", "markdown", "latex")
+FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 # How a stretch is shown: (style in a terminal, brackets elsewhere).
 _SHOWN = {
     "": ("", "", ""),
@@ -72,7 +72,8 @@ def errors(
 
     NER: kinds of errors, which mentions (with --kb also in and out of a knowledge base), whether seeds
     agree, and the sentences with most errors. Relations: confusion, scores by label and by entity
-    indicators. Both: calibration. Words come from the task's data; without it, what needs words is left out.
+    indicators, whether seeds agree. Both: calibration. Words come from the task's data; without it, what
+    needs words is left out.
     Probe: by relation and length of the answer, whether the right one is found low, in no beam, or longer
     than what was tried, and what wrong first answers are.
     """
@@ -102,6 +103,11 @@ def _show(
 
         write_atomically(out, build_errors_page(sheet, shown, calibrated), point="page")
         click.echo(out)
+        return
+    if form in ("csv", "json"):
+        from kebench.cli.errors_export import export
+
+        export(sheet, shown, form)
         return
     click.echo(render_sheet(sheet, form), nl=False)
     for sentence in shown:
@@ -264,6 +270,7 @@ def _seen(card: "TaskCard", data: Path | None) -> set[str] | None:
 
 
 def _relation(title: str, runs: list["Run"], examples: Any, card: "TaskCard") -> "Sheet":
+    from kebench.report.agreement import agreement_instances_grid
     from kebench.report.errors import confusion_grid, label_grid, marker_grid
     from kebench.report.sheet import Sheet
 
@@ -272,6 +279,8 @@ def _relation(title: str, runs: list["Run"], examples: Any, card: "TaskCard") ->
         texts = [example.text for example in examples]
         merged = card.merged_markers
         grids.append(marker_grid(runs, texts, card.markers, merged, negative=card.negative))
+    if len(runs) > 1:
+        grids.append(agreement_instances_grid(runs, negative=card.negative))
     notes = (
         f"The score counts all labels but '{card.negative}'.",
         "Counts are means over seeds, gold in rows; precision, recall and F1 are of the counts of all seeds.",
