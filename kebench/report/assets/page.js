@@ -55,6 +55,9 @@
     if (plot) { const figure = make("div"); figure.className = "figure"; figure.append(plot.content.cloneNode(true)); content.append(make("h3", "Seeds of all models"), figure); }
     content.append(make("h3", "Runs"), grid("Runs", page.run_headings, cell.runs));
     if (cell.comparisons.length) content.append(make("h3", "Against the others"), grid("Against the others", page.comparison_headings, cell.comparisons), make("p", page.comparison_note));
+    const settings = make("dl");
+    cell.settings.forEach(([name, value]) => settings.append(make("dt", name), make("dd", value)));
+    content.append(make("h3", "Settings of all these runs"), settings);
     dialog.showModal();
   };
   document.addEventListener("click", (event) => {
