@@ -307,7 +307,7 @@ def _print_sentence(sentence: "Shown", form: str) -> None:
 
 def sentence_line(sentence: "Shown", form: str) -> str:
     """Return a sentence as a paragraph of Markdown or LaTeX, escaped."""
-    from kebench.report.latex import escape_latex
+    from kebench.report.latex_signs import escape_latex
     from kebench.report.render import escape_markdown
 
     stretches = ((text, *_SHOWN[kind][1:]) for text, kind in sentence.stretches)

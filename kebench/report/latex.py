@@ -7,6 +7,7 @@ is. Best measured scores are bold, second ones underlined, numbers aligned at th
 import re
 from collections.abc import Iterator, Sequence
 
+from kebench.report.latex_signs import escape_latex
 from kebench.report.render import PUBLISHED_TITLE
 from kebench.report.table import Block, Leaderboard, Table
 from kebench.report.words import (
@@ -32,32 +33,6 @@ _SETUP = (
 )
 # Mean, deviation and n as `words` writes them; each but the mean may be missing, or a dash.
 _NUMBER = re.compile(r"(?P<mean>\d+\.\d+)(?: ± (?P<sd>\d+\.\d+|–))?(?: \((?P<n>\d+|–)\))?")
-# Signs that TeX would take for commands, and signs beyond ASCII that our tables print.
-_SIGNS = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **{sign: f"\\{sign}" for sign in "_%&#${}"},
-    "[": "{[}",  # a bare one at the start of a row would be read as an argument of the \\ before it
-    "]": "{]}",
-    "*": "{*}",
-    '"': "{''}",
-    "±": r"$\pm$",
-    "–": "--",
-    "≤": r"$\leq$",
-    "†": r"\textdagger{}",
-    "‡": r"\textdaggerdbl{}",
-    "§": r"\S{}",
-    "¶": r"\P{}",
-}
-
-
-def escape_latex(text: str) -> str:
-    """Return text that TeX sets as it reads."""
-    return "".join(_SIGNS.get(sign, sign) for sign in text)
 
 
 def render_latex(leaderboard: Leaderboard) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kebench.report.latex import escape_latex
+from kebench.report.latex_signs import escape_latex
 from kebench.report.render import RULES, escape_markdown
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from kebench.records import Record
 from kebench.report.export import render_csv, render_json
-from kebench.report.latex import escape_latex, render_latex
+from kebench.report.latex import render_latex
+from kebench.report.latex_signs import escape_latex
 from kebench.report.published import read_published_tables
 from kebench.report.render import escape_markdown, render_markdown, render_terminal
 from kebench.report.table import Leaderboard, build_leaderboard
