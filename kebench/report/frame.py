@@ -1,11 +1,12 @@
 """Records, and tests of models, as pandas frames, for people who would rather compute than read tables."""
 
+import logging
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kebench.errors import UserError
-from kebench.records import Record, read_predictions, read_record, read_records, record_paths
+from kebench.records import Record, read_predictions, read_record, record_paths
 from kebench.report.compare import Predictions, Settings, compare
 from kebench.report.compare_export import FIELDS, comparison_rows, published_rows, significance_rows
 from kebench.report.compare_published import compare_published, printed_rows_of
@@ -15,6 +16,8 @@ from kebench.tasks.card import all_task_cards
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_log = logging.getLogger(__name__)
 
 
 def records_frame(folder: Path | str) -> "pd.DataFrame":
@@ -26,7 +29,7 @@ def records_frame(folder: Path | str) -> "pd.DataFrame":
     """
     import pandas as pd  # half a second: tables are printed without it
 
-    rows = [row_of_record(record) for record in read_records(Path(folder))]
+    rows = [row_of_record(record) for record in _read(folder).values()]
     by = ["task", "model", "learning_rate", "seed"]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).sort_values(by, ignore_index=True)
 
@@ -91,7 +94,7 @@ class _Stored(NamedTuple):
 def _stored(
     folder: Path | str, *, tasks: Collection[str], models: Collection[str], settings: Settings
 ) -> _Stored:
-    by_path = {path: read_record(path) for path in record_paths(Path(folder))}
+    by_path = _read(folder)
     kept = {
         path: record
         for path, record in by_path.items()
@@ -108,6 +111,17 @@ def _stored(
 
     board = build_leaderboard(list(kept.values()), cards=all_task_cards(), metric=settings.metric)
     return _Stored(board, predictions)
+
+
+def _read(folder: Path | str) -> dict[Path, Record]:
+    """Return the records of a folder by their paths; a file that is none is named in the log and left out."""
+    found = {}
+    for path in record_paths(Path(folder)):
+        try:
+            found[path] = read_record(path)
+        except UserError as error:
+            _log.warning("left out: %s", error)
+    return found
 
 
 def _frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
