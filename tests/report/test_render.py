@@ -18,6 +18,7 @@ from kebench.report.latex_signs import escape_latex
 from kebench.report.published import read_published_tables
 from kebench.report.render import escape_markdown, render_markdown, render_terminal
 from kebench.report.table import Leaderboard, build_leaderboard
+from kebench.report.words import p_text
 from kebench.tasks.card import all_task_cards
 from tests.report.sample_records import NER_TASKS, sample_grid, sample_record
 
@@ -136,6 +137,22 @@ def test_latex_has_the_same_number_of_cells_in_every_row_and_closes_what_it_open
         rows = [line for line in body.splitlines() if line.endswith(r" \\") and "multicolumn" not in line]
         assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(columns)}
     assert source.isascii()
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        (0.0123, ".012"),
+        (0.0009999, "<.001"),
+        (0.001, ".001"),
+        (0.99949, ".999"),
+        (0.9998, ">.999"),
+        (1.0, "1.000"),
+        (None, "–"),
+    ],
+)
+def test_a_p_value_is_never_rounded_to_nothing_or_certainty(p: float | None, expected: str) -> None:
+    assert p_text(p) == expected
 
 
 def test_markdown_escapes_pipes_and_html() -> None:
