@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kebench.tasks.card import TaskCard
     from kebench.tasks.readers import Pair, Sentence
 
-FORMATS = ("terminal", "markdown", "latex")
+FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 # How a stretch is shown: (style in a terminal, brackets elsewhere).
 _SHOWN = {
     "": ("", "", ""),
@@ -58,6 +58,13 @@ class Both(NamedTuple):
 @click.option(
     "--data", type=click.Path(path_type=Path), help="The task's data, for words; default: KEBENCH_DATA."
 )
+@click.option(
+    "--kb",
+    "kb_folder",
+    type=click.Path(path_type=Path),
+    metavar="KB",
+    help="Also tell mentions in and out of this knowledge base apart (NER).",
+)
 @click.option("--n", "most", type=click.IntRange(0), help="Most sentences shown (NER).  [default: 50]")
 @click.option(
     "--top", type=click.IntRange(1), help="--probe: from which place on an answer is low.  [default: 5]"
@@ -76,6 +83,7 @@ def errors(
     against: str | None,
     folders: tuple[Path, ...],
     data: Path | None,
+    kb_folder: Path | None,
     most: int | None,
     top: int | None,
     form: str,
@@ -83,16 +91,18 @@ def errors(
 ) -> None:
     """Show what a model gets wrong on a task, over all seeds, or in a probe.
 
-    NER: kinds of errors, which mentions, whether seeds agree, and the sentences with most errors. Relations:
-    confusion, scores by label and by entity indicators. Both: calibration. Words come from the task's data;
-    without it, what needs words is left out. Probe: by relation and length of the answer, whether the right
-    one is found low, in no beam, or longer than what was tried, and what wrong first answers are.
+    NER: kinds of errors, which mentions (with --kb also in and out of a knowledge base), whether seeds
+    agree, and the sentences with most errors. Relations: confusion, scores by label and by entity
+    indicators, whether seeds agree. Both: calibration. Words come from the task's data; without it, what
+    needs words is left out.
+    Probe: by relation and length of the answer, whether the right one is found low, in no beam, or longer
+    than what was tried, and what wrong first answers are.
     """
     if (task_name is None) == (set_name is None):
         raise UserError("name either a task with --task, or a cloze set with --probe")
     if set_name is not None:
-        if against or data or most is not None:
-            raise UserError("--against, --data and --n are for --task; leave them out with --probe")
+        if against or data or kb_folder or most is not None:
+            raise UserError("--against, --data, --kb and --n are for --task; leave them out with --probe")
         from kebench.cli.probe_errors import probe_errors
 
         _show(probe_errors(folders or (LOCAL,), model, set_name, k=top or 5), [], [], form, out)
@@ -100,7 +110,7 @@ def errors(
     if top is not None:
         raise UserError("--top is for --probe; leave it out with --task")
     assert task_name is not None, "one of the two is named"
-    shown = _task_errors(model, task_name, against, folders, data, 50 if most is None else most)
+    shown = _task_errors(model, task_name, against, folders, data, kb_folder, 50 if most is None else most)
     _show(*shown, form, out)
 
 
@@ -114,6 +124,11 @@ def _show(
 
         write_atomically(out, build_errors_page(sheet, shown, calibrated), point="page")
         click.echo(out)
+        return
+    if form in ("csv", "json"):
+        from kebench.cli.errors_export import export
+
+        export(sheet, shown, form)
         return
     if shown:
         from dataclasses import replace
@@ -130,6 +145,7 @@ def _task_errors(
     against: str | None,
     folders: tuple[Path, ...],
     data: Path | None,
+    kb_folder: Path | None,
     most: int,
 ) -> "tuple[Sheet, list[Shown], list[Calibration]]":
     """Return the tables of a model's errors on a task, the worst sentences, and its calibration."""
@@ -137,7 +153,10 @@ def _task_errors(
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards, read_task_card
 
-    card, found = read_task_card(task_name), read_found(folders)
+    card = read_task_card(task_name)
+    if kb_folder and card.kind != "ner":
+        raise UserError(f"--kb tells known entities from others; {card.name} has none, leave it out")
+    found = read_found(folders)
     require_here(found, models=[model, *([against] if against else [])], task=card.name)
     records = [record for record in found.records if record.task == card.name]
     if not records:
@@ -151,9 +170,9 @@ def _task_errors(
     if against:
         title += f"; against {against}: {_score_words(cells[1])}"
         both = Both(model, runs, against, _runs(cells[1], _predictions(cells[1], found)))
-    examples = _examples(card, data, runs)
+    examples = _examples(card, data, runs, must_be_there=bool(data or kb_folder))
     if card.kind == "ner":
-        sheet, shown = _ner(title, runs, examples, card, data, both, most)
+        sheet, shown = _ner(title, runs, examples, card, data, both, kb_folder, most)
     else:
         sheet, shown = _relation(title, runs, examples, card, both), []
     calibrated = calibrations(predictions)
@@ -201,14 +220,16 @@ def _runs(cell: "Cell", predictions: list[dict[str, Any]]) -> "list[Run]":
     return [Run(seed, part["gold"], part["predicted"]) for seed, part in parts]
 
 
-def _examples(card: "TaskCard", data: Path | None, runs: list["Run"]) -> "list[Sentence] | list[Pair] | None":
-    """Return the test set with its words, None (with a line) where it is not there."""
+def _examples(
+    card: "TaskCard", data: Path | None, runs: list["Run"], *, must_be_there: bool
+) -> "list[Sentence] | list[Pair] | None":
+    """Return the test set with its words, None (with a line) where it is not there and need not be."""
     from kebench.tasks.readers import read_split
 
     try:
         examples = read_split(card, card.find_split(_data_of(card, data), "test"))
     except UserError as error:
-        if data:
+        if must_be_there:
             raise
         say(f"without words: {error}")
         return None
@@ -235,8 +256,10 @@ def _ner(
     card: "TaskCard",
     data: Path | None,
     both: Both | None,
+    kb_folder: Path | None,
     most: int,
 ) -> "tuple[Sheet, list[Shown]]":
+    from kebench.cli.errors_known import known_mentions
     from kebench.report.errors import (
         against_grid,
         agreement_grid,
@@ -246,10 +269,11 @@ def _ner(
     )
     from kebench.report.sheet import Sheet
 
+    known = known_mentions(kb_folder, examples) if kb_folder else None
     words = [example.words for example in examples] if examples else None
     grids = [
         kinds_grid(runs),
-        strata_grid(runs, words, _seen(card, data) if words else None),
+        strata_grid(runs, words, _seen(card, data) if words else None, known.has if known else None),
         agreement_grid(runs),
     ]
     if both:
@@ -263,6 +287,7 @@ def _ner(
             "abbreviation: one word of capitals and digits for the most part. in training: the same words, "
             "lower case, are a mention of the training set."
         )
+    notes += [known.note] if known else []
     shown = informative_sentences(runs, words, most=most) if words else []
     captions = ("Means over seeds",) if len(runs) > 1 else ()
     return Sheet(title, captions, tuple(grids), tuple(notes)), shown
@@ -281,6 +306,7 @@ def _seen(card: "TaskCard", data: Path | None) -> set[str] | None:
 
 
 def _relation(title: str, runs: list["Run"], examples: Any, card: "TaskCard", both: Both | None) -> "Sheet":
+    from kebench.report.agreement import agreement_instances_grid
     from kebench.report.errors import against_instances_grid, confusion_grid, label_grid, marker_grid
     from kebench.report.sheet import Sheet
 
@@ -289,6 +315,8 @@ def _relation(title: str, runs: list["Run"], examples: Any, card: "TaskCard", bo
         texts = [example.text for example in examples]
         merged = card.merged_markers
         grids.append(marker_grid(runs, texts, card.markers, merged, negative=card.negative))
+    if len(runs) > 1:
+        grids.append(agreement_instances_grid(runs, negative=card.negative))
     if both:
         grids.append(against_instances_grid(*both))
     several = (
@@ -318,7 +346,7 @@ def _print_sentence(sentence: "Shown", form: str) -> None:
 
 def sentence_line(sentence: "Shown", form: str) -> str:
     """Return a sentence as a paragraph of Markdown or LaTeX, escaped."""
-    from kebench.report.latex import escape_latex
+    from kebench.report.latex_signs import escape_latex
     from kebench.report.render import escape_markdown
 
     stretches = ((text, *_SHOWN[kind][1:]) for text, kind in sentence.stretches)

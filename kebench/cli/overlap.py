@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 if TYPE_CHECKING:
-    from kebench.records import Record
     from kebench.report.strata import Strata, StratumScore
     from kebench.tasks.card import TaskCard
     from kebench.tasks.readers import Sentence
@@ -17,10 +16,11 @@ FORMATS = ("table", "csv", "json")
 
 
 class Setting(NamedTuple):
-    """A model on a task: its runs, one a seed."""
+    """A model on a task under one protocol, both as the leaderboard names them: its runs, one a seed."""
 
     model: str
     task: str
+    protocol: str
     paths: list[Path]
 
 
@@ -87,25 +87,27 @@ def overlap(
 
 
 def _settings(folders: tuple[Path, ...], cards: "list[TaskCard]") -> list[Setting]:
-    """Return the runs of the best learning rate of each NER task and model. Raises UserError if none."""
+    """Return the cells of the leaderboard's NER tasks, by task and protocol. Raises UserError if none."""
     from kebench.cli.found import read_found, run_key
     from kebench.errors import UserError
-    from kebench.report.selection import choose_rate
+    from kebench.report.table import build_leaderboard
+    from kebench.tasks.card import all_task_cards
 
-    wanted = {card.name for card in cards if card.kind == "ner"}
-    groups: dict[tuple[str, str, str, str], dict[str, tuple[Path, Record]]] = {}
+    wanted = [card.name for card in cards if card.kind == "ner"]
     stored = read_found(folders)
-    for record in stored.records:
-        if record.task in wanted:
-            key = (record.task, record.model, record.model_hash, record.column)
-            groups.setdefault(key, {})[record.identity] = (stored.paths[run_key(record)], record)
-    found = []
-    for (task, model, *_), of_group in sorted(groups.items()):
-        chosen = choose_rate(record for _, record in of_group.values())
-        found.append(Setting(model, task, [of_group[record.identity][0] for record in chosen.runs]))
-    if not found:
+    records = [record for record in stored.records if record.task in wanted]
+    if not records:
         raise UserError(f"{', '.join(map(str, folders))}: no run of these NER tasks; see 'kebench run'")
-    return found
+    found = []
+    for table in build_leaderboard(records, cards=all_task_cards()).tables:
+        (block,) = table.blocks
+        for place, column in enumerate(block.columns):
+            protocol = "; ".join(part for part in (table.caption, column.footnote) if part)
+            for row in block.rows:
+                if cell := row.cells[place]:
+                    paths = [stored.paths[run_key(run)] for run in cell.runs]
+                    found.append(Setting(row.label, column.task, protocol, paths))
+    return sorted(found, key=lambda one: wanted.index(one.task))
 
 
 def _score_rows(
@@ -140,7 +142,7 @@ def _score_rows(
                 found = summarise([counts[bucket].f1_percent for counts in counted])
                 rows.append(
                     StratumScore(
-                        task=run.task, model=run.model, mentions=bucket, gold=gold,
+                        task=run.task, model=run.model, protocol=run.protocol, mentions=bucket, gold=gold,
                         mean=found.mean, deviation=found.sd, seeds=len(counted),
                     )
                 )  # fmt: skip
@@ -161,6 +163,8 @@ def _test_tags(predictions: dict[str, Any], test: "list[Sentence]", path: Path) 
 
 
 def _print_tables(found: "Strata") -> None:
+    from textwrap import fill
+
     from kebench.cli.tables import print_table
     from kebench.report.strata import overlap_grid
 
@@ -172,13 +176,14 @@ def _print_tables(found: "Strata") -> None:
         click.echo("   (--raw names the originals of chemprot and ddi)")
     if not found.scores:
         return
-    rows = [
-        (row.task, row.model, row.mentions, f"{row.gold:,}", f"{row.mean:.2f}",
-         "-" if row.deviation is None else f"{row.deviation:.2f}", str(row.seeds))
-        for row in found.scores
-    ]  # fmt: skip
-    click.echo()
-    print_table(("task", "model", "mentions", "gold", "F1", "sd", "n"), rows)
+    for protocol in dict.fromkeys(row.protocol for row in found.scores):
+        rows = [
+            (row.task, row.model, row.mentions, f"{row.gold:,}", f"{row.mean:.2f}",
+             "-" if row.deviation is None else f"{row.deviation:.2f}", str(row.seeds))
+            for row in found.scores if row.protocol == protocol
+        ]  # fmt: skip
+        click.echo(f"\n{fill(protocol, 80)}")
+        print_table(("task", "model", "mentions", "gold", "F1", "sd", "n"), rows)
     click.echo("strict F1 on the test set; a wrong entity counts under the kind of its own text")
 
 

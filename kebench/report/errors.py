@@ -77,23 +77,19 @@ def _judged(run: Run) -> list[Judged]:
     return [judge(gold, predicted) for gold, predicted in zip(run.gold, run.predicted, strict=True)]
 
 
-def strata_grid(runs: Sequence[Run], words: Sequence[Sequence[str]] | None, seen: set[str] | None) -> Grid:
-    """Return kinds of errors by mention: its length; with the words also abbreviations, and seen in training.
-
-    seen: the mentions of the training set, as `mention_text` writes them; None if they are not known.
-    """
+def strata_grid(
+    runs: Sequence[Run],
+    words: Sequence[Sequence[str]] | None,
+    seen: set[str] | None,
+    is_known: Callable[[Sequence[str]], bool] | None = None,
+) -> Grid:
+    """Return kinds of errors by mention: its length; with the words also what `_word_strata` tells apart."""
     strata: dict[str, Callable[[int, Span], bool]] = {
         f"{length} word{'s' if length > 1 else ''}": _of_length(length) for length in (1, 2, 3)
     }
     strata["4 words and more"] = lambda _, span: span[1] - span[0] >= 4
     if words is not None:
-        strata["abbreviation"] = lambda place, span: is_abbreviation(words[place][span[0] : span[1]])
-        strata["no abbreviation"] = lambda place, span: not is_abbreviation(words[place][span[0] : span[1]])
-        if seen is not None:
-            strata["in training"] = lambda place, span: mention_text(words[place][span[0] : span[1]]) in seen
-            strata["not in training"] = lambda place, span: (
-                mention_text(words[place][span[0] : span[1]]) not in seen
-            )
+        strata |= {name: _of_words(words, holds) for name, holds in _word_strata(seen, is_known).items()}
     counts: dict[str, Counter[str]] = {name: Counter() for name in strata}
     for run in runs:
         for place, judged in enumerate(_judged(run)):
@@ -111,6 +107,38 @@ def strata_grid(runs: Sequence[Run], words: Sequence[Sequence[str]] | None, seen
 
 def _of_length(length: int) -> Callable[[int, Span], bool]:
     return lambda _, span: span[1] - span[0] == length
+
+
+def _of_words(
+    words: Sequence[Sequence[str]], holds: Callable[[Sequence[str]], bool]
+) -> Callable[[int, Span], bool]:
+    return lambda place, span: holds(words[place][span[0] : span[1]])
+
+
+def _word_strata(
+    seen: set[str] | None, is_known: Callable[[Sequence[str]], bool] | None
+) -> dict[str, Callable[[Sequence[str]], bool]]:
+    """Return what is told of a mention's words: abbreviation, in training, in the knowledge base.
+
+    seen: the mentions of the training set, as `mention_text` writes them; None if they are not known.
+    is_known: says whether the knowledge base has a mention's words as a name; None if none was named.
+    """
+    strata: dict[str, Callable[[Sequence[str]], bool]] = {
+        "abbreviation": is_abbreviation,
+        "no abbreviation": lambda words: not is_abbreviation(words),
+    }
+    if seen is not None:
+        strata["in training"] = lambda words: mention_text(words) in seen
+        strata["not in training"] = lambda words: mention_text(words) not in seen
+    if is_known is not None:
+        strata["in the KB"] = is_known
+        strata["not in the KB"] = lambda words: not is_known(words)
+        if seen is not None:
+            strata["in the KB, not in training"] = lambda words: (
+                is_known(words) and mention_text(words) not in seen
+            )
+            strata["in neither"] = lambda words: not is_known(words) and mention_text(words) not in seen
+    return strata
 
 
 def is_abbreviation(words: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """Records, and tests of models, as pandas frames, for people who would rather compute than read tables."""
 
+import logging
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,8 @@ from kebench.tasks.card import all_task_cards
 if TYPE_CHECKING:
     import pandas as pd
 
+_log = logging.getLogger(__name__)
+
 
 def records_frame(folder: Path | str) -> "pd.DataFrame":
     """Return one row a finished run, sorted by task, model, learning rate and seed.
@@ -26,7 +29,7 @@ def records_frame(folder: Path | str) -> "pd.DataFrame":
     """
     import pandas as pd  # half a second: tables are printed without it
 
-    rows = [row_of_record(read_record(path)) for path in _paths(folder)]
+    rows = [row_of_record(record) for record in _read(folder).values()]
     by = ["task", "model", "learning_rate", "seed"]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).sort_values(by, ignore_index=True)
 
@@ -91,7 +94,7 @@ class _Stored(NamedTuple):
 def _stored(
     folder: Path | str, *, tasks: Collection[str], models: Collection[str], settings: Settings
 ) -> _Stored:
-    by_path = {path: read_record(path) for path in _paths(folder)}
+    by_path = _read(folder)
     kept = {
         path: record
         for path, record in by_path.items()
@@ -111,13 +114,22 @@ def _stored(
     return _Stored(board, predictions)
 
 
-def _paths(folder: Path | str) -> list[Path]:
-    """Return the records of a folder. Raises UserError, as the commands do, if there are none."""
+def _read(folder: Path | str) -> dict[Path, Record]:
+    """Return the records of a folder by their paths; a file that is none is named in the log and left out.
+
+    Raises UserError, as the commands do, if there are none.
+    """
     if not Path(folder).is_dir():
         raise UserError(f"{folder}: no such folder of records; run some with 'kebench run'")
-    if not (paths := record_paths(Path(folder))):
+    found = {}
+    for path in record_paths(Path(folder)):
+        try:
+            found[path] = read_record(path)
+        except UserError as error:
+            _log.warning("left out: %s", error)
+    if not found:
         raise UserError(f"{folder}: no records; run some with 'kebench run'")
-    return paths
+    return found
 
 
 def _frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":

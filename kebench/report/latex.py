@@ -5,12 +5,15 @@ is. Best measured scores are bold, second ones underlined, numbers aligned at th
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from kebench.report.fitting import fit_latex, latex_width_pt
+from kebench.report.latex_signs import escape_latex
 from kebench.report.render import PUBLISHED_TITLE
 from kebench.report.table import Block, Leaderboard, Table
 from kebench.report.words import (
+    DASH,
     Line,
     Style,
     captions,
@@ -32,66 +35,71 @@ _SETUP = (
 )
 # Mean, deviation and n as `words` writes them; each but the mean may be missing.
 _NUMBER = re.compile(r"(?P<mean>\d+\.\d+)(?: ± (?P<sd>\d+\.\d+))?(?: \((?P<n>\d+)\))?")
-# Signs that TeX would take for commands, and signs beyond ASCII that our tables print.
-_SIGNS = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **{sign: f"\\{sign}" for sign in "_%&#${}"},
-    "[": "{[}",  # a bare one at the start of a row would be read as an argument of the \\ before it
-    "]": "{]}",
-    "*": "{*}",
-    '"': "{''}",
-    "±": r"$\pm$",
-    "–": "--",
-    "≤": r"$\leq$",
-    "†": r"\textdagger{}",
-    "‡": r"\textdaggerdbl{}",
-    "§": r"\S{}",
-    "¶": r"\P{}",
-}
 
-
-def escape_latex(text: str) -> str:
-    """Return text that TeX sets as it reads."""
-    return "".join(_SIGNS.get(sign, sign) for sign in text)
+_MOST_ROWS = 35  # on a page, beside caption and notes
+_PARTS = ("mean", "sd", "n")
+_BOLD_SHARE = 1.15  # of bold digits to plain ones
 
 
 def render_latex(leaderboard: Leaderboard) -> str:
-    """Return one table environment for each table of the leaderboard."""
+    """Return one table environment for each table of the leaderboard, for a long one one for each block."""
     tables = ("\n".join(_table_lines(table, leaderboard)) for table in leaderboard.tables)
     return _PREAMBLE + "\n\n".join(tables) + "\n"
 
 
 def _table_lines(table: Table, leaderboard: Leaderboard) -> Iterator[str]:
-    yield f"\\begin{{table}}\n\\centering\n\\footnotesize\n\\setlength{{\\tabcolsep}}{{2.5pt}}\n{_SETUP}"
     caption = " ".join(f"{line.rstrip('.')}." for line in captions(table, leaderboard.metric))
-    yield f"\\caption{{{escape_latex(caption)}}}"
-    for block in table.blocks:
+    yield from _opening(caption)
+    blocks = [list(_tabular_lines(table, block)) for block in table.blocks]
+    is_long = sum(line.endswith("\\\\") for lines in blocks for line in lines) > _MOST_ROWS
+    for place, lines in enumerate(blocks):
+        if place and is_long:
+            yield "\\end{table}\n"
+            yield from _opening(f"{caption} (Continued.)")
         yield "\n\\medskip\n"
-        yield from _tabular_lines(table, block)
+        yield from lines
     yield "\n\\medskip\n\\raggedright\\footnotesize"
     yield from (f"{escape_latex(note)}\\par" for note in footnotes(table, _STYLE))
     yield "\\end{table}"
 
 
+def _opening(caption: str) -> Iterator[str]:
+    yield f"\\begin{{table}}\n\\centering\n\\footnotesize\n{_SETUP}"
+    yield f"\\caption{{{escape_latex(caption)}}}"
+
+
 def _tabular_lines(table: Table, block: Block) -> Iterator[str]:
+    """Write a block; one wider than the page is cut between columns and stacked, as in a terminal."""
     names = headings(block)
     measured, published = measured_lines(table, block, _STYLE), published_lines(block, _STYLE)
-    columns = [
-        _column([line.cells[place] for line in (*measured, *published)]) for place in range(len(names) - 1)
-    ]
-    settings = "".join(column.setting for column in columns)
+    lines = [Line(names[0], names[1:]), *measured, *published]
+    widths = [max(latex_width_pt(line.label) for line in lines)]
+    widths += [_width_pt([line.cells[place] for line in lines]) for place in range(len(names) - 1)]
+    fit = fit_latex(widths)
+    if fit.commands:
+        yield f"{{{fit.commands}"
+    for number, run in enumerate(fit.runs):
+        if number:
+            yield "\n\\medskip\n"
+        columns = [place - 1 for place in run]
+        printed = [line for line in published if any(line.cells[column] != DASH for column in columns)]
+        yield from _tabular(names, measured, printed, columns)
+    if fit.commands:
+        yield "\\par}"
+
+
+def _tabular(
+    names: Sequence[str], measured: Sequence[Line], published: Sequence[Line], places: Sequence[int]
+) -> Iterator[str]:
+    columns = {place: _column([line.cells[place] for line in (*measured, *published)]) for place in places}
+    settings = "".join(column.setting for column in columns.values())
     yield f"\\begin{{tabular}}{{@{{}}l{settings}@{{}}}}\n\\toprule"
-    yield _row([escape_latex(names[0]), *(f"{{{escape_latex(name)}}}" for name in names[1:])])
+    yield _row([escape_latex(names[0]), *(f"{{{escape_latex(names[1 + place])}}}" for place in places)])
     yield "\\midrule"
     for line in measured:
         yield _row([escape_latex(line.label), *_cells(line, columns)])
     if published:
-        yield f"\\midrule\n\\multicolumn{{{len(names)}}}{{@{{}}l}}{{\\emph{{{PUBLISHED_TITLE}}}}} \\\\"
+        yield f"\\midrule\n\\multicolumn{{{1 + len(places)}}}{{@{{}}l}}{{\\emph{{{PUBLISHED_TITLE}}}}} \\\\"
     for line in published:
         yield _row([escape_latex(line.label), *_cells(line, columns)])
     yield "\\bottomrule\n\\end{tabular}"
@@ -122,10 +130,18 @@ def _behind(sd: str | None, n: str | None, widest_sd: str) -> str:
     return deviation + (f"\\,({n})" if n else "")
 
 
-def _cells(line: Line, columns: Sequence[_Column]) -> list[str]:
+def _width_pt(texts: Sequence[str]) -> float:
+    """Return how wide a column gets, in which the widest mean, deviation and n have room side by side."""
+    found = [number for text in texts if (number := _NUMBER.fullmatch(text))]
+    parts = [max((latex_width_pt(number[part] or "") for number in found), default=0.0) for part in _PARTS]
+    between = latex_width_pt("±") * bool(parts[1]) + latex_width_pt(" ()") * bool(parts[2])
+    return max(_BOLD_SHARE * (sum(parts) + between), *map(latex_width_pt, texts))
+
+
+def _cells(line: Line, columns: Mapping[int, _Column]) -> list[str]:
     return [
-        _cell(text, column, is_best=place in line.best, is_second=place in line.second)
-        for place, (text, column) in enumerate(zip(line.cells, columns, strict=True))
+        _cell(line.cells[place], column, is_best=place in line.best, is_second=place in line.second)
+        for place, column in columns.items()
     ]
 
 

@@ -63,22 +63,26 @@ class Merged(NamedTuple):
 
 
 class _Ours(NamedTuple):
-    """What the target folder holds: records by task, model and identity, probes by their place."""
+    """What the target folder holds: records by task, model and identity, probes by their place.
+
+    damaged: the files that should be records and cannot be read, with what is wrong.
+    """
 
     runs: dict[tuple[str, str, str], tuple[Path, dict[str, Any]]]
     probes: dict[tuple[str, ...], tuple[Path, dict[str, Any]]]
+    damaged: dict[Path, str]
 
 
 def merge(folders: Iterable[Path], out: Path) -> Merged:
     """Copy runs and probes of `folders` to `out`, predictions first; what `out` has stays.
 
-    A run whose predictions are missing, or do not give its score, is refused with a line. Raises UserError if
-    a folder is missing.
+    A run whose predictions are missing, or do not give its score, is refused with a line, and so is a file of
+    `out` that cannot be read, which stays as well. Raises UserError if a folder is missing.
     """
     ours = _held(out)
     runs = probes = known = 0
     conflicts: list[tuple[Path, Path, str]] = []
-    refused: list[str] = []
+    refused = list(ours.damaged.values())
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of records; name those of 'kebench run --out'")
@@ -99,14 +103,18 @@ def merge(folders: Iterable[Path], out: Path) -> Merged:
 
 
 def _held(out: Path) -> _Ours:
-    runs = {}
-    for path in record_paths(out) if out.is_dir() else []:
-        record = read_record(path)
-        runs[record.task, record.model, record.identity] = (path, _compared(record.model_dump()))
-    probes = {}
-    for path in probe_record_paths(out) if out.is_dir() else []:
-        probes[_place(path, out)] = (path, _compared(read_probe_record(path).model_dump()))
-    return _Ours(runs, probes)
+    ours = _Ours({}, {}, {})
+    for path, kind in _found(out) if out.is_dir() else ():
+        try:
+            if kind == "run":
+                record = read_record(path)
+                key = (record.task, record.model, record.identity)
+                ours.runs[key] = (path, _compared(record.model_dump()))
+            else:
+                ours.probes[_place(path, out)] = (path, _compared(read_probe_record(path).model_dump()))
+        except UserError as error:
+            ours.damaged[path] = str(error)
+    return ours
 
 
 def _found(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -121,13 +129,14 @@ def _take_run(path: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
     if key in ours.runs:
         held, its_content = ours.runs[key]
         return held, _difference(its_content, content)
+    stem = stem_of(out, record)
+    _require_free(ending(stem, ".json"), ours, path)
     predictions = read_predictions(path)
     for split, stated in (("dev", record.dev), ("test", record.test)):
         if not _is_same_score(score_split(predictions, split), stated):
             raise UserError(f"{path}: its predictions give another {split} score; fetch both files again")
     if record.identity != _identity_of(record):
         raise UserError(f"{path}: its identity is not that of its settings; fetch it again")
-    stem = stem_of(out, record)
     stem.parent.mkdir(parents=True, exist_ok=True)
     write_record(stem, record, predictions)
     ours.runs[key] = (ending(stem, ".json"), content)
@@ -143,11 +152,18 @@ def _take_probe(path: Path, folder: Path, out: Path, ours: _Ours) -> tuple[Path,
         if not (path.parent / name).is_file():
             raise UserError(f"{path.parent / name}: missing; copy the probe's whole folder")
     target = out.joinpath(*place)
+    _require_free(target / PROBE_RECORD, ours, path)
     with atomic_folder(target, point="merged") as temporary:
         for name in (PREDICTIONS, TOKENIZER, PROBE_RECORD):
             shutil.copyfile(path.parent / name, temporary / name)
     ours.probes[place] = (target / PROBE_RECORD, content)
     return None
+
+
+def _require_free(target: Path, ours: _Ours, path: Path) -> None:
+    """Raise UserError if something unreadable, perhaps of a newer kebench, stands where a record would go."""
+    if target in ours.damaged:
+        raise UserError(f"{path}: {target} is in its place and cannot be read; remove that and merge again")
 
 
 def _place(path: Path, folder: Path) -> tuple[str, ...]:

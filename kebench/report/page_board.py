@@ -7,6 +7,7 @@ from typing import Any
 from kebench.cards import ModelCard
 from kebench.report import figures
 from kebench.report.page_sections import anchor_of
+from kebench.report.protocol import setting_lines
 from kebench.report.significance import Significance, test_words
 from kebench.report.table import Block, Cell, Column, Leaderboard, Row, Table
 from kebench.report.words import (
@@ -113,6 +114,7 @@ class Board:
             "summary": f"F1 {summary} (number of seeds); dev {summary_text(cell.dev, STYLE, show_n=False)}; "
             f"learning rate {cell.learning_rate:g}{_calibration_text(cell)}",
             "runs": [_run_line(cell, place) for place in range(len(cell.runs))],
+            "settings": setting_lines(cell.runs[0]),
             "comparisons": _comparisons(block, row, column, cell, found),
         }
         return {

@@ -103,13 +103,13 @@ def _interval(record: ProbeRecord) -> str:
 
 def overlap_sections(strata: Strata) -> dict[str, Any]:
     """Return how many mentions of the tasks are known, and F1 on each kind of mention."""
-    scores = strata_grids(strata)
+    compared = zip(strata_grids(strata), strata.by_protocol().values(), strict=True)
     return {
         "kb": f"{strata.kb} ({strata.kb_hash[:12]})",
         "overlap": overlap_grid(strata),
         "tasks": [
-            {"task": task, "grid": grid, "chart": figures.strata_dots(strata.of_task(task))}
-            for task, grid in scores
+            {"task": task, "grid": grid, "chart": figures.strata_dots(scores)}
+            for (task, grid), scores in compared
         ],
     }
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from kebench.probe.record import Group, ProbeRecord
-from kebench.report.latex import escape_latex
+from kebench.report.latex_signs import escape_latex
 from kebench.report.probes import caption
 from kebench.report.render import escape_markdown
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from kebench.probe.record import Bucket, Decoder, ProbeRecord, ReleasedBucket
-from kebench.report.latex import escape_latex
+from kebench.report.latex_signs import escape_latex
 from kebench.report.published import PrintedRow, PublishedTable, mark_rows
 from kebench.report.render import PUBLISHED_TITLE, escape_markdown
 from kebench.report.words import DASH

@@ -35,6 +35,33 @@ def task_fields(record: Record) -> Fields:
     )
 
 
+def setting_lines(record: Record) -> list[tuple[str, str]]:
+    """Return all settings of a run but its seed, as names and words: what runs of one cell share."""
+    settings, subset = record.settings, record.protocol.subset
+    rows = {
+        name: "all" if number is None else f"{number:,}, drawn with seed {subset.seed}"
+        for name, number in (("train rows", subset.train_rows), ("dev rows", subset.dev_rows))
+    }
+    return [
+        ("epochs", f"at most {settings.epochs}" if settings.patience else str(settings.epochs)),
+        ("patience", f"{settings.patience} epochs" if settings.patience else "no early stop"),
+        ("batch", str(settings.batch_size)),
+        ("learning rate", f"{settings.learning_rate:g}"),
+        ("warm-up", f"{settings.warmup_fraction:g} of the steps"),
+        ("weight decay", f"{settings.weight_decay:g}"),
+        ("gradient norm", f"at most {settings.max_grad_norm:g}"),
+        ("order", settings.order),
+        ("maximum length", f"{settings.max_length} word pieces"),
+        *rows.items(),
+        ("precision", record.protocol.precision),
+        ("fidelity", record.protocol.fidelity),
+        ("metric", record.protocol.metric),
+        ("budget", record.protocol.budget),
+        ("versions", f"task {record.task_version}, protocol {record.protocol.version}"),
+        ("hashes", f"weights {record.model_hash[:8]}, data {record.task_hash[:8]}"),
+    ]
+
+
 def differing_names(protocols: list[Fields]) -> set[str]:
     """Return the names of the fields in which protocols differ."""
     names = {name for fields in protocols for name, _ in fields}

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from kebench.report.fitting import column_runs
 from kebench.report.table import Block, Leaderboard, Table
 from kebench.report.words import (
     DASH,
@@ -70,16 +71,12 @@ def _fitting_columns(
     names: Sequence[str], lines: Sequence[Line], *, width: int, gap: int
 ) -> Iterator[list[int]]:
     """Yield runs of columns that fit beside the labels, at least one column at a time."""
-    room = width - max(len(text) for text in (names[0], PUBLISHED_TITLE, *(line.label for line in lines)))
-    used, columns = 0, list[int]()
-    for column, name in enumerate(names[1:]):
-        needed = gap + max(len(name), *(len(line.cells[column]) for line in lines))
-        if columns and used + needed > room:
-            yield columns
-            used, columns = 0, []
-        used += needed
-        columns.append(column)
-    yield columns
+    labels = max(len(text) for text in (names[0], PUBLISHED_TITLE, *(line.label for line in lines)))
+    widths = [
+        max(len(name), *(len(line.cells[column]) for line in lines)) for column, name in enumerate(names[1:])
+    ]
+    for run in column_runs([labels, *widths], room=width, gap=gap):
+        yield [place - 1 for place in run]
 
 
 def _rich_table(

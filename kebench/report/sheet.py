@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kebench.report.latex import escape_latex
+from kebench.report.fitting import column_runs, fit_latex, latex_width_pt
+from kebench.report.latex_signs import escape_latex
 from kebench.report.render import RULES, escape_markdown
 
 _LEAST_NAME = 14  # narrower names of rows are not broken to keep a grid in one block; ours
@@ -75,7 +76,7 @@ def sheet_for_terminal(sheet: Sheet, *, width: int, is_styled: bool) -> str:
             _print_prose(console, grid, is_styled=is_styled)
             continue
         gap = _gap(grid, width)
-        for columns in _fitting(grid, width, gap=gap):
+        for columns in _blocks(grid, width, gap=gap):
             console.print()
             _print_grid(console, grid, columns, gap=gap, is_styled=is_styled)
     emphasis = ("bold", "underlined") if is_styled else ("with *", "")
@@ -110,20 +111,12 @@ def _room_for_names(grid: Grid, width: int, *, gap: int) -> int:
     return width - sum(_widths(grid)[1:]) - gap * (len(grid.headings) - 1)
 
 
-def _fitting(grid: Grid, width: int, *, gap: int) -> Iterator[list[int]]:
-    """Yield runs of columns that fit beside the names of the rows, at least one at a time."""
+def _blocks(grid: Grid, width: int, *, gap: int) -> list[list[int]]:
+    """Return runs of columns that fit beside the names of the rows, which may be broken for one run."""
     widths = _widths(grid)
     if _room_for_names(grid, width, gap=gap) >= _LEAST_NAME:
-        yield list(range(1, len(widths)))
-        return
-    used, columns = widths[0], list[int]()
-    for place in range(1, len(widths)):
-        if columns and used + gap + widths[place] > width:
-            yield columns
-            used, columns = widths[0], []
-        used += gap + widths[place]
-        columns.append(place)
-    yield columns
+        return [list(range(1, len(widths)))]
+    return list(column_runs(widths, room=width, gap=gap))
 
 
 def _print_grid(console: Console, grid: Grid, columns: Sequence[int], *, gap: int, is_styled: bool) -> None:
@@ -198,15 +191,34 @@ def sheet_as_latex(sheet: Sheet) -> str:
 
 
 def _latex_lines(grid: Grid) -> Iterator[str]:
-    columns = _prose_columns(grid) if grid.is_prose else "l" + "r" * (len(grid.headings) - 1)
+    """Write a grid so that it fits on the page, cut between columns into blocks if it must be."""
+    if grid.is_prose:
+        yield from _latex_block(grid, range(1, len(grid.headings)), columns=_prose_columns(grid))
+        return
+    fit = fit_latex(_latex_widths(grid))
+    if fit.commands:
+        yield f"{{{fit.commands}"
+    for place, run in enumerate(fit.runs):
+        if place:
+            yield "\n\\medskip\n"
+        yield from _latex_block(grid, run, columns="l" + "r" * len(run))
+    if fit.commands:
+        yield "\\par}"
+
+
+def _latex_block(grid: Grid, shown: Sequence[int], *, columns: str) -> Iterator[str]:
     yield f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}\n\\toprule"
-    yield f"{' & '.join(map(escape_latex, grid.headings))} \\\\\n\\midrule"
+    yield f"{' & '.join(escape_latex(grid.headings[column]) for column in (0, *shown))} \\\\\n\\midrule"
     for place, row in enumerate(grid.rows):
         if place in grid.breaks:
             yield "\\midrule"
-        cells = (_latex_cell(grid, place, column, escape_latex(cell)) for column, cell in enumerate(row))
+        cells = (_latex_cell(grid, place, column, escape_latex(row[column])) for column in (0, *shown))
         yield f"{' & '.join(cells)} \\\\"
     yield "\\bottomrule\n\\end{tabular}"
+
+
+def _latex_widths(grid: Grid) -> list[float]:
+    return [max(map(latex_width_pt, column)) for column in zip(grid.headings, *grid.rows, strict=True)]
 
 
 def _prose_columns(grid: Grid) -> str:

@@ -4,6 +4,7 @@
 page shows the file.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -27,10 +28,14 @@ class Overlap(Part):
 
 
 class StratumScore(Part):
-    """F1 in percent of a model on one kind of mention, mean and deviation over seeds; gold: how many."""
+    """F1 in percent of a model on one kind of mention, mean and deviation over seeds; gold: how many.
+
+    model, protocol: as the leaderboard writes them; files from before protocols were named have none.
+    """
 
     task: Printable
     model: Printable
+    protocol: Printable = ""
     mentions: Printable
     gold: int
     mean: float
@@ -47,9 +52,12 @@ class Strata(Part):
     overlap: tuple[Overlap, ...]
     scores: tuple[StratumScore, ...]
 
-    def of_task(self, task: str) -> list[StratumScore]:
-        """Return the scores on one task."""
-        return [score for score in self.scores if score.task == task]
+    def by_protocol(self) -> dict[tuple[str, str], list[StratumScore]]:
+        """Return the scores that may be compared: by task and protocol, in their order."""
+        found: dict[tuple[str, str], list[StratumScore]] = {}
+        for score in self.scores:
+            found.setdefault((score.task, score.protocol), []).append(score)
+        return found
 
 
 def read_strata(path: Path) -> Strata:
@@ -78,19 +86,27 @@ def overlap_grid(strata: Strata) -> Grid:
 
 
 def strata_grids(strata: Strata) -> list[tuple[str, Grid]]:
-    """Return a grid for each task: kinds of mentions in rows, models in columns, mean F1 ± deviation."""
-    grids = []
-    for task in dict.fromkeys(score.task for score in strata.scores):
-        scores = strata.of_task(task)
-        models = list(dict.fromkeys(score.model for score in scores))
-        gold = {score.mentions: score.gold for score in scores}
-        cells = {(score.mentions, score.model): score for score in scores}
-        rows = tuple(
-            (kind, f"{number:,}", *(_score(cells.get((kind, model))) for model in models))
-            for kind, number in gold.items()
-        )
-        grids.append((task, Grid(("mentions", "gold", *models), rows)))
-    return grids
+    """Return a grid for each task and protocol: kinds of mentions in rows, models in columns, F1 ± deviation.
+
+    Each with its task, and its protocol where the task has several.
+    """
+    compared = strata.by_protocol()
+    tasks = [task for task, _ in compared]
+    return [
+        (f"{task} ({protocol})" if tasks.count(task) > 1 else task, _strata_grid(scores))
+        for (task, protocol), scores in compared.items()
+    ]
+
+
+def _strata_grid(scores: Sequence[StratumScore]) -> Grid:
+    models = list(dict.fromkeys(score.model for score in scores))
+    gold = {score.mentions: score.gold for score in scores}
+    cells = {(score.mentions, score.model): score for score in scores}
+    rows = tuple(
+        (kind, f"{number:,}", *(_score(cells.get((kind, model))) for model in models))
+        for kind, number in gold.items()
+    )
+    return Grid(("mentions", "gold", *models), rows)
 
 
 def _count(count: int | None) -> str:

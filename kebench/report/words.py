@@ -96,10 +96,16 @@ def summary_text(summary: Summary | None, style: Style, *, show_n: bool) -> str:
 
 
 def p_text(p: float | None) -> str:
-    """Write a p-value with three digits, as papers do: .012, <.001; a dash where there is none."""
+    """Write a p-value with three digits, as papers do: .012, <.001, >.999; a dash where there is none.
+
+    Only a p-value of 1, as a permutation or a correction gives, is 1.000.
+    """
     if p is None:
         return DASH
-    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+    if p < 0.001:
+        return "<.001"
+    text = f"{p:.3f}".removeprefix("0")
+    return ">.999" if text == "1.000" and p < 1 else text
 
 
 def _printed_text(printed: PrintedRow, name: str, style: Style) -> str:

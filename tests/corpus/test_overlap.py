@@ -129,7 +129,7 @@ def test_a_csv_says_which_table_it_is(kb: KnowledgeBase, data: Path, results: Pa
     alone, both = (asked(kb, data, "--format", "csv", *more) for more in ([], ["--results", results]))
     assert alone.stdout.splitlines()[0] == "task,mentions,in_kb,in_corpus"
     assert alone.stderr == ""
-    assert both.stdout.splitlines()[0] == "task,model,mentions,gold,mean,deviation,seeds"
+    assert both.stdout.splitlines()[0] == "task,model,protocol,mentions,gold,mean,deviation,seeds"
     assert both.stderr == "csv: F1 alone; --format json has the counts of mentions too\n"
 
 
@@ -206,7 +206,9 @@ def test_runs_of_other_epochs_or_weights_are_told_apart(
     part = {"ids": ["0"], "gold": ["BOBIOB"], "predicted": ["BOBIOB"], "num_kept": [6]}
     ids = [one.id for one in read_split(read_task_card("ncbi-disease"),
                                         read_task_card("ncbi-disease").find_split(data, "test"))]  # fmt: skip
-    kinds: list[dict[str, Any]] = [{"epochs": 3}, {"epochs": 60}, {"weights": "other"}]
+    kinds: list[dict[str, Any]] = [
+        {"epochs": 3}, {"epochs": 60}, {"weights": "other"}, {"fidelity": "released"},
+    ]  # fmt: skip
     for kind in kinds:
         record = sample_record("tiny", "ncbi-disease", rate=1e-3, **kind)
         stem = stem_of(tmp_path / "results", record)
@@ -214,4 +216,11 @@ def test_runs_of_other_epochs_or_weights_are_told_apart(
         split = part | {"ids": ids}
         write_record(stem, record, {"kind": "ner", "negative": "", "dev": split, "test": split})
     said = json.loads(asked(kb, data, "--results", tmp_path / "results", "--format", "json").stdout)
-    assert [one["seeds"] for one in said["scores"] if one["mentions"] == "known"] == [1, 1, 1]
+    known = [one for one in said["scores"] if one["mentions"] == "known"]
+    assert [one["seeds"] for one in known] == [1, 1, 1, 1]
+    assert len({(one["model"], one["protocol"]) for one in known}) == 4
+    assert sum("60 epochs" in one["protocol"] for one in known) == 1
+    assert sum(one["model"].endswith(" (released)") for one in known) == 1
+    lines = asked(kb, data, "--results", tmp_path / "results").stdout.splitlines()
+    assert sum(line.startswith("quick: 60 epochs") for line in lines) == 1
+    assert sum(line.split()[-3:] == ["F1", "sd", "n"] for line in lines) == 2

@@ -40,6 +40,19 @@ def test_no_folder_and_no_records_are_refused_as_the_commands_do(
         frame_of(tmp_path)
 
 
+def test_a_torn_record_is_named_in_the_log_and_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = [sample_record(name, "gad", seed=seed) for name in ("minilm", "bert-tiny") for seed in (0, 1, 2)]
+    write_sample(tmp_path, runs)
+    torn = sorted(tmp_path.glob("gad/minilm/*.json"))[0]
+    torn.write_text(torn.read_text()[:100])
+    assert len(records_frame(tmp_path)) == 5
+    assert f"left out: {torn}" in caplog.text
+    tests = significance_frame(tmp_path)
+    assert tests["a_n"].tolist() + tests["b_n"].tolist() in ([2, 3], [3, 2])
+
+
 def csv_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> pd.DataFrame:
     main([*arguments, "--format", "csv"])
     return pd.read_csv(io.StringIO(capsys.readouterr().out))

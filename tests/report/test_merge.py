@@ -98,6 +98,41 @@ def test_torn_files_and_strange_predictions_are_left_out(
     assert "3 runs and 0 probes taken, 0 known already, 0 contradictions, 3 left out" in shown.out
 
 
+def test_a_torn_file_of_the_target_is_named_stays_and_does_not_stop_the_others(
+    machines: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = machines
+    out = tmp_path / "all"
+    merge(one, "--out", out)
+    torn, copy = record_paths(out)[0], record_paths(one)[0]
+    torn.write_text(torn.read_text()[:100])
+    capsys.readouterr()
+    assert merge(one, two, "--out", out) == 1
+    shown = capsys.readouterr()
+    first, *others = shown.err.splitlines()
+    assert first.startswith(f"left out: {torn}")
+    assert others[0] == (
+        f"left out: {copy}: {torn} is in its place and cannot be read; remove that and merge again"
+    )
+    assert "3 runs and 0 probes taken, 4 known already, 0 contradictions, 3 left out" in shown.out
+    assert len(torn.read_text()) == 100
+    torn.unlink()
+    assert merge(one, "--out", out) == 0
+
+
+def test_a_torn_probe_of_the_target_is_named_and_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_probe(tmp_path / "one", small_record())
+    out = tmp_path / "all"
+    merge(tmp_path / "one", "--out", out)
+    (torn,) = out.rglob("probe.json")
+    torn.write_text("{")
+    assert merge(tmp_path / "one", "--out", out) == 1
+    assert f"left out: {torn}" in capsys.readouterr().err
+    assert torn.read_text() == "{"
+
+
 def beside(record: Path) -> Path:
     return record.parent / record.name.replace(".json", ".predictions.json.gz")
 

@@ -96,6 +96,11 @@ def _contrast(one: str, other: str) -> float:
     return max(light) / min(light)
 
 
+def test_what_a_number_opens_and_what_not_is_said(text: str) -> None:
+    assert "Every measured score of a task opens its runs and settings." in text
+    assert "Every number" not in text
+
+
 def test_names_cannot_break_out(tmp_path: Path) -> None:
     name = "<img src=x onerror=alert(1)>&_%"
     write_sample(tmp_path / "results", [sample_record(name, "gad", seed=seed) for seed in (0, 1)])
@@ -176,6 +181,14 @@ def test_a_cell_opens_its_seeds_comparisons_and_records(browser: Any) -> None:
     assert "minilm on GAD" in content.text
     assert browser.switch_to.active_element.text == "minilm on GAD"
     assert len(content.find_elements(By.CSS_SELECTOR, "svg")) == 1
+    settings = dict(
+        zip(
+            *([one.text for one in content.find_elements(By.TAG_NAME, name)] for name in ("dt", "dd")),
+            strict=True,
+        )
+    )
+    assert {"epochs", "batch", "patience", "train rows", "precision"} <= set(settings)
+    assert settings["learning rate"] == "0.0002"
     runs, others = content.find_elements(By.CSS_SELECTOR, "table")
     assert len(runs.find_elements(By.CSS_SELECTOR, "tbody tr")) == 3
     assert "bert-tiny" in others.text

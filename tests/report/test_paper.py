@@ -196,10 +196,10 @@ def test_a_table_is_csv_and_json_too(results: Path, capsys: pytest.CaptureFixtur
     lines = list(
         csv.DictReader(io.StringIO(printed(capsys, "paper-2", "--results", str(results), "--format", "csv")))
     )
-    (cell,) = (one for one in lines if (one["name"], one["column"]) == ("NCBI", "published"))
-    assert cell["text"] == "89.1±0.3*"
+    (cell,) = (one for one in lines if (one["row"], one["column"]) == ("NCBI", "published"))
+    assert cell["value"] == "89.1±0.3*"
     (sheet,) = json.loads(printed(capsys, "paper-2", "--results", str(results), "--format", "json"))["sheets"]
-    assert ["NCBI", "89.1±0.3 (5)", "89.1±0.3*", "+0.0", "yes"] in sheet["grids"][0]["rows"]
+    assert ["NCBI", "89.1±0.3 (5)", "89.1±0.3*", 0.0, "yes"] in sheet["grids"][0]["rows"]
 
 
 def test_no_hit_is_a_sentence(

@@ -189,7 +189,7 @@ def test_other_formats_hold_the_same_figures(
         ([], "name either a task with --task, or a cloze set with --probe"),
         (["--task", "gad", "--probe", "umls"], "name either a task with --task, or a cloze set with --probe"),
         (["--task", "gad", "--top", "3"], "--top is for --probe; leave it out with --task"),
-        (["--probe", "umls", "--n", "3"], "--against, --data and --n are for --task; leave them out"),
+        (["--probe", "umls", "--n", "3"], "--against, --data, --kb and --n are for --task; leave them out"),
         (["--probe", "umsl"], "no probe of the set 'umsl'; did you mean 'umls'?"),
         (["--probe", "umls", "--model", "bert-tny"], "no probe of model 'bert-tny' on umls; did you mean"),
         (

@@ -13,10 +13,12 @@ import pytest
 
 from kebench.records import Record
 from kebench.report.export import render_csv, render_json
-from kebench.report.latex import escape_latex, render_latex
+from kebench.report.latex import render_latex
+from kebench.report.latex_signs import escape_latex
 from kebench.report.published import read_published_tables
 from kebench.report.render import escape_markdown, render_markdown, render_terminal
 from kebench.report.table import Leaderboard, build_leaderboard
+from kebench.report.words import p_text
 from kebench.tasks.card import all_task_cards
 from tests.report.sample_records import NER_TASKS, sample_grid, sample_record
 
@@ -128,13 +130,44 @@ def test_latex_escapes_every_sign_that_tex_would_act_on() -> None:
 
 def test_latex_has_the_same_number_of_cells_in_every_row_and_closes_what_it_opens() -> None:
     source = render_latex(awkward_board())
-    assert source.count(r"\begin{tabular}") == source.count(r"\end{tabular}") == 3
+    assert (
+        source.count(r"\begin{tabular}") == source.count(r"\end{tabular}") == 5  # of three blocks two are cut
+    )  # of three blocks one is cut
     unescaped = re.sub(r"\\[{}&\\]", "", source)
     assert unescaped.count("{") == unescaped.count("}")
-    for columns, body in re.findall(r"\{@\{\}(l+)@\{\}\}(.*?)\\end\{tabular\}", source, re.DOTALL):
+    tabulars = re.findall(r"\{@\{\}l(S.*?)@\{\}\}(.*?)\\end\{tabular\}", source, re.DOTALL)
+    assert len(tabulars) == 5
+    for columns, body in tabulars:
         rows = [line for line in body.splitlines() if line.endswith(r" \\") and "multicolumn" not in line]
-        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(columns)}
+        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {1 + columns.count("S[")}
     assert source.isascii()
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        (0.0123, ".012"),
+        (0.0009999, "<.001"),
+        (0.001, ".001"),
+        (0.99949, ".999"),
+        (0.9998, ">.999"),
+        (1.0, "1.000"),
+        (None, "–"),
+    ],
+)
+def test_a_p_value_is_never_rounded_to_nothing_or_certainty(p: float | None, expected: str) -> None:
+    assert p_text(p) == expected
+
+
+def test_a_long_leaderboard_has_an_environment_for_each_block() -> None:
+    short = render_latex(build([sample_record(task=task) for task in ("gad", "ncbi-disease")]))
+    assert short.count(r"\begin{table}") == 1
+    models = [f"model-{number}" for number in range(18)]
+    records = [sample_record(model, task) for model in models for task in ("gad", "ncbi-disease")]
+    long = render_latex(build(records))
+    assert long.count(r"\begin{table}") == long.count(r"\end{table}") == 2
+    assert long.count("(Continued.)") == 1
+    assert long.count("Learning rate, by mean dev score") == 1
 
 
 def test_markdown_escapes_pipes_and_html() -> None:
@@ -183,3 +216,5 @@ def test_latex_compiles_as_it_is(name: str, tmp_path: Path) -> None:
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+    too_wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", done.stdout)]
+    assert not [points for points in too_wide if points > 10]

@@ -60,6 +60,16 @@ def test_models_stand_side_by_side_and_what_is_not_there_is_a_dash(strata: Strat
     assert grid.rows == (("known", "700", "80.0±0.5", "70.0"), ("unknown", "700", "40.0±1.0", "-"))
 
 
+def test_each_protocol_of_a_task_has_a_grid_of_its_own_and_one_alone_needs_no_name(tmp_path: Path) -> None:
+    scores = [score("a", "known", 80.0, 0.5) | {"protocol": f"quick: {epochs} epochs"} for epochs in (3, 60)]
+    (first, grid), (second, _) = strata_grids(read_strata(written(tmp_path, scores=scores)))
+    assert first == "ncbi-disease (quick: 3 epochs)"
+    assert second == "ncbi-disease (quick: 60 epochs)"
+    assert grid.headings == ("mentions", "gold", "a")
+    ((title, _),) = strata_grids(read_strata(written(tmp_path, scores=scores[:1])))
+    assert title == "ncbi-disease"
+
+
 @pytest.mark.parametrize("changes", [{"schema": 2}, {"scores": [{"task": "gad"}]}, {"more": 1}])
 def test_another_file_is_refused_with_its_name(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"overlap\.json: no output of 'kebench overlap --format json'"):

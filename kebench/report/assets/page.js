@@ -55,6 +55,9 @@
     if (plot) { const figure = make("div"); figure.className = "figure"; figure.append(plot.content.cloneNode(true)); content.append(make("h3", "Seeds of all models"), figure); }
     content.append(make("h3", "Runs"), grid("Runs", page.run_headings, cell.runs));
     if (cell.comparisons.length) content.append(make("h3", "Against the others"), grid("Against the others", page.comparison_headings, cell.comparisons), make("p", page.comparison_note));
+    const settings = make("dl");
+    cell.settings.forEach(([name, value]) => settings.append(make("dt", name), make("dd", value)));
+    content.append(make("h3", "Settings of all these runs"), settings);
     dialog.showModal();
   };
   document.addEventListener("click", (event) => {
@@ -62,4 +65,48 @@
     if (button) open(button.dataset.cell);
     if (event.target === dialog || event.target.id === "close") dialog.close();
   });
+
+  // A served page loads itself again, with what the reader has chosen; not under the reader's hands.
+  const seconds = Number(document.body.dataset.refresh);
+  if (!seconds) return;
+  const named = (nodes, nameOf) => {  // by name; of equal ones the second has a 2, and so on
+    const counts = {};
+    return [...nodes].map((node) => { const name = nameOf(node); counts[name] = (counts[name] || 0) + 1; return [`${name} ${counts[name]}`, node]; });
+  };
+  const details = () => named(document.querySelectorAll("details"), (one) => one.firstElementChild.textContent);
+  const sorted = () => named(tables, (table) => {
+    const node = table.table().node(), section = node.closest("section");
+    return (section ? section.querySelector("h3").textContent : "") + node.tHead.textContent;
+  });
+  const focusable = () => [...document.querySelectorAll("a, button, input, select, summary, [tabindex]")];
+  const valuesOf = (pairs, valueOf) => Object.fromEntries(pairs.map(([name, node]) => [name, valueOf(node)]));
+  const KEY = "kebench";
+  const keep = () => sessionStorage.setItem(KEY, JSON.stringify({
+    filters: valuesOf(Object.entries(inputs), (input) => input.value),
+    orders: valuesOf(sorted(), (table) => table.order()),
+    open: valuesOf(details(), (one) => one.open),
+    theme: root.dataset.theme,
+    focus: focusable().indexOf(document.activeElement),
+    scroll: scrollY,
+  }));
+  const restore = ({ filters, orders, open, theme, focus, scroll }) => {
+    Object.entries(inputs).forEach(([name, input]) => {
+      const value = filters[name];  // a choice may be gone
+      if (!input.options || [...input.options].some((option) => option.value === value)) input.value = value;
+    });
+    sorted().forEach(([name, table]) => { if (orders[name]) table.order(orders[name]); });
+    details().forEach(([name, one]) => { if (name in open) one.open = open[name]; });
+    if (theme) root.dataset.theme = theme;
+    filter();
+    if (focus >= 0) focusable()[focus]?.focus({ preventScroll: true });
+    scrollTo(0, scroll);
+  };
+  history.scrollRestoration = "manual";
+  const kept = sessionStorage.getItem(KEY);
+  if (kept) restore(JSON.parse(kept));
+  addEventListener("pagehide", keep);
+  let timer;
+  const wait = () => { clearTimeout(timer); timer = setTimeout(() => { if (dialog.open) wait(); else location.reload(); }, seconds * 1000); };
+  ["pointerdown", "keydown", "wheel", "touchmove"].forEach((name) => addEventListener(name, wait, { passive: true }));
+  wait();
 })();

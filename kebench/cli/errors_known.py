@@ -1,0 +1,31 @@
+"""`kebench errors --kb`: which gold mentions of a test set a knowledge base has a name for."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from kebench.tasks.readers import Sentence
+
+NOTE = (
+    "in the KB: letters and digits of the mention, in lower case, are those of a name of {release}, "
+    "whatever the concept."
+)
+
+
+class Known(NamedTuple):
+    """Says of a mention's words whether a knowledge base has them as a name; and how to read that."""
+
+    has: Callable[[Sequence[str]], bool]
+    note: str
+
+
+def known_mentions(kb_folder: Path, sentences: "Sequence[Sentence]") -> Known:
+    """Return which gold mentions of some sentences a knowledge base knows, as `kebench overlap` counts."""
+    from kebench.corpus.overlap import KnownNames, mentions_of
+    from kebench.umls.knowledge_base import KnowledgeBase
+
+    knowledge_base = KnowledgeBase.open(kb_folder)
+    names = KnownNames(knowledge_base, (text for one in sentences for text in mentions_of(one, one.tags)))
+    note = NOTE.format(release=knowledge_base.manifest.release)
+    return Known(lambda words: names.has(" ".join(words)), note)

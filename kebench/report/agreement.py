@@ -1,0 +1,47 @@
+"""Whether the seeds of a model agree on a relation task: instances labelled right, and labels alike."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+from kebench.report.errors import Run
+from kebench.report.sheet import Grid
+from kebench.scoring.relations import count_relations
+
+
+def agreement_instances_grid(runs: Sequence[Run], *, negative: str) -> Grid:
+    """Return by how many seeds instances are labelled right, all and positive ones, and how alike seeds are.
+
+    The last row is the F1 over the positive labels of one seed against another, which is the same both ways.
+    """
+    gold = runs[0].gold
+    right = Counter(place for run in runs for place in _right(run))
+    everywhere = Counter(right[place] for place in range(len(gold)))
+    positive = Counter(right[place] for place, label in enumerate(gold) if label != negative)
+    rows = [
+        (
+            f"right by {number} of {len(runs)} seeds",
+            *_counted(everywhere, number),
+            *_counted(positive, number),
+        )
+        for number in range(len(runs), -1, -1)
+        if gold
+    ]
+    alike = [
+        count_relations(one.predicted, other.predicted, negative=negative).f1_percent
+        for one, other in combinations(runs, 2)
+    ]
+    if alike:
+        mean = f"{sum(alike) / len(alike):.1f}"
+        rows.append(("F1 of one seed against another, mean", "", "", mean, ""))
+    return Grid(("agreement of seeds", "instances", "%", "positive", "% of these"), tuple(rows))
+
+
+def _right(run: Run) -> Iterable[int]:
+    pairs = zip(run.gold, run.predicted, strict=True)
+    return (place for place, (gold, predicted) in enumerate(pairs) if gold == predicted)
+
+
+def _counted(by_number: Counter[int], number: int) -> tuple[str, str]:
+    total = by_number.total()
+    return f"{by_number[number]:,}", f"{100 * by_number[number] / total:.1f}" if total else "-"
