@@ -11,11 +11,11 @@ from typing import Any
 
 from kebench.errors import UserError
 
-MOST_TOML_BYTES = 1 << 20  # the longest shipped card has 4 KB
+MOST_TOML_BYTES = 1 << 20  # the longest shipped file has 7 KB
 MOST_DOTS = 2000  # in a line of TOML, where each may be a table within a table
-MOST_JSON_BYTES = 128 << 20  # records, manifests, configurations; of an open knowledge base 300 KB
-MOST_TOKENIZER_BYTES = 256 << 20  # Gemma's tokenizer.json has 34 MB
-MOST_PREDICTIONS_BYTES = 256 << 20  # unpacked; JNLPBA's have 2 MB
+MOST_JSON_BYTES = 128 << 20  # records, manifests, configurations
+MOST_TOKENIZER_BYTES = 256 << 20  # tokenizer.json, vocabularies
+MOST_PREDICTIONS_BYTES = 256 << 20  # unpacked
 
 
 def read_within(path: Path, most_bytes: int = MOST_JSON_BYTES) -> bytes:

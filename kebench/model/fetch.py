@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 SECONDS_WITHOUT_ANSWER = 20.0  # ours; a hub or file server that is silent for longer counts as no network
 CHUNK_BYTES = 1 << 20
-MOST_RATIO = 100  # of unpacked to packed; ours: weights shrink by a tenth, JSON to a tenth
+MOST_RATIO = 100  # of unpacked to packed; ours: weights hardly shrink, JSON to a tenth or so
 MOST_SMALL_BYTES = 64 << 20  # what may be packed in any ratio
 
 

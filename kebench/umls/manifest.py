@@ -104,7 +104,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _check_tables(folder: Path, manifest: Manifest) -> None:
-    """Refuse a copy that was cut off or changed: a hash of UMLS's 300 MB takes a fifth of a second."""
+    """Refuse a copy that was cut off or changed: the hashes of 300 MB take under a second."""
     for name, table in manifest.tables.items():
         path = folder / f"{name}.parquet"
         if wrong := _fault(path, table):

@@ -207,8 +207,8 @@ def _outcome(target: Target, expected: tuple[str, Any]) -> Outcome:
     def stop(*_: object) -> None:
         raise HangError
 
-    faulthandler.dump_traceback_later(6 * SECONDS_AN_INPUT, exit=True)
-    signal.signal(signal.SIGALRM, stop)
+    faulthandler.dump_traceback_later(6 * SECONDS_AN_INPUT, exit=True, file=sys.__stderr__)
+    before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(SECONDS_AN_INPUT)
     try:
         code, said, complained = run_command(target.command)
@@ -218,6 +218,7 @@ def _outcome(target: Target, expected: tuple[str, Any]) -> Outcome:
         return Outcome("TRACEBACK", traceback.format_exc())
     finally:
         signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
         faulthandler.cancel_dump_traceback_later()
     if "Traceback" in complained:
         return Outcome("TRACEBACK", complained)
