@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from kebench.bounded import MOST_TOKENIZER_BYTES, parse_json, read_within, refuse_larger
 from kebench.errors import UserError, first_line
 
+FEWEST_TOKENS = 8  # of a text; ours, as `records.Settings` has it
 MOST_HEADER_BYTES = 100 << 20  # of weights: safetensors' own bound
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 
@@ -220,7 +221,13 @@ def max_tokens_of(folder: Path) -> int | None:
     limit = number_of(folder, "max_position_embeddings")
     if not limit:
         return None
-    return limit - ((number_of(folder, "pad_token_id") or 1) + 1 if backbone_of(folder) == "roberta" else 0)
+    found = limit - ((number_of(folder, "pad_token_id") or 1) + 1 if backbone_of(folder) == "roberta" else 0)
+    if found < FEWEST_TOKENS:
+        raise UserError(
+            f"{folder}/config.json: max_position_embeddings = {limit} leaves {found} tokens for a text, "
+            f"expected at least {FEWEST_TOKENS}; mend it"
+        )
+    return found
 
 
 def number_of(folder: Path, name: str) -> int:

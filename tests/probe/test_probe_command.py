@@ -1,6 +1,7 @@
 """`kebench probe build`, `import`, `export` and `stats`, as a user calls them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,23 @@ def test_mistakes_are_one_line(
     assert stop.value.code == 2
     assert error[-1].startswith(f"kebench: {message}")
     assert not Path("set").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("recipe", {"published": []}, "published is no table"),
+        ("by_relation", {"r": {"queries": 1}}, "r: expected queries, mean_cuis, type_1, type_2"),
+        ("counts", {"queries": 1, "type_1": "x"}, "a number is none"),
+        ("facts_stored", None, "facts_stored without reverse_share"),
+    ],
+)
+def test_a_manifest_of_a_set_with_other_values_is_one_line(
+    field: str, value: object, why: str, mini_sets: dict[str, QuerySet], tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(mini_sets["fixed"].folder, folder)
+    manifest = json.loads((folder / "set.json").read_text())
+    (folder / "set.json").write_text(json.dumps(manifest | {field: value}))
+    with pytest.raises(UserError, match=why):
+        QuerySet.open(folder)
