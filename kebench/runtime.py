@@ -5,11 +5,13 @@ torch is imported inside functions: the half of kebench that renders tables neve
 
 import datetime
 import importlib.metadata
+import multiprocessing
 import os
 import platform
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -194,3 +196,15 @@ def _git(root: Path, *arguments: str) -> str:
         ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
     )
     return run.stdout.strip()
+
+
+def end_with_parent() -> None:
+    """End this process of a pool when the one that started it ends, however it does: work takes hours."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has been started by somebody"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

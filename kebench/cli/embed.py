@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.cli.logs import logging_options
+
 if TYPE_CHECKING:
     from kebench.runtime import Device
     from kebench.transe.embed import Plan
@@ -38,18 +40,7 @@ RECIPE = "transe"
     show_default=True,
     help="Where to train.",
 )
-@click.option(
-    "--log",
-    "loggers",
-    multiple=True,
-    type=click.Choice(["tensorboard", "wandb"]),
-    help="Log the loss of each epoch and the speed; repeatable.",
-)
-@click.option(
-    "--log-dir",
-    type=click.Path(path_type=Path),
-    help="What loggers write.  [default: logs, beside --out]",
-)
+@logging_options("the loss of each epoch and the speed", beside="logs, beside --out")
 def embed(
     source: Path,
     out: Path,

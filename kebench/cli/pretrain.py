@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kebench.cli.cluster import runs_on_cluster
+from kebench.cli.logs import logging_options
 
 if TYPE_CHECKING:
     from kebench.pretrain.plan import PretrainingPlan
@@ -46,9 +47,7 @@ FOLDER = click.Path(path_type=Path)
               help="Where to train.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
               help="auto: bf16 where CUDA multiplies in it.")  # fmt: skip
-@click.option("--log", "loggers", multiple=True, type=click.Choice(["tensorboard", "wandb"]),
-              help="Log losses, rates, held-out scores and speed; repeatable.")  # fmt: skip
-@click.option("--log-dir", type=FOLDER, help="What loggers write.  [default: logs, beside --out]")
+@logging_options("losses, rates, held-out scores and speed", beside="logs, beside --out")
 @runs_on_cluster(several=False)
 def pretrain(
     recipe: str,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kebench.cli.cluster import cluster_options, read_cluster
+from kebench.cli.logs import logging_options
 from kebench.errors import UserError, counted
 
 if TYPE_CHECKING:
@@ -69,14 +70,7 @@ ASK_ABOVE_SECONDS = 3600.0
     show_default=True,
     help="Of new runs; recorded ones are not run again.",
 )
-@click.option(
-    "--log",
-    "loggers",
-    multiple=True,
-    type=click.Choice(["tensorboard", "wandb"]),
-    help="Log losses, rates, dev scores and speed; repeatable; no part of a run's identity.",
-)
-@click.option("--log-dir", type=click.Path(path_type=Path), help="What loggers write.  [default: OUT/logs]")
+@logging_options("losses, rates, dev scores and speed", beside="OUT/logs")
 @click.option("--energy", is_flag=True, help="Measure energy; no part of a run's identity.")
 @click.option("--country", default="", help="ISO code (DEU): with --energy, reckon CO2 by its electricity.")
 @click.option(

@@ -9,7 +9,6 @@ import atexit
 import json
 import multiprocessing
 import os
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ from kebench.errors import UserError
 from kebench.files import sweep_temporaries, write_atomically, write_parquet_atomically
 from kebench.leases import share, share_one
 from kebench.progress import progress
+from kebench.runtime import end_with_parent
 
 _AHEAD = 2  # shards that wait for each process
 
@@ -229,14 +229,7 @@ def _begin_worker(plan: AnnotationPlan) -> None:
     A worker waits for work on a pipe that it holds open itself, so it would not notice. At its own end it
     leaves at once, since the libraries of scispaCy report at length, when Python closes, what they leave.
     """
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a worker has been started by somebody"
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with_parent()
     atexit.register(os._exit, 0)
     _begin(plan)
 

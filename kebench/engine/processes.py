@@ -6,7 +6,6 @@ A process that is killed, perhaps for want of memory, is started again, and its 
 import contextlib
 import multiprocessing
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from kebench.engine.work import Manner, Settled, carry_out
 from kebench.finetune.plan import Job
+from kebench.runtime import end_with_parent
 
 TRIES = 3  # of a job whose process was killed
 _MOMENT = 1.0  # that a process which has closed its pipe takes to end
@@ -140,22 +140,10 @@ def _serve(pipe: Connection, place: Place, manner: Manner) -> None:
     """Carry out what comes through the pipe until the other end is closed."""
     if place.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.gpu  # before torch looks
-    _end_with_parent()
+    end_with_parent()
     import torch
 
     torch.set_num_threads(place.threads)
     with contextlib.suppress(EOFError, KeyboardInterrupt, OSError):
         while True:
             pipe.send(carry_out(pipe.recv(), manner))
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it ends, however it does: trainings take hours."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a worker has been started by somebody"
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
