@@ -28,13 +28,13 @@ def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
         texts = [line for row in rows for line in row[place].splitlines()]
         is_number = bool(texts) and all(_NUMBER.fullmatch(text) for text in texts)
         is_name = place == 0 and all(len(text) <= NAME_WIDTH for text in texts)
-        wide = max(map(len, (name, *texts)))
+        wide = max(map(len, (*re.split(r"\s+", name), *texts)))  # a heading may be broken between words
         narrowest = wide if is_name or is_number else min(wide, _NARROW_TEXT)
         table.add_column(
             name,
             justify="right" if is_number else "left",
             overflow="fold",
-            no_wrap=is_name or is_number,
+            no_wrap=is_name,
             min_width=narrowest,
         )
         least += 2 + narrowest

@@ -198,7 +198,10 @@ def test_a_stage_alone_needs_those_before_it(place: Place, capfd: pytest.Capture
     assert "no stage 'stat'; did you mean 'stats'" in capfd.readouterr().err
 
 
-def test_everything_that_is_missing_is_named_at_once(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+def test_everything_that_is_missing_is_named_at_once(
+    place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_DATA", str(place.folder / "no data"))
     place.profile.write_text(
         PROFILE.replace('stages = ["kb"]', """
 [[needs]]
