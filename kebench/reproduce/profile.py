@@ -64,7 +64,8 @@ class Stage(Card):
 
     each: repeats the commands, with one step for each value; without it the stage is one step.
     after: stages whose products these commands read. makes: files and folders under {out} of one step.
-    goes_on: the commands know what is finished in their folder, which therefore stays when inputs change.
+    goes_on: the commands know what is finished in their folder, which therefore stays when inputs change, and
+    may grow.
     launcher: the variable that says how to start these commands in several processes, if any does.
     """
 

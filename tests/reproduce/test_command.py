@@ -78,6 +78,12 @@ class Place:
         profile = read_profile(str(self.profile))
         return steps_of(profile, values_of(profile, (f"terms={self.terms}", *assignments)), self.out)
 
+    def rewrite(self, old: str, new: str) -> None:
+        """Change the profile in one place."""
+        text = self.profile.read_text()
+        assert text.count(old) == 1, old
+        self.profile.write_text(text.replace(old, new))
+
     def states(self, *assignments: str) -> dict[str, State]:
         return {step.name: state_of(step, self.out) for step in self.steps(*assignments)}
 
@@ -145,7 +151,7 @@ def test_an_input_that_is_gone_is_missed_only_by_steps_that_need_it(
     (done.out / "kb" / "kb.json").write_text("{}")
     with pytest.raises(SystemExit):
         done.run()
-    said = capfd.readouterr().err
+    said = " ".join(capfd.readouterr().err.split())
     assert "is not there); write it" in said
     assert "1 thing is missing (see above); nothing was started" in said
 
@@ -169,6 +175,43 @@ def test_the_folder_may_be_moved(done: Place) -> None:
     done.out.rename(moved)
     done.out = moved
     assert set(done.states().values()) == {State.DONE}
+
+
+def test_a_path_of_the_user_s_may_hold_blanks(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.terms = place.terms.rename(tmp_path / "my own terms.tsv")
+    place.command[-1] = f"terms={place.terms}"
+    place.out = tmp_path / "my reproduction"
+    place.command[4] = str(place.out)
+    place.run()
+    assert set(place.states().values()) == {State.DONE}
+
+
+def test_an_input_may_be_moved(done: Place) -> None:
+    (done.folder / "elsewhere").mkdir()
+    done.terms = done.terms.rename(done.folder / "elsewhere" / done.terms.name)
+    assert set(done.states().values()) == {State.DONE}
+
+
+def test_a_value_of_each_may_hold_a_variable(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    place.rewrite('each = ["ner", "mini-gad"]', 'each = ["ner", "{form}"]')
+    place.run()
+    assert begun_in(capfd.readouterr().err) == ["kb", "stats", "tasks-ner", "tasks-json"]
+    assert (place.out / "lists" / "json.txt").is_file()
+
+
+def test_what_goes_on_may_grow_and_may_not_shrink(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    place.rewrite('each = ["ner", "mini-gad"]\n', "goes_on = true\n")
+    place.rewrite("> {out}/lists/{each}.txt", "> {out}/lists/all.txt")
+    place.rewrite('makes = ["lists/{each}.txt"]', 'makes = ["lists"]')
+    place.run()
+    (place.out / "lists" / "more.txt").write_text("of another command")
+    assert place.states()["tasks"] is State.DONE
+    (place.out / "lists" / "all.txt").unlink()
+    capfd.readouterr()
+    place.run()
+    assert begun_in(capfd.readouterr().err) == ["tasks"]
+    assert sorted(path.name for path in (place.out / "lists").iterdir()) == ["all.txt", "more.txt"]
 
 
 def test_the_plan_shows_what_is_done_and_starts_nothing(
