@@ -1,8 +1,8 @@
 """The steps of a reproduction: command lines with everything filled in, and whether each is done.
 
-A step's key hashes its commands, the content of the files of the user's that it reads, and the keys of the
-steps before it. A stamp beside the products says with which key they were made; a step is done if its stamp
-has its key and the products are as they were left.
+A step's key hashes its commands, the content of what it reads (files of the user's, recipes, checkpoints,
+tasks), and the keys of the steps before it. A stamp beside the products says with which key they were made; a
+step is done if its stamp has its key and the products are as they were left.
 """
 
 import json
@@ -10,6 +10,7 @@ import os
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kebench.files import expand_home, hash_of, sha256_of, write_atomically
 from kebench.reproduce.profile import ALWAYS, PLACEHOLDER, Profile, Stage
+from kebench.reproduce.reads import content_of
 
 STAMPS = "steps"  # the folder of stamps, leases and notes under {out}
 STAMP_SCHEMA: Literal[1] = 1
@@ -79,6 +81,7 @@ def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Ste
         for name, variable in profile.variables.items()
         if variable.is_path and values.get(name)
     }
+    hash_files = cache(partial(_content_of, out=out))
     keys: dict[str, list[str]] = {}
     steps = []
     for stage in profile.stages:
@@ -86,6 +89,8 @@ def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Ste
         keys[stage.name] = []
         for each in stage.each or ("",):
             read = {name for line in stage.commands for name in PLACEHOLDER.findall(line)} & set(inputs)
+            filled = {**values, "out": str(out)}
+            filled["each"] = _fill(each, filled)
             # Neither the folder nor the place of an input is part of the key: both may be moved.
             unmoved = {**values, **{name: f"{{{name}}}" for name in inputs}, "out": "{out}"}
             unmoved["each"] = _fill(each, unmoved)
@@ -93,12 +98,11 @@ def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Ste
                 {
                     "commands": [_fill(line, unmoved) for line in stage.commands],
                     "inputs": {name: inputs[name] for name in sorted(read)},
+                    "reads": [content_of(_fill(one, filled), hash_files) for one in stage.reads],
                     "before": before,
                 }
             )
             keys[stage.name].append(key)
-            filled = {**values, "out": str(out)}
-            filled["each"] = _fill(each, filled)
             launcher = tuple(shlex.split(values.get(stage.launcher, "")))
             commands = tuple(_command(line, filled, launcher, whole=inputs) for line in stage.commands)
             makes = tuple(out / _fill(path, filled) for path in stage.makes)

@@ -13,6 +13,8 @@ import pytest
 from kebench.cli import main
 from kebench.reproduce.profile import read_profile, values_of
 from kebench.reproduce.steps import State, Step, state_of, steps_of
+from kebench.shipped import shipped
+from kebench.tasks.card import read_task_card
 
 # Commands without torch, so that a run takes seconds: a knowledge base of a table, and what is read of it.
 PROFILE = """
@@ -214,6 +216,64 @@ def test_what_goes_on_may_grow_and_may_not_shrink(place: Place, capfd: pytest.Ca
     assert sorted(path.name for path in (place.out / "lists").iterdir()) == ["all.txt", "more.txt"]
 
 
+def reads(place: Place, one: str) -> None:
+    place.rewrite('makes = ["kb"]\n', f'makes = ["kb"]\nreads = ["{one}"]\n')
+
+
+def changed_by_reading(place: Place) -> list[str]:
+    return [name for name, state in place.states().items() if state is State.OUTDATED]
+
+
+def test_a_recipe_of_the_same_name_in_the_working_folder_is_another_input(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    reads(place, "recipe pretraining/kebiolm-frz")
+    place.run()
+    (place.folder / "pretraining").mkdir()
+    own = place.folder / "pretraining" / "kebiolm.toml"  # which kebiolm-frz extends
+    own.write_text((shipped("pretraining") / "kebiolm.toml").read_text() + "# the same\n")
+    assert changed_by_reading(place) == []
+    own.write_text(own.read_text().replace("seed =", "seed = 1 #"))
+    assert changed_by_reading(place) == ["kb", "stats"]
+
+
+def test_a_recipe_that_is_not_there_is_told_at_once(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    reads(place, "recipe pretraining/kebilm")
+    with pytest.raises(SystemExit):
+        place.run()
+    assert "no recipe 'kebilm'; did you mean 'kebiolm'" in capfd.readouterr().err
+    assert not (place.out / "kb").exists()
+
+
+def test_data_of_a_task_are_an_input(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEBENCH_DATA", str(place.folder))
+    folder = place.folder / read_task_card("gad").folders[0]
+    folder.mkdir()
+    for name in read_task_card("gad").files.values():
+        (folder / name).write_text("as it was")
+    reads(place, "tasks gad")
+    place.run()
+    assert changed_by_reading(place) == []
+    (folder / read_task_card("gad").files["test"]).write_text("another")
+    assert changed_by_reading(place) == ["kb", "stats"]
+
+
+def test_a_checkpoint_of_the_user_s_is_an_input_wherever_it_stands(place: Place) -> None:
+    folder = place.folder / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    reads(place, f"model {folder}")
+    place.run()
+    moved = place.folder / "elsewhere" / "mine"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    place.rewrite(f"model {folder}", f"model {moved}")
+    assert changed_by_reading(place) == []
+    (moved / "config.json").write_text("{ }")
+    assert changed_by_reading(place) == ["kb", "stats"]
+
+
 def test_the_plan_shows_what_is_done_and_starts_nothing(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -288,6 +348,31 @@ remedy = "another disk"
         assert words in said
     assert "mini-gad" not in said
     assert "bert-mini" not in said
+
+
+def test_an_option_that_there_is_not_is_told_before_anything_starts(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.rewrite("> {out}/lists/{each}.txt", "--sorted > {out}/lists/{each}.txt")
+    with pytest.raises(SystemExit) as stop:
+        place.run()
+    said = capfd.readouterr().err
+    assert stop.value.code == 2
+    assert "tasks-ner: kebench task list --sorted" in said
+    assert "No such option: --sorted; mend the profile, or its --set" in said
+    assert begun_in(said) == []
+
+
+def test_a_launcher_that_is_not_there_is_told_before_anything_starts(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.rewrite('default = "json"\n', 'default = "json"\n[variables.launcher]\nhelp = "it"\ndefault = ""\n')
+    place.rewrite('after = ["kb"]\n', 'after = ["kb"]\nlauncher = "launcher"\n')
+    with pytest.raises(SystemExit):
+        place.run("--set", "form=json", "--set", "launcher=no-such-program launch -m")
+    said = " ".join(capfd.readouterr().err.split())
+    assert "missing: the program no-such-program (not found)" in said
+    assert begun_in(said) == []
 
 
 def test_a_command_that_fails_stops_it_and_the_same_command_goes_on(
