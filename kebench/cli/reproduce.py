@@ -86,10 +86,8 @@ def _check_commands(steps: "list[Step]") -> None:
             try:
                 parse(kebench, list(command.words))
             except click.UsageError as error:
-                where = f"{step.name}: {command}"
-                raise UserError(
-                    f"{where}: {error.format_message()}; mend the profile, or its --set"
-                ) from None
+                said = f"{step.name}: {command}: {error.format_message().rstrip('.?')}"
+                raise UserError(f"{said}; mend the profile, or its --set") from None
 
 
 def parse(command: click.Command, words: list[str]) -> None:
