@@ -364,6 +364,15 @@ def test_an_option_that_there_is_not_is_told_before_anything_starts(
     assert begun_in(said) == []
 
 
+def test_a_file_that_a_step_makes_need_not_be_there_before(place: Place) -> None:
+    place.rewrite(
+        "kb stats {out}/kb --format {form} >", "kb import --terms {out}/kb/no.tsv --out {out}/own >"
+    )
+    with pytest.raises(SystemExit):
+        place.run()
+    assert place.states()["kb"] is State.DONE
+
+
 def test_a_launcher_that_is_not_there_is_told_before_anything_starts(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
