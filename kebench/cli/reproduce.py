@@ -60,6 +60,7 @@ def reproduce(
     if blocking := [lack for lack in lacks if not lack.can_be_fetched]:
         count = "1 thing is" if len(blocking) == 1 else f"{len(blocking)} things are"
         raise UserError(f"{count} missing (see above); nothing was started")
+    _check_commands(left)
     if stages:
         _require_before(chosen, steps, states)
     carry_out(chosen, out, say=_say)
@@ -74,6 +75,31 @@ def _check_stages(stages: tuple[str, ...], profile: "Profile") -> None:
     for name in stages:
         if name not in known:
             raise UserError(f"no stage '{name}'{did_you_mean(name, known)} there are {', '.join(known)}")
+
+
+def _check_commands(steps: "list[Step]") -> None:
+    """Raise UserError at an option of a command that there is not: now, not after the days before it."""
+    from kebench.cli import kebench
+
+    for step in steps:
+        for command in step.commands:
+            try:
+                parse(kebench, list(command.words))
+            except click.UsageError as error:
+                if isinstance(error, click.BadParameter) and "does not exist" in error.message:
+                    continue  # a step before makes it
+                said = f"{step.name}: {command}: {error.format_message().rstrip('.?')}"
+                raise UserError(f"{said}; mend the profile, or its --set") from None
+
+
+def parse(command: click.Command, words: list[str]) -> None:
+    """Parse a command line without running it. Raises click's error if it is none."""
+    context = command.make_context(command.name or "kebench", words)
+    if isinstance(command, click.Group):
+        rest = [*context._protected_args, *context.args]
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None, f"click refuses {name}"
+        parse(found, rest)
 
 
 def _require_before(chosen: "list[Step]", steps: "list[Step]", states: "dict[str, State]") -> None:

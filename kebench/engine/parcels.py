@@ -2,7 +2,7 @@
 
 A node that finds the same files at the same place, of the same size and time to the nanosecond, reads them
 there: a shared folder, or the same machine. Otherwise they are written once into its cache, named by their
-content.
+content and sealed with their hashes: what is damaged there is asked for again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kebench.engine.work import read_files, write_files
-from kebench.files import atomic_folder, cache_folder, hash_of
+from kebench.files import atomic_folder, cache_folder, hash_of, remove_if_broken
 from kebench.finetune.plan import Job
 from kebench.model.layout import DESCRIPTION_FILES, weight_files
 
@@ -63,10 +63,11 @@ def locate(parcel: Parcel, content: Callable[[], dict[str, bytes]] | None) -> di
     if all(_is_as_sent(path, parcel.stamps[name]) for name, path in parcel.paths.items()):
         return parcel.paths
     kept = cache_folder() / SHIPPED / parcel.key[:32]
+    remove_if_broken(kept)
     if not kept.is_dir():
         if content is None:
             return None
-        with atomic_folder(kept, point=SHIPPED) as temporary:
+        with atomic_folder(kept, point=SHIPPED, sealed=True) as temporary:
             write_files(temporary, content().items())
     return {name: kept / name for name in parcel.paths}
 

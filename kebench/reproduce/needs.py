@@ -1,6 +1,7 @@
 """What a profile needs and lacks: all of it at once, before anything starts."""
 
 import importlib.util
+import shlex
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -43,7 +44,19 @@ def lacks_of(profile: Profile, values: Mapping[str, str], out: Path, stages: Col
             filled = PLACEHOLDER.sub(lambda found: values.get(found[1], ""), name)
             if not unset and filled:
                 lacks += _CHECKS[need.kind](need, filled, out)
+    lacks += _launchers(profile, values, stages)
     return list({lack.what: lack for lack in reversed(lacks)}.values())[::-1]
+
+
+def _launchers(profile: Profile, values: Mapping[str, str], stages: Collection[str]) -> list[Lack]:
+    """Return the programs that start a stage's processes and are not there."""
+    named = {stage.launcher for stage in profile.stages if stage.launcher and stage.name in stages}
+    programs = {name: shlex.split(values.get(name, ""))[:1] for name in sorted(named)}
+    return [
+        Lack(f"the program {words[0]}", "not found", f"name its path by --set {name}='/PATH/TO/PROGRAM ...'")
+        for name, words in programs.items()
+        if words and shutil.which(words[0]) is None
+    ]
 
 
 def _release(need: Need, name: str, out: Path) -> list[Lack]:

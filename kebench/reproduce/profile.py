@@ -19,6 +19,7 @@ from kebench.files import expand_home
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 ALWAYS = frozenset({"out", "each"})
+KINDS_READ = ("recipe", "model", "tasks")
 
 
 class Variable(Card):
@@ -64,7 +65,9 @@ class Stage(Card):
 
     each: repeats the commands, with one step for each value; without it the stage is one step.
     after: stages whose products these commands read. makes: files and folders under {out} of one step.
-    goes_on: the commands know what is finished in their folder, which therefore stays when inputs change.
+    reads: what else decides the products, as `KIND NAME`: recipe FOLDER/NAME, model NAME, tasks NAMES.
+    goes_on: the commands know what is finished in their folder, which therefore stays when inputs change, and
+    may grow.
     launcher: the variable that says how to start these commands in several processes, if any does.
     """
 
@@ -74,9 +77,18 @@ class Stage(Card):
     each: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     makes: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     goes_on: bool = False
     launcher: str = ""
     estimate: Estimate
+
+    @field_validator("reads")
+    @classmethod
+    def _of_a_kind(cls, reads: tuple[str, ...]) -> tuple[str, ...]:
+        for read in reads:
+            if read.partition(" ")[0] not in KINDS_READ or not read.partition(" ")[2]:
+                raise ValueError(f"{read}: expected {', '.join(KINDS_READ)} and a name")
+        return reads
 
 
 class Profile(Card):
@@ -111,7 +123,7 @@ class Profile(Card):
             if unknown := set(need.stages) - known:
                 raise ValueError(f"needs: no stage {unknown.pop()}")
         for stage in self.stages:
-            for line in (*stage.commands, *stage.makes):
+            for line in (*stage.commands, *stage.makes, *stage.reads):
                 for name in PLACEHOLDER.findall(line):
                     if name not in self.variables and name not in ALWAYS:
                         raise ValueError(f"{stage.name}: no variable {{{name}}}")

@@ -43,7 +43,8 @@ def carry_out(steps: Sequence[Step], out: Path, *, say: Callable[[str], None]) -
 
 def _do(step: Step, out: Path, say: Callable[[str], None]) -> None:
     state, stamp = state_of(step, out), read_stamp(step, out)
-    if state in (State.OUTDATED, State.DAMAGED) and not step.stage.goes_on:
+    # To do, and there: its stamp was lost, or it is none of ours.
+    if state in (State.OUTDATED, State.DAMAGED, State.TO_DO) and not step.stage.goes_on:
         _move_aside(step, state, say)
     started, clock = utc_now(), time.monotonic()
     if state is not State.BEGUN or stamp is None:

@@ -1,15 +1,16 @@
 """The steps of a reproduction: command lines with everything filled in, and whether each is done.
 
-A step's key hashes its commands, the content of the files of the user's that it reads, and the keys of the
-steps before it. A stamp beside the products says with which key they were made; a step is done if its stamp
-has its key and the products are as they were left.
+A step's key hashes its commands, the content of what it reads (files of the user's, recipes, checkpoints,
+tasks), and the keys of the steps before it. A stamp beside the products says with which key they were made; a
+step is done if its stamp has its key and the products are as they were left.
 """
 
 import json
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kebench.files import expand_home, hash_of, sha256_of, write_atomically
 from kebench.reproduce.profile import ALWAYS, PLACEHOLDER, Profile, Stage
+from kebench.reproduce.reads import content_of
 
 STAMPS = "steps"  # the folder of stamps, leases and notes under {out}
 STAMP_SCHEMA: Literal[1] = 1
@@ -79,28 +81,32 @@ def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Ste
         for name, variable in profile.variables.items()
         if variable.is_path and values.get(name)
     }
+    hash_files = cache(partial(_content_of, out=out))
     keys: dict[str, list[str]] = {}
     steps = []
     for stage in profile.stages:
         before = [key for name in stage.after for key in keys[name]]
         keys[stage.name] = []
         for each in stage.each or ("",):
-            filled = {**values, "each": each}
             read = {name for line in stage.commands for name in PLACEHOLDER.findall(line)} & set(inputs)
-            # The folder itself is no part of the key: it may be moved.
+            filled = {**values, "out": str(out)}
+            filled["each"] = _fill(each, filled)
+            # Neither the folder nor the place of an input is part of the key: both may be moved.
+            unmoved = {**values, **{name: f"{{{name}}}" for name in inputs}, "out": "{out}"}
+            unmoved["each"] = _fill(each, unmoved)
             key = hash_of(
                 {
-                    "commands": [_fill(line, {**filled, "out": "{out}"}) for line in stage.commands],
+                    "commands": [_fill(line, unmoved) for line in stage.commands],
                     "inputs": {name: inputs[name] for name in sorted(read)},
+                    "reads": [content_of(_fill(one, filled), hash_files) for one in stage.reads],
                     "before": before,
                 }
             )
             keys[stage.name].append(key)
-            filled |= {"out": str(out), "each": _fill(each, {"out": str(out)})}
             launcher = tuple(shlex.split(values.get(stage.launcher, "")))
-            commands = tuple(_command(line, filled, launcher) for line in stage.commands)
+            commands = tuple(_command(line, filled, launcher, whole=inputs) for line in stage.commands)
             makes = tuple(out / _fill(path, filled) for path in stage.makes)
-            name = f"{stage.name}-{Path(each).name}" if each else stage.name
+            name = f"{stage.name}-{Path(filled['each']).name}" if each else stage.name
             steps.append(Step(stage, name, commands, makes, key))
     return steps
 
@@ -109,12 +115,17 @@ def _fill(line: str, values: Mapping[str, str]) -> str:
     return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), line)
 
 
-def _command(line: str, values: Mapping[str, str], launcher: tuple[str, ...]) -> Command:
-    """Return a command with everything filled in; a word that is a variable alone may become several."""
+def _command(
+    line: str, values: Mapping[str, str], launcher: tuple[str, ...], *, whole: Collection[str]
+) -> Command:
+    """Return a command with everything filled in; a word that is a variable alone may become several.
+
+    whole: the variables that are paths, which may hold blanks and stay one word.
+    """
     words: list[str] = []
     for word in shlex.split(line):
         alone = PLACEHOLDER.fullmatch(word)
-        is_options = alone is not None and alone[1] not in ALWAYS
+        is_options = alone is not None and alone[1] not in ALWAYS and alone[1] not in whole
         words += shlex.split(_fill(word, values)) if is_options else [_fill(word, values)]
     if len(words) > 2 and words[-2] == ">":
         return Command(tuple(words[:-2]), Path(words[-1]), launcher)
@@ -194,11 +205,12 @@ def state_of(step: Step, out: Path) -> State:
         return State.OUTDATED
     if not stamp.finished:
         return State.BEGUN
-    # What goes on by itself may have grown since: the command knows what of it is finished.
-    return State.DONE if step.stage.goes_on or _are_as_left(step, out, stamp) else State.DAMAGED
+    return State.DONE if _are_as_left(step, out, stamp) else State.DAMAGED
 
 
 def _are_as_left(step: Step, out: Path, stamp: Stamp) -> bool:
     found = products_of(step, out, stamp)
     hashes = {name: one[2] for name, one in found.items()}
-    return hashes == {name: one[2] for name, one in stamp.products.items()}
+    left = {name: one[2] for name, one in stamp.products.items()}
+    # What goes on by itself may have grown since: the command knows what of it is finished.
+    return left.items() <= hashes.items() if step.stage.goes_on else hashes == left

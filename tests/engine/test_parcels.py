@@ -48,6 +48,18 @@ def test_files_that_are_not_there_are_asked_for_once_and_kept(job: Job, cache: P
     assert asked == [parcel.key for parcel in parcels_of(job)]
 
 
+def test_a_kept_file_that_is_damaged_is_asked_for_again(job: Job, cache: Path) -> None:
+    weights = parcels_of(job)[0]
+    elsewhere = weights._replace(paths={name: Path("/nowhere") / name for name in weights.paths})
+    kept = locate(elsewhere, lambda: pack(weights)) or {}
+    path = max(kept.values(), key=lambda path: path.stat().st_size)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert locate(elsewhere, None) is None
+    assert locate(elsewhere, lambda: pack(weights)) == kept
+    assert path.read_bytes() == whole
+
+
 def test_a_file_that_another_has_changed_is_not_taken_for_ours(job: Job, cache: Path) -> None:
     data = parcels_of(job)[1]
     path = next(iter(data.paths.values()))

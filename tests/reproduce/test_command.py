@@ -13,6 +13,8 @@ import pytest
 from kebench.cli import main
 from kebench.reproduce.profile import read_profile, values_of
 from kebench.reproduce.steps import State, Step, state_of, steps_of
+from kebench.shipped import shipped
+from kebench.tasks.card import read_task_card
 
 # Commands without torch, so that a run takes seconds: a knowledge base of a table, and what is read of it.
 PROFILE = """
@@ -77,6 +79,12 @@ class Place:
     def steps(self, *assignments: str) -> list[Step]:
         profile = read_profile(str(self.profile))
         return steps_of(profile, values_of(profile, (f"terms={self.terms}", *assignments)), self.out)
+
+    def rewrite(self, old: str, new: str) -> None:
+        """Change the profile in one place."""
+        text = self.profile.read_text()
+        assert text.count(old) == 1, old
+        self.profile.write_text(text.replace(old, new))
 
     def states(self, *assignments: str) -> dict[str, State]:
         return {step.name: state_of(step, self.out) for step in self.steps(*assignments)}
@@ -145,7 +153,7 @@ def test_an_input_that_is_gone_is_missed_only_by_steps_that_need_it(
     (done.out / "kb" / "kb.json").write_text("{}")
     with pytest.raises(SystemExit):
         done.run()
-    said = capfd.readouterr().err
+    said = " ".join(capfd.readouterr().err.split())
     assert "is not there); write it" in said
     assert "1 thing is missing (see above); nothing was started" in said
 
@@ -169,6 +177,101 @@ def test_the_folder_may_be_moved(done: Place) -> None:
     done.out.rename(moved)
     done.out = moved
     assert set(done.states().values()) == {State.DONE}
+
+
+def test_a_path_of_the_user_s_may_hold_blanks(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.terms = place.terms.rename(tmp_path / "my own terms.tsv")
+    place.command[-1] = f"terms={place.terms}"
+    place.out = tmp_path / "my reproduction"
+    place.command[4] = str(place.out)
+    place.run()
+    assert set(place.states().values()) == {State.DONE}
+
+
+def test_an_input_may_be_moved(done: Place) -> None:
+    (done.folder / "elsewhere").mkdir()
+    done.terms = done.terms.rename(done.folder / "elsewhere" / done.terms.name)
+    assert set(done.states().values()) == {State.DONE}
+
+
+def test_a_value_of_each_may_hold_a_variable(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    place.rewrite('each = ["ner", "mini-gad"]', 'each = ["ner", "{form}"]')
+    place.run()
+    assert begun_in(capfd.readouterr().err) == ["kb", "stats", "tasks-ner", "tasks-json"]
+    assert (place.out / "lists" / "json.txt").is_file()
+
+
+def test_what_goes_on_may_grow_and_may_not_shrink(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    place.rewrite('each = ["ner", "mini-gad"]\n', "goes_on = true\n")
+    place.rewrite("> {out}/lists/{each}.txt", "> {out}/lists/all.txt")
+    place.rewrite('makes = ["lists/{each}.txt"]', 'makes = ["lists"]')
+    place.run()
+    (place.out / "lists" / "more.txt").write_text("of another command")
+    assert place.states()["tasks"] is State.DONE
+    (place.out / "lists" / "all.txt").unlink()
+    capfd.readouterr()
+    place.run()
+    assert begun_in(capfd.readouterr().err) == ["tasks"]
+    assert sorted(path.name for path in (place.out / "lists").iterdir()) == ["all.txt", "more.txt"]
+
+
+def reads(place: Place, one: str) -> None:
+    place.rewrite('makes = ["kb"]\n', f'makes = ["kb"]\nreads = ["{one}"]\n')
+
+
+def changed_by_reading(place: Place) -> list[str]:
+    return [name for name, state in place.states().items() if state is State.OUTDATED]
+
+
+def test_a_recipe_of_the_same_name_in_the_working_folder_is_another_input(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    reads(place, "recipe pretraining/kebiolm-frz")
+    place.run()
+    (place.folder / "pretraining").mkdir()
+    own = place.folder / "pretraining" / "kebiolm.toml"  # which kebiolm-frz extends
+    own.write_text((shipped("pretraining") / "kebiolm.toml").read_text() + "# the same\n")
+    assert changed_by_reading(place) == []
+    own.write_text(own.read_text().replace("seed =", "seed = 1 #"))
+    assert changed_by_reading(place) == ["kb", "stats"]
+
+
+def test_a_recipe_that_is_not_there_is_told_at_once(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    reads(place, "recipe pretraining/kebilm")
+    with pytest.raises(SystemExit):
+        place.run()
+    assert "no recipe 'kebilm'; did you mean 'kebiolm'" in capfd.readouterr().err
+    assert not (place.out / "kb").exists()
+
+
+def test_data_of_a_task_are_an_input(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEBENCH_DATA", str(place.folder))
+    folder = place.folder / read_task_card("gad").folders[0]
+    folder.mkdir()
+    for name in read_task_card("gad").files.values():
+        (folder / name).write_text("as it was")
+    reads(place, "tasks gad")
+    place.run()
+    assert changed_by_reading(place) == []
+    (folder / read_task_card("gad").files["test"]).write_text("another")
+    assert changed_by_reading(place) == ["kb", "stats"]
+
+
+def test_a_checkpoint_of_the_user_s_is_an_input_wherever_it_stands(place: Place) -> None:
+    folder = place.folder / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    reads(place, f"model {folder}")
+    place.run()
+    moved = place.folder / "elsewhere" / "mine"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    place.rewrite(f"model {folder}", f"model {moved}")
+    assert changed_by_reading(place) == []
+    (moved / "config.json").write_text("{ }")
+    assert changed_by_reading(place) == ["kb", "stats"]
 
 
 def test_the_plan_shows_what_is_done_and_starts_nothing(
@@ -247,6 +350,41 @@ remedy = "another disk"
     assert "bert-mini" not in said
 
 
+def test_an_option_that_there_is_not_is_told_before_anything_starts(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.rewrite("> {out}/lists/{each}.txt", "--sorted > {out}/lists/{each}.txt")
+    with pytest.raises(SystemExit) as stop:
+        place.run()
+    said = capfd.readouterr().err
+    assert stop.value.code == 2
+    assert "tasks-ner: kebench task list --sorted" in said
+    assert "o such option" in said
+    assert "mend the profile, or its --set" in said
+    assert begun_in(said) == []
+
+
+def test_a_file_that_a_step_makes_need_not_be_there_before(place: Place) -> None:
+    place.rewrite(
+        "kb stats {out}/kb --format {form} >", "kb import --terms {out}/kb/no.tsv --out {out}/own >"
+    )
+    with pytest.raises(SystemExit):
+        place.run()
+    assert place.states()["kb"] is State.DONE
+
+
+def test_a_launcher_that_is_not_there_is_told_before_anything_starts(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.rewrite('default = "json"\n', 'default = "json"\n[variables.launcher]\nhelp = "it"\ndefault = ""\n')
+    place.rewrite('after = ["kb"]\n', 'after = ["kb"]\nlauncher = "launcher"\n')
+    with pytest.raises(SystemExit):
+        place.run("--set", "form=json", "--set", "launcher=no-such-program launch -m")
+    said = " ".join(capfd.readouterr().err.split())
+    assert "missing: the program no-such-program (not found)" in said
+    assert begun_in(said) == []
+
+
 def test_a_command_that_fails_stops_it_and_the_same_command_goes_on(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,6 +406,14 @@ def test_a_damaged_stamp_is_a_step_to_do(done: Place) -> None:
     assert done.states()["stats"] is State.TO_DO
     done.run()
     assert done.states()["stats"] is State.DONE
+
+
+def test_what_stands_there_without_a_stamp_is_not_taken_for_new(done: Place) -> None:
+    (done.out / "steps" / "kb.json").unlink()
+    done.terms.write_text(TERMS + "MONDO:3\tscabies\n")
+    done.run()
+    new, old = (json.loads((done.out / name / "kb.json").read_text()) for name in ("kb", "kb.outdated-1"))
+    assert new != old
 
 
 @pytest.mark.parametrize("moment", ["step.written", "step.renamed", "kb.written", "kb.renamed"])

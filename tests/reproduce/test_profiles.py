@@ -3,10 +3,10 @@
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 
 from kebench.cli import kebench
+from kebench.cli.reproduce import parse
 from kebench.errors import UserError
 from kebench.reproduce.profile import profile_names, read_profile, values_of
 from kebench.reproduce.steps import steps_of
@@ -41,16 +41,6 @@ def test_every_command_of_a_shipped_profile_parses(name: str, tmp_path: Path) ->
     for step in steps_of(profile, values, tmp_path):
         for command in step.commands:
             parse(kebench, list(command.words))
-
-
-def parse(command: click.Command, words: list[str]) -> None:
-    """Parse a command line as click would, without running it; raises click's error if it is none."""
-    context = command.make_context(command.name or "kebench", words)
-    if isinstance(command, click.Group):
-        rest = [*context._protected_args, *context.args]
-        found = command.get_command(context, rest[0])
-        assert found is not None, f"no command {rest[0]}"
-        parse(found, rest[1:])
 
 
 @pytest.mark.parametrize("name", profile_names())
