@@ -40,7 +40,7 @@ weights: $(DEV)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[charts]'
 	touch $(READY)
 
 $(DEV): $(READY)

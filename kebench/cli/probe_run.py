@@ -52,6 +52,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
               help="Of the arithmetic in the model.")  # fmt: skip
 @click.option("--batch-tokens", type=click.IntRange(1), help="Word pieces in one forward pass.")
+@click.option("--skip-headless", is_flag=True, help="Leave out models without a trained head.")
 @click.option("--allow-remote-code", is_flag=True, help="Run code that comes with a checkpoint.")
 @runs_on_cluster(several=True)
 def probe_run(
@@ -65,6 +66,7 @@ def probe_run(
     precision: str,
     batch_tokens: int | None,
     allow_remote_code: bool,
+    skip_headless: bool,
     **changes: Any,
 ) -> None:
     """Fill the blanks of a query set with masked language models, and score the answers.
@@ -88,9 +90,14 @@ def probe_run(
     use_own_gpu(chosen.name)
     fill_as: Any = mode or query_set.manifest.mode
     decoder = read_decoder(fill_as, **changes)
+    resolved = [resolve(name, allow_remote_code=allow_remote_code) for name in models]
+    if skip_headless:
+        for one in (one for one in resolved if one.card.mlm_head is False):
+            click.echo(f"{one.card.name}: left out, its checkpoint has no trained head", err=True)
+        resolved = [one for one in resolved if one.card.mlm_head is not False]
     plans = [
         plan_probe(
-            resolve(name, allow_remote_code=allow_remote_code),
+            one,
             query_set,
             mode=fill_as,
             decoder=decoder,
@@ -98,7 +105,7 @@ def probe_run(
             queries=queries,
             seed=seed,
         )
-        for name in models
+        for one in resolved
     ]
     click.echo(f"device {chosen.name}, {chosen.precision} ({chosen.reason})", err=True)
     for plan in plans:

@@ -109,6 +109,8 @@ def card_of(name: str) -> ModelCard:
 def card_of_source(source: str, *, name: str = "") -> ModelCard:
     """Return a card for a source that has none; `resolve_model` reads casing and family from its files."""
     kind, _, rest = source.partition(":")
+    if kind not in SOURCE_KINDS and source.startswith((".", "/", "~")):
+        raise UserError(f"{source}: no such folder; name a checkpoint's, or a source")
     if kind not in SOURCE_KINDS or not rest:
         raise UserError(
             f"'{source}' names no source; expected one of {', '.join(SOURCE_KINDS)} before a colon"

@@ -27,11 +27,13 @@ class Variable(Card):
 
     default: "" is left out of the command; None means that the user must set it.
     is_path: a file or folder that is read; its content decides whether steps are made again.
+    is_how: says how a command works, not what it makes (processes, engines): changing it makes nothing again.
     """
 
     help: str
     default: str | None = None
     is_path: bool = False
+    is_how: bool = False
 
 
 class Need(Card):

@@ -4,6 +4,7 @@ A process a command: what one leaves in memory, or how it dies, cannot touch the
 that two of the same command on one folder share the work.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -33,12 +34,17 @@ def carry_out(steps: Sequence[Step], out: Path, *, say: Callable[[str], None]) -
 
     say: is told of each step as it begins and ends.
     """
+    signal.signal(signal.SIGTERM, _interrupt)  # ends the command in hand too, which else would go on alone
     for step in steps:
         share_one(
             out / STAMPS / f"{step.name}.running",
             is_done=lambda step=step: state_of(step, out) is State.DONE,  # type: ignore[misc]
             work=lambda step=step: _do(step, out, say),  # type: ignore[misc]
         )
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _do(step: Step, out: Path, say: Callable[[str], None]) -> None:

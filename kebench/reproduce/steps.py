@@ -92,7 +92,8 @@ def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Ste
             filled = {**values, "out": str(out)}
             filled["each"] = _fill(each, filled)
             # Neither the folder nor the place of an input is part of the key: both may be moved.
-            unmoved = {**values, **{name: f"{{{name}}}" for name in inputs}, "out": "{out}"}
+            apart = {*inputs, *(name for name, variable in profile.variables.items() if variable.is_how)}
+            unmoved = {**values, **{name: f"{{{name}}}" for name in apart}, "out": "{out}"}
             unmoved["each"] = _fill(each, unmoved)
             key = hash_of(
                 {

@@ -8,6 +8,7 @@ import pytest
 
 from kebench.cli import main
 from kebench.errors import UserError
+from kebench.mini.build import miniature_model
 from kebench.probe.build import plan_set
 from kebench.probe.index import export_ids
 from kebench.probe.query_set import QuerySet
@@ -179,3 +180,18 @@ def test_a_manifest_of_a_set_with_other_values_is_one_line(
     (folder / "set.json").write_text(json.dumps(manifest | {field: value}))
     with pytest.raises(UserError, match=why):
         QuerySet.open(folder)
+
+
+def test_a_model_without_a_trained_head_can_be_left_out(
+    mini_sets: dict[str, QuerySet], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import BertModel
+
+    whole = miniature_model("bert-mini-random")
+    BertModel.from_pretrained(whole).save_pretrained(tmp_path / "headless")
+    for path in whole.glob("*oken*"):
+        (tmp_path / "headless" / path.name).write_bytes(path.read_bytes())
+    options = ["--set", str(mini_sets["fixed"].folder), "--skip-headless", "--out", str(tmp_path / "out")]
+    main(["probe", "run", "--model", str(tmp_path / "headless"), *options])
+    assert "headless: left out, its checkpoint has no trained head" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from kebench.cli import main
@@ -30,6 +31,11 @@ is_path = true
 help = "of the output"
 default = "json"
 
+[variables.memory]
+help = "how much memory"
+default = ""
+is_how = true
+
 [[needs]]
 kind = "path"
 names = ["{terms}"]
@@ -39,7 +45,7 @@ stages = ["kb"]
 [[stages]]
 name = "kb"
 title = "knowledge base"
-commands = ["kb import --terms {terms} --out {out}/kb"]
+commands = ["kb import --terms {terms} --out {out}/kb {memory}"]
 makes = ["kb"]
 estimate = {minutes = 0.1, basis = "guessed"}
 
@@ -170,6 +176,10 @@ def test_a_product_that_was_changed_is_made_again(done: Place, capfd: pytest.Cap
 def test_another_value_touches_only_the_commands_that_hold_it(done: Place) -> None:
     states = done.states("form=csv")
     assert [name for name, state in states.items() if state is not State.DONE] == ["stats"]
+
+
+def test_how_a_command_works_is_no_part_of_what_it_makes(done: Place) -> None:
+    assert set(done.states("memory=--memory-mib 300").values()) == {State.DONE}
 
 
 def test_the_folder_may_be_moved(done: Place) -> None:
@@ -436,13 +446,16 @@ def test_two_at_once_do_every_step_once(place: Place) -> None:
     assert sorted(name for one in said for name in begun_in(one)) == sorted(place.states())
 
 
-def test_interrupted_it_leaves_no_process_behind_and_goes_on(place: Place) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_no_process_behind_and_goes_on(place: Place, sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "kebench", *place.command]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not (place.out / "steps" / "kb.json").exists():
         time.sleep(0.02)
-    running.send_signal(signal.SIGINT)
+    children = psutil.Process(running.pid).children()
+    running.send_signal(sent)
     running.communicate(timeout=60)
     assert running.returncode != 0
+    assert [child for child in children if child.is_running() and child.status() != "zombie"] == []
     subprocess.run(command, capture_output=True, check=True)
     assert set(place.states().values()) == {State.DONE}
