@@ -275,6 +275,8 @@ def _fault_of_predictions(predictions: Any) -> str:
     if not isinstance(predictions, dict) or predictions.get("kind") not in ("ner", "relation"):
         return "not predictions"
     is_ner = predictions["kind"] == "ner"
+    if not is_ner and not isinstance(predictions.get("negative"), str):
+        return "no negative label"
     names = ("ids", "gold", "predicted", *(("num_kept",) if is_ner else ()))
     for split in ("dev", "test"):
         part = predictions.get(split)
@@ -288,10 +290,20 @@ def _fault_of_predictions(predictions: Any) -> str:
             return f"{split}: a label that is no text"
         if is_ner and any(len(tags) != len(others) for tags, others in zip(gold, predicted, strict=True)):
             return f"{split}: a sentence with more tags than words, or fewer"
+        if is_ner and not _are_lengths(lists[3], gold):
+            return f"{split}: num_kept are not numbers of words"
+        counts = () if is_ner else ("num_cut", "num_missing_markers")
+        if any(type(part.get(name)) is not int for name in counts):
+            return f"{split}: {' or '.join(counts)} is no number"
         confidence = part.get("confidence_permille")
         if confidence is not None and not _are_confidences(confidence, predicted, is_ner=is_ner):
             return f"{split}: confidence_permille does not fit what was predicted"
     return ""
+
+
+def _are_lengths(found: list[Any], gold: list[str]) -> bool:
+    """Whether there is a number of kept words for each sentence, at most all of them."""
+    return all(type(one) is int and 0 <= one <= len(tags) for one, tags in zip(found, gold, strict=True))
 
 
 def _are_confidences(found: Any, predicted: list[Any], *, is_ner: bool) -> bool:

@@ -70,6 +70,9 @@ _NOT_ENCODER = {
     "qa_outputs",
 }
 
+# Beyond any encoder there is; transformers would build layers until memory ends.
+MOST = {"num_hidden_layers": 1_000, "hidden_size": 100_000, "vocab_size": 10_000_000}
+
 
 class CheckpointFacts(NamedTuple):
     """What is really in a checkpoint directory.
@@ -236,6 +239,8 @@ def number_of(folder: Path, name: str) -> int:
     if value is not None and type(value) is not int:
         shown = repr(value)[:40]
         raise UserError(f"{folder}/config.json: {name} = {shown}, expected a whole number; fetch it again")
+    if value and value > (most := MOST.get(name, value)):
+        raise UserError(f"{folder}/config.json: {name} = {value}, expected at most {most:,}; fetch it again")
     return value or 0
 
 

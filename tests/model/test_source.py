@@ -20,7 +20,7 @@ import pytest
 from kebench.cards import ModelCard
 from kebench.errors import UserError
 from kebench.files import sha256_of
-from kebench.model.layout import describe_checkpoint
+from kebench.model.layout import describe_checkpoint, number_of
 from kebench.model.source import card_of_source, model_hash, resolve_card, resolve_model
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
 
@@ -348,3 +348,9 @@ def test_positions_that_hold_no_text_are_one_line(value: str, why: str, tmp_path
     path.write_text(re.sub(r'("max_position_embeddings": )\d+', rf"\g<1>{value}", path.read_text()))
     with pytest.raises(UserError, match=why):
         describe_checkpoint(folder)
+
+
+def test_more_layers_than_any_encoder_has_are_refused_before_they_are_built(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "num_hidden_layers": 1000000000000}')
+    with pytest.raises(UserError, match="num_hidden_layers = 1000000000000, expected at most 1,000"):
+        number_of(tmp_path, "num_hidden_layers")

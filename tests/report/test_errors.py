@@ -228,6 +228,7 @@ def test_the_miniature_s_words_are_made_and_not_looked_for(
     )
     labels = [one.label for one in test if isinstance(one, Pair)]
     part = {"ids": list(map(str, range(len(labels)))), "gold": labels, "predicted": labels}
+    part |= {"num_cut": 0, "num_missing_markers": 0}
     record = sample_record("minilm", "mini-gad")
     stem = stem_of(tmp_path, record)
     stem.parent.mkdir(parents=True)

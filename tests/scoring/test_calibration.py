@@ -114,3 +114,25 @@ def test_confidences_that_fit_no_prediction_are_refused_with_the_file(tmp_path: 
         UserError, match=r"run\.predictions\.json\.gz: cannot be read \(test: confidence_permille"
     ):
         read_predictions(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "why"),
+    [
+        ("ner", {"num_kept": [[1]]}, "num_kept are not numbers of words"),
+        ("ner", {"num_kept": [4]}, "num_kept are not numbers of words"),
+        ("relation", {"num_cut": None}, "num_cut or num_missing_markers is no number"),
+        ("relation", {"num_missing_markers": "0"}, "num_cut or num_missing_markers is no number"),
+    ],
+)
+def test_counts_beside_predictions_that_are_none_are_refused(
+    tmp_path: Path, kind: str, changes: dict[str, Any], why: str
+) -> None:
+    labels = ["BOO"] if kind == "ner" else ["no"]
+    part = {"ids": ["0"], "gold": labels, "predicted": labels, "num_kept": [3], "num_cut": 0}
+    part |= {"num_missing_markers": 0}
+    predictions = {"kind": kind, "negative": "no", "dev": part, "test": part | changes}
+    beside = tmp_path / "run.predictions.json.gz"
+    beside.write_bytes(gzip.compress(json.dumps(predictions).encode()))
+    with pytest.raises(UserError, match=f"test: {why}"):
+        read_predictions(tmp_path / "run.json")
