@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kebench.cards import ModelCard
+from kebench.errors import counted
 from kebench.report import figures
 from kebench.report.page_sections import anchor_of
 from kebench.report.protocol import setting_lines
@@ -111,8 +112,7 @@ class Board:
             "model": row.label,
             "task": f"{column.heading} {column.letter}".rstrip(),
             "column": column.hash[:16],
-            "summary": f"F1 {summary} (number of seeds); dev {summary_text(cell.dev, STYLE, show_n=False)}; "
-            f"learning rate {cell.learning_rate:g}{_calibration_text(cell)}",
+            "summary": _summary_words(cell),
             "runs": [_run_line(cell, place) for place in range(len(cell.runs))],
             "settings": setting_lines(cell.runs[0]),
             "comparisons": _comparisons(block, row, column, cell, found),
@@ -159,6 +159,12 @@ def _average_cell(average: Summary | None, mark: str) -> dict[str, str]:
 
 def _sd_text(summary: Summary) -> str:
     return "" if summary.sd is None else f"{summary.sd:.1f}"
+
+
+def _summary_words(cell: Cell) -> str:
+    test, dev = (summary_text(one, STYLE, show_n=False) for one in (cell.test, cell.dev))
+    rate = f"learning rate {cell.learning_rate:g}"
+    return f"F1 {test} over {counted(len(cell.runs), 'seed')}; dev {dev}; {rate}{_calibration_text(cell)}"
 
 
 def _calibration_text(cell: Cell) -> str:
