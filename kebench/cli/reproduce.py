@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kebench.errors import UserError, did_you_mean
+from kebench.errors import UserError, counted, did_you_mean
 
 if TYPE_CHECKING:
     from kebench.reproduce.needs import Lack
@@ -55,16 +55,19 @@ def reproduce(
     lacks = lacks_of(profile, values, out, {step.stage.name for step in left})
     _print_plan(profile, chosen, states, out)
     _print_lacks(lacks)
+    blocking = [lack for lack in lacks if not lack.can_be_fetched]
+    count = "1 thing is" if len(blocking) == 1 else f"{len(blocking)} things are"
     if plan_only:
+        if blocking:
+            _say(f"{count} missing")
         return
-    if blocking := [lack for lack in lacks if not lack.can_be_fetched]:
-        count = "1 thing is" if len(blocking) == 1 else f"{len(blocking)} things are"
+    if blocking:
         raise UserError(f"{count} missing (see above); nothing was started")
     _check_commands(left)
     if stages:
         _require_before(chosen, steps, states)
     carry_out(chosen, out, say=_say)
-    _say(f"all {len(chosen)} steps are done; {out}" if left else f"nothing to do; {out}")
+    _say(f"{counted(len(chosen), 'step')} done; {out}" if left else f"nothing to do; {out}")
     for path in profile.shows:
         if (out / path).exists():
             _say(f"  {out / path}")
