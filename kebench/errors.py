@@ -53,7 +53,7 @@ def first_fault(error: "ValidationError", *, whole: str, shows_value: bool = Fal
     return f"{field}{value}: {first['msg'].removeprefix('Value error, ')}"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of what a library says of its error; the error's name if it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -95,14 +95,14 @@ def _check_commands(steps: "list[Step]") -> None:
                 raise UserError(f"{said}; mend the profile, or its --set") from None
 
 
-def parse(command: click.Command, words: list[str]) -> None:
-    """Parse a command line without running it. Raises click's error if it is none."""
+def parse(command: click.Command, words: list[str]) -> click.Command:
+    """Parse a command line without running it; return its last command. Raises click's error."""
     context = command.make_context(command.name or "kebench", words)
-    if isinstance(command, click.Group):
-        rest = [*context._protected_args, *context.args]
-        name, found, rest = command.resolve_command(context, rest)
-        assert found is not None, f"click refuses {name}"
-        parse(found, rest)
+    if not isinstance(command, click.Group):
+        return command
+    name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+    assert found is not None, f"click refuses {name}"
+    return parse(found, rest)
 
 
 def _require_before(chosen: "list[Step]", steps: "list[Step]", states: "dict[str, State]") -> None:

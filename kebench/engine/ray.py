@@ -17,7 +17,7 @@ from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from typing import Any, NamedTuple
 
-from kebench import __version__
+from kebench import __version__, errors
 from kebench.engine.parcels import Lacking, Parcel, locate, pack, parcels_of, unpack
 from kebench.engine.work import Manner, Settled, carry_out, told
 from kebench.errors import UserError
@@ -287,9 +287,8 @@ def _out_of_memory(manner: Manner) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error of Ray's, which may have hundreds."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
+    """Return the first line of an error of Ray's, which may have hundreds, and be long itself."""
+    return errors.first_line(error).rstrip()[:300]
 
 
 def _fine_tune(

@@ -94,6 +94,7 @@ def resolve_card(
 
 
 def card_of(name: str) -> ModelCard:
+    """Return the card of a name, a source or a directory. Raises UserError if there is no such model."""
     if name in (paths := model_card_paths()):
         return read_model_card(name)
     if name.partition(":")[0] in SOURCE_KINDS:

@@ -71,6 +71,7 @@ def server_of(site: Site, *, host: str, port: int) -> ThreadingHTTPServer:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            """Answer with the page, or say why there is none."""
             if not _is_own_name(self.headers.get("Host", ""), host, str(server.server_address[0])):
                 self.send_error(HTTPStatus.FORBIDDEN)
             elif self.path != "/":

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kebench.errors import UserError
-from kebench.files import temporary_beside, write_atomically
+from kebench.files import write_atomically
 from kebench.leases import share_one
 from kebench.reproduce.steps import (
     STAMP_SCHEMA,
@@ -98,18 +98,9 @@ def _outdated(path: Path, number: int) -> Path:
 def _run(command: Command, step: Step) -> None:
     """Run one command of kebench; what it prints goes to the terminal, or to its file once all is well."""
     words = [*(command.launcher or (sys.executable, "-m")), "kebench", *command.words]
-    if command.kept_in is None:
-        code = subprocess.run(words, check=False).returncode
-    else:
-        command.kept_in.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_beside(command.kept_in)
-        try:
-            with temporary.open("wb") as file:
-                code = subprocess.run(words, stdout=file, check=False).returncode
-            if code == 0:
-                write_atomically(command.kept_in, temporary.read_bytes(), point="step")
-        finally:
-            temporary.unlink(missing_ok=True)
-    if code:
+    made = subprocess.run(words, stdout=subprocess.PIPE if command.kept_in else None, check=False)
+    if made.returncode == 0 and command.kept_in is not None:
+        write_atomically(command.kept_in, made.stdout, point="step")
+    if code := made.returncode:
         how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
         raise UserError(f"{step.name}: {command} {how} (see above); mend it, and the same command goes on")
