@@ -37,13 +37,13 @@ def choose_device(wanted: str = "auto", precision: str = "auto") -> Device:
     """
     from kebench.errors import UserError
 
-    has_cuda = _has_cuda()
-    if wanted == "cuda" and not has_cuda:
+    is_there = has_cuda()
+    if wanted == "cuda" and not is_there:
         raise UserError(
             "--device cuda: torch sees no CUDA device; pass --device cpu or install a CUDA build of torch"
         )
-    name = "cuda" if has_cuda and wanted in ("auto", "cuda") else "cpu"
-    reason = "as asked" if wanted != "auto" else ("CUDA found" if has_cuda else "no CUDA found")
+    name = "cuda" if is_there and wanted in ("auto", "cuda") else "cpu"
+    reason = "as asked" if wanted != "auto" else ("CUDA found" if is_there else "no CUDA found")
     if precision == "auto":
         precision = "bf16" if name == "cuda" and _multiplies_in_bf16() else "fp32"
     if precision == "bf16" and name == "cpu":
@@ -51,8 +51,8 @@ def choose_device(wanted: str = "auto", precision: str = "auto") -> Device:
     return Device(name, precision, reason)
 
 
-def _has_cuda() -> bool:
-    """Ask torch, but only where the system shows a device at all: importing torch takes seconds."""
+def has_cuda() -> bool:
+    """Return whether torch finds a GPU; asked only where there is one: its import takes seconds."""
     shown = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA; NVIDIA under WSL; AMD
     if sys.platform == "linux" and not any(Path(device).exists() for device in shown):
         return False

@@ -11,7 +11,7 @@ import click
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
-    from kebench.engine.ray import Cluster
+    from kebench.engine.cluster import Cluster
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,7 +53,7 @@ def read_cluster(
     engine: str, address: str, gpus_per_job: float | None, cpus_per_job: float, memory_per_job: float
 ) -> "Cluster | None":
     """Return the cluster that options name; None for this machine. Raises UserError if they disagree."""
-    from kebench.engine.ray import Cluster
+    from kebench.engine.cluster import Cluster
     from kebench.leases import TASK
     from kebench.runtime import launched_processes
 
@@ -104,8 +104,8 @@ def runs_on_cluster(*, several: bool) -> Callable[[Command], Command]:
 
 def _run_on(cluster: "Cluster", copies: int | None, given: dict[str, Any]) -> None:
     """Run the present command on a cluster, and print what it prints."""
+    from kebench.engine.cluster import ask_node, connected, say_nodes, slots
     from kebench.engine.copies import run_copies
-    from kebench.engine.ray import ask_node, connected, say_nodes, slots
     from kebench.files import cache_folder
 
     arguments: list[str] = click.get_current_context().find_root().obj

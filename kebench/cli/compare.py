@@ -13,6 +13,7 @@ from kebench.cli.found import (
     metric_option,
     predictions_of,
     read_found,
+    recorded_name,
     render_sheet,
     require_here,
     resamples_option,
@@ -63,8 +64,9 @@ FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: bool, **options: Any) -> None:
     """Compare two models on the tasks that both have.
 
-    A and B are models of the leaderboard, in one protocol, each at the rate that won on dev. T-tests ask
-    whether the difference would hold for other seeds, permutation and bootstrap whether for other sentences.
+    A and B are models of the leaderboard, or their folders, in one protocol, each at the rate that won on
+    dev. T-tests ask whether the difference would hold for other seeds, permutation and bootstrap whether for
+    other sentences.
     """
     from kebench.report.compare_export import render_tests_csv
     from kebench.report.table import build_leaderboard
@@ -80,6 +82,8 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     metric: Metric = "as-published" if is_published else options["metric"]
     board = build_leaderboard(kept, cards=cards, metric=metric)
     compare_them = _against_published if is_published else _against_measured
+    known = {record.model for record in found.records}
+    a, b = recorded_name(a, known), b if is_published else recorded_name(b, known)
     require_here(found, models=[a] if is_published else [a, b])
     compared = compare_them(board, a, b, found, options)
     if form == "json":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
@@ -99,9 +100,7 @@ def _print_findings(findings: "list[Finding]", form: str) -> None:
 
         click.echo(json.dumps([_as_json(finding) for finding in findings], indent=2))
         return
-    from rich.console import Console
-
-    Console().print(_table(findings))
+    print_unpadded(_table(findings))
     click.echo("units: mentions or instances; rows: sentences or instances; labels: equal counts")
     for finding in findings:
         if finding.message:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kebench.cli.logs import logging_options
+from kebench.cli.tables import print_unpadded
 
 if TYPE_CHECKING:
     from kebench.runtime import Device
@@ -116,7 +117,6 @@ def _print_card(card: "EmbeddingsCard", out: Path) -> None:
 
 def _print_evaluation(evaluation: "dict[str, Numbers]") -> None:
     """Print realistic ranks for heads, tails and both, and for both also what ties could change."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -130,4 +130,4 @@ def _print_evaluation(evaluation: "dict[str, Numbers]") -> None:
                 if side == "both" or name == "realistic":
                     shares = [f"{numbers[of]:.4f}" for of in ("mrr", "hits_at_1", "hits_at_3", "hits_at_10")]
                     table.add_row(split, side, name, *shares, f"{numbers['mean_rank']:,.1f}")
-    Console().print(table)
+    print_unpadded(table)

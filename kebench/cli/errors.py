@@ -9,6 +9,7 @@ from kebench.cli.found import (
     LOCAL,
     predictions_of,
     read_found,
+    recorded_name,
     render_sheet,
     require_here,
     results_option,
@@ -157,6 +158,8 @@ def _task_errors(
     if kb_folder and card.kind != "ner":
         raise UserError(f"--kb tells known entities from others; {card.name} has none, leave it out")
     found = read_found(folders)
+    known = {record.model for record in found.records}
+    model, against = recorded_name(model, known), against and recorded_name(against, known)
     require_here(found, models=[model, *([against] if against else [])], task=card.name)
     records = [record for record in found.records if record.task == card.name]
     if not records:

@@ -1,6 +1,6 @@
 """The records that a command reads: which folders, which of their records, and how it says so."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -182,6 +182,18 @@ def _names_of_tasks(suite: str | None, tasks: str | None, cards: list["TaskCard"
         raise UserError(f"no suite '{suite}'; there are {', '.join(sorted(suites))}")
     chosen = select_tasks(tasks, kind_suite=suite or "blurb") if tasks else cards
     return {card.name for card in chosen if suite in (None, card.suite)}
+
+
+def recorded_name(word: str, known: Collection[str]) -> str:
+    """Return the name that records give a model, which may be named by its folder or source, as for a run."""
+    from kebench.model.source import card_of
+
+    if word in known or not set(word) & set("/:"):
+        return word
+    try:
+        return card_of(word).name
+    except UserError:
+        return word  # gone since, or never there: whoever looks for its records will say so
 
 
 def split_names(words: str | None) -> list[str]:

@@ -11,6 +11,7 @@ from kebench.cli.found import (
     filter_found,
     metric_option,
     read_found,
+    recorded_name,
     require_here,
     results_option,
     say,
@@ -65,11 +66,10 @@ def leaderboard(
     stored = read_found(folders)
     found = stored.records
     printed = read_published_tables(PUBLISHED_SUITE) if published else []
-    wanted = split_names(models)
+    known = {record.model for record in found}
+    wanted = [recorded_name(word, known) for word in split_names(models)]
     require_here(stored, models=set(wanted) - {row.model for table in printed for row in table.rows})
-    check_models(
-        wanted, {row.model for table in printed for row in table.rows} | {one.model for one in found}
-    )
+    check_models(wanted, {row.model for table in printed for row in table.rows} | known)
     kept = filter_found(stored, suite=suite, tasks=tasks, models=wanted, cards=cards)
     board = build_leaderboard(kept, cards=cards, metric=metric, published=_filter_published(printed, wanted))
     _say_about_metric(board)

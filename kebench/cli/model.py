@@ -9,6 +9,7 @@ import click
 
 from kebench.cards import NAME_PATTERN, ModelCard, model_card_paths, read_model_card
 from kebench.cli.found import metric_option, read_found, results_option
+from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError
 from kebench.files import expand_home, write_atomically
 
@@ -70,13 +71,12 @@ def _fetched(folder: Path | None) -> dict[str, Any]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("name", "family", "casing", "MLM head", "source", "cached", box=None)
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    Console().print(table)
+    print_unpadded(table)
     click.echo("MLM head -: not seen yet; 'kebench model get NAME' fetches a model and looks", err=True)
 
 

@@ -1,11 +1,14 @@
 """`kebench reproduce`: the whole paper, at one of three sizes."""
 
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError, counted, did_you_mean
 
 if TYPE_CHECKING:
@@ -41,22 +44,25 @@ def reproduce(
     """
     from kebench.reproduce.needs import lacks_of
     from kebench.reproduce.profile import read_profile, values_of
-    from kebench.reproduce.run import carry_out
+    from kebench.reproduce.run import STOPPED, StoppedError, carry_out
     from kebench.reproduce.steps import State, state_of, steps_of
 
     profile = read_profile(name)
     _check_stages(stages, profile)
     values = values_of(profile, assignments)
     out = out or Path("reproduced") / Path(name).stem
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: a file; name a folder with --out")
     steps = steps_of(profile, values, out)
     states = {step.name: state_of(step, out) for step in steps}
     chosen = [step for step in steps if not stages or step.stage.name in stages]
     left = [step for step in chosen if states[step.name] is not State.DONE]
-    lacks = lacks_of(profile, values, out, {step.stage.name for step in left})
+    lacks = lacks_of(profile, values, out, left)
     _print_plan(profile, chosen, states, out)
     _print_lacks(lacks)
-    blocking = [lack for lack in lacks if not lack.can_be_fetched]
-    count = "1 thing is" if len(blocking) == 1 else f"{len(blocking)} things are"
+    blocking = [lack for lack in lacks if not lack.fetched]
+    number = sum(max(1, len(lack.names)) for lack in blocking)
+    count = "1 thing is" if number == 1 else f"{number} things are"
     if plan_only:
         if blocking:
             _say(f"{count} missing")
@@ -65,8 +71,12 @@ def reproduce(
         raise UserError(f"{count} missing (see above); nothing was started")
     _check_commands(left)
     if stages:
-        _require_before(chosen, steps, states)
-    carry_out(chosen, out, say=_say)
+        _require_before(chosen, states)
+    _fetch([name for lack in lacks if lack.fetched for name in lack.names])
+    try:
+        carry_out(chosen, out, say=_say)
+    except StoppedError:
+        raise click.exceptions.Exit(STOPPED) from None
     _say(f"{counted(len(chosen), 'step')} done; {out}" if left else f"nothing to do; {out}")
     for path in profile.shows:
         if (out / path).exists():
@@ -105,18 +115,24 @@ def parse(command: click.Command, words: list[str]) -> click.Command:
     return parse(found, rest)
 
 
-def _require_before(chosen: "list[Step]", steps: "list[Step]", states: "dict[str, State]") -> None:
-    """Raise UserError if a stage that a chosen one reads from is neither done nor chosen."""
+def _require_before(chosen: "list[Step]", states: "dict[str, State]") -> None:
+    """Raise UserError if a step that a chosen one reads from is neither done nor chosen."""
     from kebench.reproduce.steps import State
 
-    names = {step.stage.name for step in chosen}
-    for step in steps:
-        wanted = any(step.stage.name in one.stage.after for one in chosen)
-        if wanted and step.stage.name not in names and states[step.name] is not State.DONE:
+    for step in (before for one in chosen for before in one.before):
+        if step not in chosen and states[step.name] is not State.DONE:
             raise UserError(
                 f"the stage {step.stage.name} comes before and is not done ({step.name}: "
                 f"{states[step.name].value}); name it too, or leave out --stage"
             )
+
+
+def _fetch(models: list[str]) -> None:
+    """Fetch models now: without a network that fails in a minute, and not after the days before it."""
+    if models:
+        command = [sys.executable, "-m", "kebench", "model", "get", *models]
+        if subprocess.run(command, check=False).returncode:
+            raise UserError("a model cannot be fetched (see above); nothing was started")
 
 
 def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, State]", out: Path) -> None:
@@ -125,6 +141,7 @@ def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, Stat
     from rich.table import Table
 
     from kebench.reproduce.steps import State
+    from kebench.runtime import has_cuda
 
     console = Console(stderr=True, highlight=False)
     console.print(f"{profile.title}\nin {out}; figures for {profile.machine}", markup=False)
@@ -141,13 +158,15 @@ def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, Stat
         gpu_hours += share * estimate.gpu_hours
         disk_gib += share * estimate.disk_gib
         table.add_row(stage.name, stage.title, f"{done} of {len(of_stage)}", *_costs(estimate, share))
-    console.print(table)
+    print_unpadded(table, err=True)
     changed = [step for step in steps if states[step.name] in (State.OUTDATED, State.DAMAGED)]
     for step in changed:
         console.print(f"{step.name}: {states[step.name].value}; it is made again", markup=False)
     total = f"left: {_duration(minutes)}"
     total += f", of it {gpu_hours:,.1f} GPU hours" if gpu_hours else ""
     console.print(f"{total}; {disk_gib:,.1f} GiB of disk")
+    if gpu_hours and not has_cuda():
+        console.print("no GPU is here, without which it takes many times as long; docs/SCALE.md: clusters")
     for basis in dict.fromkeys(step.stage.estimate.basis for step in steps):
         console.print(f"  {basis}", markup=False)
 
@@ -168,8 +187,7 @@ def _duration(minutes: float) -> str:
 def _print_lacks(lacks: "list[Lack]") -> None:
     """Say on stderr what is not there, and how to get it."""
     for lack in lacks:
-        mark = "to fetch" if lack.can_be_fetched else "missing"
-        said = f"{mark}: {lack.what} ({lack.why}); {lack.remedy}"
+        said = f"{'to fetch' if lack.fetched else 'missing'}: {lack}"
         _say("\n".join(textwrap.wrap(said, 80, subsequent_indent="  ", break_on_hyphens=False)))
 
 

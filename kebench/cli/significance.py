@@ -13,6 +13,7 @@ from kebench.cli.found import (
     metric_option,
     predictions_of,
     read_found,
+    recorded_name,
     render_sheet,
     require_here,
     resamples_option,
@@ -57,9 +58,10 @@ def significance(folders: tuple[Path, ...], models: str | None, form: str, **opt
 
     cards = all_task_cards()
     found = read_found(folders)
-    wanted = split_names(models)
+    known = {record.model for record in found.records}
+    wanted = [recorded_name(word, known) for word in split_names(models)]
     require_here(found, models=wanted)
-    check_models(wanted, {record.model for record in found.records})
+    check_models(wanted, known)
     kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=wanted, cards=cards)
     board = build_leaderboard(kept, cards=cards, metric=options["metric"])
     settings = Settings(

@@ -3,10 +3,14 @@
 import re
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from kebench.cli import WIDTH
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _NUMBER = re.compile(r"-|[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?")
 _NARROW_TEXT = 12  # what is left of a column of text before lines grow too long; ours
@@ -40,7 +44,17 @@ def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
         least += 2 + narrowest
     for row in rows:
         table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
-    Console(width=max(Console().width, least)).print(table)
+    print_unpadded(table, width=max(Console().width, least))
+
+
+def print_unpadded(table: "Table", *, width: int | None = None, err: bool = False) -> None:
+    """Print a rich table without the blanks that rich sets at the ends of lines. err: to stderr."""
+    from rich.console import Console
+
+    console = Console(width=width, stderr=err, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), err=err)
 
 
 def print_wrapped(text: str) -> None:

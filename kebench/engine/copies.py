@@ -19,7 +19,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kebench.engine.ray import RETRIES, Cluster, check_version, first_line, ours, remote, use_threads
+from kebench.engine.cluster import RETRIES, Cluster, check_version, first_line, ours, remote, use_threads
 from kebench.errors import UserError
 from kebench.leases import TASK, Deceased
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from kebench.engine.cluster import Cluster
 from kebench.engine.local import Options, Outcome, Tally, run_jobs
-from kebench.engine.ray import Cluster
 from kebench.engine.work import Manner
 from kebench.finetune.plan import Job
 from kebench.runtime import Device, choose_device, matrix_flops_per_second
@@ -71,8 +71,9 @@ def _in_processes(device: Device, workers: int, options: Options) -> Engine:
 
 @contextmanager
 def _on_cluster(cluster: Cluster, device: str, precision: str, options: Options) -> Iterator[Engine]:
+    from kebench.engine.cluster import ask_node, connected, say_nodes, slots
     from kebench.engine.drive import drive
-    from kebench.engine.ray import RayPool, ask_node, connected, say_nodes, slots
+    from kebench.engine.ray import RayPool
 
     with connected(cluster, on_gpus=device != "cpu") as decided:
         asked = ask_node(decided, device=device, precision=precision)

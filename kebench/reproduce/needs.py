@@ -3,7 +3,8 @@
 import importlib.util
 import shlex
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,30 +12,50 @@ from kebench.errors import UserError, first_line
 from kebench.files import expand_home
 from kebench.model.source import cached_folder, card_of, resolve_card
 from kebench.reproduce.profile import PLACEHOLDER, Need, Profile
-from kebench.tasks.card import SPLITS, default_data_folder, require_splits, select_tasks
+from kebench.reproduce.steps import Step
+from kebench.tasks.card import SPLITS, TaskCard, default_data_folder, require_splits, select_tasks
 from kebench.umls.rrf import find_release
 
 _GIB = 1 << 30
+_GET = "kebench data get {names}"
 
 
 class Lack(NamedTuple):
-    """One thing that is not there: what, why it is not taken as it is, and how to get it.
+    """Things of one kind that are not there, why they are not taken as they are, and how to get them.
 
-    can_be_fetched: kebench gets it by itself where there is a network.
+    kind: "data of", "the model" and the like, or all there is to say. remedy: may hold {name}, of one of
+    them, and {names}. fetched: models that are fetched at the start, where there is a network.
     """
 
-    what: str
+    kind: str
+    names: tuple[str, ...]
     why: str
     remedy: str
-    can_be_fetched: bool = False
+    fetched: bool = False
+
+    def __str__(self) -> str:
+        what = f"{self.kind} {', '.join(self.names)}".strip()
+        name = self.names[0] if len(self.names) == 1 else "NAME"
+        remedy = self.remedy.replace("{names}", " ".join(self.names)).replace("{name}", name)
+        return f"{what} ({self.why}); {remedy}"
 
 
-def lacks_of(profile: Profile, values: Mapping[str, str], out: Path, stages: Collection[str]) -> list[Lack]:
-    """Return everything that these stages need and that is not there, in the order of the profile."""
+def _together(lacks: Iterable[Lack]) -> list[Lack]:
+    """Return one lack for all that say the same of several names; each name once, in the order they came."""
+    names: dict[Lack, list[str]] = {}
+    for lack in lacks:
+        names.setdefault(lack._replace(names=()), []).extend(lack.names)
+    return [lack._replace(names=tuple(dict.fromkeys(of_it))) for lack, of_it in names.items()]
+
+
+def lacks_of(profile: Profile, values: Mapping[str, str], out: Path, steps: Collection[Step]) -> list[Lack]:
+    """Return everything that these steps need and that is not there, in the order of the profile."""
+    stages = {step.stage.name for step in steps}
+    wanted = {name for step in steps for line in step.stage.commands for name in PLACEHOLDER.findall(line)}
     lacks = [
-        Lack(f"--set {name}=...", variable.help, "set it")
+        Lack(f"--set {name}=...", (), variable.help, "set it")
         for name, variable in profile.variables.items()
-        if name not in values
+        if name not in values and name in wanted
     ]
     for need in profile.needs:
         if need.stages and not set(need.stages) & set(stages):
@@ -45,7 +66,8 @@ def lacks_of(profile: Profile, values: Mapping[str, str], out: Path, stages: Col
             if not unset and filled:
                 lacks += _CHECKS[need.kind](need, filled, out)
     lacks += _launchers(profile, values, stages)
-    return list({lack.what: lack for lack in reversed(lacks)}.values())[::-1]
+    lacks += _ray(steps)
+    return _together(lacks)
 
 
 def _launchers(profile: Profile, values: Mapping[str, str], stages: Collection[str]) -> list[Lack]:
@@ -53,36 +75,48 @@ def _launchers(profile: Profile, values: Mapping[str, str], stages: Collection[s
     named = {stage.launcher for stage in profile.stages if stage.launcher and stage.name in stages}
     programs = {name: shlex.split(values.get(name, ""))[:1] for name in sorted(named)}
     return [
-        Lack(f"the program {words[0]}", "not found", f"name its path by --set {name}='/PATH/TO/PROGRAM ...'")
+        Lack("the program", (words[0],), "not found", f"name its path by --set {name}='/PATH/TO/PROGRAM ...'")
         for name, words in programs.items()
         if words and shutil.which(words[0]) is None
     ]
+
+
+def _ray(steps: Collection[Step]) -> list[Lack]:
+    """Return Ray, if a command is to work on it and it is not installed."""
+    words = [word for step in steps for command in step.commands for word in command.words]
+    is_wanted = ("--engine", "ray") in pairwise(words) or "--engine=ray" in words
+    if not is_wanted or importlib.util.find_spec("ray") is not None:
+        return []
+    return [Lack("the package", ("ray",), "not installed", "pip install 'kebench[cluster]'")]
 
 
 def _release(need: Need, name: str, out: Path) -> list[Lack]:
     try:
         find_release(expand_home(name))
     except UserError as error:
-        return [Lack(f"a UMLS release in {name}", str(error), need.remedy)]
+        return [Lack("a UMLS release in", (name,), str(error), need.remedy)]
     return []
 
 
 def _path(need: Need, name: str, out: Path) -> list[Lack]:
-    return [] if expand_home(name).exists() else [Lack(name, "is not there", need.remedy)]
+    return [] if expand_home(name).exists() else [Lack("the path", (name,), "is not there", need.remedy)]
 
 
 def _tasks(need: Need, name: str, out: Path) -> list[Lack]:
-    cards = [card for card in select_tasks(name) if card.access.kind != "embedded"]
-    lacks = []
-    for card in cards:
-        try:
-            require_splits([card], default_data_folder(), SPLITS)
-        except UserError:
-            where = default_data_folder() / card.name
-            is_open = card.access.kind == "open"
-            remedy = f"kebench data get {card.name}" if is_open else need.remedy.format(name=card.name)
-            lacks.append(Lack(f"data of {card.name}", f"not whole in {where}", remedy))
-    return lacks
+    lacking = [card for card in select_tasks(name) if card.access.kind != "embedded" and not _is_whole(card)]
+    where = f"not whole in {default_data_folder()}"
+    return [
+        Lack("data of", (card.name,), where, _GET if card.access.kind == "open" else need.remedy)
+        for card in lacking
+    ]
+
+
+def _is_whole(card: TaskCard) -> bool:
+    try:
+        require_splits([card], default_data_folder(), SPLITS)
+    except UserError:
+        return False
+    return True
 
 
 def _models(need: Need, name: str, out: Path) -> list[Lack]:
@@ -94,14 +128,14 @@ def _models(need: Need, name: str, out: Path) -> list[Lack]:
             resolve_card(card)
             return []
     except UserError as error:
-        return [Lack(f"the model {name}", first_line(error), need.remedy.format(name=name))]
-    return [Lack(f"the model {name}", "not fetched yet", f"kebench model get {name}", can_be_fetched=True)]
+        return [Lack("the model", (name,), first_line(error), need.remedy)]
+    return [Lack("the model", (name,), "not fetched yet", "kebench model get {names}", fetched=True)]
 
 
 def _package(need: Need, name: str, out: Path) -> list[Lack]:
     if importlib.util.find_spec(name) is not None:
         return []
-    return [Lack(f"the package {name}", "not installed", need.remedy)]
+    return [Lack("the package", (name,), "not installed", need.remedy)]
 
 
 def _disk(need: Need, name: str, out: Path) -> list[Lack]:
@@ -109,7 +143,7 @@ def _disk(need: Need, name: str, out: Path) -> list[Lack]:
     free = shutil.disk_usage(folder).free / _GIB
     if free >= float(name):
         return []
-    return [Lack(f"{float(name):,.0f} GiB of disk", f"{folder} has {free:,.0f} free", need.remedy)]
+    return [Lack(f"{float(name):,.0f} GiB of disk", (), f"{folder} has {free:,.0f} free", need.remedy)]
 
 
 _CHECKS: dict[str, Callable[[Need, str, Path], list[Lack]]] = {

@@ -2,7 +2,7 @@
 
 A stage is one or more command lines of kebench. `{out}` in them is the reproduction's folder, `{NAME}` a
 variable of the profile that its user may set, `{each}` one of the values that the stage is repeated for; a
-line may end in `> FILE`, which keeps what the command prints.
+line may end in `> FILE`, which keeps what the command prints and is one of the stage's products.
 """
 
 import re
@@ -66,7 +66,8 @@ class Stage(Card):
     """One or more commands.
 
     each: repeats the commands, with one step for each value; without it the stage is one step.
-    after: stages whose products these commands read. makes: files and folders under {out} of one step.
+    after: stages whose products these commands read. makes: files and folders under {out} of one step; those
+    after `>` need not be named.
     reads: what else decides the products, as `KIND NAME`: recipe FOLDER/NAME, model NAME, tasks NAMES.
     goes_on: the commands know what is finished in their folder, which therefore stays when inputs change, and
     may grow.
@@ -155,7 +156,7 @@ def read_profile(name_or_path: str) -> Profile:
         return Profile.model_validate(read_toml(path))
     except ValidationError as error:
         fault = first_fault(error, whole="the profile", shows_value=True)
-        raise UserError(f"{path}: {fault}; mend it") from None
+        raise UserError(f"{path}: no profile of a reproduction: {fault}; mend it") from None
 
 
 def values_of(profile: Profile, assignments: tuple[str, ...]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kebench.errors import UserError
 from kebench.files import write_atomically
-from kebench.leases import share_one
+from kebench.leases import share_one, stale_token
 from kebench.reproduce.steps import (
     STAMP_SCHEMA,
     STAMPS,
@@ -21,26 +21,66 @@ from kebench.reproduce.steps import (
     Stamp,
     State,
     Step,
+    grown_of,
+    is_stamped,
     products_of,
     read_stamp,
+    stamp_path,
     state_of,
     write_stamp,
 )
 from kebench.runtime import software, utc_now
 
+STOPPED = 130  # a command's exit code after Ctrl-C
+GRACE_SECONDS = 1.0
+
+
+class StoppedError(Exception):
+    """The user stopped a command, which has said so."""
+
 
 def carry_out(steps: Sequence[Step], out: Path, *, say: Callable[[str], None]) -> None:
-    """Do every step that is not done. Raises UserError at the first command that fails.
+    """Do every step that is not done.
+
+    Raises UserError at the first command that fails, or if a reproduction with other settings works in the
+    folder; StoppedError if the user stopped a command.
 
     say: is told of each step as it begins and ends.
     """
     signal.signal(signal.SIGTERM, _interrupt)  # ends the command in hand too, which else would go on alone
+    _refuse_another(steps, out)
     for step in steps:
         share_one(
-            out / STAMPS / f"{step.name}.running",
+            _lease(step, out),
             is_done=lambda step=step: state_of(step, out) is State.DONE,  # type: ignore[misc]
             work=lambda step=step: _do(step, out, say),  # type: ignore[misc]
         )
+
+
+def _refuse_another(steps: Sequence[Step], out: Path) -> None:
+    """Raise UserError if a step is being made in this folder by a reproduction with other settings."""
+    for step in steps:
+        stamp, running = read_stamp(step, out), _lease(step, out)
+        is_other = stamp is not None and not stamp.finished and stamp.key != step.key
+        if is_other and running.exists() and stale_token(running) is None:
+            raise UserError(
+                f"{out}: another reproduction makes {step.name} there, with other settings; wait for its "
+                "end, or name another --out"
+            )
+
+
+def _lease(step: Step, out: Path) -> Path:
+    return out / STAMPS / f"{step.name}.running"
+
+
+def _require_unchanged(step: Step, out: Path) -> None:
+    """Raise UserError if what a step reads is not, or is no longer, what was made for it."""
+    for one in step.before:
+        if not is_stamped(one, out):
+            raise UserError(
+                f"{step.name}: what it reads ({one.name}) has meanwhile been made again with other settings; "
+                "give each reproduction its own --out"
+            )
 
 
 def _interrupt(*_: object) -> None:
@@ -52,6 +92,8 @@ def _do(step: Step, out: Path, say: Callable[[str], None]) -> None:
     # To do, and there: its stamp was lost, or it is none of ours.
     if state in (State.OUTDATED, State.DAMAGED, State.TO_DO) and not step.stage.goes_on:
         _move_aside(step, state, say)
+    _require_unchanged(step, out)
+    grown = grown_of(step, out)
     started, clock = utc_now(), time.monotonic()
     if state is not State.BEGUN or stamp is None:
         stamp = _stamp(step, started, 0.0, finished=False)
@@ -62,8 +104,14 @@ def _do(step: Step, out: Path, say: Callable[[str], None]) -> None:
     missing = [path for path in step.makes if not path.exists()]
     if missing:
         raise UserError(f"{step.name}: its commands ended well and {missing[0]} is not there; report this")
+    try:
+        _require_unchanged(step, out)
+    except UserError:
+        stamp_path(step, out).unlink(missing_ok=True)  # of two things mixed: not to be gone on with
+        raise
     finished = _stamp(step, stamp.started_utc, round(time.monotonic() - clock, 1), finished=True)
-    write_stamp(step, out, finished.model_copy(update={"products": products_of(step, out)}))
+    products = products_of(step, out)
+    write_stamp(step, out, finished.model_copy(update={"products": products, "grown": grown}))
     say(f"{step.name}: done in {finished.seconds:,.0f} s")
 
 
@@ -98,9 +146,30 @@ def _outdated(path: Path, number: int) -> Path:
 def _run(command: Command, step: Step) -> None:
     """Run one command of kebench; what it prints goes to the terminal, or to its file once all is well."""
     words = [*(command.launcher or (sys.executable, "-m")), "kebench", *command.words]
-    made = subprocess.run(words, stdout=subprocess.PIPE if command.kept_in else None, check=False)
-    if made.returncode == 0 and command.kept_in is not None:
-        write_atomically(command.kept_in, made.stdout, point="step")
-    if code := made.returncode:
+    process = subprocess.Popen(words, stdout=subprocess.PIPE if command.kept_in else None)
+    try:
+        printed, _ = process.communicate()
+    except KeyboardInterrupt:
+        _stop(process)
+        if process.returncode == STOPPED:  # and has said so
+            raise StoppedError from None
+        raise
+    if process.returncode == 0 and command.kept_in is not None:
+        write_atomically(command.kept_in, printed, point="step")
+    if code := process.returncode:
         how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
         raise UserError(f"{step.name}: {command} {how} (see above); mend it, and the same command goes on")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a command as Ctrl-C does, which at a terminal it has had already; by force if it lingers."""
+    try:
+        process.wait(GRACE_SECONDS)
+        return
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(10 * GRACE_SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()

@@ -6,6 +6,7 @@ step is done if its stamp has its key and the products are as they were left.
 """
 
 import json
+import logging
 import os
 import shlex
 from collections.abc import Collection, Iterable, Mapping
@@ -16,12 +17,17 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kebench.errors import UserError
 from kebench.files import expand_home, hash_of, sha256_of, write_atomically
 from kebench.reproduce.profile import ALWAYS, PLACEHOLDER, Profile, Stage
 from kebench.reproduce.reads import content_of
 
 STAMPS = "steps"  # the folder of stamps, leases and notes under {out}
 STAMP_SCHEMA: Literal[1] = 1
+LEASE = ".running"  # how the names of leases end: they come and go
+SAID_GIB = 1.0  # reading more than this to know it again is said
+
+_log = logging.getLogger(__name__)
 
 
 class Command(NamedTuple):
@@ -36,12 +42,16 @@ class Command(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What is done or not done as a whole. key: see the module; makes: the files and folders it leaves."""
+    """What is done or not done as a whole.
+
+    makes: the files and folders it leaves. before: the steps whose products it reads. key: see the module.
+    """
 
     stage: Stage
     name: str
     commands: tuple[Command, ...]
     makes: tuple[Path, ...]
+    before: tuple["Step", ...]
     key: str
 
 
@@ -58,6 +68,7 @@ class State(StrEnum):
 class Stamp(BaseModel):
     """What is known of a step's products. finished: False while its commands run.
 
+    grown: a hash of what it read of folders that may grow between two runs.
     products: each file's path under {out}, with size, time of change in ns, and SHA-256.
     """
 
@@ -71,22 +82,21 @@ class Stamp(BaseModel):
     seconds: float
     kebench_version: str
     commit: str
+    grown: str = ""
     products: dict[str, tuple[int, int, str]]
 
 
 def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Step]:
-    """Return all steps in order, with their keys."""
+    """Return all steps in order, with their keys. Raises UserError if two would have one name."""
     inputs = {
         name: _content_of(expand_home(values[name]), out)
         for name, variable in profile.variables.items()
         if variable.is_path and values.get(name)
     }
     hash_files = cache(partial(_content_of, out=out))
-    keys: dict[str, list[str]] = {}
-    steps = []
+    steps: list[Step] = []
     for stage in profile.stages:
-        before = [key for name in stage.after for key in keys[name]]
-        keys[stage.name] = []
+        before = tuple(step for name in stage.after for step in steps if step.stage.name == name)
         for each in stage.each or ("",):
             read = {name for line in stage.commands for name in PLACEHOLDER.findall(line)} & set(inputs)
             filled = {**values, "out": str(out)}
@@ -100,15 +110,20 @@ def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Ste
                     "commands": [_fill(line, unmoved) for line in stage.commands],
                     "inputs": {name: inputs[name] for name in sorted(read)},
                     "reads": [content_of(_fill(one, filled), hash_files) for one in stage.reads],
-                    "before": before,
+                    "before": [step.key for step in before],
                 }
             )
-            keys[stage.name].append(key)
             launcher = tuple(shlex.split(values.get(stage.launcher, "")))
             commands = tuple(_command(line, filled, launcher, whole=inputs) for line in stage.commands)
-            makes = tuple(out / _fill(path, filled) for path in stage.makes)
+            kept = (command.kept_in for command in commands if command.kept_in)
+            makes = (*(out / _fill(path, filled) for path in stage.makes), *kept)
             name = f"{stage.name}-{Path(filled['each']).name}" if each else stage.name
-            steps.append(Step(stage, name, commands, makes, key))
+            if any(step.name == name for step in steps):
+                raise UserError(
+                    f"two steps would be called {name}: a model of the user's has the name of one that the "
+                    "profile makes; copy or add it under another name, and --set that"
+                )
+            steps.append(Step(stage, name, commands, makes, before, key))
     return steps
 
 
@@ -125,9 +140,10 @@ def _command(
     """
     words: list[str] = []
     for word in shlex.split(line):
-        alone = PLACEHOLDER.fullmatch(word)
+        alone, filled = PLACEHOLDER.fullmatch(word), _fill(word, values)
         is_options = alone is not None and alone[1] not in ALWAYS and alone[1] not in whole
-        words += shlex.split(_fill(word, values)) if is_options else [_fill(word, values)]
+        if alone is None or filled:  # a variable alone that is empty is left out
+            words += shlex.split(filled) if is_options else [filled]
     if len(words) > 2 and words[-2] == ">":
         return Command(tuple(words[:-2]), Path(words[-1]), launcher)
     return Command(tuple(words), None, launcher)
@@ -153,7 +169,8 @@ def _read_note(path: Path) -> dict[str, tuple[int, int, str]]:
 
 def _files_under(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith("."))
+        names = (one for one in path.rglob("*") if not one.name.startswith(".") and one.suffix != LEASE)
+        return sorted(one for one in names if one.is_file())
     return [path] if path.is_file() else []
 
 
@@ -162,13 +179,17 @@ def _look(
 ) -> dict[str, tuple[int, int, str]]:
     """Return size, time and SHA-256 of files; what has the size and time that were seen is not read."""
     found = {}
+    unread: dict[str, Path] = {}
     for path in files:
         name, stat = os.path.relpath(path, root), path.stat()
-        before = seen.get(name)
-        is_same = before is not None and before[:2] == (stat.st_size, stat.st_mtime_ns)
-        sha256 = before[2] if before is not None and is_same else sha256_of(path)
-        found[name] = (stat.st_size, stat.st_mtime_ns, sha256)
-    return found
+        before = seen.get(name, (-1, 0, ""))
+        found[name] = (stat.st_size, stat.st_mtime_ns, before[2])
+        if before[:2] != found[name][:2]:
+            unread[name] = path
+    gib = sum(found[name][0] for name in unread) / (1 << 30)
+    if gib > SAID_GIB:
+        _log.info("%s: reading %.0f GiB once, to know them again", root, gib)
+    return found | {name: (*found[name][:2], sha256_of(path)) for name, path in unread.items()}
 
 
 def stamp_path(step: Step, out: Path) -> Path:
@@ -197,6 +218,21 @@ def products_of(step: Step, out: Path, stamp: Stamp | None = None) -> dict[str, 
     return _look(files, out, stamp.products if stamp else {})
 
 
+def grown_of(step: Step, out: Path) -> str:
+    """Return a hash of the records that a step reads: others may have been added to their folder by hand.
+
+    "" if it reads no folder that goes on.
+    """
+    folders = {path for one in step.before if one.stage.goes_on for path in one.makes}
+    return hash_of([_content_of(path, out) for path in sorted(folders)]) if folders else ""
+
+
+def is_stamped(step: Step, out: Path) -> bool:
+    """Say whether a step has been finished, and not been made from anything else since; a quick look."""
+    stamp = read_stamp(step, out)
+    return stamp is not None and stamp.finished and stamp.key == step.key
+
+
 def state_of(step: Step, out: Path) -> State:
     """Say whether a step is done."""
     stamp = read_stamp(step, out)
@@ -206,6 +242,8 @@ def state_of(step: Step, out: Path) -> State:
         return State.OUTDATED
     if not stamp.finished:
         return State.BEGUN
+    if not step.stage.goes_on and stamp.grown != grown_of(step, out):
+        return State.OUTDATED
     return State.DONE if _are_as_left(step, out, stamp) else State.DAMAGED
 
 

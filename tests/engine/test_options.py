@@ -4,7 +4,7 @@ import pytest
 
 from kebench.cli import main
 from kebench.cli.cluster import read_cluster
-from kebench.engine.ray import Cluster
+from kebench.engine.cluster import Cluster
 from kebench.leases import TASK
 
 RUN = ["run", "--model", "no-such-model", "--tasks", "mini"]

@@ -11,12 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from kebench.engine import cluster as module
 from kebench.engine import copies
-from kebench.engine import ray as module
+from kebench.engine.cluster import Cluster, ask_node, connected, slots
 from kebench.engine.copies import run_copies
 from kebench.engine.drive import drive
 from kebench.engine.local import Options, Outcome
-from kebench.engine.ray import Cluster, RayPool, ask_node, connected, slots
+from kebench.engine.ray import RayPool
 from kebench.engine.work import Manner
 from kebench.errors import UserError
 from kebench.records import ending
@@ -79,6 +80,24 @@ def test_a_job_that_fails_on_a_node_is_written_down_here(
     assert tally == (0, 1, 0)
     assert "config.json describes another model" in told[0].error
     assert leftovers(tmp_path / "out") == [ending(job.stem(tmp_path), ".failed.json").name]
+
+
+def test_a_job_whose_checkpoint_went_away_fails_and_the_others_go_on(
+    cluster: Cluster, place: Path, tmp_path: Path
+) -> None:
+    jobs = jobs_in(place)
+    gone = jobs[0]._replace(folder=tmp_path / "gone", model_hash="0" * 64)
+    told: dict[str, str] = {}
+    tally = drive(
+        [gone, jobs[1]],
+        tmp_path / "out",
+        RayPool(cluster, MANNER),
+        options=Options(),
+        report=lambda job, outcome: told.update({job.identity: outcome.error}),
+    )
+    assert tally == (1, 1, 0)
+    assert "gone" in told[gone.identity]
+    assert told[jobs[1].identity] == ""
 
 
 def test_a_node_is_asked_for_its_device(cluster: Cluster) -> None:

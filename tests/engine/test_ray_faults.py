@@ -13,9 +13,10 @@ import pyarrow.parquet
 import pytest
 from safetensors.torch import load_file
 
+from kebench.engine.cluster import Cluster, connected
 from kebench.engine.drive import drive
 from kebench.engine.local import Options, Outcome
-from kebench.engine.ray import Cluster, RayPool, connected
+from kebench.engine.ray import RayPool
 from kebench.engine.work import Manner
 from kebench.finetune.plan import Job
 from tests.engine.clusters import command, environment, two_nodes

@@ -1,7 +1,8 @@
 """`make faults`: kill the whole pipeline at random moments, go on each time, and compare with a quiet run.
 
 Not a test of pytest's: it takes minutes and its moments are random (the seed is printed). One pass goes
-through all stages from an empty folder and an empty cache; passes follow until enough were killed.
+through all stages from an empty folder and an empty cache; passes follow until enough were killed. Half as
+many kills again hit `kebench reproduce` on the same stages.
 
     python -m tests.faults [KILLS] [SEED]
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kebench.records import record_paths
+from tests.faults import whole
 from tests.faults.pipeline import STAGES, Stage, prepare, results, run_all
 from tests.grids import KILLED, Place, fork_server, start
 
@@ -46,6 +48,10 @@ def main(kills: int = KILLS, seed: int = 0) -> int:
     for name in STAGES:
         print(f"{name:13} {killed_in[name]:4} killed")
     print(f"{killed_in.total()} killed in {passes} passes, {len(lost)} lost; seed {seed}; in {folder}")
+    killed, more = whole.disturbed(folder, expected, draw, kills=kills // 2)
+    lost += more
+    print(", ".join(f"{name} {number} times" for name, number in sorted(killed.items())))
+    print(f"{killed.total()} killed while reproducing, {len(more)} lost")
     print("\n".join(lost))
     return 1 if lost else 0
 

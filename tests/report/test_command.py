@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kebench.cli import main
+from kebench.cli.found import recorded_name
 from kebench.records import stem_of
 from tests.report.sample_records import sample_grid, sample_record, write_sample
 
@@ -51,6 +52,18 @@ def test_published_rows_do_not_stand_under_the_miniature(
     write_sample(tmp_path, [sample_record(task="mini-gad")])
     leaderboard("--results", tmp_path)
     assert "published" not in capsys.readouterr().out
+
+
+def test_a_model_may_be_named_by_its_folder(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "checkpoints" / "minilm"
+    folder.mkdir(parents=True)
+    leaderboard("--results", results, "--models", folder, "--tasks", "gad", "--format", "json")
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    assert {number["model"] for number in table["numbers"]} == {"minilm"}
+    assert recorded_name("hub:somebody/BERT-mine", {"bert-mine"}) == "bert-mine"
+    assert recorded_name("./gone/minilm", {"minilm"}) == "./gone/minilm"
 
 
 def test_tasks_and_models_can_be_chosen(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """`kebench reproduce`: what is done is not done again, what has changed is, and nothing is lost."""
 
 import csv
+import importlib.util
 import json
 import os
 import re
@@ -15,7 +16,9 @@ import psutil
 import pytest
 
 from kebench.cli import main
+from kebench.errors import UserError
 from kebench.reproduce.profile import read_profile, values_of
+from kebench.reproduce.run import carry_out
 from kebench.reproduce.steps import State, Step, state_of, steps_of
 from kebench.shipped import shipped
 from kebench.tasks.card import read_task_card
@@ -28,6 +31,11 @@ shows = ["stats.json"]
 
 [variables.terms]
 help = "a table of terms"
+is_path = true
+
+[variables.more]
+help = "a file that need not be named"
+default = ""
 is_path = true
 
 [variables.form]
@@ -48,7 +56,7 @@ stages = ["kb"]
 [[stages]]
 name = "kb"
 title = "knowledge base"
-commands = ["kb import --terms {terms} --out {out}/kb {memory}"]
+commands = ["kb import {more} --terms {terms} --out {out}/kb {memory}"]
 makes = ["kb"]
 estimate = {minutes = 0.1, basis = "guessed"}
 
@@ -57,7 +65,6 @@ name = "stats"
 title = "what is in it"
 commands = ["kb stats {out}/kb --format {form} > {out}/stats.{form}"]
 after = ["kb"]
-makes = ["stats.{form}"]
 estimate = {minutes = 0.1, basis = "guessed"}
 
 [[stages]]
@@ -208,6 +215,14 @@ def test_an_input_may_be_moved(done: Place) -> None:
     assert set(done.states().values()) == {State.DONE}
 
 
+def test_two_steps_of_one_name_are_refused(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    place.rewrite('each = ["ner", "mini-gad"]', 'each = ["ner", "{out}/ner"]')
+    with pytest.raises(SystemExit) as stop:
+        place.run()
+    assert stop.value.code == 2
+    assert "two steps would be called tasks-ner" in capfd.readouterr().err
+
+
 def test_a_value_of_each_may_hold_a_variable(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     place.rewrite('each = ["ner", "mini-gad"]', 'each = ["ner", "{form}"]')
     place.run()
@@ -227,6 +242,22 @@ def test_what_goes_on_may_grow_and_may_not_shrink(place: Place, capfd: pytest.Ca
     place.run()
     assert begun_in(capfd.readouterr().err) == ["tasks"]
     assert sorted(path.name for path in (place.out / "lists").iterdir()) == ["all.txt", "more.txt"]
+
+
+def test_what_reads_a_folder_that_grows_is_made_again_once_it_has_grown(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.rewrite('makes = ["kb"]\n', 'makes = ["kb"]\ngoes_on = true\n')
+    place.run()
+    (place.out / "kb" / "more.json").write_text("{}")
+    (place.out / "kb" / "more.running").write_text("a lease, which comes and goes")
+    assert place.states()["kb"] is State.DONE
+    assert place.states()["stats"] is State.OUTDATED
+    capfd.readouterr()
+    place.run()
+    assert begun_in(capfd.readouterr().err) == ["stats"]
+    (place.out / "kb" / "more.running").unlink()
+    assert set(place.states().values()) == {State.DONE}
 
 
 def reads(place: Place, one: str) -> None:
@@ -314,6 +345,51 @@ def test_a_stage_alone_needs_those_before_it(place: Place, capfd: pytest.Capture
     assert "no stage 'stat'; did you mean 'stats'" in capfd.readouterr().err
 
 
+def test_a_stage_alone_asks_only_for_what_it_reads(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    main(["reproduce", "--profile", str(place.profile), "--out", str(place.out), "--stage", "tasks"])
+    said = capfd.readouterr().err
+    assert begun_in(said) == ["tasks-ner", "tasks-mini-gad"]
+    assert "missing" not in said
+
+
+def test_a_file_for_the_folder_is_refused(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    place.out.write_text("")
+    with pytest.raises(SystemExit) as stop:
+        place.run()
+    assert stop.value.code == 2
+    assert f"{place.out}: a file; name a folder with --out" in capfd.readouterr().err
+
+
+def test_a_model_that_cannot_be_fetched_stops_it_before_anything_starts(
+    place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    place.rewrite("[[stages]]\nname = \"kb\"", """[[needs]]
+kind = "models"
+names = ["biobert"]
+remedy = "see it"
+[[stages]]
+name = "kb\"""")  # fmt: skip
+    with pytest.raises(SystemExit) as stop:
+        place.run()
+    said = " ".join(capfd.readouterr().err.split())
+    assert stop.value.code == 2
+    assert "to fetch: the model biobert (not fetched yet)" in said
+    assert "a model cannot be fetched (see above); nothing was started" in said
+    assert not (place.out / "kb").exists()
+
+
+def test_ray_is_asked_for_before_anything_starts(
+    place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        place.run("--set", "memory=--engine ray")
+    assert "missing: the package ray (not installed); pip install 'kebench[cluster]'" in " ".join(
+        capfd.readouterr().err.split()
+    )
+
+
 def test_everything_that_is_missing_is_named_at_once(
     place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,7 +402,7 @@ names = ["/nowhere"]
 remedy = "get a licence"
 [[needs]]
 kind = "tasks"
-names = ["gad,mini-gad"]
+names = ["gad,mini-gad,chemprot,ddi"]
 remedy = "ask for {name}"
 [[needs]]
 kind = "package"
@@ -349,14 +425,14 @@ remedy = "another disk"
     for words in (
         "missing: --set terms=... (a table of terms); set it",
         "missing: a UMLS release in /nowhere",
-        "missing: data of gad",
-        "ask for gad",
+        "missing: data of chemprot, ddi, gad (not whole in",
+        "ask for NAME",
         "missing: the package no_such_package (not installed); pip install it",
         "missing: the model kebiolm",
         "see kebiolm",
         "to fetch: the model biobert (not fetched yet); kebench model get biobert",
         "missing: 1,000,000,000 GiB of disk",
-        "6 things are missing (see above); nothing was started",
+        "8 things are missing (see above); nothing was started",
     ):
         assert words in said
     assert "mini-gad" not in said
@@ -441,6 +517,31 @@ def test_killed_at_a_write_the_same_command_finishes(place: Place, moment: str) 
     assert not list(place.out.glob("*.outdated-*"))
 
 
+def test_another_with_other_settings_is_refused_while_one_works(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    running = subprocess.Popen([sys.executable, "-m", "kebench", *place.command], stderr=subprocess.PIPE)
+    while not (place.out / "steps" / "kb.json").exists():
+        time.sleep(0.02)
+    running.send_signal(signal.SIGSTOP)
+    place.terms.write_text(TERMS + "MONDO:3\tscabies\n")
+    with pytest.raises(SystemExit) as stop:
+        place.run()
+    running.send_signal(signal.SIGCONT)
+    running.communicate(timeout=120)
+    assert stop.value.code == 2
+    assert f"{place.out}: another reproduction makes kb there" in capfd.readouterr().err
+    assert running.returncode == 0
+
+
+def test_what_is_made_of_two_settings_is_not_kept(place: Place) -> None:
+    place.run("--stage", "kb")
+    _, stats, *_ = place.steps()
+    with pytest.raises(UserError, match=r"stats: what it reads \(kb\) has meanwhile been made again"):
+        carry_out([stats], place.out, say=lambda line: (place.out / "steps" / "kb.json").unlink())
+    assert place.states()["stats"] is State.TO_DO
+
+
 def test_two_at_once_do_every_step_once(place: Place) -> None:
     command = [sys.executable, "-m", "kebench", *place.command]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
@@ -457,8 +558,9 @@ def test_interrupted_it_leaves_no_process_behind_and_goes_on(place: Place, sent:
         time.sleep(0.02)
     children = psutil.Process(running.pid).children()
     running.send_signal(sent)
-    running.communicate(timeout=60)
+    _, said = running.communicate(timeout=60)
     assert running.returncode != 0
+    assert said.count("stopped; what was finished is kept") == 1
     assert [child for child in children if child.is_running() and child.status() != "zombie"] == []
     subprocess.run(command, capture_output=True, check=True)
     assert set(place.states().values()) == {State.DONE}
@@ -491,7 +593,6 @@ def test_the_whole_paper_on_the_miniature(tmp_path: Path) -> None:
         assert text.count(long) == 1, long
         text = text.replace(long, short)
     text = re.sub(r'^  "[^"]* --format latex [^"]*",\n', "", text, flags=re.MULTILINE)
-    text = re.sub(r', "tables/[^"]*\.tex"', "", text)
     (tmp_path / "cut.toml").write_text(text)
     out = tmp_path / "out"
     command = [
