@@ -35,8 +35,10 @@ _INDENT = " " * 14  # what the names of an example's lines take
     type=FOLDER,
     help="The query set's folder; default: where it was last seen.",
 )
-@click.option("--model", help="Find the predictions of this model under --out.")
-@click.option("--out", type=FOLDER, default=LOCAL, show_default=True, help="Where --model looks.")
+@click.option("--model", help="Find the predictions of this model under --results.")
+@click.option(
+    "--results", type=FOLDER, default=LOCAL, show_default=True, help="Folder of records; where --model looks."
+)
 @click.option("--relation", help="Only queries of this relation (may_treat).")
 @click.option("--n", "count", type=click.IntRange(1), default=20, show_default=True, help="Most queries.")
 @click.option("--hits", is_flag=True, help="Only queries that were answered.")
@@ -45,7 +47,7 @@ def show(
     folder: Path | None,
     set_folder: Path | None,
     model: str | None,
-    out: Path,
+    results: Path,
     relation: str | None,
     count: int,
     hits: bool,
@@ -66,7 +68,7 @@ def show(
         raise UserError("--hits and --misses leave no query; name one of them, or neither for both")
     wanted = "hits" if hits else "misses" if misses else None
     named = QuerySet.open(set_folder) if set_folder else None
-    record_path = (folder or _folder_of(model or "", named, out)) / PROBE_RECORD
+    record_path = (folder or _folder_of(model or "", named, results)) / PROBE_RECORD
     record = read_probe_record(record_path)
     query_set = named or find_set(record.set_hash, name=record.set)
     if not named:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kebench.report.sheet import Sheet
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
+SCORES = ("paper-2", "paper-3", "paper-4")
 NAMES = (*(f"paper-{number}" for number in range(1, 8)), "paper-stars")
 
 
@@ -26,6 +27,9 @@ NAMES = (*(f"paper-{number}" for number in range(1, 8)), "paper-stars")
     metavar="MODEL=ROW",
     help="Put our MODEL beside that row of the table (my-kebiolm=kebiolm); repeatable.",
 )
+@click.option(
+    "--suite", help="paper-2 to paper-4: our scores on another suite than BLURB (mini) in the table's layout."
+)
 @click.option("--data", type=click.Path(path_type=Path), help="paper-1: the data; default: KEBENCH_DATA.")
 @click.option(
     "--set", "set_folder", type=click.Path(path_type=Path), help="paper-5, paper-7: a cloze set's folder."
@@ -38,6 +42,7 @@ def table(
     name: str,
     folders: tuple[Path, ...],
     pairs: tuple[str, ...],
+    suite: str | None,
     data: Path | None,
     set_folder: Path | None,
     models: str | None,
@@ -53,6 +58,8 @@ def table(
     """
     if name != "paper-7" and (models or count or hits):
         raise UserError(f"{name}: --models, --n and --hits choose the examples of paper-7; leave them out")
+    if suite and name not in SCORES:
+        raise UserError(f"{name}: --suite is for {', '.join(SCORES)}; leave it out")
     match name:
         case "paper-stars":
             from kebench.report.paper import stars_sheet
@@ -71,7 +78,7 @@ def table(
                 folders or (LOCAL,), set_folder, split_names(models), count=count or 8, is_hits=hits
             )
         case _:
-            sheets = _score_sheets(int(name.removeprefix("paper-")), folders, pairs)
+            sheets = _score_sheets(int(name.removeprefix("paper-")), folders, pairs, suite)
     click.echo(_rendered(sheets, form), nl=False)
 
 
@@ -122,8 +129,11 @@ def _published(number: int) -> "PublishedTable":
     return read_published_table(shipped("results/published") / f"kebiolm-table{number}.toml")
 
 
-def _score_sheets(number: int, folders: tuple[Path, ...], pairs: tuple[str, ...]) -> "list[Sheet]":
+def _score_sheets(
+    number: int, folders: tuple[Path, ...], pairs: tuple[str, ...], suite: str | None
+) -> "list[Sheet]":
     from kebench.report.paper import paper_sheets
+    from kebench.report.paper_layout import layout_sheets
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards
 
@@ -131,9 +141,10 @@ def _score_sheets(number: int, folders: tuple[Path, ...], pairs: tuple[str, ...]
     found = read_found(folders)
     board = build_leaderboard(found.records, cards=all_task_cards(), metric="as-published")
     known = {record.model for record in found.records}
-    return paper_sheets(
-        board, published, measured_as=_measured_as(pairs, {row.model for row in published.rows}, known)
-    )
+    measured_as = _measured_as(pairs, {row.model for row in published.rows}, known)
+    if suite is None or suite == published.suite:
+        return paper_sheets(board, published, measured_as=measured_as)
+    return layout_sheets(board, published, suite=suite, measured_as=measured_as)
 
 
 def _measured_as(pairs: tuple[str, ...], rows: set[str], known: set[str]) -> dict[str, str]:

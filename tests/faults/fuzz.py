@@ -95,7 +95,7 @@ TARGETS: dict[str, Target] = {
     "probe-records": Target("probe scores out --by relation --format csv", ("out/probe/*/*/*/probe.json",)),
     "probe-merge": Target(f"merge out {OUT}", ("out/probe/*/*/*/*", "out/mini-*/*/*")),
     "probe-show": Target(
-        "probe show --set set --model checkpoint --out out", ("out/probe/*/*/*/predictions.parquet",)
+        "probe show --set set --model checkpoint --results out", ("out/probe/*/*/*/predictions.parquet",)
     ),
     "page": Target(f"page --results out {OUT}", ("out/mini-*/*/*", "out/probe/*/*/*/*"), share=0.2),
     "overlap": Target(f"page --results out --overlap overlap.json {OUT}", ("overlap.json",), share=0.2),

@@ -60,7 +60,7 @@ def write_probe(out: Path, record: ProbeRecord) -> Path:
 
 
 def arguments_of(probed: Path, *options: str) -> list[str]:
-    place = ["--set", str(probed / "set"), "--model", "bert-tiny", "--out", str(probed / "local")]
+    place = ["--set", str(probed / "set"), "--model", "bert-tiny", "--results", str(probed / "local")]
     return [*place, *options]
 
 
@@ -150,7 +150,7 @@ def test_hits_are_looked_for_among_so_many_queries_and_that_is_said(
     ],
 )
 def test_a_mistake_is_said_with_what_to_do(probed: Path, arguments: list[str], message: str) -> None:
-    wanted = ["--set", str(probed / "set"), "--out", str(probed / "local"), *arguments]
+    wanted = ["--set", str(probed / "set"), "--results", str(probed / "local"), *arguments]
     with pytest.raises(UserError, match=message):
         CliRunner().invoke(show, wanted, catch_exceptions=False)
 
@@ -159,7 +159,7 @@ def test_a_set_is_found_where_it_was_last_seen(
     probed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
-    wanted = ["--model", "bert-tiny", "--out", str(probed / "local"), "--relation", "may_treat"]
+    wanted = ["--model", "bert-tiny", "--results", str(probed / "local"), "--relation", "may_treat"]
     with pytest.raises(UserError, match="set umls 22222222: not seen on this machine; name its folder by"):
         CliRunner().invoke(show, wanted, catch_exceptions=False)
     moved = write_set(tmp_path / "set", QUERIES)
@@ -179,7 +179,7 @@ def test_a_folder_that_holds_another_set_by_now_is_not_taken(
     remember_set(write_set(tmp_path / "set", QUERIES, content_hash="3" * 64), "2" * 64)
     with pytest.raises(UserError, match="holds another set than umls 22222222 by now; name it with --set"):
         CliRunner().invoke(
-            show, ["--model", "bert-tiny", "--out", str(probed / "local")], catch_exceptions=False
+            show, ["--model", "bert-tiny", "--results", str(probed / "local")], catch_exceptions=False
         )
 
 
@@ -192,7 +192,7 @@ def test_predictions_of_another_set_are_refused(probed: Path, tmp_path: Path) ->
 def test_a_set_that_is_not_whole_is_refused(probed: Path, tmp_path: Path) -> None:
     other = write_set(tmp_path / "set", QUERIES)
     pq.write_table(QUERIES.slice(1), other / "queries.parquet")
-    wanted = ["--set", str(other), "--model", "bert-tiny", "--out", str(probed / "local")]
+    wanted = ["--set", str(other), "--model", "bert-tiny", "--results", str(probed / "local")]
     with pytest.raises(UserError, match=r"queries\.parquet: not the file that set\.json describes"):
         CliRunner().invoke(show, wanted, catch_exceptions=False)
 

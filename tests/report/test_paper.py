@@ -48,6 +48,39 @@ def results(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def miniature(tmp_path: Path) -> Path:
+    """Two models on three tasks of the miniature: 70 and 71, and 60 and 61, on BC5chem, DDI and GAD."""
+    records = [
+        sample_record(model, task, seed=seed, test=mean + seed, as_published=mean + seed)
+        for model, mean in (("mine", 70.0), ("mine-rand", 60.0))
+        for task in ("mini-bc5cdr-chem", "mini-ddi", "mini-gad")
+        for seed in (0, 1)
+    ]
+    write_sample(tmp_path, records)
+    return tmp_path
+
+
+def test_scores_on_another_suite_stand_in_the_layout_of_a_table(
+    miniature: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["--results", str(miniature), "--suite", "mini", "--as", "mine=kebiolm", "--as"]
+    said = printed(capsys, "paper-3", *chosen, "mine-rand=kebiolm-rand")
+    lines = [line.split() for line in said.splitlines()]
+    assert lines.count(["ours", "KeBioLM", "+rand"]) == 2
+    assert ["BC5chem", "70.5±0.7", "60.5±0.7"] in lines
+    assert ["GAD", "70.5±0.7", "60.5±0.7"] in lines
+    assert ["NER", "average", "–", "–"] in lines
+
+
+def test_a_suite_without_a_model_of_the_table_is_told(
+    miniature: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, "paper-3", "--results", str(miniature), "--suite", "mini")
+    assert "--as MODEL=ROW, with the rows kebiolm, kebiolm-no-wem, kebiolm-rand, kebiolm-frz" in said
+    assert "leave it out" in refused(capsys, "paper-5", "--suite", "mini")
+
+
 def test_a_difference_stands_with_whether_it_is_noise(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
