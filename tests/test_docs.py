@@ -22,8 +22,8 @@ from kebench.corpus.passage import Mention
 from kebench.files import CRASH_POINTS, WRITES
 from kebench.finetune.budgets import Budget
 from kebench.finetune.encode import Encoded
+from kebench.pretrain.card import PretrainingCard
 from kebench.pretrain.recipe import Pretraining
-from kebench.pretrain.run import PretrainingCard
 from kebench.probe.query_set import COLUMNS, QuerySetManifest, Source
 from kebench.probe.recipe import ProbeRecipe
 from kebench.probe.record import (

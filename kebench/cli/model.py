@@ -64,7 +64,7 @@ def _folder_if_there(card: ModelCard) -> Path | None:
 
 
 def _fetched(folder: Path | None) -> dict[str, Any]:
-    from kebench.model.layout import read_json
+    from kebench.model.checkpoint_files import read_json
     from kebench.model.source import FETCHED
 
     return read_json(folder / FETCHED) if folder and (folder / FETCHED).is_file() else {}

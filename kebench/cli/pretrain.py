@@ -9,8 +9,8 @@ from kebench.cli.cluster import runs_on_cluster
 from kebench.cli.logs import logging_options
 
 if TYPE_CHECKING:
+    from kebench.pretrain.card import PretrainingCard
     from kebench.pretrain.plan import PretrainingPlan
-    from kebench.pretrain.run import PretrainingCard
     from kebench.runtime import Device
 
 FOLDER = click.Path(path_type=Path)

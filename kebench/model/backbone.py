@@ -18,7 +18,8 @@ from kebench.errors import UserError
 from kebench.model.checkpoint import load_encoder, load_masked_lm
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.kebiolm import KebiolmForMaskedLM
-from kebench.model.layout import family_of, has_mlm_head, tensor_shapes
+from kebench.model.layout import family_of, has_mlm_head
+from kebench.model.tensors import tensor_shapes
 
 # Prefixes of a family's tensors, and what they are called in a BERT for masked language modelling.
 _HEADS: dict[str, dict[str, str]] = {

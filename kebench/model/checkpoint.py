@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from kebench.errors import UserError, first_line
 from kebench.model import kebiolm  # noqa: F401  (the Auto classes know KeBioLM from here on)
+from kebench.model.checkpoint_files import refuse_large_files
 from kebench.model.layout import (
     backbone_of,
     bert_normalization,
@@ -24,12 +25,9 @@ from kebench.model.layout import (
     family_of,
     max_tokens_of,
     read_config,
-    refuse_large_files,
     stated_casing,
-    tensor_shapes,
-    unsafe_pickle,
-    weight_files,
 )
+from kebench.model.tensors import tensor_shapes, unsafe_pickle, weight_files
 
 # The tokenizer of each family. A directory of another family is left to AutoTokenizer.
 TOKENIZERS = {

@@ -21,7 +21,7 @@ from typing import IO, NamedTuple
 from kebench.cards import ModelCard
 from kebench.errors import UserError
 from kebench.files import cache_folder, expand_home
-from kebench.model.layout import DESCRIPTION_FILES, PICKLE_FILES, SAFETENSORS_FILES
+from kebench.model.checkpoint_files import DESCRIPTION_FILES, PICKLE_FILES, SAFETENSORS_FILES
 from kebench.pip import NoNetworkError, pip_download
 from kebench.progress import progress
 

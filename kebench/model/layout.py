@@ -5,44 +5,17 @@ A checkpoint directory is what Hugging Face's `from_pretrained` reads: config.js
 config.json, pytorch_model.bin and vocab.txt only; their silence on family and casing is dealt with here.
 """
 
-import collections
-import io
 import json
 import math
-import pickle
-import shutil
-import zipfile
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from kebench.bounded import MOST_TOKENIZER_BYTES, parse_json, read_within, refuse_larger
-from kebench.errors import UserError, first_line
+from kebench.bounded import MOST_TOKENIZER_BYTES, read_within
+from kebench.errors import UserError
+from kebench.model.checkpoint_files import read_json
+from kebench.model.tensors import tensor_shapes
 
 FEWEST_TOKENS = 8  # of a text; ours, as `records.Settings` has it
-MOST_HEADER_BYTES = 100 << 20  # of weights: safetensors' own bound
-SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
-
-# Every file by which a tokenizer may be given.
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-)
-
-# What may be taken from a hub, an archive or a wheel; whatever else lies there (code, unrelated pickles,
-# optimizer states) stays. The weights are in one of two forms, each in one file or in shards.
-DESCRIPTION_FILES = ("config.json", *TOKENIZER_FILES)
-SAFETENSORS_FILES = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
-PICKLE_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
 
 # Tensors that a file with a masked language modelling head holds, by family. Decoder weights are tied to
 # the embeddings and often left out, so they prove nothing. An ELECTRA discriminator has no such head.
@@ -124,24 +97,6 @@ def _is_encoder_tensor(name: str, family: str) -> bool:
     for prefix in ("bert." if family == "kebiolm" else f"{family}.", "model."):
         name = name.removeprefix(prefix)
     return name.split(".")[0] not in _NOT_ENCODER and not name.endswith(("position_ids", "token_type_ids"))
-
-
-def copy_tokenizer(source: Path, folder: Path) -> None:
-    """Copy a checkpoint's tokenizer files into a folder that exists."""
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object of a checkpoint; UserError if it is not one."""
-    try:
-        value = parse_json(read_within(path, MOST_TOKENIZER_BYTES).decode("utf-8"))
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}); fetch the checkpoint again") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: not a JSON object; fetch the checkpoint again")
-    return value
 
 
 def _read_json_if_there(path: Path) -> dict[str, Any]:
@@ -242,137 +197,3 @@ def number_of(folder: Path, name: str) -> int:
     if value and value > (most := MOST.get(name, value)):
         raise UserError(f"{folder}/config.json: {name} = {value}, expected at most {most:,}; fetch it again")
     return value or 0
-
-
-def refuse_large_files(folder: Path) -> None:
-    """Raise UserError if a file of the tokenizer, or config.json, is larger than such a file can be."""
-    for name in DESCRIPTION_FILES:
-        if (folder / name).is_file():
-            refuse_larger(folder / name, MOST_TOKENIZER_BYTES)
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Return the files that hold the weights: safetensors if there are any, else the pickle; shards too.
-
-    Raises UserError if there are none or a shard is missing.
-    """
-    for name in (SAFETENSORS, PICKLE):
-        if (folder / name).is_file():
-            return [folder / name]
-        if (folder / f"{name}.index.json").is_file():
-            return _shards(folder, f"{name}.index.json")
-    raise UserError(
-        f"{folder}: no weights; expected {SAFETENSORS} (or {PICKLE}) beside config.json; "
-        "TensorFlow and Flax files are not read"
-    )
-
-
-def _shards(folder: Path, index: str) -> list[Path]:
-    weight_map = read_json(folder / index).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-        raise UserError(f"{folder / index}: no weight_map from tensors to files; fetch the checkpoint again")
-    names = sorted(set(weight_map.values()))
-    paths = [folder / PurePosixPath(name).name for name in names]
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path}: named in {index} but not there; fetch the checkpoint again")
-    return paths
-
-
-def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor in the weight files, reading their headers only."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for path in weight_files(folder):
-        shapes |= _safetensors_shapes(path) if path.suffix == ".safetensors" else _pickle_shapes(path)
-    return {modern_name(name): shape for name, shape in shapes.items()}
-
-
-def modern_name(name: str) -> str:
-    """Checkpoints converted from TensorFlow call a LayerNorm's weight and bias gamma and beta."""
-    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-
-
-def _safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    # The format: 8 bytes of header length, a JSON header {name: {dtype, shape, data_offsets}}, the data.
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        header_length = int.from_bytes(file.read(8), "little")
-        header_bytes = file.read(header_length) if header_length <= min(size - 8, MOST_HEADER_BYTES) else b""
-    try:
-        header = parse_json(header_bytes)
-        header.pop("__metadata__", None)
-        end = max((_int(tensor["data_offsets"][1]) for tensor in header.values()), default=0)
-        shapes = {name: tuple(map(_int, tensor["shape"])) for name, tensor in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise UserError(f"{path}: not a safetensors file; fetch the checkpoint again") from None
-    if 8 + header_length + end != size:
-        raise UserError(
-            f"{path}: {size:,} bytes, its header announces {8 + header_length + end:,}; the file is cut off, "
-            "fetch the checkpoint again"
-        )
-    return shapes
-
-
-def _int(value: Any) -> int:
-    """Return a whole number from 0 on. Raises ValueError for anything else."""
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is no size")
-    return value
-
-
-def _pickle_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Read the shapes in a file that torch.save wrote, without its data: zip (since torch 1.6) or stream."""
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                member = next(one for one in archive.infolist() if one.filename.endswith("/data.pkl"))
-                if member.file_size > MOST_HEADER_BYTES:
-                    raise ValueError(f"{member.filename} would unpack to {member.file_size:,} bytes")
-                shapes = _ShapeReader(io.BytesIO(archive.read(member))).load()
-        else:
-            with path.open("rb") as file:
-                for _ in range(3):  # magic number, protocol version, sizes of the machine's integers
-                    _ShapeReader(file).load()
-                shapes = _ShapeReader(file).load()
-        shapes = dict(shapes)
-    except _UnsafePickleError:
-        raise unsafe_pickle(path) from None
-    # bytes that are no pickle make the unpickler raise anything
-    except Exception as error:
-        raise UserError(
-            f"{path}: not a readable weights file ({first_line(error)}); fetch the checkpoint again"
-        ) from None
-    return {name: shape for name, shape in shapes.items() if isinstance(shape, tuple)}
-
-
-class _UnsafePickleError(Exception):
-    """A pickle names something other than tensors."""
-
-
-class _ShapeReader(pickle.Unpickler):
-    """Unpickles a state dict with each tensor as its shape; a pickle that names anything else is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _PICKLED_NAMES:
-            return _PICKLED_NAMES[module, name]
-        if module in ("torch", "torch.storage") and name.endswith("Storage"):
-            return name
-        raise _UnsafePickleError
-
-    def persistent_load(self, pid: Any) -> None:
-        """Leave the tensors' data where it is."""
-
-
-_PICKLED_NAMES: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, size, *rest: tuple(size),
-    ("torch._utils", "_rebuild_parameter"): lambda shape, *rest: shape,
-}
-
-
-def unsafe_pickle(path: Path) -> UserError:
-    """Return the refusal of a pickle that holds anything but tensors."""
-    return UserError(
-        f"{path}: this pickle holds more than tensors (or is damaged), and is not loaded, since it could run "
-        f"any code; ask its authors for {SAFETENSORS}"
-    )

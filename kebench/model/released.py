@@ -17,17 +17,11 @@ from kebench.bounded import parse_json
 from kebench.errors import UserError, first_line
 from kebench.files import atomic_folder
 from kebench.model.checkpoint import load_masked_lm, quiet_transformers
+from kebench.model.checkpoint_files import copy_tokenizer, read_json
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.kebiolm import KebiolmForMaskedLM
-from kebench.model.layout import (
-    copy_tokenizer,
-    family_of,
-    modern_name,
-    read_config,
-    read_json,
-    tensor_shapes,
-    weight_files,
-)
+from kebench.model.layout import family_of, read_config
+from kebench.model.tensors import modern_name, tensor_shapes, weight_files
 from kebench.transe.embeddings import read_names, write_names
 
 ENTITIES = "entities.parquet"  # in our directory: the name of each row of the entity memory

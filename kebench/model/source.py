@@ -15,17 +15,10 @@ from typing import Any, NamedTuple
 from kebench.cards import SOURCE_KINDS, ModelCard, model_card_paths, read_model_card
 from kebench.errors import UserError, did_you_mean
 from kebench.files import atomic_folder, cache_folder, expand_home, hash_of, remove_if_broken, sha256_of
+from kebench.model.checkpoint_files import TOKENIZER_FILES, read_json
 from kebench.model.fetch import FETCHERS, PLACES, log
-from kebench.model.layout import (
-    TOKENIZER_FILES,
-    casing_of,
-    describe_checkpoint,
-    family_of,
-    read_config,
-    read_json,
-    stated_casing,
-    weight_files,
-)
+from kebench.model.layout import casing_of, describe_checkpoint, family_of, read_config, stated_casing
+from kebench.model.tensors import weight_files
 from kebench.pip import NoNetworkError
 
 FETCHED = "fetched.json"

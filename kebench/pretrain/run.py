@@ -5,68 +5,37 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import torch
-from pydantic import Field, ValidationError
 
-from kebench.bounded import read_within
-from kebench.errors import UserError, first_fault
+from kebench.errors import UserError
 from kebench.files import atomic_folder, cache_folder, sweep_temporaries, sweep_temporaries_of
 from kebench.leases import lease
 from kebench.model.backbone import Built, fill_entities, split_backbone, with_mlm_head
 from kebench.model.checkpoint import load_tokenizer, quiet_transformers
-from kebench.model.layout import copy_tokenizer
+from kebench.model.checkpoint_files import copy_tokenizer
 from kebench.model.released import ENTITIES
 from kebench.pretrain.batches import Collator
+from kebench.pretrain.card import CARD, PretrainingCard, read_card
 from kebench.pretrain.curve import CURVES, HELD_OUT, Row, curve_text
 from kebench.pretrain.held_out import HeldOut
 from kebench.pretrain.loop import Step, Trainer, run_steps
 from kebench.pretrain.objectives import Objectives
 from kebench.pretrain.plan import PretrainingPlan
-from kebench.pretrain.recipe import Pretraining
 from kebench.pretrain.sequences import EncodedCorpus, encode_corpus
 from kebench.pretrain.state import Kept
 from kebench.progress import no_progress, progress
-from kebench.records import Part, Provenance
+from kebench.records import Provenance
 from kebench.runtime import agreed, device_description, peak_memory_mib, reset_peak_memory, software, utc_now
 from kebench.transe.embeddings import EntityEmbeddings, write_names
 
-CARD = "pretraining.json"
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "pyarrow", "safetensors")
 
 _FEW_VECTORS = 0.5  # of the entities, below which a warning is due; ours
 
 _log = logging.getLogger(__name__)
-
-
-class PretrainingCard(Part):
-    """What pretraining.json says of a checkpoint.
-
-    identity: hash of all that decides the weights. backbone, corpus, embeddings: names and hashes.
-    sequences: of each split, and what of the corpus was not used.
-    drawn: parameters that the backbone lacked; unused: those of it that have no place.
-    drawn_entities: of how many entities the vectors were drawn.
-    held_out: the last scores on held-out text. resumed_after_step: 0 if one process made it all.
-    """
-
-    schema_version: Literal[1] = Field(1, alias="schema")
-    identity: str
-    recipe: str
-    settings: Pretraining
-    backbone: dict[str, str]
-    corpus: dict[str, str]
-    embeddings: dict[str, str] | None
-    sequences: dict[str, dict[str, int]]
-    drawn: tuple[str, ...]
-    unused: tuple[str, ...]
-    num_entities: int
-    drawn_entities: int
-    steps: int
-    held_out: dict[str, float]
-    resumed_after_step: int
-    provenance: Provenance
 
 
 class Prepared(NamedTuple):
@@ -103,19 +72,6 @@ def drop_leftovers(plan: PretrainingPlan) -> None:
         with lease(folder.with_suffix(".running")) as is_ours:
             if is_ours:
                 Kept(folder, 0).remove()
-
-
-def read_card(folder: Path) -> PretrainingCard:
-    """Read pretraining.json. Raises UserError if it is missing or not one of ours."""
-    path = folder / CARD
-    try:
-        return PretrainingCard.model_validate_json(read_within(path))
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); name a folder made by 'kebench pretrain'"
-        ) from None
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_fault(error, whole='the file')}; pretrain again") from None
 
 
 def state_folder(plan: PretrainingPlan) -> Path:

@@ -17,7 +17,7 @@ from safetensors.torch import load_model
 
 from kebench.errors import first_line
 from kebench.files import atomic_folder, broken_file
-from kebench.model.layout import SAFETENSORS
+from kebench.model.checkpoint_files import SAFETENSORS
 from kebench.pretrain.curve import CURVES, Row, curve_text, read_curve
 from kebench.pretrain.loop import Trainer
 

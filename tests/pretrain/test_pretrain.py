@@ -20,10 +20,11 @@ from kebench.cli import kebench
 from kebench.errors import UserError
 from kebench.leases import lease
 from kebench.model.checkpoint import load_encoder, load_masked_lm, load_tokenizer
+from kebench.pretrain.card import read_card
 from kebench.pretrain.curve import CURVES, read_curve
 from kebench.pretrain.plan import plan_pretraining
 from kebench.pretrain.recipe import SHELF, difference, read_recipe
-from kebench.pretrain.run import read_card, state_folder
+from kebench.pretrain.run import state_folder
 from kebench.transe.embeddings import read_names, write_names
 from tests.grids import KILLED, Place, finish, fork_server
 from tests.pretrain.conftest import SMALL, World, plan_of, resolved
