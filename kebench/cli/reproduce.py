@@ -1,5 +1,6 @@
 """`kebench reproduce`: the whole paper, at one of three sizes."""
 
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -59,6 +60,8 @@ def reproduce(
     left = [step for step in chosen if states[step.name] is not State.DONE]
     lacks = lacks_of(profile, values, out, left)
     _print_plan(profile, chosen, states, out)
+    if plan_only:
+        _print_variables(profile, values)
     _print_lacks(lacks)
     blocking = [lack for lack in lacks if not lack.fetched]
     number = sum(max(1, len(lack.names)) for lack in blocking)
@@ -169,6 +172,15 @@ def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, Stat
         console.print("no GPU is here, without which it takes many times as long; docs/SCALE.md: clusters")
     for basis in dict.fromkeys(step.stage.estimate.basis for step in steps):
         console.print(f"  {basis}", markup=False)
+
+
+def _print_variables(profile: "Profile", values: dict[str, str]) -> None:
+    """Say on stderr what may be changed, and how it is set now."""
+    if profile.variables:
+        _say("variables, changed by --set NAME=VALUE:")
+    for name, variable in profile.variables.items():
+        _say(f"  {name}={shlex.quote(values[name]) if values.get(name) else ''}")
+        _say(textwrap.indent(textwrap.fill(variable.help, 76), "    "))
 
 
 def _costs(estimate: "Estimate", share: float) -> tuple[str, str, str]:

@@ -41,11 +41,15 @@ class Lack(NamedTuple):
 
 
 def _together(lacks: Iterable[Lack]) -> list[Lack]:
-    """Return one lack for all that say the same of several names; each name once, in the order they came."""
+    """Return one lack for all that say the same of several names; each name once, as it is first told."""
+    said: set[tuple[str, str]] = set()
     names: dict[Lack, list[str]] = {}
     for lack in lacks:
-        names.setdefault(lack._replace(names=()), []).extend(lack.names)
-    return [lack._replace(names=tuple(dict.fromkeys(of_it))) for lack, of_it in names.items()]
+        new = [name for name in lack.names if (lack.kind, name) not in said]
+        said |= {(lack.kind, name) for name in new}
+        if new or not lack.names:
+            names.setdefault(lack._replace(names=()), []).extend(new)
+    return [lack._replace(names=tuple(of_it)) for lack, of_it in names.items()]
 
 
 def lacks_of(profile: Profile, values: Mapping[str, str], out: Path, steps: Collection[Step]) -> list[Lack]:

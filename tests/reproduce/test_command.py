@@ -324,6 +324,7 @@ def test_the_plan_shows_what_is_done_and_starts_nothing(
     place.run("--plan")
     said = capfd.readouterr().err
     assert "0 of 2" in said
+    assert "  form=json\n    of the output\n" in said
     assert not place.out.exists() or list(place.out.iterdir()) == [place.out / "steps"]
     place.run()
     capfd.readouterr()
@@ -437,6 +438,27 @@ remedy = "another disk"
         assert words in said
     assert "mini-gad" not in said
     assert "bert-mini" not in said
+
+
+def test_what_several_needs_lack_is_told_once(
+    place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_DATA", str(place.folder / "no data"))
+    place.rewrite('stages = ["kb"]\n', """stages = ["kb"]
+[[needs]]
+kind = "tasks"
+names = ["gad"]
+remedy = "ask for {name}"
+[[needs]]
+kind = "tasks"
+names = ["gad,ddi"]
+remedy = "see {name}"
+""")  # fmt: skip
+    place.run("--plan")
+    said = " ".join(capfd.readouterr().err.split())
+    assert said.count("data of gad") == 1
+    assert "ask for gad" in said
+    assert "see ddi" in said
 
 
 def test_an_option_that_there_is_not_is_told_before_anything_starts(
