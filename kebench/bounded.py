@@ -4,6 +4,7 @@ The bounds are ours: many times the largest honest file that we know of, and far
 """
 
 import json
+import re
 import tomllib
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from kebench.errors import UserError
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # half of a character, or of two
 MOST_TOML_BYTES = 1 << 20  # the longest shipped file has 7 KB
 MOST_DOTS = 2000  # in a line of TOML, where each may be a table within a table
 MOST_JSON_BYTES = 128 << 20  # records, manifests, configurations
@@ -33,11 +35,20 @@ def refuse_larger(path: Path, most_bytes: int) -> None:
 
 
 def parse_json(content: bytes | str) -> Any:
-    """Return a JSON value. Raises ValueError, also where it is nested too deeply for Python."""
+    """Return a JSON value.
+
+    Raises ValueError, also where it is nested too deeply for Python, or holds half a character, which cannot
+    be written.
+    """
     try:
-        return json.loads(content)
+        value = json.loads(content)
+        if _SURROGATE.search(
+            content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        ):
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    return value
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -39,6 +39,7 @@ TOKENIZERS = {
 
 
 # A directory without any of these has no vocabulary; transformers would make an empty one and say nothing.
+_RARE = "\u2603 \U0001d54f \u0b95"  # what no vocabulary of words holds
 VOCABULARY_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -195,6 +196,7 @@ def load_tokenizer(
         _put_space_before_words(backend)
     backend.no_truncation()
     backend.no_padding()
+    _refuse_unusable(tokenizer, folder)
     if limit := max_tokens_of(folder):
         tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     return tokenizer
@@ -219,6 +221,17 @@ def _from_files(
     if not tokenizer.is_fast:
         raise UserError(f"{folder}: has no fast tokenizer, which words and their pieces are aligned by")
     return tokenizer
+
+
+def _refuse_unusable(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path) -> None:
+    """Raise UserError for a tokenizer that would fail in the middle of a run."""
+    most = tokenizer.model_max_length
+    if not isinstance(most, int | float) or not most > 0:
+        raise UserError(f"{folder}: its tokenizer takes {most!r} tokens, expected a number; fetch it again")
+    try:
+        tokenizer.backend_tokenizer.encode(_RARE)
+    except Exception as error:  # the library raises no narrower kind
+        raise UserError(f"{folder}: its tokenizer cannot be used ({error}); fetch it again") from None
 
 
 def _put_space_before_words(backend: Any) -> None:

@@ -19,18 +19,7 @@ from kebench.probe.states import (
     make_items,
     pieces_of,
 )
-
-SCHEMA = pyarrow.schema(
-    [
-        ("query_id", pyarrow.int32()),
-        ("num_masks", pyarrow.int8()),
-        ("rank", pyarrow.int8()),
-        ("tokens", pyarrow.list_(pyarrow.int32())),
-        ("order", pyarrow.list_(pyarrow.int8())),
-        ("token_log_probs", pyarrow.list_(pyarrow.float32())),
-        ("sum_log_prob", pyarrow.float32()),
-    ]
-)
+from kebench.probe.stored import SCHEMA
 
 
 def answer_queries(

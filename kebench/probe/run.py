@@ -25,7 +25,7 @@ from kebench.leases import share, share_one
 from kebench.model.checkpoint import load_tokenizer
 from kebench.model.layout import read_config
 from kebench.model.masked_lm import MaskedLM
-from kebench.probe.answers import SCHEMA, answer_queries, outcome
+from kebench.probe.answers import answer_queries, outcome
 from kebench.probe.plan import ProbePlan, chosen_ids
 from kebench.probe.record import (
     PREDICTIONS,
@@ -37,6 +37,7 @@ from kebench.probe.record import (
     write_probe_record,
 )
 from kebench.probe.scores import score_probe
+from kebench.probe.stored import SCHEMA
 from kebench.progress import progress
 from kebench.records import Provenance
 from kebench.runtime import (

@@ -15,6 +15,18 @@ from kebench.probe.plan import chosen_ids
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import PREDICTIONS, TOKENIZER, ProbeRecord, probe_record_paths, read_probe_record
 
+SCHEMA = pa.schema(
+    [
+        ("query_id", pa.int32()),
+        ("num_masks", pa.int8()),
+        ("rank", pa.int8()),
+        ("tokens", pa.list_(pa.int32())),
+        ("order", pa.list_(pa.int8())),
+        ("token_log_probs", pa.list_(pa.float32())),
+        ("sum_log_prob", pa.float32()),
+    ]
+)
+
 WHOLE = "copy the probe's whole folder, or run it again"
 REMEDY = "make some with 'kebench probe run'"
 
@@ -64,11 +76,15 @@ def read_predictions(folder: Path, **options: Any) -> pa.Table:
     """Return a probe's predictions. options: of Parquet's reader. Raises UserError if they cannot be read."""
     path = folder / PREDICTIONS
     try:
-        return pq.read_table(path, **options)
+        found = pq.read_table(path, **options)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {WHOLE}") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: damaged ({error}); {WHOLE}") from None
+    for field in SCHEMA:
+        if field.name in options.get("columns", SCHEMA.names) and field not in found.schema:
+            raise UserError(f"{path}: damaged (no column {field.name} of {field.type}); {WHOLE}")
+    return found
 
 
 def decoded_queries(queries: pa.Table, folder: Path) -> pa.Table:
