@@ -3,12 +3,15 @@
 torch is imported inside functions: the half of kebench that renders tables never loads it.
 """
 
+import contextlib
+import ctypes
 import datetime
 import importlib.metadata
 import multiprocessing
 import os
 import platform
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +22,8 @@ from typing import Any, NamedTuple
 
 from kebench import __version__
 
+PARENT = "KEBENCH_PARENT"  # the variable that names the process with which this one shall end
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 RECORDED_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "seqeval")
 
 
@@ -196,6 +201,17 @@ def _git(root: Path, *arguments: str) -> str:
         ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
     )
     return run.stdout.strip()
+
+
+def end_with_starter() -> None:
+    """End this process when the one that PARENT names ends, however that dies; on Linux only."""
+    named = os.environ.pop(PARENT, "")
+    if sys.platform != "linux" or named != str(os.getppid()):
+        return
+    with contextlib.suppress(OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if named != str(os.getppid()):  # it died before we said so
+        sys.exit(128 + signal.SIGTERM)
 
 
 def end_with_parent() -> None:

@@ -13,11 +13,11 @@ from kebench.cli.found import (
     metric_option,
     predictions_of,
     read_found,
-    recorded_name,
     render_sheet,
     require_here,
     resamples_option,
     results_option,
+    row_name,
     suite_option,
     tasks_option,
 )
@@ -82,8 +82,7 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     metric: Metric = "as-published" if is_published else options["metric"]
     board = build_leaderboard(kept, cards=cards, metric=metric)
     compare_them = _against_published if is_published else _against_measured
-    known = {record.model for record in found.records}
-    a, b = recorded_name(a, known), b if is_published else recorded_name(b, known)
+    a, b = row_name(a, kept), b if is_published else row_name(b, kept)
     require_here(found, models=[a] if is_published else [a, b])
     compared = compare_them(board, a, b, found, options)
     if form == "json":

@@ -13,6 +13,7 @@ from kebench.cli.found import (
     render_sheet,
     require_here,
     results_option,
+    row_name,
     say,
 )
 from kebench.errors import UserError, counted
@@ -159,11 +160,12 @@ def _task_errors(
         raise UserError(f"--kb tells known entities from others; {card.name} has none, leave it out")
     found = read_found(folders)
     known = {record.model for record in found.records}
-    model, against = recorded_name(model, known), against and recorded_name(against, known)
-    require_here(found, models=[model, *([against] if against else [])], task=card.name)
+    named = [model, *([against] if against else [])]
+    require_here(found, models=[recorded_name(name, known) for name in named], task=card.name)
     records = [record for record in found.records if record.task == card.name]
     if not records:
         raise UserError(f"{found.where}: no records of {card.name}; run it with 'kebench run'")
+    model, against = row_name(model, records), against and row_name(against, records)
     board = build_leaderboard(records, cards=all_task_cards())
     cells = _cells(board, [model, *([against] if against else [])])
     predictions = _predictions(cells[0], found)

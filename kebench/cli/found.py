@@ -1,6 +1,6 @@
 """The records that a command reads: which folders, which of their records, and how it says so."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -188,12 +188,35 @@ def recorded_name(word: str, known: Collection[str]) -> str:
     """Return the name that records give a model, which may be named by its folder or source, as for a run."""
     from kebench.model.source import card_of
 
-    if word in known or not set(word) & set("/:"):
+    if word in known or not _is_place(word):
         return word
     try:
         return card_of(word).name
     except UserError:
         return word  # gone since, or never there: whoever looks for its records will say so
+
+
+def row_name(word: str, records: Sequence["Record"]) -> str:
+    """Return what stands for a model on the leaderboard: its name, of several weights also their hash.
+
+    Named by its folder, it is the weights that are there now.
+    """
+    from kebench.model.source import card_of, model_hash, resolve_model
+    from kebench.report.table import label_of
+
+    name = recorded_name(word, {record.model for record in records})
+    hashes = {record.model_hash for record in records if record.model == name}
+    if name == word or len(hashes) < 2:
+        return name
+    hashed = model_hash(resolve_model(word).folder, casing=card_of(word).casing)
+    found = [record for record in records if (record.model, record.model_hash) == (name, hashed)]
+    if not found:
+        raise UserError(f"{word}: no records of these weights, but of others called {name}; run it again")
+    return label_of(found[0], records)
+
+
+def _is_place(word: str) -> bool:
+    return bool(set(word) & set("/:"))
 
 
 def split_names(words: str | None) -> list[str]:

@@ -1,5 +1,6 @@
 """`kebench reproduce`: the whole paper, at one of three sizes."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -12,10 +13,13 @@ import click
 from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError, counted, did_you_mean
 
+_NOT_THERE = re.compile(r"'(.*)' does not exist")
+
 if TYPE_CHECKING:
     from kebench.reproduce.needs import Lack
     from kebench.reproduce.profile import Estimate, Profile
-    from kebench.reproduce.steps import State, Step
+    from kebench.reproduce.stamps import State
+    from kebench.reproduce.steps import Step
 
 
 @click.command()
@@ -46,7 +50,8 @@ def reproduce(
     from kebench.reproduce.needs import lacks_of
     from kebench.reproduce.profile import read_profile, values_of
     from kebench.reproduce.run import STOPPED, StoppedError, carry_out
-    from kebench.reproduce.steps import State, state_of, steps_of
+    from kebench.reproduce.stamps import State, state_of
+    from kebench.reproduce.steps import steps_of
 
     profile = read_profile(name)
     _check_stages(stages, profile)
@@ -66,21 +71,22 @@ def reproduce(
     blocking = [lack for lack in lacks if not lack.fetched]
     number = sum(max(1, len(lack.names)) for lack in blocking)
     count = "1 thing is" if number == 1 else f"{number} things are"
-    if plan_only:
-        if blocking:
-            _say(f"{count} missing")
+    if blocking and plan_only:
+        _say(f"{count} missing")
         return
     if blocking:
         raise UserError(f"{count} missing (see above); nothing was started")
-    _check_commands(left)
+    _check_commands(left, out)
     if stages:
         _require_before(chosen, states)
+    if plan_only:
+        return
     _fetch([name for lack in lacks if lack.fetched for name in lack.names])
     try:
-        carry_out(chosen, out, say=_say)
+        made = carry_out(chosen, out, say=_say, again=lambda: steps_of(profile, values, out))
     except StoppedError:
-        raise click.exceptions.Exit(STOPPED) from None
-    _say(f"{counted(len(chosen), 'step')} done; {out}" if left else f"nothing to do; {out}")
+        sys.exit(STOPPED)
+    _say(f"{counted(len(made), 'step')} done; {out}" if made else f"nothing to do; {out}")
     for path in profile.shows:
         if (out / path).exists():
             _say(f"  {out / path}")
@@ -93,19 +99,33 @@ def _check_stages(stages: tuple[str, ...], profile: "Profile") -> None:
             raise UserError(f"no stage '{name}'{did_you_mean(name, known)} there are {', '.join(known)}")
 
 
-def _check_commands(steps: "list[Step]") -> None:
-    """Raise UserError at an option of a command that there is not: now, not after the days before it."""
+def _check_commands(steps: "list[Step]", out: Path) -> None:
+    """Raise UserError at a command that cannot be: now, not after the days before it."""
     from kebench.cli import kebench
 
     for step in steps:
         for command in step.commands:
-            try:
-                parse(kebench, list(command.words))
-            except click.UsageError as error:
-                if isinstance(error, click.BadParameter) and "does not exist" in error.message:
-                    continue  # a step before makes it
-                said = f"{step.name}: {command}: {error.format_message().rstrip('.?')}"
-                raise UserError(f"{said}; mend the profile, or its --set") from None
+            if fault := _fault_of(kebench, list(command.words), out):
+                raise UserError(f"{step.name}: {command}: {fault}; mend the profile, or its --set")
+
+
+def _fault_of(command: click.Command, words: list[str], out: Path) -> str:
+    """Return why a command line cannot be run, "" if it can; what is missing in {out} a step before makes."""
+    try:
+        parse(command, words)
+    except click.exceptions.NoArgsIsHelpError:
+        return "names no command"
+    except click.exceptions.Exit:
+        return "asks for help, and makes nothing"
+    except click.BadParameter as error:
+        found = _NOT_THERE.search(error.message)
+        is_made = found is not None and out.resolve() in Path(found[1]).resolve().parents
+        return "" if is_made else error.format_message().rstrip(".?")
+    except click.UsageError as error:
+        return error.format_message().rstrip(".?")
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def parse(command: click.Command, words: list[str]) -> click.Command:
@@ -120,7 +140,7 @@ def parse(command: click.Command, words: list[str]) -> click.Command:
 
 def _require_before(chosen: "list[Step]", states: "dict[str, State]") -> None:
     """Raise UserError if a step that a chosen one reads from is neither done nor chosen."""
-    from kebench.reproduce.steps import State
+    from kebench.reproduce.stamps import State
 
     for step in (before for one in chosen for before in one.before):
         if step not in chosen and states[step.name] is not State.DONE:
@@ -143,7 +163,7 @@ def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, Stat
     from rich.console import Console
     from rich.table import Table
 
-    from kebench.reproduce.steps import State
+    from kebench.reproduce.stamps import State
     from kebench.runtime import has_cuda
 
     console = Console(stderr=True, highlight=False)

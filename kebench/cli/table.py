@@ -1,11 +1,20 @@
 """`kebench table`: the tables of the KeBioLM paper, our numbers beside the printed ones."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from kebench.cli.found import LOCAL, read_found, render_sheet, results_option, split_names
+from kebench.cli.found import (
+    LOCAL,
+    read_found,
+    recorded_name,
+    render_sheet,
+    results_option,
+    row_name,
+    split_names,
+)
 from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -25,7 +34,7 @@ NAMES = (*(f"paper-{number}" for number in range(1, 8)), "paper-stars")
     "pairs",
     multiple=True,
     metavar="MODEL=ROW",
-    help="Put our MODEL beside that row of the table (my-kebiolm=kebiolm); repeatable.",
+    help="Put our MODEL, or its folder, beside that row (my-kebiolm=kebiolm); repeatable.",
 )
 @click.option(
     "--suite", help="paper-2 to paper-4: our scores on another suite than BLURB (mini) in the table's layout."
@@ -118,7 +127,12 @@ def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> "list[Sh
     if not records:
         raise UserError("no probes; make some with 'kebench probe run', or name their folder with --results")
     known = {record.model for record in records}
-    measured = _measured_as(pairs, {row.model for row in published.rows}, known)
+
+    def name_of(word: str) -> str:
+        _require(recorded_name(word, known), known)
+        return recorded_name(word, known)
+
+    measured = _measured_as(pairs, {row.model for row in published.rows}, name_of)
     return probe_sheets(records, published, measured_as=measured)
 
 
@@ -141,27 +155,38 @@ def _score_sheets(
     found = read_found(folders)
     board = build_leaderboard(found.records, cards=all_task_cards(), metric="as-published")
     known = {record.model for record in found.records}
-    measured_as = _measured_as(pairs, {row.model for row in published.rows}, known)
+
+    def name_of(word: str) -> str:
+        _require(recorded_name(word, known), known)
+        return row_name(word, found.records)
+
+    measured_as = _measured_as(pairs, {row.model for row in published.rows}, name_of)
     if suite is None or suite == published.suite:
         return paper_sheets(board, published, measured_as=measured_as)
     return layout_sheets(board, published, suite=suite, measured_as=measured_as)
 
 
-def _measured_as(pairs: tuple[str, ...], rows: set[str], known: set[str]) -> dict[str, str]:
-    """Return our model for each row that --as names. Raises UserError for what is no row or no model."""
+def _measured_as(pairs: tuple[str, ...], rows: set[str], name_of: Callable[[str], str]) -> dict[str, str]:
+    """Return our model for each row that --as names. Raises UserError for what is no row.
+
+    name_of: returns what our model is called in the records, or raises UserError if there are none of it.
+    """
     measured = {}
     for pair in pairs:
-        ours, is_pair, row = pair.partition("=")
+        ours, is_pair, row = pair.rpartition("=")
         if not is_pair:
             raise UserError(f"--as {pair}: no row of the table is named; pass --as {pair}=ROW")
         if row not in rows:
             raise UserError(
                 f"--as {pair}: no row '{row}'{did_you_mean(row, rows)} there are {', '.join(sorted(rows))}"
             )
-        if ours not in known:
-            raise UserError(
-                f"--as {pair}: no records of model '{ours}'{did_you_mean(ours, known)} there are "
-                f"{', '.join(sorted(known))}"
-            )
-        measured[row] = ours
+        measured[row] = name_of(ours)
     return measured
+
+
+def _require(ours: str, known: set[str]) -> None:
+    if ours not in known:
+        raise UserError(
+            f"--as {ours}=...: no records of model '{ours}'{did_you_mean(ours, known)} there are "
+            f"{', '.join(sorted(known))}"
+        )

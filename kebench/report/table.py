@@ -184,6 +184,11 @@ def _row_labels(records: Iterable[Record]) -> dict[RowKey, str]:
     return {key: _row_label(key, is_ambiguous=len(hashes[key.model]) > 1) for key in keys}
 
 
+def label_of(record: Record, records: Iterable[Record]) -> str:
+    """Return the label of the row that a record is in, on a leaderboard of these records."""
+    return _row_labels(records)[_row_key(record)]
+
+
 def _row_label(key: RowKey, *, is_ambiguous: bool) -> str:
     weights = f" [{key.model_hash[:8]}]" if is_ambiguous else ""
     mode = f" ({key.fidelity})" if key.fidelity != "fixed" else ""

@@ -1,7 +1,6 @@
 """What a profile needs and lacks: all of it at once, before anything starts."""
 
 import importlib.util
-import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import pairwise
@@ -12,7 +11,7 @@ from kebench.errors import UserError, first_line
 from kebench.files import expand_home
 from kebench.model.source import cached_folder, card_of, resolve_card
 from kebench.reproduce.profile import PLACEHOLDER, Need, Profile
-from kebench.reproduce.steps import Step
+from kebench.reproduce.steps import Step, split_words
 from kebench.tasks.card import SPLITS, TaskCard, default_data_folder, require_splits, select_tasks
 from kebench.umls.rrf import find_release
 
@@ -77,7 +76,7 @@ def lacks_of(profile: Profile, values: Mapping[str, str], out: Path, steps: Coll
 def _launchers(profile: Profile, values: Mapping[str, str], stages: Collection[str]) -> list[Lack]:
     """Return the programs that start a stage's processes and are not there."""
     named = {stage.launcher for stage in profile.stages if stage.launcher and stage.name in stages}
-    programs = {name: shlex.split(values.get(name, ""))[:1] for name in sorted(named)}
+    programs = {name: split_words(values.get(name, ""))[:1] for name in sorted(named)}
     return [
         Lack("the program", (words[0],), "not found", f"name its path by --set {name}='/PATH/TO/PROGRAM ...'")
         for name, words in programs.items()
@@ -137,7 +136,11 @@ def _models(need: Need, name: str, out: Path) -> list[Lack]:
 
 
 def _package(need: Need, name: str, out: Path) -> list[Lack]:
-    if importlib.util.find_spec(name) is not None:
+    try:
+        is_there = importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # of a package within one that is not there; of no name at all
+        is_there = False
+    if is_there:
         return []
     return [Lack("the package", (name,), "not installed", need.remedy)]
 

@@ -19,6 +19,7 @@ from kebench.files import expand_home
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 ALWAYS = frozenset({"out", "each"})
+_BRACES = re.compile(r"\{([^{}]*)\}")
 KINDS_READ = ("recipe", "model", "tasks")
 
 
@@ -48,6 +49,15 @@ class Need(Card):
     names: tuple[str, ...]
     remedy: str
     stages: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _sizes(self) -> "Need":
+        for name in self.names if self.kind == "disk" else ():
+            try:
+                float(name)
+            except ValueError:
+                raise ValueError(f"disk: {name}: expected a number of GiB") from None
+        return self
 
 
 class Estimate(Card):
@@ -125,12 +135,21 @@ class Profile(Card):
         for need in self.needs:
             if unknown := set(need.stages) - known:
                 raise ValueError(f"needs: no stage {unknown.pop()}")
+            for name in need.names:
+                self._require_known(name, "needs", frozenset())
         for stage in self.stages:
+            if stage.launcher and stage.launcher not in self.variables:
+                raise ValueError(f"{stage.name}: no variable {stage.launcher} for its launcher")
             for line in (*stage.commands, *stage.makes, *stage.reads):
-                for name in PLACEHOLDER.findall(line):
-                    if name not in self.variables and name not in ALWAYS:
-                        raise ValueError(f"{stage.name}: no variable {{{name}}}")
+                self._require_known(line, stage.name, ALWAYS)
+            for value in stage.each:
+                self._require_known(value, stage.name, frozenset({"out"}))
         return self
+
+    def _require_known(self, text: str, place: str, always: frozenset[str]) -> None:
+        for name in _BRACES.findall(text):
+            if name not in self.variables and name not in always:
+                raise ValueError(f"{place}: no variable {{{name}}}")
 
 
 def profile_names() -> list[str]:
@@ -162,8 +181,8 @@ def read_profile(name_or_path: str) -> Profile:
 def values_of(profile: Profile, assignments: tuple[str, ...]) -> dict[str, str]:
     """Return every variable's value, those of `NAME=VALUE` before the defaults.
 
-    A variable that the user must set and has not is left out: `needs` says so. Raises UserError for a name
-    that is none, or a word without "=".
+    A variable that the user must set and has not, or to nothing, is left out: `needs` says so. Raises
+    UserError for a name that is none, or a word without "=".
     """
     values = {name: one.default for name, one in profile.variables.items() if one.default is not None}
     for word in assignments:
@@ -175,4 +194,6 @@ def values_of(profile: Profile, assignments: tuple[str, ...]) -> dict[str, str]:
             hint = did_you_mean(name, profile.variables)
             raise UserError(f"--set {word}: no variable '{name}'{hint} there are {known}")
         values[name] = value
+        if not value and profile.variables[name].default is None:
+            del values[name]
     return values

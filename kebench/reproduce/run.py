@@ -4,57 +4,75 @@ A process a command: what one leaves in memory, or how it dies, cannot touch the
 that two of the same command on one folder share the work.
 """
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from kebench.errors import UserError
 from kebench.files import write_atomically
 from kebench.leases import share_one, stale_token
-from kebench.reproduce.steps import (
+from kebench.reproduce.contents import STAMPS, essence_of
+from kebench.reproduce.stamps import (
     STAMP_SCHEMA,
-    STAMPS,
-    Command,
     Stamp,
     State,
-    Step,
-    grown_of,
+    changed_products,
     is_stamped,
     products_of,
+    read_of,
     read_stamp,
     stamp_path,
     state_of,
     write_stamp,
 )
-from kebench.runtime import software, utc_now
+from kebench.reproduce.steps import Command, Step
+from kebench.runtime import PARENT, software, utc_now
 
 STOPPED = 130  # a command's exit code after Ctrl-C
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 2.0  # for a command that was told to stop
+
+Say = Callable[[str], None]
 
 
 class StoppedError(Exception):
     """The user stopped a command, which has said so."""
 
 
-def carry_out(steps: Sequence[Step], out: Path, *, say: Callable[[str], None]) -> None:
-    """Do every step that is not done.
+def carry_out(
+    steps: Sequence[Step], out: Path, *, say: Say, again: Callable[[], Sequence[Step]]
+) -> list[Step]:
+    """Do every step that is not done; return those that were done here.
 
+    say: is told of each step as it begins and ends. again: returns all steps with their keys as they are by
+    now, since the user may change an input while a command runs.
     Raises UserError at the first command that fails, or if a reproduction with other settings works in the
     folder; StoppedError if the user stopped a command.
-
-    say: is told of each step as it begins and ends.
     """
-    signal.signal(signal.SIGTERM, _interrupt)  # ends the command in hand too, which else would go on alone
-    _refuse_another(steps, out)
+    for sent in (signal.SIGTERM, signal.SIGHUP):  # end the command in hand too, which else would go on alone
+        if signal.getsignal(sent) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(sent, _terminate)
+    _refuse_another(again(), out)
+    made: list[Step] = []
+
+    def work(step: Step) -> None:
+        _do(step, out, say, again)
+        made.append(step)
+
     for step in steps:
+        lease = _lease(step, out)
+        if state_of(step, out) is not State.DONE and lease.exists() and stale_token(lease) is None:
+            say(f"{step.name}: another process has it in hand; waiting for it")
         share_one(
-            _lease(step, out),
+            lease,
             is_done=lambda step=step: state_of(step, out) is State.DONE,  # type: ignore[misc]
-            work=lambda step=step: _do(step, out, say),  # type: ignore[misc]
+            work=lambda step=step: work(step),  # type: ignore[misc]
         )
+    return made
 
 
 def _refuse_another(steps: Sequence[Step], out: Path) -> None:
@@ -73,30 +91,22 @@ def _lease(step: Step, out: Path) -> Path:
     return out / STAMPS / f"{step.name}.running"
 
 
-def _require_unchanged(step: Step, out: Path) -> None:
-    """Raise UserError if what a step reads is not, or is no longer, what was made for it."""
-    for one in step.before:
-        if not is_stamped(one, out):
-            raise UserError(
-                f"{step.name}: what it reads ({one.name}) has meanwhile been made again with other settings; "
-                "give each reproduction its own --out"
-            )
+class _TerminatedError(KeyboardInterrupt):
+    """This process was told to end, and its command was not."""
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _terminate(*_: object) -> None:
+    raise _TerminatedError
 
 
-def _do(step: Step, out: Path, say: Callable[[str], None]) -> None:
+def _do(step: Step, out: Path, say: Say, again: Callable[[], Sequence[Step]]) -> None:
     state, stamp = state_of(step, out), read_stamp(step, out)
-    # To do, and there: its stamp was lost, or it is none of ours.
-    if state in (State.OUTDATED, State.DAMAGED, State.TO_DO) and not step.stage.goes_on:
-        _move_aside(step, state, say)
-    _require_unchanged(step, out)
-    grown = grown_of(step, out)
+    _move_aside(step, out, state, stamp, say)
+    _require_unchanged(step, out, again)
+    read = read_of(step, out)
     started, clock = utc_now(), time.monotonic()
     if state is not State.BEGUN or stamp is None:
-        stamp = _stamp(step, started, 0.0, finished=False)
+        stamp = _stamp(step, started, 0.0)
         write_stamp(step, out, stamp)
     say(f"{step.name}: {state.value}")
     for command in step.commands:  # each finds what it had finished before it was stopped
@@ -105,38 +115,63 @@ def _do(step: Step, out: Path, say: Callable[[str], None]) -> None:
     if missing:
         raise UserError(f"{step.name}: its commands ended well and {missing[0]} is not there; report this")
     try:
-        _require_unchanged(step, out)
+        _require_unchanged(step, out, again)
     except UserError:
         stamp_path(step, out).unlink(missing_ok=True)  # of two things mixed: not to be gone on with
         raise
-    finished = _stamp(step, stamp.started_utc, round(time.monotonic() - clock, 1), finished=True)
-    products = products_of(step, out)
-    write_stamp(step, out, finished.model_copy(update={"products": products, "grown": grown}))
-    say(f"{step.name}: done in {finished.seconds:,.0f} s")
+    seconds, products = round(time.monotonic() - clock, 1), products_of(step, out)
+    made = {"finished": True, "read": read, "products": products, "essence": essence_of(products, out)}
+    write_stamp(step, out, _stamp(step, stamp.started_utc, seconds).model_copy(update=made))
+    say(f"{step.name}: done in {seconds:,.0f} s")
 
 
-def _stamp(step: Step, started_utc: str, seconds: float, *, finished: bool) -> Stamp:
+def _require_unchanged(step: Step, out: Path, again: Callable[[], Sequence[Step]]) -> None:
+    """Raise UserError if what a step reads is not, or is no longer, what its key says."""
+    for one in step.before:
+        if not is_stamped(one, out):
+            raise UserError(
+                f"{step.name}: what it reads ({one.name}) has meanwhile been made again with other settings; "
+                "give each reproduction its own --out"
+            )
+    if step.key not in {one.key for one in again()}:
+        raise UserError(
+            f"{step.name}: its inputs were changed meanwhile; the same command makes it of what is there now"
+        )
+
+
+def _stamp(step: Step, started_utc: str, seconds: float) -> Stamp:
+    """Return the stamp of a step that is not finished."""
     made_with = software(())
     return Stamp(
         schema=STAMP_SCHEMA,
         key=step.key,
         commands=tuple(map(str, step.commands)),
-        finished=finished,
+        finished=False,
         started_utc=started_utc,
         seconds=seconds,
         kebench_version=made_with["kebench_version"],
         commit=made_with["commit"],
+        read="",
         products={},
+        essence="",
     )
 
 
-def _move_aside(step: Step, state: State, say: Callable[[str], None]) -> None:
-    """Rename what a step made before: nothing is lost, and nothing old is taken for new."""
-    for path in step.makes:
-        if path.exists():
-            number = next(n for n in range(1, 10_000) if not _outdated(path, n).exists())
-            path.rename(_outdated(path, number))
-            say(f"{step.name}: {state.value}; what was there is now {_outdated(path, number)}")
+def _move_aside(step: Step, out: Path, state: State, stamp: Stamp | None, say: Say) -> None:
+    """Rename what a step made before: nothing is lost, and nothing old is taken for new.
+
+    Of a folder that goes on only files that are not as they were left: the rest its commands know.
+    """
+    if state in (State.BEGUN, State.DONE):
+        return
+    if not step.stage.goes_on:  # to do, and there: its stamp was lost, or it is none of ours
+        paths = [path for path in step.makes if path.exists()]
+    else:
+        paths = changed_products(step, out, stamp) if stamp else []
+    for path in paths:
+        number = next(n for n in range(1, 10_000) if not _outdated(path, n).exists())
+        path.rename(_outdated(path, number))
+        say(f"{step.name}: {state.value}; what was there is now {_outdated(path, number)}")
 
 
 def _outdated(path: Path, number: int) -> Path:
@@ -146,11 +181,15 @@ def _outdated(path: Path, number: int) -> Path:
 def _run(command: Command, step: Step) -> None:
     """Run one command of kebench; what it prints goes to the terminal, or to its file once all is well."""
     words = [*(command.launcher or (sys.executable, "-m")), "kebench", *command.words]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE if command.kept_in else None)
+    process = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE if command.kept_in else None,
+        env=os.environ | {PARENT: str(os.getpid())},
+    )
     try:
         printed, _ = process.communicate()
-    except KeyboardInterrupt:
-        _stop(process)
+    except KeyboardInterrupt as stop:
+        _stop(process, is_told=not isinstance(stop, _TerminatedError))
         if process.returncode == STOPPED:  # and has said so
             raise StoppedError from None
         raise
@@ -161,15 +200,19 @@ def _run(command: Command, step: Step) -> None:
         raise UserError(f"{step.name}: {command} {how} (see above); mend it, and the same command goes on")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a command as Ctrl-C does, which at a terminal it has had already; by force if it lingers."""
-    try:
-        process.wait(GRACE_SECONDS)
+def _stop(process: subprocess.Popen[bytes], *, is_told: bool) -> None:
+    """End a command as Ctrl-C does; by force if it lingers. is_told: by the terminal, as we were."""
+    for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sent, signal.SIG_IGN)  # a second one must not leave the command behind
+    if is_told and _has_ended(process):
         return
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-    try:
-        process.wait(10 * GRACE_SECONDS)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+    process.send_signal(signal.SIGINT)
+    if not _has_ended(process, seconds=5 * GRACE_SECONDS):
         process.kill()
         process.wait()
+
+
+def _has_ended(process: subprocess.Popen[bytes], *, seconds: float = GRACE_SECONDS) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode is not None

@@ -1,33 +1,27 @@
-"""The steps of a reproduction: command lines with everything filled in, and whether each is done.
+"""The steps of a reproduction: command lines with everything filled in, and what decides their products.
 
 A step's key hashes its commands, the content of what it reads (files of the user's, recipes, checkpoints,
-tasks), and the keys of the steps before it. A stamp beside the products says with which key they were made; a
-step is done if its stamp has its key and the products are as they were left.
+tasks), and the keys of the steps before it.
 """
 
-import json
-import logging
-import os
 import shlex
-from collections.abc import Collection, Iterable, Mapping
-from enum import StrEnum
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from kebench import __version__
 from kebench.errors import UserError
-from kebench.files import expand_home, hash_of, sha256_of, write_atomically
+from kebench.files import expand_home, hash_of
+from kebench.probe.record import PROBE_PROTOCOL_VERSION
+from kebench.records import PROTOCOL_VERSION
+from kebench.reproduce.contents import STAMPS, hash_of_path
 from kebench.reproduce.profile import ALWAYS, PLACEHOLDER, Profile, Stage
 from kebench.reproduce.reads import content_of
 
-STAMPS = "steps"  # the folder of stamps, leases and notes under {out}
-STAMP_SCHEMA: Literal[1] = 1
-LEASE = ".running"  # how the names of leases end: they come and go
-SAID_GIB = 1.0  # reading more than this to know it again is said
-
-_log = logging.getLogger(__name__)
+# What decides the content of a model that a command names.
+_NAMES_A_MODEL = ("--model", "--backbone")
 
 
 class Command(NamedTuple):
@@ -55,80 +49,80 @@ class Step(NamedTuple):
     key: str
 
 
-class State(StrEnum):
-    """What a look at a step's products finds."""
-
-    DONE = "done"
-    TO_DO = "to do"
-    BEGUN = "begun"
-    OUTDATED = "its inputs have changed"
-    DAMAGED = "its products have changed"
-
-
-class Stamp(BaseModel):
-    """What is known of a step's products. finished: False while its commands run.
-
-    grown: a hash of what it read of folders that may grow between two runs.
-    products: each file's path under {out}, with size, time of change in ns, and SHA-256.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = Field(STAMP_SCHEMA, alias="schema")
-    key: str
-    commands: tuple[str, ...]
-    finished: bool
-    started_utc: str
-    seconds: float
-    kebench_version: str
-    commit: str
-    grown: str = ""
-    products: dict[str, tuple[int, int, str]]
-
-
 def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Step]:
-    """Return all steps in order, with their keys. Raises UserError if two would have one name."""
+    """Return all steps in order, with their keys.
+
+    Raises UserError if two would have one name, if one would make something outside {out}, or if a value
+    cannot be split into words.
+    """
     inputs = {
-        name: _content_of(expand_home(values[name]), out)
+        name: hash_of_path(expand_home(values[name]), out)
         for name, variable in profile.variables.items()
         if variable.is_path and values.get(name)
     }
-    hash_files = cache(partial(_content_of, out=out))
+    hash_files = cache(partial(hash_of_path, out=out))
+    # Neither the folder nor the place of an input is part of a key: both may be moved.
+    apart = {*inputs, *(name for name, variable in profile.variables.items() if variable.is_how)}
+    unmoved = {**values, **{name: f"{{{name}}}" for name in apart}, "out": "{out}"}
     steps: list[Step] = []
     for stage in profile.stages:
         before = tuple(step for name in stage.after for step in steps if step.stage.name == name)
+        read = {name for line in stage.commands for name in PLACEHOLDER.findall(line)} & set(inputs)
+        launcher = split_words(values.get(stage.launcher, ""))
         for each in stage.each or ("",):
-            read = {name for line in stage.commands for name in PLACEHOLDER.findall(line)} & set(inputs)
             filled = {**values, "out": str(out)}
             filled["each"] = _fill(each, filled)
-            # Neither the folder nor the place of an input is part of the key: both may be moved.
-            apart = {*inputs, *(name for name, variable in profile.variables.items() if variable.is_how)}
-            unmoved = {**values, **{name: f"{{{name}}}" for name in apart}, "out": "{out}"}
-            unmoved["each"] = _fill(each, unmoved)
-            key = hash_of(
-                {
-                    "commands": [_fill(line, unmoved) for line in stage.commands],
-                    "inputs": {name: inputs[name] for name in sorted(read)},
-                    "reads": [content_of(_fill(one, filled), hash_files) for one in stage.reads],
-                    "before": [step.key for step in before],
-                }
-            )
-            launcher = tuple(shlex.split(values.get(stage.launcher, "")))
             commands = tuple(_command(line, filled, launcher, whole=inputs) for line in stage.commands)
+            reads = [*(_fill(one, filled) for one in stage.reads), *_models_of(commands, out)]
+            hashed = {
+                "commands": [
+                    _fill(line, {**unmoved, "each": _fill(each, unmoved)}) for line in stage.commands
+                ],
+                "inputs": {name: inputs[name] for name in sorted(read)},
+                "reads": [content_of(one, hash_files) for one in reads],
+                "before": [step.key for step in before],
+            }
+            if stage.goes_on:  # it knows what is finished, by rules that another version may have changed
+                hashed["version"] = [__version__, PROTOCOL_VERSION, PROBE_PROTOCOL_VERSION]
             kept = (command.kept_in for command in commands if command.kept_in)
-            makes = (*(out / _fill(path, filled) for path in stage.makes), *kept)
+            makes = tuple(dict.fromkeys((*(out / _fill(path, filled) for path in stage.makes), *kept)))
             name = f"{stage.name}-{Path(filled['each']).name}" if each else stage.name
-            if any(step.name == name for step in steps):
-                raise UserError(
-                    f"two steps would be called {name}: a model of the user's has the name of one that the "
-                    "profile makes; copy or add it under another name, and --set that"
-                )
-            steps.append(Step(stage, name, commands, makes, before, key))
+            _check(name, makes, steps, out)
+            steps.append(Step(stage, name, commands, makes, before, hash_of(hashed)))
     return steps
+
+
+def _check(name: str, makes: Collection[Path], steps: Collection[Step], out: Path) -> None:
+    if any(step.name == name for step in steps):
+        raise UserError(
+            f"two steps would be called {name}: 'each' of the profile names one thing twice, or a model of "
+            "yours has the name of one that the profile makes; --set it under another name"
+        )
+    root = out.resolve()
+    for path in makes:
+        inside = path.resolve()
+        if root not in inside.parents or (root / STAMPS) in (inside, *inside.parents):
+            raise UserError(f"{name}: makes {path}, no place of its own in {out}; mend the profile")
+
+
+def _models_of(commands: Collection[Command], out: Path) -> Iterator[str]:
+    """Yield what commands read of models that no step makes, as `reads` of a stage has it."""
+    for command in commands:
+        for option, name in pairwise(command.words):
+            if option in _NAMES_A_MODEL and out not in Path(name).parents:
+                yield f"model {name}"
 
 
 def _fill(line: str, values: Mapping[str, str]) -> str:
     return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), line)
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """Split as a shell does. Raises UserError where a quote is left open."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UserError(f"{text}: cannot be split into words ({error}); mend it") from None
 
 
 def _command(
@@ -139,117 +133,11 @@ def _command(
     whole: the variables that are paths, which may hold blanks and stay one word.
     """
     words: list[str] = []
-    for word in shlex.split(line):
+    for word in split_words(line):
         alone, filled = PLACEHOLDER.fullmatch(word), _fill(word, values)
         is_options = alone is not None and alone[1] not in ALWAYS and alone[1] not in whole
         if alone is None or filled:  # a variable alone that is empty is left out
-            words += shlex.split(filled) if is_options else [filled]
+            words += split_words(filled) if is_options else [filled]
     if len(words) > 2 and words[-2] == ">":
         return Command(tuple(words[:-2]), Path(words[-1]), launcher)
     return Command(tuple(words), None, launcher)
-
-
-def _content_of(path: Path, out: Path) -> str:
-    """Return a hash of a file or of all files in a folder; what has not changed is not read again."""
-    note = out / STAMPS / f"read-{hash_of(str(path.resolve()))[:16]}.json"
-    seen = _read_note(note)
-    # Gone since: what was made of it stays good, and `needs` says if it is needed again.
-    found = _look(_files_under(path), path.parent, seen) if path.exists() else seen
-    if found != seen:
-        write_atomically(note, json.dumps(found), point="step")
-    return hash_of({name: sha256 for name, (_, _, sha256) in found.items()})
-
-
-def _read_note(path: Path) -> dict[str, tuple[int, int, str]]:
-    try:
-        return {name: (one[0], one[1], one[2]) for name, one in json.loads(path.read_bytes()).items()}
-    except (OSError, ValueError, AttributeError, LookupError, TypeError):
-        return {}
-
-
-def _files_under(path: Path) -> list[Path]:
-    if path.is_dir():
-        names = (one for one in path.rglob("*") if not one.name.startswith(".") and one.suffix != LEASE)
-        return sorted(one for one in names if one.is_file())
-    return [path] if path.is_file() else []
-
-
-def _look(
-    files: Iterable[Path], root: Path, seen: Mapping[str, tuple[int, int, str]]
-) -> dict[str, tuple[int, int, str]]:
-    """Return size, time and SHA-256 of files; what has the size and time that were seen is not read."""
-    found = {}
-    unread: dict[str, Path] = {}
-    for path in files:
-        name, stat = os.path.relpath(path, root), path.stat()
-        before = seen.get(name, (-1, 0, ""))
-        found[name] = (stat.st_size, stat.st_mtime_ns, before[2])
-        if before[:2] != found[name][:2]:
-            unread[name] = path
-    gib = sum(found[name][0] for name in unread) / (1 << 30)
-    if gib > SAID_GIB:
-        _log.info("%s: reading %.0f GiB once, to know them again", root, gib)
-    return found | {name: (*found[name][:2], sha256_of(path)) for name, path in unread.items()}
-
-
-def stamp_path(step: Step, out: Path) -> Path:
-    """Return where a step's stamp stands."""
-    return out / STAMPS / f"{step.name}.json"
-
-
-def read_stamp(step: Step, out: Path) -> Stamp | None:
-    """Return a step's stamp; None if there is none, or if it is damaged, which is the same."""
-    try:
-        return Stamp.model_validate_json(stamp_path(step, out).read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
-def write_stamp(step: Step, out: Path, stamp: Stamp) -> None:
-    """Write a step's stamp."""
-    write_atomically(
-        stamp_path(step, out), stamp.model_dump_json(indent=1, by_alias=True) + "\n", point="step"
-    )
-
-
-def products_of(step: Step, out: Path, stamp: Stamp | None = None) -> dict[str, tuple[int, int, str]]:
-    """Return the files that a step has made, with size, time and SHA-256."""
-    files = [path for made in step.makes for path in _files_under(made)]
-    return _look(files, out, stamp.products if stamp else {})
-
-
-def grown_of(step: Step, out: Path) -> str:
-    """Return a hash of the records that a step reads: others may have been added to their folder by hand.
-
-    "" if it reads no folder that goes on.
-    """
-    folders = {path for one in step.before if one.stage.goes_on for path in one.makes}
-    return hash_of([_content_of(path, out) for path in sorted(folders)]) if folders else ""
-
-
-def is_stamped(step: Step, out: Path) -> bool:
-    """Say whether a step has been finished, and not been made from anything else since; a quick look."""
-    stamp = read_stamp(step, out)
-    return stamp is not None and stamp.finished and stamp.key == step.key
-
-
-def state_of(step: Step, out: Path) -> State:
-    """Say whether a step is done."""
-    stamp = read_stamp(step, out)
-    if stamp is None:
-        return State.TO_DO
-    if stamp.key != step.key:
-        return State.OUTDATED
-    if not stamp.finished:
-        return State.BEGUN
-    if not step.stage.goes_on and stamp.grown != grown_of(step, out):
-        return State.OUTDATED
-    return State.DONE if _are_as_left(step, out, stamp) else State.DAMAGED
-
-
-def _are_as_left(step: Step, out: Path, stamp: Stamp) -> bool:
-    found = products_of(step, out, stamp)
-    hashes = {name: one[2] for name, one in found.items()}
-    left = {name: one[2] for name, one in stamp.products.items()}
-    # What goes on by itself may have grown since: the command knows what of it is finished.
-    return left.items() <= hashes.items() if step.stage.goes_on else hashes == left

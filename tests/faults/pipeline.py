@@ -17,6 +17,7 @@ import pyarrow.parquet
 from kebench.mini.abstracts import make_abstracts
 from kebench.mini.world import load_world
 from kebench.probe.record import PREDICTIONS, probe_record_paths
+from kebench.reproduce.contents import VARIES
 from tests.grids import Place, finish, scores
 from tests.tiny_checkpoints import write_tiny_bert
 
@@ -34,11 +35,6 @@ held_out_sequences = 8
 evaluate_every = 3
 checkpoint_every = 2
 """
-# Of a manifest, what differs between two runs of one command: times, places, what went on after a kill.
-VARIES = {
-    "seconds", "provenance", "started_utc", "created_utc", "resumed_after_step", "resumed_after_epoch",
-    "peak_mib", "elapsed_seconds", "made_utc", "finished_utc", "energy_kwh", "tokens_per_second",
-}  # fmt: skip
 
 
 class Stage(NamedTuple):

@@ -5,10 +5,13 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -17,9 +20,11 @@ import pytest
 
 from kebench.cli import main
 from kebench.errors import UserError
+from kebench.reproduce import steps
 from kebench.reproduce.profile import read_profile, values_of
 from kebench.reproduce.run import carry_out
-from kebench.reproduce.steps import State, Step, state_of, steps_of
+from kebench.reproduce.stamps import State, state_of
+from kebench.reproduce.steps import Step, steps_of
 from kebench.shipped import shipped
 from kebench.tasks.card import read_task_card
 
@@ -546,9 +551,10 @@ def test_another_with_other_settings_is_refused_while_one_works(
     while not (place.out / "steps" / "kb.json").exists():
         time.sleep(0.02)
     running.send_signal(signal.SIGSTOP)
-    place.terms.write_text(TERMS + "MONDO:3\tscabies\n")
+    other = place.folder / "other.tsv"
+    other.write_text(TERMS + "MONDO:3\tscabies\n")
     with pytest.raises(SystemExit) as stop:
-        place.run()
+        place.run("--set", f"terms={other}", "--stage", "tasks")
     running.send_signal(signal.SIGCONT)
     running.communicate(timeout=120)
     assert stop.value.code == 2
@@ -556,11 +562,114 @@ def test_another_with_other_settings_is_refused_while_one_works(
     assert running.returncode == 0
 
 
+def test_an_input_that_changes_meanwhile_is_not_taken_for_what_it_was(place: Place) -> None:
+    kb, *_ = place.steps()
+    place.terms.write_text(TERMS + "MONDO:3\tscabies\n")
+    with pytest.raises(UserError, match="kb: its inputs were changed meanwhile"):
+        carry_out([kb], place.out, say=lambda line: None, again=place.steps)
+    assert place.states()["kb"] is State.TO_DO
+
+
+def test_a_product_made_again_as_it_was_outdates_nothing(
+    done: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A knowledge base says when it was made, which is no part of what it says."""
+    shutil.rmtree(done.out / "kb")
+    done.run()
+    assert begun_in(capfd.readouterr().err) == ["kb"]
+
+
+def test_a_product_made_again_as_another_outdates_what_reads_it(
+    done: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    done.rewrite('commands = ["kb import', 'commands = ["task list > {out}/kb/list.txt", "kb import')
+    done.rewrite("--out {out}/kb {memory}", "--out {out}/kb/of {memory}")
+    done.rewrite("kb stats {out}/kb ", "kb stats {out}/kb/of ")
+    done.run()
+    capfd.readouterr()
+    stamp = done.out / "steps" / "kb.json"  # as if the list had been another when stats was made
+    fields = json.loads(stamp.read_text())
+    stamp.write_text(json.dumps(fields | {"essence": "0" * 64}))
+    assert done.states()["stats"] is State.OUTDATED
+    assert done.states()["kb"] is State.DONE
+
+
+def test_of_a_folder_that_goes_on_what_was_changed_is_set_aside(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.rewrite('each = ["ner", "mini-gad"]\n', "goes_on = true\n")
+    place.rewrite("> {out}/lists/{each}.txt", "> {out}/lists/all.txt")
+    place.rewrite('makes = ["lists/{each}.txt"]', 'makes = ["lists"]')
+    place.run()
+    path = place.out / "lists" / "all.txt"
+    good = path.read_text()
+    path.write_text("a number that somebody liked better")
+    capfd.readouterr()
+    place.run()
+    assert begun_in(capfd.readouterr().err) == ["tasks"]
+    assert path.read_text() == good
+    assert path.with_name("all.txt.outdated-1").read_text() == "a number that somebody liked better"
+
+
+def test_another_version_of_kebench_looks_again_at_what_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.rewrite('makes = ["kb"]\n', 'makes = ["kb"]\ngoes_on = true\n')
+    place.run()
+    monkeypatch.setattr(steps, "PROTOCOL_VERSION", 99)
+    assert place.states()["kb"] is State.OUTDATED
+    assert place.states()["tasks-ner"] is State.DONE
+
+
+@pytest.mark.parametrize("makes", [".", "..", "/tmp", "steps", "steps/kb.json", "lists/../.."])
+def test_a_step_makes_things_only_within_the_folder(
+    place: Place, makes: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.rewrite('makes = ["kb"]\n', f'makes = ["{makes}"]\n')
+    with pytest.raises(SystemExit) as stop:
+        place.run()
+    assert stop.value.code == 2
+    assert "no place of its own" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("memory='", "cannot be split into words (No closing quotation); mend it"),
+        ("memory=--help", "asks for help, and makes nothing; mend the profile, or its --set"),
+        ("terms=", "missing: --set terms=... (a table of terms); set it"),
+        ("memory=--triples nowhere.tsv", "nowhere.tsv' does not exist; mend the profile, or its --set"),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_before_anything_starts(
+    place: Place, assignment: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for more in ((), ("--plan",)):
+        with suppress(SystemExit):
+            place.run("--set", assignment, *more)
+        assert said in " ".join(capfd.readouterr().err.split())
+        assert not (place.out / "kb").exists()
+
+
+def test_another_process_that_has_a_step_in_hand_is_named(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = [sys.executable, "-m", "kebench", *place.command]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE)
+    while not (place.out / "steps" / "kb.json").exists():
+        time.sleep(0.02)
+    place.run()
+    running.communicate(timeout=60)
+    assert "kb: another process has it in hand; waiting for it" in capfd.readouterr().err
+
+
 def test_what_is_made_of_two_settings_is_not_kept(place: Place) -> None:
     place.run("--stage", "kb")
     _, stats, *_ = place.steps()
     with pytest.raises(UserError, match=r"stats: what it reads \(kb\) has meanwhile been made again"):
-        carry_out([stats], place.out, say=lambda line: (place.out / "steps" / "kb.json").unlink())
+        carry_out(
+            [stats], place.out, say=lambda line: (place.out / "steps" / "kb.json").unlink(), again=place.steps
+        )
     assert place.states()["stats"] is State.TO_DO
 
 
@@ -572,20 +681,83 @@ def test_two_at_once_do_every_step_once(place: Place) -> None:
     assert sorted(name for one in said for name in begun_in(one)) == sorted(place.states())
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_leaves_no_process_behind_and_goes_on(place: Place, sent: signal.Signals) -> None:
-    command = [sys.executable, "-m", "kebench", *place.command]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not (place.out / "steps" / "kb.json").exists():
-        time.sleep(0.02)
-    children = psutil.Process(running.pid).children()
-    running.send_signal(sent)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode != 0
+LONG = """
+title = "long"
+machine = "any"
+[[stages]]
+name = "kb"
+title = "knowledge base"
+commands = ["kb import embedded:mini --out {out}/kb"]
+makes = ["kb"]
+estimate = {minutes = 0.1, basis = "guessed"}
+[[stages]]
+name = "embed"
+title = "hours"
+commands = ["embed {out}/kb --recipe transe-mini --epochs 100000 --out {out}/vectors"]
+after = ["kb"]
+makes = ["vectors"]
+estimate = {minutes = 0.1, basis = "guessed"}
+"""
+
+
+@pytest.fixture
+def embedding(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A reproduction in the midst of a command of hours, in a session of its own as at a terminal."""
+    (tmp_path / "long.toml").write_text(LONG)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "kebench", "reproduce", "--profile", "long.toml", "--out", "out"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=os.environ | {"KEBENCH_CACHE": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("training on"):
+            break
+    yield running
+    with suppress(ProcessLookupError):
+        os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+
+
+def _whole_group(running: subprocess.Popen[str]) -> None:
+    os.killpg(running.pid, signal.SIGINT)
+
+
+def _again_and_again(running: subprocess.Popen[str]) -> None:
+    for _ in range(3):
+        running.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        _whole_group,
+        _again_and_again,
+        lambda running: running.send_signal(signal.SIGINT),
+        lambda running: running.send_signal(signal.SIGTERM),
+        lambda running: running.send_signal(signal.SIGHUP),
+    ],
+    ids=["ctrl-c", "terminated-thrice", "interrupted-alone", "terminated", "hung-up"],
+)
+def test_stopped_it_says_so_once_and_leaves_no_process_behind(
+    embedding: subprocess.Popen[str], stop: Callable[[subprocess.Popen[str]], None]
+) -> None:
+    (command,) = psutil.Process(embedding.pid).children()
+    stop(embedding)
+    _, said = embedding.communicate(timeout=60)
+    assert embedding.returncode == 130
     assert said.count("stopped; what was finished is kept") == 1
-    assert [child for child in children if child.is_running() and child.status() != "zombie"] == []
-    subprocess.run(command, capture_output=True, check=True)
-    assert set(place.states().values()) == {State.DONE}
+    assert "Traceback" not in said
+    assert not command.is_running()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems tell nobody of a parent's end")
+def test_killed_it_takes_its_command_along(embedding: subprocess.Popen[str]) -> None:
+    (command,) = psutil.Process(embedding.pid).children()
+    embedding.kill()
+    embedding.wait()
+    assert psutil.wait_procs([command], timeout=20)[1] == []
 
 
 # What is left out: all variants but KeBioLM and the control, and most of every number.

@@ -1,0 +1,93 @@
+"""What files hold, known again by size and time: a file is read once, and anew only if it has changed."""
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from kebench.bounded import parse_json
+from kebench.files import hash_of, sha256_of, write_atomically
+
+STAMPS = "steps"  # the folder of stamps, leases and notes under {out}
+LEASE = ".running"  # how the names of leases end: they come and go
+SAID_GIB = 1.0  # reading more than this to know it again is said
+MOST_MANIFEST_BYTES = 16 << 20  # ours
+
+# Of a manifest or a curve, what differs between two runs of one command: times, places, resources.
+VARIES = frozenset({
+    "seconds", "provenance", "started_utc", "created_utc", "resumed_after_step", "resumed_after_epoch",
+    "peak_mib", "elapsed_seconds", "made_utc", "finished_utc", "energy_kwh", "tokens_per_second",
+})  # fmt: skip
+
+Files = dict[str, tuple[int, int, str]]  # by path: size in bytes, time of change in ns, SHA-256
+_FILES = TypeAdapter(Files)
+
+_log = logging.getLogger(__name__)
+
+
+def hash_of_path(path: Path, out: Path) -> str:
+    """Return a hash of a file, or of all files in a folder. out: where what was read is noted."""
+    note = out / STAMPS / f"read-{hash_of(str(path.resolve()))[:16]}.json"
+    seen = _read_note(note)
+    # Gone since: what was made of it stays good, and `needs` says if it is needed again.
+    found = look(files_under(path), path.parent, seen) if path.exists() else seen
+    if found != seen:
+        write_atomically(note, json.dumps(found), point="step")
+    return hash_of({name: sha256 for name, (_, _, sha256) in found.items()})
+
+
+def _read_note(path: Path) -> Files:
+    """Return what was noted of files; nothing if that is damaged, and they are read again."""
+    try:
+        return _FILES.validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def files_under(path: Path) -> list[Path]:
+    """Return the files in a folder, or the file itself, without leases and what is hidden."""
+    if path.is_dir():
+        names = (one for one in path.rglob("*") if not one.name.startswith(".") and one.suffix != LEASE)
+        return sorted(one for one in names if one.is_file())
+    return [path] if path.is_file() else []
+
+
+def look(files: Iterable[Path], root: Path, seen: Mapping[str, tuple[int, int, str]]) -> Files:
+    """Return size, time and SHA-256 of files; what has the size and time that were seen is not read."""
+    found = {}
+    unread: dict[str, Path] = {}
+    for path in files:
+        name, stat = os.path.relpath(path, root), path.stat()
+        before = seen.get(name, (-1, 0, ""))
+        found[name] = (stat.st_size, stat.st_mtime_ns, before[2])
+        if before[:2] != found[name][:2]:
+            unread[name] = path
+    gib = sum(found[name][0] for name in unread) / (1 << 30)
+    if gib > SAID_GIB:
+        _log.info("%s: reading %.0f GiB once, to know them again", root, gib)
+    return found | {name: (*found[name][:2], sha256_of(path)) for name, path in unread.items()}
+
+
+def essence_of(files: Files, root: Path) -> str:
+    """Return a hash of what files say, less what differs each time that they are made."""
+    return hash_of({name: _essence(root / name, *found) for name, found in files.items()})
+
+
+def _essence(path: Path, size: int, _: int, sha256: str) -> Any:
+    if path.suffix not in (".json", ".jsonl") or size > MOST_MANIFEST_BYTES:
+        return sha256
+    lines = path.read_bytes().splitlines() if path.suffix == ".jsonl" else [path.read_bytes()]
+    try:
+        return hash_of([_steady(parse_json(line)) for line in lines])
+    except ValueError:  # not JSON, or with NaN
+        return sha256
+
+
+def _steady(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _steady(one) for name, one in value.items() if name not in VARIES}
+    return [_steady(one) for one in value] if isinstance(value, list) else value

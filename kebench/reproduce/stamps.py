@@ -1,0 +1,129 @@
+"""Stamps: a file a step that says what the step made, from what, and whether all of it is done.
+
+A step is done if its stamp has its key, the products are as they were left, and what it read of the steps
+before it is still the same.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kebench.files import hash_of, write_atomically
+from kebench.reproduce.contents import STAMPS, Files, files_under, hash_of_path, look
+from kebench.reproduce.steps import Step
+
+STAMP_SCHEMA: Literal[1] = 1
+
+
+class State(StrEnum):
+    """What a look at a step's products finds."""
+
+    DONE = "done"
+    TO_DO = "to do"
+    BEGUN = "begun"
+    OUTDATED = "its inputs have changed"
+    DAMAGED = "its products have changed"
+
+
+class Stamp(BaseModel):
+    """What is known of a step's products. finished: False while its commands run.
+
+    read: a hash of what the steps before it had made when it read that.
+    products: each file's path under {out}, with size, time of change in ns, and SHA-256.
+    essence: a hash of what they say, less times and places.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = Field(STAMP_SCHEMA, alias="schema")
+    key: str
+    commands: tuple[str, ...]
+    finished: bool
+    started_utc: str
+    seconds: float
+    kebench_version: str
+    commit: str
+    read: str
+    products: Files
+    essence: str
+
+
+def stamp_path(step: Step, out: Path) -> Path:
+    """Return where a step's stamp stands."""
+    return out / STAMPS / f"{step.name}.json"
+
+
+def read_stamp(step: Step, out: Path) -> Stamp | None:
+    """Return a step's stamp; None if there is none, or if it is damaged, which is the same."""
+    try:
+        return Stamp.model_validate_json(stamp_path(step, out).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_stamp(step: Step, out: Path, stamp: Stamp) -> None:
+    """Write a step's stamp."""
+    write_atomically(
+        stamp_path(step, out), stamp.model_dump_json(indent=1, by_alias=True) + "\n", point="step"
+    )
+
+
+def products_of(step: Step, out: Path, stamp: Stamp | None = None) -> Files:
+    """Return the files that a step has made, with size, time and SHA-256."""
+    files = [path for made in step.makes for path in files_under(made)]
+    return look(files, out, stamp.products if stamp else {})
+
+
+def changed_products(step: Step, out: Path, stamp: Stamp) -> list[Path]:
+    """Return the files of a step that are there and are not as they were left."""
+    found = products_of(step, out, stamp)
+    return [
+        out / name
+        for name, (_, _, left) in stamp.products.items()
+        if name in found and found[name][2] != left
+    ]
+
+
+def read_of(step: Step, out: Path) -> str:
+    """Return a hash of what the steps before this one have made; "" if there are none.
+
+    Of a folder that goes on, all that is there: others may have added to it.
+    """
+    made = {}
+    for one in step.before:
+        if one.stage.goes_on:
+            made[one.name] = hash_of([hash_of_path(path, out) for path in one.makes])
+        else:
+            stamp = read_stamp(one, out)
+            made[one.name] = stamp.essence if stamp else ""
+    return hash_of(made) if made else ""
+
+
+def is_stamped(step: Step, out: Path) -> bool:
+    """Say whether a step has been finished, and not been made from anything else since; a quick look."""
+    stamp = read_stamp(step, out)
+    return stamp is not None and stamp.finished and stamp.key == step.key
+
+
+def state_of(step: Step, out: Path) -> State:
+    """Say whether a step is done."""
+    stamp = read_stamp(step, out)
+    if stamp is None:
+        return State.TO_DO
+    if stamp.key != step.key:
+        return State.OUTDATED
+    if not stamp.finished:
+        return State.BEGUN
+    if stamp.read != read_of(step, out):
+        return State.OUTDATED
+    return State.DONE if _are_as_left(step, out, stamp) else State.DAMAGED
+
+
+def _are_as_left(step: Step, out: Path, stamp: Stamp) -> bool:
+    found = products_of(step, out, stamp)
+    hashes = {name: one[2] for name, one in found.items()}
+    left = {name: one[2] for name, one in stamp.products.items()}
+    # What goes on by itself may have grown since: the command knows what of it is finished.
+    return left.items() <= hashes.items() if step.stage.goes_on else hashes == left
