@@ -210,7 +210,7 @@ def _is_decoded(part: Part) -> bool:
         pyarrow.parquet.read_metadata(part.path)
     except FileNotFoundError:
         return False
-    except pyarrow.ArrowInvalid:
+    except pyarrow.ArrowException:
         _log.warning("%s: damaged; it is decoded again", part.path)
         part.path.unlink(missing_ok=True)
         return False

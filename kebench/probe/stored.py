@@ -79,7 +79,7 @@ def read_predictions(folder: Path, **options: Any) -> pa.Table:
         found = pq.read_table(path, **options)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {WHOLE}") from None
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: damaged ({error}); {WHOLE}") from None
     for field in SCHEMA:
         if field.name in options.get("columns", SCHEMA.names) and field not in found.schema:

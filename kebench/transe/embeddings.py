@@ -140,7 +140,7 @@ def read_names(path: Path, *, command: str = "embed") -> pa.StringArray:
     """Read the name of each row. command: what makes such a file, for the error."""
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise _damaged(path, f"cannot be read ({error})", command) from None
     if not np.array_equal(table["row"].to_numpy(), np.arange(len(table))):
         raise _damaged(path, "its rows are not in order", command)

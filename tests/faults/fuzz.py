@@ -113,6 +113,12 @@ TARGETS: dict[str, Target] = {
         share=0.5,
     ),
     "convert": Target(f"model convert checkpoint --to released {OUT}", ("checkpoint/*",)),
+    "profile": Target(
+        "reproduce --profile reproduction.toml --out reproduction --plan", ("reproduction.toml",)
+    ),
+    "stamps": Target(
+        "reproduce --profile reproduction.toml --out reproduction --plan", ("reproduction/steps/*.json",)
+    ),
     "run": Target(f"run --model bert --tasks mini-gad --seeds 1 --plan {OUT}", ("bert/*",)),
 }
 

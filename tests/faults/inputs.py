@@ -3,6 +3,8 @@
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from kebench.shipped import shipped
@@ -57,6 +59,30 @@ OVERLAP = {
         }
     ],
 }
+REPRODUCTION = """
+title = "small"
+machine = "any"
+[variables.recipe]
+help = "a file that is read"
+default = "small.toml"
+is_path = true
+[[needs]]
+kind = "tasks"
+names = ["mini"]
+remedy = "see {name}"
+[[stages]]
+name = "recipe"
+title = "a recipe"
+commands = ["recipe show {recipe} > {out}/recipe.txt"]
+estimate = {minutes = 0.1, basis = "guessed"}
+[[stages]]
+name = "tasks"
+title = "tasks"
+each = ["ner", "relation"]
+commands = ["task list > {out}/lists/{each}.txt"]
+after = ["recipe"]
+estimate = {minutes = 0.1, basis = "guessed"}
+"""
 
 
 def write_inputs(place: Place) -> None:
@@ -90,6 +116,7 @@ def write_inputs(place: Place) -> None:
         "queries.csv": "query,answers,relation\ngout is [MASK].,a|an illness,isa\n[MASK] aches,gout,x\n",
         "biolama.jsonl": json.dumps(LINE) + "\n",
         "prompts.jsonl": json.dumps(PROMPT) + "\n",
+        "reproduction.toml": REPRODUCTION,
         "transe.toml": (shipped("pretraining") / "transe-mini.toml").read_text(),
         "probing.toml": (shipped("probing") / "mini.toml").read_text(),
     }
@@ -105,6 +132,8 @@ def write_inputs(place: Place) -> None:
     text = card.read_text().partition("[expected")[0].replace("ncbi-disease", "mine")
     (folder / "tasks" / "mine.toml").write_text(text + expected_of(world / "tasks" / "mini-ncbi-disease"))
     shutil.copytree(world / "tasks" / "mini-ncbi-disease", folder / "tasks-data" / "mine")
+    reproduce = [sys.executable, "-m", "kebench", "reproduce", "--profile", "reproduction.toml"]
+    subprocess.run([*reproduce, "--out", "reproduction"], cwd=folder, check=True, capture_output=True)
 
 
 def expected_of(folder: Path) -> str:
