@@ -42,12 +42,13 @@ def parse_json(content: bytes | str) -> Any:
     """
     try:
         value = json.loads(content)
-        if _SURROGATE.search(
-            content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-        ):
+        raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        if _SURROGATE.search(raw):
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("half of a character in it") from None
     return value
 
 

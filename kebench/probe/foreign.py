@@ -33,7 +33,7 @@ NO_RELATION = "query"  # of a table without that column
 _BLANK = re.compile(r"\[MASK\]|\[Y\]")
 _REMEDY = "mend this line"
 # Half of a character outside the basic plane, or what controls a terminal; white space is none of these.
-_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
 
 class Answer(NamedTuple):

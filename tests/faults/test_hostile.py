@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kebench.bounded import read_toml, unpack_gzip
+from kebench.bounded import parse_json, read_toml, unpack_gzip
 from kebench.cli import main
 from kebench.cli.harmless import spelt_out
 from kebench.errors import UserError
@@ -124,6 +124,13 @@ def test_a_record_nested_too_deep_is_one_line(content: str, tmp_path: Path) -> N
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(UserError, match="not a record"):
         read_record(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("content", [b'{"a": "\\ud800"}', '["\\uDFff"]', b'"\xed\xa0\x80"'])
+def test_json_with_half_a_character_is_refused_since_it_can_be_written_nowhere(content: bytes | str) -> None:
+    with pytest.raises(ValueError, match="half of a character"):
+        parse_json(content)
+    assert parse_json(b'"\\ud83d\\ude00"') == "\U0001f600"
 
 
 def test_predictions_that_unpack_without_end_are_refused_in_bounded_memory() -> None:

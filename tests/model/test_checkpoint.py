@@ -1,5 +1,6 @@
 """Loading: every weight comes from the file, and every word keeps the first piece it has in running text."""
 
+import json
 import os
 import pickle
 import shutil
@@ -190,3 +191,19 @@ def test_remote_code_is_not_run_unless_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.json: "):
         load_encoder(folder)
     assert not (tmp_path / "it-ran").exists()
+
+
+def test_a_tokenizer_that_would_fail_in_the_middle_of_a_run_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny_bert(tmp_path / "bert")
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"model_max_length": [512]}))
+    with pytest.raises(UserError, match=r"its tokenizer takes \[512\] tokens, expected a number"):
+        load_tokenizer(folder)
+    path.write_text(json.dumps(config))
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    del tokenizer["model"]["vocab"]["[UNK]"]
+    path.write_text(json.dumps(tokenizer))
+    with pytest.raises(UserError, match=r"its tokenizer cannot be used \(.*\[UNK\]"):
+        load_tokenizer(folder)

@@ -296,6 +296,6 @@ def test_a_set_made_elsewhere_is_imported_asked_scored_and_shown(
     (record,) = read_probe_records(out)
     assert record.counts.decoded == 3
     assert record.scores.fixed.overall.hit.macro_percent == 100.0
-    shown = invoke("show", "--model", record.model, "--out", str(out)).stdout
+    shown = invoke("show", "--model", record.model, "--results", str(out)).stdout
     assert shown.count("HIT") == 3
     assert "drug 3 may treat [MASK] ." in shown

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,14 @@ def test_an_example_shows_query_gold_and_the_best_answers_of_one_and_of_more_mas
         "  more masks  headache (2 masks, mean log p -1.20)\n"
         "  HIT         headache, 2 of 3 answers\n"
     )
+
+
+def test_predictions_without_a_column_are_refused(probed: Path, tmp_path: Path) -> None:
+    probed = shutil.copytree(probed, tmp_path / "copy")
+    (path,) = (probed / "local").rglob("predictions.parquet")
+    pq.write_table(pq.read_table(path).rename_columns({"num_masks": "num_mascs"}), path)
+    with pytest.raises(UserError, match=r"damaged \(no column num_masks of int8\); copy the probe's whole"):
+        CliRunner().invoke(show, arguments_of(probed), catch_exceptions=False)
 
 
 def test_where_the_rules_disagree_both_are_said(probed: Path) -> None:
