@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from kebench.errors import UserError
 
@@ -40,6 +41,7 @@ _OPTIONS = (
         "--memory-per-job", type=click.FloatRange(0), default=0.0, help="Ray: GiB that a job needs."
     ),
 )
+_OF_RAY = ("address", "gpus_per_job", "cpus_per_job", "memory_per_job", "copies")
 
 
 def cluster_options(command: Command) -> Command:
@@ -60,13 +62,23 @@ def read_cluster(
     if os.environ.get(TASK):  # this is a copy that a cluster runs
         return None
     if engine == "local":
-        given = {"--address": address, "--gpus-per-job": gpus_per_job, "--memory-per-job": memory_per_job}
-        if named := next((name for name, value in given.items() if value), None):
-            raise UserError(f"{named}: only with --engine ray; add that, or leave it out")
+        _refuse_options_of_ray()
         return None
     if launched_processes()[1] > 1:
         raise UserError("--engine ray: not under accelerate launch or torchrun; start the command alone")
     return Cluster(address, gpus_per_job, cpus_per_job, memory_per_job)
+
+
+def _refuse_options_of_ray() -> None:
+    """Raise UserError if the present command was given an option that counts on a cluster alone.
+
+    Whatever its value: one that is also the default has been written for a reason.
+    """
+    context = click.get_current_context()
+    for name in _OF_RAY:
+        if context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option}: only with --engine ray; add that, or leave it out")
 
 
 def runs_on_cluster(*, several: bool) -> Callable[[Command], Command]:

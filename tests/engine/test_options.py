@@ -1,7 +1,10 @@
 """Options of engines that do not go together are refused in one line, before anything is planned."""
 
+from collections.abc import Sequence
+
 import pytest
 
+from kebench.cli import cluster as cluster_module
 from kebench.cli import main
 from kebench.cli.cluster import read_cluster
 from kebench.engine.cluster import Cluster
@@ -10,22 +13,55 @@ from kebench.leases import TASK
 RUN = ["run", "--model", "no-such-model", "--tasks", "mini"]
 
 
-def refused(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+def refused(capsys: pytest.CaptureFixture[str], *options: str, command: Sequence[str] = RUN) -> str:
     with pytest.raises(SystemExit) as stop:
-        main([*RUN, *options])
+        main([*command, *options])
     assert stop.value.code == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     return told
 
 
+OF_RAY = [
+    ("--address", "h:1"), ("--gpus-per-job", "1"), ("--gpus-per-job", "0"), ("--cpus-per-job", "4"),
+    ("--cpus-per-job", "1"), ("--memory-per-job", "2"), ("--memory-per-job", "0"),
+]  # fmt: skip
+ONLY_WITH_RAY = "only with --engine ray; add that, or leave it out"
+
+
+@pytest.mark.parametrize(("option", "value"), OF_RAY)
+def test_an_option_of_ray_s_wants_ray_whatever_its_value(
+    capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    assert refused(capsys, option, value) == f"kebench: {option}: {ONLY_WITH_RAY}\n"
+
+
+PROBE = ["probe", "run", "--model", "m", "--set", "s"]
+ANNOTATE = ["annotate", __file__, "--kb", "k", "--out", "o"]
+PRETRAIN = ["pretrain", "r", "--corpus", "c", "--backbone", "b", "--out", "o"]
+
+
 @pytest.mark.parametrize(
-    ("option", "value"), [("--address", "h:1"), ("--gpus-per-job", "1"), ("--memory-per-job", "2")]
+    ("command", "option", "value"),
+    [
+        *((command, *given) for command in (PROBE, ANNOTATE, PRETRAIN) for given in OF_RAY),
+        *((command, "--copies", number) for command in (PROBE, ANNOTATE) for number in ("1", "4")),
+    ],
+    ids=lambda one: one[0] if isinstance(one, list) else one,
 )
-def test_an_option_of_ray_s_wants_ray(capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
-    assert refused(capsys, option, value) == (
-        f"kebench: {option}: only with --engine ray; add that, or leave it out\n"
+def test_so_it_is_in_every_command_that_has_it(
+    capsys: pytest.CaptureFixture[str], command: list[str], option: str, value: str
+) -> None:
+    assert refused(capsys, option, value, command=command) == f"kebench: {option}: {ONLY_WITH_RAY}\n"
+
+
+def test_with_ray_they_are_taken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[Cluster, int | None]] = []
+    monkeypatch.setattr(
+        cluster_module, "_run_on", lambda cluster, copies, given: taken.append((cluster, copies))
     )
+    main([*PROBE, "--engine", "ray", "--copies", "4", "--cpus-per-job", "2", "--gpus-per-job", "0"])
+    assert taken == [(Cluster("", 0.0, 2.0, 0.0), 4)]
 
 
 def test_workers_are_of_this_machine(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,3 +67,15 @@ def test_cores_are_shared_unless_the_user_says_how_many(monkeypatch: pytest.Monk
     assert plan_places(3, uses_gpus=False)[0].threads == 2
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert plan_places(3, uses_gpus=False)[0].threads == 1
+
+
+@pytest.mark.parametrize(
+    ("stated", "threads"),
+    [("4,2", 4), (" 4 , 2", 4), ("0", 2), ("-1", 2), ("", 2), ("many", 2), (",4", 2), ("9" * 30, 2)],
+)
+def test_omp_num_threads_is_read_as_openmp_reads_it(
+    stated: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", stated)
+    assert [place.threads for place in plan_places(3, uses_gpus=False)] == [threads] * 3

@@ -3,6 +3,7 @@
 import gzip
 import json
 import pickle
+import stat
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -174,16 +175,26 @@ def test_a_member_of_an_archive_that_bursts_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
-def test_of_an_archive_with_paths_that_lead_outside_nothing_is_written_there(tmp_path: Path) -> None:
+OUTSIDE = ("m/../../config.json", "/etc/config.json", "m/..\\config.json", "C:\\config.json")
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE, "link"])
+def test_an_archive_with_a_path_that_leads_outside_or_a_link_is_refused_whole(
+    name: str, tmp_path: Path
+) -> None:
+    member = zipfile.ZipInfo(name)
+    if name == "link":
+        member.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for name in ("m/config.json", "m/../../config.json", "/etc/config.json", "m/..\\config.json"):
-            archive.writestr(name, "{}")
-    out = tmp_path / "out" / "in"
-    out.mkdir(parents=True)
-    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        archive.writestr("m/config.json", "{}")
+        archive.writestr(member, "/etc/passwd")
+    out = tmp_path / "out"
+    out.mkdir()
+    why = "is a link" if name == "link" else "is absolute or climbs out"
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive, pytest.raises(UserError) as told:
         _unzip_folder(archive, "m", out, source="url:x")
-    assert [path.name for path in out.iterdir()] == ["config.json"]
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.zip", "config.json", "in", "out"]
+    assert str(told.value) == f"url:x: the archive is unsafe ({name} {why}); nothing of it is kept"
+    assert list(out.iterdir()) == []
 
 
 class Orders:

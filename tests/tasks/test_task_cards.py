@@ -80,6 +80,40 @@ def test_adding_a_task_is_adding_a_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert "my-gad" in [card.name for card in all_task_cards()]
 
 
+TEN_LINES = """
+name = "anatomy"
+title = "Anatomy mentions"
+suite = "mine"
+kind = "ner"
+format = "iob"
+folders = ["anatomy"]
+licence = "CC BY 4.0"
+citation = "Doe et al. 2024"
+access = { kind = "registration", instructions = "Ask." }
+"""
+RELATION = (
+    ('kind = "ner"', 'kind = "relation"\nlabels = ["0", "1"]\nnegative = "0"\nmarkers = ["@X$"]'),
+    ('"iob"', '"pairs"'),
+)
+
+
+@pytest.mark.parametrize(("changes", "metric"), [((), "entity_f1"), (RELATION, "micro_f1")])
+def test_a_card_that_leaves_them_out_has_version_1_its_kinds_metric_and_512_pieces(
+    changes: tuple[tuple[str, str], ...], metric: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TEN_LINES
+    for old, new in changes:
+        text = text.replace(old, new)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "anatomy.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    card = read_task_card("anatomy")
+    assert (card.version, card.metric, card.max_length) == (1, metric, 512)
+    stated = f'version = 1\nmetric = "{metric}"\nmax_length = 512\n{text}'
+    (tmp_path / "tasks" / "anatomy.toml").write_text(stated)
+    assert read_task_card("anatomy") == card
+
+
 def test_a_task_of_the_working_folder_goes_before_the_shipped_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
