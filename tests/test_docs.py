@@ -49,7 +49,7 @@ from kebench.report.probe_groups import GROUP_FIELDS
 from kebench.report.published import PublishedRow, PublishedTable
 from kebench.report.strata import Overlap, Strata, StratumScore
 from kebench.reproduce.profile import Estimate, Need, Profile, Stage, Variable
-from kebench.reproduce.steps import Stamp
+from kebench.reproduce.stamps import Stamp
 from kebench.tasks.card import Access, Expected, TaskCard
 from kebench.transe.embeddings import EmbeddingsCard
 from kebench.transe.recipe import Settings as TranseSettings
