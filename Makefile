@@ -26,7 +26,7 @@ types: $(DEV)
 slow: $(DEV)
 	$(BIN)/pytest -m slow tests/engine
 
-# Kill the whole pipeline at 200 random moments; afterwards all it made is what a quiet run makes.
+# Kill the whole pipeline at 300 random moments; afterwards all it made is what a quiet run makes.
 faults: $(DEV)
 	$(BIN)/python -m tests.faults
 
