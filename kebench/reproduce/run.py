@@ -197,7 +197,9 @@ def _run(command: Command, step: Step) -> None:
         write_atomically(command.kept_in, printed, point="step")
     if code := process.returncode:
         how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
-        raise UserError(f"{step.name}: {command} {how} (see above); mend it, and the same command goes on")
+        left = next((path for path in step.makes if path.exists() and not step.stage.goes_on), None)
+        mend = f"mend it, or remove {left} if that is in the way" if left else "mend it"
+        raise UserError(f"{step.name}: {command} {how} (see above); {mend}, and the same command goes on")
 
 
 def _stop(process: subprocess.Popen[bytes], *, is_told: bool) -> None:
