@@ -69,6 +69,14 @@ def read_cluster(
     return Cluster(address, gpus_per_job, cpus_per_job, memory_per_job)
 
 
+def refuse_workers(workers: int, cluster: "Cluster | None") -> None:
+    """Raise UserError if several processes of this machine are asked for where something else starts them."""
+    from kebench.runtime import launched_processes
+
+    if workers > 1 and (cluster or launched_processes()[1] > 1):
+        raise UserError(f"--workers {workers}: only with --engine local, and not under a launcher")
+
+
 def _refuse_options_of_ray() -> None:
     """Raise UserError if the present command was given an option that counts on a cluster alone.
 
@@ -96,6 +104,7 @@ def runs_on_cluster(*, several: bool) -> Callable[[Command], Command]:
             **given: Any,
         ) -> None:
             cluster = read_cluster(engine, address, gpus_per_job, cpus_per_job, memory_per_job)
+            refuse_workers(given.get("workers", 1), cluster)
             if cluster is None:
                 command(**given)
             else:

@@ -1,5 +1,8 @@
 """`kebench probe run`: ask masked language models the queries of a set."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ from kebench.errors import UserError
 if TYPE_CHECKING:
     from kebench.probe.plan import ProbePlan
     from kebench.probe.record import ProbeRecord
+    from kebench.runtime import Device
 
 FOLDER = click.Path(path_type=Path)
 
@@ -52,6 +56,8 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
               help="Of the arithmetic in the model.")  # fmt: skip
 @click.option("--batch-tokens", type=click.IntRange(1), help="Word pieces in one forward pass.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1),
+              help="Processes that share it, each with a GPU of its own.")  # fmt: skip
 @click.option("--skip-headless", is_flag=True, help="Leave out models without a trained head.")
 @click.option("--allow-remote-code", is_flag=True, help="Run code that comes with a checkpoint.")
 @runs_on_cluster(several=True)
@@ -65,19 +71,20 @@ def probe_run(
     device: str,
     precision: str,
     batch_tokens: int | None,
+    workers: int,
     allow_remote_code: bool,
     skip_headless: bool,
     **changes: Any,
 ) -> None:
     """Fill the blanks of a query set with masked language models, and score the answers.
 
-    What is recorded is not made again, and a probe that was stopped goes on. To use several devices or
-    machines, start the same command several times, or under accelerate launch: they share the work.
+    What is recorded is not made again, and a probe that was stopped goes on. To use several GPUs, add
+    --workers; to use several machines, start the same command on each: they share the work.
     """
     from kebench.probe.decoders import read_decoder
     from kebench.probe.plan import plan_probe
     from kebench.probe.query_set import QuerySet
-    from kebench.probe.run import drop_parts, find_finished, run_probe
+    from kebench.probe.run import drop_parts, find_finished, run_probe, run_probes
     from kebench.probe.set_places import remember_set
     from kebench.run import resolve
     from kebench.runtime import choose_device, use_own_gpu
@@ -108,16 +115,31 @@ def probe_run(
         for one in resolved
     ]
     click.echo(f"device {chosen.name}, {chosen.precision} ({chosen.reason})", err=True)
-    for plan in plans:
-        _say_what_follows(plan)
-        if record := find_finished(plan, out):
-            click.echo(f"nothing to do: {plan.out(out)} holds this probe", err=True)
-            drop_parts(plan, out)
-        else:
-            record = run_probe(
-                plan, out, device=chosen, allow_remote_code=allow_remote_code, batch_tokens=batch_tokens
-            )
-        _print_record(record, plan.out(out))
+    how: dict[str, Any] = {
+        "device": chosen,
+        "allow_remote_code": allow_remote_code,
+        "batch_tokens": batch_tokens,
+    }
+    missing = [plan for plan in plans if not find_finished(plan, out)]
+    with _helped(workers if missing else 1, partial(run_probes, missing, out, **how), chosen):
+        for plan in plans:
+            _say_what_follows(plan)
+            record = find_finished(plan, out)
+            if plan not in missing:
+                click.echo(f"nothing to do: {plan.out(out)} holds this probe", err=True)
+            if record:
+                drop_parts(plan, out)
+            _print_record(record or run_probe(plan, out, **how), plan.out(out))
+
+
+def _helped(workers: int, work: Callable[[], object], device: "Device") -> AbstractContextManager[None]:
+    """Let further processes do the same work beside this one."""
+    from kebench.engine.beside import beside
+
+    if workers == 1:
+        return nullcontext()
+    click.echo(f"{workers} processes share the work (--workers)", err=True)
+    return beside(workers, work, uses_gpus=device.name != "cpu")
 
 
 def _say_what_follows(plan: "ProbePlan") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kebench.cli.cluster import cluster_options, read_cluster
+from kebench.cli.cluster import cluster_options, read_cluster, refuse_workers
 from kebench.cli.logs import logging_options
 from kebench.errors import UserError, counted
 
@@ -116,11 +116,9 @@ def run_grid(
     from kebench.engine.local import Options
     from kebench.engine.opened import opened
     from kebench.loggers import chosen_logging
-    from kebench.runtime import launched_processes
 
     cluster = read_cluster(engine, address, gpus_per_job, cpus_per_job, memory_per_job)
-    if workers > 1 and (cluster or launched_processes()[1] > 1):
-        raise UserError(f"--workers {workers}: only with --engine local, and not under a launcher")
+    refuse_workers(workers, cluster)
     if energy and (workers > 1 or cluster):
         raise UserError("--energy: meters tell of a whole machine, so one run at a time; leave out --workers")
     if loggers and cluster:

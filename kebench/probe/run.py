@@ -133,6 +133,13 @@ def run_probe(
     return record
 
 
+def run_probes(plans: Sequence[ProbePlan], out: Path, **how: Any) -> None:
+    """Run those of some probes that are not made, as `run_probe` does; the same in several processes."""
+    for plan in plans:
+        if find_finished(plan, out) is None:
+            run_probe(plan, out, **how)
+
+
 def drop_parts(plan: ProbePlan, out: Path) -> None:
     """Remove the parts and the lease of a finished probe, which a kill may have left."""
     shutil.rmtree(parts_folder(plan, out), ignore_errors=True)

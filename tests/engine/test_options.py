@@ -64,16 +64,19 @@ def test_with_ray_they_are_taken(capsys: pytest.CaptureFixture[str], monkeypatch
     assert taken == [(Cluster("", 0.0, 2.0, 0.0), 4)]
 
 
-def test_workers_are_of_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--workers 2: only with --engine local" in refused(capsys, "--workers", "2", "--engine", "ray")
+@pytest.mark.parametrize("command", [RUN, PROBE], ids=lambda command: command[0])
+def test_workers_are_of_this_machine(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    given = ("--workers", "2", "--engine", "ray")
+    assert "--workers 2: only with --engine local" in refused(capsys, *given, command=command)
 
 
+@pytest.mark.parametrize("command", [RUN, PROBE], ids=lambda command: command[0])
 def test_a_launcher_s_processes_take_neither_ray_nor_workers(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert "--workers 2: only with --engine local, and not under a launcher" in refused(
-        capsys, "--workers", "2"
+        capsys, "--workers", "2", command=command
     )
     assert "--engine ray: not under accelerate launch or torchrun" in refused(capsys, "--engine", "ray")
 

@@ -3,9 +3,12 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from click.testing import CliRunner
 from kebench.cli import main
 from kebench.cli.probe import probe
 from kebench.errors import UserError
+from kebench.leases import _started, stale_token
 from kebench.probe import run as probe_run
 from kebench.probe.decoders import read_decoder
 from kebench.probe.query_set import QuerySet
@@ -42,7 +46,7 @@ def arguments(model: Path, query_set: Path, out: Path, *more: str) -> list[str]:
     return ["run", "--model", str(model), "--set", str(query_set), "--out", str(out), *SMALL, *more]
 
 
-def start(*command: str, crash_at: str = "") -> subprocess.Popen[str]:
+def start(*command: str, crash_at: str = "", **more: Any) -> subprocess.Popen[str]:
     """Start `kebench probe COMMAND` in a process of its own; a part is 16 queries, so there are ten."""
     environment = os.environ | {"KEBENCH_CRASH_AT": crash_at}
     code = "import sys; from kebench.cli import main; main(sys.argv[1:])"
@@ -52,6 +56,7 @@ def start(*command: str, crash_at: str = "") -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        **more,
     )
 
 
@@ -134,6 +139,105 @@ def test_two_processes_share_a_probe(model: Path, query_set: Path, undisturbed: 
     assert record == undisturbed[0]
     assert predictions.drop(["token_log_probs", "sum_log_prob"]) == undisturbed[1].drop(
         ["token_log_probs", "sum_log_prob"]
+    )
+
+
+def owners(out: Path) -> set[int]:
+    """Return the processes that have a part in hand."""
+    found = set()
+    for path in out.rglob("part-*.running"):
+        with suppress(OSError, ValueError):  # it has just been given back
+            found.add(json.loads(path.read_text())["pid"])
+    return found
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so. Fails if it never is."""
+    end = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < end, "it never came to pass"
+        time.sleep(0.01)
+
+
+def waiting_for(event: Callable[[], None]) -> Callable[..., pyarrow.Table]:
+    """Return `answer_queries`, which is called after something has happened in another process."""
+    answer_queries = probe_run.answer_queries
+
+    def answer(*given: Any, **more: Any) -> pyarrow.Table:
+        event()
+        return answer_queries(*given, **more)
+
+    return answer
+
+
+def test_two_workers_give_the_record_and_the_predictions_of_one_and_print_it_once(
+    model: Path,
+    query_set: Path,
+    undisturbed: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def see_a_part_of_the_other() -> None:
+        until(lambda: any(tmp_path.rglob("part-*.parquet")))
+
+    monkeypatch.setattr(probe_run, "answer_queries", waiting_for(see_a_part_of_the_other))
+    result = invoke(*arguments(model, query_set, tmp_path, "--workers", "2"))
+    record, predictions = found(tmp_path)
+    assert record == undisturbed[0]
+    assert predictions["tokens"] == undisturbed[1]["tokens"]
+    assert "2 processes share the work (--workers)" in result.stderr
+    assert result.stdout == invoke(*arguments(model, query_set, tmp_path)).stdout
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.rglob("*.parts"))
+
+
+def test_a_worker_that_dies_with_a_part_in_hand_does_not_lose_the_probe(
+    model: Path,
+    query_set: Path,
+    undisturbed: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    killed: list[int] = []
+
+    def kill_the_other() -> None:
+        until(lambda: bool(killed or owners(tmp_path) - {os.getpid()}))
+        for pid in owners(tmp_path) - {os.getpid(), *killed}:
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+    monkeypatch.setattr(probe_run, "answer_queries", waiting_for(kill_the_other))
+    assert invoke(*arguments(model, query_set, tmp_path, "--workers", "2")).exit_code == 0
+    assert len(killed) == 1
+    assert caplog.text.count("one of the workers ended (killed by SIGKILL); the others do its share") == 1
+    record, predictions = found(tmp_path)
+    assert record == undisturbed[0]
+    assert predictions["tokens"] == undisturbed[1]["tokens"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_the_command(
+    how: signal.Signals, model: Path, query_set: Path, tmp_path: Path
+) -> None:
+    long = ("--queries", "1000", "--beam", "5", "--max-masks", "10", "--workers", "2")
+    process = start(*arguments(model, query_set, tmp_path, *long), start_new_session=True)
+    until(lambda: len(owners(tmp_path)) == 2)
+    workers = owners(tmp_path) - {process.pid}
+    if how == signal.SIGINT:  # a terminal sends it to all
+        os.killpg(process.pid, how)
+    else:
+        process.kill()
+    _, told = process.communicate(timeout=60)
+    until(lambda: not any(_started(pid) for pid in workers))
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert told.splitlines()[-1].startswith("kebench: stopped; what was finished is kept")
+        assert "Traceback" not in told
+        assert "one of the workers" not in told
+    assert all(stale_token(path) is not None for path in tmp_path.rglob("part-*.running")), (
+        "nobody waits for it"
     )
 
 

@@ -1,0 +1,80 @@
+"""Processes beside this one: they work in silence, and what they fail of is told in a line."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from kebench.engine.beside import beside
+from kebench.errors import UserError
+from kebench.leases import _started
+from tests.engine.dying import die
+
+
+def write_down(path: Path) -> None:
+    """Say where this is done, in a file and aloud."""
+    path.with_name(f"{path.name}-{os.getpid()}").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
+    print("aloud")
+
+
+def refuse() -> None:
+    raise UserError("no mask token; it is no masked language model")
+
+
+def break_down() -> None:
+    raise RuntimeError("out of memory\nand more")
+
+
+def stay(path: Path) -> None:
+    """Stay until somebody ends it."""
+    path.write_text(str(os.getpid()))
+    threading.Event().wait()
+
+
+def test_workers_but_one_are_further_processes_each_with_its_gpu_and_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    with beside(3, partial(write_down, tmp_path / "did"), uses_gpus=True):
+        pass
+    assert str(os.getpid()) not in {path.name.partition("-")[2] for path in tmp_path.iterdir()}
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["3", "5"]  # this one has the first
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3,5"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("work", "why"),
+    [
+        (refuse, "no mask token; it is no masked language model"),
+        (break_down, "RuntimeError: out of memory"),
+        (die, "killed by SIGKILL"),
+    ],
+)
+def test_what_a_worker_fails_of_is_told_in_a_line(
+    work: Callable[[], object], why: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with beside(2, work, uses_gpus=False):
+        pass
+    assert caplog.messages == [f"one of the workers ended ({why}); the others do its share"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_whatever_ends_the_block_ends_the_workers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    noted = tmp_path / "pid"
+
+    def fail_meanwhile() -> None:
+        end = time.monotonic() + 60
+        while not (noted.exists() and noted.read_text()):
+            assert time.monotonic() < end, "it never began"
+            time.sleep(0.01)
+        raise UserError("here")
+
+    with pytest.raises(UserError, match="here"), beside(2, partial(stay, noted), uses_gpus=False):
+        fail_meanwhile()
+    assert _started(int(noted.read_text())) == ""
+    assert caplog.messages == []
