@@ -241,10 +241,9 @@ def model_hash(folder: Path, *, casing: str = "") -> str:
         hashed[name] = _without_prose(read_json(path)) if is_config else sha256_of(path)
     try:
         return hash_of(hashed)
-    except ValueError:  # Python reads NaN, 1e400 and half a surrogate pair, which are no JSON
+    except ValueError:  # Python reads NaN and 1e400, which are no JSON
         raise UserError(
-            f"{folder}: config.json or tokenizer_config.json holds NaN, infinity or half a surrogate "
-            "pair; mend it"
+            f"{folder}: config.json or tokenizer_config.json holds NaN or infinity; mend it"
         ) from None
 
 
