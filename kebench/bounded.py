@@ -12,7 +12,7 @@ from typing import Any
 
 from kebench.errors import UserError
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # half of a character, or of two
+_SURROGATE = re.compile("\\\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # half of a character, or of two
 MOST_TOML_BYTES = 1 << 20  # the longest shipped file has 7 KB
 MOST_DOTS = 2000  # in a line of TOML, where each may be a table within a table
 MOST_JSON_BYTES = 128 << 20  # records, manifests, configurations
@@ -37,18 +37,18 @@ def refuse_larger(path: Path, most_bytes: int) -> None:
 def parse_json(content: bytes | str) -> Any:
     """Return a JSON value.
 
-    Raises ValueError, also where it is nested too deeply for Python, or holds half a character, which cannot
-    be written.
+    Raises ValueError, also where it is not UTF-8, is nested too deeply for Python, or holds half a surrogate
+    pair, which could be written nowhere.
     """
+    text = content if isinstance(content, str) else content.decode("utf-8-sig")
     try:
-        value = json.loads(content)
-        raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-        if _SURROGATE.search(raw):
+        value = json.loads(text)
+        if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except UnicodeEncodeError:
-        raise ValueError("half of a character in it") from None
+        raise ValueError("half a surrogate pair, which is no character") from None
     return value
 
 

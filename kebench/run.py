@@ -5,6 +5,7 @@ data and needs no torch, so that a finished grid is recognised in a second.
 """
 
 import functools
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from kebench.model.source import ResolvedModel, model_hash, resolve_model
 from kebench.records import PROTOCOL_VERSION, Protocol, Subset, read_records
 from kebench.tasks.card import SPLITS, TaskCard
 from kebench.tasks.check import check_file
+
+_log = logging.getLogger(__name__)
 
 
 class Grid(NamedTuple):
@@ -56,8 +59,21 @@ def plan_grid(
         for seed in range(seeds)
     ]
     jobs = list({job.identity: job for job in jobs}.values())  # one model under two names is one
+    for name, first in _twins(resolved, hashes):
+        _log.warning("%s: the same weights as %s; counted once, as %s", name, first, first)
     recorded = {record.identity for record in read_records(out)}
     return Grid(jobs, [job for job in jobs if job.identity not in recorded])
+
+
+def _twins(models: Sequence[ResolvedModel], hashes: Sequence[str]) -> list[tuple[str, str]]:
+    """Return each model of another name that has the weights of one before it, and that one's name."""
+    first: dict[str, str] = {}
+    twins = []
+    for model, hashed in zip(models, hashes, strict=True):
+        name = first.setdefault(hashed, model.card.name)
+        if name != model.card.name:
+            twins.append((model.card.name, name))
+    return twins
 
 
 def resolve(name: str, *, allow_remote_code: bool = False) -> ResolvedModel:

@@ -28,7 +28,7 @@ _FEW_RUNS = "--tasks mini-gad,mini-ncbi-disease --seeds 2 --epochs 1 --train-row
 _FEW_QUERIES = "--queries 20 --max-masks 2"
 # A command of a marked block, and what is added to it here, where the later of two options counts.
 SHORTER = {
-    "kebench run --model bert-mini --model bert-mini-random --tasks mini --seeds 3": _FEW_RUNS,
+    "kebench run --model bert-mini --model bert-mini-random --tasks mini --seeds 3 --epochs 5": _FEW_RUNS,
     "kebench embed kb/mini --recipe transe-mini --out vectors/mini": "--epochs 2",
     "kebench pretrain kebiolm-mini --corpus corpora/mini --entities vectors/mini --backbone bert-mini "
     "--out models/kebiolm-mini": "--steps 2",

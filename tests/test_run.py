@@ -36,10 +36,13 @@ def test_a_grid_is_tasks_times_models_times_rates_times_seeds(data: Path, tmp_pa
     assert len({job.identity for job in grid.jobs}) == 16
 
 
-def test_one_model_under_two_names_is_run_once(data: Path, tmp_path: Path) -> None:
+def test_one_model_under_two_names_is_run_once_and_that_is_said(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     first = write_tiny_bert(tmp_path / "first")
     second = shutil.copytree(first, tmp_path / "second")
     assert len(plan(data, [first, second, first], learning_rates=(1e-5, 1e-5)).jobs) == 2 * 2
+    assert caplog.messages == ["second: the same weights as first; counted once, as first"]
 
 
 def test_the_paper_s_rates_are_not_replaced_by_a_card_s() -> None:

@@ -156,6 +156,8 @@ def _against_published(board: Any, a: str, b: str, found: Found, options: dict[s
             board, a, printed, sides=options["sides"], correction=options["correction"]
         )
     ]
+    if not compared:
+        raise UserError(f"{a} has been run on no task of which a score of {b} is printed; run it on one")
     return Rendered(
         [published_sheet(one) for one in compared],
         [published_as_fields(one) for one in compared],

@@ -199,20 +199,38 @@ def recorded_name(word: str, known: Collection[str]) -> str:
 def row_name(word: str, records: Sequence["Record"]) -> str:
     """Return what stands for a model on the leaderboard: its name, of several weights also their hash.
 
-    Named by its folder, it is the weights that are there now.
+    Named by its folder or source, it is the weights that are there now; so is a card of whose name there are
+    several, if it can be resolved. Raises UserError if no record is of those weights.
     """
-    from kebench.model.source import card_of, model_hash, resolve_model
     from kebench.report.table import label_of
 
     name = recorded_name(word, {record.model for record in records})
     hashes = {record.model_hash for record in records if record.model == name}
-    if name == word or len(hashes) < 2:
+    if not hashes or (name == word and len(hashes) < 2):
         return name
-    hashed = model_hash(resolve_model(word).folder, casing=card_of(word).casing)
+    hashed = weights_now(word)
     found = [record for record in records if (record.model, record.model_hash) == (name, hashed)]
-    if not found:
-        raise UserError(f"{word}: no records of these weights, but of others called {name}; run it again")
-    return label_of(found[0], records)
+    if found:
+        return label_of(found[0], records)
+    if name == word:  # a label may tell them apart
+        return name
+    raise UserError(f"{word}: no records of the weights there, but of others called {name}; run it again")
+
+
+def weights_now(word: str) -> str:
+    """Return the hash of a model's weights as they are here now; "" if they are not: nothing is fetched."""
+    from kebench.model.fetch import PLACES
+    from kebench.model.source import cached_folder, card_of, model_hash
+    from kebench.run import resolve
+
+    try:
+        card = card_of(word)
+        if card.source_kind not in (*PLACES, "embedded") and cached_folder(card) is None:
+            return ""
+        resolved = resolve(word)
+        return model_hash(resolved.folder, casing=resolved.card.casing)
+    except UserError:
+        return ""
 
 
 def _is_place(word: str) -> bool:

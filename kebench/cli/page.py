@@ -49,9 +49,12 @@ def page(
     Leaderboards to sort and filter, what stands behind each number, significance, probes and learning curves.
     Open OUT/index.html in a browser, or put it on any web server. The same records give the same file.
     """
+    from kebench.errors import UserError
     from kebench.files import write_atomically
     from kebench.report.page import build_page
 
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: a file; name a folder for the page with --out")
     metric: Metric = "as-published" if options["metric"] == "as-published" else "strict"
     shown = material(
         folders, title=title, metric=metric, suite=options["suite"], tasks=options["tasks"], overlap=overlap

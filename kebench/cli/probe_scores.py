@@ -92,7 +92,8 @@ def _folder_of(model: str, query_set: "QuerySet | None", out: Path) -> Path:
     models = {record.model for _, record in found}
     model = model if model in models else Path(model).name  # a directory, as `probe run` takes it
     if model not in models:
-        raise UserError(f"{out}: no probe of model '{model}'{did_you_mean(model, models)} {REMEDY}")
+        hint = did_you_mean(model, models)
+        raise UserError(f"{out}: no probe of model '{model}'{hint} {REMEDY}, or name its place by --results")
     fitting = [one for one in found if one[1].model == model]
     if query_set:
         set_hash = query_set.manifest.content_hash

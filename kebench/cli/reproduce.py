@@ -1,10 +1,12 @@
 """`kebench reproduce`: the whole paper, at one of three sizes."""
 
+import io
 import re
 import shlex
 import subprocess
 import sys
 import textwrap
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,16 +105,23 @@ def _check_commands(steps: "list[Step]", out: Path) -> None:
     """Raise UserError at a command that cannot be: now, not after the days before it."""
     from kebench.cli import kebench
 
-    for step in steps:
-        for command in step.commands:
-            if fault := _fault_of(kebench, list(command.words), out):
-                raise UserError(f"{step.name}: {command}: {fault}; mend the profile, or its --set")
+    faults = [
+        f"{step.name}: {fault}; mend the profile, or its --set. The command is {command}"
+        for step in steps
+        for command in step.commands
+        if (fault := _fault_of(kebench, list(command.words), out))
+    ]
+    for fault in faults[1:]:
+        _say(fault)
+    if faults:
+        raise UserError(faults[0])
 
 
 def _fault_of(command: click.Command, words: list[str], out: Path) -> str:
     """Return why a command line cannot be run, "" if it can; what is missing in {out} a step before makes."""
     try:
-        parse(command, words)
+        with redirect_stdout(io.StringIO()):  # of --help
+            parse(command, words)
     except click.exceptions.NoArgsIsHelpError:
         return "names no command"
     except click.exceptions.Exit:

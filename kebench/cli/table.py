@@ -14,6 +14,7 @@ from kebench.cli.found import (
     results_option,
     row_name,
     split_names,
+    weights_now,
 )
 from kebench.errors import UserError, did_you_mean
 
@@ -127,12 +128,17 @@ def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> "list[Sh
     if not records:
         raise UserError("no probes; make some with 'kebench probe run', or name their folder with --results")
     known = {record.model for record in records}
+    here: dict[str, str] = {}  # models that are named by their folder, and the weights that are there now
 
     def name_of(word: str) -> str:
-        _require(recorded_name(word, known), known)
-        return recorded_name(word, known)
+        name = recorded_name(word, known)
+        _require(name, known)
+        if name != word:
+            here[name] = weights_now(word)
+        return name
 
     measured = _measured_as(pairs, {row.model for row in published.rows}, name_of)
+    records = [one for one in records if here.get(one.model, one.model_hash) == one.model_hash]
     return probe_sheets(records, published, measured_as=measured)
 
 
@@ -153,13 +159,17 @@ def _score_sheets(
 
     published = _published(number)
     found = read_found(folders)
-    board = build_leaderboard(found.records, cards=all_task_cards(), metric="as-published")
+    cards = all_task_cards()
+    board = build_leaderboard(found.records, cards=cards, metric="as-published")
     known = {record.model for record in found.records}
 
     def name_of(word: str) -> str:
         _require(recorded_name(word, known), known)
         return row_name(word, found.records)
 
+    suites = sorted({card.suite for card in cards})
+    if suite is not None and suite not in suites:
+        raise UserError(f"no suite '{suite}'{did_you_mean(suite, suites)} there are {', '.join(suites)}")
     measured_as = _measured_as(pairs, {row.model for row in published.rows}, name_of)
     if suite is None or suite == published.suite:
         return paper_sheets(board, published, measured_as=measured_as)
@@ -180,6 +190,8 @@ def _measured_as(pairs: tuple[str, ...], rows: set[str], name_of: Callable[[str]
             raise UserError(
                 f"--as {pair}: no row '{row}'{did_you_mean(row, rows)} there are {', '.join(sorted(rows))}"
             )
+        if row in measured:
+            raise UserError(f"--as {pair}: another model stands beside {row} already; leave one out")
         measured[row] = name_of(ours)
     return measured
 

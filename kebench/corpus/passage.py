@@ -9,7 +9,6 @@ from typing import NamedTuple
 MAX_CHARACTERS = 1_000_000  # of a passage; what spaCy takes (Language.max_length)
 _SHOWN = 30
 _SHOWN_BEFORE = 10  # characters in front of the first that differs
-_HALF_PAIR = re.compile("[\ud800-\udfff]")  # JSON can spell it, UTF-8 cannot
 _NO_ID = ("", "-", "-1", "None")
 
 
@@ -71,9 +70,6 @@ def split_ids(written: str) -> tuple[str, ...]:
 
 def passage_problem(passage: Passage) -> str | None:
     """Say why a passage cannot be used; None if it can."""
-    ids = (passage.document_id, *(one for mention in passage.gold for one in mention.ids))
-    if any(map(_HALF_PAIR.search, ids)):
-        return "half a surrogate pair in an id, which is no character"
     return text_problem(passage.text)
 
 
@@ -85,8 +81,6 @@ def text_problem(text: str) -> str | None:
         return f"a text of {len(text):,} characters, at most {MAX_CHARACTERS:,} are taken; split it"
     if "\0" in text:
         return f"a NUL character at character {text.index(chr(0)):,} of the text"
-    if found := None if text.isascii() else _HALF_PAIR.search(text):
-        return f"half a surrogate pair, which is no character, at character {found.start():,} of the text"
     return None
 
 

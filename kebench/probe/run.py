@@ -66,6 +66,8 @@ def find_finished(plan: ProbePlan, out: Path) -> ProbeRecord | None:
     """Return the record of a probe if it has been made. Raises UserError if what it is of is gone."""
     folder = plan.out(out)
     if not (folder / PROBE_RECORD).is_file():
+        if folder.exists():
+            raise UserError(f"{folder}: holds no {PROBE_RECORD}; remove the folder and run again")
         return None
     for name in (PREDICTIONS, TOKENIZER):
         if not (folder / name).is_file():

@@ -6,7 +6,7 @@ from pathlib import Path
 from kebench.probe.query_set import QuerySet
 from kebench.probe.recipe import read_probe_recipe
 from kebench.probe.record import Figure, ProbeRecord
-from kebench.report.probes import BUCKETS, caption
+from kebench.report.probes import BUCKETS, caption, row_labels
 from kebench.report.published import PublishedRow, PublishedTable
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import HEADINGS
@@ -84,6 +84,7 @@ def probe_sheets(
     than the paper's no difference means anything, so none is shown.
     """
     stands_for = {ours: row for row, ours in measured_as.items()}
+    names = row_labels(records)
     printed = {row.model: row for row in published.rows}
     sheets: list[Sheet] = []
     models = {stands_for.get(record.model, record.model) for record in records}
@@ -102,7 +103,10 @@ def probe_sheets(
             ):
                 score = row.scores.get(_PRINTED[name]) if row else None
                 rows.append(
-                    (f"{record.model}, {BUCKETS[name]}", *_beside(bucket.hit, score, is_papers=is_papers))
+                    (
+                        f"{names[record.identity]}, {BUCKETS[name]}",
+                        *_beside(bucket.hit, score, is_papers=is_papers),
+                    )
                 )
         sheets.append(
             Sheet(

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from kebench.bounded import parse_json
 from kebench.files import hash_of, sha256_of, write_atomically
 
 STAMPS = "steps"  # the folder of stamps, leases and notes under {out}
-LEASE = ".running"  # how the names of leases end: they come and go
+PASSING = (".running", ".parts", ".tmp")  # how the names of what comes and goes end: leases, unfinished work
 SAID_GIB = 1.0  # reading more than this to know it again is said
 MOST_MANIFEST_BYTES = 16 << 20  # ours
 
@@ -49,27 +50,39 @@ def _read_note(path: Path) -> Files:
 
 
 def files_under(path: Path) -> list[Path]:
-    """Return the files in a folder, or the file itself, without leases and what is hidden."""
+    """Return the files in a folder, or the file itself, but for what is being written and leases."""
     if path.is_dir():
-        names = (one for one in path.rglob("*") if not one.name.startswith(".") and one.suffix != LEASE)
-        return sorted(one for one in names if one.is_file())
+        found = (one for one in path.rglob("*") if not _is_passing(one.relative_to(path)))
+        return sorted(one for one in found if one.is_file())
     return [path] if path.is_file() else []
 
 
+def _is_passing(path: Path) -> bool:
+    return any(part.startswith(".") or part.endswith(PASSING) for part in path.parts)
+
+
 def look(files: Iterable[Path], root: Path, seen: Mapping[str, tuple[int, int, str]]) -> Files:
-    """Return size, time and SHA-256 of files; what has the size and time that were seen is not read."""
+    """Return size, time and SHA-256 of files that are there.
+
+    seen: what is known; a file that has the size and time that were seen is not read.
+    """
     found = {}
     unread: dict[str, Path] = {}
     for path in files:
-        name, stat = os.path.relpath(path, root), path.stat()
-        before = seen.get(name, (-1, 0, ""))
-        found[name] = (stat.st_size, stat.st_mtime_ns, before[2])
-        if before[:2] != found[name][:2]:
-            unread[name] = path
+        with suppress(FileNotFoundError):  # another process may have had it in hand
+            name, stat = os.path.relpath(path, root), path.stat()
+            before = seen.get(name, (-1, 0, ""))
+            found[name] = (stat.st_size, stat.st_mtime_ns, before[2])
+            if before[:2] != found[name][:2]:
+                unread[name] = path
     gib = sum(found[name][0] for name in unread) / (1 << 30)
     if gib > SAID_GIB:
         _log.info("%s: reading %.0f GiB once, to know them again", root, gib)
-    return found | {name: (*found[name][:2], sha256_of(path)) for name, path in unread.items()}
+    for name, path in unread.items():
+        size, changed_ns, _ = found.pop(name)
+        with suppress(FileNotFoundError):
+            found[name] = (size, changed_ns, sha256_of(path))
+    return dict(sorted(found.items()))
 
 
 def essence_of(files: Files, root: Path) -> str:
@@ -80,10 +93,10 @@ def essence_of(files: Files, root: Path) -> str:
 def _essence(path: Path, size: int, _: int, sha256: str) -> Any:
     if path.suffix not in (".json", ".jsonl") or size > MOST_MANIFEST_BYTES:
         return sha256
-    lines = path.read_bytes().splitlines() if path.suffix == ".jsonl" else [path.read_bytes()]
     try:
+        lines = path.read_bytes().splitlines() if path.suffix == ".jsonl" else [path.read_bytes()]
         return hash_of([_steady(parse_json(line)) for line in lines])
-    except ValueError:  # not JSON, or with NaN
+    except (ValueError, OSError):  # not JSON, or with NaN; gone since
         return sha256
 
 

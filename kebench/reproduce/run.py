@@ -16,16 +16,16 @@ from pathlib import Path
 from kebench.errors import UserError
 from kebench.files import write_atomically
 from kebench.leases import share_one, stale_token
-from kebench.reproduce.contents import STAMPS, essence_of
+from kebench.reproduce.contents import STAMPS, Files, essence_of
 from kebench.reproduce.stamps import (
     STAMP_SCHEMA,
     Stamp,
     State,
-    changed_products,
     is_stamped,
     products_of,
     read_of,
     read_stamp,
+    spoilt,
     stamp_path,
     state_of,
     write_stamp,
@@ -101,12 +101,15 @@ def _terminate(*_: object) -> None:
 
 def _do(step: Step, out: Path, say: Say, again: Callable[[], Sequence[Step]]) -> None:
     state, stamp = state_of(step, out), read_stamp(step, out)
-    _move_aside(step, out, state, stamp, say)
     _require_unchanged(step, out, again)
-    read = read_of(step, out)
-    started, clock = utc_now(), time.monotonic()
+    if step.stage.goes_on:
+        _require_whole(step, out, stamp)
+    else:
+        _move_aside(step, state, say)
+    read, clock = read_of(step, out), time.monotonic()
+    others = _of_others(step, out, state, stamp) if step.stage.goes_on else {}
     if state is not State.BEGUN or stamp is None:
-        stamp = _stamp(step, started, 0.0)
+        stamp = _stamp(step, utc_now(), 0.0).model_copy(update={"read": read, "products": others})
         write_stamp(step, out, stamp)
     say(f"{step.name}: {state.value}")
     for command in step.commands:  # each finds what it had finished before it was stopped
@@ -119,7 +122,9 @@ def _do(step: Step, out: Path, say: Say, again: Callable[[], Sequence[Step]]) ->
     except UserError:
         stamp_path(step, out).unlink(missing_ok=True)  # of two things mixed: not to be gone on with
         raise
-    seconds, products = round(time.monotonic() - clock, 1), products_of(step, out)
+    found = products_of(step, out, others)
+    products = {name: one for name, one in found.items() if name not in others or others[name][2] != one[2]}
+    seconds = round(time.monotonic() - clock, 1)
     made = {"finished": True, "read": read, "products": products, "essence": essence_of(products, out)}
     write_stamp(step, out, _stamp(step, stamp.started_utc, seconds).model_copy(update=made))
     say(f"{step.name}: done in {seconds:,.0f} s")
@@ -157,21 +162,32 @@ def _stamp(step: Step, started_utc: str, seconds: float) -> Stamp:
     )
 
 
-def _move_aside(step: Step, out: Path, state: State, stamp: Stamp | None, say: Say) -> None:
-    """Rename what a step made before: nothing is lost, and nothing old is taken for new.
+def _of_others(step: Step, out: Path, state: State, stamp: Stamp | None) -> Files:
+    """Return the files of a folder that is shared that are not this step's, as it begins, or as it began."""
+    if state is State.BEGUN and stamp is not None:
+        return stamp.products
+    own = stamp.products if stamp and stamp.finished else {}
+    return {name: one for name, one in products_of(step, out, own).items() if name not in own}
 
-    Of a folder that goes on only files that are not as they were left: the rest its commands know.
-    """
+
+def _require_whole(step: Step, out: Path, stamp: Stamp | None) -> None:
+    """Raise UserError for a record that was changed, which its command would take for finished."""
+    if stamp and stamp.finished and (fault := spoilt(stamp, out)):
+        raise UserError(
+            f"{step.name}: {fault}; put it back, or remove it with what belongs to it (a run's record and "
+            "predictions, a probe's folder), and the same command makes it again"
+        )
+
+
+def _move_aside(step: Step, state: State, say: Say) -> None:
+    """Rename what a step made before: nothing is lost, and nothing old is taken for new."""
     if state in (State.BEGUN, State.DONE):
         return
-    if not step.stage.goes_on:  # to do, and there: its stamp was lost, or it is none of ours
-        paths = [path for path in step.makes if path.exists()]
-    else:
-        paths = changed_products(step, out, stamp) if stamp else []
-    for path in paths:
-        number = next(n for n in range(1, 10_000) if not _outdated(path, n).exists())
-        path.rename(_outdated(path, number))
-        say(f"{step.name}: {state.value}; what was there is now {_outdated(path, number)}")
+    for path in step.makes:  # to do, and there: its stamp was lost, or it is none of ours
+        if path.exists():
+            number = next(n for n in range(1, 10_000) if not _outdated(path, n).exists())
+            path.rename(_outdated(path, number))
+            say(f"{step.name}: {state.value}; what was there is now {_outdated(path, number)}")
 
 
 def _outdated(path: Path, number: int) -> Path:

@@ -1,9 +1,11 @@
 """Stamps: a file a step that says what the step made, from what, and whether all of it is done.
 
 A step is done if its stamp has its key, the products are as they were left, and what it read of the steps
-before it is still the same.
+before it is still the same. Steps that go on share a folder, in which a step's products are the files that
+came while its commands ran: the rest belongs to others, or to the user.
 """
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -11,10 +13,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kebench.files import hash_of, write_atomically
+from kebench.probe.record import PREDICTIONS, PROBE_RECORD, TOKENIZER
 from kebench.reproduce.contents import STAMPS, Files, files_under, hash_of_path, look
 from kebench.reproduce.steps import Step
 
-STAMP_SCHEMA: Literal[1] = 1
+STAMP_SCHEMA: Literal[2] = 2
 
 
 class State(StrEnum):
@@ -31,13 +34,14 @@ class Stamp(BaseModel):
     """What is known of a step's products. finished: False while its commands run.
 
     read: a hash of what the steps before it had made when it read that.
-    products: each file's path under {out}, with size, time of change in ns, and SHA-256.
+    products: each file's path under {out}, with size, time of change in ns, and SHA-256; while the commands
+    of a step that goes on run, those files that were there before and are not its own.
     essence: a hash of what they say, less times and places.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = Field(STAMP_SCHEMA, alias="schema")
+    schema_version: Literal[2] = Field(STAMP_SCHEMA, alias="schema")
     key: str
     commands: tuple[str, ...]
     finished: bool
@@ -70,20 +74,48 @@ def write_stamp(step: Step, out: Path, stamp: Stamp) -> None:
     )
 
 
-def products_of(step: Step, out: Path, stamp: Stamp | None = None) -> Files:
-    """Return the files that a step has made, with size, time and SHA-256."""
-    files = [path for made in step.makes for path in files_under(made)]
-    return look(files, out, stamp.products if stamp else {})
+def products_of(step: Step, out: Path, seen: Files) -> Files:
+    """Return the files where a step makes its own. seen: those that need not be read again."""
+    return look([path for made in step.makes for path in files_under(made)], out, seen)
 
 
-def changed_products(step: Step, out: Path, stamp: Stamp) -> list[Path]:
-    """Return the files of a step that are there and are not as they were left."""
-    found = products_of(step, out, stamp)
-    return [
-        out / name
-        for name, (_, _, left) in stamp.products.items()
-        if name in found and found[name][2] != left
-    ]
+def still_there(stamp: Stamp, out: Path) -> Files:
+    """Return those of a stamp's products that are there, as they are now."""
+    return look([out / name for name in stamp.products], out, stamp.products)
+
+
+def spoilt(stamp: Stamp, out: Path) -> str:
+    """Say which product of a step that goes on its commands would not make again; "" if none.
+
+    They make a record again if it is gone with all that stands beside it. One that was changed, or is there
+    in part, they would take for finished.
+    """
+    found = still_there(stamp, out)
+    for name, (_, _, left) in stamp.products.items():
+        if name in found and found[name][2] != left and found[name][2] not in _left_by_others(name, out):
+            return f"{out / name} is not as it was left"
+        if name not in found and any(_unit(other) == _unit(name) for other in found):
+            return f"{out / name} is gone, and what belongs to it is not"
+    return ""
+
+
+def _unit(name: str) -> str:
+    """Return what a file of a folder of results belongs to: a run's stem, or a probe's folder."""
+    path = Path(name)
+    if path.name in (PROBE_RECORD, PREDICTIONS, TOKENIZER):
+        return str(path.parent)
+    return name.removesuffix(".json").removesuffix(".predictions.json.gz")
+
+
+def _left_by_others(name: str, out: Path) -> set[str]:
+    """Return what any step has left under a name: another one may have made it again."""
+    left = set()
+    for path in (out / STAMPS).glob("*.json"):
+        with suppress(OSError, ValidationError):
+            stamp = Stamp.model_validate_json(path.read_bytes())
+            if stamp.finished and name in stamp.products:
+                left.add(stamp.products[name][2])
+    return left
 
 
 def read_of(step: Step, out: Path) -> str:
@@ -114,16 +146,15 @@ def state_of(step: Step, out: Path) -> State:
         return State.TO_DO
     if stamp.key != step.key:
         return State.OUTDATED
-    if not stamp.finished:
-        return State.BEGUN
     if stamp.read != read_of(step, out):
         return State.OUTDATED
+    if not stamp.finished:
+        return State.BEGUN
     return State.DONE if _are_as_left(step, out, stamp) else State.DAMAGED
 
 
 def _are_as_left(step: Step, out: Path, stamp: Stamp) -> bool:
-    found = products_of(step, out, stamp)
-    hashes = {name: one[2] for name, one in found.items()}
+    # What goes on may have grown since.
+    found = still_there(stamp, out) if step.stage.goes_on else products_of(step, out, stamp.products)
     left = {name: one[2] for name, one in stamp.products.items()}
-    # What goes on by itself may have grown since: the command knows what of it is finished.
-    return left.items() <= hashes.items() if step.stage.goes_on else hashes == left
+    return {name: one[2] for name, one in found.items()} == left

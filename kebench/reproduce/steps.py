@@ -108,8 +108,10 @@ def _check(name: str, makes: Collection[Path], steps: Collection[Step], out: Pat
 def _models_of(commands: Collection[Command], out: Path) -> Iterator[str]:
     """Yield what commands read of models that no step makes, as `reads` of a stage has it."""
     for command in commands:
-        for option, name in pairwise(command.words):
-            if option in _NAMES_A_MODEL and out not in Path(name).parents:
+        words = [part for word in command.words for part in word.split("=", 1)]
+        for option, name in pairwise(words):
+            is_made = "/" in name and out.resolve() in Path(name).resolve().parents
+            if option in _NAMES_A_MODEL and not is_made:
                 yield f"model {name}"
 
 

@@ -297,15 +297,15 @@ FAULTS = {
     ),
     "half a surrogate pair in a text": (
         "jsonl", r'{"id": "1", "text": "gout \ud800"}',
-        r"document 1: half a surrogate pair, which is no character, at character 5 of the text", 0,
+        r"line 1: not JSON \(half a surrogate pair, which is no character\)", 0,
     ),
     "half a surrogate pair in an id": (
         "jsonl", r'{"id": "\ud800", "text": "gout"}',
-        r"document \\ud800: half a surrogate pair in an id, which is no character", 0,
+        r"line 1: not JSON \(half a surrogate pair, which is no character\)", 0,
     ),
     "half a surrogate pair in a mention's id": (
         "jsonl", r'{"id": "1", "text": "gout", "mentions": [{"start": 0, "end": 4, "ids": ["x:\ud800"]}]}',
-        r"document 1: half a surrogate pair in an id", 0,
+        r"line 1: not JSON \(half a surrogate pair, which is no character\)", 0,
     ),
     "JSON that is nested deeply": (
         "jsonl", '{"id": ' + "[" * 100_000, r"line 1: not JSON \(nested too deeply\)", 0

@@ -127,9 +127,9 @@ def test_a_record_nested_too_deep_is_one_line(content: str, tmp_path: Path) -> N
         read_record(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize("content", [b'{"a": "\\ud800"}', '["\\uDFff"]', b'"\xed\xa0\x80"'])
+@pytest.mark.parametrize("content", [b'{"a": "\\ud800"}', '["\\uDFff"]', '["\ud800"]'])
 def test_json_with_half_a_character_is_refused_since_it_can_be_written_nowhere(content: bytes | str) -> None:
-    with pytest.raises(ValueError, match="half of a character"):
+    with pytest.raises(ValueError, match="half a surrogate pair"):
         parse_json(content)
     assert parse_json(b'"\\ud83d\\ude00"') == "\U0001f600"
 

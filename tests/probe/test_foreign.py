@@ -152,7 +152,7 @@ def test_identifiers_do_not_give_an_imported_set_back(tmp_path: Path) -> None:
         ({"obj_uris": 7}, "obj_uris and obj_aliases do not fit the 2 obj_labels; mend this line"),
         (
             {"sub_label": "\ud800"},
-            "not JSON (half of a character in it); mend this line",
+            "not JSON (half a surrogate pair, which is no character); mend this line",
         ),
         ({"obj_labels": ["a", "\x00"]}, "'\\x00' holds '\\x00', which is no text; mend this line"),
         ({"prompt": "[X] \x1b[Y]"}, "'[X] \\x1b[Y]' holds '\\x1b', which is no text; mend this line"),

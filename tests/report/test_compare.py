@@ -240,6 +240,20 @@ def test_a_published_score_is_tested_as_in_the_paper(capsys: pytest.CaptureFixtu
     assert (ddi["tests"][0]["p"], ddi["tests"][0]["note"]) == (None, "it needs two seeds")
 
 
+def test_of_several_published_rows_those_that_have_a_task_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PubMedBERT is printed in Table 2, and twice with JNLPBA and GAD alone."""
+    write_sample(
+        tmp_path, [sample_record("mine", "ddi", seed=seed, as_published=80.0 + seed) for seed in (0, 1)]
+    )
+    (comparison,) = compared(capsys, "mine", "pubmedbert", "--published", "--results", str(tmp_path))
+    assert [one["task"] for one in comparison["tasks"]] == ["ddi"]
+    write_sample(tmp_path / "other", [sample_record("mine", "mini-gad")])
+    message = refused(capsys, "mine", "pubmedbert", "--published", "--results", str(tmp_path / "other"))
+    assert "mine has been run on no task of which a score of pubmedbert is printed" in message
+
+
 def test_a_published_row_with_other_metrics_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "minilm", "bio-lm", "--published", "--results", str(RECORDED))
     assert message.endswith("uses other metrics than BLURB (micro against macro F1); not compared")

@@ -79,6 +79,12 @@ def test_a_suite_without_a_model_of_the_table_is_told(
     said = refused(capsys, "paper-3", "--results", str(miniature), "--suite", "mini")
     assert "--as MODEL=ROW, with the rows kebiolm, kebiolm-no-wem, kebiolm-rand, kebiolm-frz" in said
     assert "leave it out" in refused(capsys, "paper-5", "--suite", "mini")
+    said = refused(capsys, "paper-3", "--results", str(miniature), "--suite", "minni")
+    assert "no suite 'minni'; did you mean 'mini'" in said
+    twice = refused(
+        capsys, "paper-3", "--results", str(miniature), "--as", "mine=kebiolm", "--as", "mine-rand=kebiolm"
+    )
+    assert "another model stands beside kebiolm already" in twice
 
 
 def test_a_difference_stands_with_whether_it_is_noise(

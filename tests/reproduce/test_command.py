@@ -123,6 +123,15 @@ def done(place: Place, capfd: pytest.CaptureFixture[str]) -> Place:
     return place
 
 
+def wait_for(path: Path) -> None:
+    """Wait until a file is there; fail after a minute."""
+    for _ in range(3000):
+        if path.exists():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{path} did not come")
+
+
 def begun_in(said: str) -> list[str]:
     """Return the steps that were begun, by the lines that say so."""
     states = {state.value for state in State}
@@ -474,8 +483,9 @@ def test_an_option_that_there_is_not_is_told_before_anything_starts(
         place.run()
     said = capfd.readouterr().err
     assert stop.value.code == 2
-    assert "tasks-ner: kebench task list --sorted" in said
-    assert "o such option" in said
+    assert "tasks-ner: No such option" in said
+    assert "The command is kebench task list --sorted" in said
+    assert "tasks-mini-gad: No such option" in said  # all at once
     assert "mend the profile, or its --set" in said
     assert begun_in(said) == []
 
@@ -548,8 +558,7 @@ def test_another_with_other_settings_is_refused_while_one_works(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
     running = subprocess.Popen([sys.executable, "-m", "kebench", *place.command], stderr=subprocess.PIPE)
-    while not (place.out / "steps" / "kb.json").exists():
-        time.sleep(0.02)
+    wait_for(place.out / "steps" / "kb.json")
     running.send_signal(signal.SIGSTOP)
     other = place.folder / "other.tsv"
     other.write_text(TERMS + "MONDO:3\tscabies\n")
@@ -594,21 +603,107 @@ def test_a_product_made_again_as_another_outdates_what_reads_it(
     assert done.states()["kb"] is State.DONE
 
 
-def test_of_a_folder_that_goes_on_what_was_changed_is_set_aside(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    place.rewrite('each = ["ner", "mini-gad"]\n', "goes_on = true\n")
-    place.rewrite("> {out}/lists/{each}.txt", "> {out}/lists/all.txt")
-    place.rewrite('makes = ["lists/{each}.txt"]', 'makes = ["lists"]')
+SHARED = """
+title = "shared"
+machine = "any"
+[[stages]]
+name = "list"
+title = "two steps that fill one folder, as probes and grids do"
+each = ["ner", "gad"]
+commands = ["task list > {out}/lists/{each}.json", "task list > {out}/lists/{each}.predictions.json.gz"]
+makes = ["lists"]
+goes_on = true
+estimate = {minutes = 0.1, basis = "guessed"}
+[[stages]]
+name = "count"
+title = "what reads it"
+commands = ["task list > {out}/count.txt"]
+after = ["list"]
+estimate = {minutes = 0.1, basis = "guessed"}
+"""
+
+
+@pytest.fixture
+def shared(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Place:
+    place = Place(tmp_path)
+    place.profile.write_text(SHARED)
+    place.command = place.command[:5]
     place.run()
-    path = place.out / "lists" / "all.txt"
-    good = path.read_text()
-    path.write_text("a number that somebody liked better")
     capfd.readouterr()
-    place.run()
-    assert begun_in(capfd.readouterr().err) == ["tasks"]
-    assert path.read_text() == good
-    assert path.with_name("all.txt.outdated-1").read_text() == "a number that somebody liked better"
+    return place
+
+
+def states_of(place: Place) -> dict[str, str]:
+    profile = read_profile(str(place.profile))
+    return {step.name: state_of(step, place.out).value for step in steps_of(profile, {}, place.out)}
+
+
+def test_of_a_folder_that_is_shared_a_step_owns_what_it_made(
+    shared: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ner.json", "ner.predictions.json.gz"):
+        (shared.out / "lists" / name).unlink()
+    shared.run()
+    assert begun_in(capfd.readouterr().err) == ["list-ner"]
+    assert set(states_of(shared).values()) == {"done"}
+    shared.run()
+    assert "nothing to do" in capfd.readouterr().err
+    assert not list(shared.out.rglob("*.outdated-*"))
+
+
+def test_a_step_that_was_killed_owns_what_it_made_before(
+    shared: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stamp = shared.out / "steps" / "list-gad.json"
+    fields = json.loads(stamp.read_text())
+    made = fields["products"]
+    assert sorted(made) == ["lists/gad.json", "lists/gad.predictions.json.gz"]
+    others = json.loads((shared.out / "steps" / "list-ner.json").read_text())["products"]
+    stamp.write_text(json.dumps(fields | {"finished": False, "products": others}))
+    assert states_of(shared)["list-gad"] == "begun"
+    shared.run()
+    assert sorted(json.loads(stamp.read_text())["products"]) == sorted(made)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda path: path.write_text("a number that somebody liked better"), "is not as it was left"),
+        (lambda path: path.unlink(), "is gone, and what belongs to it is not"),
+    ],
+    ids=["changed", "gone"],
+)
+@pytest.mark.parametrize("name", ["gad.json", "gad.predictions.json.gz"])
+def test_a_record_that_was_spoilt_is_neither_taken_nor_thrown_away(
+    shared: Place, name: str, spoil: Callable[[Path], object], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = shared.out / "lists" / name
+    spoil(path)
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stop:
+            shared.run()
+        assert stop.value.code == 2
+        assert f"list-gad: {path} {said}; put it back, or remove it" in capfd.readouterr().err
+    for one in ("gad.json", "gad.predictions.json.gz"):
+        (shared.out / "lists" / one).unlink(missing_ok=True)
+    shared.run()
+    assert set(states_of(shared).values()) == {"done"}
+
+
+def test_what_is_being_written_is_no_part_of_a_folder(shared: Place) -> None:
+    for passing in (".x.1-abc.tmp/probe.json", "a.parts/0.parquet", "seed0.running"):
+        path = shared.out / "lists" / passing
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{}")
+    assert set(states_of(shared).values()) == {"done"}
+
+
+def test_what_went_before_may_change_while_a_step_is_begun(done: Place) -> None:
+    stats, kb = (done.out / "steps" / f"{name}.json" for name in ("stats", "kb"))
+    stats.write_text(json.dumps(json.loads(stats.read_text()) | {"finished": False}))
+    assert done.states()["stats"] is State.BEGUN
+    kb.write_text(json.dumps(json.loads(kb.read_text()) | {"essence": "0" * 64}))
+    assert done.states()["stats"] is State.OUTDATED
 
 
 def test_another_version_of_kebench_looks_again_at_what_goes_on(
@@ -656,8 +751,7 @@ def test_another_process_that_has_a_step_in_hand_is_named(
 ) -> None:
     command = [sys.executable, "-m", "kebench", *place.command]
     running = subprocess.Popen(command, stderr=subprocess.PIPE)
-    while not (place.out / "steps" / "kb.json").exists():
-        time.sleep(0.02)
+    wait_for(place.out / "steps" / "kb.json")
     place.run()
     running.communicate(timeout=60)
     assert "kb: another process has it in hand; waiting for it" in capfd.readouterr().err

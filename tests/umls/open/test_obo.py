@@ -244,7 +244,7 @@ def test_a_value_of_another_kind_in_obo_json_is_one_line(change: dict[str, objec
 
 def test_half_a_surrogate_pair_in_obo_json_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "test.json").write_text(IN_JSON.replace('"lbl": "a"', '"lbl": "a\\ud800"'))
-    assert "holds half a surrogate pair" in refusal(tmp_path / "test.json")
+    assert "not JSON (half a surrogate pair" in refusal(tmp_path / "test.json")
 
 
 def test_obo_json_nested_too_deep_is_one_line(tmp_path: Path) -> None:
