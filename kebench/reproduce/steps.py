@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kebench import __version__
+from kebench.cards import SOURCE_KINDS, model_card_paths
 from kebench.errors import UserError
 from kebench.files import expand_home, hash_of
 from kebench.probe.record import PROBE_PROTOCOL_VERSION
@@ -110,9 +111,15 @@ def _models_of(commands: Collection[Command], out: Path) -> Iterator[str]:
     for command in commands:
         words = [part for word in command.words for part in word.split("=", 1)]
         for option, name in pairwise(words):
-            is_made = "/" in name and out.resolve() in Path(name).resolve().parents
-            if option in _NAMES_A_MODEL and not is_made:
+            if option in _NAMES_A_MODEL and not _is_made(name, out):
                 yield f"model {name}"
+
+
+def _is_made(name: str, out: Path) -> bool:
+    """Say whether a model is a folder in {out}: neither a card, whose name wins, nor a source."""
+    if name in model_card_paths() or name.partition(":")[0] in SOURCE_KINDS:
+        return False
+    return out.resolve() in Path(name).resolve().parents
 
 
 def _fill(line: str, values: Mapping[str, str]) -> str:

@@ -332,6 +332,24 @@ def test_a_checkpoint_of_the_user_s_is_an_input_wherever_it_stands(place: Place)
     assert changed_by_reading(place) == ["kb", "stats"]
 
 
+def test_a_model_that_a_step_makes_is_no_input_of_the_user_s(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is called, in the working folder too; a card's name and a source are, even there."""
+    monkeypatch.chdir(place.folder)
+    place.out = Path()
+    place.profile.write_text(PROFILE.replace("task list >", "run --tasks gad --plan --model {form} >"))
+
+    def key(name: str) -> str:
+        return place.steps(f"form={name}")[-1].key
+
+    before = {name: key(name) for name in ("mine", "./mine", "bert-mini", "hub:somebody/mine")}
+    for folder in ("mine", "bert-mini"):
+        (place.folder / folder).mkdir()
+        (place.folder / folder / "config.json").write_text("{}")
+    assert {name: key(name) for name in before} == before
+
+
 def test_the_plan_shows_what_is_done_and_starts_nothing(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
