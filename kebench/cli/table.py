@@ -131,6 +131,7 @@ def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> "list[Sh
     here: dict[str, str] = {}  # models that are named by their folder, and the weights that are there now
 
     def name_of(word: str) -> str:
+        """Return the name of a model's probes, and note its weights if a folder is named."""
         name = recorded_name(word, known)
         _require(name, known)
         if name != word:
@@ -164,6 +165,7 @@ def _score_sheets(
     known = {record.model for record in found.records}
 
     def name_of(word: str) -> str:
+        """Return the label of a model's row on the leaderboard."""
         _require(recorded_name(word, known), known)
         return row_name(word, found.records)
 

@@ -95,12 +95,13 @@ def _essence(path: Path, size: int, _: int, sha256: str) -> Any:
         return sha256
     try:
         lines = path.read_bytes().splitlines() if path.suffix == ".jsonl" else [path.read_bytes()]
-        return hash_of([_steady(parse_json(line)) for line in lines])
+        return hash_of([steady(parse_json(line)) for line in lines])
     except (ValueError, OSError):  # not JSON, or with NaN; gone since
         return sha256
 
 
-def _steady(value: Any) -> Any:
+def steady(value: Any) -> Any:
+    """Return a JSON value without what differs between two runs of one command."""
     if isinstance(value, dict):
-        return {name: _steady(one) for name, one in value.items() if name not in VARIES}
-    return [_steady(one) for one in value] if isinstance(value, list) else value
+        return {name: steady(one) for name, one in value.items() if name not in VARIES}
+    return [steady(one) for one in value] if isinstance(value, list) else value

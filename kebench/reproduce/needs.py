@@ -61,7 +61,7 @@ def lacks_of(profile: Profile, values: Mapping[str, str], out: Path, steps: Coll
         if name not in values and name in wanted
     ]
     for need in profile.needs:
-        if need.stages and not set(need.stages) & set(stages):
+        if need.stages and not set(need.stages) & stages:
             continue
         for name in need.names:
             unset = [one for one in PLACEHOLDER.findall(name) if one not in values]
@@ -88,9 +88,7 @@ def _ray(steps: Collection[Step]) -> list[Lack]:
     """Return Ray, if a command is to work on it and it is not installed."""
     words = [word for step in steps for command in step.commands for word in command.words]
     is_wanted = ("--engine", "ray") in pairwise(words) or "--engine=ray" in words
-    if not is_wanted or importlib.util.find_spec("ray") is not None:
-        return []
-    return [Lack("the package", ("ray",), "not installed", "pip install 'kebench[cluster]'")]
+    return _package_if_lacking("ray", "pip install 'kebench[cluster]'") if is_wanted else []
 
 
 def _release(need: Need, name: str, out: Path) -> list[Lack]:
@@ -136,13 +134,17 @@ def _models(need: Need, name: str, out: Path) -> list[Lack]:
 
 
 def _package(need: Need, name: str, out: Path) -> list[Lack]:
+    return _package_if_lacking(name, need.remedy)
+
+
+def _package_if_lacking(name: str, remedy: str) -> list[Lack]:
     try:
         is_there = importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):  # of a package within one that is not there; of no name at all
         is_there = False
     if is_there:
         return []
-    return [Lack("the package", (name,), "not installed", need.remedy)]
+    return [Lack("the package", (name,), "not installed", remedy)]
 
 
 def _disk(need: Need, name: str, out: Path) -> list[Lack]:

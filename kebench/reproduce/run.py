@@ -65,7 +65,7 @@ def carry_out(
 
     for step in steps:
         lease = _lease(step, out)
-        if state_of(step, out) is not State.DONE and lease.exists() and stale_token(lease) is None:
+        if lease.exists() and stale_token(lease) is None and state_of(step, out) is not State.DONE:
             say(f"{step.name}: another process has it in hand; waiting for it")
         share_one(
             lease,
@@ -109,7 +109,7 @@ def _do(step: Step, out: Path, say: Say, again: Callable[[], Sequence[Step]]) ->
     read, clock = read_of(step, out), time.monotonic()
     others = _of_others(step, out, state, stamp) if step.stage.goes_on else {}
     if state is not State.BEGUN or stamp is None:
-        stamp = _stamp(step, utc_now(), 0.0).model_copy(update={"read": read, "products": others})
+        stamp = _stamp(step, utc_now(), read=read, products=others)
         write_stamp(step, out, stamp)
     say(f"{step.name}: {state.value}")
     for command in step.commands:  # each finds what it had finished before it was stopped
@@ -124,10 +124,17 @@ def _do(step: Step, out: Path, say: Say, again: Callable[[], Sequence[Step]]) ->
         raise
     found = products_of(step, out, others)
     products = {name: one for name, one in found.items() if name not in others or others[name][2] != one[2]}
-    seconds = round(time.monotonic() - clock, 1)
-    made = {"finished": True, "read": read, "products": products, "essence": essence_of(products, out)}
-    write_stamp(step, out, _stamp(step, stamp.started_utc, seconds).model_copy(update=made))
-    say(f"{step.name}: done in {seconds:,.0f} s")
+    finished = _stamp(
+        step,
+        stamp.started_utc,
+        read=read,
+        products=products,
+        essence=essence_of(products, out),
+        seconds=round(time.monotonic() - clock, 1),
+        finished=True,
+    )
+    write_stamp(step, out, finished)
+    say(f"{step.name}: done in {finished.seconds:,.0f} s")
 
 
 def _require_unchanged(step: Step, out: Path, again: Callable[[], Sequence[Step]]) -> None:
@@ -144,21 +151,29 @@ def _require_unchanged(step: Step, out: Path, again: Callable[[], Sequence[Step]
         )
 
 
-def _stamp(step: Step, started_utc: str, seconds: float) -> Stamp:
-    """Return the stamp of a step that is not finished."""
+def _stamp(
+    step: Step,
+    started_utc: str,
+    *,
+    read: str,
+    products: Files,
+    essence: str = "",
+    seconds: float = 0.0,
+    finished: bool = False,
+) -> Stamp:
     made_with = software(())
     return Stamp(
         schema=STAMP_SCHEMA,
         key=step.key,
         commands=tuple(map(str, step.commands)),
-        finished=False,
+        finished=finished,
         started_utc=started_utc,
         seconds=seconds,
         kebench_version=made_with["kebench_version"],
         commit=made_with["commit"],
-        read="",
-        products={},
-        essence="",
+        read=read,
+        products=products,
+        essence=essence,
     )
 
 

@@ -5,8 +5,8 @@ before it is still the same. Steps that go on share a folder, in which a step's 
 came while its commands ran: the rest belongs to others, or to the user.
 """
 
-from contextlib import suppress
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -61,8 +61,12 @@ def stamp_path(step: Step, out: Path) -> Path:
 
 def read_stamp(step: Step, out: Path) -> Stamp | None:
     """Return a step's stamp; None if there is none, or if it is damaged, which is the same."""
+    return _read(stamp_path(step, out))
+
+
+def _read(path: Path) -> Stamp | None:
     try:
-        return Stamp.model_validate_json(stamp_path(step, out).read_bytes())
+        return Stamp.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
 
@@ -109,13 +113,8 @@ def _unit(name: str) -> str:
 
 def _left_by_others(name: str, out: Path) -> set[str]:
     """Return what any step has left under a name: another one may have made it again."""
-    left = set()
-    for path in (out / STAMPS).glob("*.json"):
-        with suppress(OSError, ValidationError):
-            stamp = Stamp.model_validate_json(path.read_bytes())
-            if stamp.finished and name in stamp.products:
-                left.add(stamp.products[name][2])
-    return left
+    stamps = map(_read, (out / STAMPS).glob("*.json"))
+    return {one.products[name][2] for one in stamps if one and one.finished and name in one.products}
 
 
 def read_of(step: Step, out: Path) -> str:
@@ -123,10 +122,11 @@ def read_of(step: Step, out: Path) -> str:
 
     Of a folder that goes on, all that is there: others may have added to it.
     """
+    folder_hash = cache(partial(hash_of_path, out=out))  # many steps fill one folder
     made = {}
     for one in step.before:
         if one.stage.goes_on:
-            made[one.name] = hash_of([hash_of_path(path, out) for path in one.makes])
+            made[one.name] = hash_of([folder_hash(path) for path in one.makes])
         else:
             stamp = read_stamp(one, out)
             made[one.name] = stamp.essence if stamp else ""

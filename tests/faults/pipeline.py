@@ -17,7 +17,7 @@ import pyarrow.parquet
 from kebench.mini.abstracts import make_abstracts
 from kebench.mini.world import load_world
 from kebench.probe.record import PREDICTIONS, probe_record_paths
-from kebench.reproduce.contents import VARIES
+from kebench.reproduce.contents import steady
 from tests.grids import Place, finish, scores
 from tests.tiny_checkpoints import write_tiny_bert
 
@@ -68,17 +68,10 @@ def knowledge_base(folder: Path) -> dict[str, Any]:
 
 def _content(path: Path) -> Any:
     if path.suffix == ".json":
-        return _steady(json.loads(path.read_text()))
+        return steady(json.loads(path.read_text()))
     if path.suffix == ".jsonl":
-        return [_steady(json.loads(line)) for line in path.read_text().splitlines()]
+        return [steady(json.loads(line)) for line in path.read_text().splitlines()]
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _steady(value: Any) -> Any:
-    """Return a JSON value without what differs between two runs of one command."""
-    if isinstance(value, dict):
-        return {name: _steady(one) for name, one in value.items() if name not in VARIES}
-    return [_steady(one) for one in value] if isinstance(value, list) else value
 
 
 def page(folder: Path) -> str:
@@ -89,7 +82,7 @@ def page(folder: Path) -> str:
 def probes(out: Path) -> list[Any]:
     """Return every probe under a folder: its record without its provenance, its predictions."""
     return [
-        [_steady(json.loads(path.read_text())), _answers(path.with_name(PREDICTIONS))]
+        [steady(json.loads(path.read_text())), _answers(path.with_name(PREDICTIONS))]
         for path in probe_record_paths(out)
     ]
 
