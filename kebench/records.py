@@ -104,6 +104,28 @@ class Score(Part):
     calibration_error_percent: float | None = None
 
 
+class SplitFacts(Part):
+    """What one split's file holds that a reader of its score should know; seen before training, over all rows.
+
+    None where it was not looked for (older records, and what does not apply to the kind of task or the split).
+
+    num_examples: sentences (NER) or instances (relation).
+    tag_scheme: how the file tags mentions (NER): IOB2, IOB1, IO, IOBES or BILOU.
+    num_seen: examples of dev or test whose normalised text stands in train (of test: in train or dev).
+    num_contradicting: those of them that stand there with other labels.
+    num_marker_faults: instances (relation) in which an entity indicator of the card is missing or misspelt.
+    num_words, num_unknown_words: words, and those of which the model's tokenizer makes an unknown token.
+    """
+
+    num_examples: int
+    tag_scheme: Printable | None = None
+    num_seen: int | None = None
+    num_contradicting: int | None = None
+    num_marker_faults: int | None = None
+    num_words: int | None = None
+    num_unknown_words: int | None = None
+
+
 class EnergyPart(Part):
     """What one part of a machine took. is_estimate: no meter was read, it is reckoned from watts."""
 
@@ -158,7 +180,10 @@ class Provenance(Part):
 
 
 class Record(Part):
-    """One finished run. `identity` hashes what can move its score, and names its file."""
+    """One finished run. `identity` hashes what can move its score, and names its file.
+
+    splits: what the files of the task hold; empty in records from before it was kept.
+    """
 
     schema_version: Literal[1] = Field(RECORD_SCHEMA, alias="schema")
     identity: Hash
@@ -176,6 +201,7 @@ class Record(Part):
     dev_percent_by_epoch: tuple[float, ...]
     train_loss_by_epoch: tuple[float, ...]
     provenance: Provenance
+    splits: dict[Printable, SplitFacts] = {}
 
     @property
     def column(self) -> str:

@@ -14,7 +14,7 @@ from kebench.finetune.ner import TAGS, encode_sentences
 from kebench.finetune.plan import Job
 from kebench.finetune.relations import add_markers, encode_pairs
 from kebench.model.checkpoint import load_encoder, load_tokenizer, quiet_transformers
-from kebench.records import PREDICTIONS_SCHEMA, RECORD_SCHEMA, Energy, Provenance, Record
+from kebench.records import PREDICTIONS_SCHEMA, RECORD_SCHEMA, Energy, Provenance, Record, SplitFacts
 from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, seed_everything, utc_now
 from kebench.scoring.entities import count_entities
 from kebench.scoring.predictions import score_split
@@ -43,6 +43,7 @@ class Prepared(NamedTuple):
     job: Job
     tokenizer: Any
     splits: dict[str, Examples]
+    facts: dict[str, SplitFacts]
     model: Classifier
     accelerator: Any
 
@@ -104,7 +105,7 @@ def fine_tune(
         energy_kwh=energy.kwh if energy else None,
         energy=energy,
     )
-    return Finished(_record(job, trained, predictions, provenance), predictions)
+    return Finished(_record(prepared, trained, predictions, provenance), predictions)
 
 
 def prepare(job: Job, *, accelerator: Any, allow_remote_code: bool = False) -> Prepared:
@@ -117,12 +118,17 @@ def prepare(job: Job, *, accelerator: Any, allow_remote_code: bool = False) -> P
     )
     if job.task.card.kind == "relation":
         add_markers(tokenizer, job.task.card)
-    splits = {split: _examples(job, tokenizer, split) for split in SPLITS}
+    read = {split: read_split(job.task.card, job.task.paths[split]) for split in SPLITS}
+    facts = {split: SplitFacts(num_examples=len(examples)) for split, examples in read.items()}
+    splits = {split: _examples(job, tokenizer, split, read[split]) for split in SPLITS}
     model = _build_model(job, tokenizer, trust_remote_code=trusted).to(accelerator.device)
-    return Prepared(job, tokenizer, splits, model, accelerator)
+    return Prepared(job, tokenizer, splits, facts, model, accelerator)
 
 
-def _record(job: Job, trained: Trained, predictions: dict[str, Any], provenance: Provenance) -> Record:
+def _record(
+    prepared: Prepared, trained: Trained, predictions: dict[str, Any], provenance: Provenance
+) -> Record:
+    job = prepared.job
     return Record(
         schema=RECORD_SCHEMA,
         identity=job.identity,
@@ -140,6 +146,7 @@ def _record(job: Job, trained: Trained, predictions: dict[str, Any], provenance:
         dev_percent_by_epoch=trained.dev_percent_by_epoch,
         train_loss_by_epoch=trained.train_loss_by_epoch,
         provenance=provenance,
+        splits=prepared.facts,
     )
 
 
@@ -154,10 +161,9 @@ def _build_model(job: Job, tokenizer: Any, *, trust_remote_code: bool) -> Classi
     return Classifier(encoder, num_labels=num_labels, states_per_decision=1 if is_ner else 2)
 
 
-def _examples(job: Job, tokenizer: Any, split: str) -> Examples:
-    """Read and tokenise a split, or take the tokenised form from the cache, then choose the subset."""
+def _examples(job: Job, tokenizer: Any, split: str, read: Sequence[Any]) -> Examples:
+    """Tokenise a split, or take the tokenised form from the cache, then choose the subset."""
     card, max_length = job.task.card, job.settings.max_length
-    read: Sequence[Any] = read_split(card, job.task.paths[split])
     key = {
         "tokenizer": tokenizer_hash(tokenizer),
         "data": job.task.sha256[split],
