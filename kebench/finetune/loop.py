@@ -16,15 +16,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kebench.errors import UserError
 from kebench.finetune.classifier import Batch, Classifier, collate
 from kebench.finetune.encode import Encoded, Ints
 from kebench.model.optimizer import decay_matrices_only, linear_rate, micro_batches
 from kebench.records import Settings
 
 POOL_BATCHES = 50  # ours: large enough that batches stay random, small enough that lengths are close
+# Steps between two looks whether losses are numbers: at each on the CPU, which has them at hand; a GPU would
+# have to be waited for, so it is asked about many steps at once. The first bad one is named either way. Ours.
+LOOK_EVERY = {"cpu": 1, "cuda": 50}
 EVALUATION_BATCH = 64
 
 _log = logging.getLogger(__name__)
+
+
+class NotFiniteError(UserError):
+    """A model computes what is no number: nothing it answers means anything."""
 
 
 class Answer(NamedTuple):
@@ -78,6 +86,7 @@ def train(
     score_dev: the model's score as it stands, a percentage; of equal epochs the earliest is best.
     micro_batch: examples in memory at once; None starts with the batch and halves it when CUDA runs out.
     watch: is told what each epoch did, and the dev score after it.
+    Raises NotFiniteError with epoch, step and rate if a loss, a gradient or an answer is not finite.
     """
     trainer = _Trainer(model, settings, encoded.num_examples, accelerator, micro_batch)
     order = np.random.default_rng(seed)
@@ -88,7 +97,7 @@ def train(
         for epoch in range(1, settings.epochs + 1):
             done = trainer.epoch(encoded, epoch_batches(encoded, settings, order), pad_id, number=epoch)
             losses.append(done.mean_loss)
-            scores.append(score_dev())
+            scores.append(_score(score_dev, done))
             watch(done, scores[-1])
             best_epoch = scores.index(max(scores)) + 1
             if best_epoch == epoch < settings.epochs:
@@ -101,6 +110,16 @@ def train(
             best_weights.seek(0)
             model.load_state_dict(torch.load(best_weights, weights_only=True, map_location="cpu"))
     return Trained(best_epoch, tuple(scores), tuple(losses), trainer.micro_batch)
+
+
+def _score(score_dev: Callable[[], float], done: Epoch) -> float:
+    try:
+        return score_dev()
+    except NotFiniteError as error:
+        raise NotFiniteError(
+            f"epoch {done.number}, after step {len(done.losses)}, the last: {error} "
+            f"(learning rate up to {max(done.learning_rates):g}); lower it with --learning-rates"
+        ) from None
 
 
 def _is_over(scores: list[float], patience: int) -> bool:
@@ -147,14 +166,17 @@ class _Trainer:
         """Take one step a batch; return what they did."""
         started = time.monotonic()
         self.model.train()
-        losses, rates = [], []
+        losses, norms, rates = [], [], []
+        look_every = LOOK_EVERY[self.accelerator.device.type]
         for rows in batches:
             rates.append(float(self.schedule.get_last_lr()[0]))
             losses.append(self._loss_and_gradients(encoded, rows, pad_id))
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
+            norms.append(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm))
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()
+            if len(losses) % look_every == 0 or len(losses) == len(batches):
+                _refuse_not_finite(losses, norms, rates, look_every, epoch=number)
         loss_S = torch.stack(losses)
         mean = float(loss_S.mean())  # waits for the device, so that the seconds are those of the steps
         seconds = time.monotonic() - started
@@ -200,6 +222,26 @@ class _Trainer:
         return nn.functional.cross_entropy(self.model(batch), batch.labels_P, reduction="sum")
 
 
+def _refuse_not_finite(
+    losses: list[Tensor], norms: list[Tensor], rates: list[float], num_last: int, *, epoch: int
+) -> None:
+    """Raise NotFiniteError for the first of an epoch's last steps whose loss or gradient is not finite."""
+    loss_and_norm_2S = torch.stack([torch.stack(losses[-num_last:]), torch.stack(norms[-num_last:])]).cpu()
+    is_bad_S = ~loss_and_norm_2S.isfinite().all(0)
+    if not is_bad_S.any():
+        return
+    place = int(is_bad_S.nonzero()[0])
+    step = len(losses) - is_bad_S.numel() + place
+    loss, norm = loss_and_norm_2S[:, place].tolist()
+    remedy = "lower it with --learning-rates"
+    if (epoch, step) == (1, 0):
+        remedy = "no weight has been changed yet, so the checkpoint's own are at fault"
+    raise NotFiniteError(
+        f"epoch {epoch}, step {step + 1}: loss {loss:g}, gradient norm {norm:g}: training stops here "
+        f"(learning rate {rates[step]:g} at this step, up to {max(rates):g} before); {remedy}"
+    )
+
+
 def predict(
     model: nn.Module, encoded: Encoded, *, pad_id: int, accelerator: Any, batch_size: int = EVALUATION_BATCH
 ) -> list[Answer]:
@@ -207,7 +249,7 @@ def predict(
 
     Examples are sorted by length, so that little is padding; the result does not depend on it or on
     batch_size but for near ties (the best two logits within 1e-4). Processes share the examples,
-    and each gets all answers.
+    and each gets all answers. Raises NotFiniteError if an answer's probability is no number.
     """
     model.eval()
     by_length = np.argsort(encoded.pieces.lengths(), kind="stable")[::-1]
@@ -240,5 +282,7 @@ def _best_labels(model: nn.Module, batch: Batch) -> Answer:
         logits_PL = model(batch).float()
         labels_P = logits_PL.argmax(-1)
         best_P = logits_PL.softmax(-1).gather(-1, labels_P[:, None]).squeeze(-1)
-        permille_P = (1000 * best_P).round()
+        permille_P = (1000 * best_P).round().cpu()
+    if not permille_P.isfinite().all():
+        raise NotFiniteError("what the model answers is not finite")
     return Answer(*(values.cpu().numpy().astype(np.int32) for values in (labels_P, permille_P)))

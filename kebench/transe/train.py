@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from kebench.errors import UserError
 from kebench.transe.batches import KnownTriples, Pairs, Triples, epoch_batches, epoch_generator
 from kebench.transe.recipe import Settings
 from kebench.transe.row_adam import RowAdam, Table, new_table, normalise_
@@ -72,6 +73,7 @@ def train(
     """Train from a state to the last epoch. The state's tables are changed in place.
 
     after_batch: told how many triples it held; after_epoch: given the state so far.
+    Raises UserError with epoch, step and rate if a loss is not finite.
     """
     num_entities, num_relations = len(state.entity.vector_ND), len(state.relation.vector_ND)
     known = (
@@ -86,15 +88,31 @@ def train(
     for epoch in range(len(state.loss_by_epoch) + 1, settings.epochs + 1):
         batches = epoch_batches(triples, settings, num_entities=num_entities, known=known, epoch=epoch)
         loss = torch.zeros((), dtype=torch.float64, device=device)
+        losses = []
         for step, pairs in enumerate(batches, start=(epoch - 1) * steps_per_epoch + 1):
-            loss += train_step(state, pairs, adam, settings, step=step)
+            losses.append(train_step(state, pairs, adam, settings, step=step))
+            loss += losses[-1]
             after_batch(len(pairs.true_P3) // settings.num_negatives)
+            if device.type == "cpu" and not losses[-1].isfinite():  # a GPU would be waited for at each step
+                break
+        _refuse_not_finite(torch.stack(losses), epoch=epoch, settings=settings)
         mean_loss = float(loss) / (len(triples) * settings.num_negatives)
         state = state._replace(loss_by_epoch=(*state.loss_by_epoch, mean_loss))
         after_epoch(state)
     for table in (state.entity, state.relation):
         adam.finish(table, step=num_steps)
     return Trained(state.entity.vector_ND, state.relation.vector_ND, state.loss_by_epoch)
+
+
+def _refuse_not_finite(loss_S: Tensor, *, epoch: int, settings: Settings) -> None:
+    """Raise UserError for the first step of an epoch whose loss is not finite; the vectors are spoilt by it."""
+    is_bad_S = ~loss_S.cpu().isfinite()
+    if is_bad_S.any():
+        step = int(is_bad_S.nonzero()[0])
+        raise UserError(
+            f"epoch {epoch}, step {step + 1}: loss {float(loss_S[step]):g} at learning rate "
+            f"{settings.learning_rate:g}: training stops here; lower --learning-rate"
+        )
 
 
 def train_step(state: State, pairs: Pairs, adam: RowAdam, settings: Settings, *, step: int) -> Tensor:

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -44,6 +45,24 @@ def test_every_family_learns_a_task_of_either_kind(
     assert record.dev.score_percent == max(record.dev_percent_by_epoch)
     assert record.test.num_examples == 16
     assert (record.test.score_as_published_percent is None) == (card is RELATION)
+
+
+def test_a_run_whose_loss_is_no_number_fails_in_one_line_at_its_first_step(
+    checkpoints: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    job = job_on(NER, data, checkpoints["bert"], learning_rate=1e38, epochs=60)
+    said: list[str] = []
+    tally = run_jobs(
+        [job], tmp_path, device=CPU, options=Options(), report=lambda _, outcome: said.append(outcome.error)
+    )
+    # 48 sentences in 3 steps an epoch, 180 in all, 18 of warm-up: the rate of step 1 is 0, that of step 2 1e38/18
+    assert (tally.num_recorded, tally.num_failed, record_paths(tmp_path)) == (0, 1, [])
+    assert re.fullmatch(
+        r"epoch 1, step 3: loss nan, gradient norm nan: training stops here \(learning rate 1\.1\d*e\+37 at "
+        r"this step, up to 1\.1\d*e\+37 before\); lower it with --learning-rates",
+        said[0],
+    ), said
+    assert json.loads(ending(job.stem(tmp_path), ".failed.json").read_text())["error"] == said[0]
 
 
 def test_the_same_seed_gives_the_same_record_and_another_seed_another(

@@ -33,6 +33,64 @@ def prepared_on(
     return prepared
 
 
+def spoilt_at(trainer: Any, spoilt: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the loss of one step, from 1, infinite."""
+    accumulate, steps = trainer._accumulate, iter(range(1, 1000))
+
+    def spoil(*given: Any) -> torch.Tensor:
+        loss: torch.Tensor = accumulate(*given)
+        return loss / 0 if next(steps) == spoilt else loss
+
+    monkeypatch.setattr(trainer, "_accumulate", spoil)
+
+
+@pytest.mark.parametrize("look_every", [1, 4, 50])
+def test_the_first_step_without_a_finite_loss_is_named_however_seldom_it_is_looked_for(
+    checkpoints: dict[str, Path],
+    data: Path,
+    accelerator: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    look_every: int,
+) -> None:
+    prepared = prepared_on(checkpoints, data, accelerator)
+    monkeypatch.setitem(loop.LOOK_EVERY, "cpu", look_every)
+    trainer = loop._Trainer(prepared.model, settings_with(), 48, accelerator, None)
+    spoilt_at(trainer, 6, monkeypatch)
+    encoded = prepared.splits["train"].encoded
+    batches = epoch_batches(encoded, settings_with(), np.random.default_rng(0))
+    with pytest.raises(loop.NotFiniteError, match=r"^epoch 2, step 6: loss inf, gradient norm \d"):
+        trainer.epoch(encoded, batches, 0, number=2)
+
+
+def test_weights_that_give_no_number_are_not_blamed_on_the_rate(
+    checkpoints: dict[str, Path], data: Path, accelerator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = prepared_on(checkpoints, data, accelerator)
+    prepared.model.encoder.embeddings.word_embeddings.weight.data.fill_(float("nan"))
+    with pytest.raises(loop.NotFiniteError, match="step 1: loss nan.* no weight has been changed yet"):
+        trained_with(prepared, [0.0], accelerator)
+
+
+def test_an_answer_that_is_no_number_is_no_prediction(
+    checkpoints: dict[str, Path], data: Path, accelerator: Any
+) -> None:
+    prepared = prepared_on(checkpoints, data, accelerator)
+
+    def score_dev() -> float:
+        with torch.no_grad():
+            prepared.model.linear.weight.fill_(float("inf"))
+        prepared.predict("dev")
+        return 0.0
+
+    with pytest.raises(
+        loop.NotFiniteError, match=r"epoch 1, after step 3, the last: what the model answers is not finite"
+    ):
+        train(
+            prepared.model, prepared.splits["train"].encoded, settings=prepared.job.settings, seed=0, pad_id=0,
+            accelerator=accelerator, score_dev=score_dev,
+        )  # fmt: skip
+
+
 def encoded_of_lengths(lengths: list[int]) -> Encoded:
     rows = Ragged.of([[0] * length for length in lengths])
     ones = Ragged.of([[0]] * len(lengths))

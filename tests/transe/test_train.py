@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kebench.errors import UserError
 from kebench.transe.batches import KnownTriples, corrupt, epoch_batches, epoch_generator
 from kebench.transe.metrics import metrics
 from kebench.transe.rank import rank_triples
@@ -162,3 +163,15 @@ def test_it_learns_a_grid() -> None:
     )
     assert metrics(ranks)["both"]["realistic"]["mrr"] > 0.6
     assert trained.loss_by_epoch[-1] < trained.loss_by_epoch[0] / 2
+
+
+def test_training_stops_at_the_first_step_whose_loss_is_not_finite() -> None:
+    # One of 36 entities is spoilt; the first batch that holds it is the first whose loss is no number.
+    chosen = settings(batch_size=1, epochs=3)
+    state = start(chosen)
+    state.entity.vector_ND[5] = float("nan")
+    seen: list[int] = []
+    with pytest.raises(UserError, match=r"^epoch 1, step (\d+): loss nan at learning rate .* lower") as error:
+        train(TRIPLES, chosen, state, after_batch=seen.append)
+    assert f"step {len(seen)}:" in str(error.value)
+    assert len(seen) < len(TRIPLES)
