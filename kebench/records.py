@@ -105,9 +105,9 @@ class Score(Part):
 
 
 class SplitFacts(Part):
-    """What one split's file holds that a reader of its score should know; seen before training, over all rows.
+    """What one split's file holds that a reader of its score should know; over all rows, before training.
 
-    None where it was not looked for (older records, and what does not apply to the kind of task or the split).
+    None where it was not looked for: in older records, and where the kind of task or the split has no such.
 
     num_examples: sentences (NER) or instances (relation).
     tag_scheme: how the file tags mentions (NER): IOB2, IOB1, IO, IOBES or BILOU.
