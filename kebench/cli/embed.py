@@ -55,8 +55,9 @@ def embed(
     """Train a vector for each entity of a knowledge base with TransE.
 
     SOURCE is a knowledge base (kebench kb import), or a folder with train.txt, valid.txt and test.txt:
-    lines of head, relation and tail with tabs between. All triples are trained on, unless --evaluate
-    holds some out. Stopped at any moment, the same command goes on from the last kept epoch.
+    lines of head, relation and tail with tabs between, without a header. All triples are trained on, unless
+    --evaluate holds some out; a held-out triple that stands in an earlier of these files is left out.
+    Stopped at any moment, the same command goes on from the last kept epoch.
     """
     from kebench.loggers import chosen_logging, logged_run
     from kebench.runtime import choose_device
@@ -89,6 +90,9 @@ def _say_what_follows(plan: "Plan", device: "Device", recipe: str, evaluate: boo
     held_out = ", ".join(f"{len(triples):,} {name}" for name, triples in graph.held_out.items())
     reason = f"held out: {held_out} (--evaluate)" if evaluate else "nothing held out (no --evaluate)"
     _say(f"training on {len(graph.triples['train']):,} triples; {reason}")
+    num_triples = {split: len(triples) for split, triples in graph.triples.items()}
+    for line in _notes_on_splits(graph.left_out, graph.pairs_in_train, num_triples):
+        _say(line)
     negatives = "unknown" if settings.filtered_negatives else "any"
     corruptions = "1 corruption" if settings.num_negatives == 1 else f"{settings.num_negatives} corruptions"
     _say(
@@ -102,6 +106,21 @@ def _say_what_follows(plan: "Plan", device: "Device", recipe: str, evaluate: boo
     _say(f"device {device.name} ({device.reason})")
 
 
+def _notes_on_splits(
+    left_out: dict[str, dict[str, int]], pairs_in_train: dict[str, int], num_triples: dict[str, int]
+) -> list[str]:
+    """Return a line for each split of which something was left out, or is half known from train."""
+    from kebench.transe.graph import describe_left_out
+
+    lines = [f"left out of {split}: {describe_left_out(counts)}" for split, counts in left_out.items()]
+    return lines + [
+        f"{split}: {number:,} of {num_triples[split]:,} triples "
+        "join a pair that train joins too (any relation)"
+        for split, number in pairs_in_train.items()
+        if number
+    ]
+
+
 def _print_card(card: "EmbeddingsCard", out: Path) -> None:
     click.echo(
         f"{out}: {card.num_entities:,} entities, {card.num_relations:,} relations, "
@@ -113,6 +132,8 @@ def _print_card(card: "EmbeddingsCard", out: Path) -> None:
     _print_evaluation(card.evaluation)
     triples = ", ".join(f"{card.num_triples[split]:,} {split}" for split in card.evaluation)
     click.echo(f"filtered ranks of {triples} triples among all {card.num_entities:,} entities")
+    for line in _notes_on_splits(card.left_out or {}, card.pairs_in_train or {}, card.num_triples):
+        click.echo(line)
 
 
 def _print_evaluation(evaluation: "dict[str, Numbers]") -> None:

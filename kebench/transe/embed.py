@@ -15,7 +15,7 @@ from kebench.progress import progress
 from kebench.records import Provenance
 from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, software, utc_now
 from kebench.transe.embeddings import SCHEMA, EmbeddingsCard, read_embeddings_card, save_embeddings
-from kebench.transe.graph import Graph, read_graph, without_held_out
+from kebench.transe.graph import FILES, Graph, describe_left_out, read_graph, without_held_out
 from kebench.transe.holdout import hold_out
 from kebench.transe.metrics import Numbers, metrics
 from kebench.transe.rank import rank_triples
@@ -43,16 +43,32 @@ class Plan(NamedTuple):
 def plan_embeddings(source: Path, settings: Settings, *, evaluate: bool) -> Plan:
     """Read a source and decide what is trained on and what is held out."""
     graph = read_graph(source)
-    graph = split(graph, settings) if evaluate else without_held_out(graph)
+    graph = split(graph, settings, source=source) if evaluate else without_held_out(graph)
     if len(graph.entities) < 2:
         raise UserError(f"{source}: a single entity; an embedding needs at least two to tell apart")
     used = settings.model_dump(exclude=set() if evaluate else {"held_out_share"})
-    identity = hash_of([METHOD_VERSION, graph.content_hash, used, evaluate])
+    identity = hash_of([METHOD_VERSION, graph.content_hash, used, evaluate, *_overlaps(graph)])
     return Plan(graph, settings, identity)
 
 
-def split(graph: Graph, settings: Settings) -> Graph:
-    """Return the graph with its own held-out splits, or else with one drawn."""
+def _overlaps(graph: Graph) -> list[dict[str, dict[str, int]]]:
+    """Return what names a ranking without triples of earlier splits; nothing if there were none."""
+    is_overlap = any(reason.startswith("in_") for counts in graph.left_out.values() for reason in counts)
+    return [graph.left_out] if is_overlap else []
+
+
+def split(graph: Graph, settings: Settings, *, source: Path) -> Graph:
+    """Return the graph with its own held-out splits, or else with one sampled.
+
+    Raises UserError if nothing of a split is left to rank.
+    """
+    for name, triples in graph.held_out.items():
+        if not len(triples):
+            left_out = describe_left_out(graph.left_out[name])
+            raise UserError(
+                f"{source / FILES[name]}: no triple is left to rank; left out: {left_out}; "
+                "mend or remove the file, or leave out --evaluate"
+            )
     if graph.held_out:
         return graph
     return hold_out(graph, share=settings.held_out_share, seed=settings.seed)
@@ -120,6 +136,8 @@ def _make(
         num_entities=len(graph.entities),
         num_relations=len(graph.relations),
         num_triples={name: len(triples) for name, triples in graph.triples.items()},
+        left_out=graph.left_out,
+        pairs_in_train=graph.pairs_in_train,
         loss_by_epoch=trained.loss_by_epoch,
         evaluation=evaluation,
         sha256="",

@@ -38,6 +38,7 @@ class EmbeddingsCard(Part):
     identity: hash of everything that can move a vector: source, settings, what was held out.
     source, source_hash: the source's name, and the hash of its content.
     num_triples: of each split; only "train" was trained on.
+    left_out, pairs_in_train: as in `Graph`; None in older files, which did not count them.
     evaluation: {split: {side: {ties: {"mrr", ...}}}}; None if nothing was held out.
     resumed_after_epoch: 0 if one process made it all; else `provenance` tells of the epochs after it.
     """
@@ -50,6 +51,8 @@ class EmbeddingsCard(Part):
     num_entities: int
     num_relations: int
     num_triples: dict[str, int]
+    left_out: dict[str, dict[str, int]] | None = None
+    pairs_in_train: dict[str, int] | None = None
     loss_by_epoch: tuple[float, ...]
     evaluation: dict[str, Numbers] | None
     sha256: str = Field(description="of embeddings.safetensors")

@@ -2,14 +2,16 @@
 
 # N entities, R relations
 
+import codecs
+import io
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from kebench.errors import UserError
 from kebench.files import hash_of, sha256_of
@@ -17,6 +19,30 @@ from kebench.transe.batches import Triples
 from kebench.umls.knowledge_base import KnowledgeBase
 
 FILES = {"train": "train.txt", "valid": "valid.txt", "test": "test.txt"}
+WORDS_OF_REASONS = {
+    "unseen": "with an entity or a relation that train.txt lacks",
+    "repeated": "repeated in the file",
+    "in_train": "that stand in train.txt",
+    "in_valid": "that stand in valid.txt",
+}
+HEADER_WORDS = (
+    {
+        "head",
+        "subject",
+        "source",
+        "from",
+        "h",
+        "s",
+        "entity1",
+        "entity_1",
+        "node1",
+        "start",
+        "cui1",
+        "head_id",
+    },
+    {"relation", "predicate", "property", "edge", "label", "type", "r", "p", "rel", "rela", "relation_id"},
+    {"tail", "object", "target", "to", "t", "o", "entity2", "entity_2", "node2", "end", "cui2", "tail_id"},
+)
 
 _log = logging.getLogger(__name__)
 
@@ -26,12 +52,18 @@ class Graph(NamedTuple):
 
     triples: "train", and where they were held out "valid" and "test"; (n, 3) of head, relation, tail.
     content_hash: of what the graph was read from.
+    left_out: of each split, how many triples are not in `triples`, by reason: "repeated" in the file itself,
+        "unseen" (train has not their entity or relation), "in_train", "in_valid".
+    pairs_in_train: of each split that was held out, how many triples join two entities that a triple of
+        train joins too, in either direction: their answer may follow from it.
     """
 
     entities: pa.StringArray
     relations: pa.StringArray
     triples: dict[str, Triples]
     content_hash: str
+    left_out: dict[str, dict[str, int]]
+    pairs_in_train: dict[str, int]
 
     @property
     def held_out(self) -> dict[str, Triples]:
@@ -54,8 +86,18 @@ def read_graph(source: Path) -> Graph:
 
 def without_held_out(graph: Graph) -> Graph:
     """Return the graph with all its triples to train on."""
+    if not graph.held_out:
+        return graph
     together = np.unique(np.concatenate(list(graph.triples.values())), axis=0)
-    return graph._replace(triples={"train": together}) if graph.held_out else graph
+    lost = {
+        split: {"unseen": counts["unseen"]} for split, counts in graph.left_out.items() if "unseen" in counts
+    }
+    return graph._replace(triples={"train": together}, left_out=lost, pairs_in_train={})
+
+
+def describe_left_out(counts: dict[str, int]) -> str:
+    """Return the counts of `Graph.left_out` of one split in words."""
+    return ", ".join(f"{number:,} {WORDS_OF_REASONS[reason]}" for reason, number in counts.items())
 
 
 def _from_knowledge_base(source: Path) -> Graph:
@@ -63,40 +105,143 @@ def _from_knowledge_base(source: Path) -> Graph:
     indexed = base.indexed_triples()
     if not len(indexed.triples):
         raise UserError(f"{source}: a knowledge base without triples; import one that has relations")
-    return Graph(indexed.entities, indexed.relations, {"train": indexed.triples}, base.content_hash)
+    return Graph(indexed.entities, indexed.relations, {"train": indexed.triples}, base.content_hash, {}, {})
 
 
 def _from_folder(folder: Path) -> Graph:
-    """Read the splits. Held-out triples of entities or relations that train lacks are left out, and said."""
+    """Read the splits. Each triple counts once, in the first of train, valid and test that has it."""
     paths = {split: folder / name for split, name in FILES.items() if (folder / name).is_file()}
-    columns = {split: _read_columns(path) for split, path in paths.items()}
-    heads, names, tails = columns["train"].columns
+    files = {split: _read_file(path) for split, path in paths.items()}
+    heads, names, tails = files["train"].columns.columns
+    _refuse_tails_between(heads, names, tails, paths["train"])
+    _warn_of_a_lone_first_line(files["train"].columns, paths["train"])
     entities, relations = _sorted_names(heads, tails), _sorted_names(names)
-    triples = {split: _number(table, entities, relations, paths[split]) for split, table in columns.items()}
-    content = {split: sha256_of(path) for split, path in paths.items()}
-    return Graph(entities, relations, triples, hash_of(content))
+    _warn_of_near_doubles(paths["train"], entities=entities, relations=relations)
+    content: dict[str, str] = {split: sha256_of(path) for split, path in paths.items()}
+    if any(file.is_stripped for file in files.values()):
+        content["read"] = "stripped"
+    triples: dict[str, Triples] = {}
+    left_out: dict[str, dict[str, int]] = {}
+    pairs_in_train: dict[str, int] = {}
+    for split, file in files.items():
+        known = _number(file.columns, entities, relations, paths[split])
+        distinct = np.unique(known, axis=0)
+        counts = {"unseen": len(file.columns) - len(known), "repeated": len(known) - len(distinct)}
+        for earlier, those in triples.items():
+            is_new = ~_is_among(distinct, those, num_entities=len(entities))
+            counts[f"in_{earlier}"] = int((~is_new).sum())
+            distinct = distinct[is_new]
+        triples[split] = distinct
+        left_out[split] = {reason: number for reason, number in counts.items() if number}
+        if split != "train":
+            pairs_in_train[split] = _count_pairs_in(triples["train"], distinct)
+    left_out = {split: counts for split, counts in left_out.items() if counts}
+    return Graph(entities, relations, triples, hash_of(content), left_out, pairs_in_train)
 
 
-def _read_columns(path: Path) -> pa.Table:
-    rows = list(_read_lines(path))
+class _File(NamedTuple):
+    """The rows of one file as strings; is_stripped: blanks, or a byte order mark, were taken off."""
+
+    columns: pa.Table
+    is_stripped: bool
+
+
+def _read_file(path: Path) -> _File:
+    content = path.read_bytes()
+    text = content.removeprefix(codecs.BOM_UTF8)
+    is_stripped = len(text) < len(content)
+    rows: list[tuple[str, ...]] = []
+    for number, line in enumerate(io.BytesIO(text), start=1):
+        try:
+            fields = tuple(line.decode("utf-8").rstrip("\r\n").split("\t"))
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} line {number}: not UTF-8 ({error.reason}); mend the line") from None
+        stripped = tuple(field.strip() for field in fields)
+        if len(fields) != 3 or not all(stripped):
+            raise UserError(
+                f"{path} line {number}: {_fault_of(stripped)}; expected head, relation and tail with a tab "
+                "between them; mend or remove the line"
+            )
+        is_stripped |= stripped != fields
+        rows.append(stripped)
     if not rows:
         raise UserError(f"{path}: no triples; fill the file or remove it")
-    return pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], list("hrt"))
+    columns = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], list("hrt"))
+    _refuse_header(columns, path)
+    return _File(columns, is_stripped)
 
 
-def _read_lines(path: Path) -> Iterator[tuple[str, ...]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                fields = tuple(line.decode("utf-8").rstrip("\r\n").split("\t"))
-            except UnicodeDecodeError as error:
-                raise UserError(f"{path} line {number}: not UTF-8 ({error.reason}); mend the line") from None
-            if len(fields) != 3 or not all(fields):
-                raise UserError(
-                    f"{path} line {number}: {sum(map(bool, fields))} fields, expected 3 "
-                    "(head, relation, tail) with a tab between them; mend or remove the line"
-                )
-            yield fields
+def _fault_of(fields: tuple[str, ...]) -> str:
+    if not any(fields):
+        return "an empty line"
+    if len(fields) == 1:
+        return f"no tab in {fields[0]!r}"
+    if len(fields) != 3:
+        return f"{len(fields)} columns" + (", the last of them empty" if not fields[-1] else "")
+    return f"an empty {('head', 'relation', 'tail')[fields.index('')]}"
+
+
+def _refuse_header(columns: pa.Table, path: Path) -> None:
+    first = [column[0].as_py() for column in columns.columns]
+    is_title = all(name.lower() in words for name, words in zip(first, HEADER_WORDS, strict=True))
+    if is_title and pc.sum(pc.equal(columns["r"], first[1])).as_py() == 1:
+        raise UserError(f"{path} line 1: {' '.join(first)!r} is a header, not a triple; remove the line")
+
+
+def _warn_of_a_lone_first_line(columns: pa.Table, path: Path) -> None:
+    """Say if no other line has a name of the first one, as with column titles that we do not know."""
+    rest = columns.slice(1)
+    places = (("h", "ht"), ("r", "r"), ("t", "ht"))
+    is_lone = len(rest) and not any(
+        pc.any(pc.equal(rest[name], columns[part][0])).as_py() for part, names in places for name in names
+    )
+    if is_lone:
+        shown = " ".join(column[0].as_py() for column in columns.columns)
+        _log.warning("%s line 1: no other line has a name of %r; if it is a header, remove it", path, shown)
+
+
+def _refuse_tails_between(
+    heads: pa.ChunkedArray, names: pa.ChunkedArray, tails: pa.ChunkedArray, path: Path
+) -> None:
+    """Refuse files in the order head, tail, relation, which train and rank without a complaint."""
+    head, second, third = (pc.unique(column) for column in (heads, names, tails))
+    num_second, num_third = (pc.sum(pc.is_in(of, value_set=head)).as_py() for of in (second, third))
+    if num_second > num_third and len(second) > len(third):
+        raise UserError(
+            f"{path}: of {len(second)} names in the second column {num_second} are heads too, of "
+            f"{len(third)} in the third {num_third}: it looks like head, tail, relation; "
+            "write head, relation, tail"
+        )
+
+
+def _warn_of_near_doubles(path: Path, **names: pa.StringArray) -> None:
+    """Say which names differ in nothing but case, blanks or the way that a sign is encoded."""
+    for what, of in names.items():
+        folded = pc.utf8_normalize(pc.utf8_lower(of), form="NFKC")
+        folded = pc.replace_substring_regex(folded, pattern=r"\s+", replacement=" ").to_pandas()
+        doubles = folded.duplicated(keep=False)
+        if doubles.any():
+            alike = folded[doubles]
+            pair = of.take(np.flatnonzero(folded == alike.iloc[0])[:2]).to_pylist()
+            _log.warning(
+                "%s: %d %s differ from another only in case, blanks or encoding, such as %r and %r; "
+                "they count as different",
+                path, len(alike), what, *pair,
+            )  # fmt: skip
+
+
+def _is_among(triples: Triples, those: Triples, *, num_entities: int) -> NDArray[np.bool_]:
+    key, keys = (
+        (of[:, 1].astype(np.int64) * num_entities + of[:, 0]) * num_entities + of[:, 2]
+        for of in (triples, those)
+    )
+    return np.isin(key, keys)
+
+
+def _count_pairs_in(train: Triples, triples: Triples) -> int:
+    """Count the triples whose two entities a triple of train joins, in whichever direction."""
+    pair, trained = (np.sort(of[:, [0, 2]].astype(np.int64), axis=1) for of in (triples, train))
+    return int(np.isin(pair[:, 0] << 32 | pair[:, 1], trained[:, 0] << 32 | trained[:, 1]).sum())
 
 
 def _sorted_names(*columns: pa.ChunkedArray) -> pa.StringArray:
@@ -120,5 +265,5 @@ def _number(table: pa.Table, entities: pa.StringArray, relations: pa.StringArray
             "%s: %d of %d triples left out, the first in line %d: train.txt lacks their entity or relation",
             path, (~is_known).sum(), len(triples), first + 1,
         )  # fmt: skip
-    distinct: Triples = np.unique(triples[is_known], axis=0)
-    return distinct
+    known: Triples = triples[is_known]
+    return known

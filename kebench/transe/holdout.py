@@ -32,7 +32,8 @@ def hold_out(graph: Graph, *, share: float, seed: int) -> Graph:
             f"no pair of entities can be held out of {len(triples)} triples at held_out_share = {share:g}; "
             "raise it in the recipe, or leave out --evaluate"
         )
-    return graph._replace(triples={"train": triples[~is_held_n], "test": triples[is_held_n]})
+    parted = {"train": triples[~is_held_n], "test": triples[is_held_n]}
+    return graph._replace(triples=parted, pairs_in_train={"test": 0})
 
 
 def _pair_hashes(triples: Triples, graph: Graph, *, seed: int) -> NDArray[np.uint64]:

@@ -173,6 +173,49 @@ def test_logging_shows_each_epoch_s_loss_and_moves_no_vector(source: Path) -> No
     assert tables[0] == tables[1]
 
 
+def test_triples_of_train_are_not_ranked_and_stand_in_the_card(source: Path) -> None:
+    lines = (source / "train.txt").read_text().splitlines(keepends=True)
+    (source / "test.txt").write_text("c2\tbeside\tc9\n")
+    clean, clean_name = (
+        run("--evaluate", "--out", "clean"),
+        plan_embeddings(source, settings(), evaluate=True),
+    )
+    assert clean.exit_code == 0
+    (source / "test.txt").write_text("".join(["c2\tbeside\tc9\n", *lines[:5]]))
+    result = run("--evaluate")
+    assert "held out: 1 test (--evaluate)" in result.stderr
+    for text in (result.stderr, result.stdout):
+        assert "left out of test: 5 that stand in train.txt\n" in text
+    card, of_clean = (read_embeddings_card(Path(name)) for name in ("out", "clean"))
+    assert card.left_out == {"test": {"in_train": 5}}
+    assert (of_clean.left_out, of_clean.pairs_in_train) == ({}, {"test": 0})
+    assert card.evaluation == of_clean.evaluation
+    assert clean_name.identity != plan_embeddings(source, settings(), evaluate=True).identity
+    without = plan_embeddings(source, settings(), evaluate=False)
+    assert without.graph.left_out == {}
+
+
+def test_a_test_split_that_stands_in_train_is_refused(source: Path) -> None:
+    lines = (source / "train.txt").read_text().splitlines(keepends=True)
+    (source / "test.txt").write_text("".join([lines[0], *lines[:5]]))
+    with pytest.raises(UserError) as caught:
+        run("--evaluate")
+    assert str(caught.value) == (
+        "facts/test.txt: no triple is left to rank; left out: 1 repeated in the file, "
+        "5 that stand in train.txt; mend or remove the file, or leave out --evaluate"
+    )
+    assert run().exit_code == 0
+
+
+def test_pairs_that_train_joins_otherwise_are_ranked_and_counted(source: Path) -> None:
+    (source / "test.txt").write_text("c9\tchild_of\tc8\nc2\tbeside\tc9\n")
+    result = run("--evaluate")
+    line = "test: 1 of 2 triples join a pair that train joins too (any relation)"
+    assert line in result.stderr.splitlines()
+    assert line in result.stdout.splitlines()
+    assert read_embeddings_card(Path("out")).pairs_in_train == {"test": 1}
+
+
 @pytest.mark.parametrize("options", [("--seed", "1"), ("--evaluate",), ("--epochs", "5")])
 def test_other_embeddings_are_never_overwritten(source: Path, options: tuple[str, ...]) -> None:
     run()

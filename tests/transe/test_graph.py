@@ -11,6 +11,7 @@ from kebench.transe.graph import Graph, read_graph, without_held_out
 from kebench.transe.holdout import hold_out
 from tests.transe.graphs import tree, write_triples
 
+EXPECTED = "expected head, relation and tail with a tab between them; mend or remove the line"
 FACTS = [("a", "likes", "b"), ("b", "likes", "c"), ("c", "knows", "a")]
 
 
@@ -74,20 +75,21 @@ def test_a_split_of_strangers_only_is_refused(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "train.txt: no triples; fill the file or remove it"),
+        (b"a\tlikes\tb\na likes b\n", f"train.txt line 2: no tab in 'a likes b'; {EXPECTED}"),
+        (b"a\tlikes\tb\tc\n", f"train.txt line 1: 4 columns; {EXPECTED}"),
+        (b"a\tlikes\tb\t\n", f"train.txt line 1: 4 columns, the last of them empty; {EXPECTED}"),
+        (b"a\tlikes\n", f"train.txt line 1: 2 columns; {EXPECTED}"),
+        (b"a\t\tb\n", f"train.txt line 1: an empty relation; {EXPECTED}"),
+        (b"a\tlikes\t \n", f"train.txt line 1: an empty tail; {EXPECTED}"),
+        (b"a\tlikes\tb\n\n", f"train.txt line 2: an empty line; {EXPECTED}"),
         (
-            b"a\tlikes\tb\na likes b\n",
-            "train.txt line 2: 1 fields, expected 3 (head, relation, tail) with a tab between them; "
-            "mend or remove the line",
+            b"Head\tRelation\tTail\na\tlikes\tb\n",
+            "train.txt line 1: 'Head Relation Tail' is a header, not a triple; remove the line",
         ),
         (
-            b"a\tlikes\tb\tc\n",
-            "train.txt line 1: 4 fields, expected 3 (head, relation, tail) with a tab between them; "
-            "mend or remove the line",
-        ),
-        (
-            b"a\t\tb\n",
-            "train.txt line 1: 2 fields, expected 3 (head, relation, tail) with a tab between them; "
-            "mend or remove the line",
+            b"a\tb\tlikes\nb\tc\tlikes\nc\ta\tknows\n",
+            "train.txt: of 3 names in the second column 3 are heads too, of 2 in the third 0: "
+            "it looks like head, tail, relation; write head, relation, tail",
         ),
         (b"a\tlikes\t\xff\n", "train.txt line 1: not UTF-8 (invalid start byte); mend the line"),
     ],
@@ -108,6 +110,77 @@ def test_a_source_that_is_neither_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="nowhere: is no folder; name"):
         read_graph(tmp_path / "nowhere")
+
+
+def test_a_header_of_any_split_is_refused(tmp_path: Path) -> None:
+    write_triples(tmp_path / "train.txt", FACTS)
+    write_triples(tmp_path / "test.txt", [("subject", "predicate", "object"), ("a", "knows", "c")])
+    with pytest.raises(UserError) as caught:
+        read_graph(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/test.txt line 1: 'subject predicate object' is a header, not a triple; remove the line"
+    )
+
+
+def test_header_words_that_are_names_of_the_graph_are_no_header(tmp_path: Path) -> None:
+    write_triples(tmp_path / "train.txt", [("h", "r", "t"), ("t", "r", "h")])
+    assert len(read_graph(tmp_path).triples["train"]) == 2
+
+
+def test_a_first_line_that_shares_no_name_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_triples(tmp_path / "train.txt", [("drug", "does", "illness"), *FACTS])
+    read_graph(tmp_path)
+    assert caplog.messages == [
+        f"{tmp_path}/train.txt line 1: no other line has a name of 'drug does illness'; "
+        "if it is a header, remove it"
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a\tlikes\tb \nb \tlikes\tc\n c\tknows\ta\n",
+        b"\xef\xbb\xbfa\tlikes\tb\r\nb\tlikes\tc\r\nc\tknows\ta\r\n",
+        b"a\tlikes\tb\nb\tlikes\tc\nc\tknows \ta\xc2\xa0",
+    ],
+)
+def test_blanks_and_a_mark_around_a_name_make_no_second_entity(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "train.txt").write_bytes(content)
+    graph = read_graph(tmp_path)
+    assert names_of(graph, "train") == sorted(FACTS)
+    plain = write_triples(tmp_path / "plain" / "train.txt", FACTS).parent
+    assert graph.content_hash != read_graph(plain).content_hash, "embeddings read otherwise have this name"
+
+
+def test_names_that_differ_in_case_alone_are_two_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_triples(tmp_path / "train.txt", [*FACTS, ("A", "likes", "b"), ("a", "Likes", "c")])
+    graph = read_graph(tmp_path)
+    assert graph.entities.to_pylist() == ["A", "a", "b", "c"]
+    assert caplog.messages == [
+        f"{tmp_path}/train.txt: 2 {what} differ from another only in case, blanks or encoding, "
+        f"such as {pair}; they count as different"
+        for what, pair in (("entities", "'A' and 'a'"), ("relations", "'Likes' and 'likes'"))
+    ]
+
+
+def test_each_triple_is_in_the_first_split_that_has_it(tmp_path: Path) -> None:
+    new, newer, strange = ("a", "knows", "c"), ("b", "knows", "c"), ("a", "knows", "z")
+    write_triples(tmp_path / "train.txt", [*FACTS, FACTS[0]])
+    write_triples(tmp_path / "valid.txt", [new, FACTS[1], new])
+    write_triples(tmp_path / "test.txt", [FACTS[0], new, newer, FACTS[0], strange])
+    graph = read_graph(tmp_path)
+    assert names_of(graph, "valid") == [new]
+    assert names_of(graph, "test") == [newer]
+    assert graph.left_out == {
+        "train": {"repeated": 1},
+        "valid": {"repeated": 1, "in_train": 1},
+        "test": {"unseen": 1, "repeated": 1, "in_train": 1, "in_valid": 1},
+    }
+    # train has c knows a, the inverse of a knows c; b and c are joined by b likes c.
+    assert graph.pairs_in_train == {"valid": 1, "test": 1}
+    assert without_held_out(graph).left_out == {"test": {"unseen": 1}}
 
 
 def held_out_tree(tmp_path: Path, *, num_entities: int = 200, share: float = 0.2, seed: int = 0) -> Graph:
