@@ -17,8 +17,8 @@ from kebench.finetune.plan import Job, TaskFiles, find_task_files
 from kebench.model.layout import CheckpointFacts, describe_checkpoint
 from kebench.model.source import ResolvedModel, model_hash, resolve_model
 from kebench.records import PROTOCOL_VERSION, Protocol, Subset, read_records
-from kebench.tasks.card import SPLITS, TaskCard
-from kebench.tasks.check import check_file
+from kebench.tasks.card import TaskCard
+from kebench.tasks.check import check_files
 
 _log = logging.getLogger(__name__)
 
@@ -130,16 +130,20 @@ def _job(
     return Job(model.card, model.folder, hashed, task, seed, settings, protocol)
 
 
-def check_data(jobs: Sequence[Job]) -> None:
+def check_data(jobs: Sequence[Job], *, allow_missing_markers: bool = False) -> list[str]:
     """Check every file that the jobs need, so that a bad one is refused before anything has run.
 
-    As `kebench data check` does: a score on a test set that was cut off looks like any other.
+    As `kebench data check` does: a score on a test set that was cut off looks like any other. Returns what
+    is out of the common in files that are not refused.
     """
+    said = []
     for task in {job.task.card.name: job.task for job in jobs}.values():
-        for split in SPLITS:
-            found = check_file(task.card, split, task.paths[split])
-            if found.level == "error":
-                raise UserError(found.message)
+        found = check_files(task.card, task.paths, allow_missing_markers=allow_missing_markers)
+        for split, finding in found.items():
+            if finding.level == "error":
+                raise UserError(finding.message)
+            said += [f"{task.card.name} {split}: {remark}" for remark in finding.remarks]
+    return said
 
 
 def training_flops(job: Job) -> float:

@@ -27,7 +27,10 @@ def data() -> None:
 @click.option("--data", "named", type=FOLDER, help="The same as DIR.")
 @click.option("--tasks", default="blurb", show_default=True, help="Tasks, suites or kinds, comma-separated.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def check(folder: Path | None, named: Path | None, tasks: str, form: str) -> None:
+@click.option("--allow-missing-markers", is_flag=True, help="Let through texts without the task's markers.")
+def check(
+    folder: Path | None, named: Path | None, tasks: str, form: str, allow_missing_markers: bool
+) -> None:
     """Compare each task's files with the sizes that its card expects.
 
     DIR is the folder with the tasks' folders; by default KEBENCH_DATA, else the cache's data folder.
@@ -37,7 +40,12 @@ def check(folder: Path | None, named: Path | None, tasks: str, form: str) -> Non
     from kebench.tasks.check import check_data
 
     folder = folder or named or default_data_folder()
-    findings = check_data(select_tasks(tasks), folder, embedded=miniature_data)
+    findings = check_data(
+        select_tasks(tasks),
+        folder,
+        embedded=miniature_data,
+        allow_missing_markers=allow_missing_markers,
+    )
     _print_findings(findings, form)
     wrong = [finding for finding in findings if finding.level == "error"]
     if wrong:
@@ -110,7 +118,8 @@ def _print_findings(findings: "list[Finding]", form: str) -> None:
 def _as_json(finding: "Finding") -> dict[str, object]:
     expected = finding.expected.model_dump(exclude_defaults=True) if finding.expected else None
     found = finding.found._asdict() if finding.found else None
-    return {**finding._asdict(), "found": found, "expected": expected}
+    facts = finding.facts.model_dump() if finding.facts else None
+    return {**finding._asdict(), "found": found, "expected": expected, "facts": facts}
 
 
 def _table(findings: "list[Finding]") -> "Table":

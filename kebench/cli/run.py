@@ -79,6 +79,7 @@ ASK_ABOVE_SECONDS = 3600.0
 @cluster_options
 @click.option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
 @click.option("--allow-remote-code", is_flag=True, help="Run a checkpoint's own code if its card says so.")
+@click.option("--allow-missing-markers", is_flag=True, help="Run on texts without the task's markers too.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show the plan and stop.")
 @click.option("--yes", is_flag=True, help="Start --budget paper however long the estimate.")
 def run(**given: Any) -> None:
@@ -146,6 +147,7 @@ def _run_on(
     data: Path | None,
     out: Path,
     allow_remote_code: bool,
+    allow_missing_markers: bool,
     plan_only: bool,
     yes: bool,
     **overrides: Any,
@@ -174,11 +176,13 @@ def _run_on(
     if not grid.missing and num_processes == 1:
         _say(f"nothing to do; 'kebench leaderboard --results {out}' shows the scores")
         return 0
-    grids.check_data(grid.missing)
+    remarks = grids.check_data(grid.missing, allow_missing_markers=allow_missing_markers)
     seconds = grids.estimate_seconds(grid.missing, engine.flops_per_second()) / min(
         engine.at_once, len(grid.missing)
     )
     _show_plan(grid, chosen_budget, engine, seconds)
+    for remark in remarks:
+        _say(f"note: {remark}")
     if plan_only:
         return 0
     if seconds > ASK_ABOVE_SECONDS and budget == "paper" and not yes:

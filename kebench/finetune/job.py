@@ -20,6 +20,7 @@ from kebench.scoring.entities import count_entities
 from kebench.scoring.predictions import score_split
 from kebench.scoring.relations import count_relations
 from kebench.tasks.card import SPLITS
+from kebench.tasks.facts import split_facts
 from kebench.tasks.readers import read_split
 
 
@@ -119,7 +120,7 @@ def prepare(job: Job, *, accelerator: Any, allow_remote_code: bool = False) -> P
     if job.task.card.kind == "relation":
         add_markers(tokenizer, job.task.card)
     read = {split: read_split(job.task.card, job.task.paths[split]) for split in SPLITS}
-    facts = {split: SplitFacts(num_examples=len(examples)) for split, examples in read.items()}
+    facts = split_facts(job.task.card, read)
     splits = {split: _examples(job, tokenizer, split, read[split]) for split in SPLITS}
     model = _build_model(job, tokenizer, trust_remote_code=trusted).to(accelerator.device)
     return Prepared(job, tokenizer, splits, facts, model, accelerator)

@@ -6,13 +6,15 @@ A file with the right counts is right; another sha256 is then a note, because li
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from kebench.errors import UserError
 from kebench.files import sha256_of
+from kebench.records import SplitFacts
 from kebench.tasks.card import SPLITS, Expected, TaskCard
+from kebench.tasks.facts import MOST_MARKER_FAULTS, expected_markers, marker_faults, remarks, split_facts
 from kebench.tasks.readers import LineError, Pair, Sentence, read_split
 
 
@@ -32,6 +34,7 @@ class Finding(NamedTuple):
     """One line of the check. `split` is "all" where the task's whole folder is missing.
 
     found: None where nothing could be counted; expected: None where the card expects no size.
+    facts: what the file holds beside its size; remarks: what of that is out of the common, in words.
     """
 
     task: str
@@ -40,10 +43,16 @@ class Finding(NamedTuple):
     found: Size | None
     expected: Expected | None
     message: str
+    facts: SplitFacts | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def check_data(
-    cards: Sequence[TaskCard], data: Path, *, embedded: Callable[[], Path] | None = None
+    cards: Sequence[TaskCard],
+    data: Path,
+    *,
+    embedded: Callable[[], Path] | None = None,
+    allow_missing_markers: bool = False,
 ) -> list[Finding]:
     """Return a finding for every split of every task. Raises UserError if `data` is no folder.
 
@@ -55,48 +64,98 @@ def check_data(
             f"{data}: no such folder; name the one that holds the tasks' folders (kebench data check DIR, or "
             "KEBENCH_DATA), or fetch a task with 'kebench data get'"
         )
-    return [finding for card in cards for finding in check_task(card, made.get(card.name, data))]
+    return [
+        finding
+        for card in cards
+        for finding in check_task(
+            card, made.get(card.name, data), allow_missing_markers=allow_missing_markers
+        )
+    ]
 
 
-def check_task(card: TaskCard, data: Path) -> list[Finding]:
+def check_task(card: TaskCard, data: Path, *, allow_missing_markers: bool = False) -> list[Finding]:
     """Return a finding for every split, or a single one if the task's folder is missing."""
     try:
         card.find_folder(data)
     except (UserError, OSError) as error:
         return [Finding(card.name, "all", "error", None, None, str(error))]
-    return [_check_in_folder(card, data, split) for split in SPLITS]
+    paths: dict[str, Path] = {}
+    findings: dict[str, Finding] = {}
+    for split in SPLITS:
+        try:
+            paths[split] = card.find_split(data, split)
+        except UserError as error:
+            findings[split] = Finding(card.name, split, "error", None, card.expected.get(split), str(error))
+    findings |= check_files(card, paths, allow_missing_markers=allow_missing_markers)
+    return [findings[split] for split in SPLITS]
 
 
-def _check_in_folder(card: TaskCard, data: Path, split: str) -> Finding:
-    try:
-        path = card.find_split(data, split)
-    except UserError as error:
-        return Finding(card.name, split, "error", None, card.expected.get(split), str(error))
-    return check_file(card, split, path)
+def check_files(
+    card: TaskCard, paths: Mapping[str, Path], *, allow_missing_markers: bool = False
+) -> dict[str, Finding]:
+    """Return a finding for each of some splits' files; the first thing that is wrong with it is reported.
+
+    allow_missing_markers: texts without the card's entity indicators are counted, however many they are.
+    """
+    read: dict[str, list[Sentence] | list[Pair]] = {}
+    findings: dict[str, Finding] = {}
+    for split, path in paths.items():
+        try:
+            read[split] = read_split(card, path)
+        except UserError as error:
+            message = _explain(error, path)
+            findings[split] = Finding(card.name, split, "error", None, card.expected.get(split), message)
+    facts = split_facts(card, read)
+    for split, examples in read.items():
+        level, message, found = _judge(card, split, paths[split], examples)
+        faults = marker_faults(card, examples) if facts[split].num_marker_faults else []
+        if (
+            len(faults) > MOST_MARKER_FAULTS * len(examples)
+            and level != "error"
+            and not allow_missing_markers
+        ):
+            level, message = "error", _too_many_faults(card, paths[split], faults, len(examples))
+        said = tuple(remarks(card, facts[split]))
+        if said and level != "error":
+            level = "note"
+            message = "; ".join([message or f"{paths[split]}: right counts", *said])
+        expected = card.expected.get(split)
+        findings[split] = Finding(card.name, split, level, found, expected, message, facts[split], said)
+    return findings
 
 
 def check_file(card: TaskCard, split: str, path: Path) -> Finding:
-    """Count one file and compare it with the card; the first thing that is wrong is reported."""
-    expected = card.expected.get(split)
-    try:
-        found = measure(card, path)
-    except UserError as error:
-        return Finding(card.name, split, "error", None, expected, _explain(error, path))
+    """Count one file and compare it with the card."""
+    return check_files(card, {split: path})[split]
+
+
+def _judge(
+    card: TaskCard, split: str, path: Path, examples: list[Sentence] | list[Pair]
+) -> tuple[Literal["ok", "note", "error"], str, Size]:
+    """Compare a file's size with the card's; return level, message and size."""
+    expected, found = card.expected.get(split), _size_of(card, path, examples)
     if expected is None:
-        message = f"{path}: {describe(card, found)}; the card expects no size"
-        return Finding(card.name, split, "note", found, None, message)
+        return "note", f"{path}: {describe(card, found)}; the card expects no size", found
     if wrong := _difference(card, found, expected):
-        message = f"{path}: {wrong}; {_cut_off(path, found, expected)}fetch the file again"
-        return Finding(card.name, split, "error", found, expected, message)
+        return "error", f"{path}: {wrong}; {_cut_off(path, found, expected)}fetch the file again", found
     if expected.sha256 and found.sha256 not in expected.sha256:
-        message = f"{path}: right counts, another sha256 ({found.sha256[:12]}...)"
-        return Finding(card.name, split, "note", found, expected, message)
-    return Finding(card.name, split, "ok", found, expected, "")
+        return "note", f"{path}: right counts, another sha256 ({found.sha256[:12]}...)", found
+    return "ok", "", found
+
+
+def _too_many_faults(card: TaskCard, path: Path, faults: Sequence[str], num_texts: int) -> str:
+    return (
+        f"{path}: {len(faults)} of {num_texts} texts do not hold {expected_markers(card)} ({faults[0]}); "
+        "mend the texts or the card's markers, or pass --allow-missing-markers if they are meant so"
+    )
 
 
 def measure(card: TaskCard, path: Path) -> Size:
     """Read and count one file. Raises UserError as the readers do."""
-    examples = read_split(card, path)
+    return _size_of(card, path, read_split(card, path))
+
+
+def _size_of(card: TaskCard, path: Path, examples: list[Sentence] | list[Pair]) -> Size:
     labels = Counter[str]()
     for example in examples:
         labels.update(example.tags if isinstance(example, Sentence) else [example.label])

@@ -35,6 +35,7 @@ RELATION_FIELDS = {
     "labels": ["false", "CPR:4"],
     "negative": "false",
     "markers": ["@CHEMICAL$", "@GENE$", "@CHEM-GENE$"],
+    "merged_markers": ["@CHEM-GENE$"],
 }
 
 
