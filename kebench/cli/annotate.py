@@ -1,6 +1,7 @@
 """`kebench annotate`: link text to a knowledge base."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,11 @@ def print_manifest(manifest: "CorpusManifest") -> None:
     unusable = {f"record{'s' * (faults != 1)} that could not be used": faults} if faults else {}
     for reason, count in (manifest.left_out | unusable).items():
         click.echo(f"left out: {count:,} {reason}")
+    noted: Counter[str] = Counter()
+    for one in manifest.inputs:
+        noted.update({note: count for note, count in one.read.items() if note != "faults"})
+    for note, count in noted.items():
+        click.echo(f"read: {count:,} {note}")
     _print_exclusion(manifest.exclusion)
 
 

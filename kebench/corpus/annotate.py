@@ -117,7 +117,7 @@ def read_done(out: Path, place: int) -> dict[str, Any] | None:
         read = parse_json(read_within(done_path(out, place)))
     except (FileNotFoundError, ValueError):
         return None
-    return read if isinstance(read, dict) and "shards" in read else None
+    return read if isinstance(read, dict) and "noted" in read else None
 
 
 def is_done(out: Path, place: int) -> bool:
@@ -138,7 +138,8 @@ def _annotate_file(
     """Make the shards of one file, and say what was read in it."""
     source = plan.inputs[place]
     read: dict[str, Any] = {
-        "documents": 0, "shards": 0, "faults": Counter(), "left_out": Counter(), "removed": [], "about": None,
+        "documents": 0, "shards": 0, "faults": Counter(), "left_out": Counter(), "noted": Counter(),
+        "removed": [], "versions": [], "about": None,
     }  # fmt: skip
     waiting: deque[Future[dict[str, Any]]] = deque()
     position = 0
@@ -165,18 +166,29 @@ def _blocks(plan: AnnotationPlan, out: Path, place: int, read: dict[str, Any]) -
     """Yield the passages of a file in blocks of whole documents, no document twice in one.
 
     Counts in `read` what is left out. A document that is taken back is noted with the shard at that place:
-    its versions in the shards before are to go.
+    its versions in the shards before are to go. A version above 1 is noted with its shard too.
     """
     source, tests = plan.inputs[place], HeldOutFilter(plan.tests)
     left_out, number = read["left_out"], 0
     documents: dict[str, list[Passage]] = {}
+    newest: dict[str, int] = {}  # of documents with a version above 1, which are few
     last = None
     for one in read_passages(source.path, source.format, on_error=plan.on_error, faults=read["faults"]):
+        if isinstance(one, Removed) and one.passage and plan.retracted == "keep":
+            one = one.passage
+        read["noted"].update(one.notes)
+        is_older = one.version < newest.get(one.document_id, 1)
+        if one.version > 1 and not is_older:
+            newest[one.document_id] = one.version
         if isinstance(one, Removed):
-            if one.why == "deleted" or plan.retracted == "drop":
-                left_out[one.why] += 1
-                read["removed"].append([one.document_id, _shard_path(out, place, number).name])
+            left_out[one.why] += 1
+            if not is_older:
+                shard = _shard_path(out, place, number).name
+                read["removed"].append([one.document_id, shard, one.version])
                 left_out[EARLIER] += documents.pop(one.document_id, None) is not None
+            continue
+        if is_older:
+            left_out[EARLIER] += 1
             continue
         if one.number == 0 or one.document_id != last:
             last = one.document_id
@@ -185,6 +197,8 @@ def _blocks(plan: AnnotationPlan, out: Path, place: int, read: dict[str, Any]) -
                 number, documents = number + 1, {}
             left_out[EARLIER] += documents.pop(last, None) is not None
             documents[last] = []
+            if one.version > 1:
+                read["versions"].append([last, _shard_path(out, place, number).name, one.version])
         documents[last].append(one)
     if documents:
         yield _block(out, place, number, documents, tests, read)

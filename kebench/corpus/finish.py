@@ -81,7 +81,7 @@ def finish(plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, s
                 bytes=source.bytes,
                 sha256=source.sha256,
                 format=source.format,
-                read={"faults": sum(one["faults"].values())},
+                read={"faults": sum(one["faults"].values()), **dict(sorted(one["noted"].items()))},
             )
             for source, one in zip(plan.inputs, done, strict=True)
         ),
@@ -94,22 +94,30 @@ def finish(plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, s
 
 
 def drop_earlier_versions(paths: Sequence[Path], done: Sequence[dict[str, Any]]) -> None:
-    """Take the documents out of their shards that stand again, or are taken back, in a later shard."""
-    removed = [row for one in done for row in one["removed"]]
-    columns = {"document_id": [row[0] for row in removed], "shard": [row[1] for row in removed]}
-    types = pyarrow.schema([(name, pyarrow.string()) for name in columns])
+    """Take the documents out of their shards that stand again, or are taken back, in a later shard.
+
+    Of several versions the highest counts, wherever it stands.
+    """
     with connect() as connection:
-        connection.register("removed", pyarrow.table(columns, schema=types))
+        for name in ("removed", "versions"):
+            connection.register(name, _places([row for one in done for row in one[name]]))
         rows = connection.execute(
             """WITH documents AS (
                 SELECT DISTINCT document_id, parse_filename(filename) AS shard
                 FROM read_parquet($paths, filename = true)
+            ), stated AS (
+                SELECT document_id, shard, max(version) AS version FROM versions GROUP BY ALL
+            ), places AS (
+                SELECT document_id, shard, printf('%09d-%s', coalesce(version, 1), shard) AS place
+                FROM documents LEFT JOIN stated USING (document_id, shard)
             ), last AS (
-                SELECT document_id, max(shard) AS shard
-                FROM (FROM documents UNION ALL FROM removed) GROUP BY document_id
+                SELECT document_id, max(place) AS place FROM (
+                    SELECT document_id, place FROM places
+                    UNION ALL SELECT document_id, printf('%09d-%s', version, shard) FROM removed
+                ) GROUP BY document_id
             )
-            SELECT documents.shard, list(document_id)
-            FROM documents JOIN last USING (document_id) WHERE documents.shard < last.shard
+            SELECT places.shard, list(document_id ORDER BY document_id)
+            FROM places JOIN last USING (document_id) WHERE places.place < last.place
             GROUP BY ALL ORDER BY ALL""",
             {"paths": [str(path) for path in paths]},
         ).fetchall()
@@ -118,6 +126,13 @@ def drop_earlier_versions(paths: Sequence[Path], done: Sequence[dict[str, Any]])
         table = read_shard(by_name[shard])
         stays = pyarrow.compute.invert(pyarrow.compute.is_in(table["document_id"], pyarrow.array(gone)))
         write_parquet_atomically(by_name[shard], table.filter(stays), point="shard")
+
+
+def _places(rows: Sequence[Sequence[Any]]) -> pyarrow.Table:
+    """Return rows of document, shard and version as a table."""
+    types = {"document_id": pyarrow.string(), "shard": pyarrow.string(), "version": pyarrow.int64()}
+    columns = zip(*rows, strict=True) if rows else ((), (), ())
+    return pyarrow.table(dict(zip(types, map(list, columns), strict=True)), schema=pyarrow.schema(types))
 
 
 def count_shards(paths: Sequence[Path]) -> CorpusCounts:

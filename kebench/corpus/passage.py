@@ -31,22 +31,31 @@ class Mention(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """A text. number: its place in the document, 0 for the first or only one."""
+    """A text. number: its place in the document, 0 for the first or only one.
+
+    version: of the document, where its file states one; the highest counts. notes: what a reader of counts
+    should know of how the text was put together.
+    """
 
     document_id: str
     number: int
     text: str
     gold: tuple[GoldMention, ...] = ()
+    version: int = 1
+    notes: tuple[str, ...] = ()
 
 
 class Removed(NamedTuple):
-    """A document that is not to be in a corpus, wherever a version of it stands before this place.
+    """A document that is not to be in a corpus, wherever this version or a lower one stands before.
 
-    why: "deleted" or "retracted".
+    why: "deleted", "retracted" or "without text". passage: what a retracted one says.
     """
 
     document_id: str
     why: str
+    version: int = 1
+    notes: tuple[str, ...] = ()
+    passage: Passage | None = None
 
 
 class Fault(NamedTuple):

@@ -17,6 +17,8 @@ from kebench.progress import progress
 from kebench.umls.knowledge_base import KnowledgeBase
 
 ANNOTATION_VERSION = 2  # raised by every change that can move a mention or a link
+# Of the readers that read a file otherwise than before; raised by every change that can move a text.
+READER_VERSIONS = {"pubmed": 2}
 SHARD_DOCUMENTS = 2000  # ours: a shard is some seconds to some minutes of work
 
 
@@ -57,7 +59,12 @@ class AnnotationPlan(NamedTuple):
             "version": ANNOTATION_VERSION,
             # a document of plain text is called by its file
             "inputs": [
-                [one.format, one.sha256, *([one.path.name] if one.format == "text" else [])]
+                [
+                    one.format,
+                    one.sha256,
+                    *([one.path.name] if one.format == "text" else []),
+                    *([READER_VERSIONS[one.format]] if one.format in READER_VERSIONS else []),
+                ]
                 for one in self.inputs
             ],
             "knowledge_base": self.knowledge_base.content_hash,

@@ -248,7 +248,65 @@ def test_the_last_version_of_a_citation_stays(kb: KnowledgeBase, tmp_path: Path)
     assert manifest(out)["left_out"] == {"deleted": 2, "earlier version": 4, "retracted": 1}
     assert "left out: 4 earlier version" in result.stdout
     run(kb, tmp_path / "kept", folder, "--retracted", "keep")
-    assert "3" in ids(tmp_path / "kept")
+    assert {p.document_id: p.text for p in passages(tmp_path / "kept")}["3"] == "Gone."
+    assert manifest(tmp_path / "kept")["left_out"] == {"deleted": 2, "earlier version": 4}
+
+
+def test_a_retracted_article_that_stands_once_is_kept_if_asked(kb: KnowledgeBase, tmp_path: Path) -> None:
+    path = write_pubmed(tmp_path / "a.xml.gz", citation(1, "gout"), retracted(2))
+    run(kb, tmp_path / "out", path, "--retracted", "keep")
+    assert ids(tmp_path / "out") == ["1", "2"]
+
+
+def version_of(number: int, pmid: int, title: str) -> str:
+    return citation(pmid, title).replace(f'Version="1">{pmid}<', f'Version="{number}">{pmid}<')
+
+
+def test_the_highest_version_of_a_citation_stays_wherever_it_stands(
+    kb: KnowledgeBase, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pubmed"
+    folder.mkdir()
+    write_pubmed(
+        folder / "1.xml.gz",
+        *(version_of(n, 1, f"gout {n}") for n in (1, 3, 2)),  # in one shard
+        *(version_of(2, n, f"gout {n} second") for n in (2, 3, 4)),
+    )
+    write_pubmed(
+        folder / "2.xml.gz",
+        *(citation(n, "gout old") for n in (2, 6, 7)),  # 2 stood in a higher version before
+        deleted(3),  # its version 1, which is not there
+        deleted(4).replace('Version="1"', 'Version="2"'),
+        version_of(2, 5, "gout new"),
+    )
+    write_pubmed(folder / "3.xml.gz", citation(5, "gout late but old"))
+    out = tmp_path / "out"
+    run(kb, out, folder, "--shard-documents", "2")
+    assert {p.document_id: p.text for p in passages(out)} == {
+        "1": "gout 3", "2": "gout 2 second", "3": "gout 3 second", "5": "gout new", "6": "gout old",
+        "7": "gout old",
+    }  # fmt: skip
+    # of 1 two, the lower 2 and 5, and the 4 that was deleted
+    assert manifest(out)["left_out"] == {"deleted": 2, "earlier version": 5}
+
+
+def test_what_was_read_of_titles_and_abstracts_is_counted_and_printed(
+    kb: KnowledgeBase, tmp_path: Path
+) -> None:
+    path = write_pubmed(
+        tmp_path / "a.xml.gz",
+        citation(1, "[Gout]."),
+        citation(2, "[Not Available]."),
+        citation(3, "[Not Available].", "<AbstractText>gout</AbstractText>"),
+    )
+    out = tmp_path / "out"
+    result = run(kb, out, path)
+    assert manifest(out)["inputs"][0]["read"] == {
+        "faults": 0, "title not available": 2, "title translated": 1,
+    }  # fmt: skip
+    assert manifest(out)["left_out"] == {"without text": 1}
+    for line in ("left out: 1 without text", "read: 2 title not available", "read: 1 title translated"):
+        assert line in result.stdout.splitlines()
 
 
 def test_documents_named_by_id_are_kept_out_and_said(kb: KnowledgeBase, tmp_path: Path) -> None:

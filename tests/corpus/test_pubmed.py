@@ -67,7 +67,8 @@ def test_a_citation_without_abstract_is_its_title(tmp_path: Path) -> None:
 
 def test_what_is_deleted_or_retracted_is_taken_back(tmp_path: Path) -> None:
     path = write_pubmed(tmp_path / "a.gz", citation(1, "One."), retracted(2), deleted(3, 4))
-    assert read(path)[1:] == [Removed("2", "retracted"), Removed("3", "deleted"), Removed("4", "deleted")]
+    gone = Removed("2", "retracted", passage=Passage("2", 0, "Gone."))
+    assert read(path)[1:] == [gone, Removed("3", "deleted"), Removed("4", "deleted")]
 
 
 def test_an_article_that_names_the_note_of_its_retraction_is_taken_back(tmp_path: Path) -> None:
@@ -78,7 +79,80 @@ def test_an_article_that_names_the_note_of_its_retraction_is_taken_back(tmp_path
         "<CommentsCorrections>", '<CommentsCorrections RefType="RetractionOf">'
     )
     found = read(write_pubmed(tmp_path / "a.gz", noted, note))
-    assert found == [Removed("1", "retracted"), Passage("2", 0, "Two.")]
+    gone = Removed("1", "retracted", passage=Passage("1", 0, "One."))
+    assert found == [gone, Passage("2", 0, "Two.")]
+
+
+@pytest.mark.parametrize("title", ["[Not Available].", "[Not available]", "[In process citation].", ""])
+def test_a_title_that_is_not_there_is_no_text(title: str, tmp_path: Path) -> None:
+    abstract = "<AbstractText>Gout hurts.</AbstractText>"
+    path = write_pubmed(tmp_path / "a.gz", citation(1, title, abstract), citation(2, title))
+    assert read(path) == [
+        Passage("1", 0, "Gout hurts.", notes=("title not available",)),
+        Removed("2", "without text", notes=("title not available",)),
+    ]
+
+
+def test_a_translated_title_keeps_its_brackets_and_is_noted(tmp_path: Path) -> None:
+    path = write_pubmed(
+        tmp_path / "a.gz", citation(1, "[Gout in old age]."), citation(2, "[3H]thymidine in gout [review].")
+    )
+    assert read(path) == [
+        Passage("1", 0, "[Gout in old age].", notes=("title translated",)),
+        Passage("2", 0, "[3H]thymidine in gout [review]."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("abstract", "others", "text", "note"),
+    [
+        ("", '<OtherAbstract Type="PIP"{}>Of another body.{}', "Of another body.", "taken"),
+        ("", '<OtherAbstract Type="KIE" Language="eng"{}>Of another body.{}', "Of another body.", "taken"),
+        ("", '<OtherAbstract Type="Publisher" Language="fre"{}>La goutte.{}', "", "left out"),
+        ("", '<OtherAbstract Type="Publisher"{}>Abstract available from the publisher.{}', "", "left out"),
+        ("Its own.", '<OtherAbstract Type="plain-language-summary"{}>In short.{}', "Its own.", "left out"),
+    ],
+)
+def test_an_english_other_abstract_stands_for_one_that_is_missing(
+    abstract: str, others: str, text: str, note: str, tmp_path: Path
+) -> None:
+    other = others.format("><AbstractText", "</AbstractText></OtherAbstract>")
+    written = citation(1, "Gout.", f"<AbstractText>{abstract}</AbstractText>" if abstract else "")
+    written = written.replace("</MedlineCitation>", f"{other}</MedlineCitation>")
+    said = {"taken": "English OtherAbstract as abstract", "left out": "OtherAbstract left out"}[note]
+    (found,) = read(write_pubmed(tmp_path / "a.gz", written))
+    assert found == Passage("1", 0, " ".join(filter(None, ("Gout.", text))), notes=(said,))
+
+
+def book(pmid: int, chapter: str, *, title: str = "LiverTox") -> str:
+    return (
+        f'<PubmedBookArticle><BookDocument><PMID Version="1">{pmid}</PMID><Book><Publisher/>'
+        f"<BookTitle>{title}</BookTitle></Book>{chapter}<Abstract><AbstractText>Gout drugs.</AbstractText>"
+        "</Abstract></BookDocument></PubmedBookArticle>\n"
+    )
+
+
+def test_a_book_has_its_own_title_and_a_chapter_that_of_the_chapter(tmp_path: Path) -> None:
+    chapter = '<ArticleTitle book="x" part="y">Allopurinol</ArticleTitle>'
+    path = write_pubmed(tmp_path / "a.gz", book(1, ""), book(2, chapter))
+    assert read(path) == [
+        Passage("1", 0, "LiverTox Gout drugs.", notes=("BookTitle as title",)),
+        Passage("2", 0, "Allopurinol Gout drugs."),
+    ]
+
+
+def test_deleted_books_and_versions_are_read(tmp_path: Path) -> None:
+    second = citation(1, "One, again.").replace('Version="1">1<', 'Version="2">1<')
+    gone = '<DeleteDocument><PMID>8</PMID><PMID Version="3">9</PMID></DeleteDocument>'
+    assert read(write_pubmed(tmp_path / "a.gz", second, gone)) == [
+        Passage("1", 0, "One, again.", version=2), Removed("8", "deleted"), Removed("9", "deleted", 3),
+    ]  # fmt: skip
+
+
+def test_a_version_that_is_no_number_is_a_fault(tmp_path: Path) -> None:
+    path = write_pubmed(tmp_path / "a.gz", citation(7, "One.").replace('Version="1">7', 'Version="2a">7'))
+    with pytest.raises(UserError, match="citation 1: PMID 7: Version '2a' is no number; mend it"):
+        list(read_passages(path, "pubmed", on_error="stop", faults=Counter()))
 
 
 def test_invalid_xml_is_one_line_with_its_place(tmp_path: Path) -> None:

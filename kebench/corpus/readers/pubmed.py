@@ -1,13 +1,22 @@
 """PubMed's baseline and update files: XML, citation by citation, in constant memory.
 
 The text of a citation is its title, a blank and its abstract; labelled parts of an abstract are written as
-PubMed shows them, "METHODS: ...". White space is single. Update files hold new versions of citations and
-DeleteCitation, a list of those that are gone. A retracted article is of type Retracted Publication, or names
-the note of its retraction (RefType RetractionIn).
+PubMed shows them, "METHODS: ...". White space is single. By NLM's description of the elements:
+
+- ArticleTitle is English; a translated one stands in brackets, which stay. "[Not Available]." and "[In
+  process citation]." stand for a title that is not there.
+- Abstract is English. OtherAbstract is one by another body or in another language: an English one is taken
+  where there is no Abstract. "Abstract available from the publisher." stands for one that is not there.
+- A whole book has a BookTitle in place of an ArticleTitle.
+- A PMID may have several versions; the highest counts, wherever it stands. Update files hold new versions
+  and DeleteCitation (books: DeleteDocument), a list of those that are gone, each with the lower ones.
+- A retracted article is of type Retracted Publication, or names the note of its retraction (RefType
+  RetractionIn).
 """
 
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,22 +24,32 @@ from kebench.corpus.passage import Fault, Passage, Read, Removed
 from kebench.corpus.readers.stream import elements_of
 
 PUBMED_ROOTS = (
-    "PubmedArticleSet", "MedlineCitationSet", "PubmedBookArticleSet", "PubmedArticle", "PubmedBookArticle",
-    "MedlineCitation", "BookDocument",
+    "PubmedArticleSet", "MedlineCitationSet", "PubmedBookArticleSet", "BookDocumentSet", "PubmedArticle",
+    "PubmedBookArticle", "MedlineCitation", "BookDocument",
 )  # fmt: skip
 RETRACTED = "Retracted Publication"
+NO_TITLE, TRANSLATED, BOOK_TITLE = "title not available", "title translated", "BookTitle as title"
+OTHER_TAKEN, OTHER_LEFT_OUT = "English OtherAbstract as abstract", "OtherAbstract left out"
+_DELETED = ("DeleteCitation", "DeleteDocument")
+_NO_TITLE = re.compile(r"\[?(?:not available|in[ -]process citation)\]?\.?", re.IGNORECASE)
+_NO_ABSTRACT = re.compile(r"abstract available from the publisher\.?", re.IGNORECASE)
 _WHITE = re.compile(r"\s+")
 _NO_LABEL = ("", "UNLABELLED", "UNASSIGNED")
 
 
 def read_pubmed(path: Path) -> Iterator[Read]:
-    """Yield a passage a citation, and the citations that are deleted or retracted."""
+    """Yield a passage a citation, and the citations that are deleted, retracted or have no text."""
     number, last = 0, "the beginning"
-    for element in elements_of(path, ("MedlineCitation", "BookDocument", "DeleteCitation")):
+    for element in elements_of(path, ("MedlineCitation", "BookDocument", *_DELETED)):
         if isinstance(element, Fault):
             yield element if element.where else element._replace(where=f"after {last}")
-        elif element.tag == "DeleteCitation":
-            yield from (Removed(_spelt(pmid), "deleted") for pmid in element.iter("PMID"))
+        elif element.tag in _DELETED:
+            for pmid in element.iter("PMID"):
+                version = _version(pmid)
+                if version is None:
+                    yield _no_version(f"{element.tag} after {last}", pmid)
+                else:
+                    yield Removed(_spelt(pmid), "deleted", version)
         else:
             number += 1
             read = _citation(element, number)
@@ -41,15 +60,63 @@ def read_pubmed(path: Path) -> Iterator[Read]:
 
 
 def _citation(element: ElementTree.Element, number: int) -> Read:
-    pmid = _spelt(element.find("PMID"))
-    if not pmid:
+    written = element.find("PMID")
+    pmid = _spelt(written)
+    if written is None or not pmid:
         return Fault(f"citation {number}", "no PMID")
+    version = _version(written)
+    if version is None:
+        return _no_version(f"citation {number}", written)
+    title, of_title = _title(element)
+    abstract, of_abstract = _abstract(element)
+    notes = of_title + of_abstract
+    passage = Passage(pmid, 0, " ".join(filter(None, (title, abstract))), version=version, notes=notes)
+    if not passage.text:
+        return Removed(pmid, "without text", version, notes)
     if _is_retracted(element):
-        return Removed(pmid, "retracted")
-    title = next(element.iter("ArticleTitle"), None)
-    abstract = next(element.iter("Abstract"), None)
-    parts = [] if abstract is None else [_part(part) for part in abstract.iter("AbstractText")]
-    return Passage(pmid, 0, " ".join(part for part in (_spelt(title), *parts) if part))
+        return Removed(pmid, "retracted", version, passage=passage)
+    return passage
+
+
+def _version(pmid: ElementTree.Element) -> int | None:
+    """Return the version that a PMID states, 1 if none; None if that is no number."""
+    written = pmid.get("Version") or "1"
+    return int(written) if re.fullmatch("[0-9]{1,9}", written) else None
+
+
+def _no_version(where: str, pmid: ElementTree.Element) -> Fault:
+    return Fault(where, f"PMID {_spelt(pmid)}: Version {pmid.get('Version', '')[:20]!r} is no number")
+
+
+def _title(element: ElementTree.Element) -> tuple[str, tuple[str, ...]]:
+    """Return the title of a citation, and what there is to note of it."""
+    title = _spelt(next(element.iter("ArticleTitle"), None))
+    if not title and (of_book := _spelt(element.find("Book/BookTitle"))):
+        return of_book, (BOOK_TITLE,)
+    if not title or _NO_TITLE.fullmatch(title):
+        return "", (NO_TITLE,)
+    return title, (TRANSLATED,) if _is_bracketed(title.removesuffix(".")) else ()
+
+
+def _is_bracketed(title: str) -> bool:
+    """Say whether the bracket that a title begins with is closed at its end, not before."""
+    depths = accumulate({"[": 1, "]": -1}.get(sign, 0) for sign in title)
+    return (
+        title.startswith("[")
+        and next((n for n, depth in enumerate(depths) if not depth), 0) == len(title) - 1
+    )
+
+
+def _abstract(element: ElementTree.Element) -> tuple[str, tuple[str, ...]]:
+    """Return the abstract of a citation, and a note of each other one, whether it was taken or not."""
+    abstract = _parts(next(element.iter("Abstract"), None))
+    notes = []
+    for other in element.iter("OtherAbstract"):
+        text = _parts(other) if other.get("Language", "eng").lower() in ("eng", "en") else ""
+        is_taken = not abstract and text and not _NO_ABSTRACT.fullmatch(text)
+        abstract = text if is_taken else abstract
+        notes.append(OTHER_TAKEN if is_taken else OTHER_LEFT_OUT)
+    return abstract, tuple(notes)
 
 
 def _is_retracted(element: ElementTree.Element) -> bool:
@@ -58,6 +125,11 @@ def _is_retracted(element: ElementTree.Element) -> bool:
     return any(_spelt(kind) == RETRACTED for kind in element.iter("PublicationType")) or any(
         note.get("RefType") == "RetractionIn" for note in notes
     )
+
+
+def _parts(abstract: ElementTree.Element | None) -> str:
+    parts = [] if abstract is None else [_part(part) for part in abstract.iter("AbstractText")]
+    return " ".join(filter(None, parts))
 
 
 def _part(part: ElementTree.Element) -> str:
