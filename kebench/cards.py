@@ -13,6 +13,10 @@ from kebench.bounded import read_toml
 from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.shipped import shipped
 
+# Ours: between these lies every rate of AdamW that is of use; beyond them it is a slip of the hand, as 5 for
+# 5e-5 is, and its score would look like any other.
+LOWEST_RATE, HIGHEST_RATE = 1e-8, 0.1
+LearningRate = Annotated[float, Field(ge=LOWEST_RATE, le=HIGHEST_RATE)]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9.+-]*$"
 SOURCE_KINDS = ("hub", "package", "url", "manual", "embedded", "path")
 
@@ -29,7 +33,7 @@ AnyCard = TypeVar("AnyCard", bound=Card)
 class Suggested(Card):
     """Hyper-parameters that a checkpoint needs where the budget's own do not fit (tiny models)."""
 
-    learning_rates: Annotated[tuple[float, ...], Field(min_length=1)]
+    learning_rates: Annotated[tuple[LearningRate, ...], Field(min_length=1)]
     reason: str
 
 

@@ -159,8 +159,14 @@ class Energy(Part):
         return any(part.is_estimate for part in (self.cpu, self.gpu) if part)
 
 
+RateOrigin = Literal["option", "card", "budget"]
+
+
 class Provenance(Part):
     """Where, when and with what a run was made.
+
+    learning_rate_from: who chose the rates that were tried in fine-tuning: the user's option, the suggestion
+        of the model's card, or the budget; None in records from before it was kept.
 
     micro_batch: examples in memory at once at the end of training; None in records before it was kept.
     energy_kwh: the sum of `energy`; both None where nothing was measured.
@@ -177,6 +183,7 @@ class Provenance(Part):
     peak_mib: float
     energy_kwh: float | None = None
     energy: Energy | None = None
+    learning_rate_from: RateOrigin | None = None
 
 
 class Record(Part):

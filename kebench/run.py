@@ -6,21 +6,28 @@ data and needs no torch, so that a finished grid is recognised in a second.
 
 import functools
 import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from kebench.cards import HIGHEST_RATE, LOWEST_RATE, ModelCard
 from kebench.errors import UserError
 from kebench.finetune.budgets import Budget
 from kebench.finetune.plan import Job, TaskFiles, find_task_files
 from kebench.model.layout import CheckpointFacts, describe_checkpoint
 from kebench.model.source import ResolvedModel, model_hash, resolve_model
-from kebench.records import PROTOCOL_VERSION, Protocol, Subset, read_records
+from kebench.records import PROTOCOL_VERSION, Protocol, RateOrigin, Subset, read_records
 from kebench.tasks.card import TaskCard
 from kebench.tasks.check import check_files
 
 _log = logging.getLogger(__name__)
+
+
+class Rates(NamedTuple):
+    """The learning rates tried for a model, and who chose them."""
+
+    values: tuple[float, ...]
+    origin: RateOrigin
 
 
 class Grid(NamedTuple):
@@ -50,30 +57,32 @@ def plan_grid(
     resolved = [resolve(name, allow_remote_code=allow_remote_code) for name in models]
     files = [find_task_files(card, data_of(card, data)) for card in tasks]
     hashes = [model_hash(model.folder, casing=model.card.casing) for model in resolved]
-    facts = [describe_checkpoint(model.folder) for model in resolved]
+    # Of one model under two names only the first is planned: the second might have other rates by its card.
+    planned = [
+        (model, hashed, describe_checkpoint(model.folder))
+        for model, hashed in _without_twins(zip(resolved, hashes, strict=True))
+    ]
     jobs = [
-        _job(model, hashed, fact, task, rate, seed, budget=budget, precision=precision)
+        _job(model, hashed, fact, task, rate, seed, rates.origin, budget=budget, precision=precision)
         for task in files
-        for model, hashed, fact in zip(resolved, hashes, facts, strict=True)
-        for rate in rates_of(model, budget, learning_rates)
+        for model, hashed, fact in planned
+        for rates in [rates_of(model.card, budget, learning_rates)]
+        for rate in rates.values
         for seed in range(seeds)
     ]
-    jobs = list({job.identity: job for job in jobs}.values())  # one model under two names is one
-    for name, first in _twins(resolved, hashes):
-        _log.warning("%s: the same weights as %s; counted once, as %s", name, first, first)
+    jobs = list({job.identity: job for job in jobs}.values())  # a rate that was given twice is one
     recorded = {record.identity for record in read_records(out)}
     return Grid(jobs, [job for job in jobs if job.identity not in recorded])
 
 
-def _twins(models: Sequence[ResolvedModel], hashes: Sequence[str]) -> list[tuple[str, str]]:
-    """Return each model of another name that has the weights of one before it, and that one's name."""
-    first: dict[str, str] = {}
-    twins = []
-    for model, hashed in zip(models, hashes, strict=True):
-        name = first.setdefault(hashed, model.card.name)
+def _without_twins(models: Iterable[tuple[ResolvedModel, str]]) -> list[tuple[ResolvedModel, str]]:
+    """Return models with their hashes, of those with the same weights the first; say which are left out."""
+    first: dict[tuple[str, str], tuple[ResolvedModel, str]] = {}
+    for model, hashed in models:
+        name = first.setdefault((hashed, model.card.fidelity), (model, hashed))[0].card.name
         if name != model.card.name:
-            twins.append((model.card.name, name))
-    return twins
+            _log.warning("%s: the same weights as %s; counted once, as %s", model.card.name, name, name)
+    return list(first.values())
 
 
 def resolve(name: str, *, allow_remote_code: bool = False) -> ResolvedModel:
@@ -97,13 +106,25 @@ def data_of(card: TaskCard, data: Path) -> Path:
     return miniature_data()
 
 
-def rates_of(model: ResolvedModel, budget: Budget, asked: Sequence[float]) -> tuple[float, ...]:
-    """Return the learning rates tried for a model; the one with the best mean dev score counts."""
+def rates_of(card: ModelCard, budget: Budget, asked: Sequence[float]) -> Rates:
+    """Return the learning rates tried for a model; the one with the best mean dev score counts.
+
+    asked: the user's own, which hold for every model.
+    """
     if asked:
-        return tuple(asked)
-    if model.card.suggested and budget.takes_suggested_rates:
-        return model.card.suggested.learning_rates
-    return budget.learning_rates
+        return Rates(tuple(asked), "option")
+    if card.suggested and budget.takes_suggested_rates:
+        return Rates(card.suggested.learning_rates, "card")
+    return Rates(budget.learning_rates, "budget")
+
+
+def rates_by_model(jobs: Sequence[Job]) -> dict[ModelCard, Rates]:
+    """Return the rates that jobs try of each model."""
+    tried: dict[ModelCard, dict[float, None]] = {}
+    for job in jobs:
+        tried.setdefault(job.card, {})[job.settings.learning_rate] = None
+    origins = {job.card: job.learning_rate_from for job in jobs}
+    return {card: Rates(tuple(values), origins[card] or "budget") for card, values in tried.items()}
 
 
 def _job(
@@ -113,6 +134,7 @@ def _job(
     task: TaskFiles,
     rate: float,
     seed: int,
+    rate_from: RateOrigin,
     *,
     budget: Budget,
     precision: str,
@@ -127,7 +149,7 @@ def _job(
         subset=Subset(train_rows=budget.train_rows, dev_rows=budget.dev_rows),
     )
     settings = budget.settings(learning_rate=rate, max_length=max_length)
-    return Job(model.card, model.folder, hashed, task, seed, settings, protocol)
+    return Job(model.card, model.folder, hashed, task, seed, settings, protocol, rate_from)
 
 
 def check_data(jobs: Sequence[Job], *, allow_missing_markers: bool = False) -> list[str]:
@@ -190,11 +212,22 @@ def estimate_seconds(jobs: Sequence[Job], matrix_speed: float) -> float:
 
 
 def parse_learning_rates(words: str) -> tuple[float, ...]:
-    """Read "1e-5,3e-5". Raises UserError if a part is not a positive number."""
-    try:
-        rates = tuple(float(word) for word in words.split(",") if word.strip())
-    except ValueError:
-        rates = ()
-    if words and not all(math.isfinite(rate) and rate > 0 for rate in rates or [0.0]):
+    """Read "1e-5,3e-5". Raises UserError if a part is no number, or none that a learning rate can be."""
+    rates = []
+    for word in filter(None, map(str.strip, words.split(","))):
+        try:
+            rate = float(word)
+        except ValueError:
+            rate = 0.0
+        if not 0 < rate < float("inf"):
+            raise UserError(f"--learning-rates {words}: expected positive numbers, such as 1e-5,3e-5")
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            meant = f"is {rate:g}e-5 meant?" if rate == int(rate) < 10 else "mind the exponent, as in 5e-5"
+            raise UserError(
+                f"--learning-rates {words}: {word} is no rate of AdamW's, which lie between {LOWEST_RATE:g} "
+                f"and {HIGHEST_RATE:g}; {meant}"
+            )
+        rates.append(rate)
+    if words and not rates:
         raise UserError(f"--learning-rates {words}: expected positive numbers, such as 1e-5,3e-5")
-    return rates
+    return tuple(rates)

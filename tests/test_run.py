@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from kebench.cards import Suggested
+from kebench.cli.run_plan import plan_lines, unequal_footing
 from kebench.errors import UserError
 from kebench.finetune.budgets import read_budget
-from kebench.model.source import ResolvedModel
-from kebench.run import Grid, parse_learning_rates, plan_grid, rates_of
+from kebench.finetune.plan import Job, TaskFiles
+from kebench.records import Protocol, Subset
+from kebench.run import Grid, Rates, parse_learning_rates, plan_grid, rates_of
+from kebench.runtime import Device
 from tests.finetune.small_tasks import NER, RELATION, model_card, write_small_tasks
 from tests.tiny_checkpoints import write_tiny_bert
 
@@ -43,16 +47,17 @@ def test_one_model_under_two_names_is_run_once_and_that_is_said(
     second = shutil.copytree(first, tmp_path / "second")
     assert len(plan(data, [first, second, first], learning_rates=(1e-5, 1e-5)).jobs) == 2 * 2
     assert caplog.messages == ["second: the same weights as first; counted once, as first"]
+    jobs = plan(data, [first, second]).jobs
+    assert {job.card.name for job in jobs} == {"first"}
 
 
 def test_the_paper_s_rates_are_not_replaced_by_a_card_s() -> None:
     card = model_card("tiny", "bert").model_copy(
         update={"suggested": Suggested(learning_rates=(1e-3,), reason="tiny")}
     )
-    model = ResolvedModel(card, Path())
-    assert rates_of(model, read_budget("quick", {}), ()) == (1e-3,)
-    assert rates_of(model, read_budget("quick", {}), (2e-3,)) == (2e-3,)
-    assert rates_of(model, read_budget("paper", {}), ()) == (1e-5, 3e-5, 5e-5)
+    assert rates_of(card, read_budget("quick", {}), ()) == ((1e-3,), "card")
+    assert rates_of(card, read_budget("quick", {}), (1e-3,)) == ((1e-3,), "option")
+    assert rates_of(card, read_budget("paper", {}), ()) == ((1e-5, 3e-5, 5e-5), "budget")
 
 
 def test_the_maximum_length_is_the_task_s_or_the_model_s_if_that_is_less(data: Path, tmp_path: Path) -> None:
@@ -71,14 +76,111 @@ def test_a_rate_that_is_none_is_refused(words: str) -> None:
         parse_learning_rates(words)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("5", r"5 is no rate of AdamW's, which lie between 1e-08 and 0.1; is 5e-5 meant\?$"),
+        ("1e-5,3", r"3 is no rate .*; is 3e-5 meant\?$"),
+        ("1e38", "mind the exponent, as in 5e-5$"),
+        ("5e-50", "mind the exponent"),
+    ],
+)
+def test_a_rate_that_can_only_be_a_slip_is_refused(words: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"--learning-rates {words}: {said}" if said[0] == "5" else said):
+        parse_learning_rates(words)
+
+
+def test_a_card_that_suggests_such_a_rate_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"less than or equal to 0\.1"):
+        Suggested(learning_rates=(5,), reason="a slip")
+
+
+def test_rates_of_different_origin_are_said_and_the_same_rates_are_not() -> None:
+    budget = read_budget("quick", {})
+
+    def said(*rates: tuple[str, Rates]) -> str:
+        jobs = [
+            Job(
+                model_card(name, "bert"), Path(), name, TaskFiles(NER, {}, {}), 0,
+                budget.settings(learning_rate=rate, max_length=24),
+                Protocol(
+                    version=1, budget="quick", fidelity="fixed", metric=NER.metric, precision="fp32",
+                    subset=Subset(),
+                ),
+                one.origin,
+            )
+            for name, one in rates for rate in one.values
+        ]  # fmt: skip
+        return unequal_footing(jobs, budget)
+
+    card, other = Rates((1e-3,), "card"), Rates((2e-4,), "card")
+    assert said(("tiny", card), ("continued", Rates((5e-5,), "budget"))) == (
+        "UNEQUAL FOOTING: learning rates differ by origin: tiny 0.001 (suggested by its card); continued "
+        "5e-05 (budget quick). A difference between these models may be one of rates; "
+        "--learning-rates 5e-05,0.001 tries the same for all"
+    )
+    assert said(("tiny", card), ("small", other)) == ""
+    assert said(("tiny", Rates((1e-3,), "option")), ("continued", Rates((1e-3,), "option"))) == ""
+    assert said(("tiny", Rates((5e-5,), "card")), ("continued", Rates((5e-5,), "budget"))) == ""
+
+
 def test_budgets_name_the_paper_s_grid() -> None:
     paper = read_budget("paper", {})
     assert (paper.epochs, paper.batch_size, paper.warmup_fraction, paper.order) == (60, 16, 0.1, "shuffled")
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("epochs", 0), ("max_grad_norm", float("inf")), ("train_rows", 0)]
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", 100_000),
+        ("batch_size", 0),
+        ("batch_size", 10_000),
+        ("weight_decay", 5.0),
+        ("warmup_fraction", 10.0),
+        ("patience", -1),
+        ("max_grad_norm", float("inf")),
+        ("train_rows", 0),
+    ],
 )
 def test_an_option_out_of_range_is_refused_by_its_name(name: str, value: float) -> None:
-    with pytest.raises(UserError, match=f"--{name.replace('_', '-')}"):
+    with pytest.raises(UserError, match=f"^--{name.replace('_', '-')} {value}: "):
         read_budget("quick", {name: value})
+
+
+class EngineOnCpu:
+    """What a plan asks of an engine."""
+
+    device, summary = Device("cpu", "fp32", "no CUDA found"), ""
+
+
+def test_the_plan_says_every_setting_and_where_it_comes_from(data: Path, tmp_path: Path) -> None:
+    short, long = NER, NER.model_copy(update={"name": "long-ner", "max_length": 512})
+    budget = read_budget("quick", {"epochs": 3, "dev_rows": 8})
+    grid = plan_grid(
+        [str(write_tiny_bert(tmp_path / "a"))], [short, long], seeds=1, budget=budget,
+        learning_rates=(1e-3,), precision="fp32", data=data, out=data / "out",
+    )  # fmt: skip
+    lines = plan_lines(grid, budget, EngineOnCpu(), 90, asked={"epochs", "dev_rows"})  # type: ignore[arg-type]
+    assert lines == [
+        "budget quick: a sixth of the epochs, one rate; ours",
+        "device cpu (no CUDA found)",
+        "settings, and where each comes from:",
+        "  learning rate 0.001 (--learning-rates)",
+        "  max length    24 on small-ner (the task's card); 128 on long-ner (the limit of",
+        "                a)",
+        "  epochs        at most 3 (--epochs)",
+        "  patience      3 epochs without better dev score (budget quick)",
+        "  batch         16 examples (budget quick)",
+        "  warm-up       0.1 of the steps (budget quick)",
+        "  weight decay  0 (budget quick)",
+        "  clipping      gradient norm 1 (budget quick)",
+        "  order         length-pools (budget quick)",
+        "  train rows    all (budget quick)",
+        "  dev rows      8 rows of dev, drawn by hash order (--dev-rows)",
+        "  precision     fp32 (what cpu takes)",
+        "small-ner: 1 run to do",
+        "long-ner: 1 run to do",
+        "estimate: 90 s for 2 runs, within a factor of three if idle",
+    ]
+    assert max(map(len, lines)) <= 80

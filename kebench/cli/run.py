@@ -1,11 +1,12 @@
 """`kebench run`: plan the grid, show the plan, run what is missing."""
 
-from collections import Counter
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.cli import WIDTH
 from kebench.cli.cluster import cluster_options, read_cluster, refuse_workers
 from kebench.cli.logs import logging_options
 from kebench.errors import UserError, counted
@@ -13,9 +14,7 @@ from kebench.errors import UserError, counted
 if TYPE_CHECKING:
     from kebench.engine.local import Outcome
     from kebench.engine.opened import Engine
-    from kebench.finetune.budgets import Budget
     from kebench.finetune.plan import Job
-    from kebench.run import Grid
 
 DEFAULT_OUT = Path("results/local")
 ASK_ABOVE_SECONDS = 3600.0
@@ -26,7 +25,7 @@ ASK_ABOVE_SECONDS = 3600.0
     "--model", "models", multiple=True, required=True, help="Card, directory or source; repeatable."
 )
 @click.option("--tasks", required=True, help="Tasks, suites or kinds: blurb, mini, ner, re, gad,ddi ...")
-@click.option("--seeds", default=5, show_default=True, type=click.IntRange(1), help="Seeds 0 to N-1.")
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(1, 1000), help="Seeds 0 to N-1.")
 @click.option("--budget", default="quick", show_default=True, help="paper, quick or smoke (budgets.toml).")
 @click.option("--learning-rates", default="", help="Instead of the budget's or the card's: 1e-5,3e-5.")
 @click.option("--epochs", type=int, help="Instead of the budget's.")
@@ -133,7 +132,7 @@ def run_grid(
         metering=chosen_metering(energy, country),
     )
     with opened(cluster, workers=workers, device=device, precision=precision, options=options) as chosen:
-        return _run_on(chosen, **given)
+        return _run_on(chosen, precision=precision, **given)
 
 
 def _run_on(
@@ -150,9 +149,11 @@ def _run_on(
     allow_missing_markers: bool,
     plan_only: bool,
     yes: bool,
+    precision: str,
     **overrides: Any,
 ) -> int:
     from kebench import run as grids
+    from kebench.cli.run_plan import duration, plan_lines, unequal_footing
     from kebench.finetune.budgets import read_budget
     from kebench.runtime import launched_processes
     from kebench.tasks.card import default_data_folder, select_tasks
@@ -173,6 +174,8 @@ def _run_on(
     if rank == 0 and not plan_only:
         _make_ready(out)
     _say(f"plan: {counted(len(grid.jobs), 'run')}, {len(grid.jobs) - len(grid.missing)} recorded in {out}")
+    for line in textwrap.wrap(unequal_footing(grid.jobs, chosen_budget), WIDTH, subsequent_indent="  "):
+        _say(line)
     if not grid.missing and num_processes == 1:
         _say(f"nothing to do; 'kebench leaderboard --results {out}' shows the scores")
         return 0
@@ -180,13 +183,16 @@ def _run_on(
     seconds = grids.estimate_seconds(grid.missing, engine.flops_per_second()) / min(
         engine.at_once, len(grid.missing)
     )
-    _show_plan(grid, chosen_budget, engine, seconds)
+    asked = {name for name, value in overrides.items() if value is not None}
+    asked |= {"precision"} if precision != "auto" else set()
+    for line in plan_lines(grid, chosen_budget, engine, seconds, asked=asked):
+        _say(line)
     for remark in remarks:
         _say(f"note: {remark}")
     if plan_only:
         return 0
     if seconds > ASK_ABOVE_SECONDS and budget == "paper" and not yes:
-        raise UserError(f"the estimate is {_duration(seconds)}; pass --yes to start, or --budget quick")
+        raise UserError(f"the estimate is {duration(seconds)}; pass --yes to start, or --budget quick")
     # Several processes must go through the same jobs, whatever another grid records between their looks.
     todo = grid.missing if num_processes == 1 else grid.jobs
     return _run(grids.longest_first(todo) if engine.is_shared else todo, out, engine)
@@ -236,34 +242,6 @@ def _line_of(job: "Job", outcome: "Outcome") -> str:
     record = outcome.record
     scores = f"dev {record.dev.score_percent:.1f} test {record.test.score_percent:.1f}"
     return f"{which}: {scores} ({record.provenance.seconds:.0f} s)"
-
-
-def _show_plan(grid: "Grid", budget: "Budget", engine: "Engine", seconds: float) -> None:
-    """Say what will run, and every choice made for the user with its reason."""
-    _say(f"budget {budget.name}: {budget.summary}")
-    subset = [f"{n} {name} rows" for n, name in ((budget.train_rows, "train"), (budget.dev_rows, "dev")) if n]
-    if subset:
-        _say(f"subset: {', '.join(subset)}, drawn by hash order; part of the protocol")
-    device = engine.device
-    _say(f"device {device.name}, {device.precision} ({device.reason})")
-    if engine.summary:
-        _say(f"{engine.summary}; the longest begin first")
-    for model in dict.fromkeys(job.card for job in grid.missing):
-        rates = dict.fromkeys(job.settings.learning_rate for job in grid.missing if job.card == model)
-        suggested = model.suggested
-        is_suggested = suggested is not None and tuple(rates) == suggested.learning_rates
-        reason = " (suggested by its card; see 'kebench model show')" if is_suggested else ""
-        _say(f"{model.name}: learning rates {', '.join(f'{rate:g}' for rate in rates)}{reason}")
-    for task, count in Counter(job.task.card.name for job in grid.missing).items():
-        _say(f"{task}: {counted(count, 'run')} to do")
-    runs = counted(len(grid.missing), "run")
-    _say(f"estimate: {_duration(seconds)} for {runs}, within a factor of three if idle")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _say(line: str) -> None:

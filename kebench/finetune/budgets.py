@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from kebench.cards import Card
+from kebench.cards import Card, LearningRate
 from kebench.errors import UserError, did_you_mean
 from kebench.records import Settings
 
@@ -18,19 +18,21 @@ class Budget(Card):
     """One budget: what `Settings` needs, for several learning rates at once, and the rows used.
 
     takes_suggested_rates: whether rates that a model's card suggests replace the budget's.
+
+    Upper bounds are ours: beyond them a value is a slip of the hand.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     summary: str
-    learning_rates: Annotated[tuple[float, ...], Field(min_length=1)]
+    learning_rates: Annotated[tuple[LearningRate, ...], Field(min_length=1)]
     takes_suggested_rates: bool = True
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    patience: int = Field(ge=0)
+    epochs: int = Field(ge=1, le=1000)
+    batch_size: int = Field(ge=1, le=4096)
+    patience: int = Field(ge=0, le=1000)
     warmup_fraction: float = Field(ge=0, le=1)
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, le=1)
     max_grad_norm: float = Field(gt=0)
     order: Literal["shuffled", "length-pools"]
     train_rows: int | None = Field(None, ge=1)

@@ -105,6 +105,7 @@ def fine_tune(
         peak_mib=round(peak_memory_mib(str(accelerator.device)), 1),
         energy_kwh=energy.kwh if energy else None,
         energy=energy,
+        learning_rate_from=job.learning_rate_from,
     )
     return Finished(_record(prepared, trained, predictions, provenance), predictions)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from kebench.cards import ModelCard
 from kebench.files import hash_of, sha256_of
-from kebench.records import Protocol, Settings, identity_of, record_stem
+from kebench.records import Protocol, RateOrigin, Settings, identity_of, record_stem
 from kebench.tasks.card import SPLITS, TaskCard
 
 
@@ -31,7 +31,10 @@ def find_task_files(card: TaskCard, data: Path) -> TaskFiles:
 
 
 class Job(NamedTuple):
-    """One run to be made. `identity` decides whether it has been made already."""
+    """One run to be made. `identity` decides whether it has been made already.
+
+    learning_rate_from: who chose the rates that are tried; no part of the identity.
+    """
 
     card: ModelCard
     folder: Path
@@ -40,6 +43,7 @@ class Job(NamedTuple):
     seed: int
     settings: Settings
     protocol: Protocol
+    learning_rate_from: RateOrigin | None = None
 
     @property
     def identity(self) -> str:

@@ -105,7 +105,7 @@ def train(
 
 
 def _refuse_not_finite(loss_S: Tensor, *, epoch: int, settings: Settings) -> None:
-    """Raise UserError for the first step of an epoch whose loss is not finite; the vectors are spoilt by it."""
+    """Raise UserError for the first step of an epoch whose loss is not finite; it has spoilt the vectors."""
     is_bad_S = ~loss_S.cpu().isfinite()
     if is_bad_S.any():
         step = int(is_bad_S.nonzero()[0])

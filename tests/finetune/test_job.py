@@ -55,7 +55,7 @@ def test_a_run_whose_loss_is_no_number_fails_in_one_line_at_its_first_step(
     tally = run_jobs(
         [job], tmp_path, device=CPU, options=Options(), report=lambda _, outcome: said.append(outcome.error)
     )
-    # 48 sentences in 3 steps an epoch, 180 in all, 18 of warm-up: the rate of step 1 is 0, that of step 2 1e38/18
+    # 48 sentences in 3 steps an epoch, 180 in all, 18 of warm-up: the rate of step 1 is 0, of step 2 1e38/18
     assert (tally.num_recorded, tally.num_failed, record_paths(tmp_path)) == (0, 1, [])
     assert re.fullmatch(
         r"epoch 1, step 3: loss nan, gradient norm nan: training stops here \(learning rate 1\.1\d*e\+37 at "

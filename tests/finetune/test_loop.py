@@ -67,7 +67,7 @@ def test_weights_that_give_no_number_are_not_blamed_on_the_rate(
 ) -> None:
     prepared = prepared_on(checkpoints, data, accelerator)
     prepared.model.encoder.embeddings.word_embeddings.weight.data.fill_(float("nan"))
-    with pytest.raises(loop.NotFiniteError, match="step 1: loss nan.* no weight has been changed yet"):
+    with pytest.raises(loop.NotFiniteError, match=r"step 1: loss nan.* no weight has been changed yet"):
         trained_with(prepared, [0.0], accelerator)
 
 
@@ -86,8 +86,8 @@ def test_an_answer_that_is_no_number_is_no_prediction(
         loop.NotFiniteError, match=r"epoch 1, after step 3, the last: what the model answers is not finite"
     ):
         train(
-            prepared.model, prepared.splits["train"].encoded, settings=prepared.job.settings, seed=0, pad_id=0,
-            accelerator=accelerator, score_dev=score_dev,
+            prepared.model, prepared.splits["train"].encoded, settings=prepared.job.settings, seed=0,
+            pad_id=0, accelerator=accelerator, score_dev=score_dev,
         )  # fmt: skip
 
 
