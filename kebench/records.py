@@ -110,6 +110,7 @@ class SplitFacts(Part):
     None where it was not looked for: in older records, and where the kind of task or the split has no such.
 
     num_examples: sentences (NER) or instances (relation).
+    num_gold: what its F1 is counted over: mentions (NER), or instances with a positive label (relation).
     tag_scheme: how the file tags mentions (NER): IOB2, IOB1, IO, IOBES or BILOU.
     num_seen: examples of dev or test whose normalised text stands in train (of test: in train or dev).
     num_contradicting: those of them that stand there with other labels.
@@ -118,6 +119,7 @@ class SplitFacts(Part):
     """
 
     num_examples: int
+    num_gold: int | None = None
     tag_scheme: Printable | None = None
     num_seen: int | None = None
     num_contradicting: int | None = None

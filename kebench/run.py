@@ -13,12 +13,15 @@ from typing import NamedTuple
 from kebench.cards import HIGHEST_RATE, LOWEST_RATE, ModelCard
 from kebench.errors import UserError
 from kebench.finetune.budgets import Budget
+from kebench.finetune.encode import choose_rows
 from kebench.finetune.plan import Job, TaskFiles, find_task_files
 from kebench.model.layout import CheckpointFacts, describe_checkpoint
 from kebench.model.source import ResolvedModel, model_hash, resolve_model
 from kebench.records import PROTOCOL_VERSION, Protocol, RateOrigin, Subset, read_records
 from kebench.tasks.card import TaskCard
 from kebench.tasks.check import check_files
+from kebench.tasks.facts import count_gold, gold_unit
+from kebench.tasks.readers import read_split
 
 _log = logging.getLogger(__name__)
 
@@ -159,13 +162,34 @@ def check_data(jobs: Sequence[Job], *, allow_missing_markers: bool = False) -> l
     is out of the common in files that are not refused.
     """
     said = []
-    for task in {job.task.card.name: job.task for job in jobs}.values():
+    for job in {job.task.card.name: job for job in jobs}.values():
+        task = job.task
         found = check_files(task.card, task.paths, allow_missing_markers=allow_missing_markers)
         for split, finding in found.items():
             if finding.level == "error":
                 raise UserError(finding.message)
             said += [f"{task.card.name} {split}: {remark}" for remark in finding.remarks]
+        _require_gold_in_dev(job)
     return said
+
+
+def _require_gold_in_dev(job: Job) -> None:
+    """Raise UserError if the rows of dev that choose epoch and learning rate hold no gold."""
+    card, path, subset = job.task.card, job.task.paths["dev"], job.protocol.subset
+    examples = read_split(card, path)
+    rows = choose_rows(len(examples), subset.dev_rows, seed=subset.seed)
+    if count_gold(card, [examples[row] for row in rows]):
+        return
+    unit = gold_unit(card.kind)
+    if count_gold(card, examples):
+        raise UserError(
+            f"{card.name}: no {unit} in the {len(rows)} rows of dev that are used, so neither epoch nor "
+            "learning rate can be chosen by its F1; raise --dev-rows"
+        )
+    raise UserError(
+        f"{path}: no {unit}, so neither epoch nor learning rate can be chosen by its F1; move examples with "
+        "one there from train"
+    )
 
 
 def training_flops(job: Job) -> float:

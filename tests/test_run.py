@@ -11,9 +11,10 @@ from kebench.cards import Suggested
 from kebench.cli.run_plan import plan_lines, unequal_footing
 from kebench.errors import UserError
 from kebench.finetune.budgets import read_budget
+from kebench.finetune.encode import choose_rows
 from kebench.finetune.plan import Job, TaskFiles
 from kebench.records import Protocol, Subset
-from kebench.run import Grid, Rates, parse_learning_rates, plan_grid, rates_of
+from kebench.run import Grid, Rates, check_data, parse_learning_rates, plan_grid, rates_of
 from kebench.runtime import Device
 from tests.finetune.small_tasks import NER, RELATION, model_card, write_small_tasks
 from tests.tiny_checkpoints import write_tiny_bert
@@ -184,3 +185,56 @@ def test_the_plan_says_every_setting_and_where_it_comes_from(data: Path, tmp_pat
         "estimate: 90 s for 2 runs, within a factor of three if idle",
     ]
     assert max(map(len, lines)) <= 80
+
+
+def _label_all(path: Path, label: str, *, but: int | None = None) -> None:
+    """Give every row of a relation file a label, but one."""
+    rows = [line.rpartition("\t")[0] for line in path.read_text().splitlines()]
+    labels = ["treats" if row == but else label for row in range(len(rows))]
+    path.write_text("".join(f"{row}\t{one}\n" for row, one in zip(rows, labels, strict=True)))
+
+
+def _relation_jobs(data: Path, tmp_path: Path, **subset: int) -> list[Any]:
+    budget = read_budget("quick", subset)
+    return plan_grid(
+        [str(write_tiny_bert(tmp_path / "a"))], [RELATION], seeds=1, budget=budget, learning_rates=(),
+        precision="fp32", data=data, out=data / "out",
+    ).jobs  # fmt: skip
+
+
+def test_the_plan_says_what_the_files_hold(data: Path, tmp_path: Path) -> None:
+    folder = data / "small-relation"
+    shutil.copy(folder / "train.tsv", folder / "test.tsv")
+    assert check_data(_relation_jobs(data, tmp_path))[-1] == (
+        "small-relation test: WARNING: 48 of 48 instances stand in train or dev too: its score shows what a "
+        "model remembers, not what it has learnt"
+    )
+    _label_all(folder / "test.tsv", "false")
+    assert "small-relation test: WARNING: no positive instance: its F1 is undefined" in check_data(
+        _relation_jobs(data, tmp_path)
+    )
+
+
+def test_dev_without_gold_is_refused_before_training(data: Path, tmp_path: Path) -> None:
+    path = data / "small-relation" / "dev.tsv"
+    _label_all(path, "false")
+    with pytest.raises(UserError) as refused:
+        check_data(_relation_jobs(data, tmp_path))
+    assert str(refused.value) == (
+        f"{path}: no positive instance, so neither epoch nor learning rate can be chosen by its F1; move "
+        "examples with one there from train"
+    )
+
+
+def _row_outside(limit: int) -> int:
+    return min(set(range(16)) - set(choose_rows(16, limit, seed=0)))
+
+
+def test_a_subset_of_dev_without_gold_is_refused_before_training(data: Path, tmp_path: Path) -> None:
+    _label_all(data / "small-relation" / "dev.tsv", "false", but=_row_outside(2))
+    with pytest.raises(UserError) as refused:
+        check_data(_relation_jobs(data, tmp_path, dev_rows=2))
+    assert str(refused.value) == (
+        "small-relation: no positive instance in the 2 rows of dev that are used, so neither epoch nor "
+        "learning rate can be chosen by its F1; raise --dev-rows"
+    )

@@ -31,8 +31,9 @@ def data() -> None:
 def check(
     folder: Path | None, named: Path | None, tasks: str, form: str, allow_missing_markers: bool
 ) -> None:
-    """Compare each task's files with the sizes that its card expects.
+    """Compare each task's files with the sizes that its card expects, and with each other.
 
+    Said too: splits without gold, and how many examples of dev and test stand in an earlier split.
     DIR is the folder with the tasks' folders; by default KEBENCH_DATA, else the cache's data folder.
     """
     from kebench.mini.build import miniature_data
@@ -113,6 +114,9 @@ def _print_findings(findings: "list[Finding]", form: str) -> None:
     for finding in findings:
         if finding.message:
             click.echo(f"{finding.level}: {finding.message}")
+        for remark in finding.remarks:
+            if remark not in finding.message:
+                click.echo(f"{finding.task} {finding.split}: {remark}")
 
 
 def _as_json(finding: "Finding") -> dict[str, object]:

@@ -14,7 +14,15 @@ from kebench.errors import UserError
 from kebench.files import sha256_of
 from kebench.records import SplitFacts
 from kebench.tasks.card import SPLITS, Expected, TaskCard
-from kebench.tasks.facts import MOST_MARKER_FAULTS, expected_markers, marker_faults, remarks, split_facts
+from kebench.tasks.facts import (
+    MOST_MARKER_FAULTS,
+    Examples,
+    expected_markers,
+    is_amiss,
+    marker_faults,
+    remarks,
+    split_facts,
+)
 from kebench.tasks.readers import LineError, Pair, Sentence, read_split
 
 
@@ -34,7 +42,7 @@ class Finding(NamedTuple):
     """One line of the check. `split` is "all" where the task's whole folder is missing.
 
     found: None where nothing could be counted; expected: None where the card expects no size.
-    facts: what the file holds beside its size; remarks: what of that is out of the common, in words.
+    facts: what the file holds beside its size; remarks: what of that a reader should know, in words.
     """
 
     task: str
@@ -97,7 +105,7 @@ def check_files(
 
     allow_missing_markers: texts without the card's entity indicators are counted, however many they are.
     """
-    read: dict[str, list[Sentence] | list[Pair]] = {}
+    read: dict[str, Examples] = {}
     findings: dict[str, Finding] = {}
     for split, path in paths.items():
         try:
@@ -115,8 +123,8 @@ def check_files(
             and not allow_missing_markers
         ):
             level, message = "error", _too_many_faults(card, paths[split], faults, len(examples))
-        said = tuple(remarks(card, facts[split]))
-        if said and level != "error":
+        said = tuple(remarks(card, split, facts[split]))
+        if is_amiss(facts[split]) and level != "error":
             level = "note"
             message = "; ".join([message or f"{paths[split]}: right counts", *said])
         expected = card.expected.get(split)
@@ -130,7 +138,7 @@ def check_file(card: TaskCard, split: str, path: Path) -> Finding:
 
 
 def _judge(
-    card: TaskCard, split: str, path: Path, examples: list[Sentence] | list[Pair]
+    card: TaskCard, split: str, path: Path, examples: Examples
 ) -> tuple[Literal["ok", "note", "error"], str, Size]:
     """Compare a file's size with the card's; return level, message and size."""
     expected, found = card.expected.get(split), _size_of(card, path, examples)
@@ -155,7 +163,7 @@ def measure(card: TaskCard, path: Path) -> Size:
     return _size_of(card, path, read_split(card, path))
 
 
-def _size_of(card: TaskCard, path: Path, examples: list[Sentence] | list[Pair]) -> Size:
+def _size_of(card: TaskCard, path: Path, examples: Examples) -> Size:
     labels = Counter[str]()
     for example in examples:
         labels.update(example.tags if isinstance(example, Sentence) else [example.label])
@@ -164,7 +172,7 @@ def _size_of(card: TaskCard, path: Path, examples: list[Sentence] | list[Pair]) 
     return Size(units, len(examples), labels, *digests, sha256_of(path))
 
 
-def digest_gold(examples: list[Sentence] | list[Pair]) -> str:
+def digest_gold(examples: Examples) -> str:
     """Return 16 hex digits that change when labels move between rows, but not with the rows' order.
 
     They cover each sentence's tags, or each pair's id and label, and no text: other white space or
@@ -174,13 +182,13 @@ def digest_gold(examples: list[Sentence] | list[Pair]) -> str:
     return _digest(rows)
 
 
-def digest_text(examples: list[Sentence] | list[Pair]) -> str:
+def digest_text(examples: Examples) -> str:
     """Return 16 hex digits of all words (NER) or texts (relation), in no order and without blanks."""
     words = [word for example in examples for word in _texts(example)]
     return _digest("".join(word.split()) for word in words)
 
 
-def digest_pairing(examples: list[Sentence] | list[Pair]) -> str:
+def digest_pairing(examples: Examples) -> str:
     """Return 16 hex digits of which words or texts stand with which labels, rows in no order."""
     return _digest(
         "".join("\t".join(_texts(row)).split())

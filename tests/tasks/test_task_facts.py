@@ -67,7 +67,7 @@ def test_a_text_holds_the_cards_two_indicators_or_one_that_stands_for_both(
 
 def _rows(num_right: int, num_wrong: int) -> str:
     texts = ["@GENE$ in @DISEASE$"] * num_right + ["@GENE$ in @DISORDER$"] * num_wrong
-    return "".join(f"{row}\t{text}\tno\n" for row, text in enumerate(texts))
+    return "".join(f"{row}\t{text}\t{'yes' if row else 'no'}\n" for row, text in enumerate(texts))
 
 
 def _write(data: Path, *, train: str) -> None:
