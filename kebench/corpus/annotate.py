@@ -173,9 +173,9 @@ def _blocks(plan: AnnotationPlan, out: Path, place: int, read: dict[str, Any]) -
     documents: dict[str, list[Passage]] = {}
     newest: dict[str, int] = {}  # of documents with a version above 1, which are few
     last = None
-    for one in read_passages(source.path, source.format, on_error=plan.on_error, faults=read["faults"]):
-        if isinstance(one, Removed) and one.passage and plan.retracted == "keep":
-            one = one.passage
+    for one in read_passages(
+        source.path, source.format, on_error=plan.on_error, faults=read["faults"], retracted=plan.retracted
+    ):
         read["noted"].update(one.notes)
         is_older = one.version < newest.get(one.document_id, 1)
         if one.version > 1 and not is_older:

@@ -48,14 +48,13 @@ class Passage(NamedTuple):
 class Removed(NamedTuple):
     """A document that is not to be in a corpus, wherever this version or a lower one stands before.
 
-    why: "deleted", "retracted" or "without text". passage: what a retracted one says.
+    why: "deleted", "retracted" or "without text".
     """
 
     document_id: str
     why: str
     version: int = 1
     notes: tuple[str, ...] = ()
-    passage: Passage | None = None
 
 
 class Fault(NamedTuple):

@@ -8,6 +8,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -85,16 +86,18 @@ def check_format(path: Path, form: str) -> None:
 
 
 def read_passages(
-    path: Path, form: str, *, on_error: str, faults: Counter[str]
+    path: Path, form: str, *, on_error: str, faults: Counter[str], retracted: str = "drop"
 ) -> Iterator[Passage | Removed]:
     """Yield the passages of a file, and the documents that it takes back.
 
     on_error: "stop" raises UserError at the first record that cannot be used; "skip" leaves it out. Each is
     counted in `faults` by what is wrong with it, and logged with file and place. A file without any record
-    counts as one that cannot be used.
+    counts as one that cannot be used. retracted: "keep" yields retracted articles as any other.
     """
     assert on_error in ON_ERROR, on_error
-    for read in _reads(path, form):
+    keeps_retracted = form == "pubmed" and retracted == "keep"
+    reader = partial(read_pubmed, keep_retracted=True) if keeps_retracted else READERS[form]
+    for read in _reads(path, form, reader):
         if isinstance(read, Passage) and (problem := passage_problem(read)):
             shown = read.document_id.encode(errors="backslashreplace").decode()
             read = Fault(f"document {shown}", problem)
@@ -110,10 +113,10 @@ def read_passages(
         _report(message, faults.total())
 
 
-def _reads(path: Path, form: str) -> Iterator[Read]:
+def _reads(path: Path, form: str, reader: Callable[[Path], Iterator[Read]]) -> Iterator[Read]:
     """Yield what a reader does; a fault if that is nothing."""
     found = False
-    for read in READERS[form](path):
+    for read in reader(path):
         found = True
         yield read
     if not found:

@@ -37,7 +37,7 @@ _WHITE = re.compile(r"\s+")
 _NO_LABEL = ("", "UNLABELLED", "UNASSIGNED")
 
 
-def read_pubmed(path: Path) -> Iterator[Read]:
+def read_pubmed(path: Path, *, keep_retracted: bool = False) -> Iterator[Read]:
     """Yield a passage a citation, and the citations that are deleted, retracted or have no text."""
     number, last = 0, "the beginning"
     for element in elements_of(path, ("MedlineCitation", "BookDocument", *_DELETED)):
@@ -52,14 +52,14 @@ def read_pubmed(path: Path) -> Iterator[Read]:
                     yield Removed(_spelt(pmid), "deleted", version)
         else:
             number += 1
-            read = _citation(element, number)
+            read = _citation(element, number, keep_retracted=keep_retracted)
             last = f"citation {number}"
             if isinstance(read, Passage):
                 last += f" (PMID {read.document_id})"
             yield read
 
 
-def _citation(element: ElementTree.Element, number: int) -> Read:
+def _citation(element: ElementTree.Element, number: int, *, keep_retracted: bool) -> Read:
     written = element.find("PMID")
     pmid = _spelt(written)
     if written is None or not pmid:
@@ -67,15 +67,14 @@ def _citation(element: ElementTree.Element, number: int) -> Read:
     version = _version(written)
     if version is None:
         return _no_version(f"citation {number}", written)
+    if not keep_retracted and _is_retracted(element):
+        return Removed(pmid, "retracted", version)
     title, of_title = _title(element)
     abstract, of_abstract = _abstract(element)
     notes = of_title + of_abstract
-    passage = Passage(pmid, 0, " ".join(filter(None, (title, abstract))), version=version, notes=notes)
-    if not passage.text:
-        return Removed(pmid, "without text", version, notes)
-    if _is_retracted(element):
-        return Removed(pmid, "retracted", version, passage=passage)
-    return passage
+    if text := " ".join(filter(None, (title, abstract))):
+        return Passage(pmid, 0, text, version=version, notes=notes)
+    return Removed(pmid, "without text", version, notes)
 
 
 def _version(pmid: ElementTree.Element) -> int | None:
