@@ -66,6 +66,48 @@ def test_pubtator_s_offsets_run_over_title_blank_abstract(tmp_path: Path) -> Non
     assert second == Passage("2", 0, "Nothing here. ")
 
 
+BIORED = """\
+9|t|BRCA1 and 1,2-dimethylhydrazine in tumours.
+9|a|Both matter.
+9\t0\t5\tBRCA1\tGeneOrGeneProduct\t672,672
+9\t10\t31\t1,2-dimethylhydrazine\tChemicalEntity\tD019813
+9\t35\t42\ttumours\tDiseaseOrPhenotypicFeature\tD009369;D001943
+9\tAssociation\t672\tD009369\tNovel
+9\tPositive_Correlation\tD019813\tD009369\tNo
+9\tBind\t672\t7157\tNovel
+9\tCID\t672\t7157
+9\tassociate\tGene|672\tDisease|MESH:D009369
+"""
+
+
+def test_relations_of_biored_are_no_mentions_whatever_their_ids(tmp_path: Path) -> None:
+    (found,) = passages(written(tmp_path / "a.txt", BIORED))
+    assert isinstance(found, Passage)
+    assert [(one.kind, one.ids) for one in found.gold] == [
+        ("GeneOrGeneProduct", ("672", "672")),
+        ("ChemicalEntity", ("D019813",)),
+        ("DiseaseOrPhenotypicFeature", ("D009369", "D001943")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["1\tO\t4\tGout\tDisease\tD1", "1\tx\t4\tGout\tDisease", "1\t\t4\tGout\tDisease\tD1"]
+)
+def test_a_mention_with_a_damaged_start_is_no_relation(line: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.txt", f"1|t|Gout is bad\n1|a|\n{line}\n")
+    with pytest.raises(UserError, match="line 3: expected PMID, start, end, text, type, id"):
+        passages(path)
+
+
+def test_a_composite_mention_may_repeat_its_parts(tmp_path: Path) -> None:
+    line = "1\t0\t20\tbreast or lung cancer\tDisease\tD001943|D008175|-1\tbreast cancer|lung cancer"
+    text = "breast or lung cancer"
+    path = written(tmp_path / "a.txt", f"1|t|{text}\n1|a|\n{line.replace('20', str(len(text)))}\n")
+    (found,) = passages(path)
+    assert isinstance(found, Passage)
+    assert found.gold == (GoldMention(0, len(text), "Disease", ("D001943", "D008175")),)
+
+
 def test_documents_of_pubtator_without_a_blank_line_between_are_two(tmp_path: Path) -> None:
     text = "1|t|One\n1|a|gout\n1\t4\t8\tgout\tDisease\tD1\n2|t|Two\n2|a|gout\n2\t4\t8\tgout\tDisease\tD1\n"
     assert [one.document_id for one in passages(written(tmp_path / "a", text))] == ["1", "2"]

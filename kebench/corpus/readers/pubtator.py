@@ -1,7 +1,9 @@
 """PubTator: PMID|t|title, PMID|a|abstract, then a line a mention; documents with blank lines between.
 
 A mention's line: PMID, start, end, text, type, ids. Offsets run over title, one blank, abstract. Ids of a
-composite mention are joined by | or +; -1 is none. Lines of relations (PMID, CID, ...) are passed over.
+composite mention are joined by | or + or a comma, and a seventh column may repeat its parts; -1 is none.
+Lines of relations are passed over: PMID, type (BC5CDR: CID), two ids, in BioRED whether it is Novel. An id
+may be a number, as those of genes are.
 """
 
 import re
@@ -12,6 +14,7 @@ from kebench.corpus.passage import Fault, GoldMention, Passage, Read, mention_pr
 from kebench.corpus.readers.stream import lines_of
 
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
+_RELATION = re.compile(r"[A-Za-z][\w :-]*")
 _OFFSET = re.compile(r"[0-9]{1,9}")
 _SHOWN = 20
 Lines = list[tuple[int, str]]
@@ -61,8 +64,8 @@ def _document(document_id: str, texts: dict[str, str], lines: Lines) -> Iterator
     gold = []
     for number, line in lines:
         fields = line.split("\t")
-        if len(fields) >= 4 and not fields[1].isdecimal() and not fields[2].isdecimal():
-            continue  # a relation
+        if _is_relation(fields, text):
+            continue
         mention = _mention(fields)
         if fields[0] != document_id:
             yield _other_document(number, fields[0], document_id)
@@ -73,6 +76,13 @@ def _document(document_id: str, texts: dict[str, str], lines: Lines) -> Iterator
         else:
             gold.append(mention)
     yield Passage(document_id, 0, text, tuple(gold))
+
+
+def _is_relation(fields: list[str], text: str) -> bool:
+    """Say whether a line is of a relation: a word after the PMID, not a mention with a damaged start."""
+    if len(fields) < 4 or not _RELATION.fullmatch(fields[1]):
+        return False
+    return not (_OFFSET.fullmatch(fields[2]) and text[: int(fields[2])].endswith(fields[3]))
 
 
 def _other_document(number: int, pmid: str, document_id: str) -> Fault:
