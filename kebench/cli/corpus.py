@@ -174,6 +174,9 @@ def _print_quality(found: "Quality") -> None:
                      f"{counts.num_predicted:,}", f"{counts.num_correct:,}"))  # fmt: skip
     print_table(("", "P", "R", "F1", "gold", "found", "right"), rows)
     click.echo("spans: both ends; links: and the concept; concepts: of each document, anywhere")
+    click.echo("of a mention's links the best count, as many as gold names there, or one")
+    if found.further:
+        click.echo(f"not counted: {found.further:,} further links of such mentions")
     click.echo(
         f"{found.documents:,} passages; {found.reachable:,} of {found.with_id:,} gold mentions with an id "
         "are known"

@@ -1,10 +1,14 @@
 """How good the links of a corpus are, held against a file with gold mentions.
 
 Spans count as right if both ends agree; links, if the concept agrees too; documents, by the concepts that
-they hold at all. Gold mentions whose id no concept bears cannot be linked by anybody: they count as missed,
-and how many they are is said. A passage whose text differs between the two is left out: so do its places.
+they hold at all. Of a mention's links the best count, as many as the gold file names concepts there, or else
+one: a linker that offers thirty candidates is not held to all of them, one that names both parts of "breast
+or lung cancer" is right twice, and a gold file held against itself gets 100. Gold mentions whose id no
+concept bears cannot be linked by anybody: they count as missed, and how many they are is said. A passage
+whose text differs between the two is left out: so do its places.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
@@ -23,6 +27,7 @@ class Quality(NamedTuple):
 
     documents: passages that both sides have; other_text: those that differ in text, which do not count.
     with_id: gold mentions with an id; reachable: those whose concept the knowledge base has.
+    further: links that do not count, since their mention has better ones.
     """
 
     documents: int
@@ -32,6 +37,7 @@ class Quality(NamedTuple):
     spans: Counts
     links: Counts
     concepts: Counts
+    further: int
 
 
 def judge(
@@ -46,7 +52,7 @@ def judge(
     """Hold a corpus against gold mentions, over the passages that both have.
 
     kinds: only gold mentions of these (Disease); none is all. semantic_types: only links of the system to
-    concepts with one of these TUIs; none is all. Of a mention with several links the first one counts.
+    concepts with one of these TUIs; none is all.
     Raises UserError if there is no gold mention, none of such a kind, or no concept of such a type.
     """
     wanted = _concepts_of_types(knowledge_base, semantic_types)
@@ -56,7 +62,7 @@ def judge(
     # all at once: each time the knowledge base's codes are read through
     concepts.of({one for passage in passages.values() for mention in passage.gold for one in mention.ids})
     span_counts = link_counts = concept_counts = Counts(0, 0, 0)
-    with_id = reachable = found = other_text = 0
+    with_id = reachable = found = other_text = further = 0
     for one in system:
         passage = passages.pop((one.document_id, one.number), None)
         if passage is None:
@@ -75,14 +81,19 @@ def judge(
         }
         with_id += sum(bool(mention.ids) for mention in mentions)
         reachable += sum(any(known[one] for one in mention.ids) for mention in mentions)
-        linked: dict[tuple[int, int], str] = {}
+        linked: dict[tuple[int, int], dict[str, None]] = {}
         for start, end, cui, _ in one.mentions:
             if wanted is None or cui in wanted:
-                linked.setdefault((start, end), cui)
+                linked.setdefault((start, end), {})[cui] = None
+        num_named = Counter((start, end) for start, end, _ in links)
+        counted = {
+            (*span, cui) for span, cuis in linked.items() for cui in list(cuis)[: max(1, num_named[span])]
+        }
+        further += sum(map(len, linked.values())) - len(counted)
         span_counts = _plus(span_counts, spans, set(linked))
-        link_counts = _plus(link_counts, links, {(*span, cui) for span, cui in linked.items()})
-        concept_counts = _plus(concept_counts, {link[2] for link in links}, set(linked.values()))
-    return Quality(found, other_text, with_id, reachable, span_counts, link_counts, concept_counts)
+        link_counts = _plus(link_counts, links, counted)
+        concept_counts = _plus(concept_counts, {link[2] for link in links}, {link[2] for link in counted})
+    return Quality(found, other_text, with_id, reachable, span_counts, link_counts, concept_counts, further)
 
 
 def _plus(counts: Counts, gold: set[Unit], predicted: set[Unit]) -> Counts:

@@ -53,6 +53,30 @@ def test_only_the_first_link_of_a_mention_counts(kb: KnowledgeBase) -> None:
     assert found.links == Counts(4, 1, 0)
 
 
+def test_as_many_links_of_a_mention_count_as_gold_names(kb: KnowledgeBase) -> None:
+    concepts = GoldConcepts(kb).of(["D000493", "D006527", "D006073"])
+    both = [concepts["D000493"] or "D000493", concepts["D006527"] or "D006527"]
+    found = judge(linked(*((9, 20, cui) for cui in [*both, "C0000009"])), [GOLD], kb)
+    assert (found.links, found.further) == (Counts(4, 2, 2), 1)
+    assert found.concepts == Counts(4, 2, 2)
+
+
+def test_a_gold_file_held_against_itself_gets_100(kb: KnowledgeBase, tmp_path: Path) -> None:
+    gold = tmp_path / "gold.txt"
+    gold.write_text(
+        "1|t|gout and allopurinol\n1|a|\n1\t0\t4\tgout\tDisease\tC0000001|C0000004\n"
+        "1\t9\t20\tallopurinol\tChemical\tC0000002\n"
+    )
+    out = tmp_path / "out"
+    made = [str(gold), "--kb", str(kb.folder), "--out", str(out), "--linker", "gold"]
+    assert CliRunner().invoke(annotate, made, catch_exceptions=False).exit_code == 0
+    lines = run("score", out, "--gold", gold, "--kb", kb.folder).stdout.splitlines()
+    assert lines[2].split() == ["links", "100.0", "100.0", "100.0", "3", "3", "3"]
+    assert lines[3].split() == ["concepts", "100.0", "100.0", "100.0", "3", "3", "3"]
+    assert "of a mention's links the best count, as many as gold names there, or one" in lines
+    assert max(map(len, lines)) <= 80
+
+
 def test_kinds_and_semantic_types_narrow_both_sides(kb: KnowledgeBase) -> None:
     system = linked((0, 4, "C0000001"), (9, 20, "C0000002"))
     found = judge(system, [GOLD], kb, kinds=frozenset({"Chemical"}), semantic_types=frozenset({"T121"}))
