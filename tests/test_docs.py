@@ -46,7 +46,14 @@ from kebench.report.costs import COST_FIELDS
 from kebench.report.export import FIELDS
 from kebench.report.probe_export import PROBE_FIELDS
 from kebench.report.probe_groups import GROUP_FIELDS
-from kebench.report.published import PublishedRow, PublishedTable
+from kebench.report.published import (
+    PrintedExample,
+    PrintedSize,
+    PublishedExamples,
+    PublishedRow,
+    PublishedSizes,
+    PublishedTable,
+)
 from kebench.report.strata import Overlap, Strata, StratumScore
 from kebench.reproduce.profile import Estimate, Need, Profile, Stage, Variable
 from kebench.reproduce.stamps import Stamp
@@ -84,6 +91,10 @@ CARD_PARTS = {
     StratumScore: "Overlap export",
     PublishedTable: "Published table",
     PublishedRow: "Published table",
+    PublishedSizes: "Published table",
+    PrintedSize: "Published table",
+    PublishedExamples: "Published table",
+    PrintedExample: "Published table",
     Manifest: "Knowledge base",
     Filters: "Knowledge base",
     EmbeddingsCard: "Entity embeddings",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 if TYPE_CHECKING:
-    from kebench.report.strata import Strata, StratumScore
+    from kebench.report.strata import Overlap, Strata, StratumScore
     from kebench.tasks.card import TaskCard
     from kebench.tasks.readers import Sentence
     from kebench.umls.knowledge_base import KnowledgeBase
@@ -48,34 +48,25 @@ def overlap(
 ) -> None:
     """Count the mentions of tasks that a knowledge base knows, and F1 inside and outside of it.
 
-    The first table is the right half of Table 1 of KeBioLM's paper for any knowledge base.
+    The first table is the right half of Table 1 of KeBioLM's paper for any knowledge base; kebench table
+    paper-1 --kb KB has it beside the printed numbers.
     """
-    from kebench.corpus.linked import LinkedCorpus
-    from kebench.corpus.overlap import SPLITS, KnownNames, mention_texts, overlap_of
-    from kebench.report.strata import STRATA_SCHEMA, Overlap, Strata
+    from kebench.report.strata import STRATA_SCHEMA, Strata
     from kebench.run import data_of
-    from kebench.tasks.card import default_data_folder, require_splits, select_tasks
+    from kebench.tasks.card import default_data_folder, select_tasks
     from kebench.umls.knowledge_base import KnowledgeBase
 
     cards = select_tasks(tasks)
     data = data or default_data_folder()
     knowledge_base = KnowledgeBase.open(kb_folder)
-    corpus = LinkedCorpus.open(corpus_folder) if corpus_folder else None
-    if corpus:
-        corpus.require_made_with(knowledge_base)
     folders_of = {card.name: data_of(card, data) for card in cards}
-    theirs = [card for card in cards if card.kind == "ner" and folders_of[card.name] == data]
-    require_splits(theirs, data, SPLITS)
-    texts = {card.name: mention_texts(card, folders_of[card.name], raw) for card in cards}
-    cuis = corpus.cuis() if corpus else None
     runs = _settings(folders, cards) if folders else []
-    known = KnownNames(knowledge_base, (text for found in texts.values() for text in found or ()))
-    counted = [overlap_of(card.name, texts[card.name], known, cuis) for card in cards]
+    counted = count_known(cards, data, knowledge_base, corpus_folder, raw)
     found = Strata(
         schema=STRATA_SCHEMA,
         kb=knowledge_base.manifest.release,
         kb_hash=knowledge_base.content_hash,
-        overlap=tuple(Overlap(**one._asdict()) for one in counted),
+        overlap=tuple(counted),
         scores=tuple(_score_rows(runs, cards, folders_of, knowledge_base) if runs else ()),
     )
     if form == "json":
@@ -84,6 +75,33 @@ def overlap(
         _print_csv(found)
     else:
         _print_tables(found)
+
+
+def count_known(
+    cards: "list[TaskCard]",
+    data: Path,
+    knowledge_base: "KnowledgeBase",
+    corpus_folder: Path | None,
+    raw: Path | None,
+) -> "list[Overlap]":
+    """Count the mentions of each task that a knowledge base and a corpus, if one is named, know."""
+    from kebench.corpus.linked import LinkedCorpus
+    from kebench.corpus.overlap import SPLITS, KnownNames, mention_texts, overlap_of
+    from kebench.report.strata import Overlap
+    from kebench.run import data_of
+    from kebench.tasks.card import require_splits
+
+    corpus = LinkedCorpus.open(corpus_folder) if corpus_folder else None
+    if corpus:
+        corpus.require_made_with(knowledge_base)
+    folders_of = {card.name: data_of(card, data) for card in cards}
+    theirs = [card for card in cards if card.kind == "ner" and folders_of[card.name] == data]
+    require_splits(theirs, data, SPLITS)
+    texts = {card.name: mention_texts(card, folders_of[card.name], raw) for card in cards}
+    cuis = corpus.cuis() if corpus else None
+    known = KnownNames(knowledge_base, (text for found in texts.values() for text in found or ()))
+    counted = (overlap_of(card.name, texts[card.name], known, cuis) for card in cards)
+    return [Overlap(**one._asdict()) for one in counted]
 
 
 def _settings(folders: tuple[Path, ...], cards: "list[TaskCard]") -> list[Setting]:

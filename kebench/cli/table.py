@@ -13,6 +13,7 @@ from kebench.cli.found import (
     render_sheet,
     results_option,
     row_name,
+    say,
     split_names,
     weights_now,
 )
@@ -42,6 +43,15 @@ NAMES = (*(f"paper-{number}" for number in range(1, 8)), "paper-stars")
 )
 @click.option("--data", type=click.Path(path_type=Path), help="paper-1: the data; default: KEBENCH_DATA.")
 @click.option(
+    "--kb", "kb_folder", type=click.Path(path_type=Path), help="paper-1: count the mentions that it knows."
+)
+@click.option(
+    "--corpus", "corpus_folder", type=click.Path(path_type=Path), help="paper-1: a corpus linked to --kb."
+)
+@click.option(
+    "--raw", type=click.Path(path_type=Path), help="paper-1: the original chemprot and ddi, for --kb."
+)
+@click.option(
     "--set", "set_folder", type=click.Path(path_type=Path), help="paper-5, paper-7: a cloze set's folder."
 )
 @click.option("--models", help="paper-7: only these models: bert-tiny,my-kebiolm.")
@@ -54,6 +64,9 @@ def table(
     pairs: tuple[str, ...],
     suite: str | None,
     data: Path | None,
+    kb_folder: Path | None,
+    corpus_folder: Path | None,
+    raw: Path | None,
     set_folder: Path | None,
     models: str | None,
     count: int | None,
@@ -64,29 +77,30 @@ def table(
 
     paper-1: sizes of the data. paper-2: models on BLURB. paper-3, paper-4: ablations. paper-5: size of a
     cloze set. paper-6: the probe. paper-7: its examples. paper-stars: the significance marks of Table 2,
-    computed again from what is printed, as far as rounded numbers decide.
+    computed again from what is printed, as far as rounded numbers decide. Where there is nothing of ours
+    (paper-6, paper-7: no probe) the table stands as printed.
     """
     if name != "paper-7" and (models or count or hits):
         raise UserError(f"{name}: --models, --n and --hits choose the examples of paper-7; leave them out")
     if suite and name not in SCORES:
         raise UserError(f"{name}: --suite is for {', '.join(SCORES)}; leave it out")
+    if name != "paper-1" and (kb_folder or corpus_folder or raw):
+        raise UserError(f"{name}: --kb, --corpus and --raw count the mentions of paper-1; leave them out")
+    if (corpus_folder or raw) and not kb_folder:
+        raise UserError("paper-1: --corpus and --raw are for --kb; name the knowledge base too")
     match name:
         case "paper-stars":
             from kebench.report.paper import stars_sheet
 
             sheets = [stars_sheet(_published(2))]
         case "paper-1":
-            sheets = [_data_sheet(data)]
+            sheets = [_data_sheet(data, kb_folder, corpus_folder, raw)]
         case "paper-5":
             sheets = [_set_sheet(set_folder)]
         case "paper-6":
             sheets = _probe_sheets(folders, pairs)
         case "paper-7":
-            from kebench.cli.table_examples import example_sheets
-
-            sheets = example_sheets(
-                folders or (LOCAL,), set_folder, split_names(models), count=count or 8, is_hits=hits
-            )
+            sheets = _example_sheets(folders, set_folder, models, count=count, is_hits=hits)
         case _:
             sheets = _score_sheets(int(name.removeprefix("paper-")), folders, pairs, suite)
     click.echo(_rendered(sheets, form), nl=False)
@@ -101,11 +115,69 @@ def _rendered(sheets: "list[Sheet]", form: str) -> str:
     return "\n".join(render_sheet(sheet, form) for sheet in sheets)
 
 
-def _data_sheet(data: Path | None) -> "Sheet":
+def _data_sheet(
+    data: Path | None, kb_folder: Path | None, corpus_folder: Path | None, raw: Path | None
+) -> "Sheet":
+    from kebench.cli.overlap import count_known
     from kebench.report.paper_data import data_sheet
+    from kebench.report.published import read_sizes
     from kebench.tasks.card import all_task_cards, default_data_folder
+    from kebench.umls.knowledge_base import KnowledgeBase
 
-    return data_sheet(all_task_cards(), data or default_data_folder())
+    sizes, cards, data = read_sizes(), all_task_cards(), data or default_data_folder()
+    if kb_folder is None:
+        return data_sheet(cards, data, sizes)
+    printed = {row.task for row in sizes.rows}
+    theirs = [card for card in cards if card.name in printed]
+    known = count_known(theirs, data, KnowledgeBase.open(kb_folder), corpus_folder, raw)
+    return data_sheet(cards, data, sizes, known=known)
+
+
+def _example_sheets(
+    folders: tuple[Path, ...],
+    set_folder: Path | None,
+    models: str | None,
+    *,
+    count: int | None,
+    is_hits: bool,
+) -> "list[Sheet]":
+    """Return examples of ours and the paper's; ours alone where some of ours are chosen."""
+    from kebench.cli.table_examples import example_sheets
+    from kebench.report.paper_examples import printed_examples_sheet
+    from kebench.report.published import read_examples
+
+    is_chosen = bool(models or count or is_hits)
+    sheets = []
+    if found := _probe_folders(folders, is_needed=is_chosen or set_folder is not None):
+        try:
+            sheets = example_sheets(found, set_folder, split_names(models), count=count or 8, is_hits=is_hits)
+        except UserError as error:
+            if folders or is_chosen or set_folder:
+                raise
+            say(f"no examples of ours: {error}")
+    return sheets if is_chosen else [*sheets, printed_examples_sheet(read_examples())]
+
+
+def _probe_folders(folders: tuple[Path, ...], *, is_needed: bool) -> tuple[Path, ...]:
+    """Return the folders of probes: those named, or results/local, or the recorded ones; () if none is there.
+
+    is_needed: raises UserError then.
+    """
+    from kebench.probe.record import probe_record_paths
+    from kebench.probe.stored import REMEDY
+    from kebench.shipped import shipped
+
+    if folders:
+        return folders
+    recorded = shipped("results/pretraining") / "probe"
+    for folder in (LOCAL, recorded):
+        if folder.is_dir() and probe_record_paths(folder):
+            say(f"probes of {folder}" + (f" ({LOCAL} has none)" if folder != LOCAL else ""))
+            return (folder,)
+    if is_needed:
+        raise UserError(f"{LOCAL}: no probes; {REMEDY}, or name their folder with --results")
+    say(f"no probes in {LOCAL}; {REMEDY}, or name their folder with --results")
+    return ()
 
 
 def _set_sheet(folder: Path | None) -> "Sheet":
@@ -121,10 +193,13 @@ def _set_sheet(folder: Path | None) -> "Sheet":
 
 def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> "list[Sheet]":
     from kebench.probe.stored import find_probes
-    from kebench.report.paper_data import probe_sheets
+    from kebench.report.paper_data import printed_probe_sheet, probe_sheets
 
     published = _published(6)
-    records = [probe.record for probe in find_probes(folders or (LOCAL,))]
+    found = _probe_folders(folders, is_needed=bool(pairs))
+    if not found:
+        return [printed_probe_sheet(published)]
+    records = [probe.record for probe in find_probes(found)]
     if not records:
         raise UserError("no probes; make some with 'kebench probe run', or name their folder with --results")
     known = {record.model for record in records}

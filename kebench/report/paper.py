@@ -169,29 +169,37 @@ def stars_sheet(published: PublishedTable) -> Sheet:
         name for name in (*HEADINGS, *AVERAGES) if name in ours.sd and baseline.percent_of(name) is not None
     ]
     family = [name for name in names if name in HEADINGS]
-    columns: list[dict[str, Range]] = []
-    for sides, correction in _ASSUMPTIONS:
-        columns.append(_ranges(ours, baseline, names, family, sides, correction, published.decimals))
-    grid_rows = tuple(
-        (
-            _heading(name),
-            "*" if name in ours.significant else "",
-            *(_range_text(column.get(name)) for column in columns),
-        )
-        for name in names
+    points, columns = (
+        [
+            _ranges(ours, baseline, names, family, *assumption, published.decimals, is_exact=is_exact)
+            for assumption in _ASSUMPTIONS
+        ]
+        for is_exact in (True, False)
     )
-    headings = ("p", "printed", *(_assumption_text(*assumption) for assumption in _ASSUMPTIONS))
+    breaks = frozenset({len(family)})
+    grids = []
+    for said, found in (("p", points), ("range of p", columns)):
+        rows = tuple(
+            (
+                _heading(name),
+                "*" if name in ours.significant else "",
+                *(_range_text(column.get(name)) for column in found),
+            )
+            for name in names
+        )
+        headings = (said, "printed", *(_assumption_text(*assumption) for assumption in _ASSUMPTIONS))
+        grids.append(Grid(headings, rows, breaks=breaks))
     n = ours.n
     return Sheet(
         title=f"The stars of {published.source}: {ours.label} against {baseline.label}",
         captions=(
-            f"One-sample t-test of n = {n} seeds against the printed score, from rounded means and "
-            "deviations: the smallest and largest p that round to what is printed",
+            f"One-sample t-test of n = {n} seeds against the printed score: p of the printed numbers as they "
+            "stand, then the smallest and largest p of numbers that round to them",
         ),
-        grids=(Grid(headings, grid_rows, breaks=frozenset({len(family)})),),
+        grids=tuple(grids),
         notes=(
-            "* is the paper's mark for p ≤ .05. yes: p is at most .05 whatever was rounded away; no: it is "
-            "above; ?: the printed digits do not decide.",
+            "* is the paper's mark for p ≤ .05. Of a range, yes: p is at most .05 whatever was rounded away; "
+            "no: it is above; ?: the printed digits do not decide.",
             f"Holm and Benjamini-Hochberg (BH): over the family of the {len(family)} tasks; the averages are "
             "not in it.",
             "The printed score of the other model is taken as exact. It is the mean of runs too, so every p "
@@ -204,6 +212,7 @@ def stars_sheet(published: PublishedTable) -> Sheet:
 
 _ASSUMPTIONS: tuple[tuple[Sides, Correction], ...] = (
     ("greater", "none"),
+    ("greater", "holm"),
     ("two-sided", "none"),
     ("two-sided", "holm"),
     ("two-sided", "bh"),
@@ -223,6 +232,8 @@ def _ranges(
     sides: Sides,
     correction: Correction,
     decimals: int,
+    *,
+    is_exact: bool,
 ) -> dict[str, Range]:
     """Return the range of p of each name; corrected, of those in the family only.
 
@@ -234,7 +245,8 @@ def _ranges(
         mean, constant = ours.percent_of(name), baseline.percent_of(name)
         assert mean is not None
         assert constant is not None
-        ranges[name] = printed_p(Printed(mean, ours.sd[name], ours.n, constant, decimals), sides=sides)
+        printed = Printed(mean, ours.sd[name], ours.n, constant, decimals)
+        ranges[name] = printed_p(printed, sides=sides, is_exact=is_exact)
     if correction == "none":
         return ranges
     lows = correct([ranges[name].low for name in family], correction)

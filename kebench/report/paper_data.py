@@ -7,8 +7,9 @@ from kebench.probe.query_set import QuerySet
 from kebench.probe.recipe import read_probe_recipe
 from kebench.probe.record import Figure, ProbeRecord
 from kebench.report.probes import BUCKETS, caption, row_labels
-from kebench.report.published import PublishedRow, PublishedTable
+from kebench.report.published import PublishedRow, PublishedSizes, PublishedTable
 from kebench.report.sheet import Grid, Sheet
+from kebench.report.strata import Overlap
 from kebench.report.table import HEADINGS
 from kebench.report.words import DASH
 from kebench.tasks.card import TABLE_ORDER, TaskCard
@@ -25,11 +26,14 @@ _SIZES = {
 _PRINTED = {"type_1": "type-1", "type_2": "type-2", "overall": "overall"}
 
 
-def data_sheet(cards: Sequence[TaskCard], data: Path) -> Sheet:
+def data_sheet(
+    cards: Sequence[TaskCard], data: Path, sizes: PublishedSizes, *, known: Sequence[Overlap] = ()
+) -> Sheet:
     """Return Table 1: units of each split as counted in the data, beside those the paper prints.
 
     Mentions of NER tasks, instances of relation tasks. What is not there or cannot be read is a dash, and
-    said in a note.
+    said in a note. sizes: what the paper prints of mentions; known: what a knowledge base of ours, and a
+    corpus, know of them.
     """
     in_order = sorted(
         (card for card in cards if card.name in TABLE_ORDER), key=lambda one: TABLE_ORDER.index(one.name)
@@ -53,9 +57,42 @@ def data_sheet(cards: Sequence[TaskCard], data: Path) -> Sheet:
     return Sheet(
         "Table 1 of Yuan et al. 2021, and ours: the data sets",
         ("Mentions (NER) or instances (relations) of each split",),
-        (Grid(headings, tuple(rows)),),
-        (*notes, "The mentions known to a knowledge base, the table's right half: kebench overlap."),
+        (Grid(headings, tuple(rows)), _known_grid(sizes, known)),
+        (
+            *notes,
+            *(
+                []
+                if known
+                else ["What a knowledge base and a corpus of ours know: --kb KB, --corpus CORPUS."]
+            ),
+            *sizes.notes,
+        ),
     )
+
+
+def _known_grid(sizes: PublishedSizes, known: Sequence[Overlap]) -> Grid:
+    """Return the right half: mentions of all splits, those that are known, and what part of all they are."""
+    ours = {one.task: one for one in known}
+    headings = ["known mentions", *(["all"] if known else []), "all, paper"]
+    for what, theirs in (("KB", "UMLS"), ("corpus", "KeBioLM")):
+        headings += [*([f"in {what}", "%"] if known else []), f"in {theirs}, paper", "%"]
+    rows = []
+    for printed in sizes.rows:
+        mine = ours.get(printed.task)
+        cells = [*([_number(mine and mine.mentions)] if known else []), _number(printed.mentions)]
+        for count, theirs in (
+            (mine and mine.in_kb, printed.in_umls),
+            (mine and mine.in_corpus, printed.in_kebiolm),
+        ):
+            if known:
+                cells += [_number(count), _share(count, mine and mine.mentions)]
+            cells += [_number(theirs), _share(theirs, printed.mentions)]
+        rows.append((HEADINGS[printed.task], *cells))
+    return Grid(tuple(headings), tuple(rows))
+
+
+def _share(count: int | None, total: int | None) -> str:
+    return DASH if count is None or not total else f"{100 * count / total:.1f}"
 
 
 def set_sheet(query_set: QuerySet) -> Sheet:
@@ -125,6 +162,16 @@ def probe_sheets(
             )
         )
     return sheets
+
+
+def printed_probe_sheet(published: PublishedTable) -> Sheet:
+    """Return Table 6 alone, where there is no probe of ours."""
+    return Sheet(
+        f"{published.source}, as printed; no probe of ours",
+        (f"{published.unit}; {published.protocol}",),
+        (_printed_grid(published.rows),),
+        published.notes,
+    )
 
 
 _NO_ROW = "No model of ours is one of the table's; --as MODEL=ROW puts one beside a row."

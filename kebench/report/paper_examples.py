@@ -1,12 +1,13 @@
 """Table 7 of the KeBioLM paper, of ours: queries, an accepted concept, and what each model answers.
 
 As there, a query has two lines: the best answer of one word piece, and the best of more. The paper's queries
-are its authors' choice; ours are taken evenly from the set.
+are its authors' choice, and printed as a sheet of their own; ours are taken evenly from the set.
 """
 
 from collections.abc import Mapping, Sequence
 
 from kebench.probe.examples import Answer, Example
+from kebench.report.published import PublishedExamples
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.words import DASH
 
@@ -34,6 +35,23 @@ def examples_sheet(caption: str, examples: Mapping[str, Sequence[Example]], *, n
             *notes,
         ),
         best="a name of an accepted concept, by normal forms",
+    )
+
+
+def printed_examples_sheet(printed: PublishedExamples) -> Sheet:
+    """Return the paper's own examples."""
+    rows: list[tuple[str, ...]] = []
+    for one in printed.examples:
+        rows += [(one.query, *one.one_mask), (one.answer, *one.more_masks)]
+    breaks = frozenset(range(2, len(rows), 2))
+    return Sheet(
+        f"{printed.table} of {printed.short}, as printed",
+        (
+            "First line: the query, and an answer of one mask. Second line: an accepted concept, and an "
+            "answer of more masks",
+        ),
+        (Grid(("query and answer", *printed.models), tuple(rows), breaks=breaks, is_prose=True),),
+        printed.notes,
     )
 
 

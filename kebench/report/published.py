@@ -77,6 +77,55 @@ class PublishedTable(Card):
         return f"{self.short}, {self.table}" if self.table else self.short
 
 
+class PrintedSize(Card):
+    """A task of Table 1's right half: mentions of all splits, and those that UMLS and KeBioLM know."""
+
+    task: str
+    mentions: int = Field(ge=0)
+    in_umls: int = Field(ge=0)
+    in_kebiolm: int = Field(ge=0)
+
+
+class PublishedSizes(Card):
+    """The right half of Table 1 (`results/published/other/kebiolm-table1.toml`), as printed."""
+
+    short: str
+    citation: str
+    table: str
+    notes: tuple[str, ...] = ()
+    rows: tuple[PrintedSize, ...]
+
+
+class PrintedExample(Card):
+    """A query of Table 7, an accepted concept, and of each model an answer of one mask and one of several."""
+
+    query: str
+    answer: str
+    one_mask: tuple[str, ...]
+    more_masks: tuple[str, ...]
+
+
+class PublishedExamples(Card):
+    """Table 7 (`results/published/other/kebiolm-table7.toml`), as printed; models: whose answers."""
+
+    short: str
+    citation: str
+    table: str
+    models: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    examples: tuple[PrintedExample, ...]
+
+
+def read_sizes() -> PublishedSizes:
+    """Return the right half of Table 1."""
+    return read_card(shipped("results/published") / "other" / "kebiolm-table1.toml", PublishedSizes)
+
+
+def read_examples() -> PublishedExamples:
+    """Return Table 7."""
+    return read_card(shipped("results/published") / "other" / "kebiolm-table7.toml", PublishedExamples)
+
+
 class PrintedRow(NamedTuple):
     """A row to be shown under the measured ones; `mark` leads to the footnote with its table's source."""
 

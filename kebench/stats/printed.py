@@ -33,17 +33,21 @@ class Range(NamedTuple):
         return False if self.low > alpha else None
 
 
-def printed_p(printed: Printed, *, sides: Sides) -> Range:
-    """Return the range of p of a one-sample t-test. Raises ValueError for fewer than two runs."""
+def printed_p(printed: Printed, *, sides: Sides, is_exact: bool = False) -> Range:
+    """Return the range of p of a one-sample t-test. Raises ValueError for fewer than two runs.
+
+    is_exact: as if nothing had been rounded away, so that both ends are the one p of the printed numbers.
+    """
     from scipy import stats
 
     if printed.n < 2:
         raise ValueError(f"{printed.n} run: a t-test needs at least two")
-    half = 0.5 * 10**-printed.decimals
-    least_sd = max(printed.sd - half, half * 1e-6)  # a deviation printed as 0.0 may be next to nothing
+    rounding = 0.5 * 10**-printed.decimals
+    half = 0.0 if is_exact else rounding
+    least_sd = max(printed.sd - half, rounding * 1e-6)  # a deviation printed as 0.0 may be next to nothing
     lows_and_highs = (
         (printed.mean - half, printed.mean + half),
-        (least_sd, printed.sd + half),
+        (least_sd, max(printed.sd + half, least_sd)),
         (printed.constant - half, printed.constant + half),
     )
     corners = [(mean - constant) / (sd / printed.n**0.5) for mean, sd, constant in product(*lows_and_highs)]

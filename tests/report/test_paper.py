@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from kebench.cli import main
+from kebench.report.strata import Overlap
+from kebench.shipped import shipped
+from kebench.stats.printed import Printed, printed_p
 from kebench.stats.seeds import one_sample_t, welch_from_summaries, welch_t
 from tests.probe.small_probes import prediction_table
 from tests.probe.test_scores_command import QUERIES, small_record, write_probe, write_set
@@ -154,9 +157,36 @@ def test_the_stars_of_the_paper_are_the_golden_ones(
     assert_golden(name, printed(capsys, "paper-stars", "--format", form))
 
 
+def test_a_point_p_is_that_of_scores_with_the_printed_mean_and_deviation() -> None:
+    # Five scores of mean 84.3 and sample deviation 1.0: 84.3 + (-1, -1, 0, 1, 1), as 4 / (5 - 1) is 1.
+    scores = [83.3, 83.3, 84.3, 85.3, 85.3]
+    printed_gad = Printed(84.3, 1.0, 5, 82.3, 1)
+    for sides in ("greater", "two-sided"):
+        exact = printed_p(printed_gad, sides=sides, is_exact=True)
+        assert exact.low == exact.high == pytest.approx(one_sample_t(scores, 82.3, sides=sides).p)
+        rounded = printed_p(printed_gad, sides=sides)
+        assert rounded.low < exact.low < rounded.high
+
+
+def test_the_stars_have_point_p_and_one_sided_holm(capsys: pytest.CaptureFixture[str]) -> None:
+    points, ranges = json.loads(printed(capsys, "paper-stars", "--format", "json"))["sheets"][0]["grids"]
+    assert points["headings"] == [
+        "p", "printed", "one-sided", "one-sided, Holm", "two-sided", "two-sided, Holm", "two-sided, BH"
+    ]  # fmt: skip
+    assert ranges["headings"][1:] == points["headings"][1:]
+    rows = {row[0]: row[1:] for row in points["rows"]}
+    # t = .5 / (.3 / sqrt 5) = 3.727, p = .0102; fourth of eight by p, so Holm takes it five times.
+    assert rows["BC5dis"][:4] == ["*", ".010 yes", ".051 no", ".020 yes"]
+    assert rows["GAD"][1:3] == [".006 yes", ".033 yes"]
+    assert rows["ChemProt"][1:3] == [".045 yes", ".178 no"]
+    assert {row[0]: row[3] for row in ranges["rows"]}["BC5dis"] == ".017 to .157 ?"
+    assert rows["RE average"][2] is None
+
+
 def test_what_survives_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     shown = " ".join(printed(capsys, "paper-stars").split())
     assert "one-sided: hold: BC5dis, NCBI, JNLPBA, GAD; undecided: ChemProt." in shown
+    assert "one-sided, Holm: hold: NCBI, JNLPBA, GAD; undecided: BC5dis, ChemProt." in shown
     assert "two-sided, Holm: hold: NCBI, JNLPBA; undecided: BC5dis, GAD; fall: ChemProt." in shown
 
 
@@ -180,6 +210,102 @@ def test_the_data_are_counted_beside_table_1(real_data: Path, capsys: pytest.Cap
     assert rows["GAD"] == ["4,261", "4,261", "535", "535", "534", "534"]
     assert rows["NCBI"][:2] == ["5,134", "5,137"]
     assert "NCBI train: the files that BLURB's scripts write hold 5134" in shown
+
+
+# Table 1 of the paper: mentions, those in UMLS, and in KeBioLM; its sums are those of the left half.
+RIGHT_HALF = {
+    "BC5chem": (15935, 10373, 8993),
+    "BC5dis": (12850, 8846, 3878),
+    "NCBI": (6884, 1985, 1091),
+    "BC2GM": (24583, 2808, 2423),
+    "JNLPBA": (59963, 6099, 5233),
+    "ChemProt": (39022, 13106, 10772),
+    "DDI": (15738, 10429, 9212),
+}
+
+
+def test_the_right_half_of_table_1_is_printed_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (sheet,) = json.loads(printed(capsys, "paper-1", "--data", str(tmp_path), "--format", "json"))["sheets"]
+    left, right = sheet["grids"]
+    assert {row[0]: (row[1], row[2], row[4]) for row in right["rows"]} == RIGHT_HALF
+    sums = {row[0]: row[2] + row[4] + row[6] for row in left["rows"]}
+    for task in ("BC5chem", "BC5dis", "NCBI", "BC2GM", "JNLPBA"):
+        assert sums[task] == RIGHT_HALF[task][0]
+    shares = {row[0]: (row[3], row[5]) for row in right["rows"]}
+    assert shares["JNLPBA"][1] == 8.7  # the lowest of section 4.2, which names another task
+    assert shares["DDI"][1] == 58.5
+
+
+def test_our_knowledge_base_stands_beside_the_right_half(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [Overlap(task="ncbi-disease", mentions=200, in_kb=50, in_corpus=None)]
+    monkeypatch.setattr("kebench.cli.overlap.count_known", lambda *_: known)
+    monkeypatch.setattr("kebench.umls.knowledge_base.KnowledgeBase.open", lambda _: None)
+    command = ["paper-1", "--data", str(tmp_path), "--kb", "kb", "--format", "json"]
+    right = json.loads(printed(capsys, *command))["sheets"][0]["grids"][1]
+    assert right["headings"][:7] == [
+        "known mentions", "all", "all, paper", "in KB", "%", "in UMLS, paper", "%"
+    ]  # fmt: skip
+    row = next(row for row in right["rows"] if row[0] == "NCBI")
+    assert row[1:] == [200, 6884, 50, 25.0, 1985, 28.8, None, None, 1091, 15.8]
+
+
+def test_options_of_paper_1_are_refused_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "count the mentions of paper-1; leave them out" in refused(capsys, "paper-2", "--kb", "x")
+    assert "name the knowledge base too" in refused(capsys, "paper-1", "--corpus", "x")
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "latex", "csv", "json"])
+@pytest.mark.parametrize("name", ["paper-1", "paper-2", "paper-3", "paper-4", "paper-6", "paper-7"])
+def test_without_anything_of_ours_the_printed_table_stands(
+    name: str,
+    form: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KEBENCH_DATA", str(tmp_path))
+    number = {
+        "paper-1": "10,?373|10\\{,\\}373", "paper-2": "93.3", "paper-3": "92.8", "paper-4": "78.8",
+        "paper-6": "13.92", "paper-7": "pheochromocytoma",
+    }[name]  # fmt: skip
+    assert re.search(number, printed(capsys, name, "--format", form))
+
+
+def test_without_probes_tables_6_and_7_stand_as_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kebench.shipped.shipped", lambda name: _shipped_without_probes(name, tmp_path))
+    main(["table", "paper-6"])
+    found = capsys.readouterr()
+    assert ["KeBioLM", "14.01", "1.48", "3.26"] in [line.split() for line in found.out.splitlines()]
+    assert "as printed; no probe of ours" in found.out
+    remedy = "make some with 'kebench probe run', or name their folder with --results"
+    assert found.err == f"no probes in results/local; {remedy}\n"
+    rows = [re.split(r"  +", line) for line in printed(capsys, "paper-7").splitlines()]
+    assert ["query and answer", "SciBERT", "KeBioLM"] in rows
+    assert ["phentolamine may diagnose [MASK]", "depression", "pheochromocytoma"] in rows
+    assert ["C0023884: liver", "the form of hepatic", "hepatic only"] in rows
+    for options in (["paper-7", "--hits"], ["paper-6", "--as", "bert-tiny=kebiolm"]):
+        assert "results/local: no probes; make some with 'kebench probe run'" in refused(capsys, *options)
+
+
+def _shipped_without_probes(name: str, elsewhere: Path) -> Path:
+    return elsewhere if name == "results/pretraining" else shipped(name)
+
+
+def test_the_papers_examples_stand_below_ours_unless_some_are_chosen(
+    probed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = printed(capsys, *examples_of(probed))
+    assert shown.index("thing 0 may treat") < shown.index("Table 7 of Yuan et al. 2021, as printed")
+    assert "as printed" not in printed(capsys, *examples_of(probed, "--n", "1"))
 
 
 def test_data_that_are_not_there_are_dashes_and_said(
