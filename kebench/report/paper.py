@@ -179,7 +179,7 @@ def stars_sheet(published: PublishedTable) -> Sheet:
     breaks = frozenset({len(family)})
     grids = []
     for said, found in (("p", points), ("range of p", columns)):
-        rows = tuple(
+        cells = tuple(
             (
                 _heading(name),
                 "*" if name in ours.significant else "",
@@ -188,7 +188,7 @@ def stars_sheet(published: PublishedTable) -> Sheet:
             for name in names
         )
         headings = (said, "printed", *(_assumption_text(*assumption) for assumption in _ASSUMPTIONS))
-        grids.append(Grid(headings, rows, breaks=breaks))
+        grids.append(Grid(headings, cells, breaks=breaks))
     n = ours.n
     return Sheet(
         title=f"The stars of {published.source}: {ours.label} against {baseline.label}",

@@ -73,19 +73,17 @@ def data_sheet(
 def _known_grid(sizes: PublishedSizes, known: Sequence[Overlap]) -> Grid:
     """Return the right half: mentions of all splits, those that are known, and what part of all they are."""
     ours = {one.task: one for one in known}
+    nothing = Overlap(task="", mentions=None, in_kb=None, in_corpus=None)
     headings = ["known mentions", *(["all"] if known else []), "all, paper"]
-    for what, theirs in (("KB", "UMLS"), ("corpus", "KeBioLM")):
-        headings += [*([f"in {what}", "%"] if known else []), f"in {theirs}, paper", "%"]
+    for what, of_paper in (("KB", "UMLS"), ("corpus", "KeBioLM")):
+        headings += [*([f"in {what}", "%"] if known else []), f"in {of_paper}, paper", "%"]
     rows = []
     for printed in sizes.rows:
-        mine = ours.get(printed.task)
-        cells = [*([_number(mine and mine.mentions)] if known else []), _number(printed.mentions)]
-        for count, theirs in (
-            (mine and mine.in_kb, printed.in_umls),
-            (mine and mine.in_corpus, printed.in_kebiolm),
-        ):
+        mine = ours.get(printed.task, nothing)
+        cells = [*([_number(mine.mentions)] if known else []), _number(printed.mentions)]
+        for count, theirs in ((mine.in_kb, printed.in_umls), (mine.in_corpus, printed.in_kebiolm)):
             if known:
-                cells += [_number(count), _share(count, mine and mine.mentions)]
+                cells += [_number(count), _share(count, mine.mentions)]
             cells += [_number(theirs), _share(theirs, printed.mentions)]
         rows.append((HEADINGS[printed.task], *cells))
     return Grid(tuple(headings), tuple(rows))
