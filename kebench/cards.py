@@ -31,10 +31,14 @@ AnyCard = TypeVar("AnyCard", bound=Card)
 
 
 class Suggested(Card):
-    """Hyper-parameters that a checkpoint needs where the budget's own do not fit (tiny models)."""
+    """Hyper-parameters that a checkpoint needs where the budget's own do not fit (tiny models).
+
+    origin: the model whose card suggests them, of a checkpoint that inherits them; empty in that card itself.
+    """
 
     learning_rates: Annotated[tuple[LearningRate, ...], Field(min_length=1)]
     reason: str
+    origin: str = ""
 
 
 class ModelCard(Card):

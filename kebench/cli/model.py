@@ -181,9 +181,12 @@ def _checked_card(name: str, source: str, *, allow_remote_code: bool) -> ModelCa
 
 
 def _as_toml(card: ModelCard) -> str:
-    """Return a card as TOML. Its values are strings and booleans, which JSON writes as TOML does."""
+    """Return a card as TOML. Its values are strings, booleans and rates, which JSON writes as TOML does."""
     fields = card.model_dump(mode="json", exclude_defaults=True)
+    suggested = fields.pop("suggested", {})
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
+    lines += ["", "[suggested]"] if suggested else []
+    lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in suggested.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -63,12 +63,13 @@ def _rates(rates: Mapping[ModelCard, Rates], budget: "Budget") -> str:
     """Say each model's rates and who chose them; once if that is the same for all."""
     said: dict[str, list[str]] = defaultdict(list)
     for card, (values, origin) in rates.items():
-        who = {
-            "option": "--learning-rates",
-            "card": "suggested by its card",
-            "budget": f"budget {budget.name}",
-        }
-        said[f"{', '.join(f'{rate:g}' for rate in values)} ({who[origin]})"].append(card.name)
+        whose = (
+            f"the card of {card.suggested.origin}" if card.suggested and card.suggested.origin else "its card"
+        )
+        who = {"option": "--learning-rates", "card": f"suggested by {whose}"}.get(
+            origin, f"budget {budget.name}"
+        )
+        said[f"{', '.join(f'{rate:g}' for rate in values)} ({who})"].append(card.name)
     if len(said) == 1:
         return next(iter(said))
     return "; ".join(f"{', '.join(models)} {text}" for text, models in said.items())

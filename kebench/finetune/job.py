@@ -14,6 +14,7 @@ from kebench.finetune.ner import TAGS, encode_sentences
 from kebench.finetune.plan import Job
 from kebench.finetune.relations import add_markers, encode_pairs
 from kebench.model.checkpoint import load_encoder, load_tokenizer, quiet_transformers
+from kebench.model.source import write_suggested
 from kebench.records import PREDICTIONS_SCHEMA, RECORD_SCHEMA, Energy, Provenance, Record, SplitFacts
 from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, seed_everything, utc_now
 from kebench.scoring.entities import count_entities
@@ -196,4 +197,5 @@ def _save(prepared: Prepared, folder: Path) -> None:
     with atomic_folder(folder, point="weights") as temporary, quiet_transformers():
         prepared.model.encoder.save_pretrained(temporary)
         prepared.tokenizer.save_pretrained(temporary)
+        write_suggested(prepared.job.card.suggested, temporary, origin=prepared.job.card.name)
         save_file(head, temporary / "head.safetensors")

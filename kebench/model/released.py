@@ -21,6 +21,7 @@ from kebench.model.checkpoint_files import copy_tokenizer, read_json
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.kebiolm import KebiolmForMaskedLM
 from kebench.model.layout import family_of, read_config
+from kebench.model.source import read_suggested, write_suggested
 from kebench.model.tensors import modern_name, tensor_shapes, weight_files
 from kebench.transe.embeddings import read_names, write_names
 
@@ -68,6 +69,7 @@ def from_released(source: Path, out: Path, *, fidelity: str = "released") -> Con
         model.save_pretrained(folder)
         write_names(folder / ENTITIES, "cui", pa.array(names, pa.string()))
         copy_tokenizer(source, folder)
+        write_suggested(read_suggested(source), folder, origin=source.name)
     return _converted(config)
 
 
@@ -106,6 +108,7 @@ def to_released(source: Path, out: Path) -> Converted:
         text = json.dumps(stated | {"model_type": "kebio", "num_entities": len(names)}, indent=2)
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")
         copy_tokenizer(source, folder)
+        write_suggested(read_suggested(source), folder, origin=source.name)
         _write_vocabulary(source, folder)
     return _converted(config)._replace(num_entities=len(names) - len(SPECIAL_NAMES), special=3)
 

@@ -12,8 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kebench.cards import SOURCE_KINDS, ModelCard, model_card_paths, read_model_card
-from kebench.errors import UserError, did_you_mean
+from pydantic import ValidationError
+
+from kebench.bounded import read_within
+from kebench.cards import SOURCE_KINDS, ModelCard, Suggested, model_card_paths, read_card, read_model_card
+from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.files import atomic_folder, cache_folder, expand_home, hash_of, remove_if_broken, sha256_of
 from kebench.model.checkpoint_files import TOKENIZER_FILES, read_json
 from kebench.model.fetch import FETCHERS, PLACES, log
@@ -22,6 +25,7 @@ from kebench.model.tensors import weight_files
 from kebench.pip import NoNetworkError
 
 FETCHED = "fetched.json"
+SUGGESTED = "suggested.json"  # beside a checkpoint: what the card of the model that it was made of suggests
 
 # Keys of config.json and tokenizer_config.json that cannot move a score: names, places, versions, and the
 # number format on disk, since every model is loaded in float32.
@@ -135,7 +139,38 @@ def _filled_in(card: ModelCard, folder: Path) -> ModelCard:
         seen["mlm_head"] = describe_checkpoint(folder).has_mlm_head
     if seen["mlm_head"] is None:  # a family whose head we do not know: the card's word stands
         del seen["mlm_head"]
-    return card.model_copy(update=seen)
+    return card.model_copy(update=seen | {"suggested": card.suggested or _inherited(card, folder)})
+
+
+def _inherited(card: ModelCard, folder: Path) -> Suggested | None:
+    """Return what is suggested for the model that a checkpoint was made of, or whose weights it holds."""
+    if (folder / SUGGESTED).is_file():
+        return read_suggested(folder)
+    if card.source_kind in PLACES:  # a copy of a model that has a card
+        others = (read_card(path, ModelCard) for path in model_card_paths().values())
+        suggesting = [one for one in others if one.suggested and one.sha256]
+        hashed = weights_sha256(folder) if suggesting else ""
+        for other in suggesting:
+            if other.suggested and other.sha256 == hashed:
+                return other.suggested.model_copy(update={"origin": other.name})
+    return None
+
+
+def read_suggested(folder: Path) -> Suggested | None:
+    """Return the suggestion that a checkpoint has with it, None if none. UserError if it is not one."""
+    path = folder / SUGGESTED
+    try:
+        return Suggested.model_validate_json(read_within(path)) if path.is_file() else None
+    except (OSError, ValidationError) as error:
+        fault = first_fault(error, whole="the file") if isinstance(error, ValidationError) else error.strerror
+        raise UserError(f"{path}: {fault}; mend or remove it") from None
+
+
+def write_suggested(suggested: Suggested | None, folder: Path, *, origin: str) -> None:
+    """Write what is suggested for a model beside a checkpoint made of it. origin: the model's name."""
+    if suggested:
+        named = suggested.model_copy(update={"origin": suggested.origin or origin})
+        (folder / SUGGESTED).write_text(named.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _cache_place(card: ModelCard) -> Path:

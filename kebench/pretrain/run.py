@@ -17,6 +17,7 @@ from kebench.model.backbone import Built, fill_entities, split_backbone, with_ml
 from kebench.model.checkpoint import load_tokenizer, quiet_transformers
 from kebench.model.checkpoint_files import copy_tokenizer
 from kebench.model.released import ENTITIES
+from kebench.model.source import write_suggested
 from kebench.pretrain.batches import Collator
 from kebench.pretrain.card import CARD, PretrainingCard, read_card
 from kebench.pretrain.curve import CURVES, HELD_OUT, Row, curve_text
@@ -292,7 +293,9 @@ def write_checkpoint(prepared: Prepared, folder: Path) -> None:
     """Write a model with tokenizer and entities into a folder that exists."""
     with quiet_transformers():
         prepared.built.model.save_pretrained(folder)
-    copy_tokenizer(prepared.plan.backbone.folder, folder)
+    backbone = prepared.plan.backbone
+    copy_tokenizer(backbone.folder, folder)
+    write_suggested(backbone.card.suggested, folder, origin=backbone.card.name)
     if prepared.plan.settings.architecture == "kebiolm":
         write_names(folder / ENTITIES, "cui", pa.array(prepared.encoded.cuis))
 

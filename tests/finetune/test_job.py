@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kebench.cards import Suggested
 from kebench.engine.local import Options, Outcome, run_jobs
 from kebench.errors import UserError
 from kebench.finetune.classifier import Classifier
@@ -20,7 +21,7 @@ from kebench.finetune.job import Finished, fine_tune
 from kebench.finetune.plan import Job
 from kebench.leases import lease
 from kebench.model.checkpoint import load_encoder
-from kebench.model.source import model_hash
+from kebench.model.source import model_hash, read_suggested
 from kebench.records import Subset, ending, read_predictions, read_record, record_paths
 from kebench.runtime import Device, software
 from kebench.scoring.predictions import score_split
@@ -118,7 +119,12 @@ def test_a_subset_of_the_training_rows_is_used_and_recorded(
 def test_kept_weights_are_a_checkpoint_directory(
     checkpoints: dict[str, Path], data: Path, accelerator: Any, tmp_path: Path
 ) -> None:
-    run_one(job_on(NER, data, checkpoints["bert"]), accelerator, keep_weights=tmp_path / "kept")
+    job = job_on(NER, data, checkpoints["bert"])
+    suggested = Suggested(learning_rates=(1e-3,), reason="tiny")
+    carded = job._replace(card=job.card.model_copy(update={"suggested": suggested}))
+    run_one(carded, accelerator, keep_weights=tmp_path / "kept")
+    kept = read_suggested(tmp_path / "kept")
+    assert kept == suggested.model_copy(update={"origin": job.card.name})
     assert load_encoder(tmp_path / "kept").config.hidden_size == 16
     assert (tmp_path / "kept" / "head.safetensors").is_file()
     assert model_hash(tmp_path / "kept") != model_hash(checkpoints["bert"])
@@ -207,6 +213,7 @@ def test_a_run_in_hand_elsewhere_is_not_counted_as_recorded(
 TWO_PROCESSES = """
 import sys, torch
 from pathlib import Path
+from kebench.cards import Suggested
 from kebench.engine.local import Options, run_jobs
 from kebench.runtime import Device
 from tests.finetune.small_tasks import NER, RELATION, job_on

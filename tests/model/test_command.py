@@ -1,13 +1,16 @@
 """`kebench model`: what it prints, and where."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from kebench.cards import ModelCard, read_card
+from kebench.cards import ModelCard, Suggested, read_card
 from kebench.cli import main
+from kebench.cli.model import _as_toml
 from kebench.mini.build import _key
+from kebench.model.source import card_of_source
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
 
 
@@ -111,3 +114,10 @@ def test_add_refuses_a_name_that_no_card_can_have(
     monkeypatch.chdir(tmp_path)
     folder = str(write_tiny_bert(tmp_path / "bert"))
     assert f"'{name}' cannot be a model's name" in fails(["model", "add", name, "--from", folder], capsys)
+
+
+def test_a_card_with_a_suggestion_is_written_so_that_it_reads_the_same() -> None:
+    card = card_of_source("path:/a", name="a").model_copy(
+        update={"suggested": Suggested(learning_rates=(1e-05, 1e-3), reason='"tiny"', origin="b")}
+    )
+    assert ModelCard.model_validate(tomllib.loads(_as_toml(card))) == card

@@ -150,3 +150,12 @@ def test_a_folder_that_exists_or_is_no_kebiolm_is_refused(released: Path, tmp_pa
     shutil.copytree(released, tmp_path / "bert")
     with pytest.raises(UserError, match="says 'bert', not kebiolm; nothing to convert"):
         convert(tmp_path / "bert", tmp_path / "out", "--to", "released")
+
+
+def test_what_is_suggested_for_a_checkpoint_goes_with_it_both_ways(released: Path, tmp_path: Path) -> None:
+    said = '{"learning_rates":[0.0002],"reason":"small","origin":"minilm"}'
+    (released / "suggested.json").write_text(said)
+    convert(released, tmp_path / "ours")
+    convert(tmp_path / "ours", tmp_path / "back", "--to", "released")
+    for folder in ("ours", "back"):
+        assert json.loads((tmp_path / folder / "suggested.json").read_text()) == json.loads(said)

@@ -354,3 +354,20 @@ def test_more_layers_than_any_encoder_has_are_refused_before_they_are_built(tmp_
     (tmp_path / "config.json").write_text('{"model_type": "bert", "num_hidden_layers": 1000000000000}')
     with pytest.raises(UserError, match="num_hidden_layers = 1000000000000, expected at most 1,000"):
         number_of(tmp_path, "num_hidden_layers")
+
+
+def test_a_copy_of_a_carded_model_s_weights_has_its_suggestion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy, other = write_tiny_bert(tmp_path / "copy"), write_tiny_bert(tmp_path / "other", seed=1)
+    Path("baselines").mkdir()
+    Path("baselines/carded.toml").write_text(
+        'name = "carded"\ntitle = "t"\nfamily = "bert"\nsource = "hub:a/b"\ncasing = "uncased"\n'
+        f'sha256 = "{sha256_of(copy / "model.safetensors")}"\nlicence = "MIT"\ncitation = "ours"\n'
+        '[suggested]\nlearning_rates = [1e-3]\nreason = "tiny"\n'
+    )
+    suggested = resolve_model(str(copy)).card.suggested
+    assert suggested
+    assert (suggested.learning_rates, suggested.origin) == ((1e-3,), "carded")
+    assert resolve_model(str(other)).card.suggested is None

@@ -18,13 +18,16 @@ from safetensors.torch import load_file
 
 from kebench.cli import kebench
 from kebench.errors import UserError
+from kebench.finetune.budgets import read_budget
 from kebench.leases import lease
 from kebench.model.checkpoint import load_encoder, load_masked_lm, load_tokenizer
+from kebench.model.source import model_hash, resolve_model, write_suggested
 from kebench.pretrain.card import read_card
 from kebench.pretrain.curve import CURVES, read_curve
 from kebench.pretrain.plan import plan_pretraining
 from kebench.pretrain.recipe import SHELF, difference, read_recipe
 from kebench.pretrain.run import state_folder
+from kebench.run import rates_of
 from kebench.transe.embeddings import read_names, write_names
 from tests.grids import KILLED, Place, finish, fork_server
 from tests.pretrain.conftest import SMALL, World, plan_of, resolved
@@ -130,6 +133,34 @@ def test_variants_come_out_whole(recipe: str, place: Path, world: World) -> None
     card = read_card(Path("out"))
     assert card.drawn_entities == (card.num_entities if "rand" in recipe else card.drawn_entities)
     assert (card.embeddings is None) == (recipe in ("kebiolm-rand-mini", "continued-mini"))
+
+
+def test_a_checkpoint_inherits_what_its_backbone_s_card_suggests(place: Path, world: World) -> None:
+    Path("baselines").mkdir()
+    Path("baselines/small-bert.toml").write_text(
+        f'name = "small-bert"\ntitle = "small"\nfamily = "bert"\nsource = "path:{world.backbone}"\n'
+        'casing = "uncased"\nlicence = "MIT"\ncitation = "ours"\n'
+        '[suggested]\nlearning_rates = [1e-3]\nreason = "tiny"\n'
+    )
+    shared = ["--corpus", str(world.corpus), "--entities", str(world.entities), "--steps", "1"]
+    run("pretrain", "small.toml", *shared, "--backbone", "small-bert", "--out", "made")
+    said = {"learning_rates": [1e-3], "reason": "tiny", "origin": "small-bert"}
+    assert json.loads(Path("made/suggested.json").read_text()) == said
+    made = resolve_model("./made")
+    assert rates_of(made.card, read_budget("quick", {}), ()) == ((1e-3,), "card")
+    # what is made of it in turn inherits from the model with the card
+    backbone = made.card.suggested
+    assert backbone
+    write_suggested(backbone, place, origin="made")
+    assert json.loads((place / "suggested.json").read_text()) == said
+    # which model it is stays a matter of weights, tokenizer and configuration alone
+    before = model_hash(made.folder)
+    Path("made/suggested.json").write_text('{"learning_rates": [5], "reason": ""}')
+    with pytest.raises(UserError, match=r"suggested.json: learning_rates.0: .*0.1; mend or remove it"):
+        resolve_model("./made")
+    Path("made/suggested.json").unlink()
+    assert resolve_model("./made").card.suggested is None
+    assert model_hash(made.folder) == before
 
 
 @pytest.mark.parametrize("crash", CRASHES)
