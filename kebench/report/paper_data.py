@@ -76,7 +76,8 @@ def _known_grid(sizes: PublishedSizes, known: Sequence[Overlap]) -> Grid:
     nothing = Overlap(task="", mentions=None, in_kb=None, in_corpus=None)
     headings = ["known mentions", *(["all"] if known else []), "all, paper"]
     for what, of_paper in (("KB", "UMLS"), ("corpus", "KeBioLM")):
-        headings += [*([f"in {what}", "%"] if known else []), f"in {of_paper}, paper", "%"]
+        headings += [f"in {what}", f"% in {what}"] if known else []
+        headings += [f"in {of_paper}, paper", f"% in {of_paper}, paper"]
     rows = []
     for printed in sizes.rows:
         mine = ours.get(printed.task, nothing)

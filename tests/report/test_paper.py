@@ -247,8 +247,9 @@ def test_our_knowledge_base_stands_beside_the_right_half(
     command = ["paper-1", "--data", str(tmp_path), "--kb", "kb", "--format", "json"]
     right = json.loads(printed(capsys, *command))["sheets"][0]["grids"][1]
     assert right["headings"][:7] == [
-        "known mentions", "all", "all, paper", "in KB", "%", "in UMLS, paper", "%"
+        "known mentions", "all", "all, paper", "in KB", "% in KB", "in UMLS, paper", "% in UMLS, paper"
     ]  # fmt: skip
+    assert len(set(right["headings"])) == len(right["headings"]), "a CSV names its cells by these"
     row = next(row for row in right["rows"] if row[0] == "NCBI")
     assert row[1:] == [200, 6884, 50, 25.0, 1985, 28.8, None, None, 1091, 15.8]
 
