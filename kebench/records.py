@@ -111,7 +111,7 @@ class SplitFacts(Part):
 
     num_examples: sentences (NER) or instances (relation).
     num_gold: what its F1 is counted over: mentions (NER), or instances with a positive label (relation).
-    tag_scheme: how the file tags mentions (NER): IOB2, IOB1, IO, IOBES or BILOU.
+    tag_scheme: how the file tags mentions (NER), as `kebench.tasks.schemes` names it.
     num_seen: examples of dev or test whose normalised text stands in train (of test: in train or dev).
     num_contradicting: those of them that stand there with other labels.
     num_marker_faults: instances (relation) in which an entity indicator of the card is missing or misspelt.

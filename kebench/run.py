@@ -1,7 +1,7 @@
 """The grid: models x tasks x learning rates x seeds, planned before anything runs.
 
 What is recorded (by identity, never by name) is not planned again. Planning hashes weights and
-data and needs no torch, so that a finished grid is recognised in a second.
+data, reads tags and needs no torch, so that a finished grid is recognised in seconds.
 """
 
 import functools

@@ -300,10 +300,10 @@ def _ner(
 
 def _seen(card: "TaskCard", data: Path | None) -> set[str] | None:
     from kebench.report.errors import training_mentions
-    from kebench.tasks.readers import read_sentences
+    from kebench.tasks.readers import read_tagged_split
 
     try:
-        sentences = read_sentences(card.find_split(_data_of(card, data), "train"))
+        sentences = read_tagged_split(card, card.find_split(_data_of(card, data), "train")).sentences
     except UserError as error:
         say(f"without the training set: {error}")
         return None

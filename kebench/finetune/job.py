@@ -122,7 +122,7 @@ def prepare(job: Job, *, accelerator: Any, allow_remote_code: bool = False) -> P
     if job.task.card.kind == "relation":
         add_markers(tokenizer, job.task.card)
     read = {split: read_split(job.task.card, job.task.paths[split]) for split in SPLITS}
-    facts = split_facts(job.task.card, read)
+    facts = split_facts(job.task.card, read, schemes=job.task.schemes)
     splits = {split: _examples(job, tokenizer, split, read[split]) for split in SPLITS}
     model = _build_model(job, tokenizer, trust_remote_code=trusted).to(accelerator.device)
     return Prepared(job, tokenizer, splits, facts, model, accelerator)
@@ -172,6 +172,8 @@ def _examples(job: Job, tokenizer: Any, split: str, read: Sequence[Any]) -> Exam
         "data": job.task.sha256[split],
         "form": [card.kind, card.format, card.labels, card.markers, card.merged_markers, max_length],
     }
+    if split in job.task.converted:
+        key["scheme"] = job.task.converted[split]
     if card.kind == "ner":
         encoded = cached(key, lambda: encode_sentences(tokenizer, read, max_length=max_length))
     else:

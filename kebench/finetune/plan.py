@@ -7,27 +7,41 @@ from kebench.cards import ModelCard
 from kebench.files import hash_of, sha256_of
 from kebench.records import Protocol, RateOrigin, Settings, identity_of, record_stem
 from kebench.tasks.card import SPLITS, TaskCard
+from kebench.tasks.readers import read_tagged_split
+from kebench.tasks.schemes import Scheme, one_scheme
 
 
 class TaskFiles(NamedTuple):
-    """A task with its three files, and their SHA-256."""
+    """A task with its three files, their SHA-256, and how they are tagged (ner)."""
 
     card: TaskCard
     paths: dict[str, Path]
     sha256: dict[str, str]
+    schemes: dict[str, Scheme | None] = {}
+
+    @property
+    def converted(self) -> dict[str, Scheme]:
+        """The schemes of the files whose tags are not IOB2's already, by split."""
+        return {split: scheme for split, scheme in self.schemes.items() if scheme not in (None, "IOB2")}
 
     @property
     def hash(self) -> str:
         """Hash what can move a score: the files, and how the card has them read and scored."""
         card = self.card
         reading = [card.kind, card.format, card.metric, card.labels, card.negative]
-        return hash_of([self.sha256, reading, card.markers, card.merged_markers])
+        # Records of before other schemes were recognised read such files as IOB2: theirs is another task.
+        converted = [self.converted] if self.converted else []
+        return hash_of([self.sha256, reading, card.markers, card.merged_markers, *converted])
 
 
 def find_task_files(card: TaskCard, data: Path) -> TaskFiles:
-    """Find and hash a task's files. Raises UserError if one is missing."""
+    """Find, hash and (ner) read a task's files. Raises UserError if one is missing or cannot be read."""
     paths = {split: card.find_split(data, split) for split in SPLITS}
-    return TaskFiles(card, paths, {split: sha256_of(path) for split, path in paths.items()})
+    sha256 = {split: sha256_of(path) for split, path in paths.items()}
+    if card.kind != "ner":
+        return TaskFiles(card, paths, sha256)
+    schemes = {split: read_tagged_split(card, path).scheme for split, path in paths.items()}
+    return TaskFiles(card, paths, sha256, one_scheme(schemes))
 
 
 class Job(NamedTuple):

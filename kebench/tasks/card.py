@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from kebench.cards import Card, read_card
 from kebench.errors import UserError, did_you_mean
 from kebench.files import cache_folder, expand_home
+from kebench.tasks.schemes import Scheme
 
 SPLITS = ("train", "dev", "test")
 SUITE_KINDS = ("ner", "relation")
@@ -77,6 +78,8 @@ class TaskCard(Card):
     folders: names under the data folder that are searched, in order.
     files: the file of each split in that folder.
     format: iob (token TAB tag), pairs (id TAB text TAB label), gad (header; index, sentence, label).
+    scheme: that of the tags (NER), where a file in another is to be refused; None recognises it.
+    ignore_types: the files may tag mentions of several types (NER), which are neither learnt nor scored.
     labels: the classes of a relation task; `negative` is the one that does not count (F1 over the rest).
     markers: the entity indicators that stand in the text, each one token of the vocabulary.
     merged_markers: those of them that stand for both entities at once.
@@ -94,6 +97,8 @@ class TaskCard(Card):
     folders: Annotated[tuple[str, ...], Field(min_length=1)]
     files: dict[str, str] = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
     metric: Literal["entity_f1", "micro_f1"]
+    scheme: Scheme | None = None
+    ignore_types: bool = False
     labels: tuple[str, ...] = ()
     negative: str = ""
     markers: tuple[str, ...] = ()
@@ -117,6 +122,8 @@ class TaskCard(Card):
             raise ValueError("files must name train, dev and test")
         if (self.kind == "ner") != (self.format == "iob") or self.metric != METRICS[self.kind]:
             raise ValueError("kind, format and metric do not go together")
+        if self.kind == "relation" and (self.scheme or self.ignore_types):
+            raise ValueError("scheme and ignore_types are of tagged files (ner)")
         if self.kind == "relation" and (self.negative not in self.labels or not self.markers):
             raise ValueError("a relation task needs labels, the negative one among them, and markers")
         return self
@@ -125,6 +132,11 @@ class TaskCard(Card):
     def positive_labels(self) -> tuple[str, ...]:
         """The labels that the F1 runs over."""
         return tuple(label for label in self.labels if label != self.negative)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether others give the files out, so that a damaged one can be fetched again."""
+        return self.access.kind != "registration" or any(size.sha256 for size in self.expected.values())
 
     def find_folder(self, data: Path) -> Path:
         """Return the task's folder under the data folder. Raises UserError if none of its names is there."""

@@ -23,7 +23,18 @@ from kebench.tasks.facts import (
     remarks,
     split_facts,
 )
-from kebench.tasks.readers import LineError, Pair, Sentence, read_split
+from kebench.tasks.readers import (
+    FETCH_AGAIN,
+    MEND_TYPES,
+    LineError,
+    Pair,
+    Sentence,
+    TaggedFile,
+    read_split,
+    read_tagged_split,
+    several_types,
+)
+from kebench.tasks.schemes import one_scheme
 
 
 class Size(NamedTuple):
@@ -106,14 +117,19 @@ def check_files(
     allow_missing_markers: texts without the card's entity indicators are counted, however many they are.
     """
     read: dict[str, Examples] = {}
+    tagged: dict[str, TaggedFile] = {}
     findings: dict[str, Finding] = {}
     for split, path in paths.items():
         try:
-            read[split] = read_split(card, path)
+            if card.kind == "ner":
+                tagged[split] = read_tagged_split(card, path)
+                _refuse_other_type(card, paths, tagged, split)
+            read[split] = tagged[split].sentences if card.kind == "ner" else read_split(card, path)
         except UserError as error:
             message = _explain(error, path)
             findings[split] = Finding(card.name, split, "error", None, card.expected.get(split), message)
-    facts = split_facts(card, read)
+    schemes = one_scheme({split: tagged[split].scheme for split in read if split in tagged})
+    facts = split_facts(card, read, schemes=schemes)
     for split, examples in read.items():
         level, message, found = _judge(card, split, paths[split], examples)
         faults = marker_faults(card, examples) if facts[split].num_marker_faults else []
@@ -123,13 +139,26 @@ def check_files(
             and not allow_missing_markers
         ):
             level, message = "error", _too_many_faults(card, paths[split], faults, len(examples))
-        said = tuple(remarks(card, split, facts[split]))
+        said = tuple(remarks(card, split, facts[split], schemes=filter(None, schemes.values())))
         if is_amiss(facts[split]) and level != "error":
             level = "note"
             message = "; ".join([message or f"{paths[split]}: right counts", *said])
         expected = card.expected.get(split)
         findings[split] = Finding(card.name, split, level, found, expected, message, facts[split], said)
     return findings
+
+
+def _refuse_other_type(
+    card: TaskCard, paths: Mapping[str, Path], tagged: Mapping[str, TaggedFile], split: str
+) -> None:
+    """Raise LineError if a file's mentions are of another type than those of a file before it."""
+    if card.ignore_types:
+        return
+    for name, line in tagged[split].types.items():
+        for other, before in tagged.items():
+            if name and any(before.types) and name not in before.types:
+                what = several_types([name, *before.types], where=f"of {paths[other].name}")
+                raise LineError(paths[split], line, what, MEND_TYPES)
 
 
 def check_file(card: TaskCard, split: str, path: Path) -> Finding:
@@ -145,7 +174,8 @@ def _judge(
     if expected is None:
         return "note", f"{path}: {describe(card, found)}; the card expects no size", found
     if wrong := _difference(card, found, expected):
-        return "error", f"{path}: {wrong}; {_cut_off(path, found, expected)}fetch the file again", found
+        remedy = FETCH_AGAIN if card.is_published else "mend the file, or the sizes that the card expects"
+        return "error", f"{path}: {wrong}; {_cut_off(path, found, expected)}{remedy}", found
     if expected.sha256 and found.sha256 not in expected.sha256:
         return "note", f"{path}: right counts, another sha256 ({found.sha256[:12]}...)", found
     return "ok", "", found
@@ -242,8 +272,8 @@ def _cut_off(path: Path, found: Size, expected: Expected) -> str:
 def _explain(error: UserError, path: Path) -> str:
     """Say that a file is cut off where its unreadable line is a last one without newline."""
     if isinstance(error, LineError) and error.line == _open_last_line(path):
-        what = str(error).removesuffix("; fetch the file again")
-        return f"{what}; the file looks cut off (its last line has no newline); fetch the file again"
+        what = f"{error.what}; the file looks cut off (its last line has no newline)"
+        return str(LineError(path, error.line, what, error.remedy))
     return str(error)
 
 

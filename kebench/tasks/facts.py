@@ -7,12 +7,14 @@ both. What looks like an indicator (@DISORDER$) and is none of the card's is one
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from kebench.records import SplitFacts
 from kebench.tasks.card import TaskCard
 from kebench.tasks.readers import Pair, Sentence
+from kebench.tasks.schemes import Scheme
 
 # Of a split's texts; ours. BLURB's 84,000 have none. One odd text in a file of forty is let through with a
 # word; an indicator that is misspelt is so in every text of a kind, far more than one in twenty.
@@ -29,8 +31,16 @@ NO_CHANCE_SHARE = 0.1
 SEEN_SHARE = 0.01
 
 
-def split_facts(card: TaskCard, read: Mapping[str, Examples]) -> dict[str, SplitFacts]:
-    """Return what each split holds, counted over all its rows. read: the examples of the splits there are."""
+def split_facts(
+    card: TaskCard,
+    read: Mapping[str, Examples],
+    *,
+    schemes: Mapping[str, Scheme | None] = MappingProxyType({}),
+) -> dict[str, SplitFacts]:
+    """Return what each split holds, counted over all its rows.
+
+    read: the examples of the splits there are. schemes: those of their tags (NER).
+    """
     found = {}
     for split, examples in read.items():
         is_comparable = split in EARLIER and set(EARLIER[split]) <= set(read)
@@ -38,6 +48,7 @@ def split_facts(card: TaskCard, read: Mapping[str, Examples]) -> dict[str, Split
         found[split] = SplitFacts(
             num_examples=len(examples),
             num_gold=count_gold(card, examples),
+            tag_scheme=schemes.get(split),
             num_seen=len(seen.rows) if seen else None,
             num_contradicting=len(seen.contradicting) if seen else None,
             num_marker_faults=len(marker_faults(card, examples)) if card.kind == "relation" else None,
@@ -117,9 +128,14 @@ def _right_markers(card: TaskCard) -> list[Counter[str]]:
     return [Counter([marker]) for marker in card.merged_markers] + [Counter(pair) for pair in pairs]
 
 
-def remarks(card: TaskCard, split: str, facts: SplitFacts) -> list[str]:
-    """Say in words what a reader of a split's scores should know."""
+def remarks(card: TaskCard, split: str, facts: SplitFacts, *, schemes: Iterable[str] = ()) -> list[str]:
+    """Say in words what a reader of a split's scores should know. schemes: of all files of the task."""
     said = []
+    if is_converted(facts):
+        others = ", ".join(sorted({*schemes} - {facts.tag_scheme}))
+        beside = f", while other files of the task are in {others}" if others else ""
+        unsure = " (or IOB1 in which no two mentions touch)" if facts.tag_scheme == "IO" else ""
+        said.append(f"tagged in {facts.tag_scheme}{unsure} and read so{beside}")
     if facts.num_gold == 0:
         said.append(f"WARNING: no {gold_unit(card.kind)}: {_WITHOUT_GOLD[split]}")
     if facts.num_seen:
@@ -144,9 +160,14 @@ _WITHOUT_GOLD = {
 }
 
 
+def is_converted(facts: SplitFacts) -> bool:
+    """Return whether a file's tags are of another scheme than the one that is scored."""
+    return facts.tag_scheme not in (None, "IOB2")
+
+
 def is_amiss(facts: SplitFacts) -> bool:
-    """Return whether a file is not as it should be, however it stands to the others."""
-    return facts.num_gold == 0 or bool(facts.num_marker_faults)
+    """Return whether a file is not as one would expect, however it stands to the others."""
+    return facts.num_gold == 0 or bool(facts.num_marker_faults) or is_converted(facts)
 
 
 def is_mostly_memory(facts: SplitFacts) -> bool:

@@ -19,7 +19,7 @@ from kebench.files import sha256_of, write_atomically
 from kebench.progress import progress
 from kebench.tasks.card import SPLITS, TaskCard
 from kebench.tasks.check import Finding, check_file, check_task
-from kebench.tasks.readers import Sentence, read_sentences
+from kebench.tasks.readers import FETCH_AGAIN, Sentence, read_tagged_split
 
 TIMEOUT_SECONDS = 30.0  # ours; for each wait on the network, not for the whole download
 CHUNK_BYTES = 1 << 16
@@ -91,7 +91,7 @@ def _verify(card: TaskCard, split: str, url: str, part: Path) -> None:
     finding = check_file(card, split, part)
     if finding.level == "error":
         what = finding.message.removeprefix(f"{part}: ").removeprefix(f"{part} ")
-        what = what.removesuffix("; fetch the file again")
+        what = what.removesuffix(f"; {FETCH_AGAIN}")
         raise UserError(f"{url}: {what}; nothing kept, the source is not what the card describes")
 
 
@@ -99,7 +99,7 @@ def _as_published(card: TaskCard, split: str, part: Path) -> bytes:
     """Return the bytes to keep: BLURB's own form where the download differs from it in form alone."""
     content = part.read_bytes()
     if card.format == "iob" and split in card.expected:
-        in_form = iob_form(read_sentences(part))
+        in_form = iob_form(read_tagged_split(card, part).sentences)
         if hashlib.sha256(in_form).hexdigest() in card.expected[split].sha256:
             return in_form
     return content

@@ -16,6 +16,7 @@ import pytest
 from kebench.cards import Suggested
 from kebench.engine.local import Options, Outcome, run_jobs
 from kebench.errors import UserError
+from kebench.finetune import job as finetune_job
 from kebench.finetune.classifier import Classifier
 from kebench.finetune.job import Finished, fine_tune
 from kebench.finetune.plan import Job
@@ -76,6 +77,33 @@ def test_the_same_seed_gives_the_same_record_and_another_seed_another(
     assert first.record.train_loss_by_epoch == again.record.train_loss_by_epoch
     assert first.record.train_loss_by_epoch != other.record.train_loss_by_epoch
     assert first.record.identity == again.record.identity != other.record.identity
+
+
+def test_the_same_mentions_in_another_scheme_give_the_same_scores_in_another_column(
+    checkpoints: dict[str, Path],
+    data: Path,
+    accelerator: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for path in (data / "small-ner").glob("*.tsv"):  # all mentions are of one word
+        other = tmp_path / "small-ner" / path.name
+        other.parent.mkdir(exist_ok=True)
+        other.write_text(path.read_text().replace("\tB", "\tS"))
+    keys: list[dict[str, Any]] = []
+    cached = finetune_job.cached
+    monkeypatch.setattr(finetune_job, "cached", lambda key, make: [keys.append(key), cached(key, make)][1])
+    iob2, iobes = (
+        run_one(job_on(NER, folder, checkpoints["bert"], epochs=2), accelerator)
+        for folder in (data, tmp_path)
+    )
+    assert iobes.predictions == iob2.predictions
+    assert iobes.record.test == iob2.record.test
+    assert iobes.record.task_hash != iob2.record.task_hash
+    schemes = [{facts.tag_scheme for facts in one.record.splits.values()} for one in (iob2, iobes)]
+    assert schemes == [{"IOB2"}, {"IOBES"}]
+    # Features of before such files were converted lie in the cache under the same file's hash.
+    assert [key.get("scheme") for key in keys] == [None] * 3 + ["IOBES"] * 3
 
 
 def test_stored_predictions_give_the_record_s_score_again_and_hold_no_text(

@@ -1,5 +1,6 @@
 """`kebench data check`: what it counts, what is a note, and one exact line for each kind of damage."""
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -9,9 +10,9 @@ import pytest
 
 from kebench.cli import main
 from kebench.errors import UserError
-from kebench.tasks.card import SPLITS, TaskCard, read_task_card
+from kebench.tasks.card import SPLITS, TaskCard, read_task_card, select_tasks
 from kebench.tasks.check import check_data, check_task, digest_gold, measure
-from kebench.tasks.readers import Pair, Sentence
+from kebench.tasks.readers import Pair, Sentence, read_tagged_split
 
 Write = Callable[..., TaskCard]
 
@@ -249,3 +250,86 @@ def test_task_list_and_show_print_every_task(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == (
         "kebench: no task 'ncbi-disaese'; did you mean 'ncbi-disease'? 'kebench task list' shows all\n"
     )
+
+
+OWN = {
+    "name": "own", "title": "Own", "suite": "mine", "kind": "ner", "format": "iob", "folders": ["own"],
+    "licence": "none", "citation": "none", "access": {"kind": "registration", "instructions": "ask"},
+}  # fmt: skip
+
+
+def _own(data: Path, *, train: str, dev: str, test: str, **fields: object) -> TaskCard:
+    (data / "own").mkdir(parents=True)
+    for split, text in (("train", train), ("dev", dev), ("test", test)):
+        (data / "own" / f"{split}.tsv").write_text("\n".join(text.split(" ")) + "\n")
+    return TaskCard.model_validate(OWN | fields)
+
+
+def test_another_scheme_is_said_and_its_mentions_are_counted(tmp_path: Path) -> None:
+    card = _own(tmp_path, train="a\tI b\tI c\tO d\tI e\tB", dev="a\tI b\tO", test="a\tS b\tO c\tB d\tE")
+    findings = check_task(card, tmp_path)
+    assert [finding.message.split("; ")[::2] for finding in findings] == [
+        [f"{tmp_path}/own/{split}.tsv: {size} in 1 sentences",
+         f"tagged in {scheme} and read so, while other files of the task are in {other}"]
+        for split, size, scheme, other in (
+            ("train", "3 mentions", "IOB1", "IOBES"),
+            ("dev", "1 mentions", "IOB1", "IOBES"),
+            ("test", "2 mentions", "IOBES", "IOB1"),
+        )
+    ]  # fmt: skip
+    assert [finding.facts and finding.facts.tag_scheme for finding in findings] == ["IOB1", "IOB1", "IOBES"]
+
+
+def test_io_is_said_to_tell_touching_mentions_not_apart(tmp_path: Path) -> None:
+    card = _own(tmp_path, train="a\tI b\tI", dev="c\tI d\tO", test="e\tI")
+    assert [finding.message.split("; ")[-1] for finding in check_task(card, tmp_path)] == [
+        "tagged in IO (or IOB1 in which no two mentions touch) and read so"
+    ] * 3
+
+
+def test_a_file_of_another_type_than_train_is_refused(tmp_path: Path) -> None:
+    files = {"train": "a\tB-Chemical", "dev": "a\tB", "test": "a\tO b\tB-Disease"}
+    card = _own(tmp_path, **files)
+    train, dev, test = check_task(card, tmp_path)
+    assert (train.level, dev.level) == ("note", "note")  # no type contradicts none
+    assert (test.level, test.message) == (
+        "error",
+        f"{tmp_path}/own/test.tsv line 2: a mention of type 'Disease', others of train.tsv are of type "
+        "'Chemical', and types are not scored; keep one type, or write ignore_types = true into the "
+        "task's card",
+    )
+    ignoring = _own(tmp_path / "b", **files, ignore_types=True)
+    assert [finding.level for finding in check_task(ignoring, tmp_path / "b")] == ["note"] * 3
+
+
+def test_sizes_of_the_users_own_card_are_mended_with_the_file(tmp_path: Path) -> None:
+    expected = {"train": {"units": 2, "rows": 1}}
+    card = _own(tmp_path, train="a\tB b\tO", dev="a\tB", test="a\tB", expected=expected)
+    train, *_ = check_task(card, tmp_path)
+    assert train.message == (
+        f"{tmp_path}/own/train.tsv: 1 mentions in 1 sentences, expected 2 in 1; "
+        "mend the file, or the sizes that the card expects"
+    )
+
+
+@pytest.mark.realdata
+def test_blurbs_tagged_files_are_iob2_without_types(real_data: Path) -> None:
+    for card in select_tasks("ner"):
+        for split in SPLITS:
+            tagged = read_tagged_split(card, card.find_split(real_data / "blurb", split))
+            assert (tagged.scheme, [*tagged.types]) == ("IOB2", [""])
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("corpus", ["AnatEM-IOB", "BioNLP13CG-IOB"])
+def test_real_corpora_of_one_type_pass_and_of_sixteen_do_not(
+    corpus: str, real_data: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "train.tsv"
+    path.write_bytes(gzip.decompress((real_data / "ner" / corpus / "train.tsv.gz").read_bytes()))
+    if corpus == "AnatEM-IOB":
+        assert measure(TaskCard.model_validate(OWN), path).units == 6946
+        return
+    with pytest.raises(UserError, match="others of this file are of type"):
+        measure(TaskCard.model_validate(OWN), path)
+    assert measure(TaskCard.model_validate(OWN | {"ignore_types": True}), path).units == 10826

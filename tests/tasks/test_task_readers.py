@@ -8,8 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kebench.errors import UserError
+from kebench.tasks.card import TaskCard
 from kebench.tasks.get import iob_form
-from kebench.tasks.readers import GAD_HEADER, Pair, Sentence, read_pairs, read_sentences
+from kebench.tasks.readers import (
+    GAD_HEADER,
+    Pair,
+    Sentence,
+    read_pairs,
+    read_sentences,
+    read_split,
+    read_tagged_split,
+)
 
 LABELS = ("1", "0")
 MARKERS = ("@GENE$", "@DISEASE$")
@@ -63,6 +72,35 @@ def test_gads_header_is_no_instance(tmp_path: Path) -> None:
         ("a\tB\nb\tBO\n", "line 2: tag 'BO', expected B, I or O; fetch the file again"),
         ("a\tB\n\nb\n", "line 3: 1 column, expected 2 (token TAB tag); fetch the file again"),
         ("a\tb\tB\n", "line 1: 3 columns, expected 2 (token TAB tag); fetch the file again"),
+        ("a\tB\n\tO\n", "line 2: no token before the tab; fetch the file again"),
+        (
+            "a\tB\nb O\n",
+            "line 2: 1 column, expected 2 (token TAB tag); it looks cut by blanks, put a tab between "
+            "token and tag; fetch the file again",
+        ),
+        (
+            "a\tNN\tO\tB-X\n",
+            "line 1: 4 columns, expected 2 (token TAB tag); it looks like CoNLL's form, keep its "
+            "first and last column; fetch the file again",
+        ),
+        (
+            "a\tB\nb\tO\nc\tI\n",
+            "line 3: tag 'I' begins a mention, which B does in 1 other place; fetch the file again",
+        ),
+        (
+            "a\tB-X\nb\tI-Y\n",
+            "line 2: tag 'I-Y' goes on with a mention of another type; fetch the file again",
+        ),
+        (
+            "-DOCSTART-\n\n\na\tB-X\n\n\nb\tO\nc\tB-Y\n",
+            "line 8: a mention of type 'Y', others of this file are of type 'X', and types are not "
+            "scored; keep one type, or write ignore_types = true into the task's card",
+        ),
+        (
+            "a\tB-X\nb\tB\n",
+            "line 2: a mention of no type, others of this file are of type 'X', and types are not "
+            "scored; keep one type, or write ignore_types = true into the task's card",
+        ),
         (b"a\tB\n\xff\tO\n", "line 2: not UTF-8 (invalid start byte); fetch the file again"),
     ],
 )
@@ -92,6 +130,107 @@ def test_a_wrong_pairs_line_is_named(line: str, complaint: str, tmp_path: Path) 
     assert str(error.value) == f"{path} line 2: {complaint}; fetch the file again"
 
 
+BIOBERTS = "@GENE$ in @DISEASE$\t1\n@GENE$ not in @DISEASE$\t0\n"
+HEADER_AS_SAID = GAD_HEADER.replace("\t", "\\t")
+
+
+@pytest.mark.parametrize(
+    ("content", "header", "complaint"),
+    [
+        (
+            BIOBERTS,
+            "",
+            "sentence TAB label alone, as BioBERT's train and dev files have; "
+            "begin each line with an id and a tab",
+        ),
+        (
+            BIOBERTS,
+            GAD_HEADER,
+            "no header, and sentence TAB label alone, as BioBERT's train and dev files have; "
+            f"begin with '{HEADER_AS_SAID}', and each line with an index",
+        ),
+        (
+            f"{GAD_HEADER}\n0\t@GENE$ in @DISEASE$\t1\n",
+            "",
+            f"the header '{HEADER_AS_SAID}' of BLUE's and BioBERT's files; remove it if the task's own "
+            "examples follow (theirs are split otherwise), or make a card of format gad",
+        ),
+        (
+            "0\t@GENE$ in @DISEASE$\t1\n",
+            GAD_HEADER,
+            f"an example where the header should be; put '{HEADER_AS_SAID}' before it",
+        ),
+    ],
+)
+def test_layouts_of_biobert_and_blue_are_named(
+    content: str, header: str, complaint: str, tmp_path: Path
+) -> None:
+    path = _file(tmp_path, content)
+    with pytest.raises(UserError) as error:
+        read_pairs(path, labels=LABELS, markers=MARKERS, header=header)
+    assert str(error.value) == f"{path} line 1: {complaint}"
+
+
+def test_an_empty_dev_file_is_biobert_s(tmp_path: Path) -> None:
+    empty = tmp_path / "dev.tsv"
+    empty.touch()
+    with pytest.raises(UserError) as error:
+        read_pairs(empty, labels=LABELS, markers=MARKERS)
+    assert str(error.value) == (
+        f"{empty}: empty, as BioBERT's dev.tsv is: take part of train; fetch the file again"
+    )
+
+
+def test_a_file_of_the_users_own_is_mended_not_fetched(tmp_path: Path) -> None:
+    own = _card(access={"kind": "registration", "instructions": "ask"})
+    path = _file(tmp_path, "a\tB\nb\tX\n")
+    with pytest.raises(UserError, match=r"line 2: tag 'X', expected B, I or O; mend the file$"):
+        read_split(own, path)
+    with pytest.raises(UserError, match=r"empty; mend the file$"):
+        read_split(own, _file(tmp_path, ""))
+    published = _card(access={"kind": "embedded"})
+    with pytest.raises(UserError, match=r"fetch the file again$"):
+        read_split(published, path)
+
+
+def _card(**fields: object) -> TaskCard:
+    given = {"title": "Own", "suite": "mine", "kind": "ner", "format": "iob", "folders": ["own"]}
+    told = {"name": "own", "licence": "none", "citation": "none", "access": {"kind": "embedded"}}
+    return TaskCard.model_validate(given | told | fields)
+
+
+IOB2 = "a\tB\nb\tI\nc\tO\n\nd\tB\ne\tB\n"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "content"),
+    [
+        ("IOB2", IOB2),
+        ("IOB1", "a\tI\nb\tI\nc\tO\n\nd\tI\ne\tB\n"),
+        ("IOBES", "a\tB\nb\tE\nc\tO\n\nd\tS\ne\tS\n"),
+        ("BILOU", "a\tB\nb\tL\nc\tO\n\nd\tU\ne\tU\n"),
+        ("BMEWO", "a\tB\nb\tE\nc\tO\n\nd\tW\ne\tW\n"),
+    ],
+)
+def test_the_same_mentions_in_another_scheme_are_the_same_sentences(
+    scheme: str, content: str, tmp_path: Path
+) -> None:
+    path = _file(tmp_path, content)
+    assert [one.tags for one in read_sentences(path)] == ["BIO", "BB"]
+    assert read_tagged_split(_card(), path).scheme == scheme
+    assert read_tagged_split(_card(scheme=scheme), path).scheme == scheme
+    other = "IOBES" if scheme == "IOB2" else "IOB2"
+    with pytest.raises(UserError, match=rf"test.tsv line \d: .* \({other}\); fetch the file again"):
+        read_split(_card(scheme=other), path)
+
+
+def test_types_are_read_over_where_the_card_says_so(tmp_path: Path) -> None:
+    path = _file(tmp_path, "a\tI-DNA\nb\tI-RNA\nc\tO\n")
+    card = _card(ignore_types=True)
+    assert read_split(card, path) == [Sentence("0", ("a", "b", "c"), "BBO")]
+    assert read_tagged_split(card, path).types == {"DNA": 1, "RNA": 2}
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -115,9 +254,10 @@ SENTENCES = st.lists(
             st.sampled_from("BIO"),
         ),
         min_size=1,
-    ),
+    ).map(lambda row: [(word, "B" if tag == "I" and (not at or row[at - 1][1] == "O") else tag)
+                       for at, (word, tag) in enumerate(row)]),
     min_size=1,
-)
+)  # fmt: skip
 
 
 @given(SENTENCES)
