@@ -5,6 +5,7 @@ from typing import Any
 
 from kebench.report.compare import AVERAGE_TESTS, TESTS, AverageComparison, Comparison, TaskComparison
 from kebench.report.sheet import Grid, Sheet
+from kebench.report.table import Cell
 from kebench.report.words import DASH, KIND_TITLES, SCORES, Style, p_text, summary_text
 from kebench.stats.families import CORRECTIONS
 from kebench.stats.pvalue import PValue
@@ -29,6 +30,7 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
     return Sheet(
         title=f"{comparison.a} against {comparison.b}: {table.suite}, {table.caption}",
         captions=(
+            *unequal_footing(comparison),
             f"F1 in percent, mean ± sd over seeds. {scores}",
             f"Difference: {comparison.a} less {comparison.b}, with the 95% interval of the paired bootstrap",
         ),
@@ -39,6 +41,36 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
         ),
         notes=tuple(_notes(comparison)),
     )
+
+
+def unequal_footing(comparison: Comparison) -> list[str]:
+    """Say so if the models were tried at other rates, unless each was at those that its own card suggests."""
+    unequal = [task for task in comparison.tasks if _is_unequal(task)]
+    if not unequal:
+        return []
+    a, b = _by_text(unequal, lambda task: _tried(task.a)), _by_text(unequal, lambda task: _tried(task.b))
+    return [
+        f"UNEQUAL FOOTING: learning rates tried: {comparison.a} {a}; {comparison.b} {b}. The difference may "
+        "be one of rates: give both the same with --learning-rates"
+    ]
+
+
+def _is_unequal(task: TaskComparison) -> bool:
+    rates, origins = zip(*(_rates_tried(cell) for cell in (task.a, task.b)), strict=True)
+    return rates[0] != rates[1] and any(origin != {"card"} for origin in origins)
+
+
+def _rates_tried(cell: Cell) -> tuple[tuple[float, ...], frozenset[str | None]]:
+    """Return the rates that were tried of a model on a task, and who chose them, None where unknown."""
+    rates = tuple(sorted({run.settings.learning_rate for run in cell.tried}))
+    return rates, frozenset(run.provenance.learning_rate_from for run in cell.tried)
+
+
+def _tried(cell: Cell) -> str:
+    rates, origins = _rates_tried(cell)
+    words = {"option": "the user's", "card": "suggested by its card", "budget": "the budget's"}
+    who = " and ".join(words[origin] for origin in sorted(filter(None, origins)))
+    return f"{', '.join(f'{rate:g}' for rate in rates)}{who and f' ({who})'}"
 
 
 def _differences(comparison: Comparison) -> Grid:
@@ -223,6 +255,7 @@ def comparison_fields(comparison: Comparison) -> dict[str, Any]:
         "suite": comparison.table.suite,
         "protocol": dict(comparison.table.protocol),
         **settings._asdict(),
+        "unequal_footing": [task.column.task for task in comparison.tasks if _is_unequal(task)],
         "family": {name: family_of(comparison, name) for name in TESTS},
         "tasks": [_task_fields(task) for task in comparison.tasks],
         "averages": [_average_fields(average) for average in comparison.averages],
@@ -265,10 +298,13 @@ def _task_fields(task: TaskComparison) -> dict[str, Any]:
     }
 
 
-def _cell_fields(cell: Any) -> dict[str, Any]:
+def _cell_fields(cell: Cell) -> dict[str, Any]:
+    rates, origins = _rates_tried(cell)
     return {
         **_summary_fields(cell.test),
         "learning_rate": cell.learning_rate,
+        "learning_rates_tried": list(rates),
+        "learning_rates_from": sorted(filter(None, origins)),
         "percent_by_seed": dict(cell.test_percent_by_seed),
         "records": [run.identity for run in cell.runs],
     }

@@ -21,6 +21,7 @@ from tests.report.sample_records import sample_grid, sample_record, write_sample
 from tests.report.test_render import assert_golden
 
 RECORDED = shipped("results/recorded")
+PREDICTED = {"kind": "relation", "negative": "0", "test": {"ids": ["a"], "gold": ["1"], "predicted": ["1"]}}
 
 
 def compared(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
@@ -67,6 +68,35 @@ def test_documents_are_those_that_ids_begin_with() -> None:
         }
     )
     assert sum_by_document(counts, ["1.T1.T2", "2.T1.T2", "1.T1.T3"]).tolist() == [[2, 2, 2], [1, 0, 0]]
+
+
+def test_rates_that_others_chose_are_said_above_the_comparison() -> None:
+    def captions(a: tuple[float, str | None], b: tuple[float, str | None]) -> tuple[list[str], list[str]]:
+        records = []
+        for model, (rate, origin) in (("minilm", a), ("bert-tiny", b)):
+            made = sample_record(model, "gad", rate=rate)
+            chosen = made.provenance.model_copy(update={"learning_rate_from": origin})
+            records.append(made.model_copy(update={"provenance": chosen}))
+        board = build_leaderboard(records, cards=all_task_cards())
+        (found,) = compare(board, "minilm", "bert-tiny", settings=Settings(), predictions=lambda _: PREDICTED)
+        return [
+            line for line in comparison_sheet(found).captions if line.startswith("UNEQUAL")
+        ], comparison_fields(found)["unequal_footing"]
+
+    said = (
+        "UNEQUAL FOOTING: learning rates tried: minilm {}; bert-tiny {}. The difference may be one of rates: "
+    )
+    said += "give both the same with --learning-rates"
+    assert captions((2e-4, "card"), (5e-5, "budget")) == (
+        [said.format("0.0002 (suggested by its card)", "5e-05 (the budget's)")],
+        ["gad"],
+    )
+    assert captions((2e-4, "option"), (5e-5, "option"))[0] == [
+        said.format("0.0002 (the user's)", "5e-05 (the user's)")
+    ]
+    assert captions((2e-4, None), (1e-3, None))[0] == [said.format("0.0002", "0.001")]
+    assert captions((2e-4, "card"), (1e-3, "card")) == ([], [])
+    assert captions((5e-5, "card"), (5e-5, "budget")) == ([], [])
 
 
 def test_two_models_are_compared_on_every_task_that_both_have(capsys: pytest.CaptureFixture[str]) -> None:
