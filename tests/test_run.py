@@ -13,9 +13,11 @@ from kebench.errors import UserError
 from kebench.finetune.budgets import read_budget
 from kebench.finetune.encode import choose_rows
 from kebench.finetune.plan import Job, TaskFiles
+from kebench.pretrain.recipe import read_recipe as read_pretraining
 from kebench.records import Protocol, Subset
 from kebench.run import Grid, Rates, check_data, parse_learning_rates, plan_grid, rates_of
 from kebench.runtime import Device
+from kebench.transe.recipe import read_recipe as read_transe
 from tests.finetune.small_tasks import NER, RELATION, model_card, write_small_tasks
 from tests.tiny_checkpoints import write_tiny_bert
 
@@ -238,3 +240,10 @@ def test_a_subset_of_dev_without_gold_is_refused_before_training(data: Path, tmp
         "small-relation: no positive instance in the 2 rows of dev that are used, so neither epoch nor "
         "learning rate can be chosen by its F1; raise --dev-rows"
     )
+
+
+@pytest.mark.parametrize(("read", "name"), [(read_transe, "transe"), (read_pretraining, "kebiolm")])
+@pytest.mark.parametrize(("setting", "value"), [("learning_rate", 5.0), ("epochs", 10**6), ("batch_size", 0)])
+def test_recipes_refuse_the_same_slips(read: Any, name: str, setting: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"^--{setting.replace('_', '-')} {value}: Input should be "):
+        read(name, **{setting: value})

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from kebench.bounded import read_toml
-from kebench.cards import Card
+from kebench.cards import Card, LearningRate
 from kebench.errors import UserError
 from kebench.recipes import Shelf, base_path, read_settings
 from kebench.transe.recipe import recipe_paths as transe_paths
@@ -30,6 +30,8 @@ class Pretraining(Card):
     steps: updates in all; 0 for as many as `epochs` make.
     short_run_steps, short_run_warmup_share: a run under so many updates warms up for that share of them.
     held_out_share: of the documents, never trained on; held_out_sequences: most that are looked at at a time.
+
+    Upper bounds are ours, as in `finetune.budgets`: beyond them a value is a slip of the hand.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -53,14 +55,14 @@ class Pretraining(Card):
     keep_share: float = Field(ge=0, le=1)
 
     max_tokens: int = Field(ge=8)
-    batch_size: int = Field(ge=1)
-    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1, le=100_000)
+    epochs: int = Field(ge=1, le=1000)
     steps: int = Field(ge=0)
-    learning_rate: float = Field(gt=0)
+    learning_rate: LearningRate
     warmup_steps: int = Field(ge=0)
     short_run_steps: int = Field(ge=0)
     short_run_warmup_share: float = Field(ge=0, le=1)
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, le=1)
     max_grad_norm: float = Field(gt=0)
     dropout: float | None = Field(None, ge=0, lt=1, description="None: the backbone's own")
     gradient_checkpointing: bool

@@ -24,9 +24,9 @@ class Settings(Card):
     dimension: int = Field(ge=1)
     norm: Literal[1, 2]
     margin: float = Field(gt=0)
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, le=1)  # ours, as below: beyond it a slip of the hand
     batch_size: int = Field(ge=1)
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=100_000)
     num_negatives: int = Field(ge=1)
     filtered_negatives: bool
     held_out_share: float = Field(gt=0, lt=1)
