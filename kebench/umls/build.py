@@ -1,8 +1,9 @@
 """The tables of a knowledge base, made by DuckDB from the three tables of a release.
 
-Nothing is held in memory as a whole: names stream from the release into Parquet in the order of the file, and
-what has to be sorted is sorted on disk where memory ends. Names and relations are worked on side by side,
-each in a database of its own. docs/FORMATS.md (Knowledge base) describes every column.
+Nothing is held in memory as a whole: rows that pass the filters stream into staged files in any order, and
+are sorted when their table is written, on disk where memory ends. So no table depends on how DuckDB plans a
+query, nor on how many threads it has. Names and relations are worked on side by side, each in a database of
+its own. docs/FORMATS.md (Knowledge base) describes every column.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,27 +13,25 @@ from typing import NamedTuple
 
 from kebench.errors import UserError, did_you_mean
 from kebench.umls.damage import COLUMNS_OF_CUIS, row_with
-from kebench.umls.database import Connection, one_row, open_database, side_by_side
+from kebench.umls.database import Connection, Written, one_row, open_database, side_by_side, write_rows
 from kebench.umls.filters import Filters, name_tests, relation_tests
 from kebench.umls.names import with_form
-from kebench.umls.rrf import REMEDY, Release, parquet_sql, quoted, ready
+from kebench.umls.rrf import COLUMNS, REMEDY, Release, parquet_sql, quoted, ready
 
 TABLES = ("concepts", "names", "triples", "types")
 Counts = dict[str, int]
 
 
 class Built(NamedTuple):
-    """What became of the rows of concepts, names and relations; and how many rows each table has."""
+    """What became of the rows of concepts, names and relations; and what was written of each table."""
 
     counts: dict[str, Counts]
-    rows: dict[str, int]
+    tables: dict[str, Written]
 
 
 Advance = Callable[[float], None]
 # Few names and identifiers come twice: looking for a dictionary of them takes time and ends without one.
-_NAMES_PARQUET = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 1000)"
-_PARQUET = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
-_SORTED_AT_ONCE = 3_000_000  # rows of MRREL that sort in memory while names are still being read
+_FEW_VALUES = ("language", "source", "term_type", "term_status", "string_type", "is_preferred", "suppress")
 
 
 def build_tables(
@@ -48,65 +47,63 @@ def build_tables(
         open_database(staging, memory_mib=memory_mib // 2) as names_database,
         open_database(staging, memory_mib=memory_mib // 2) as relations_database,
     ):
-        names, relations = side_by_side(
+        (names, tables), relations = side_by_side(
             [
                 (names_database, partial(_build_names, release, folder, filters, advance)),
                 (relations_database, partial(_stage_triples, release, folder, filters, advance)),
             ]
         )
-        relations["concept_left_out"] = _sort_triples(relations_database, release, folder)
+        tables["triples"], relations["concept_left_out"] = _sort_triples(relations_database, release, folder)
         advance(0.3)
-        rows = {table: _num_rows(names_database, folder / f"{table}.parquet") for table in TABLES}
-        relations["kept"] = rows["triples"]
+        relations["kept"] = tables["triples"].rows
         if filters.relations or filters.rels:
             sql = ready(release, "MRREL", staging).sql
             for column, values in (("RELA", filters.relations), ("REL", filters.rels)):
                 _refuse_stranger(relations_database, sql, column, values, "MRREL")
-            if not rows["triples"]:
+            if not relations["kept"]:
                 raise UserError(_nothing_kept(relations, "relation", "MRREL"))
-    concepts = {"kept": rows["concepts"]}
-    return Built({"concepts": concepts, "names": names, "relations": relations}, rows)
+    concepts = {"kept": tables["concepts"].rows}
+    return Built({"concepts": concepts, "names": names, "relations": relations}, tables)
 
 
 def _build_names(
     release: Release, folder: Path, filters: Filters, advance: Advance, connection: Connection
-) -> Counts:
-    """Write all tables but the triples; return what became of the rows of MRCONSO."""
+) -> tuple[Counts, dict[str, Written]]:
+    """Write all tables but the triples; return what became of the rows of MRCONSO, and what was written."""
+    connection.execute("SET preserve_insertion_order = false")
     staged = folder / "staging" / "names.parquet"
     types, names = (ready(release, table, folder / "staging").sql for table in ("MRSTY", "MRCONSO"))
     connection.execute(f"CREATE TABLE types AS SELECT CUI AS cui, TUI AS tui, STN, STY FROM {types}")
-    connection.execute(_copy(_all_names(names, filters), staged, _NAMES_PARQUET))
+    connection.execute(_stage(_all_names(names, filters), staged))
     advance(0.4)
-    counts = _keep_names(connection, staged, folder / "names.parquet", filters)
+    counts, kept = _keep_names(connection, staged, folder / "names.parquet", filters)
     advance(0.1)
-    # The names had to keep the order of the file. What follows is sorted anyway, and needs less memory so.
-    connection.execute("SET preserve_insertion_order = false")
     names = parquet_sql(folder / "names.parquet", with_row_number=True)
-    connection.execute(_copy(_concepts(names, filters), folder / "concepts.parquet"))
+    concepts = write_rows(connection, _concepts(names, filters), folder / "concepts.parquet")
     typed = f"SELECT count(*) FROM {parquet_sql(folder / 'concepts.parquet')} WHERE len(semantic_types) > 0"
     if one_row(connection, typed) != one_row(connection, "SELECT count(DISTINCT cui) FROM types"):
         _refuse_unknown(connection, "types", release, "MRSTY", folder)  # or the filters left concepts out
     types = "SELECT DISTINCT tui, STN AS tree_number, STY AS name FROM types ORDER BY ALL"
-    connection.execute(_copy(types, folder / "types.parquet"))
+    kinds = write_rows(connection, types, folder / "types.parquet")
     advance(0.05)
-    return counts
+    return counts, {"concepts": concepts, "names": kept, "types": kinds}
 
 
 def _all_names(names: str, filters: Filters) -> str:
     rows = with_form(names, "STR", form=filters.name_form)
-    return f"""SELECT CUI AS cui, STR AS name, form, LAT AS language, SAB AS source, TTY AS term_type,
+    return f"""SELECT line, CUI AS cui, STR AS name, form, LAT AS language, SAB AS source, TTY AS term_type,
         CODE AS code, LUI AS lui, AUI AS aui, TS AS term_status, STT AS string_type,
         ISPREF AS is_preferred, SUPPRESS AS suppress FROM {rows}"""
 
 
-def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filters) -> Counts:
+def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filters) -> tuple[Counts, Written]:
     """Write the names that pass the filters, in the order of the file; return what became of all."""
     tests = name_tests(filters)
     passes = " AND ".join(tests.values())
-    rows = f"(SELECT *, file_row_number AS row FROM {parquet_sql(staged, with_row_number=True)})"
+    rows = parquet_sql(staged)
     counts = _counted(connection, rows, tests)
     if filters.once_per_lui:
-        first = f"row IN (SELECT min(row) FROM {rows} WHERE {passes} GROUP BY lui)"
+        first = f"line IN (SELECT min(line) FROM {rows} WHERE {passes} GROUP BY lui)"
         once = {"lui_seen_before": first}
         counts |= _counted(connection, f"(FROM {rows} WHERE {passes})", once, with_read=False)
         passes = f"{passes} AND {first}"
@@ -114,17 +111,11 @@ def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filte
     if not counts["read"]:
         raise ValueError("MRCONSO is empty")
     for column, values in (("source", filters.sources), ("language", filters.languages)):
-        _refuse_stranger(connection, parquet_sql(staged), column, values, "MRCONSO")
+        _refuse_stranger(connection, rows, column, values, "MRCONSO")
     if not counts["kept"]:
         raise UserError(_nothing_kept(counts, "name", "MRCONSO"))
-    if counts["kept"] == counts["read"]:
-        staged.rename(kept)
-    else:
-        # A scan keeps the order of the file; a look-up of first rows or of types does not.
-        order = "ORDER BY row" if filters.once_per_lui or filters.semantic_types else ""
-        chosen = f"SELECT * EXCLUDE (row, file_row_number) FROM {rows} WHERE {passes} {order}"
-        connection.execute(_copy(chosen, kept, _NAMES_PARQUET))
-    return counts
+    chosen = f"SELECT * EXCLUDE line FROM {rows} WHERE {passes} ORDER BY line"
+    return counts, write_rows(connection, chosen, kept, few_values=_FEW_VALUES)
 
 
 def _nothing_kept(counts: Counts, what: str, table: str) -> str:
@@ -193,55 +184,43 @@ def _stage_triples(
 ) -> Counts:
     """Stage the triples of the rows of MRREL that pass the filters; return what became of the others.
 
-    Few rows are sorted at once, while names are still being read, and stand where they belong unless concepts
-    are left out; many are sorted after that, so that it need not be done twice.
     A row (CUI1, REL, CUI2, RELA) reads "CUI2 RELA CUI1": the head is CUI2.
     """
     connection.execute("SET preserve_insertion_order = false")
     relations, tests = ready(release, "MRREL", folder / "staging"), relation_tests(filters)
     rows = f"""SELECT CUI2 AS head, if(RELA = '', REL, RELA) AS relation, CUI1 AS tail, REL AS rel,
         SAB AS source FROM {relations.sql} WHERE {" AND ".join(tests.values())}"""
-    if relations.num_lines is not None and relations.num_lines <= _SORTED_AT_ONCE:
-        staged = folder / "triples.parquet"
-        connection.execute(_copy(f"{rows} ORDER BY ALL", staged))
-    else:
-        staged = folder / "staging" / "triples.parquet"
-        connection.execute(_copy(rows, staged, "(FORMAT parquet, COMPRESSION lz4)"))
+    staged = folder / "staging" / "triples.parquet"
+    connection.execute(_stage(rows, staged))
     num_kept = _num_rows(connection, staged)
     if num_kept == relations.num_lines:
         counts = {"read": num_kept, **dict.fromkeys(tests, 0)}
     else:
-        counts = _counted(connection, relations.sql, tests, first="CUI1")
+        counts = _counted(connection, relations.sql, tests, first=COLUMNS["MRREL"][0])
     advance(0.15)
     return counts
 
 
-def _sort_triples(connection: Connection, release: Release, folder: Path) -> int:
+def _sort_triples(connection: Connection, release: Release, folder: Path) -> tuple[Written, int]:
     """Write the staged triples between concepts of the knowledge base, sorted; return how many are not.
 
     Repeated rows stay: to find them takes as long as all the rest, and grows faster than the release.
     Raises UserError if MRCONSO lacks a concept of one: what the filters leave out is not looked at.
     """
-    staged, triples = folder / "staging" / "triples.parquet", folder / "triples.parquet"
+    staged = folder / "staging" / "triples.parquet"
     concepts = f"(SELECT cui FROM {parquet_sql(folder / 'concepts.parquet')})"
     is_inside = f"head IN {concepts} AND tail IN {concepts}"
-    if triples.exists():
-        query = f"SELECT count(*) FROM {parquet_sql(triples)} WHERE NOT ({is_inside})"
-        if one_row(connection, query) == (0,):
-            return 0
-        triples.rename(staged)
-    connection.execute(_copy(f"SELECT * FROM {parquet_sql(staged)} WHERE {is_inside} ORDER BY ALL", triples))
-    num_outside = _num_rows(connection, staged) - _num_rows(connection, triples)
-    if num_outside:
+    inside = f"SELECT * FROM {parquet_sql(staged)} WHERE {is_inside} ORDER BY ALL"
+    written = write_rows(connection, inside, folder / "triples.parquet")
+    if num_outside := _num_rows(connection, staged) - written.rows:
         outside = f"(SELECT unnest([head, tail]) AS cui FROM {parquet_sql(staged)} WHERE NOT ({is_inside}))"
         _refuse_unknown(connection, outside, release, "MRREL", folder)
-    return num_outside
+    return written, num_outside
 
 
 def _refuse_unknown(connection: Connection, rows: str, release: Release, table: str, folder: Path) -> None:
     """Raise UserError if a row has a cui that MRCONSO lacks, with the line of the first such CUI."""
-    staged = folder / "staging" / "names.parquet"  # gone if every name of it was kept
-    known = parquet_sql(staged if staged.exists() else folder / "names.parquet")
+    known = parquet_sql(folder / "staging" / "names.parquet")
     unknown = f"SELECT min(cui), count(DISTINCT cui) FROM {rows} WHERE cui NOT IN (SELECT cui FROM {known})"
     cui, num_unknown = one_row(connection, unknown)
     if num_unknown:
@@ -254,5 +233,5 @@ def _num_rows(connection: Connection, path: Path) -> int:
     return int(one_row(connection, f"SELECT count(*) FROM {parquet_sql(path)}")[0])
 
 
-def _copy(rows: str, path: Path, form: str = _PARQUET) -> str:
-    return f"COPY ({rows}) TO {quoted(str(path))} {form}"
+def _stage(rows: str, path: Path) -> str:
+    return f"COPY ({rows}) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION lz4)"

@@ -48,9 +48,10 @@ def _what_is_wrong(line: bytes, table: str) -> str:
     is_cut = not line.endswith(b"\n")
     if num_bars != num_columns or not row.endswith(b"|"):
         fields = num_bars + (not row.endswith(b"|"))
-        return f"{fields} fields, expected {num_columns}" + (
-            ", and no end of line: the file is cut off" if is_cut else ""
-        )
+        wrong = f"{fields} fields, expected {num_columns}"
+        if fields == num_columns:
+            wrong = f"no bar behind the last of {num_columns} fields"
+        return wrong + (", and no end of line: the file is cut off" if is_cut else "")
     if is_cut:
         return "no end of line: the file is cut off"
     if b"\r" in row:
@@ -59,7 +60,7 @@ def _what_is_wrong(line: bytes, table: str) -> str:
         row.decode("utf-8")
     except UnicodeDecodeError as error:
         return f"byte 0x{row[error.start]:02x} at column {error.start + 1} is not UTF-8"
-    if row.startswith(b"|"):
+    if table != "MRREL" and row.startswith(b"|"):
         return "the first field, a CUI, is empty"
     values = dict(zip(COLUMNS[table], row.decode().split("|"), strict=False))
     for column, (pattern, expected) in _FORMS.items():

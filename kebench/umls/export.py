@@ -11,7 +11,7 @@ from kebench.errors import UserError
 from kebench.files import atomic_folder, sweep_temporaries_of
 from kebench.umls.database import Connection, errors_explained, one_row, open_database
 from kebench.umls.knowledge_base import KnowledgeBase
-from kebench.umls.rrf import COLUMNS, quoted
+from kebench.umls.rrf import COLUMNS, parquet_sql, quoted
 
 MEMORY_MIB = 1024  # ours; the relations are sorted
 # RRF column: the column of our table that it is written from.
@@ -37,11 +37,12 @@ def export_rrf(knowledge_base: KnowledgeBase, out: Path, *, compressed: bool = F
         raise UserError(f"{out}: exists; name a new folder for the RRF files")
     sweep_temporaries_of(out)
     tables = knowledge_base.tables()
+    names = parquet_sql(knowledge_base.folder / "names.parquet", with_row_number=True)
     types = f"""(SELECT cui, tui, tree_number, types.name FROM
         (SELECT cui, unnest(semantic_types) AS tui FROM {tables["concepts"]})
         JOIN {tables["types"]} AS types USING (tui) ORDER BY cui, tui, tree_number, types.name)"""
     rows = {
-        "MRCONSO": _lines("MRCONSO", _CONSO, tables["names"]),
+        "MRCONSO": _lines("MRCONSO", _CONSO, f"(FROM {names} ORDER BY file_row_number)"),
         "MRREL": _lines(
             "MRREL", _REL, f"(FROM {tables['triples']} ORDER BY tail, head, relation, rel, source)"
         ),

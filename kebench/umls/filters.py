@@ -68,6 +68,7 @@ def name_tests(filters: Filters) -> dict[str, str]:
 def relation_tests(filters: Filters) -> dict[str, str]:
     """Return the same for the rows of MRREL, by its own columns."""
     return {
+        "without_cui": "CUI1 <> '' AND CUI2 <> ''",  # such rows are said to stand in files that NLM ships
         "source": _one_of("SAB", filters.sources),
         "suppressed": "true" if filters.keep_suppressed else "SUPPRESS NOT IN ('O', 'E', 'Y')",
         "unnamed": "RELA <> ''" if filters.only_named_relations else "true",

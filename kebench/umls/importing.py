@@ -17,7 +17,15 @@ from kebench.umls.build import Built, build_tables
 from kebench.umls.damage import find_damage
 from kebench.umls.database import errors_explained
 from kebench.umls.filters import Filters
-from kebench.umls.manifest import MANIFEST, SCHEMA, Manifest, Table, content_hash, read_manifest
+from kebench.umls.manifest import (
+    MANIFEST,
+    SCHEMA,
+    Manifest,
+    Table,
+    content_hash,
+    import_hash,
+    read_manifest,
+)
 from kebench.umls.rrf import Release
 
 log = logging.getLogger(__name__)
@@ -40,7 +48,7 @@ def import_release(
     It is made beside `out` and renamed at the end. If `out` holds the same knowledge base already, nothing is
     done; if it holds anything else, that is a UserError, and so is any damage in the release.
     """
-    wanted = content_hash(release.inputs, filters, named=named)
+    wanted = import_hash(release.inputs, filters, named=named)
     if already := same_already(out, wanted):
         return already
     sweep_temporaries_of(out)
@@ -48,16 +56,17 @@ def import_release(
     reset_peak_memory("cpu")
     memory_mib = memory_mib or default_memory_mib(release)
     with errors_explained(out.parent, memory_mib=memory_mib), atomic_folder(out, point="kb") as folder:
-        counts, rows = _build(release, folder, filters, memory_mib)
+        counts, tables = _build(release, folder, filters, memory_mib)
         manifest = Manifest(
             schema=SCHEMA,
             release=release.name,
             made_from=made_from,
-            content_hash=wanted,
+            content_hash=content_hash({name: one.content for name, one in tables.items()}, filters),
+            import_hash=wanted,
             inputs=release.inputs,
             filters=filters,
             counts=counts,
-            tables={name: _table(folder / f"{name}.parquet", num_rows) for name, num_rows in rows.items()},
+            tables={name: _table(folder / f"{name}.parquet", one.rows) for name, one in tables.items()},
             sources=sources or [],
             unification=unification or {},
             provenance=software(_PACKAGES)
@@ -70,7 +79,7 @@ def import_release(
         (folder / MANIFEST).write_text(
             manifest.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8"
         )
-    if read_manifest(out).content_hash != wanted:
+    if read_manifest(out).content_hash != manifest.content_hash:
         raise UserError(
             f"{out}: another process has just made another knowledge base there; choose another --out"
         )
@@ -78,7 +87,7 @@ def import_release(
 
 
 def same_already(out: Path, wanted: str) -> Manifest | None:
-    """Return the manifest of `out` if it holds the wanted content; None if it is not there.
+    """Return the manifest of `out` if it was made of what is wanted (`import_hash`); None if it is not there.
 
     Raises UserError if it holds anything else.
     """
@@ -87,10 +96,10 @@ def same_already(out: Path, wanted: str) -> Manifest | None:
     if not (out / MANIFEST).is_file():
         raise UserError(f"{out}: exists and is no knowledge base; choose another --out, or remove it")
     manifest = read_manifest(out)
-    if manifest.content_hash != wanted:
+    if manifest.import_hash != wanted:
         raise UserError(
-            f"{out}: holds a knowledge base of other files or filters ({manifest.release}); "
-            "choose another --out, or remove it"
+            f"{out}: holds a knowledge base of other files or filters, or made by an earlier kebench "
+            f"({manifest.release}); choose another --out, or remove it"
         )
     log.info("%s: holds this very knowledge base already; nothing to do", out)
     return manifest

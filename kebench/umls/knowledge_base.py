@@ -50,7 +50,7 @@ class KnowledgeBase:
 
     @property
     def content_hash(self) -> str:
-        """The hash of what it was made from: inputs and filters."""
+        """The hash of its rows and filters."""
         return self.manifest.content_hash
 
     def concepts(self, cuis: Several | None = None) -> pyarrow.Table:

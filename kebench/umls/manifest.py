@@ -16,7 +16,7 @@ from kebench.umls.rrf import InputFile
 MANIFEST = "kb.json"
 SCHEMA: Literal[1] = 1
 TABLES = ("concepts", "names", "types", "triples")
-IMPORT_VERSION = 1  # raised by every change of the import that can change a table
+IMPORT_VERSION = 2  # raised by every change of the import that can change a table
 
 
 class Table(BaseModel):
@@ -32,10 +32,12 @@ class Table(BaseModel):
 class Manifest(BaseModel):
     """What kb.json holds.
 
-    content_hash: of what decides the tables: inputs, filters and the version of the import; not the release's
-    name. inputs: the files that it was made from. counts: for names and relations the rows read, left out by
-    reason, and kept. sources: of an open knowledge base, its sources with version, licence and counts; empty
-    for RRF files. unification: how concepts of several sources became one; empty for RRF files.
+    content_hash: of the rows of the tables in their order, and of the filters; not of the release's name, nor
+    of how its files were packed. import_hash: of what decides the tables: inputs, filters and the version of
+    the import; "" in knowledge bases that are older than it. inputs: the files that it was made from. counts:
+    for names and relations the rows read, left out by reason, and kept. sources: of an open knowledge base,
+    its sources with version, licence and counts; empty for RRF files. unification: how concepts of several
+    sources became one; empty for RRF files.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +46,7 @@ class Manifest(BaseModel):
     release: str
     made_from: str
     content_hash: str
+    import_hash: str = ""
     inputs: list[InputFile]
     filters: Filters
     counts: dict[str, dict[str, int]]
@@ -77,8 +80,13 @@ class Manifest(BaseModel):
         return sources
 
 
-def content_hash(inputs: list[InputFile], filters: Filters, *, named: Sequence[str] = ()) -> str:
-    """Return the hash by which others know a knowledge base; equal inputs and filters, equal hash.
+def content_hash(contents: dict[str, str], filters: Filters) -> str:
+    """Return the hash by which others know a knowledge base. contents: the hash of each table's rows."""
+    return hash_of({"contents": contents, "filters": filters.model_dump(mode="json")})
+
+
+def import_hash(inputs: list[InputFile], filters: Filters, *, named: Sequence[str] = ()) -> str:
+    """Return the hash by which an import knows that it has been done; equal inputs and filters, equal hash.
 
     named: names of inputs, where a name decides what is in the tables.
     """

@@ -3,6 +3,10 @@
 Columns as in the UMLS Reference Manual, chapter 3, tables MRCONSO, MRREL and MRSTY. Every field is closed by
 "|", so that a row of n columns has n bars. A release ships its files plain, gzipped, or gzipped in parts
 (MRCONSO.RRF.aa.gz, MRCONSO.RRF.ab.gz ...) that may end in the middle of a line.
+
+The order of MRCONSO means something: of a LUI the first row counts, and of equal names the first. DuckDB
+keeps the order of a file in some plans and loses it in others, so a row of MRCONSO carries the number of its
+line, in the column `line`. Nothing depends on the order of the others.
 """
 
 import os
@@ -29,15 +33,17 @@ REL_COLUMNS = (
 STY_COLUMNS = ("CUI", "TUI", "STN", "STY", "ATUI", "CVF")
 _CHUNK_BYTES = 1 << 20
 _BUFFER_BYTES = 8_000_000  # ours; DuckDB takes 32 MB for each thread and file, and is no faster for it
+_LONGEST_LINE = 1 << 24  # ours; the longest of UMLS have 3,000 letters
 _BROKEN: Any = (EOFError, igzip.BadGzipFile, IsalError)
-REMEDY = "unpack or download the release again"
+REMEDY = "mend it if the release is your own, else unpack or download it again"
 COLUMNS = {"MRCONSO": CONSO_COLUMNS, "MRREL": REL_COLUMNS, "MRSTY": STY_COLUMNS}
+NUMBERED = "MRCONSO"  # the table whose rows carry the numbers of their lines
 # True of every row whose fields stand in their places. DuckDB passes over an empty field too many at the end
 # of a row, so that a bar within a name would move all fields behind it by one; then a letter stands in CVF, a
 # number.
 _IN_PLACE = {
     "MRCONSO": "CUI <> '' AND CVF < 'A' AND SRL < 'A' AND SUPPRESS IN ('N', 'O', 'E', 'Y', '')",
-    "MRREL": "CUI1 <> '' AND CVF < 'A' AND SUPPRESS IN ('N', 'O', 'E', 'Y', '')",
+    "MRREL": "CVF < 'A' AND SUPPRESS IN ('N', 'O', 'E', 'Y', '')",
     "MRSTY": "CUI <> '' AND CVF < 'A' AND (ATUI = '' OR starts_with(ATUI, 'AT'))",
 }
 
@@ -57,7 +63,7 @@ class Release(NamedTuple):
 
     files: the RRF file of each table, or its parts in order; empty where the tables are not RRF.
     tables: where they are not, for each the SQL that may stand behind FROM; all columns are strings, empty
-        where there is nothing.
+        where there is nothing, but for the number `line` of MRCONSO.
     inputs: every file that was read for it.
     """
 
@@ -134,7 +140,7 @@ class Source(NamedTuple):
 
 
 def ready(release: Release, table: str, staging: Path) -> Source:
-    """Return a table ready to be read; what is gzipped or in parts is first unpacked into `staging`.
+    """Return a table ready to be read; first it is unpacked into `staging`, and its lines get their numbers.
 
     DuckDB reads a plain file with all cores and a gzipped one with one. A line that runs from one part into
     the next is whole again. Raises UserError for a compressed file that is cut off or broken, ValueError for
@@ -142,19 +148,31 @@ def ready(release: Release, table: str, staging: Path) -> Source:
     """
     if table in release.tables:
         return Source(release.tables[table], None)
-    paths = release.files[table]
-    is_plain = len(paths) == 1 and paths[0].suffix != ".gz"
-    plain = paths[0] if is_plain else staging / f"{table}.RRF"
-    num_lines, last = 0, b""
-    with open(os.devnull if is_plain else plain, "wb") as target:
+    paths, is_numbered = release.files[table], table == NUMBERED
+    is_read_as_it_is = len(paths) == 1 and paths[0].suffix != ".gz" and not is_numbered
+    plain = paths[0] if is_read_as_it_is else staging / f"{table}.RRF"
+    num_lines, rest = 0, b""
+    with open(os.devnull if is_read_as_it_is else plain, "wb") as target:
         for chunk in _chunks(paths):
-            num_lines += chunk.count(b"\n")
-            last = chunk[-1:]
-            target.write(chunk)
-    if last != b"\n":
+            lines, end, rest = (rest + chunk).rpartition(b"\n")
+            if len(rest) > _LONGEST_LINE:
+                raise ValueError(f"{plain} has a line without an end")
+            if is_numbered and end:
+                target.writelines(_numbered(lines, first=num_lines + 1))
+            else:
+                target.write(lines + end)
+            num_lines += lines.count(b"\n") + len(end)
+    if rest or not num_lines:
         # DuckDB takes a last line without its end, and a file that was cut off behind a bar would pass.
         raise ValueError(f"{plain} is empty or does not end with the end of a line")
     return Source(scan_sql(plain, table), num_lines)
+
+
+def _numbered(lines: bytes, *, first: int) -> Iterator[bytes]:
+    """Yield lines with their numbers as a field in front. Empty ones go: DuckDB passes over them."""
+    for number, line in enumerate(lines.split(b"\n"), first):
+        if line.strip(b"\r"):
+            yield b"%d|%b\n" % (number, line)
 
 
 def _chunks(paths: Sequence[Path]) -> Iterator[bytes]:
@@ -165,7 +183,9 @@ def _chunks(paths: Sequence[Path]) -> Iterator[bytes]:
                 while chunk := file.read(_CHUNK_BYTES):
                     yield chunk
         except _BROKEN as error:
-            raise UserError(f"{path}: the compressed file is cut off or broken ({error}); {REMEDY}") from None
+            raise UserError(
+                f"{path}: the compressed file is cut off or broken ({error}); pack or download it again"
+            ) from None
 
 
 def scan_sql(path: Path, table: str) -> str:
@@ -176,7 +196,10 @@ def scan_sql(path: Path, table: str) -> str:
     """
     columns = COLUMNS[table]
     names = [*columns, "surplus"]
-    types = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
+    numbers = {"line": "BIGINT"} if table == NUMBERED else {}
+    types = ", ".join(
+        f"'{name}': '{kind}'" for name, kind in (numbers | dict.fromkeys(names, "VARCHAR")).items()
+    )
     rows = (
         f"read_csv({_exactly(path)}, hive_partitioning = false, delim = '|', quote = '', escape = '', "
         f"header = false, auto_detect = false, buffer_size = {_BUFFER_BYTES}, columns = {{{types}}}, "

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.umls.rrf import REMEDY
 from tests.umls.releases import imported, write_release
 
 KILLED = -9
@@ -78,5 +79,5 @@ def test_damage_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     run = kebench("kb", "import", str(release), "--out", str(tmp_path / "kb"))
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr.splitlines() == [
-        f"kebench: {release}/MRREL.RRF line 1: 2 fields, expected 16; unpack or download the release again"
+        f"kebench: {release}/MRREL.RRF line 1: 2 fields, expected 16; {REMEDY}"
     ]

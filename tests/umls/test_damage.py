@@ -9,7 +9,7 @@ import pytest
 from kebench.errors import UserError
 from tests.umls.releases import NAMES, RELATIONS, imported, name_row, relation_row, write_release
 
-REMEDY = "unpack or download the release again"
+REMEDY = "mend it if the release is your own, else unpack or download it again"
 
 
 def damage(path: Path, change: Callable[[bytes], bytes]) -> None:
@@ -24,6 +24,10 @@ def damage(path: Path, change: Callable[[bytes], bytes]) -> None:
         ("MRCONSO", lambda b: b.replace(b"gouty", b"go\xff"), "line 2: byte 0xff at column 47 is not UTF-8"),
         ("MRCONSO", lambda b: b[:-9],
          "line 3: 15 fields, expected 18, and no end of line: the file is cut off"),
+        ("MRCONSO", lambda b: b.replace(b"Gout|0|N||\n", b"Gout|0|N|256\n"),
+         "line 1: no bar behind the last of 18 fields"),
+        ("MRCONSO", lambda b: b[:-2] + b"256",
+         "line 3: no bar behind the last of 18 fields, and no end of line: the file is cut off"),
         ("MRCONSO", lambda b: b[:-1], "line 3: no end of line: the file is cut off"),
         ("MRCONSO", lambda b: b.replace(b"gouty", b"gout\r"), "line 2: a carriage return within the line"),
         ("MRCONSO", lambda b: b.replace(b"C0000002", b""), "line 3: the first field, a CUI, is empty"),

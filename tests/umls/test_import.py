@@ -9,7 +9,7 @@ import pytest
 
 from kebench.errors import UserError
 from kebench.mini.world import World
-from kebench.umls import importing
+from kebench.umls import database, importing, rrf
 from kebench.umls.filters import PRESETS, Filters
 from kebench.umls.importing import import_release
 from kebench.umls.knowledge_base import KnowledgeBase
@@ -163,6 +163,8 @@ def test_every_form_of_the_files_gives_the_same_tables(
     kb = imported(folder, tmp_path / "kb")
     for table in TABLES:
         assert rows_of(kb, table) == rows_of(mini_kb, table)
+    assert kb.manifest.tables == mini_kb.manifest.tables
+    assert kb.content_hash == mini_kb.content_hash
 
 
 def test_a_missing_part_is_noticed(mini_release: Path, tmp_path: Path) -> None:
@@ -189,7 +191,9 @@ def test_the_same_import_twice_does_nothing_and_another_one_is_refused(tmp_path:
     before = (tmp_path / "kb" / MANIFEST).stat().st_mtime_ns
     imported(release, tmp_path / "kb")
     assert (tmp_path / "kb" / MANIFEST).stat().st_mtime_ns == before
-    with pytest.raises(UserError, match="holds a knowledge base of other files or filters"):
+    with pytest.raises(
+        UserError, match="holds a knowledge base of other files or filters, or made by an earlier kebench"
+    ):
         imported(release, tmp_path / "kb", keep_suppressed=True)
 
 
@@ -219,6 +223,81 @@ def test_a_filter_by_type_keeps_the_order_of_the_release(tmp_path: Path) -> None
     release = write_release(tmp_path / "release", names, ["C0000001 RO C0000002 of A N"], types)
     kept = [row[0] for row in rows_of(imported(release, tmp_path / "kb", semantic_types=("T047",)), "names")]
     assert kept == [f"C{n:07d}" for n in range(2, 200_001, 2)]
+
+
+def mixed_release(folder: Path) -> tuple[Path, list[str]]:
+    """Write a release whose order matters everywhere; return it, and the first row's name of each LUI."""
+    names, first_of_lui = [], {}
+    for row in range(30_000):
+        lui = row * 7 % 10_000  # three rows far from each other, of different concepts
+        names.append(f"C{row * 11 % 9_000:07d} ENG P L{lui} Y A PT {row} N name {row}")
+        first_of_lui.setdefault(lui, f"name {row}")
+    relations = [f"C{n:07d} RO C{n * 7 % 9_000:07d} part_of A N" for n in range(9_000)]
+    return write_release(folder, names, relations, ["C0000001 T047 Disease"]), list(first_of_lui.values())
+
+
+@pytest.mark.parametrize("mode", ["fixed", "released"])
+def test_an_import_gives_the_same_bytes_with_any_number_of_threads_plain_or_gzipped(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, first_of_lui = mixed_release(tmp_path / "plain")
+    (tmp_path / "gzipped").mkdir()
+    for path in plain.iterdir():
+        (tmp_path / "gzipped" / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    monkeypatch.setattr(rrf, "_BUFFER_BYTES", 50_000)  # so that a small file has parts for many threads
+    connect = database.connect
+
+    def made(packing: str, threads: int) -> KnowledgeBase:
+        def connect_with_threads() -> database.Connection:
+            connection = connect()
+            connection.execute(f"SET threads = {threads}")
+            return connection
+
+        monkeypatch.setattr(database, "connect", connect_with_threads)
+        out = tmp_path / f"{packing} {threads}"
+        import_release(find_release(tmp_path / packing), out, filters=PRESETS[mode])
+        return KnowledgeBase.open(out)
+
+    first = made("plain", 1)
+    for packing, threads in (("plain", 8), ("plain", 3), ("gzipped", 8)):
+        again = made(packing, threads)
+        assert again.manifest.tables == first.manifest.tables  # with the hashes of their bytes
+        assert again.content_hash == first.content_hash
+    names = [row[1] for row in rows_of(first, "names")]
+    assert names == (first_of_lui if mode == "released" else [f"name {row}" for row in range(30_000)])
+
+
+def test_other_rows_in_the_same_tables_give_another_content_hash(tmp_path: Path) -> None:
+    turned = imported(write_release(tmp_path / "turned", [NAMES[1], NAMES[0], NAMES[2]]), tmp_path / "a")
+    kb = imported(write_release(tmp_path / "release"), tmp_path / "b")
+    assert rows_of(turned, "concepts") == rows_of(kb, "concepts")
+    assert sorted(rows_of(turned, "names")) == sorted(rows_of(kb, "names"))
+    assert turned.content_hash != kb.content_hash
+
+
+def test_what_is_written_depends_on_rows_alone_however_a_query_hands_them_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "SELECT 'n' || i AS name, [i::VARCHAR, 'x'] AS types FROM range(10_000) AS r(i) ORDER BY i"
+    with database.connect() as connection:
+        whole = database.write_rows(connection, query, tmp_path / "a")
+        monkeypatch.setattr(database, "_full_groups", lambda reader: [reader.read_all()])
+        at_once = database.write_rows(connection, query, tmp_path / "b")
+        moved = database.write_rows(connection, query.replace("'n'", "'m'"), tmp_path / "c")
+    assert (whole.rows, whole) == (10_000, at_once)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert moved.content != whole.content
+
+
+def test_relations_without_a_cui_are_counted_and_left_out(tmp_path: Path) -> None:
+    release = write_release(tmp_path / "release")
+    rows = (release / "MRREL.RRF").read_text()
+    more = rows.replace("C0000001|", "|", 1) + rows.replace("C0000002|", "|", 1)
+    (release / "MRREL.RRF").write_text(more + rows)
+    kb = imported(release, tmp_path / "kb")
+    counts = kb.manifest.counts["relations"]
+    assert (counts["read"], counts["without_cui"], counts["kept"]) == (3, 2, 1)
+    assert triples_of(kb) == {("C0000002", "may_treat", "C0000001")}
 
 
 @pytest.mark.parametrize("folder", ["kb*", "kb?", "kb[12]", "it's", "source=foo", "release=2020AA"])
@@ -286,6 +365,17 @@ def test_an_existing_folder_is_not_taken_for_a_knowledge_base(tmp_path: Path) ->
 def test_filters_know_their_fields() -> None:
     with pytest.raises(ValueError, match="language\n"):
         Filters.model_validate({"language": "ENG"})
+
+
+@pytest.mark.realdata
+def test_open_umls_in_released_mode_is_what_the_released_loader_makes_of_it(
+    real_data: Path, tmp_path: Path
+) -> None:
+    release = find_release(real_data / "kb" / "open-umls")
+    import_release(release, tmp_path / "kb", filters=PRESETS["released"])
+    kb = KnowledgeBase.open(tmp_path / "kb")
+    assert kb.manifest.tables["concepts"].rows == 637_405
+    assert sum(batch.num_rows for batch in kb.triples()) == 1_359_507
 
 
 @pytest.mark.realdata

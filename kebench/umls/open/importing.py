@@ -7,11 +7,11 @@ from pathlib import Path
 from kebench.files import sha256_of, sweep_temporaries_of, temporary_beside
 from kebench.umls.filters import Filters
 from kebench.umls.importing import import_release, same_already
-from kebench.umls.manifest import Manifest, content_hash
+from kebench.umls.manifest import Manifest, import_hash
 from kebench.umls.open.build import tables_from_obo
 from kebench.umls.open.manifest import OpenManifest
 from kebench.umls.open.open_kb import find_sources, tables_of_open_kb
-from kebench.umls.rrf import COLUMNS, InputFile, Release, parquet_sql
+from kebench.umls.rrf import COLUMNS, NUMBERED, InputFile, Release, parquet_sql
 
 
 def import_open_kb(folder: Path, out: Path, *, filters: Filters, memory_mib: int | None = None) -> Manifest:
@@ -59,7 +59,7 @@ def _import(
     inputs = _inputs(files)
     # A table's file name is the source of its triples.
     sources = sorted(f"{file.sha256} {file.name}" for file in inputs if file.name.endswith(".tsv"))
-    if already := same_already(out, content_hash(inputs, filters, named=sources)):
+    if already := same_already(out, import_hash(inputs, filters, named=sources)):
         return already
     sweep_temporaries_of(out)
     tables = temporary_beside(out)
@@ -87,4 +87,7 @@ def _inputs(files: Iterable[Path]) -> list[InputFile]:
 
 
 def _release(tables: Path, inputs: list[InputFile], name: str) -> Release:
-    return Release(name, inputs, {}, {table: parquet_sql(tables / f"{table}.parquet") for table in COLUMNS})
+    sql = {table: parquet_sql(tables / f"{table}.parquet") for table in COLUMNS}
+    rows = parquet_sql(tables / f"{NUMBERED}.parquet", with_row_number=True)
+    sql[NUMBERED] = f"(SELECT * EXCLUDE file_row_number, file_row_number AS line FROM {rows})"
+    return Release(name, inputs, {}, sql)
