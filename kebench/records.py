@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kebench.bounded import MOST_PREDICTIONS_BYTES, parse_json, read_within, unpack_gzip
 from kebench.errors import UserError, first_fault
@@ -81,20 +81,21 @@ class Protocol(Part):
 
 
 class Score(Part):
-    """One split's score. All percentages run from 0 to 100.
+    """One split's score. All percentages run from 0 to 100; None where they are 0 / 0, and undefined.
 
+    The score and recall are undefined without gold, precision where nothing was predicted: an F1 is then 0.
     score_as_published_percent: the same predictions scored the way published numbers are, where
-        that differs (NER: lenient seqeval, cut gold left out); None where it does not.
+        that differs (NER: lenient seqeval, cut gold left out); None where it does not (relation).
     num_cut: words (NER) or instances (relation) that the maximum length cut into.
     num_missing_markers: entity indicators (relation) that the cut text no longer holds.
     calibration_error_percent: expected, over predicted entities (NER) or all instances (relation); None in
         records from before confidences were kept, and where nothing was predicted.
     """
 
-    score_percent: float
+    score_percent: float | None
     score_as_published_percent: float | None
-    precision_percent: float
-    recall_percent: float
+    precision_percent: float | None
+    recall_percent: float | None
     num_gold: int
     num_predicted: int
     num_correct: int
@@ -102,6 +103,25 @@ class Score(Part):
     num_cut: int
     num_missing_markers: int = 0
     calibration_error_percent: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _zero_of_nothing_is_undefined(cls, fields: Any) -> Any:
+        """Read records from before undefined scores were None, which have 0 there."""
+        if not isinstance(fields, dict):
+            return fields
+        without_gold = ("score_percent", "score_as_published_percent", "recall_percent")
+        undefined = {
+            **dict.fromkeys(without_gold, fields.get("num_gold") == 0),
+            "precision_percent": fields.get("num_predicted") == 0,
+        }
+        return {name: None if undefined.get(name) and value == 0 else value for name, value in fields.items()}
+
+    @model_validator(mode="after")
+    def _is_undefined_for_a_reason(self) -> "Score":
+        if (self.score_percent is None) != (self.num_gold == 0):
+            raise ValueError(f"score_percent {self.score_percent} of {self.num_gold} gold units")
+        return self
 
 
 class SplitFacts(Part):

@@ -170,7 +170,8 @@ def _print_quality(found: "Quality") -> None:
     for name in ("spans", "links", "concepts"):
         counts = getattr(found, name)
         percents = (counts.precision_percent, counts.recall_percent, counts.f1_percent)
-        rows.append((name, *(f"{value:.1f}" for value in percents), f"{counts.num_gold:,}",
+        shown = ("-" if value is None else f"{value:.1f}" for value in percents)
+        rows.append((name, *shown, f"{counts.num_gold:,}",
                      f"{counts.num_predicted:,}", f"{counts.num_correct:,}"))  # fmt: skip
     print_table(("", "P", "R", "F1", "gold", "found", "right"), rows)
     click.echo("spans: both ends; links: and the concept; concepts: of each document, anywhere")

@@ -186,7 +186,8 @@ def _task_errors(
 
 def _score_words(cell: "Cell") -> str:
     seeds = counted(len(cell.runs), "seed")
-    return f"F1 {cell.test.mean:.1f} over {seeds}, rate {cell.learning_rate:g}"
+    f1 = f"{cell.test.mean:.1f}" if cell.test else "undefined (no gold in the test set)"
+    return f"F1 {f1} over {seeds}, rate {cell.learning_rate:g}"
 
 
 def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":

@@ -156,8 +156,10 @@ def _score_rows(
         counted = [bucket_counts(test, tags, known.has, seen.__contains__) for tags in predicted]
         for bucket in BUCKETS:
             gold = counted[0][bucket].num_gold
-            if gold:
-                found = summarise([counts[bucket].f1_percent for counts in counted])
+            percents = [counts[bucket].f1_percent for counts in counted]
+            defined = [percent for percent in percents if percent is not None]
+            if defined:
+                found = summarise(defined)
                 rows.append(
                     StratumScore(
                         task=run.task, model=run.model, protocol=run.protocol, mentions=bucket, gold=gold,

@@ -234,14 +234,21 @@ def _run(jobs: "list[Job]", out: Path, engine: "Engine") -> int:
 
 
 def _line_of(job: "Job", outcome: "Outcome") -> str:
+    from kebench.tasks.facts import is_seen_widely, seen_words
+
     which = f"{job.task.card.name} {job.card.name} seed {job.seed} rate {job.settings.learning_rate:g}"
     if outcome.error:
         return f"{which}: FAILED: {outcome.error}"
     if outcome.record is None:
         return f"{which}: recorded already"
     record = outcome.record
-    scores = f"dev {record.dev.score_percent:.1f} test {record.test.score_percent:.1f}"
-    return f"{which}: {scores} ({record.provenance.seconds:.0f} s)"
+    scores = (
+        f"{name} {'undefined (no gold)' if one.score_percent is None else f'{one.score_percent:.1f}'}"
+        for name, one in (("dev", record.dev), ("test", record.test))
+    )
+    test = record.splits.get("test")
+    warning = f"; {seen_words(job.task.card.kind, 'test', test)}" if test and is_seen_widely(test) else ""
+    return f"{which}: {' '.join(scores)} ({record.provenance.seconds:.0f} s){warning}"
 
 
 def _say(line: str) -> None:

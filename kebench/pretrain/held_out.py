@@ -31,7 +31,7 @@ class HeldOut:
     def evaluate(self, objectives: Objectives, accelerator: Any) -> dict[str, float]:
         """Return perplexity and accuracy of masked pieces, F1 of mentions, accuracy@1 of links, in percent.
 
-        Nothing is held out: an empty dict. Without mentions there is no F1 and no accuracy of links.
+        What has nothing to be counted over, such as links without mentions, is left out.
         """
         if not self.batches:
             return {}
@@ -44,11 +44,14 @@ class HeldOut:
         objectives.train(was_training)
         summed = accelerator.reduce(torch.from_numpy(total).to(accelerator.device), reduction="sum").tolist()
         loss, pieces, correct, both, found, gold, linked, links = summed
-        scores = {"perplexity": float(np.exp(min(loss / max(pieces, 1), 700.0)))}
-        scores["mlm_accuracy_percent"] = 100 * correct / max(pieces, 1)
+        scores = {}
+        if pieces:
+            scores["perplexity"] = float(np.exp(min(loss / pieces, 700.0)))
+            scores["mlm_accuracy_percent"] = 100 * correct / pieces
         if objectives.is_kebiolm and gold:
-            scores["mention_f1_percent"] = 100 * 2 * both / max(found + gold, 1)
-            scores["linking_accuracy_percent"] = 100 * linked / max(links, 1)
+            scores["mention_f1_percent"] = 100 * 2 * both / (found + gold)
+        if objectives.is_kebiolm and links:
+            scores["linking_accuracy_percent"] = 100 * linked / links
         return scores
 
 

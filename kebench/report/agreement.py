@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from kebench.report.errors import Run
+from kebench.report.errors import Run, mean_percent
 from kebench.report.sheet import Grid
 from kebench.scoring.relations import count_relations
 
@@ -28,12 +28,11 @@ def agreement_instances_grid(runs: Sequence[Run], *, negative: str) -> Grid:
         if gold
     ]
     alike = [
-        count_relations(one.predicted, other.predicted, negative=negative).f1_percent
+        count_relations(one.predicted, other.predicted, negative=negative).overlap_percent
         for one, other in combinations(runs, 2)
     ]
     if alike:
-        mean = f"{sum(alike) / len(alike):.1f}"
-        rows.append(("F1 of one seed against another, mean", "", "", mean, ""))
+        rows.append(("F1 of one seed against another, mean", "", "", mean_percent(alike), ""))
     return Grid(("agreement of seeds", "instances", "%", "positive", "% of these"), tuple(rows))
 
 

@@ -62,7 +62,7 @@ class TaskComparison:
     @property
     def difference(self) -> float:
         """The first model's mean less the second's, in percent."""
-        return self.a.test.mean - self.b.test.mean
+        return self.a.score.mean - self.b.score.mean
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class Comparison:
     """Two models on the tasks that both have under one protocol: a family of tests.
 
     averages: of the kinds of which both have every task of the suite.
+    undefined: tasks, with their kinds, that both have and that have no score: no gold in the test set.
     """
 
     a: str
@@ -98,6 +99,7 @@ class Comparison:
     settings: Settings
     tasks: tuple[TaskComparison, ...]
     averages: tuple[AverageComparison, ...]
+    undefined: tuple[tuple[str, Column], ...] = ()
 
 
 def compare(
@@ -113,7 +115,12 @@ def compare(
         raise UserError(f"{a} and {b} are one row of the leaderboard; name two models")
     counts = unit_counts(predictions, settings)
     compared = [_compare_in(table, keys, (a, b), settings, counts) for table in board.tables]
-    found = [comparison for comparison in compared if comparison]
+    found = [comparison for comparison in compared if comparison and comparison.tasks]
+    if undefined := [column.task for one in compared if one for _, column in one.undefined if not found]:
+        raise UserError(
+            f"{a} and {b}: F1 is undefined on {', '.join(undefined)}, of which the test set has no gold; "
+            "nothing to compare"
+        )
     if not found:
         raise UserError(
             f"{a} and {b} have no task under one protocol (see 'kebench leaderboard'); run both with the "
@@ -130,14 +137,16 @@ def _compare_in(
     counts: UnitCounts,
 ) -> Comparison | None:
     """Compare the two in one table; None if they share no column of it."""
-    pairs = []
+    pairs, undefined = [], []
     for block in table.blocks:
         first, second = (row_of(block.rows, key) for key in keys)
         if first and second:
             for column, one, other in zip(block.columns, first.cells, second.cells, strict=True):
-                if one and other:
+                if one and other and one.test and other.test:
                     pairs.append((column, block.kind, one, other))
-    if not pairs:
+                elif one and other:
+                    undefined.append((block.kind, column))
+    if not pairs and not undefined:
         return None
     tests = [_test(kind, one, other, settings, counts) for _, kind, one, other in pairs]
     corrected = {name: correct([test[name].p for test in tests], settings.correction) for name in TESTS}
@@ -153,7 +162,7 @@ def _compare_in(
         )
         for place, ((column, kind, one, other), test) in enumerate(zip(pairs, tests, strict=True))
     )
-    return Comparison(*names, table, settings, tasks, _averages(table, keys, settings))
+    return Comparison(*names, table, settings, tasks, _averages(table, keys, settings), tuple(undefined))
 
 
 def _test(kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitCounts) -> dict[str, PValue]:
@@ -225,7 +234,7 @@ def _sizes(a: Cell, b: Cell, seed: int) -> tuple[float | None, Dominance | None,
     first, second = list(a.test_percent_by_seed.values()), list(b.test_percent_by_seed.values())
     if min(len(first), len(second)) < 2:
         return None, None, None
-    sd = max(a.test.sd or 0.0, b.test.sd or 0.0)
+    sd = max(a.score.sd or 0.0, b.score.sd or 0.0)
     return hedges_g(first, second), almost_stochastic_order(first, second, seed=seed), seeds_needed(sd)
 
 

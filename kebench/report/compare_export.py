@@ -12,6 +12,7 @@ from typing import Any
 from kebench.report.compare import AVERAGE_TESTS, RESAMPLED, TESTS, Comparison
 from kebench.report.compare_published import PublishedComparison
 from kebench.report.compare_words import family_of
+from kebench.report.export import NO_GOLD
 from kebench.report.significance import Pair, Significance
 from kebench.report.table import Column, Table
 from kebench.stats.pvalue import PValue
@@ -65,12 +66,14 @@ def comparison_rows(comparison: Comparison) -> Iterator[Row]:
     families = {name: family_of(comparison, name) for name in TESTS}
     for task in comparison.tasks:
         what = {**shared, "kind": task.kind, **_column_fields(task.column), "hedges_g": task.hedges_g}
-        what |= _sides_fields(task.a.test, task.b.test)
+        what |= _sides_fields(task.a.score, task.b.score)
         for name in TESTS:
             family = _family_fields(settings.correction, ", ".join(families[name]), len(families[name]))
             drawn = _drawn(name, settings.num_resamples, settings.seed)
             corrected = task.corrected[name]
             yield _complete(what | _test_fields(task.p_values[name], corrected) | family | drawn)
+    for kind, column in comparison.undefined:
+        yield _complete({**shared, "kind": kind, **_column_fields(column), "note": NO_GOLD})
     for average in comparison.averages:
         what = {**shared, "kind": average.kind, "task": "average", "hedges_g": average.hedges_g}
         what |= _sides_fields(average.a, average.b)
@@ -88,7 +91,7 @@ def published_rows(comparison: PublishedComparison) -> Iterator[Row]:
     kinds = {column.hash: block.kind for block in comparison.table.blocks for column in block.columns}
     for (column, cell, score, test), p in zip(comparison.tasks, comparison.corrected, strict=True):
         what = {**shared, "kind": kinds[column.hash], **_column_fields(column)}
-        what |= _sides_fields(cell.test, Summary(score, None, None))
+        what |= _sides_fields(cell.score, Summary(score, None, None))
         yield _complete(what | _test_fields(_of_difference(test, score), p) | family)
     for kind, average, score, test in comparison.averages:
         what = {**shared, "kind": kind, "task": "average"}
@@ -130,7 +133,7 @@ def render_tests_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, "n": " ".join(map(str, row["n"]))} for row in rows)
+    writer.writerows({**row, "n": " ".join(map(str, row["n"] or ()))} for row in rows)
     return out.getvalue()
 
 
@@ -161,7 +164,7 @@ def _pair_fields(found: Significance, pair: Pair) -> Row:
     return {
         "a": found.labels[pair.better],
         "b": found.labels[pair.worse],
-        **_sides_fields(a.test, b.test),
+        **_sides_fields(a.score, b.score),
         "hedges_g": hedges_g(*by_seed) if min(map(len, by_seed)) > 1 else None,
     }
 

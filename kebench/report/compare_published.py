@@ -14,7 +14,17 @@ from kebench.report.published import PrintedRow, mark_rows, read_published_table
 from kebench.report.rows import find_key, row_of
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import PUBLISHED_SUITE, Cell, Column, Leaderboard, RowKey, Table, average_by_seed
-from kebench.report.words import DASH, KIND_TITLES, SCORES, Style, p_text, summary_text
+from kebench.report.words import (
+    DASH,
+    KIND_TITLES,
+    SCORES,
+    UNDEFINED,
+    Style,
+    column_notes,
+    column_title,
+    p_text,
+    summary_text,
+)
 from kebench.stats.families import CORRECTIONS, Correction, correct
 from kebench.stats.pvalue import PValue, Sides
 from kebench.stats.seeds import one_sample_t
@@ -28,6 +38,7 @@ class PublishedComparison:
     """One model against one published row. tasks: those that both have: column, cell, printed score, test.
 
     averages: likewise of the kinds whose average both have; not corrected, and in no family.
+    undefined: tasks, with their kinds, of which we have no score, since the test set has no gold.
     """
 
     model: str
@@ -38,6 +49,7 @@ class PublishedComparison:
     correction: Correction
     corrected: tuple[float | None, ...]
     averages: tuple[tuple[str, Summary, float, PValue], ...]
+    undefined: tuple[tuple[str, Column], ...] = ()
 
 
 def printed_rows_of(model: str) -> list[PrintedRow]:
@@ -71,14 +83,16 @@ def compare_published(
 def _compare_in(
     table: Table, key: RowKey, model: str, printed: PrintedRow, sides: Sides, correction: Correction
 ) -> PublishedComparison | None:
-    tasks, kinds, averages = [], [], []
+    tasks, kinds, averages, undefined = [], [], [], []
     for block in table.blocks:
         row = row_of(block.rows, key)
         for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
             score = printed.row.scores.get(column.task)
-            if cell and score is not None:
+            if cell and cell.test and score is not None:
                 tasks.append((column, cell, score, _test(cell, score, sides)))
                 kinds.append(block.kind)
+            elif cell and score is not None:
+                undefined.append((block.kind, column))
         printed_average = printed.row.percent_of(block.kind)
         if row and row.average and printed_average is not None:
             by_seed = average_by_seed([cell for cell in row.cells if cell])
@@ -89,8 +103,9 @@ def _compare_in(
     corrected = correct([test.p for *_, test in tasks], correction)
     kinds = list(dict.fromkeys(kinds))
     return PublishedComparison(
-        model, printed, table, tuple(kinds), tuple(tasks), correction, tuple(corrected), tuple(averages)
-    )
+        model, printed, table, tuple(kinds), tuple(tasks), correction, tuple(corrected), tuple(averages),
+        tuple(undefined),
+    )  # fmt: skip
 
 
 def _test(cell: Cell, score: float, sides: Sides) -> PValue:
@@ -127,14 +142,15 @@ def _grid(comparison: PublishedComparison) -> Grid:
     headings = ("task", comparison.model, "n", "published", "difference", "95% interval", "p", "corrected")
     decimals = comparison.printed.table.decimals
     rows = [
-        (f"{column.heading} {column.letter}".rstrip(), *_cells(cell.test, score, test, corrected, decimals))
+        (column_title(column), *_cells(cell.score, score, test, corrected, decimals))
         for (column, cell, score, test), corrected in zip(comparison.tasks, comparison.corrected, strict=True)
     ]
+    rows += [(column_title(column), UNDEFINED, *[DASH] * 6) for _, column in comparison.undefined]
     rows += [
         (f"{KIND_TITLES[kind]} average", *_cells(average, score, test, None, decimals))
         for kind, average, score, test in comparison.averages
     ]
-    return Grid(headings, tuple(rows), breaks=frozenset([len(comparison.tasks)]))
+    return Grid(headings, tuple(rows), breaks=frozenset([len(comparison.tasks) + len(comparison.undefined)]))
 
 
 def _cells(
@@ -168,7 +184,11 @@ def _notes(comparison: PublishedComparison) -> list[str]:
         notes.append("Averages: over each seed's average, not corrected; they stand outside the family.")
     tested_all = (*comparison.tasks, *comparison.averages)
     exceptions = {test.note: None for *_, test in tested_all if test.note}
-    return [*notes, *(f"A dash: {note}." for note in exceptions)]
+    undefined = {column.hash for _, column in comparison.undefined}
+    shown = {column.hash for column, *_ in comparison.tasks} | undefined
+    columns = [(block.kind, one) for block in comparison.table.blocks for one in block.columns]
+    marks = column_notes([pair for pair in columns if pair[1].hash in shown], undefined)
+    return [*notes, *(f"A dash: {note}." for note in exceptions), *marks]
 
 
 def published_as_fields(comparison: PublishedComparison) -> dict[str, Any]:
@@ -176,9 +196,9 @@ def published_as_fields(comparison: PublishedComparison) -> dict[str, Any]:
     rows: Sequence[dict[str, Any]] = [
         {
             "task": column.task,
-            "mean_percent": cell.test.mean,
-            "sd_percent": cell.test.sd,
-            "n": cell.test.n,
+            "mean_percent": cell.score.mean,
+            "sd_percent": cell.score.sd,
+            "n": cell.score.n,
             "percent_by_seed": dict(cell.test_percent_by_seed),
             "records": [run.identity for run in cell.runs],
             "published_percent": score,

@@ -6,7 +6,18 @@ from typing import Any
 from kebench.report.compare import AVERAGE_TESTS, TESTS, AverageComparison, Comparison, TaskComparison
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import Cell
-from kebench.report.words import DASH, KIND_TITLES, SCORES, Style, p_text, summary_text
+from kebench.report.words import (
+    DASH,
+    KIND_TITLES,
+    SCORES,
+    UNDEFINED,
+    Style,
+    column_name,
+    column_notes,
+    column_title,
+    p_text,
+    summary_text,
+)
 from kebench.stats.families import CORRECTIONS
 from kebench.stats.pvalue import PValue
 from kebench.stats.summary import Summary
@@ -75,14 +86,17 @@ def _tried(cell: Cell) -> str:
 
 def _differences(comparison: Comparison) -> Grid:
     headings = ("task", comparison.a, comparison.b, "difference", "95% interval", "g", "ASO", "seeds")
-    return Grid(headings, tuple(_difference_row(task) for task in comparison.tasks))
+    undefined = (
+        (column_title(column), UNDEFINED, UNDEFINED, *[DASH] * 5) for _, column in comparison.undefined
+    )
+    return Grid(headings, (*(_difference_row(task) for task in comparison.tasks), *undefined))
 
 
 def _difference_row(task: TaskComparison) -> tuple[str, ...]:
     bound = task.dominance.bound if task.dominance else None
-    needed = "" if task.a.test.n and task.a.test.n > 1 and task.b.test.n and task.b.test.n > 1 else DASH
+    needed = "" if min(len(task.a.runs), len(task.b.runs)) > 1 else DASH
     return (
-        _name(task),
+        column_title(task.column),
         summary_text(task.a.test, _STYLE, show_n=False),
         summary_text(task.b.test, _STYLE, show_n=False),
         f"{task.difference:+.1f}",
@@ -96,7 +110,7 @@ def _difference_row(task: TaskComparison) -> tuple[str, ...]:
 def _p_values(comparison: Comparison) -> Grid:
     is_family = comparison.settings.correction != "none" and len(comparison.tasks) > 1
     rows = tuple(
-        (_name(task), *(_p_cell(task, name, is_family=is_family) for name in TESTS))
+        (column_title(task.column), *(_p_cell(task, name, is_family=is_family) for name in TESTS))
         for task in comparison.tasks
     )
     return Grid(("p-values", *(_HEADINGS[name] for name in TESTS)), rows)
@@ -131,7 +145,7 @@ def _interval(tested: PValue) -> str:
 
 
 def _name(task: TaskComparison) -> str:
-    return f"{task.column.heading} {task.column.letter}".rstrip()
+    return column_name(task.column)
 
 
 def _notes(comparison: Comparison) -> list[str]:
@@ -155,6 +169,10 @@ def _notes(comparison: Comparison) -> list[str]:
         *_exceptions(tasks),
         *_notes_of_averages(comparison),
         *(f"{_name(task)}: {task.column.footnote}." for task in tasks if task.column.letter),
+        *column_notes(
+            [*((task.kind, task.column) for task in tasks), *comparison.undefined],
+            {column.hash for _, column in comparison.undefined},
+        ),
         f"Learning rate, by mean dev score: {comparison.a} {_rates(tasks, 'a')}; "
         f"{comparison.b} {_rates(tasks, 'b')}.",
     ]
@@ -259,6 +277,7 @@ def comparison_fields(comparison: Comparison) -> dict[str, Any]:
         "family": {name: family_of(comparison, name) for name in TESTS},
         "tasks": [_task_fields(task) for task in comparison.tasks],
         "averages": [_average_fields(average) for average in comparison.averages],
+        "undefined": [column.task for _, column in comparison.undefined],
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from kebench.report.sheet import Grid
 from kebench.report.words import DASH
+from kebench.scoring.counts import Counts
 from kebench.scoring.entities import count_entities, strict_spans
 
 Span = tuple[int, int]
@@ -180,11 +181,17 @@ def agreement_grid(runs: Sequence[Run]) -> Grid:
         if golds
     ]
     alike = [
-        count_entities(one.predicted, other.predicted).f1_percent for one, other in combinations(runs, 2)
+        count_entities(one.predicted, other.predicted).overlap_percent for one, other in combinations(runs, 2)
     ]
     if alike:
-        rows.append(("F1 of one seed against another, mean", f"{sum(alike) / len(alike):.1f}", ""))
+        rows.append(("F1 of one seed against another, mean", mean_percent(alike), ""))
     return Grid(("agreement of seeds", "gold mentions", "%"), tuple(rows))
+
+
+def mean_percent(percents: Sequence[float | None]) -> str:
+    """Write a mean; a dash if one of the numbers is undefined."""
+    known = [percent for percent in percents if percent is not None]
+    return f"{sum(known) / len(known):.1f}" if len(known) == len(percents) else DASH
 
 
 def _correct(run: Run) -> Iterable[tuple[int, Span]]:
@@ -304,8 +311,9 @@ def label_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
         predicted = sum(one == label for run in runs for one in run.predicted)
         pairs = ((one, other) for run in runs for one, other in zip(run.gold, run.predicted, strict=True))
         right = sum(one == other == label for one, other in pairs)
-        scores = ((right, predicted), (right, gold), (2 * right, gold + predicted))
-        shares = (f"{100 * part / whole:.1f}" if whole else "-" for part, whole in scores)
+        counts = Counts(gold, predicted, right)
+        percents = (counts.precision_percent, counts.recall_percent, counts.f1_percent)
+        shares = ("-" if percent is None else f"{percent:.1f}" for percent in percents)
         rows.append((label, f"{gold / len(runs):,.0f}", *shares))
     return Grid(("label", "gold", "precision", "recall", "F1"), tuple(rows))
 
@@ -313,7 +321,10 @@ def label_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
 def marker_grid(
     runs: Sequence[Run], texts: Sequence[str], markers: Sequence[str], merged: Sequence[str], *, negative: str
 ) -> Grid:
-    """Return F1 over the positive labels by the entity indicators that a text holds, merged ones apart."""
+    """Return F1 over the positive labels by the entity indicators that a text holds, merged ones apart.
+
+    A dash where no such text has a positive gold label.
+    """
     groups: dict[str, list[int]] = {}
     for place, text in enumerate(texts):
         held = [marker for marker in dict.fromkeys((*merged, *markers)) if marker in text]
@@ -326,6 +337,6 @@ def marker_grid(
                 one, other = run.gold[place], run.predicted[place]
                 gold, predicted = gold + (one != negative), predicted + (other != negative)
                 right += one == other != negative
-        f1 = f"{200 * right / (gold + predicted):.1f}" if gold + predicted else DASH
+        f1 = f"{200 * right / (gold + predicted):.1f}" if gold else DASH
         rows.append((name, f"{len(places):,}", f"{gold / len(runs):,.0f}", f1))
     return Grid(("indicators in the text", "instances", "positive", "F1"), tuple(rows))

@@ -39,10 +39,15 @@ FIELDS = (
     "seeds",
     "source",
     "is_comparable",  # with the other rows of its column
+    "num_seen",  # test examples whose text stands in train or dev too, where the records keep it
+    "test_examples",
+    "note",  # why there is no mean
 )
 
 
 NO_COSTS = Asked(())
+NO_GOLD = "no gold in the test set: the score is undefined"
+NO_GOLD_OF_A_TASK = "no gold in the test set of a task: the average is undefined"
 
 
 def render_json(leaderboard: Leaderboard, asked: Asked = NO_COSTS) -> str:
@@ -104,18 +109,21 @@ def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[s
                 **who,
                 "task": column.task,
                 "column": column.hash,
-                "mean_percent": cell.test.mean,
-                "sd_percent": cell.test.sd,
-                "n": cell.test.n,
+                "mean_percent": cell.test.mean if cell.test else None,
+                "sd_percent": cell.test.sd if cell.test else None,
+                "n": len(cell.runs),
                 "is_best": (place, index) in block.best,
                 "learning_rate": cell.learning_rate,
-                "dev_mean_percent": cell.dev.mean,
-                "dev_sd_percent": cell.dev.sd,
-                "seeds": sorted(cell.test_percent_by_seed),
+                "dev_mean_percent": cell.dev.mean if cell.dev else None,
+                "dev_sd_percent": cell.dev.sd if cell.dev else None,
+                "seeds": sorted(run.seed for run in cell.runs),
+                "num_seen": column.test.num_seen if column.test else None,
+                "test_examples": column.test.num_examples if column.test else None,
+                "note": None if cell.test else NO_GOLD,
                 **cost_fields(cell.tried, asked),
             }
-    if row.average:
-        mean, sd, n = row.average
+    if row.average or row.has_undefined:
+        mean, sd, n = row.average or (None, None, None)
         is_best = (place, len(block.columns)) in block.best
         yield {
             **who,
@@ -124,6 +132,7 @@ def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[s
             "sd_percent": sd,
             "n": n,
             "is_best": is_best,
+            "note": None if row.average else NO_GOLD_OF_A_TASK,
             **cost_fields(row.tried, asked),
         }
 

@@ -60,7 +60,7 @@ def dot_plot(cells: Mapping[str, Cell]) -> str:
         for label, cell in cells.items()
         for seed, percent in sorted(cell.test_percent_by_seed.items())
     ]
-    means = [{"model": label, "mean": round(cell.test.mean, 3)} for label, cell in cells.items()]
+    means = [{"model": label, "mean": round(cell.score.mean, 3)} for label, cell in cells.items()]
     order = list(cells)
     y = altair.Y("model:N", sort=order, title=None, axis=altair.Axis(labelLimit=200))
     dots = altair.Chart({"values": points}).mark_circle(size=40, opacity=0.6, color=PALETTE[0])

@@ -29,12 +29,17 @@ from kebench.scoring.predictions import score_split
 
 
 def _is_same_score(one: Score, other: Score) -> bool:
-    """Return whether two scores are equal but for the rounding of another machine."""
+    """Return whether two scores are equal but for the rounding of another machine.
+
+    one: computed from predictions. other: as stated, 0 in older records where it is undefined now.
+    """
     ours, theirs = one.model_dump(), other.model_dump()
     return all(
-        value == theirs[name]
-        or (isinstance(value, float) and isclose(value, theirs[name] or 0.0, abs_tol=1e-6))
+        value == stated
+        or (value is None and stated == 0)
+        or (isinstance(value, float) and stated is not None and isclose(value, stated, abs_tol=1e-6))
         for name, value in ours.items()
+        for stated in [theirs[name]]
     )
 
 
@@ -176,8 +181,11 @@ def contradiction(one: Record, other: Record) -> str:
 
 
 def _compared(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return what two records of one identity must share: all but where, when and how long."""
-    return {name: value for name, value in fields.items() if name != "provenance"}
+    """Return what two records of one identity must share: all but where, when and how long.
+
+    Facts of files neither: the identity covers the files, and more is kept of them from version to version.
+    """
+    return {name: value for name, value in fields.items() if name not in ("provenance", "splits")}
 
 
 def _difference(one: dict[str, Any], other: dict[str, Any], path: str = "") -> str:

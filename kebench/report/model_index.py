@@ -37,7 +37,7 @@ def _cells(board: Leaderboard, name: str) -> Iterable[tuple[Table, str, Column, 
         for block in table.blocks:
             row = row_of(block.rows, key)
             for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
-                if cell:
+                if cell and cell.test:
                     yield table, block.kind, column, cell
 
 
@@ -47,8 +47,8 @@ def _fields(
     budget = sorted({run.protocol.budget for run in cell.runs})
     protocol = describe_protocol(table.protocol, budgets=budget, differing=set())
     how = " as published (lenient seqeval)" if metric == "as-published" and kind == "ner" else ""
-    seeds = "1 seed" if cell.test.n == 1 else f"{cell.test.n} seeds"
-    sd = "unknown" if cell.test.sd is None else f"{cell.test.sd:.2f}"
+    seeds = "1 seed" if cell.score.n == 1 else f"{cell.score.n} seeds"
+    sd = "unknown" if cell.score.sd is None else f"{cell.score.sd:.2f}"
     return {
         "task_type": _TASK_TYPES[kind],
         "dataset_type": column.task,
@@ -56,7 +56,7 @@ def _fields(
         "dataset_split": "test",
         "metric_type": "f1",
         "metric_name": f"{_METRICS[kind]}{how}, mean of {seeds}, sd {sd}",
-        "metric_value": round(cell.test.mean, 2),
+        "metric_value": round(cell.score.mean, 2),
         "metric_args": {"protocol": protocol, "learning_rate": cell.learning_rate},
         "source_name": f"kebench {__version__}",
         "source_url": "https://github.com/kebench/kebench",

@@ -13,6 +13,7 @@ from kebench.report.significance import Significance, test_words
 from kebench.report.table import Block, Cell, Column, Leaderboard, Row, Table
 from kebench.report.words import (
     DASH,
+    UNDEFINED,
     Style,
     captions,
     footnotes,
@@ -93,7 +94,7 @@ class Board:
         for column_place, column in enumerate(block.columns):
             cell, mark = row.cells[column_place], marks.get((place, column_place), "")
             cells.append(self._measured(block, row, column, cell, mark, found) if cell else _EMPTY)
-        cells.append(_average_cell(row.average, marks.get((place, len(block.columns)), "")))
+        cells.append(_average_cell(row, marks.get((place, len(block.columns)), "")))
         return {
             "label": row.label,
             "family": self._family(row.key.model),
@@ -106,7 +107,7 @@ class Board:
         self, block: Block, row: Row, column: Column, cell: Cell, mark: str, found: Significance
     ) -> dict[str, Any]:
         cell_id = str(len(self.cells))
-        summary = summary_text(cell.test, STYLE, show_n=True)
+        summary = summary_text(cell.test, STYLE, show_n=True) if cell.test else UNDEFINED
         self._runs.update(run.identity for run in cell.runs)
         self.cells[cell_id] = {
             "model": row.label,
@@ -119,9 +120,9 @@ class Board:
         }
         return {
             "id": cell_id,
-            "mean": f"{cell.test.mean:.1f}",
-            "sd": _sd_text(cell.test),
-            "order": f"{cell.test.mean:.4f}",
+            "mean": f"{cell.test.mean:.1f}" if cell.test else UNDEFINED,
+            "sd": _sd_text(cell.test) if cell.test else "",
+            "order": f"{cell.test.mean:.4f}" if cell.test else "-1",
             "mark": mark,
             "dagger": BELOW * found.is_below_best(row.key, column),
             "said": f"{row.label} on {column.heading}: {summary}; open",
@@ -130,10 +131,12 @@ class Board:
     def _draw(self, table: Table, block: Block, column: Column, place: int) -> None:
         """Draw the seeds and the learning curves of a column's models."""
         cells = {row.label: cell for row in block.rows if (cell := row.cells[place])}
-        if not cells:
+        scored = {label: cell for label, cell in cells.items() if cell.test}
+        if scored:
+            self.plots.append({"id": column.hash[:16], "svg": figures.dot_plot(scored)})
+        curves = {label: _dev_curve(cell) for label, cell in cells.items() if cell.dev}
+        if not curves:
             return
-        self.plots.append({"id": column.hash[:16], "svg": figures.dot_plot(cells)})
-        curves = {label: _dev_curve(cell) for label, cell in cells.items()}
         title = f"{column.heading} {column.letter}".rstrip()
         self.curves.append(
             {"title": f"{title} ({table.suite}, {table.caption})", "chart": figures.learning_curves(curves)}
@@ -150,9 +153,10 @@ def _order_of(text: str) -> str:
     return number.group() if number else "-1"
 
 
-def _average_cell(average: Summary | None, mark: str) -> dict[str, str]:
+def _average_cell(row: Row, mark: str) -> dict[str, str]:
+    average = row.average
     if average is None:
-        return _EMPTY
+        return {**_EMPTY, "mean": UNDEFINED if row.has_undefined else DASH}
     text, order = f"{average.mean:.1f}", f"{average.mean:.4f}"
     return {"mean": text, "sd": _sd_text(average), "order": order, "mark": mark}
 
@@ -162,7 +166,9 @@ def _sd_text(summary: Summary) -> str:
 
 
 def _summary_words(cell: Cell) -> str:
-    test, dev = (summary_text(one, STYLE, show_n=False) for one in (cell.test, cell.dev))
+    test, dev = (
+        summary_text(one, STYLE, show_n=False) if one else UNDEFINED for one in (cell.test, cell.dev)
+    )
     rate = f"learning rate {cell.learning_rate:g}"
     return f"F1 {test} over {counted(len(cell.runs), 'seed')}; dev {dev}; {rate}{_calibration_text(cell)}"
 
@@ -179,8 +185,8 @@ def _run_line(cell: Cell, place: int) -> list[str]:
     run = cell.runs[place]
     return [
         str(run.seed),
-        f"{cell.test_percent_by_seed[run.seed]:.2f}",
-        f"{run.dev.score_percent:.2f}",
+        _percent(cell.test_percent_by_seed.get(run.seed)),
+        _percent(run.dev.score_percent),
         str(run.best_epoch),
         f"{run.settings.learning_rate:g}",
         f"{run.provenance.seconds:,.0f}",
@@ -190,12 +196,16 @@ def _run_line(cell: Cell, place: int) -> list[str]:
     ]
 
 
+def _percent(percent: float | None) -> str:
+    return UNDEFINED if percent is None else f"{percent:.2f}"
+
+
 def _comparisons(block: Block, row: Row, column: Column, cell: Cell, found: Significance) -> list[list[str]]:
     place = block.columns.index(column)
     lines = []
     for other in block.rows:
         its_cell = other.cells[place]
-        if other.key == row.key or its_cell is None:
+        if other.key == row.key or its_cell is None or not (cell.test and its_cell.test):
             continue
         pair = found.pair(row.key, other.key, column)
         lines.append(

@@ -166,7 +166,8 @@ def _percent(percent: float | None) -> str:
 def _bars(record: ProbeRecord) -> list[tuple[str, str, float]]:
     fixed = record.scores.fixed
     kinds = (("type 1", fixed.type_1), ("type 2", fixed.type_2), ("all", fixed.overall))
-    return [(record.model, kind, bucket.hit.macro_percent or 0.0) for kind, bucket in kinds]
+    hits = [(kind, bucket.hit.macro_percent) for kind, bucket in kinds]
+    return [(record.model, kind, percent) for kind, percent in hits if percent is not None]
 
 
 def _relations(group: Sequence[ProbeRecord]) -> list[list[str]]:

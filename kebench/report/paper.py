@@ -12,7 +12,16 @@ from kebench.report.published import AVERAGES, PublishedRow, PublishedTable
 from kebench.report.rows import find_key, row_of
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import HEADINGS, Leaderboard, Row, RowKey, Table
-from kebench.report.words import DASH, KIND_TITLES, Style, p_text, summary_text
+from kebench.report.words import (
+    DASH,
+    KIND_TITLES,
+    UNDEFINED,
+    Style,
+    column_notes,
+    p_text,
+    summary_text,
+    undefined_columns,
+)
 from kebench.stats.families import Correction, correct
 from kebench.stats.printed import Printed, Range, printed_p
 from kebench.stats.pvalue import Sides
@@ -25,12 +34,16 @@ _STYLE = Style(space="", best="")
 
 
 class Beside(NamedTuple):
-    """Our number beside a printed one. is_within_noise: None where no test can say."""
+    """Our number beside a printed one. is_within_noise: None where no test can say.
+
+    missing: what stands where we have no number, a marked dash if it is undefined.
+    """
 
     name: str
     ours: Summary | None
     printed: float
     is_within_noise: bool | None
+    missing: str
 
 
 def paper_sheets(
@@ -74,13 +87,17 @@ def _sheet(table: Table, published: PublishedTable, keys: Mapping[str, RowKey]) 
             "no variance, or other seeds for each task of an average.",
             *(f"{row.label} {row.reason}: not compared." for row in shown if not row.comparable),
             *(f"{note}" for note in published.notes),
+            *column_notes(
+                [(block.kind, column) for block in table.blocks for column in block.columns],
+                undefined_columns(table),
+            ),
         ),
     )
 
 
 def _beside(table: Table, printed: PublishedRow, key: RowKey) -> list[Beside]:
     """Return what the row prints, task by task and then the averages, with our numbers where we have them."""
-    measured: dict[str, Summary] = {}
+    measured: dict[str, Summary | None] = {}
     for block in table.blocks:
         row: Row | None = row_of(block.rows, key)
         if row is None:
@@ -88,18 +105,21 @@ def _beside(table: Table, printed: PublishedRow, key: RowKey) -> list[Beside]:
         for column, cell in zip(block.columns, row.cells, strict=True):
             if cell and column.letter in ("", "a"):
                 measured[column.task] = cell.test
-        if row.average:
+        if row.average or row.has_undefined:
             measured[block.kind] = row.average
     names = [*printed.scores, *printed.averages]
     order = [name for name in (*HEADINGS, *AVERAGES) if name in names]
-    return [_pair(name, measured.get(name), printed) for name in order]
+    return [
+        _pair(name, measured.get(name), printed, missing=UNDEFINED if name in measured else DASH)
+        for name in order
+    ]
 
 
-def _pair(name: str, ours: Summary | None, printed: PublishedRow) -> Beside:
+def _pair(name: str, ours: Summary | None, printed: PublishedRow, *, missing: str) -> Beside:
     score, sd = printed.percent_of(name), printed.sd.get(name)
     assert score is not None, "only what is printed is asked for"
     is_noise = _is_within_noise(ours, score, sd, printed.n) if printed.comparable else None
-    return Beside(name, ours, score, is_noise)
+    return Beside(name, ours, score, is_noise, missing)
 
 
 def _is_within_noise(ours: Summary | None, score: float, sd: float | None, n: int | None) -> bool | None:
@@ -115,7 +135,7 @@ def _grid(printed: PublishedRow, ours: str, pairs: Sequence[Beside], decimals: i
     rows = tuple(
         (
             _heading(pair.name),
-            summary_text(pair.ours, _STYLE, show_n=True) if pair.ours else DASH,
+            summary_text(pair.ours, _STYLE, show_n=True) if pair.ours else pair.missing,
             _printed_text(printed, pair.name, decimals),
             f"{pair.ours.mean - pair.printed:+.1f}" if pair.ours else DASH,
             {True: "yes", False: "no", None: DASH}[pair.is_within_noise],

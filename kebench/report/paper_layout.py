@@ -8,8 +8,15 @@ from kebench.report.published import PublishedTable
 from kebench.report.rows import find_key, row_of
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import Leaderboard, RowKey, Table
-from kebench.report.words import DASH, KIND_TITLES, Style, summary_text
-from kebench.stats.summary import Summary
+from kebench.report.words import (
+    KIND_TITLES,
+    Style,
+    average_text,
+    cell_text,
+    column_notes,
+    column_title,
+    undefined_columns,
+)
 
 _STYLE = Style(space="", best="")
 
@@ -54,12 +61,16 @@ def _sheet(table: Table, published: PublishedTable, variants: list[_Variant]) ->
         ]
         if not shown:
             continue
-        columns = [[_text(cell.test if cell else None) for cell in row.cells] for _, row in shown]
+        columns = [[cell_text(cell, _STYLE, show_n=False) for cell in row.cells] for _, row in shown]
         rows = [
-            (f"{column.heading}{column.letter}", *texts)
-            for column, *texts in zip(block.columns, *columns, strict=True)
+            (column_title(column), *texts) for column, *texts in zip(block.columns, *columns, strict=True)
         ]
-        rows.append((f"{KIND_TITLES[block.kind]} average", *(_text(row.average) for _, row in shown)))
+        rows.append(
+            (
+                f"{KIND_TITLES[block.kind]} average",
+                *(average_text(row, _STYLE, show_n=False) for _, row in shown),
+            )
+        )
         headings = ("ours", *(variant.label for variant, _ in shown))
         grids.append(Grid(headings, tuple(rows), breaks=frozenset({len(rows) - 1})))
     if not grids:
@@ -72,9 +83,9 @@ def _sheet(table: Table, published: PublishedTable, variants: list[_Variant]) ->
         notes=(
             f"The suite {table.suite} is not the paper's: hold the order of columns against the printed one, "
             "not the scores. 'kebench compare' says which differences hold.",
+            *column_notes(
+                [(block.kind, column) for block in table.blocks for column in block.columns],
+                undefined_columns(table),
+            ),
         ),
     )
-
-
-def _text(summary: Summary | None) -> str:
-    return summary_text(summary, _STYLE, show_n=False) if summary else DASH

@@ -28,9 +28,12 @@ def choose_rate(records: Iterable[Record]) -> Selection:
     by_rate = _group_by_rate(records)
     assert by_rate, "choose_rate needs records"
     kept, shared = _comparable_rates(by_rate)
-    best = min(kept, key=lambda rate: (-_mean_dev_percent(by_rate[rate], shared), rate))
-    runs = by_rate[best]
-    return Selection(best, tuple(runs[seed] for seed in sorted(runs)), _note(by_rate, kept, shared))
+    means = {rate: _mean_dev_percent(by_rate[rate], shared) for rate in kept}
+    best = min(kept, key=lambda rate: (-(means[rate] or 0.0), rate))
+    runs, note = by_rate[best], _note(by_rate, kept, shared)
+    if len(kept) > 1 and means[best] is None:
+        note = "; ".join(filter(None, (note, "no gold in dev, so that of these rates the least is shown")))
+    return Selection(best, tuple(runs[seed] for seed in sorted(runs)), note)
 
 
 def _group_by_rate(records: Iterable[Record]) -> dict[float, Runs]:
@@ -53,8 +56,11 @@ def _comparable_rates(by_rate: dict[float, Runs]) -> tuple[list[float], set[int]
     return kept, shared
 
 
-def _mean_dev_percent(runs: Runs, seeds: set[int]) -> float:
-    return statistics.fmean(runs[seed].dev.score_percent for seed in sorted(seeds))
+def _mean_dev_percent(runs: Runs, seeds: set[int]) -> float | None:
+    """Return the mean over seeds; None where dev has no gold, which is refused now but older runs have."""
+    percents = [runs[seed].dev.score_percent for seed in sorted(seeds)]
+    known = [percent for percent in percents if percent is not None]
+    return statistics.fmean(known) if len(known) == len(percents) else None
 
 
 def _note(by_rate: dict[float, Runs], kept: Sequence[float], shared: set[int]) -> str:

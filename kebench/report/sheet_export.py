@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from kebench.report.sheet import Grid, Sheet
+from kebench.report.words import DASH, UNDEFINED
 
 SHEET_SCHEMA = 1
 # The fields of a cell, in the order of the CSV's columns.
 CELL_FIELDS = ("title", "grid", "row", "column", "value", "is_best")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-_MISSING = ("", "-", "–")
+_MISSING = ("", "-", DASH, UNDEFINED)
 
 
 def sheets_as_csv(sheets: Sequence[Sheet]) -> str:

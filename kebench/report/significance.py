@@ -15,7 +15,17 @@ from kebench.errors import UserError, counted
 from kebench.report.compare import SAME_SEEDS, Predictions, Settings, UnitCounts, p_value_of, unit_counts
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table, best_and_second
-from kebench.report.words import DASH, KIND_TITLES, SCORES, Style, p_text, summary_text
+from kebench.report.words import (
+    DASH,
+    KIND_TITLES,
+    SCORES,
+    UNDEFINED,
+    Style,
+    column_notes,
+    column_title,
+    p_text,
+    summary_text,
+)
 from kebench.stats.families import CORRECTIONS, correct
 from kebench.stats.pvalue import PValue
 from kebench.stats.ranks import MIN_TASKS, Ranking, rank_models
@@ -50,7 +60,10 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Significance:
-    """What a table's pairs say. columns: with their kinds; cells: by model and column hash."""
+    """What a table's pairs say. columns: with their kinds; cells: by model and column hash.
+
+    undefined: likewise what was measured and has no score, since the test set has no gold.
+    """
 
     table: Table
     test: Test
@@ -61,11 +74,12 @@ class Significance:
     pairs: tuple[Pair, ...]
     ranking: Ranking | None
     ranked: tuple[RowKey, ...]
+    undefined: frozenset[tuple[RowKey, str]] = frozenset()
 
     def best_of(self, column: Column) -> RowKey | None:
         """Return the model with the best mean of a column, None if there is none."""
         having = [model for model in self.labels if (model, column.hash) in self.cells]
-        return max(having, key=lambda model: self.cells[model, column.hash].test.mean, default=None)
+        return max(having, key=lambda model: self.cells[model, column.hash].score.mean, default=None)
 
     def pair(self, one: RowKey, other: RowKey, column: Column) -> Pair | None:
         """Return the test of two models on a column, whichever is better; None if one does not have it."""
@@ -118,20 +132,25 @@ def significance_of(
     labels: dict[RowKey, str] = {}
     cells: dict[tuple[RowKey, str], Cell] = {}
     columns: list[tuple[str, Column]] = []
+    undefined: set[tuple[RowKey, str]] = set()
     for block in table.blocks:
         columns += [(block.kind, column) for column in block.columns]
         for row in block.rows:
             labels[row.key] = row.label
             for column, cell in zip(block.columns, row.cells, strict=True):
-                if cell:
+                if cell and cell.test:
                     cells[row.key, column.hash] = cell
+                elif cell:
+                    undefined.add((row.key, column.hash))
     num_tests = len(columns) * len(labels) * (len(labels) - 1) // 2
     enough = max(settings.num_resamples, _RESAMPLES_A_TEST * num_tests)
     settings = settings._replace(num_resamples=enough)
     counts = unit_counts(predictions, settings)
     pairs = _tested(columns, cells, list(labels), test, settings, counts)
     ranked, ranking = _ranking(columns, cells, list(labels))
-    return Significance(table, test, settings, labels, tuple(columns), cells, pairs, ranking, ranked)
+    return Significance(
+        table, test, settings, labels, tuple(columns), cells, pairs, ranking, ranked, frozenset(undefined)
+    )
 
 
 def _tested(
@@ -148,7 +167,7 @@ def _tested(
         for pair in combinations(models, 2):
             if any((model, column.hash) not in cells for model in pair):
                 continue
-            better, worse = sorted(pair, key=lambda model: -cells[model, column.hash].test.mean)
+            better, worse = sorted(pair, key=lambda model: -cells[model, column.hash].score.mean)
             a, b = cells[better, column.hash], cells[worse, column.hash]
             pairs.append(Pair(better, worse, column.hash, _test(test, kind, a, b, settings, counts), None))
     corrected = correct([pair.raw for pair in pairs], settings.correction)
@@ -173,7 +192,7 @@ def _ranking(
     complete = tuple(model for model in models if all((model, one) in cells for one in hashes))
     if len(hashes) < MIN_TASKS or len(complete) < 3:
         return complete, None
-    return complete, rank_models([[cells[model, one].test.mean for model in complete] for one in hashes])
+    return complete, rank_models([[cells[model, one].score.mean for model in complete] for one in hashes])
 
 
 def significance_sheet(found: Significance) -> Sheet:
@@ -200,7 +219,7 @@ def significance_sheet(found: Significance) -> Sheet:
 
 def _shared_n(found: Significance) -> int | None:
     """Return the number of seeds behind every cell, None if they differ."""
-    numbers = {cell.test.n for cell in found.cells.values()}
+    numbers = {cell.score.n for cell in found.cells.values()}
     return numbers.pop() if len(numbers) == 1 else None
 
 
@@ -219,19 +238,24 @@ def _scores(found: Significance) -> list[Grid]:
     grids, show_n = [], _shared_n(found) is None
     for kind in dict.fromkeys(kind for kind, _ in found.columns):
         columns = [column for one, column in found.columns if one == kind]
-        models = [key for key in found.labels if any((key, column.hash) in found.cells for column in columns)]
+        models = [
+            key
+            for key in found.labels
+            if any((key, column.hash) in found.cells.keys() | found.undefined for column in columns)
+        ]
         texts = [[found.labels[model]] for model in models]
         best: set[tuple[int, int]] = set()
         second: set[tuple[int, int]] = set()
         for place, column in enumerate(columns, start=1):
             cells = [found.cells.get((model, column.hash)) for model in models]
-            first, next_ = best_and_second([cell.test.mean if cell else None for cell in cells])
+            first, next_ = best_and_second([cell.score.mean if cell else None for cell in cells])
             best |= {(row, place) for row in first}
             second |= {(row, place) for row in next_}
             for row, (model, cell) in enumerate(zip(models, cells, strict=True)):
-                shown = summary_text(cell.test, _STYLE, show_n=show_n) if cell else DASH
+                missing = UNDEFINED if (model, column.hash) in found.undefined else DASH
+                shown = summary_text(cell.test, _STYLE, show_n=show_n) if cell else missing
                 texts[row].append(shown + DAGGER * found.is_below_best(model, column))
-        headings = (KIND_TITLES[kind], *(f"{column.heading} {column.letter}".rstrip() for column in columns))
+        headings = (KIND_TITLES[kind], *map(column_title, columns))
         grids.append(Grid(headings, tuple(map(tuple, texts)), frozenset(best), frozenset(second)))
     return grids
 
@@ -293,5 +317,6 @@ def _notes(found: Significance) -> list[str]:
             f"critical difference {ranking.critical_difference:.2f})."
         )
     else:
-        notes.append(f"No mean ranks: they need {MIN_TASKS} tasks that three models have.")
-    return notes
+        notes.append(f"No mean ranks: they need {MIN_TASKS} tasks on which three models have a score.")
+    undefined = {column for _, column in found.undefined}
+    return [*notes, *column_notes(found.columns, undefined)]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-from kebench.records import Record
+from kebench.records import Record, SplitFacts
 from kebench.report.protocol import (
     Fields,
     describe_protocol,
@@ -49,15 +49,22 @@ class RowKey(NamedTuple):
 class Cell:
     """One model on one task: the test score at the rate that won on dev, over its seeds, and its runs.
 
+    test, dev: None, and no percentages by seed, where there is no gold and so no score.
     tried: the runs of all rates, those that lost included.
     """
 
-    test: Summary
-    dev: Summary
+    test: Summary | None
+    dev: Summary | None
     learning_rate: float
     test_percent_by_seed: Mapping[int, float]
     runs: tuple[Record, ...] = ()
     tried: tuple[Record, ...] = ()
+
+    @property
+    def score(self) -> Summary:
+        """The test score of a cell that has one."""
+        assert self.test is not None, "an undefined score is neither compared nor averaged"
+        return self.test
 
 
 class Extra(NamedTuple):
@@ -69,18 +76,25 @@ class Extra(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """One task under one protocol. letter: tells columns of one task apart; footnote: how they differ."""
+    """One task under one protocol. letter: tells columns of one task apart; footnote: how they differ.
+
+    test: what the test file holds, as far as the records keep it.
+    """
 
     task: str
     hash: str
     heading: str
     letter: str = ""
     footnote: str = ""
+    test: SplitFacts | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model's cells, in the order of the block's columns; None where nothing was measured."""
+    """One model's cells, in the order of the block's columns; None where nothing was measured.
+
+    average: None unless every task of the suite and kind has a score.
+    """
 
     key: RowKey
     label: str
@@ -90,8 +104,13 @@ class Row:
     @property
     def means(self) -> tuple[float | None, ...]:
         """The means as printed in a row: one a column, then the average."""
-        cells = tuple(cell.test.mean if cell else None for cell in self.cells)
+        cells = tuple(cell.test.mean if cell and cell.test else None for cell in self.cells)
         return (*cells, self.average.mean if self.average else None)
+
+    @property
+    def has_undefined(self) -> bool:
+        """Whether a cell was measured and has no score."""
+        return any(cell and cell.test is None for cell in self.cells)
 
     @property
     def tried(self) -> tuple[Record, ...]:
@@ -248,8 +267,11 @@ def _build_block(
 def _build_columns(records: Sequence[Record], tasks: Sequence[str]) -> tuple[Column, ...]:
     """Return one column a task and protocol, in table order; several of one task get letters."""
     parts: dict[str, dict[str, Fields]] = defaultdict(dict)
+    tests: dict[str, SplitFacts] = {}
     for record in records:
         parts[record.task][record.column] = task_fields(record)
+        if "test" in record.splits:
+            tests[record.column] = record.splits["test"]
     in_order = sorted(parts, key=lambda task: (tasks.index(task) if task in tasks else len(tasks), task))
     columns: list[Column] = []
     for task in in_order:
@@ -259,7 +281,7 @@ def _build_columns(records: Sequence[Record], tasks: Sequence[str]) -> tuple[Col
         for place, (column_hash, part) in enumerate(by_part):
             letter = _letter(place) if len(by_part) > 1 else ""
             footnote = describe_task_part(part, differing)
-            columns.append(Column(task, column_hash, heading, letter, footnote))
+            columns.append(Column(task, column_hash, heading, letter, footnote, tests.get(column_hash)))
     return tuple(columns)
 
 
@@ -269,29 +291,40 @@ def _letter(place: int) -> str:
 
 def _build_cell(records: Sequence[Record], metric: Metric) -> tuple[Cell, str]:
     rate, runs, note = choose_rate(records)
-    test = {record.seed: _test_percent(record, metric) for record in runs}
-    dev = summarise([record.dev.score_percent for record in runs])
-    return Cell(summarise(list(test.values())), dev, rate, test, runs, tuple(records)), note
+    test = _summary([_test_percent(record, metric) for record in runs])
+    by_seed = {
+        record.seed: percent for record in runs if (percent := _test_percent(record, metric)) is not None
+    }
+    dev = _summary([record.dev.score_percent for record in runs])
+    return Cell(test, dev, rate, by_seed if test else {}, runs, tuple(records)), note
 
 
-def _test_percent(record: Record, metric: Metric) -> float:
+def _summary(percents: Sequence[float | None]) -> Summary | None:
+    """Summarise scores over seeds; None if one is undefined, as then all are: they share their gold."""
+    known = [percent for percent in percents if percent is not None]
+    return summarise(known) if len(known) == len(percents) else None
+
+
+def _test_percent(record: Record, metric: Metric) -> float | None:
     as_published = record.test.score_as_published_percent
-    return (
-        as_published if metric == "as-published" and as_published is not None else record.test.score_percent
-    )
+    if metric == "strict" or (
+        as_published is None and not (_kind_of(record) == "ner" and record.test.num_cut)
+    ):
+        return record.test.score_percent
+    return as_published  # None where all gold lies beyond the maximum length
 
 
 def _average(cells: Sequence[Cell | None], columns: Sequence[Column], tasks: Sequence[str]) -> Summary | None:
-    """Average a model over all tasks of its suite and kind; None if one is missing or stands there twice.
+    """Average a model over all tasks of its suite and kind; None if one is missing, undefined or there twice.
 
     The deviation is that of each seed's average, where all tasks have the same seeds.
     """
-    present = [cell for cell in cells if cell]
+    present = [cell for cell in cells if cell and cell.test]
     if not tasks or sorted(column.task for column in columns) != sorted(tasks) or len(present) < len(cells):
         return None
     by_seed = average_by_seed(present)
     if by_seed is None:
-        return Summary(summarise([cell.test.mean for cell in present]).mean, None, None)
+        return Summary(summarise([cell.score.mean for cell in present]).mean, None, None)
     return summarise(list(by_seed.values()))
 
 

@@ -1,14 +1,18 @@
 """What a table says, the same in every format: the texts of its cells, its captions and its footnotes."""
 
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from kebench.report.published import PrintedRow
-from kebench.report.table import Block, Metric, Row, Table, best_and_second
+from kebench.report.table import Block, Cell, Column, Metric, Row, Table, best_and_second
 from kebench.stats.summary import Summary
+from kebench.tasks.facts import is_seen_widely, seen_words
 
 DASH = "–"
+UNDEFINED = f"{DASH}°"  # measured, and 0 / 0
+SEEN = "△"  # on a task of which much of the test set stands in train or dev
 KIND_TITLES = {"ner": "NER", "relation": "RE"}
 # What the score of each kind is; under `as-published` only NER differs (docs/FIDELITY.md).
 SCORES = {
@@ -41,8 +45,33 @@ class Line:
 
 def headings(block: Block) -> tuple[str, ...]:
     """Return what stands over the columns: kind, tasks, average, and what is no score."""
-    tasks = (f"{column.heading} {column.letter}".rstrip() for column in block.columns)
+    tasks = map(column_title, block.columns)
     return (KIND_TITLES[block.kind], *tasks, "average", *(extra.title for extra in block.extras))
+
+
+def column_name(column: Column) -> str:
+    """Return a task's short name, with a letter where several columns are of it."""
+    return f"{column.heading} {column.letter}".rstrip()
+
+
+def column_title(column: Column) -> str:
+    """Return what stands over a column: its name, marked where models may have seen much of the test set."""
+    return f"{column_name(column)}{SEEN if column.test and is_seen_widely(column.test) else ''}"
+
+
+def column_notes(columns: Iterable[tuple[str, Column]], undefined: Collection[str]) -> list[str]:
+    """Return what the marks of some columns mean. columns: with their kinds; undefined: hashes of columns."""
+    columns = list(columns)
+    notes = [
+        f"{SEEN} {column_name(column)} test set: {seen_words(kind, 'test', column.test)}."
+        for kind, column in columns
+        if column.test and is_seen_widely(column.test)
+    ]
+    if names := [column_name(column) for _, column in columns if column.hash in undefined]:
+        notes.append(
+            f"{UNDEFINED} Undefined: no gold in the test set of {', '.join(names)}. It enters no average."
+        )
+    return notes
 
 
 def measured_lines(table: Table, block: Block, style: Style) -> list[Line]:
@@ -53,7 +82,8 @@ def measured_lines(table: Table, block: Block, style: Style) -> list[Line]:
         Line(
             row.label,
             (
-                *(summary_text(summary, style, show_n=show_n) for summary in _summaries(row)),
+                *(cell_text(cell, style, show_n=show_n) for cell in row.cells),
+                average_text(row, style, show_n=show_n),
                 *(extra.texts[place] for extra in block.extras),
             ),
             frozenset(column for line, column in block.best if line == place),
@@ -84,6 +114,19 @@ def published_lines(block: Block, style: Style) -> list[Line]:
         )
         for printed in block.published
     ]
+
+
+def cell_text(cell: Cell | None, style: Style, *, show_n: bool) -> str:
+    """Write a model's score on a task; a dash if nothing was measured, a marked one if it is undefined."""
+    if cell is None:
+        return DASH
+    return summary_text(cell.test, style, show_n=show_n) if cell.test else UNDEFINED
+
+
+def average_text(row: Row, style: Style, *, show_n: bool) -> str:
+    """Write a model's average likewise: one over an undefined score is undefined."""
+    is_undefined = row.average is None and row.has_undefined
+    return UNDEFINED if is_undefined else summary_text(row.average, style, show_n=show_n)
 
 
 def summary_text(summary: Summary | None, style: Style, *, show_n: bool) -> str:
@@ -176,10 +219,10 @@ def _rates(table: Table) -> str:
     """Say the rate of each row: the usual one, then the tasks with another."""
     rates: dict[str, dict[str, str]] = {}
     for block in table.blocks:
-        names = headings(block)[1:]
+        names = [column_name(column) for column in block.columns]
         for row in block.rows:
             chosen = {
-                name: f"{cell.learning_rate:g}" for name, cell in zip(names, row.cells, strict=False) if cell
+                name: f"{cell.learning_rate:g}" for name, cell in zip(names, row.cells, strict=True) if cell
             }
             rates.setdefault(row.label, {}).update(chosen)
     return "; ".join(f"{label} {_usual_and_others(by_task)}" for label, by_task in rates.items())
@@ -192,8 +235,20 @@ def _usual_and_others(by_task: dict[str, str]) -> str:
 
 
 def _column_footnotes(table: Table) -> list[str]:
-    columns = (column for block in table.blocks for column in block.columns if column.letter)
-    return [f"{column.heading} {column.letter}: {column.footnote}." for column in columns]
+    columns = [(block.kind, column) for block in table.blocks for column in block.columns]
+    lettered = [f"{column_name(one)}: {one.footnote}." for _, one in columns if one.letter]
+    return [*column_notes(columns, undefined_columns(table)), *lettered]
+
+
+def undefined_columns(table: Table) -> set[str]:
+    """Return the hashes of the columns in which a model has no score, since the test set has no gold."""
+    return {
+        column.hash
+        for block in table.blocks
+        for row in block.rows
+        for column, cell in zip(block.columns, row.cells, strict=True)
+        if cell and not cell.test
+    }
 
 
 def _published_footnotes(table: Table) -> list[str]:

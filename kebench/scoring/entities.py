@@ -37,15 +37,20 @@ def count_entities(gold: Iterable[str], predicted: Iterable[str]) -> Counts:
     return Counts(num_gold, num_predicted, num_correct)
 
 
-def lenient_f1_percent(gold: Sequence[str], predicted: Sequence[str], num_kept: Sequence[int]) -> float:
+def lenient_f1_percent(
+    gold: Sequence[str], predicted: Sequence[str], num_kept: Sequence[int]
+) -> float | None:
     """Return seqeval's default F1 over the words that were not cut: what published numbers are.
 
-    num_kept: words of each sentence that fit the maximum length.
+    num_kept: words of each sentence that fit the maximum length. None if these hold no entity.
     """
     from seqeval.metrics import f1_score  # half a second of imports, and only finished runs need it
+    from seqeval.metrics.sequence_labeling import get_entities
 
     kept_gold = [list(tags[:kept]) for tags, kept in zip(gold, num_kept, strict=True)]
     kept_predicted = [list(tags[:kept]) for tags, kept in zip(predicted, num_kept, strict=True)]
+    if not get_entities(kept_gold):
+        return None
     return 100 * float(f1_score(kept_gold, kept_predicted, zero_division=0))
 
 

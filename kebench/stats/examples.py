@@ -20,6 +20,7 @@ from kebench.stats.pvalue import PValue, Sides
 
 NUM_RESAMPLES = 10_000  # a p-value of .05 is then known to within .004 (two standard errors)
 _CHUNK = 1000  # resamples in memory at once
+NO_GOLD = "no gold in the test set, so no F1"
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,10 +43,12 @@ def permutation_test(
     """
     alike = _group(a_SU3, b_SU3)
     observed = _difference(_totals(alike))
+    size = a_SU3.shape[1]
+    if np.isnan(observed[0]):
+        return PValue(None, "permutation", sides, (size,), unit, note=NO_GOLD)
     as_extreme = 1  # the observed one
     for totals_R2S3 in _exchanged(alike, np.random.default_rng(seed), num_resamples):
         as_extreme += _count_extreme(_difference(totals_R2S3), float(observed[0]), sides)
-    size = a_SU3.shape[1]
     return PValue(as_extreme / (num_resamples + 1), "permutation", sides, (size,), unit)
 
 
@@ -63,21 +66,27 @@ def paired_bootstrap(
 
     The interval is that of the percentiles; p is the share of resamples as far from the observed difference
     as zero is (the distribution shifted to the null); the observed one counts, so that it is never 0.
+    Resamples that hold no gold have no F1 and are left out, with a note.
     """
     alike = _group(a_SU3, b_SU3)
     observed = float(_difference(_totals(alike))[0])
+    if np.isnan(observed):
+        return PValue(None, "paired bootstrap", sides, (a_SU3.shape[1],), unit, note=NO_GOLD)
     chunks = [_difference(totals) for totals in _redrawn(alike, np.random.default_rng(seed), num_resamples)]
-    differences_R = np.concatenate(chunks)
+    drawn_R = np.concatenate(chunks)
+    differences_R = drawn_R[~np.isnan(drawn_R)]
+    num_without = num_resamples - len(differences_R)
     as_extreme = 1 + _count_extreme(differences_R - observed, observed, sides)
     low, high = np.quantile(differences_R, [(1 - confidence) / 2, (1 + confidence) / 2])
     return PValue(
-        as_extreme / (num_resamples + 1),
+        as_extreme / (len(differences_R) + 1),
         "paired bootstrap",
         sides,
         (a_SU3.shape[1],),
         unit,
         interval=(float(low), float(high)),
         confidence=confidence,
+        note=f"{num_without:,} resamples without gold are left out" if num_without else "",
     )
 
 
@@ -118,9 +127,9 @@ def _sizes(num_resamples: int) -> Iterator[int]:
 
 
 def _difference(totals_R2S3: Floats) -> Floats:
-    """Return the mean F1 of A over seeds less that of B, in percent, for each resample."""
+    """Return the mean F1 of A over seeds less that of B, in percent, for each resample; NaN without gold."""
     gold, predicted, correct = np.moveaxis(totals_R2S3, -1, 0)
-    f1_R2S = np.divide(200 * correct, gold + predicted, out=np.zeros_like(gold), where=gold + predicted > 0)
+    f1_R2S = np.divide(200 * correct, gold + predicted, out=np.full_like(gold, np.nan), where=gold > 0)
     mean_R2 = f1_R2S.mean(axis=2)
     difference: Floats = mean_R2[:, 0] - mean_R2[:, 1]
     return difference

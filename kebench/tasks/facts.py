@@ -139,12 +139,7 @@ def remarks(card: TaskCard, split: str, facts: SplitFacts, *, schemes: Iterable[
     if facts.num_gold == 0:
         said.append(f"WARNING: no {gold_unit(card.kind)}: {_WITHOUT_GOLD[split]}")
     if facts.num_seen:
-        seen = seen_words(card.kind, split, facts)
-        if is_mostly_memory(facts):
-            seen = f"WARNING: {seen}: its score shows what a model remembers, not what it has learnt"
-        elif is_seen_widely(facts):
-            seen = f"{seen}: its score shows in part what a model remembers"
-        said.append(seen)
+        said.append("WARNING: " * is_mostly_memory(facts) + seen_words(card.kind, split, facts))
     if facts.num_marker_faults:
         said.append(
             f"{facts.num_marker_faults} of {facts.num_examples} texts do not hold {expected_markers(card)}: "
@@ -181,11 +176,14 @@ def is_seen_widely(facts: SplitFacts) -> bool:
 
 
 def seen_words(kind: str, split: str, facts: SplitFacts) -> str:
-    """Say how much of a split stands in earlier ones: "98 of 3,856 sentences stand in train or dev too"."""
+    """Say how much of a split stands in earlier ones, "98 of 3,856 sentences ...", and what follows."""
     unit = "sentences" if kind == "ner" else "instances"
     where = " or ".join(EARLIER[split])
     others = f" ({facts.num_contradicting:,} with other labels)" if facts.num_contradicting else ""
-    return f"{facts.num_seen:,} of {facts.num_examples:,} {unit} stand in {where} too{others}"
+    said = f"{facts.num_seen:,} of {facts.num_examples:,} {unit} stand in {where} too{others}"
+    if is_mostly_memory(facts):
+        return f"{said}: its score shows what a model remembers, not what it has learnt"
+    return f"{said}: its score shows in part what a model remembers" if is_seen_widely(facts) else said
 
 
 def expected_markers(card: TaskCard) -> str:

@@ -10,6 +10,7 @@ from kebench.records import (
     Record,
     Score,
     Settings,
+    SplitFacts,
     Subset,
     identity_of,
     stem_of,
@@ -27,7 +28,7 @@ def sample_record(
     seed: int = 0,
     rate: float = 5e-5,
     dev: float = 60.0,
-    test: float = 50.0,
+    test: float | None = 50.0,
     as_published: float | None = None,
     epochs: int = 3,
     train_rows: int | None = 1000,
@@ -35,8 +36,12 @@ def sample_record(
     fidelity: Literal["paper", "released", "fixed"] = "fixed",
     weights: str = "",
     data: str = "",
+    seen: tuple[int, int] | None = None,
 ) -> Record:
-    """Return one record. weights, data: stand for other weights or data files under the same name."""
+    """Return one record. weights, data: stand for other weights or data files under the same name.
+
+    test: None for a test set without gold. seen: of how many test examples how many stand in train or dev.
+    """
     is_ner = task.removeprefix("mini-") in NER_TASKS
     settings = Settings(
         learning_rate=rate,
@@ -86,16 +91,17 @@ def sample_record(
             seconds=1.0,
             peak_mib=1.0,
         ),
+        splits={} if seen is None else {"test": SplitFacts(num_examples=seen[1], num_seen=seen[0])},
     )
 
 
-def _score(percent: float, as_published: float | None) -> Score:
+def _score(percent: float | None, as_published: float | None) -> Score:
     return Score(
         score_percent=percent,
         score_as_published_percent=as_published,
         precision_percent=percent,
         recall_percent=percent,
-        num_gold=10,
+        num_gold=0 if percent is None else 10,
         num_predicted=10,
         num_correct=5,
         num_examples=10,

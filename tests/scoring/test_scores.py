@@ -3,10 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.scheme import IOB2
 from sklearn.metrics import f1_score as sklearn_f1
 
+from kebench.records import Score
 from kebench.scoring.entities import count_entities, lenient_f1_percent, strict_spans
 from kebench.scoring.predictions import score_split
 from kebench.scoring.relations import count_relations
@@ -44,8 +46,50 @@ def test_cut_words_are_missed_by_the_strict_score_and_left_out_by_the_published_
     assert score.num_cut == 1
 
 
-def test_no_prediction_at_all_scores_zero() -> None:
-    assert count_entities(["BIO"], ["OOO"]).f1_percent == 0
+def test_no_prediction_at_all_scores_zero_and_has_no_precision() -> None:
+    counts = count_entities(["BIO"], ["OOO"])
+    assert (counts.f1_percent, counts.recall_percent, counts.precision_percent) == (0, 0, None)
+
+
+def test_without_gold_neither_f1_nor_recall_is_defined_whatever_is_predicted() -> None:
+    counts = count_entities(["OOO"], ["BOO"])
+    assert (counts.f1_percent, counts.recall_percent, counts.precision_percent) == (None, None, 0)
+    assert count_relations(["false"], ["CPR:3"], negative="false").f1_percent is None
+    assert count_relations(["false"], ["false"], negative="false") == (0, 0, 0)
+
+
+def test_two_sides_of_which_neither_is_gold_overlap_the_same_both_ways() -> None:
+    assert count_entities(["OOO"], ["BOO"]).overlap_percent == 0
+    assert count_entities(["BOO"], ["OOO"]).overlap_percent == 0
+    assert count_entities(["OOO"], ["OOO"]).overlap_percent is None
+
+
+def test_the_published_score_is_undefined_where_all_gold_was_cut_off() -> None:
+    split = {"ids": ["0"], "gold": ["OOB"], "predicted": ["OOO"], "num_kept": [2]}
+    score = score_split({"kind": "ner", "negative": "", "test": split}, "test")
+    assert (score.score_percent, score.score_as_published_percent) == (0, None)
+
+
+RECORDED_ZERO = {
+    "score_percent": 0.0, "score_as_published_percent": 0.0, "precision_percent": 0.0, "recall_percent": 0.0,
+    "num_gold": 0, "num_predicted": 0, "num_correct": 0, "num_examples": 9, "num_cut": 0,
+}  # fmt: skip
+
+
+def test_an_older_record_s_zero_without_gold_is_read_as_undefined() -> None:
+    score = Score.model_validate(RECORDED_ZERO)
+    assert score.score_percent is score.score_as_published_percent is None
+    assert score.precision_percent is score.recall_percent is None
+    found = Score.model_validate({**RECORDED_ZERO, "num_gold": 3, "num_predicted": 2})
+    assert (found.score_percent, found.precision_percent, found.recall_percent) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("percent", "num_gold"), [(50.0, 0), (None, 3)])
+def test_a_score_without_gold_and_gold_without_a_score_are_refused(
+    percent: float | None, num_gold: int
+) -> None:
+    with pytest.raises(ValidationError, match=f"score_percent {percent} of {num_gold} gold units"):
+        Score.model_validate({**RECORDED_ZERO, "score_percent": percent, "num_gold": num_gold})
 
 
 sentences = st.lists(
@@ -59,12 +103,12 @@ sentences = st.lists(
 def test_the_strict_score_is_seqevals_strict_iob2(pairs: list[tuple[str, str]]) -> None:
     gold, predicted = [list(g) for g, _ in pairs], [list(p) for _, p in pairs]
     typed = [[[t if t == "O" else f"{t}-X" for t in tags] for tags in both] for both in (gold, predicted)]
-    expected = seqeval_f1(*typed, mode="strict", scheme=IOB2, zero_division=0) if _any_entity(pairs) else 0.0
-    assert count_entities(*zip(*pairs, strict=True)).f1_percent == pytest.approx(100 * expected)
-
-
-def _any_entity(pairs: list[tuple[str, str]]) -> bool:
-    return any(strict_spans(tags) for pair in pairs for tags in pair)
+    found = count_entities(*zip(*pairs, strict=True)).f1_percent
+    if any(strict_spans(tags) for tags, _ in pairs):
+        expected = seqeval_f1(*typed, mode="strict", scheme=IOB2, zero_division=0)
+        assert found == pytest.approx(100 * expected)
+    else:
+        assert found is None
 
 
 def test_the_lenient_score_lets_an_orphan_i_open_an_entity() -> None:
@@ -75,8 +119,12 @@ def test_the_lenient_score_lets_an_orphan_i_open_an_entity() -> None:
 @given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1, max_size=30))
 def test_relation_f1_is_scikit_learns_micro_f1_over_positive_labels(pairs: list[tuple[str, str]]) -> None:
     gold, predicted = zip(*pairs, strict=True)
-    expected = sklearn_f1(gold, predicted, labels=LABELS[1:], average="micro", zero_division=0)
-    assert count_relations(gold, predicted, negative="false").f1_percent == pytest.approx(100 * expected)
+    found = count_relations(gold, predicted, negative="false").f1_percent
+    if set(gold) - {"false"}:
+        expected = sklearn_f1(gold, predicted, labels=LABELS[1:], average="micro", zero_division=0)
+        assert found == pytest.approx(100 * expected)
+    else:
+        assert found is None
 
 
 def test_the_negative_label_never_counts() -> None:

@@ -46,6 +46,26 @@ def test_the_permutation_test_is_that_of_all_labellings() -> None:
     assert (result.n, result.unit, result.sides) == ((9,), "sentences", "two-sided")
 
 
+def test_a_difference_of_scores_without_gold_is_not_tested() -> None:
+    a, b = np.zeros((2, 5, 3), dtype=np.int64), np.zeros((2, 5, 3), dtype=np.int64)
+    a[:, 0, 1] = 1  # one side predicts something
+    for test in (permutation_test, paired_bootstrap):
+        result = test(a, b, unit="sentences", seed=0, sides="two-sided", num_resamples=1000)
+        assert (result.p, result.interval, result.note) == (None, None, "no gold in the test set, so no F1")
+
+
+def test_resamples_that_hold_no_gold_are_left_out_of_the_bootstrap() -> None:
+    # One of two units has gold: a quarter of the resamples has none. In the others A finds it, B does not.
+    a = np.array([[[1, 1, 1], [0, 0, 0]]])
+    b = np.array([[[1, 0, 0], [0, 0, 0]]])
+    result = paired_bootstrap(a, b, unit="documents", seed=0, sides="greater", num_resamples=4000)
+    assert result.interval == (100, 100)
+    left_out = int(result.note.split()[0].replace(",", ""))
+    assert left_out == pytest.approx(1000, abs=100)
+    assert result.note == f"{left_out:,} resamples without gold are left out"
+    assert result.p == pytest.approx(1 / (4000 - left_out + 1))
+
+
 def test_the_bootstrap_is_that_of_a_plain_loop() -> None:
     a, b = sample(3, 40, seed=3, skill=0.7), sample(3, 40, seed=4)
     rng = np.random.default_rng(5)
