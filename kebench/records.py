@@ -7,6 +7,7 @@ Field order is part of the format; docs/FORMATS.md comments each field.
 """
 
 import gzip
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -347,6 +348,8 @@ def _fault_of_predictions(predictions: Any) -> str:
             return f"{split}: a sentence with more tags than words, or fewer"
         if is_ner and not _are_lengths(lists[3], gold):
             return f"{split}: num_kept are not numbers of words"
+        if "seen" in part and not _are_rows(part["seen"], len(gold)):
+            return f"{split}: seen are not rows of the split"
         counts = () if is_ner else ("num_cut", "num_missing_markers")
         if any(type(part.get(name)) is not int for name in counts):
             return f"{split}: {' or '.join(counts)} is no number"
@@ -354,6 +357,15 @@ def _fault_of_predictions(predictions: Any) -> str:
         if confidence is not None and not _are_confidences(confidence, predicted, is_ner=is_ner):
             return f"{split}: confidence_permille does not fit what was predicted"
     return ""
+
+
+def _are_rows(found: Any, num_rows: int) -> bool:
+    """Whether these are numbers of rows, from 0, ascending."""
+    return (
+        isinstance(found, list)
+        and all(type(one) is int and 0 <= one < num_rows for one in found)
+        and all(one < other for one, other in itertools.pairwise(found))
+    )
 
 
 def _are_lengths(found: list[Any], gold: list[str]) -> bool:

@@ -21,9 +21,11 @@ from kebench.cli.found import (
     suite_option,
     tasks_option,
 )
+from kebench.cli.unseen import board_without_seen, unseen_options
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
+    from kebench.report.compare import Predictions
     from kebench.report.sheet import Sheet
     from kebench.report.table import Metric
 
@@ -60,6 +62,7 @@ FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 )
 @resamples_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resamples.")
+@unseen_options
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: bool, **options: Any) -> None:
     """Compare two models on the tasks that both have.
@@ -69,6 +72,7 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     other sentences.
     """
     from kebench.report.compare_export import render_tests_csv
+    from kebench.report.rows import find_key
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards
 
@@ -76,6 +80,8 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
         raise UserError(
             "--published is a t-test of scores as they are published: without --unit and --metric"
         )
+    if is_published and options["without_seen"]:
+        raise UserError("--published: printed scores are of whole test sets; leave out --without-seen")
     cards = all_task_cards()
     found = read_found(folders)
     kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=[], cards=cards)
@@ -84,7 +90,12 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     compare_them = _against_published if is_published else _against_measured
     a, b = row_name(a, kept), b if is_published else row_name(b, kept)
     require_here(found, models=[a] if is_published else [a, b])
-    compared = compare_them(board, a, b, found, options)
+    predictions = predictions_of(found)
+    if options["without_seen"]:
+        models = {find_key(board, name).model for name in (a, b)}
+        both = [record for record in kept if record.model in models]
+        board, predictions = board_without_seen(both, predictions, cards, metric, options["data"])
+    compared = compare_them(board, a, b, found, predictions, options)
     if form == "json":
         content = {"schema": 1, "comparisons": compared.fields}
         click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
@@ -102,7 +113,9 @@ class Rendered(NamedTuple):
     rows: list[dict[str, Any]]
 
 
-def _against_measured(board: Any, a: str, b: str, found: Found, options: dict[str, Any]) -> Rendered:
+def _against_measured(
+    board: Any, a: str, b: str, found: Found, predictions: "Predictions", options: dict[str, Any]
+) -> Rendered:
     from kebench.report.compare import Settings
     from kebench.report.compare import compare as compare_models
     from kebench.report.compare_export import comparison_rows
@@ -116,8 +129,9 @@ def _against_measured(board: Any, a: str, b: str, found: Found, options: dict[st
         options["unit"],
         options["resamples"],
         options["seed"],
+        options["without_seen"],
     )
-    compared = compare_models(board, a, b, settings=settings, predictions=predictions_of(found))
+    compared = compare_models(board, a, b, settings=settings, predictions=predictions)
     return Rendered(
         [comparison_sheet(one) for one in compared],
         [comparison_fields(one) for one in compared],
@@ -140,7 +154,9 @@ def _point_to_published(found: Found, names: tuple[str, str]) -> None:
             )
 
 
-def _against_published(board: Any, a: str, b: str, found: Found, options: dict[str, Any]) -> Rendered:
+def _against_published(
+    board: Any, a: str, b: str, found: Found, predictions: "Predictions", options: dict[str, Any]
+) -> Rendered:
     from kebench.report.compare_export import published_rows
     from kebench.report.compare_published import (
         compare_published,

@@ -10,6 +10,7 @@ from kebench.cli.found import (
     check_models,
     filter_found,
     metric_option,
+    predictions_of,
     read_found,
     recorded_name,
     require_here,
@@ -19,6 +20,7 @@ from kebench.cli.found import (
     suite_option,
     tasks_option,
 )
+from kebench.cli.unseen import board_without_seen, unseen_options
 
 if TYPE_CHECKING:
     from kebench.report.costs import Asked
@@ -38,6 +40,7 @@ FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 @click.option(
     "--published/--no-published", default=True, show_default=True, help="Show published rows under blurb."
 )
+@unseen_options
 @click.option("--columns", help="What the runs of each row took: energy,co2,hours,cost.")
 @click.option("--price-per-hour", help="Of a device, for --columns cost: 2.50, or '2.50 EUR'.")
 def leaderboard(
@@ -48,6 +51,8 @@ def leaderboard(
     form: str,
     metric: "Metric",
     published: bool,
+    without_seen: bool,
+    data: Path | None,
     columns: str | None,
     price_per_hour: str | None,
 ) -> None:
@@ -71,7 +76,14 @@ def leaderboard(
     require_here(stored, models=set(wanted) - {row.model for table in printed for row in table.rows})
     check_models(wanted, {row.model for table in printed for row in table.rows} | known)
     kept = filter_found(stored, suite=suite, tasks=tasks, models=wanted, cards=cards)
-    board = build_leaderboard(kept, cards=cards, metric=metric, published=_filter_published(printed, wanted))
+    if without_seen:
+        board, _ = board_without_seen(kept, predictions_of(stored), cards, metric, data)
+        if printed:
+            say("published rows are of whole test sets and not shown")
+    else:
+        board = build_leaderboard(
+            kept, cards=cards, metric=metric, published=_filter_published(printed, wanted)
+        )
     _say_about_metric(board)
     click.echo(_renderer(form, asked)(with_costs(board, asked)), nl=False)
 

@@ -22,6 +22,7 @@ from kebench.cli.found import (
     suite_option,
     tasks_option,
 )
+from kebench.cli.unseen import board_without_seen, unseen_options
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 
@@ -41,6 +42,7 @@ FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 )
 @correction_option(over="all pairs of models on all tasks")
 @resamples_option
+@unseen_options
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def significance(folders: tuple[Path, ...], models: str | None, form: str, **options: Any) -> None:
     """Test every model against every other on every task.
@@ -63,11 +65,18 @@ def significance(folders: tuple[Path, ...], models: str | None, form: str, **opt
     require_here(found, models=wanted)
     check_models(wanted, known)
     kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=wanted, cards=cards)
-    board = build_leaderboard(kept, cards=cards, metric=options["metric"])
+    predictions = predictions_of(found)
+    if options["without_seen"]:
+        board, predictions = board_without_seen(kept, predictions, cards, options["metric"], options["data"])
+    else:
+        board = build_leaderboard(kept, cards=cards, metric=options["metric"])
     settings = Settings(
-        metric=options["metric"], correction=options["correction"], num_resamples=options["resamples"]
+        metric=options["metric"],
+        correction=options["correction"],
+        num_resamples=options["resamples"],
+        without_seen=options["without_seen"],
     )
-    tested = test_all(board, test=options["test"], settings=settings, predictions=predictions_of(found))
+    tested = test_all(board, test=options["test"], settings=settings, predictions=predictions)
     if form == "json":
         content = {"schema": 1, "significance": [significance_fields(one) for one in tested]}
         click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))

@@ -21,7 +21,7 @@ from kebench.scoring.entities import count_entities
 from kebench.scoring.predictions import score_split
 from kebench.scoring.relations import count_relations
 from kebench.tasks.card import SPLITS
-from kebench.tasks.facts import split_facts
+from kebench.tasks.facts import seen_rows, split_facts
 from kebench.tasks.readers import read_split
 
 
@@ -40,12 +40,16 @@ class Examples(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A job with its data tokenised and its model built, ready to train."""
+    """A job with its data tokenised and its model built, ready to train.
+
+    seen: rows of the test set that stand in train or dev too.
+    """
 
     job: Job
     tokenizer: Any
     splits: dict[str, Examples]
     facts: dict[str, SplitFacts]
+    seen: tuple[int, ...]
     model: Classifier
     accelerator: Any
 
@@ -93,6 +97,7 @@ def fine_tune(
     card = job.task.card
     predictions: dict[str, Any] = {"schema": PREDICTIONS_SCHEMA, "kind": card.kind, "negative": card.negative}
     predictions |= {split: prepared.predict(split) for split in ("dev", "test")}
+    predictions["test"]["seen"] = list(prepared.seen)
     if keep_weights is not None and accelerator.is_main_process:
         _save(prepared, keep_weights)
     seconds, energy = round(time.monotonic() - clock, 3), read_meter()
@@ -125,7 +130,8 @@ def prepare(job: Job, *, accelerator: Any, allow_remote_code: bool = False) -> P
     facts = split_facts(job.task.card, read, schemes=job.task.schemes)
     splits = {split: _examples(job, tokenizer, split, read[split]) for split in SPLITS}
     model = _build_model(job, tokenizer, trust_remote_code=trusted).to(accelerator.device)
-    return Prepared(job, tokenizer, splits, facts, model, accelerator)
+    seen = seen_rows(job.task.card, read, "test").rows
+    return Prepared(job, tokenizer, splits, facts, seen, model, accelerator)
 
 
 def _record(

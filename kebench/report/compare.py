@@ -31,7 +31,7 @@ AVERAGE_TESTS = ("welch", "paired")
 
 
 class Settings(NamedTuple):
-    """How two models are compared. seed: of the resamples."""
+    """How two models are compared. seed: of the resamples. without_seen: what the records were scored on."""
 
     metric: Metric = "strict"
     sides: Sides = "two-sided"
@@ -39,6 +39,7 @@ class Settings(NamedTuple):
     unit: Unit = "example"
     num_resamples: int = NUM_RESAMPLES
     seed: int = 0
+    without_seen: bool = False
 
 
 @dataclass(frozen=True)

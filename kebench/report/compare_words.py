@@ -320,7 +320,7 @@ def _task_fields(task: TaskComparison) -> dict[str, Any]:
 def _cell_fields(cell: Cell) -> dict[str, Any]:
     rates, origins = _rates_tried(cell)
     return {
-        **_summary_fields(cell.test),
+        **_summary_fields(cell.score),
         "learning_rate": cell.learning_rate,
         "learning_rates_tried": list(rates),
         "learning_rates_from": sorted(filter(None, origins)),

@@ -113,6 +113,7 @@ def test_stored_predictions_give_the_record_s_score_again_and_hold_no_text(
     (path,) = record_paths(tmp_path)
     predictions = read_predictions(path)
     assert score_split(predictions, "test") == read_record(path).test
+    assert len(predictions["test"]["seen"]) == read_record(path).splits["test"].num_seen
     assert "cancer" not in json.dumps(predictions)
 
 
