@@ -131,12 +131,12 @@ def annotate(
 
 def _tests(tasks: str | None, files: tuple[Path, ...], data: Path | None) -> "HeldOut":
     from kebench.corpus.exclude import HeldOut, find_held_out
-    from kebench.tasks.card import default_data_folder, select_tasks
+    from kebench.tasks.card import data_folder, select_tasks
 
     if tasks is None and not files:
         return HeldOut()
     cards = select_tasks(tasks) if tasks else []
-    return find_held_out(cards, data or default_data_folder(), files)
+    return find_held_out(cards, data_folder(data), files)
 
 
 def print_manifest(manifest: "CorpusManifest") -> None:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from kebench.tasks.check import Finding
 
 FOLDER = click.Path(path_type=Path)
-DATA_HELP = "The folder with the tasks' folders. Default: KEBENCH_DATA, else the cache's data folder."
+DATA_HELP = (
+    "The folder with the tasks' folders, or with blurb/. Default: KEBENCH_DATA, else the cache's data folder."
+)
 
 
 @click.group("data")
@@ -34,13 +36,14 @@ def check(
     """Compare each task's files with the sizes that its card expects, and with each other.
 
     Said too: splits without gold, and how many examples of dev and test stand in an earlier split.
-    DIR is the folder with the tasks' folders; by default KEBENCH_DATA, else the cache's data folder.
+    DIR is the folder with the tasks' folders, or with blurb/; by default KEBENCH_DATA, else the cache's data
+    folder.
     """
     from kebench.mini.build import miniature_data
-    from kebench.tasks.card import default_data_folder, select_tasks
+    from kebench.tasks.card import data_folder, select_tasks
     from kebench.tasks.check import check_data
 
-    folder = folder or named or default_data_folder()
+    folder = data_folder(folder or named)
     findings = check_data(
         select_tasks(tasks),
         folder,
@@ -64,14 +67,14 @@ def get(tasks: tuple[str, ...], folder: Path | None, force: bool) -> None:
 
     TASK is a task, a suite or a kind: gad, blurb, ner. Of several, what can be fetched is.
     """
-    from kebench.tasks.card import default_data_folder, select_tasks
+    from kebench.tasks.card import data_folder, select_tasks
     from kebench.tasks.get import get_task
 
     cards = {card.name: card for words in tasks for card in select_tasks(words)}
     num_missing = 0
     for card in cards.values():
         try:
-            found = get_task(card, folder or default_data_folder(), force=force)
+            found = get_task(card, data_folder(folder), force=force)
         except UserError as error:
             if len(cards) == 1:
                 raise
@@ -95,12 +98,10 @@ def get(tasks: tuple[str, ...], folder: Path | None, force: bool) -> None:
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 def build(task: str, source: Path, folder: Path | None, force: bool) -> None:
     """Convert the original ChemProt or DDI to the files of its task."""
-    from kebench.tasks.card import default_data_folder, read_task_card
+    from kebench.tasks.card import data_folder, read_task_card
     from kebench.tasks.convert import build_task
 
-    _print_findings(
-        build_task(read_task_card(task), source, folder or default_data_folder(), force=force), "table"
-    )
+    _print_findings(build_task(read_task_card(task), source, data_folder(folder), force=force), "table")
 
 
 def _print_findings(findings: "list[Finding]", form: str) -> None:

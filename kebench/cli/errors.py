@@ -250,9 +250,9 @@ def _examples(
 def _data_of(card: "TaskCard", data: Path | None) -> Path:
     """Return the folder that a task's data are in: the miniature's, the one named, or the default."""
     from kebench.run import data_of
-    from kebench.tasks.card import default_data_folder
+    from kebench.tasks.card import data_folder
 
-    return data_of(card, data or default_data_folder())
+    return data_of(card, data_folder(data))
 
 
 def _ner(

@@ -53,11 +53,11 @@ def overlap(
     """
     from kebench.report.strata import STRATA_SCHEMA, Strata
     from kebench.run import data_of
-    from kebench.tasks.card import default_data_folder, select_tasks
+    from kebench.tasks.card import data_folder, select_tasks
     from kebench.umls.knowledge_base import KnowledgeBase
 
     cards = select_tasks(tasks)
-    data = data or default_data_folder()
+    data = data_folder(data)
     knowledge_base = KnowledgeBase.open(kb_folder)
     folders_of = {card.name: data_of(card, data) for card in cards}
     runs = _settings(folders, cards) if folders else []

@@ -156,7 +156,7 @@ def _run_on(
     from kebench.cli.run_plan import duration, plan_lines, unequal_footing
     from kebench.finetune.budgets import read_budget
     from kebench.runtime import launched_processes
-    from kebench.tasks.card import default_data_folder, select_tasks
+    from kebench.tasks.card import data_folder, select_tasks
 
     rank, num_processes = launched_processes()
     chosen_budget = read_budget(budget, overrides)
@@ -167,7 +167,7 @@ def _run_on(
         budget=chosen_budget,
         learning_rates=grids.parse_learning_rates(learning_rates),
         precision=engine.device.precision,
-        data=data or default_data_folder(),
+        data=data_folder(data),
         out=out,
         allow_remote_code=allow_remote_code,
     )

@@ -121,10 +121,10 @@ def _data_sheet(
     from kebench.cli.overlap import count_known
     from kebench.report.paper_data import data_sheet
     from kebench.report.published import read_sizes
-    from kebench.tasks.card import all_task_cards, default_data_folder
+    from kebench.tasks.card import all_task_cards, data_folder
     from kebench.umls.knowledge_base import KnowledgeBase
 
-    sizes, cards, data = read_sizes(), all_task_cards(), data or default_data_folder()
+    sizes, cards, data = read_sizes(), all_task_cards(), data_folder(data)
     if kb_folder is None:
         return data_sheet(cards, data, sizes)
     printed = {row.task for row in sizes.rows}

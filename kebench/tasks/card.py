@@ -139,18 +139,29 @@ class TaskCard(Card):
         return self.access.kind != "registration" or any(size.sha256 for size in self.expected.values())
 
     def find_folder(self, data: Path) -> Path:
-        """Return the task's folder under the data folder. Raises UserError if none of its names is there."""
+        """Return the task's folder under the data folder, or beside a `blurb` folder.
+
+        Raises UserError if none of its names is there.
+        """
         if not data.is_dir():
             raise UserError(
                 f"{data}: no such folder; --data or KEBENCH_DATA names the one with the tasks' folders"
             )
-        for name in self.folders:
-            if (data / name).is_dir():
-                return data / name
+        if there := self._folders_there(data):
+            return there[0]
         names = " or ".join(self.folders)
         raise UserError(
             f"{data}: no folder {names} for task '{self.name}'; see 'kebench data get {self.name}'"
         )
+
+    def target_folder(self, data: Path) -> Path:
+        """Return the folder that the task's files are written to: the one that is there, or a new one."""
+        return [*self._folders_there(data), data / self.folders[0]][0]
+
+    def _folders_there(self, data: Path) -> list[Path]:
+        # A folder that holds blurb/ may hold a user's own tasks beside it.
+        places = [data, data.parent] if data.name == "blurb" else [data]
+        return [place / name for place in places for name in self.folders if (place / name).is_dir()]
 
     def find_split(self, data: Path, split: str) -> Path:
         """Return the file of one split. Raises UserError if it is missing."""
@@ -182,9 +193,14 @@ def require_splits(tasks: Iterable[TaskCard], data: Path, splits: Iterable[str])
 def default_data_folder() -> Path:
     """Return where the tasks' folders are: KEBENCH_DATA, or its `blurb` folder, else the cache's `data`."""
     chosen = os.environ.get("KEBENCH_DATA")
-    if not chosen:
-        return cache_folder() / "data"
-    folder = expand_home(chosen)
+    return data_folder(Path(chosen)) if chosen else cache_folder() / "data"
+
+
+def data_folder(named: Path | None) -> Path:
+    """Return the folder that a user names, or its `blurb` folder, else the default one."""
+    if named is None:
+        return default_data_folder()
+    folder = expand_home(str(named))
     return folder / "blurb" if (folder / "blurb").is_dir() else folder
 
 

@@ -46,7 +46,7 @@ def get_task(card: TaskCard, data: Path, *, force: bool = False) -> list[Fetched
         return [
             Fetched(finding, card.find_split(data, finding.split), was_there=True) for finding in findings
         ]
-    folder = _target_folder(card, data)
+    folder = card.target_folder(data)
     return [_get_split(card, split, folder / card.files[split], force=force) for split in SPLITS]
 
 
@@ -57,11 +57,6 @@ def _what_to_do(card: TaskCard, data: Path) -> str:
         f"task '{card.name}' cannot be downloaded by a program. {card.access.instructions} "
         f"Data folder: {data}"
     )
-
-
-def _target_folder(card: TaskCard, data: Path) -> Path:
-    there = [data / name for name in card.folders if (data / name).is_dir()]
-    return (there or [data / card.folders[0]])[0]
 
 
 def _get_split(card: TaskCard, split: str, target: Path, *, force: bool) -> Fetched:

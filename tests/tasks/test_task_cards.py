@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+import kebench.cli
 from kebench.errors import UserError
 from kebench.tasks.card import (
     TABLE_ORDER,
     all_task_cards,
+    data_folder,
     default_data_folder,
     read_task_card,
     select_tasks,
@@ -158,3 +160,27 @@ def test_the_data_folder_is_the_environments_or_its_blurb_folder_or_the_caches(
     assert default_data_folder() == tmp_path
     (tmp_path / "blurb").mkdir()
     assert default_data_folder() == tmp_path / "blurb"
+
+
+def test_a_folder_that_is_named_is_found_as_the_environments_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_DATA", str(tmp_path))
+    assert data_folder(None) == data_folder(tmp_path) == tmp_path
+    (tmp_path / "blurb").mkdir()
+    assert data_folder(None) == data_folder(tmp_path) == tmp_path / "blurb"
+    assert data_folder(tmp_path / "blurb") == tmp_path / "blurb"
+
+
+def test_tasks_of_the_users_own_are_found_beside_blurb(tmp_path: Path) -> None:
+    card = read_task_card("gad")
+    (tmp_path / "blurb").mkdir()
+    (tmp_path / "gad").mkdir()
+    assert card.find_folder(data_folder(tmp_path)) == tmp_path / "gad"
+    (tmp_path / "blurb" / "GAD").mkdir()
+    assert card.find_folder(data_folder(tmp_path)) == tmp_path / "blurb" / "GAD"
+
+
+def test_every_command_takes_a_folder_of_data_through_the_same_function() -> None:
+    commands = Path(kebench.cli.__file__).parent.glob("*.py")
+    assert [path.name for path in commands if "default_data_folder" in path.read_text()] == []

@@ -31,7 +31,7 @@ def build_task(card: TaskCard, source: Path, data: Path, *, force: bool = False)
             f"no converter for task '{card.name}'{did_you_mean(card.name, CONVERTERS)} "
             f"there is one for {' and '.join(sorted(CONVERTERS))}"
         )
-    target = data / next((name for name in card.folders if (data / name).is_dir()), card.folders[0])
+    target = card.target_folder(data)
     there = [target / name for name in card.files.values() if (target / name).exists()]
     if there and not force:
         raise UserError(f"{there[0]} is there already; --force replaces it, --data names another folder")
