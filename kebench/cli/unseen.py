@@ -61,7 +61,7 @@ def _seen_in_data(record: "Record", cards: "Sequence[TaskCard]", data: Path | No
     """Return which test examples were seen, from the very files that a run was made from."""
     from kebench.finetune.plan import find_task_files
     from kebench.run import data_of
-    from kebench.tasks.card import SPLITS, default_data_folder
+    from kebench.tasks.card import SPLITS, data_folder
     from kebench.tasks.facts import seen_rows
     from kebench.tasks.readers import read_split
 
@@ -69,7 +69,7 @@ def _seen_in_data(record: "Record", cards: "Sequence[TaskCard]", data: Path | No
     card = next((card for card in cards if card.name == record.task), None)
     if card is None:
         raise UserError(f"{what}, and there is no card of the task to read its data with; run it again")
-    folder = data_of(card, data or default_data_folder())
+    folder = data_of(card, data_folder(data))
     try:
         files = find_task_files(card, folder)
     except UserError as error:
