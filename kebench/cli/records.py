@@ -1,6 +1,7 @@
 """`kebench records`: every run as a row of a table that SQL can ask."""
 
 import json
+import re
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from kebench.errors import UserError, first_line
 FORMATS = click.Choice(["table", "csv", "json"])
 DEFAULT = """select task, model, learning_rate as rate, seed, round(dev_percent, 2) as dev,
  round(test_percent, 2) as test, best_epoch as epoch, round(seconds) as seconds from records
- order by task, model, rate, seed"""
+ order by all"""
 
 
 @click.command()
@@ -26,7 +27,8 @@ DEFAULT = """select task, model, learning_rate as rate, seed, round(dev_percent,
 def records(folders: tuple[Path, ...], sql: str, columns: bool, form: str) -> None:
     """Ask the records by SQL, in DuckDB's dialect: a row a run.
 
-    Average or compare scores only where "column" (quoted, in SQL) is equal: it hashes the protocol.
+    Average or compare scores only where "column" (quoted, in SQL) is equal: it hashes the protocol. Rows come
+    in the order that SQL says; where it says none, sorted by their columns.
     """
     import duckdb
     import pyarrow as pa
@@ -42,7 +44,7 @@ def records(folders: tuple[Path, ...], sql: str, columns: bool, form: str) -> No
         connection.execute("set enable_external_access = false")
         connection.register("records", table)
         try:
-            found = connection.execute(sql)
+            found = connection.execute(_ordered(sql))
             names = [column[0] for column in (found.description if found else None) or ()]
             lines = found.fetchall() if names else []
         except duckdb.Error as error:
@@ -52,6 +54,12 @@ def records(folders: tuple[Path, ...], sql: str, columns: bool, form: str) -> No
     if not names:
         raise UserError("--sql: nothing is asked; pass a statement such as 'select task, model from records'")
     _print(names, lines, form)
+
+
+def _ordered(sql: str) -> str:
+    """Return a question with an order of its rows, which SQL leaves open unless it is told."""
+    is_open = re.match(r"\s*(select|with|from)\b", sql, re.I) and not re.search(r"\border\s+by\b", sql, re.I)
+    return f"select * from (\n{sql.rstrip().rstrip(';')}\n) order by all" if is_open else sql
 
 
 def _print(names: list[str], lines: list[tuple[Any, ...]], form: str) -> None:

@@ -75,7 +75,7 @@ class KnownNames:
                     SELECT DISTINCT regexp_replace(lower(name), '[^\p{{L}}\p{{N}}]+', '', 'g') AS form, cui
                     FROM {names}
                 )
-                SELECT form, list(cui) FROM asked JOIN names USING (form) GROUP BY form"""
+                SELECT form, list(cui ORDER BY cui) FROM asked JOIN names USING (form) GROUP BY form"""
             ).fetchall()
         self._cuis: dict[str, list[str]] = dict(rows)
 

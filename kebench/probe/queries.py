@@ -181,7 +181,7 @@ def _number_texts(connection: Connection, kb: KnowledgeBase) -> dict[str, int]:
     """
     bad = f"label = '' OR {HAS_MASK}"
     connection.execute(
-        f"""CREATE TABLE texts AS SELECT row_number() OVER () - 1 AS text_no, label
+        f"""CREATE TABLE texts AS SELECT row_number() OVER (ORDER BY label) - 1 AS text_no, label
         FROM (SELECT DISTINCT label FROM labels WHERE NOT ({bad}))"""
     )
     connection.execute("CREATE TABLE numbered AS SELECT cui, text_no FROM labels JOIN texts USING (label)")

@@ -10,6 +10,7 @@ from kebench.errors import UserError
 from kebench.probe.build import build_set, plan_set
 from kebench.probe.query_set import COLUMNS, QuerySet
 from kebench.probe.recipe import read_probe_recipe
+from kebench.umls import database
 from kebench.umls.knowledge_base import KnowledgeBase
 from kebench.umls.names import normalise
 from tests.probe.sets import NAMES, RELATIONS, answers_by_text, built, small_kb
@@ -113,6 +114,24 @@ def test_another_seed_keeps_others_and_small_relations_whole(
     assert first != second
     for relation, counts in other.manifest.by_relation.items():
         assert counts["queries"] == min(20, counts["queries_before_cap"]), relation
+
+
+def test_a_set_is_the_same_bytes_with_any_number_of_threads(
+    mini_kbs: dict[str, KnowledgeBase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = database.connect
+    for mode, kb in mini_kbs.items():
+        hashes = set()
+        for threads in (1, 8):
+
+            def connect_with_threads(threads: int = threads) -> database.Connection:
+                connection = connect()
+                connection.execute(f"SET threads = {threads}")
+                return connection
+
+            monkeypatch.setattr(database, "connect", connect_with_threads)
+            hashes.add(built(kb, tmp_path / f"{mode} {threads}").manifest.queries_sha256)
+        assert len(hashes) == 1
 
 
 def test_the_same_set_twice_is_the_same_bytes(

@@ -47,6 +47,18 @@ def test_decimals_are_aligned_and_numbers_are_never_broken(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("sql", ["select task, seed from records", "from (select task, seed from records);"])
+def test_rows_that_sql_leaves_unordered_come_sorted(sql: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        tuple(row.values())
+        for row in json.loads(printed(capsys, "records", "--sql", sql, "--format", "json"))
+    ]
+    assert rows == sorted(rows)
+    turned = "select task, seed from records order by task desc, seed desc"
+    again = json.loads(printed(capsys, "records", "--sql", turned, "--format", "json"))
+    assert [tuple(row.values()) for row in again] == rows[::-1]
+
+
 def test_bad_sql_is_refused_with_the_engines_word(capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "records", "--sql", "selct 1")
     assert message.startswith("kebench: --sql: Parser Error: syntax error")
