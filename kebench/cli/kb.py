@@ -17,6 +17,13 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 OUT = click.option("--out", type=FOLDER, required=True, help="The new folder.")
 BREAKDOWN_ROWS = 20
 INDEX_BYTES_A_NAME = 440  # ours: 597 MB for the 1.36 million of open-umls
+ON_ERROR = click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="At a name, synonym or relation of an OBO file that cannot be read: stop, or count it and go on.",
+)
 MEMORY_HELP = "What DuckDB may use; default: 1000 to 3072, by size."
 
 
@@ -35,6 +42,7 @@ def kb() -> None:
     "--terms", multiple=True, type=FILE, help="A table of terms (docs/FORMATS.md); may be repeated."
 )
 @click.option("--triples", multiple=True, type=FILE, help="A table of triples; may be repeated.")
+@ON_ERROR
 @click.option(
     "--mode",
     type=click.Choice(["fixed", "released"]),
@@ -67,6 +75,7 @@ def import_(
     ontologies: tuple[Path, ...],
     terms: tuple[Path, ...],
     triples: tuple[Path, ...],
+    on_error: str,
     mode: str,
     all_languages: bool,
     name: str,
@@ -94,7 +103,14 @@ def import_(
         manifest = import_release(release, out, filters=filters, memory_mib=memory_mib)
     else:
         manifest = import_own(
-            ontologies, out, terms=terms, triples=triples, name=name, filters=filters, memory_mib=memory_mib
+            ontologies,
+            out,
+            terms=terms,
+            triples=triples,
+            skip_faults=on_error == "skip",
+            name=name,
+            filters=filters,
+            memory_mib=memory_mib,
         )
     _say_what_was_made(manifest, out)
 
@@ -120,8 +136,9 @@ def _release_folder(folder: Path) -> Path:
 @click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
 @OUT
 @click.option("--fetch", is_flag=True, help="First fetch the two wheels that open-kb is made of (62 MB).")
+@ON_ERROR
 @click.option("--memory-mib", type=click.IntRange(200), help=MEMORY_HELP)
-def open_(folder: Path | None, out: Path, fetch: bool, memory_mib: int | None) -> None:
+def open_(folder: Path | None, out: Path, fetch: bool, on_error: str, memory_mib: int | None) -> None:
     """Make open-kb, a knowledge base of openly licensed sources, which may be shared.
 
     DIR holds the sources: the wheels that --fetch gets, ontologies (.obo, .json), tables of terms and triples
@@ -135,7 +152,9 @@ def open_(folder: Path | None, out: Path, fetch: bool, memory_mib: int | None) -
     if fetch:
         for path in fetch_wheels(folder):
             click.echo(f"{path}: there, SHA-256 as expected", err=True)
-    manifest = import_open_kb(folder, out, filters=PRESETS["fixed"], memory_mib=memory_mib)
+    manifest = import_open_kb(
+        folder, out, skip_faults=on_error == "skip", filters=PRESETS["fixed"], memory_mib=memory_mib
+    )
     _say_what_was_made(manifest, out)
 
 
@@ -198,6 +217,11 @@ def _print_sources(manifest: "Manifest") -> None:
         ]
         click.echo()
         print_table(("source", "version", "terms", "facts", "licence"), rows)
+        for source in manifest.sources:
+            if noted := source.get("noted"):
+                counts = ", ".join(f"{num:,} {kind.replace('_', ' ')}" for kind, num in noted.items())
+                example = source["noted_example"]
+                click.echo(f"{source['name']}: {counts}{f' (first {example})' if example else ''}")
         click.echo()
 
 

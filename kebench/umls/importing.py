@@ -29,7 +29,7 @@ from kebench.umls.manifest import (
 from kebench.umls.rrf import Release
 
 log = logging.getLogger(__name__)
-_PACKAGES = ("duckdb", "pyarrow", "fastobo")
+_PACKAGES = ("duckdb", "pyarrow")
 
 
 def import_release(

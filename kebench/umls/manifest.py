@@ -88,7 +88,7 @@ def content_hash(contents: dict[str, str], filters: Filters) -> str:
 def import_hash(inputs: list[InputFile], filters: Filters, *, named: Sequence[str] = ()) -> str:
     """Return the hash by which an import knows that it has been done; equal inputs and filters, equal hash.
 
-    named: names of inputs, where a name decides what is in the tables.
+    named: what else decides what is in the tables: names of inputs, an option.
     """
     parts = {"version": IMPORT_VERSION, "inputs": [file.sha256 for file in inputs], "named": list(named)}
     return hash_of(parts | {"filters": filters.model_dump(mode="json")})

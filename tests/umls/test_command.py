@@ -28,6 +28,24 @@ def test_an_import_says_what_became_of_every_row(
     assert lines[-1] == f"knowledge base: {tmp_path / 'kb'}"
 
 
+def test_an_import_says_what_it_passed_over_of_an_ontology(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lab.obo"
+    terms = "[Term]\nid: LAB:1\nname: cough\nsynonym: tussis\n\n[Term]\nid: LAB:2\nname: fever\nxref: a b\n"
+    path.write_text(f"format-version: 1.2\n! ours\n{terms}")
+    command = ["kb", "import", "--obo", str(path), "--out", str(tmp_path / "kb")]
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    assert "lab.obo line 6: not OBO (expected a name in quotes" in capsys.readouterr().err
+    main([*command, "--on-error", "skip"])
+    said = "LAB: 1 comment lines, 1 synonym not read, 1 xref not read (first line 2: ! ours)"
+    assert said in capsys.readouterr().out.splitlines()
+    source = KnowledgeBase.open(tmp_path / "kb").manifest.sources[0]
+    assert source["noted"] == {"comment_lines": 1, "synonym_not_read": 1, "xref_not_read": 1}
+
+
 def test_options_replace_single_filters_of_a_mode(mini_release: Path, tmp_path: Path) -> None:
     options = ["--mode", "released", "--language", "GER", "--relation", "may_treat", "--unnamed-relations"]
     main(["kb", "import", str(mini_release), "--out", str(tmp_path / "kb"), *options])

@@ -15,14 +15,24 @@ from kebench.umls.open.unify import unify
 
 
 def tables_from_obo(
-    paths: Sequence[Path], *, terms: Sequence[Path] = (), triples: Sequence[Path] = (), into: Path
+    paths: Sequence[Path],
+    *,
+    terms: Sequence[Path] = (),
+    triples: Sequence[Path] = (),
+    skip_faults: bool = False,
+    into: Path,
 ) -> OpenManifest:
     """Write MRCONSO, MRREL and MRSTY (.parquet) of some ontologies and tables into a folder that exists.
 
-    paths: OBO or OBO-JSON files. terms, triples: tables as `kebench.umls.open.tsv` describes them.
+    paths: OBO or OBO-JSON files, read by `read_ontologies`. terms, triples: tables as
+    `kebench.umls.open.tsv` describes them.
     The outcome does not depend on the order of the files.
     """
-    vocabularies = [*read_ontologies(paths), *map(read_terms, terms), *map(read_triples, triples)]
+    vocabularies = [
+        *read_ontologies(paths, skip_faults=skip_faults),
+        *map(read_terms, terms),
+        *map(read_triples, triples),
+    ]
     return build_tables(vocabularies, into=into)
 
 
@@ -58,6 +68,8 @@ def _entry(vocabulary: Vocabulary, facts: Facts) -> SourceEntry:
         unresolved_example=facts.unresolved_example,
         within=facts.within,
         negations=facts.negations,
+        noted=vocabulary.noted,
+        noted_example=vocabulary.example,
     )
 
 

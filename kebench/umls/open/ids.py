@@ -96,6 +96,21 @@ def read_id(text: str) -> str:
     return canonical_id(prefix, local)
 
 
+def id_of_address(text: str) -> str:
+    """Return the id of a term that is written as an id or as an address, or "" if it is none.
+
+    http://purl.obolibrary.org/obo/DOID_4 is DOID:4, and so it is with any address that ends in a prefix, an
+    underscore and a number.
+    """
+    if "://" not in text:
+        return read_id(text)
+    local = re.split(r"[/#]", text)[-1]
+    if re.match(r"https?://(identifiers\.org|bioregistry\.io)/", text):
+        return read_id(local)
+    prefix, _, rest = local.partition("_")
+    return read_id(f"{prefix}:{rest}") if rest[:1].isdigit() else ""
+
+
 def prefix_of(identifier: str) -> str:
     """Return the part of an id before the colon."""
     return identifier.partition(":")[0]

@@ -14,11 +14,18 @@ from kebench.umls.open.open_kb import find_sources, tables_of_open_kb
 from kebench.umls.rrf import COLUMNS, NUMBERED, InputFile, Release, parquet_sql
 
 
-def import_open_kb(folder: Path, out: Path, *, filters: Filters, memory_mib: int | None = None) -> Manifest:
+def import_open_kb(
+    folder: Path, out: Path, *, skip_faults: bool = False, filters: Filters, memory_mib: int | None = None
+) -> Manifest:
     """Make open-kb of the sources in a folder (`kebench.umls.open.open_kb`); return its manifest."""
     files = find_sources(folder).files()
     return _import(
-        files, out, lambda into: tables_of_open_kb(folder, into), filters=filters, memory_mib=memory_mib
+        files,
+        out,
+        lambda into: tables_of_open_kb(folder, into, skip_faults=skip_faults),
+        skip_faults=skip_faults,
+        filters=filters,
+        memory_mib=memory_mib,
     )
 
 
@@ -28,19 +35,24 @@ def import_own(
     *,
     terms: Sequence[Path] = (),
     triples: Sequence[Path] = (),
+    skip_faults: bool = False,
     name: str = "",
     filters: Filters,
     memory_mib: int | None = None,
 ) -> Manifest:
     """Make a knowledge base of ontologies and tables of one's own; return its manifest.
 
-    name: of the release; by default the names of the files.
+    skip_faults: leave out and count what an ontology states in lines that cannot be read. name: of the
+    release; by default the names of the files.
     """
     files = [*ontologies, *terms, *triples]
     return _import(
         files,
         out,
-        lambda into: tables_from_obo(ontologies, terms=terms, triples=triples, into=into),
+        lambda into: tables_from_obo(
+            ontologies, terms=terms, triples=triples, skip_faults=skip_faults, into=into
+        ),
+        skip_faults=skip_faults,
         name=name or "+".join(sorted(path.name.partition(".")[0] for path in files)),
         filters=filters,
         memory_mib=memory_mib,
@@ -53,13 +65,15 @@ def _import(
     write_tables: Callable[[Path], OpenManifest],
     *,
     name: str = "",
+    skip_faults: bool = False,
     filters: Filters,
     memory_mib: int | None,
 ) -> Manifest:
     inputs = _inputs(files)
     # A table's file name is the source of its triples.
-    sources = sorted(f"{file.sha256} {file.name}" for file in inputs if file.name.endswith(".tsv"))
-    if already := same_already(out, import_hash(inputs, filters, named=sources)):
+    named = sorted(f"{file.sha256} {file.name}" for file in inputs if file.name.endswith(".tsv"))
+    named += ["faults skipped"] if skip_faults else []
+    if already := same_already(out, import_hash(inputs, filters, named=named)):
         return already
     sweep_temporaries_of(out)
     tables = temporary_beside(out)
@@ -72,7 +86,7 @@ def _import(
             filters=filters,
             memory_mib=memory_mib,
             made_from="open sources",
-            named=sources,
+            named=named,
             sources=[source.model_dump(mode="json") for source in described.sources],
             unification=described.unification.model_dump(mode="json") | {"notes": list(described.notes)},
         )

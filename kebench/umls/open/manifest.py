@@ -27,6 +27,8 @@ class SourceEntry(Entry):
         that several concepts share); example: the first of them.
     within: relations left out because both ends are one concept here.
     negations: relations left out because they say that something does not hold.
+    noted: what was passed over of an ontology's file, and ids that were read from addresses, by kind;
+        noted_example: the first line that was passed over.
     """
 
     name: str
@@ -44,6 +46,8 @@ class SourceEntry(Entry):
     unresolved_example: str
     within: int
     negations: int
+    noted: dict[str, int] = {}
+    noted_example: str = ""
 
 
 class Kind(Entry):

@@ -1,140 +1,202 @@
-"""Ontologies as OBO files.
+"""Ontologies as OBO files, in any version of the format from 1.0 to 1.4.
 
-They go through fastobo, the parser beneath pronto. pronto itself builds a graph, and for that refuses
-whatever leaves one incomplete: a parent that stands in an import (KeyError), or a reference of a
-definition with a space in it (the Disease Ontology of 2015 has them); it merges two terms of one id
-without a word, and guesses the encoding. So we take frames, and of those only the clauses we use.
+They are read a line at a time, and of the lines only the clauses that we use: what is wrong with a definition
+or a comment does no harm. A line that states no fact (a cross-reference, a date) and cannot be read is passed
+over and counted; one that does (a name, a synonym, a relation) is refused, or counted too if so asked.
+fastobo, the parser beneath pronto, refuses the whole file for any such line, and dies of a tag of OBO 1.0.
 """
 
-import io
 import re
-from collections.abc import Iterable
-from typing import IO, Any
-
-import fastobo
+from collections import Counter
+from datetime import datetime
+from typing import IO, NoReturn
 
 from kebench.errors import UserError
-from kebench.umls.open.ids import read_id
-from kebench.umls.open.terms import LICENCE, Ontology, Synonym, Term, date_or_whole, make_term, relation_name
+from kebench.umls.open.ids import id_of_address, read_id
+from kebench.umls.open.terms import LICENCE, Ontology, Synonym, date_or_whole, make_term, relation_name
 
-USED_CLAUSES = (
-    b"id:", b"name:", b"namespace:", b"alt_id:", b"synonym:", b"xref:", b"is_a:", b"relationship:",
-    b"is_obsolete:",
+_SCOPE_OF_TAG = {  # of OBO 1.0
+    "exact_synonym": "EXACT",
+    "broad_synonym": "BROAD",
+    "narrow_synonym": "NARROW",
+    "related_synonym": "RELATED",
+}
+_XREFS = ("xref", "xref_analog", "xref_unk")
+_READ = (
+    "id", "name", "namespace", "alt_id", "is_a", "relationship", "synonym", "is_obsolete",
+    *_SCOPE_OF_TAG, *_XREFS,
+)  # fmt: skip
+_UNUSED = (
+    b"is_anonymous", b"def", b"comment", b"subset", b"builtin", b"property_value", b"intersection_of",
+    b"union_of", b"equivalent_to", b"disjoint_from", b"replaced_by", b"consider", b"created_by",
+    b"creation_date", b"use_term", b"instance_of",
 )  # fmt: skip
 _RELATION_ID = re.compile(r"^[A-Za-z]+[:_]\d+$")  # RO:0004029: its name says more
+_BEHIND_IDS = re.compile(r"(?<!\\)[!{\"].*")  # a comment, qualifiers, what the id is called
+_COMMENT = re.compile(r"(?<!\\)!.*")
+_QUALIFIERS = re.compile(r"\s\{[^{}]*=[^{}]*\}\s*$")
+_SYNONYM = re.compile(
+    r'"((?:[^"\\]|\\.)*)"\s*(?:(EXACT|BROAD|NARROW|RELATED)(?!\w)|(?=[\[{!]|$))', re.IGNORECASE
+)
 
 
-def read_obo(file: IO[bytes], where: str) -> Ontology:
-    """Read an OBO file. where: what errors call it."""
-    try:
-        reader = fastobo.iter(_used_lines(file, where), ordered=True)
-        name, version, licence = _obo_header(reader.header())
-        relations: dict[str, str] = {}
-        terms = []
-        for frame in reader:
-            if isinstance(frame, fastobo.term.TermFrame):
-                if term := _obo_term(frame):
-                    terms.append(term)
-            elif isinstance(frame, fastobo.typedef.TypedefFrame):
-                relations[str(frame.id)] = _typedef_name(frame)
-    except SyntaxError as error:
-        raise UserError(
-            f"{where} line {error.lineno}: not OBO ({error.msg}): {(error.text or '').strip()!r}; "
-            "mend the line"
-        ) from None
-    return Ontology(name, version, licence, [_with_named_relations(term, relations) for term in terms])
+class _Frame:
+    """A term or a kind of relation, as far as its lines have been read."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.id = ""  # as it is written
+        self.name = ""
+        self.namespace = ""
+        self.is_obsolete = False
+        self.synonyms: list[Synonym] = []
+        self.xrefs: list[str] = []
+        self.relations: list[tuple[str, str]] = []
+        self.alternates: list[str] = []
 
 
-def _used_lines(file: IO[bytes], where: str) -> io.BytesIO:
-    """Return the file with the lines that we do not use left empty, so that line numbers stay.
+def read_obo(file: IO[bytes], where: str, *, skip_faults: bool = False) -> Ontology:
+    """Read an OBO file. where: what errors call it. skip_faults: count the facts that cannot be read."""
+    header: list[tuple[str, str]] = []
+    frames: list[_Frame] = []
+    noted: Counter[str] = Counter()
+    example = ""
+    first_lines: dict[str, int] = {}
 
-    Definitions, comments and dates are where real files break the format most often.
-    """
-    kept = io.BytesIO()
-    first_lines: dict[bytes, int] = {}
-    in_header, in_term = True, False
-    for number, line in enumerate(file, start=1):
-        if line.startswith(b"["):
-            in_header, in_term = False, line.startswith(b"[Term]")
-        elif in_term and line.startswith(b"id:"):
-            _refuse_twice(line[3:].partition(b"!")[0].strip(), number, first_lines, where)
-        kept.write(line if in_header or line.startswith((b"[", *USED_CLAUSES)) else b"\n")
-    try:
-        kept.getvalue().decode()
-    except UnicodeDecodeError as error:
-        number = kept.getvalue()[: error.start].count(b"\n") + 1
-        raise UserError(f"{where} line {number}: not UTF-8 ({error.reason}); convert the file") from None
-    kept.seek(0)
-    return kept
+    def refuse(why: str) -> NoReturn:
+        raise UserError(f"{where} line {number}: {why}")
+
+    def pass_over(kind: str) -> None:
+        nonlocal example
+        noted[kind] += 1
+        example = example or f"line {number}: {line}"
+
+    for number, raw in enumerate(file, start=1):
+        row = raw.removeprefix(b"\xef\xbb\xbf").strip()
+        if not row or (frames and row.partition(b":")[0].strip() in _UNUSED):
+            continue
+        try:
+            line = row.decode()
+        except UnicodeDecodeError as error:
+            refuse(f"not UTF-8 ({error.reason}); convert the file")
+        tag, colon, value = (part.strip() for part in line.partition(":"))
+        if line.startswith("!"):
+            pass_over("comment_lines")
+        elif line.startswith("["):
+            frames.append(_Frame(line.partition("]")[0][1:]))
+        elif not colon or not tag:
+            if not header and not frames:
+                refuse(f"not OBO (expected a tag and a colon): {line!r}; mend the line")
+            pass_over("lines_without_tag")
+        elif not frames:
+            header.append((tag, value))
+            if tag == "date" and not _iso_date(value):
+                pass_over("dates_not_read")
+        elif frames[-1].kind == "Term" and tag not in _READ:
+            pass_over("unknown_tags")
+        elif frames[-1].kind == "Term" or (frames[-1].kind == "Typedef" and tag in ("id", "name")):
+            if expected := _read_clause(frames[-1], tag, value):
+                if not skip_faults and tag not in _XREFS:
+                    refuse(
+                        f"not OBO (expected {expected}): {line!r}; mend the line, or leave such lines out: "
+                        "--on-error skip"
+                    )
+                pass_over(f"{tag}_not_read")
+            elif tag == "id" and frames[-1].kind == "Term":
+                term_id = frames[-1].id
+                if term_id in first_lines:
+                    refuse(f"the term {term_id} is in line {first_lines[term_id]} already; remove one")
+                first_lines[term_id] = number
+    return _ontology(header, frames, noted, example)
 
 
-def _refuse_twice(term_id: bytes, number: int, first_lines: dict[bytes, int], where: str) -> None:
-    if term_id in first_lines:
-        name = term_id.decode(errors="replace")
-        raise UserError(
-            f"{where} line {number}: the term {name} is in line {first_lines[term_id]} already; remove one"
-        )
-    first_lines[term_id] = number
+def _read_clause(frame: _Frame, tag: str, value: str) -> str:
+    """Add what a clause says to its frame; return "" or, if it cannot be read, what was expected."""
+    if tag == "name":
+        name = _unescaped(_QUALIFIERS.sub("", _COMMENT.sub("", value)))
+        if frame.name or not name.strip():
+            return "one name"
+        frame.name = name
+    elif tag == "namespace":
+        frame.namespace = " ".join(_words(value))
+    elif tag == "synonym" or tag in _SCOPE_OF_TAG:
+        if not (found := _SYNONYM.match(value)):
+            return "a name in quotes, then EXACT, BROAD, NARROW or RELATED"
+        # Without a scope it is RELATED, says OBO 1.2; a tag of OBO 1.0 is its own scope.
+        scope = _SCOPE_OF_TAG.get(tag) or (found[2] or "RELATED").upper()
+        frame.synonyms.append(Synonym(_unescaped(found[1]), scope))
+    elif tag == "is_obsolete":
+        if _words(value) not in (["true"], ["false"]):
+            return "true or false"
+        frame.is_obsolete = _words(value) == ["true"]
+    else:
+        words = _words(value)
+        if len(words) != (2 if tag == "relationship" else 1):
+            return "a relation and an id" if tag == "relationship" else "one id"
+        if tag == "id":
+            frame.id = words[0]
+        elif tag == "alt_id":
+            frame.alternates.append(id_of_address(words[0]))
+        elif tag in _XREFS:
+            frame.xrefs.append(read_id(words[0]))
+        else:
+            relation = "isa" if tag == "is_a" else words[0]
+            frame.relations.append((relation, id_of_address(words[-1])))
+    return ""
 
 
-def _obo_header(clauses: Iterable[Any]) -> tuple[str, str, str]:
-    """Return (name, version, licence) of a header; the date where there is no version."""
-    values = [(clause.raw_tag(), clause.raw_value()) for clause in clauses]
-    by_tag = dict(reversed(values))
-    licences = [value for _, value in values if LICENCE.search(value)]
-    return (
-        by_tag.get("ontology", ""),
-        date_or_whole(by_tag.get("data-version", "")) or _iso_date(by_tag.get("date", "")),
-        licences[0].replace("\\", "") if licences else "",
+def _words(value: str) -> list[str]:
+    return [_unescaped(word) for word in _BEHIND_IDS.sub("", value).split()]
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", lambda found: {"n": "\n", "t": "\t", "W": " "}.get(found[1], found[1]), text)
+
+
+def _ontology(
+    header: list[tuple[str, str]], frames: list[_Frame], noted: Counter[str], example: str
+) -> Ontology:
+    names = {frame.id: frame.name for frame in frames if frame.kind == "Typedef"}
+    terms = []
+    for frame in frames:
+        if frame.kind == "Term":
+            term_id = id_of_address(frame.id)
+            noted["ids_from_urls"] += bool(term_id and "://" in frame.id)
+            relations = [(_relation(relation, names), tail) for relation, tail in frame.relations]
+            term = make_term(
+                term_id,
+                frame.name,
+                frame.namespace,
+                frame.synonyms,
+                frame.xrefs,
+                relations,
+                frame.alternates,
+                frame.is_obsolete,
+                noted,
+            )
+            if term:
+                terms.append(term)
+    first = dict(reversed(header))
+    licences = [value for _, value in header if LICENCE.search(value)]
+    return Ontology(
+        name=first.get("ontology", ""),
+        version=date_or_whole(first.get("data-version", "")) or _iso_date(first.get("date", "")),
+        licence=licences[0].replace("\\", "") if licences else "",
+        terms=terms,
+        noted=dict(+noted),
+        example=example,
     )
 
 
+def _relation(relation: str, names: dict[str, str]) -> str:
+    """Return what a relation is called: by its name where its id is a number or an address."""
+    is_named = _RELATION_ID.match(relation) or "://" in relation
+    return relation_name((is_named and names.get(relation)) or re.split(r"[/#]", relation)[-1])
+
+
 def _iso_date(date: str) -> str:
-    """Return "14:05:2015 16:40", as OBO writes dates, as "2015-05-14"."""
-    day, _, rest = date.partition(":")
-    month, _, year = rest.partition(":")
-    return f"{year[:4]}-{month}-{day}" if year else ""
-
-
-def _obo_term(frame: Any) -> Term | None:
-    """Return a term of a frame, or None if it has no name or no id with a prefix."""
-    term_id = read_id(str(frame.id))
-    name, namespace, obsolete = "", "", False
-    synonyms: list[Synonym] = []
-    xrefs: list[str] = []
-    relations: list[tuple[str, str]] = []
-    alternates: list[str] = []
-    for clause in frame:
-        tag = clause.raw_tag()
-        if tag == "name":
-            name = clause.name
-        elif tag == "namespace":
-            namespace = str(clause.namespace)
-        elif tag == "synonym":
-            synonyms.append(Synonym(clause.synonym.desc, clause.synonym.scope))
-        elif tag == "xref":
-            xrefs.append(read_id(str(clause.xref.id)))
-        elif tag == "is_a":
-            relations.append(("isa", read_id(str(clause.term))))
-        elif tag == "relationship":
-            relations.append((str(clause.typedef), read_id(str(clause.term))))
-        elif tag == "alt_id":
-            alternates.append(read_id(str(clause.alt_id)))
-        elif tag == "is_obsolete":
-            obsolete = clause.obsolete
-    return make_term(term_id, name, namespace, synonyms, xrefs, relations, alternates, obsolete)
-
-
-def _typedef_name(frame: Any) -> str:
-    return next((str(clause.name) for clause in frame if clause.raw_tag() == "name"), "")
-
-
-def _with_named_relations(term: Term, names: dict[str, str]) -> Term:
-    """Return a term whose relations are called by name where their id is only a number."""
-    if all(relation == "isa" for relation, _ in term.relations):
-        return term
-    named = [
-        (relation_name(names.get(relation) or relation if _RELATION_ID.match(relation) else relation), tail)
-        for relation, tail in term.relations
-    ]
-    return term._replace(relations=tuple(dict.fromkeys(named)))
+    """Return "14:05:2015 16:40", as OBO writes dates, as "2015-05-14"; "" if it is none."""
+    try:
+        return datetime.strptime(date.partition(" ")[0], "%d:%m:%Y").strftime("%Y-%m-%d")
+    except ValueError:
+        return ""

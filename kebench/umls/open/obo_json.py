@@ -1,7 +1,6 @@
 """Ontologies as OBO-JSON (obographs) files.
 
-They are read as the plain JSON they are: fastobo panics where a file is JSON but no graph, and refuses a
-definition with a space in a reference.
+They are read as the plain JSON they are.
 """
 
 import json
@@ -12,7 +11,7 @@ from typing import IO, Any
 
 from kebench.bounded import parse_json
 from kebench.errors import UserError
-from kebench.umls.open.ids import read_id
+from kebench.umls.open.ids import id_of_address, read_id
 from kebench.umls.open.terms import LICENCE, Ontology, Synonym, Term, date_or_whole, make_term, relation_name
 
 SCOPE_OF_PREDICATE = {
@@ -37,7 +36,8 @@ def read_obo_json(file: IO[bytes], where: str) -> Ontology:
     if not isinstance(graphs, list) or not all(isinstance(graph, dict) for graph in graphs):
         raise UserError(f"{where}: JSON without 'graphs'; expected an OBO-JSON (obographs) file")
     try:
-        terms = [term for graph in graphs for term in _graph_terms(graph)]
+        noted: Counter[str] = Counter()
+        terms = [term for graph in graphs for term in _graph_terms(graph, noted)]
         first = graphs[0] if graphs else {}
         name, version = _short_name(first.get("id") or ""), _json_version(first.get("meta") or {})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -47,7 +47,7 @@ def read_obo_json(file: IO[bytes], where: str) -> Ontology:
     twice = [one for one, count in Counter(term.id for term in terms).items() if count > 1]
     if twice:
         raise UserError(f"{where}: the term {twice[0]} stands in it twice; remove one")
-    return Ontology(name, *version, terms)
+    return Ontology(name, *version, terms, dict(+noted))
 
 
 def _short_name(address: str) -> str:
@@ -65,19 +65,21 @@ def _json_version(meta: dict[str, Any]) -> tuple[str, str]:
     return date_or_whole(version), licences[0] if licences else ""
 
 
-def _graph_terms(graph: dict[str, Any]) -> Iterator[Term]:
+def _graph_terms(graph: dict[str, Any], noted: Counter[str]) -> Iterator[Term]:
     nodes = graph.get("nodes") or ()
     names = {node["id"]: node.get("lbl") or "" for node in nodes if node.get("type") == "PROPERTY"}
     relations: dict[str, list[tuple[str, str]]] = {}
     for edge in graph.get("edges") or ():
         name = relation_name(names.get(edge["pred"]) or _compact(edge["pred"]))
-        relations.setdefault(edge["sub"], []).append((name, read_id(_compact(edge["obj"]))))
+        relations.setdefault(edge["sub"], []).append((name, id_of_address(edge["obj"])))
     for node in nodes:
-        if node.get("type", "CLASS") == "CLASS" and (term := _json_term(node, relations.get(node["id"], []))):
-            yield term
+        if node.get("type", "CLASS") == "CLASS":
+            term = _json_term(node, relations.get(node["id"], []), noted)
+            if term:
+                yield term
 
 
-def _json_term(node: dict[str, Any], relations: list[tuple[str, str]]) -> Term | None:
+def _json_term(node: dict[str, Any], relations: list[tuple[str, str]], noted: Counter[str]) -> Term | None:
     meta = node.get("meta") or {}
     properties: dict[str, list[str]] = {}
     for value in meta.get("basicPropertyValues") or ():
@@ -85,7 +87,7 @@ def _json_term(node: dict[str, Any], relations: list[tuple[str, str]]) -> Term |
             str(value.get("val", ""))
         )
     return make_term(
-        read_id(_compact(node["id"])),
+        id_of_address(node["id"]),
         node.get("lbl") or "",
         properties.get("hasOBONamespace", [""])[0],
         [
@@ -96,6 +98,7 @@ def _json_term(node: dict[str, Any], relations: list[tuple[str, str]]) -> Term |
         relations,
         [read_id(former) for former in properties.get("hasAlternativeId", [])],
         bool(meta.get("deprecated")),
+        noted,
     )
 
 

@@ -14,21 +14,26 @@ from kebench.umls.open.obo_json import read_obo_json
 from kebench.umls.open.terms import Ontology, SourceFile, Vocabulary, source_file
 
 
-def read_ontologies(paths: Sequence[Path]) -> list[Vocabulary]:
+def read_ontologies(paths: Sequence[Path], *, skip_faults: bool = False) -> list[Vocabulary]:
     """Return one vocabulary for each ontology file (.obo or .json, also gzipped).
 
+    skip_faults: count the lines of OBO that state a fact and cannot be read, instead of refusing them.
     Raises UserError with file and line where a file is broken, holds a term twice, or is no ontology.
     """
-    return [read_ontology(path) for path in paths]
+    return [read_ontology(path, skip_faults=skip_faults) for path in paths]
 
 
-def read_ontology(path: Path) -> Vocabulary:
+def read_ontology(path: Path, *, skip_faults: bool = False) -> Vocabulary:
     """Return the vocabulary of one ontology file; its format is seen from its first character."""
     try:
         with opened(path) as file:
             is_json = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
             file.seek(0)
-            ontology = read_obo_json(file, str(path)) if is_json else read_obo(file, str(path))
+            ontology = (
+                read_obo_json(file, str(path))
+                if is_json
+                else read_obo(file, str(path), skip_faults=skip_faults)
+            )
         described = source_file(path)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
@@ -39,7 +44,11 @@ def read_ontology(path: Path) -> Vocabulary:
 def ontology_vocabulary(ontology: Ontology, where: str, files: tuple[SourceFile, ...]) -> Vocabulary:
     """Return an ontology as a vocabulary named after the namespace that most of its terms are in."""
     if not ontology.terms:
-        raise UserError(f"{where}: no term in it; expected an OBO or OBO-JSON ontology")
+        left_out = ", ".join(f"{num:,} {kind.replace('_', ' ')}" for kind, num in ontology.noted.items())
+        raise UserError(
+            f"{where}: no term in it{f' with a name and an id ({left_out})' if left_out else ''}; "
+            "expected an OBO or OBO-JSON ontology"
+        )
     counts = Counter(prefix_of(term.id) for term in ontology.terms)
     prefix = max(sorted(counts), key=lambda one: counts[one])
     return Vocabulary(
@@ -49,6 +58,8 @@ def ontology_vocabulary(ontology: Ontology, where: str, files: tuple[SourceFile,
         terms=ontology.terms,
         version=ontology.version,
         licence=ontology.licence,
+        noted=ontology.noted,
+        example=ontology.example,
     )
 
 

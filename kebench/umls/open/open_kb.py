@@ -18,7 +18,7 @@ from kebench.umls.open.build import build_tables
 from kebench.umls.open.drugs import FILES, is_indications_folder, read_indications
 from kebench.umls.open.fetch import wheels
 from kebench.umls.open.manifest import OpenManifest
-from kebench.umls.open.ontology import opened, read_ontology
+from kebench.umls.open.ontology import opened, read_ontologies
 from kebench.umls.open.sources import SourceCard, read_source, source_cards
 from kebench.umls.open.terms import Vocabulary
 from kebench.umls.open.tsv import read_terms, read_triples, table_kind
@@ -55,15 +55,16 @@ class Found(NamedTuple):
         ]
 
 
-def tables_of_open_kb(folder: Path, into: Path) -> OpenManifest:
+def tables_of_open_kb(folder: Path, into: Path, *, skip_faults: bool = False) -> OpenManifest:
     """Write MRCONSO, MRREL and MRSTY (.parquet) of a folder's sources into another folder that exists.
 
-    Raises UserError if the folder holds nothing that can be used.
+    skip_faults: as `kebench.umls.open.ontology.read_ontologies` has it. Raises UserError if the folder holds
+    nothing that can be used.
     """
     found = find_sources(folder)
     for line in found.described():
         log.info("uses %s", line)
-    vocabularies, notes = _read_all(found)
+    vocabularies, notes = _read_all(found, skip_faults=skip_faults)
     return build_tables(vocabularies, into=into, release=RELEASE, notes=notes)
 
 
@@ -108,9 +109,9 @@ def _is_ontology(path: Path) -> bool:
         return True  # whoever reads it says what is wrong with it
 
 
-def _read_all(found: Found) -> tuple[list[Vocabulary], list[str]]:
+def _read_all(found: Found, *, skip_faults: bool) -> tuple[list[Vocabulary], list[str]]:
     """Return the vocabularies, and notes about choices that were made."""
-    own = [read_ontology(path) for path in found.ontologies]
+    own = read_ontologies(found.ontologies, skip_faults=skip_faults)
     replaced = {vocabulary.name for vocabulary in own}
     cards = [card for card in source_cards() if card.wheel in found.wheels]
     notes = [

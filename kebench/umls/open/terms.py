@@ -1,6 +1,7 @@
 """The nouns that every source is read into: a term with its names and references, and a vocabulary."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,12 +67,18 @@ class Content(NamedTuple):
 
 
 class Ontology(NamedTuple):
-    """What one ontology file says: its own name, version and licence, where it has them, and its terms."""
+    """What one ontology file says: its own name, version and licence, where it has them, and its terms.
+
+    noted: how much of it was passed over, and what was read from addresses, by kind (docs/FORMATS.md,
+    Knowledge base). example: the first line that was passed over.
+    """
 
     name: str
     version: str
     licence: str
     terms: list[Term]
+    noted: dict[str, int] = {}
+    example: str = ""
 
 
 class SourceFile(NamedTuple):
@@ -88,6 +95,7 @@ class Vocabulary(NamedTuple):
     name: SAB of its relations.
     mappings: pairs of ids that the source gives as the same thing, without being terms of its own.
     strict: a triple that refers to nothing is a mistake of the user, not a gap between two sources.
+    noted, example: what of its file was passed over, as in `Ontology`.
     drugs_by_name: its drugs are joined to other sources' drugs by name, where no id joins them.
     """
 
@@ -103,6 +111,8 @@ class Vocabulary(NamedTuple):
     citation: str = ""
     note: str = ""
     strict: bool = False
+    noted: dict[str, int] = {}
+    example: str = ""
     drugs_by_name: bool = False
 
 
@@ -137,14 +147,19 @@ def make_term(
     relations: list[tuple[str, str]],
     alternates: list[str],
     obsolete: bool,
+    noted: Counter[str],
 ) -> Term | None:
     """Return a term with cleaned names, or None if it has no name or no id.
 
-    namespace: as OBO has it; GO's are its branches.
+    namespace: as OBO has it; GO's are its branches. noted: counts what has no id with a prefix, or no name.
     """
     cleaned = clean_name(name)
     if not term_id or not cleaned:
+        noted["terms_without_name" if term_id else "terms_without_prefix"] += 1
         return None
+    noted["xrefs_without_id"] += xrefs.count("")
+    noted["relations_without_id"] += sum(not tail for _, tail in relations)
+    noted["alternates_without_id"] += alternates.count("")
     others = dict.fromkeys(Synonym(clean_name(synonym.name), synonym.scope) for synonym in synonyms)
     return Term(
         id=term_id,

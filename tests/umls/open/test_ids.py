@@ -2,7 +2,7 @@
 
 import pytest
 
-from kebench.umls.open.ids import canonical_id, code_of, prefix_of, rank_of, read_id, source_of
+from kebench.umls.open.ids import canonical_id, code_of, id_of_address, prefix_of, rank_of, read_id, source_of
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,18 @@ def test_source_and_code_are_written_as_umls_writes_them(identifier: str, source
 
 def test_unknown_namespaces_come_after_the_known_ones() -> None:
     assert rank_of("MONDO:1") < rank_of("MESH:D000001") < rank_of("AAA:1") < rank_of("LAB:1")
+
+
+@pytest.mark.parametrize(
+    ("address", "ours"),
+    [
+        ("http://purl.obolibrary.org/obo/DOID_4", "DOID:4"),
+        ("http://x.org/ontology#LAB_0001", "LAB:0001"),
+        ("https://identifiers.org/hgnc:1100", "HGNC:1100"),
+        ("DOID:4", "DOID:4"),
+        ("http://wiki.example.org/Category:Diseases", ""),
+        ("http://x.org/has_part", ""),
+    ],
+)
+def test_an_address_is_an_id_where_it_ends_as_one(address: str, ours: str) -> None:
+    assert id_of_address(address) == ours

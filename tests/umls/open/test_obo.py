@@ -176,6 +176,139 @@ def test_a_broken_line_is_named(obo: Ontology) -> None:
     assert refusal(obo("[Term]\nid: DOID:1\nname: a\nis_a:\n")).startswith("test.obo line 10: not OBO (")
 
 
+@pytest.mark.parametrize(
+    ("where", "line", "kind"),
+    [
+        ("header", "date: 05:20:2021 12:00", "dates_not_read"),
+        ("header", "! a comment", "comment_lines"),
+        ("header", "!", "comment_lines"),
+        ("header", "a line broken in two", "lines_without_tag"),
+        ("term", "xref: http://wiki.example.org/Page\\:Cough", "xrefs_without_id"),
+        ("term", 'xref: KEGG COMPOUND:C00001 "CAS number"', "xref_not_read"),
+        ("term", "xref:", "xref_not_read"),
+        ("term", "xref: 12345", "xrefs_without_id"),
+        ("term", "its second half", "lines_without_tag"),
+        ("term", "synonyms: tussis", "unknown_tags"),
+        ("term", "is_a: respiratory_symptom", "relations_without_id"),
+        ("term", "alt_id: 17", "alternates_without_id"),
+    ],
+)
+def test_a_line_that_states_no_fact_is_passed_over_and_counted(
+    where: str, line: str, kind: str, tmp_path: Path
+) -> None:
+    header, term = "format-version: 1.2\nontology: lab\n", "[Term]\nid: LAB:0001\nname: cough\n"
+    path = tmp_path / "lab.obo"
+    last = 'synonym: "tussis" EXACT []\n'
+    path.write_text(f"{header}{line}\n{term}{last}" if where == "header" else f"{header}{term}{line}\n{last}")
+    vocabulary = read_ontology(path)
+    assert vocabulary.terms == [Term("LAB:0001", "cough", synonyms=(Synonym("tussis", "EXACT"),))]
+    assert vocabulary.noted == {kind: 1}
+    assert vocabulary.version == ""
+    if not kind.endswith("_id"):
+        assert vocabulary.example == f"line {3 if where == 'header' else 6}: {line}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'def: "x" [JA:Epilepsy Genetics Kiel]', 'def: "a "b" c"', "def: no quotes", "comment: a\\",
+        "subset: a b",
+        "creation_date: yesterday", "created_by:", "property_value: x", "intersection_of: a b c d",
+        'synonym: "x" EXACT [JA:Epilepsy Genetics Kiel]',
+    ],
+)  # fmt: skip
+def test_what_is_wrong_where_nothing_is_read_does_no_harm(line: str, obo: Ontology) -> None:
+    vocabulary = read_ontology(obo(f"[Term]\nid: DOID:1\nname: a\n{line}\n"))
+    assert (len(vocabulary.terms), vocabulary.noted) == (1, {})
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "expected"),
+    [
+        ('synonym: "5" chain" EXACT []', "synonym",
+         "a name in quotes, then EXACT, BROAD, NARROW or RELATED"),
+        ("synonym: tussis EXACT []", "synonym", "a name in quotes, then EXACT, BROAD, NARROW or RELATED"),
+        ('synonym: "x" EXCAT []', "synonym", "a name in quotes, then EXACT, BROAD, NARROW or RELATED"),
+        ("is_a: DOID:4 DOID:5", "is_a", "one id"),
+        ("is_a:", "is_a", "one id"),
+        ("relationship: part_of", "relationship", "a relation and an id"),
+        ("is_obsolete: 1", "is_obsolete", "true or false"),
+        ("alt_id: a b", "alt_id", "one id"),
+        ("name: another", "name", "one name"),
+    ],
+)  # fmt: skip
+def test_a_fact_that_cannot_be_read_is_refused_or_counted(
+    line: str, kind: str, expected: str, obo: Ontology
+) -> None:
+    path = obo(f"[Term]\nid: DOID:1\nname: a\n{line}\n")
+    assert refusal(path) == (
+        f"test.obo line 10: not OBO (expected {expected}): {line!r}; mend the line, or leave such lines out: "
+        "--on-error skip"
+    )
+    vocabulary = read_ontology(path, skip_faults=True)
+    assert vocabulary.terms == [Term("DOID:1", "a")]
+    assert vocabulary.noted == {f"{kind}_not_read": 1}
+    assert vocabulary.example == f"line 10: {line}"
+
+
+def test_ids_written_as_addresses_are_taken_and_ids_without_a_prefix_are_counted(obo: Ontology) -> None:
+    vocabulary = read_ontology(
+        obo("""[Term]
+id: http://purl.obolibrary.org/obo/DOID_1
+name: a
+is_a: http://purl.obolibrary.org/obo/DOID_4 ! disease
+
+[Term]
+id: http://wiki.example.org/Category:Diseases
+name: b
+
+[Term]
+id: cough
+name: c
+
+[Term]
+id: DOID:2
+""")
+    )
+    assert vocabulary.terms == [Term("DOID:1", "a", relations=(("isa", "DOID:4"),))]
+    assert vocabulary.noted == {"ids_from_urls": 1, "terms_without_prefix": 2, "terms_without_name": 1}
+
+
+def test_a_file_of_nothing_but_ids_without_a_prefix_is_refused_with_their_number(obo: Ontology) -> None:
+    assert refusal(obo("[Term]\nid: cough\nname: c\n")) == (
+        "test.obo: no term in it with a name and an id (1 terms without prefix); "
+        "expected an OBO or OBO-JSON ontology"
+    )
+
+
+def test_synonyms_of_older_versions_of_the_format_are_read(obo: Ontology) -> None:
+    [term] = read_ontology(
+        obo("""[Term]
+id: DOID:1
+name: a \\{b\\} \\"c\\" {source="x"} ! a comment
+exact_synonym: "one" []
+narrow_synonym: "two" [A:1]
+synonym: "three" []
+synonym: "say \\"four\\"" broad ABBREVIATION []
+xref_analog: MSH:D000001
+""")
+    ).terms
+    assert term.name == 'a {b} "c"'
+    assert [(one.name, one.scope) for one in term.synonyms] == [
+        ("one", "EXACT"), ("two", "NARROW"), ("three", "RELATED"), ('say "four"', "BROAD"),
+    ]  # fmt: skip
+    assert term.xrefs == ("MESH:D000001",)
+
+
+def test_what_is_left_out_of_obo_json_is_counted(tmp_path: Path) -> None:
+    nodes = [{"id": PLACE + "DOID_1", "lbl": "a", "type": "CLASS"}, {"id": PLACE + "DOID_2"}]
+    nodes.append({"id": "http://x.org/cough", "lbl": "c"})
+    edges = [{"sub": PLACE + "DOID_1", "pred": "is_a", "obj": "http://x.org/symptom"}]
+    (tmp_path / "test.json").write_text(graph(nodes, edges))
+    vocabulary = read_ontology(tmp_path / "test.json")
+    assert vocabulary.noted == {"terms_without_name": 1, "terms_without_prefix": 1, "relations_without_id": 1}
+
+
 def test_a_term_that_stands_twice_is_refused_with_both_lines(obo: Ontology) -> None:
     frames = "[Term]\nid: DOID:1\nname: a\n\n[Term]\nid: DOID:1\nname: b\n"
     assert refusal(obo(frames)) == "test.obo line 12: the term DOID:1 is in line 8 already; remove one"
@@ -190,7 +323,7 @@ def test_other_encodings_are_refused_with_the_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("hello\n", "x line 1: not OBO (expected HeaderClause): 'hello'; mend the line"),
+        ("hello\n", "x line 1: not OBO (expected a tag and a colon): 'hello'; mend the line"),
         ("format-version: 1.2\n", "x: no term in it; expected an OBO or OBO-JSON ontology"),
         ('{"a": 1}', "x: JSON without 'graphs'; expected an OBO-JSON (obographs) file"),
         ('{"graphs": [', "x line 1: not JSON (Expecting value); mend the file"),
