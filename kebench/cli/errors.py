@@ -170,10 +170,10 @@ def _task_errors(
     cells = _cells(board, [model, *([against] if against else [])])
     predictions = _predictions(cells[0], found)
     runs = _runs(cells[0], predictions)
-    title = f"{model} on {card.title}: {_score_words(cells[0])}"
+    title = f"{model} on {card.title}: {_score_words(card, cells[0])}"
     both: Both | None = None
     if against:
-        title += f"; against {against}: {_score_words(cells[1])}"
+        title += f"; against {against}: {_score_words(card, cells[1])}"
         both = Both(model, runs, against, _runs(cells[1], _predictions(cells[1], found)))
     examples = _examples(card, data, runs, must_be_there=bool(data or kb_folder))
     if card.kind == "ner":
@@ -184,10 +184,14 @@ def _task_errors(
     return with_calibration(sheet, calibrated), shown, calibrated
 
 
-def _score_words(cell: "Cell") -> str:
+def _score_words(card: "TaskCard", cell: "Cell") -> str:
+    from kebench.tasks.facts import is_seen_widely, seen_words
+
     seeds = counted(len(cell.runs), "seed")
     f1 = f"{cell.test.mean:.1f}" if cell.test else "undefined (no gold in the test set)"
-    return f"F1 {f1} over {seeds}, rate {cell.learning_rate:g}"
+    test = cell.runs[-1].splits.get("test")
+    seen = f" ({seen_words(card.kind, 'test', test)})" if test and is_seen_widely(test) else ""
+    return f"F1 {f1} over {seeds}, rate {cell.learning_rate:g}{seen}"
 
 
 def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":

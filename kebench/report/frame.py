@@ -24,8 +24,9 @@ def records_frame(folder: Path | str) -> "pd.DataFrame":
     """Return one row a finished run, sorted by task, model, learning rate and seed.
 
     Columns: what identifies the run, `dev_percent`, `test_percent`, `test_as_published_percent` (missing
-    where the published protocol is the same), counts, cost, and `column`: scores may be averaged or
-    compared only where it is equal. Raises UserError if there are none.
+    where the published protocol is the same), counts (of what stands in train or dev too: missing in older
+    records), cost, and `column`: scores may be averaged or compared only where it is equal. A score without
+    gold is missing. Raises UserError if there are none.
     """
     import pandas as pd  # half a second: tables are printed without it
 
@@ -140,13 +141,14 @@ def _frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
 
 _COLUMNS = (
     "task", "model", "learning_rate", "seed", "dev_percent", "test_percent", "test_as_published_percent",
-    "num_examples", "num_cut", "best_epoch", "seconds", "peak_mib", "energy_kwh", "co2_kg",
-    "device", "column", "identity",
+    "num_examples", "num_cut", "num_seen", "num_contradicting", "best_epoch", "seconds", "peak_mib",
+    "energy_kwh", "co2_kg", "device", "column", "identity",
 )  # fmt: skip
 
 
 def row_of_record(record: Record) -> dict[str, Any]:
     """Return a run as a row of the frame."""
+    test = record.splits.get("test")
     return {
         "task": record.task,
         "model": record.model,
@@ -157,6 +159,8 @@ def row_of_record(record: Record) -> dict[str, Any]:
         "test_as_published_percent": record.test.score_as_published_percent,
         "num_examples": record.test.num_examples,
         "num_cut": record.test.num_cut,
+        "num_seen": test.num_seen if test else None,
+        "num_contradicting": test.num_contradicting if test else None,
         "best_epoch": record.best_epoch,
         "seconds": record.provenance.seconds,
         "peak_mib": record.provenance.peak_mib,

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kebench import __version__
+from kebench.records import SplitFacts
 from kebench.report.protocol import describe_protocol
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import Cell, Column, Leaderboard, Table
 from kebench.tasks.card import TaskCard
+from kebench.tasks.facts import is_seen_widely, seen_words
 
 _TASK_TYPES = {"ner": "token-classification", "relation": "text-classification"}
 _METRICS = {"ner": "entity F1", "relation": "micro F1 over positive labels"}
@@ -41,6 +43,11 @@ def _cells(board: Leaderboard, name: str) -> Iterable[tuple[Table, str, Column, 
                     yield table, block.kind, column, cell
 
 
+def _seen(kind: str, test: SplitFacts | None) -> dict[str, str]:
+    """Say so where much of the test set stands in train or dev."""
+    return {"test_set": seen_words(kind, "test", test)} if test and is_seen_widely(test) else {}
+
+
 def _fields(
     table: Table, kind: str, column: Column, cell: Cell, metric: str, cards: Mapping[str, TaskCard]
 ) -> dict[str, Any]:
@@ -57,7 +64,11 @@ def _fields(
         "metric_type": "f1",
         "metric_name": f"{_METRICS[kind]}{how}, mean of {seeds}, sd {sd}",
         "metric_value": round(cell.score.mean, 2),
-        "metric_args": {"protocol": protocol, "learning_rate": cell.learning_rate},
+        "metric_args": {
+            "protocol": protocol,
+            "learning_rate": cell.learning_rate,
+            **_seen(kind, column.test),
+        },
         "source_name": f"kebench {__version__}",
         "source_url": "https://github.com/kebench/kebench",
     }

@@ -9,7 +9,7 @@ import pytest
 
 from kebench.cli import main
 from kebench.errors import UserError
-from kebench.records import Record, Score
+from kebench.records import Record, Score, stem_of, write_record
 from kebench.report.compare import Settings, compare
 from kebench.report.errors import Run, label_grid, marker_grid, mean_percent
 from kebench.report.export import render_csv, render_json
@@ -150,6 +150,19 @@ def test_records_answer_null_in_sql(tmp_path: Path, capsys: pytest.CaptureFixtur
     main(["records", "--results", str(tmp_path), "--sql", sql, "--format", "json"])
     assert json.loads(capsys.readouterr().out) == [{"scores": 0, "runs": 6}]
     assert row_of_record(records()[-1])["test_percent"] is None
+
+
+def test_errors_say_that_the_score_is_undefined(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_DATA", str(tmp_path / "nowhere"))
+    part = {"ids": ["0"], "gold": ["0"], "predicted": ["0"], "num_cut": 0, "num_missing_markers": 0}
+    record = sample_record("minilm", "gad", test=None)
+    stem = stem_of(tmp_path, record)
+    stem.parent.mkdir(parents=True)
+    write_record(stem, record, {"schema": 1, "kind": "relation", "negative": "0", "dev": part, "test": part})
+    main(["errors", "--model", "minilm", "--task", "gad", "--results", str(tmp_path)])
+    assert "minilm on GAD: F1 undefined (no gold in the test set) over 1 seed" in capsys.readouterr().out
 
 
 def test_rates_that_dev_cannot_tell_apart_are_said() -> None:

@@ -10,6 +10,7 @@ import pytest
 from kebench.cli import main
 from kebench.errors import UserError
 from kebench.records import Record, read_predictions, record_paths, stem_of, write_record
+from kebench.report.model_index import model_index
 from kebench.report.render import render_terminal
 from kebench.report.table import build_leaderboard
 from kebench.report.unseen import say_left_out, without_seen
@@ -88,6 +89,29 @@ def test_a_leaderboard_marks_a_task_of_which_more_than_a_hundredth_was_seen() ->
     )
     assert "DDI△" not in shown(2)  # 1%
     assert "what a model remembers, not what it has learnt" in shown(20)
+
+
+SEEN = (
+    "2 of 6 instances stand in train or dev too: its score shows what a model remembers, not what it has "
+    "learnt"
+)
+
+
+def test_errors_sql_significance_and_model_card_say_what_was_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, seen=[0, 1])
+    monkeypatch.setenv("KEBENCH_DATA", str(tmp_path / "nowhere"))
+    main(["errors", "--model", "minilm", "--task", "ddi", "--results", str(tmp_path), "--format", "json"])
+    title = json.loads(capsys.readouterr().out)["sheets"][0]["title"]
+    assert title == f"minilm on DDI: F1 75.0 over 2 seeds, rate 5e-05 ({SEEN})"
+    sql = "select distinct num_seen, num_examples from records"
+    main(["records", "--results", str(tmp_path), "--sql", sql, "--format", "json"])
+    assert json.loads(capsys.readouterr().out) == [{"num_seen": 2, "num_examples": 6}]
+    main(["significance", "--results", str(tmp_path)])
+    assert f"△ DDI test set: {SEEN}." in " ".join(capsys.readouterr().out.split())
+    board = build_leaderboard([run("minilm")], cards=all_task_cards())
+    assert SEEN in " ".join(model_index(board, "minilm", tasks=all_task_cards()).split())
 
 
 def write(out: Path, *, seen: list[int] | None) -> None:
