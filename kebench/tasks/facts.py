@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 from kebench.records import SplitFacts
 from kebench.tasks.card import TaskCard
-from kebench.tasks.readers import Pair, Sentence
+from kebench.tasks.readers import LOOKS_LIKE_A_MARKER, Pair, Sentence
 from kebench.tasks.schemes import Scheme
 
 # Of a split's texts; ours. BLURB's 84,000 have none. One odd text in a file of forty is let through with a
 # word; an indicator that is misspelt is so in every text of a kind, far more than one in twenty.
 MOST_MARKER_FAULTS = 0.05
-_LOOKS_LIKE_A_MARKER = r"@[^\s@$]+\$"
 Examples = Sequence[Sentence | Pair]
 # Of which splits no example of a split should stand in.
 EARLIER = {"dev": ("train",), "test": ("train", "dev")}
@@ -113,7 +112,7 @@ def marker_faults(card: TaskCard, examples: Examples) -> list[str]:
     """Name each text whose indicators are not the card's, and what it holds: "d0 holds @GENE$"."""
     # The longest first: an indicator of the card's may begin as another does.
     known = "|".join(re.escape(marker) for marker in sorted(card.markers, key=len, reverse=True))
-    pattern = re.compile(f"{known}|{_LOOKS_LIKE_A_MARKER}")
+    pattern = re.compile(f"{known}|{LOOKS_LIKE_A_MARKER}")
     right = _right_markers(card)
     found = ((row, Counter(pattern.findall(row.text))) for row in examples if isinstance(row, Pair))
     return [

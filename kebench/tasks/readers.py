@@ -20,9 +20,7 @@ from kebench.tasks.schemes import MisfitError, Scheme, Tag, bio_string, parse_ta
 
 FETCH_AGAIN = "fetch the file again"
 MEND = "mend the file"  # of a user's own, which nobody else has
-NO_HEADER = (
-    "remove it if the task's own examples follow (theirs are split otherwise), or make a card of format gad"
-)
+LOOKS_LIKE_A_MARKER = r"@[^\s@$]+\$"
 MEND_TYPES = "keep one type, or write ignore_types = true into the task's card"
 _Example = TypeVar("_Example", "Sentence", "Pair")
 
@@ -155,13 +153,16 @@ def read_pairs(
     remedy: what to do about a damaged file, as the message of an error says it.
     """
     pairs: list[Pair] = []
-    empty_like = ", as BioBERT's dev.tsv is: take part of train" if path.stem.startswith("dev") else ""
-    for number, line in _lines(path, remedy, empty_like=empty_like):
+    if path.stem.startswith("dev") and path.is_file() and not path.stat().st_size:
+        what = "empty, as BioBERT's dev.tsv is"
+        raise UserError(f"{path}: {what}; {_or_fetch('make one of a part of train', remedy)}")
+    for number, line in _lines(path, remedy):
         if number == 1 and header:
             if line != header:
                 _refuse_header(line, path, header, labels=labels, remedy=remedy)
         elif number == 1 and line == GAD_HEADER:
-            raise LineError(path, 1, f"the header {GAD_HEADER!r} of BLUE's and BioBERT's files", NO_HEADER)
+            what = f"the header {GAD_HEADER!r} of BLUE's and BioBERT's files"
+            raise LineError(path, 1, what, _or_fetch("remove it, or make a card of format gad", remedy))
         elif line.strip():
             pairs.append(_read_pair(line, path, number, labels=labels, markers=markers, remedy=remedy))
     return _not_empty(pairs, path, remedy)
@@ -171,7 +172,8 @@ def _refuse_header(line: str, path: Path, header: str, *, labels: tuple[str, ...
     *texts, label = line.split("\t")
     if label.strip() in labels and len(texts) == 1:
         what = "no header, and sentence TAB label alone, as BioBERT's train and dev files have"
-        raise LineError(path, 1, what, f"begin with {header!r}, and each line with an index")
+        how = f"begin with {header!r}, and each line with an index"
+        raise LineError(path, 1, what, _or_fetch(how, remedy))
     if label.strip() in labels and len(texts) == 2:
         raise LineError(path, 1, "an example where the header should be", f"put {header!r} before it")
     raise LineError(path, 1, f"header {line[:40]!r}, expected {header!r}", remedy)
@@ -183,7 +185,7 @@ def _read_pair(
     fields = line.split("\t")
     if len(fields) == 2 and fields[1].strip() in labels and _has(fields[0], markers):
         what = "sentence TAB label alone, as BioBERT's train and dev files have"
-        raise LineError(path, number, what, "begin each line with an id and a tab")
+        raise LineError(path, number, what, _or_fetch("begin each line with an id and a tab", remedy))
     if len(fields) != 3:
         raise LineError(path, number, f"{_columns(fields)}, expected 3 (id TAB text TAB label)", remedy)
     pair_id, text, label = (field.strip() for field in fields)
@@ -194,10 +196,17 @@ def _read_pair(
         what = f"label '{label[:20]}', expected one of {', '.join(labels)}{swapped}"
         raise LineError(path, number, what, remedy)
     if markers and not _has(text, markers):
-        swapped = "; the columns look swapped" if _has(pair_id, markers) else ""
-        what = f"no {' or '.join(markers)} in the text '{text[:20]}'{swapped}"
+        hint = "; the columns look swapped" if _has(pair_id, markers) else ""
+        if others := re.findall(LOOKS_LIKE_A_MARKER, text):
+            hint = f", which holds {', '.join(others)}"
+        what = f"no {' or '.join(markers)} in the text '{text[:20]}'{hint}"
         raise LineError(path, number, what, remedy)
     return Pair(pair_id, text, label)
+
+
+def _or_fetch(how: str, remedy: str) -> str:
+    """Say how to change a file that is in another layout; where one is published, its examples are others."""
+    return how if remedy == MEND else f"fetch this task's own files ('kebench data get' says where), or {how}"
 
 
 def _has(text: str, markers: tuple[str, ...]) -> bool:
@@ -226,14 +235,14 @@ def read_tagged_split(card: TaskCard, path: Path) -> TaggedFile:
     return read_tagged(path, scheme=card.scheme, ignore_types=card.ignore_types, remedy=remedy)
 
 
-def _lines(path: Path, remedy: str, *, empty_like: str = "") -> Iterator[tuple[int, str]]:
+def _lines(path: Path, remedy: str) -> Iterator[tuple[int, str]]:
     """Yield (1-based number, line without its end). Only LF and CRLF end a line: U+2028 is text."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     if not content:
-        raise UserError(f"{path}: empty{empty_like}; {remedy}")
+        raise UserError(f"{path}: empty; {remedy}")
     if b"\0" in content:
         raise UserError(f"{path}: a binary file, expected tab-separated text; {remedy}")
     content = content.removeprefix(b"\xef\xbb\xbf")

@@ -120,6 +120,10 @@ def test_a_wrong_iob_line_is_named(content: str | bytes, complaint: str, tmp_pat
         ),
         ("@GENE$ @DISEASE$\t0\t1", "no @GENE$ or @DISEASE$ in the text '0'; the columns look swapped"),
         ("0\t@GENE$ @DISEASE$\t2", "label '2', expected one of 1, 0"),
+        (
+            "0\t@gene$ x @disease$\t1",
+            "no @GENE$ or @DISEASE$ in the text '@gene$ x @disease$', which holds @gene$, @disease$",
+        ),
         ("0\t@GENE$ @DISEASE$", "2 columns, expected 3 (id TAB text TAB label)"),
     ],
 )
@@ -131,6 +135,7 @@ def test_a_wrong_pairs_line_is_named(line: str, complaint: str, tmp_path: Path) 
 
 
 BIOBERTS = "@GENE$ in @DISEASE$\t1\n@GENE$ not in @DISEASE$\t0\n"
+FETCH = "fetch this task's own files ('kebench data get' says where), or"
 HEADER_AS_SAID = GAD_HEADER.replace("\t", "\\t")
 
 
@@ -141,19 +146,19 @@ HEADER_AS_SAID = GAD_HEADER.replace("\t", "\\t")
             BIOBERTS,
             "",
             "sentence TAB label alone, as BioBERT's train and dev files have; "
-            "begin each line with an id and a tab",
+            f"{FETCH} begin each line with an id and a tab",
         ),
         (
             BIOBERTS,
             GAD_HEADER,
             "no header, and sentence TAB label alone, as BioBERT's train and dev files have; "
-            f"begin with '{HEADER_AS_SAID}', and each line with an index",
+            f"{FETCH} begin with '{HEADER_AS_SAID}', and each line with an index",
         ),
         (
             f"{GAD_HEADER}\n0\t@GENE$ in @DISEASE$\t1\n",
             "",
-            f"the header '{HEADER_AS_SAID}' of BLUE's and BioBERT's files; remove it if the task's own "
-            "examples follow (theirs are split otherwise), or make a card of format gad",
+            f"the header '{HEADER_AS_SAID}' of BLUE's and BioBERT's files; "
+            f"{FETCH} remove it, or make a card of format gad",
         ),
         (
             "0\t@GENE$ in @DISEASE$\t1\n",
@@ -177,8 +182,10 @@ def test_an_empty_dev_file_is_biobert_s(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         read_pairs(empty, labels=LABELS, markers=MARKERS)
     assert str(error.value) == (
-        f"{empty}: empty, as BioBERT's dev.tsv is: take part of train; fetch the file again"
+        f"{empty}: empty, as BioBERT's dev.tsv is; {FETCH} make one of a part of train"
     )
+    with pytest.raises(UserError, match=r"as BioBERT's dev.tsv is; make one of a part of train$"):
+        read_pairs(empty, labels=LABELS, markers=MARKERS, remedy="mend the file")
 
 
 def test_a_file_of_the_users_own_is_mended_not_fetched(tmp_path: Path) -> None:
