@@ -9,7 +9,7 @@ Field order is part of the format; docs/FORMATS.md comments each field.
 import gzip
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +23,7 @@ from kebench.files import hash_of, write_atomically
 PROTOCOL_VERSION = 1
 RECORD_SCHEMA: Literal[1] = 1
 PREDICTIONS_SCHEMA = 1
+OTHER_NAMES = "other-names.json"
 
 
 def _is_no_place(name: str) -> str:
@@ -305,6 +306,41 @@ def read_record(path: Path) -> Record:
         raise UserError(
             f"{path}: not a record ({first_fault(error, whole='the file')}); remove it or fetch it again"
         ) from None
+
+
+class OtherName(Part):
+    """The name under which weights are recorded that somebody has named otherwise, and their mode."""
+
+    recorded_as: Name
+    model_hash: Printable
+    fidelity: Literal["paper", "released", "fixed"]
+
+
+class OtherNames(Part):
+    """What other-names.json holds: the other names of models whose runs are recorded in its folder."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    names: dict[Name, OtherName]
+
+
+def read_other_names(out: Path) -> dict[str, OtherName]:
+    """Return the other names of models in a folder of records. Raises UserError if the file is damaged."""
+    path = out / OTHER_NAMES
+    try:
+        return OtherNames.model_validate_json(read_within(path)).names if path.is_file() else {}
+    except (OSError, ValidationError) as error:
+        fault = first_fault(error, whole="the file") if isinstance(error, ValidationError) else error.strerror
+        raise UserError(f"{path}: {fault}; remove it, and 'kebench run' writes it again") from None
+
+
+def write_other_names(out: Path, names: Mapping[str, OtherName]) -> None:
+    """Add other names of models to a folder of records; a name that is there already is replaced."""
+    known = read_other_names(out)
+    if not names.items() <= known.items():
+        stored = OtherNames(schema=1, names=dict(sorted({**known, **names}.items())))
+        out.mkdir(parents=True, exist_ok=True)
+        text = stored.model_dump_json(indent=1, by_alias=True) + "\n"
+        write_atomically(out / OTHER_NAMES, text, point="record")
 
 
 def read_predictions(path: Path) -> dict[str, Any]:

@@ -17,7 +17,15 @@ from kebench.finetune.encode import choose_rows
 from kebench.finetune.plan import Job, TaskFiles, find_task_files
 from kebench.model.layout import CheckpointFacts, describe_checkpoint
 from kebench.model.source import ResolvedModel, model_hash, resolve_model
-from kebench.records import PROTOCOL_VERSION, Protocol, RateOrigin, Subset, read_records
+from kebench.records import (
+    PROTOCOL_VERSION,
+    OtherName,
+    Protocol,
+    RateOrigin,
+    Record,
+    Subset,
+    read_records,
+)
 from kebench.tasks.card import TaskCard
 from kebench.tasks.check import check_files
 from kebench.tasks.facts import count_gold, gold_unit
@@ -34,10 +42,14 @@ class Rates(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """All jobs of a grid in the order they are run, and those of them that are not recorded yet."""
+    """All jobs of a grid in the order they are run, and those of them that are not recorded yet.
+
+    other_names: of models that are recorded under another name: one that was recorded or named before.
+    """
 
     jobs: list[Job]
     missing: list[Job]
+    other_names: dict[str, OtherName] = {}
 
 
 def plan_grid(
@@ -60,11 +72,10 @@ def plan_grid(
     resolved = [resolve(name, allow_remote_code=allow_remote_code) for name in models]
     files = [find_task_files(card, data_of(card, data)) for card in tasks]
     hashes = [model_hash(model.folder, casing=model.card.casing) for model in resolved]
+    records = list(read_records(out))
     # Of one model under two names only the first is planned: the second might have other rates by its card.
-    planned = [
-        (model, hashed, describe_checkpoint(model.folder))
-        for model, hashed in _without_twins(zip(resolved, hashes, strict=True))
-    ]
+    once, other_names = _under_one_name(zip(resolved, hashes, strict=True), records)
+    planned = [(model, hashed, describe_checkpoint(model.folder)) for model, hashed in once]
     jobs = [
         _job(model, hashed, fact, task, rate, seed, rates.origin, budget=budget, precision=precision)
         for task in files
@@ -74,18 +85,35 @@ def plan_grid(
         for seed in range(seeds)
     ]
     jobs = list({job.identity: job for job in jobs}.values())  # a rate that was given twice is one
-    recorded = {record.identity for record in read_records(out)}
-    return Grid(jobs, [job for job in jobs if job.identity not in recorded])
+    recorded = {record.identity for record in records}
+    return Grid(jobs, [job for job in jobs if job.identity not in recorded], other_names)
 
 
-def _without_twins(models: Iterable[tuple[ResolvedModel, str]]) -> list[tuple[ResolvedModel, str]]:
-    """Return models with their hashes, of those with the same weights the first; say which are left out."""
-    first: dict[tuple[str, str], tuple[ResolvedModel, str]] = {}
+def _under_one_name(
+    models: Iterable[tuple[ResolvedModel, str]], records: Iterable[Record]
+) -> tuple[list[tuple[ResolvedModel, str]], dict[str, OtherName]]:
+    """Return models with their hashes, each once and under one name, and their other names; say which.
+
+    The name is that of its records, if there are any: a table would tear a model with two names apart.
+    """
+    recorded: dict[tuple[str, str], dict[str, None]] = {}
+    for record in records:
+        recorded.setdefault((record.model_hash, record.protocol.fidelity), {})[record.model] = None
+    once: dict[tuple[str, str], tuple[ResolvedModel, str]] = {}
+    others: dict[str, OtherName] = {}
     for model, hashed in models:
-        name = first.setdefault((hashed, model.card.fidelity), (model, hashed))[0].card.name
-        if name != model.card.name:
-            _log.warning("%s: the same weights as %s; counted once, as %s", model.card.name, name, name)
-    return list(first.values())
+        key, asked = (hashed, model.card.fidelity), model.card.name
+        known = list(recorded.get(key, {}))
+        name = asked if asked in known or not known else known[0]
+        how = "recorded"
+        if key in once:
+            name, how = once[key][0].card.name, "counted once,"
+        else:
+            once[key] = (model._replace(card=model.card.model_copy(update={"name": name})), hashed)
+        if name != asked:
+            _log.warning("%s: the same weights as %s; %s as %s", asked, name, how, name)
+            others[asked] = OtherName(recorded_as=name, model_hash=hashed, fidelity=model.card.fidelity)
+    return list(once.values()), others
 
 
 def resolve(name: str, *, allow_remote_code: bool = False) -> ResolvedModel:

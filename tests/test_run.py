@@ -14,11 +14,20 @@ from kebench.finetune.budgets import read_budget
 from kebench.finetune.encode import choose_rows
 from kebench.finetune.plan import Job, TaskFiles
 from kebench.pretrain.recipe import read_recipe as read_pretraining
-from kebench.records import Protocol, Subset
+from kebench.records import (
+    OtherName,
+    Protocol,
+    Record,
+    Subset,
+    read_other_names,
+    write_other_names,
+    write_record,
+)
 from kebench.run import Grid, Rates, check_data, parse_learning_rates, plan_grid, rates_of
 from kebench.runtime import Device
 from kebench.transe.recipe import read_recipe as read_transe
 from tests.finetune.small_tasks import NER, RELATION, model_card, write_small_tasks
+from tests.report.sample_records import sample_record
 from tests.tiny_checkpoints import write_tiny_bert
 
 
@@ -52,6 +61,34 @@ def test_one_model_under_two_names_is_run_once_and_that_is_said(
     assert caplog.messages == ["second: the same weights as first; counted once, as first"]
     jobs = plan(data, [first, second]).jobs
     assert {job.card.name for job in jobs} == {"first"}
+
+
+def test_a_second_name_of_what_is_recorded_is_said_and_planned_under_the_first(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = write_tiny_bert(tmp_path / "first")
+    job, other = plan(data, [first], seeds=1).jobs
+    write_record(job.stem(data / "out"), record_of(job), {})
+    second = shutil.copytree(first, tmp_path / "second")
+    grid = plan(data, [second], seeds=1)
+    assert caplog.messages == ["second: the same weights as first; recorded as first"]
+    # one is recorded, and the other will be under the same name: a table would tear the model apart
+    assert [(job.card.name, job.identity) for job in grid.missing] == [("first", other.identity)]
+    named = OtherName(recorded_as="first", model_hash=job.model_hash, fidelity="fixed")
+    assert grid.other_names == {"second": named}
+    write_other_names(data / "out", grid.other_names)
+    write_other_names(data / "out", {"third": named})
+    assert read_other_names(data / "out") == {"second": named, "third": named}
+
+
+def record_of(job: Job) -> Record:
+    """Return what a job would leave, with somebody else's scores."""
+    return sample_record().model_copy(
+        update={
+            "identity": job.identity, "model": job.card.name, "model_hash": job.model_hash,
+            "task": job.task.card.name, "seed": job.seed, "settings": job.settings, "protocol": job.protocol,
+        }
+    )  # fmt: skip
 
 
 def test_the_paper_s_rates_are_not_replaced_by_a_card_s() -> None:

@@ -86,15 +86,18 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     found = read_found(folders)
     kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=[], cards=cards)
     metric: Metric = "as-published" if is_published else options["metric"]
-    board = build_leaderboard(kept, cards=cards, metric=metric)
+    board = build_leaderboard(kept, cards=cards, metric=metric, other_names=found.other_names)
     compare_them = _against_published if is_published else _against_measured
-    a, b = row_name(a, kept), b if is_published else row_name(b, kept)
+    a = row_name(a, kept, found.other_names)
+    b = b if is_published else row_name(b, kept, found.other_names)
     require_here(found, models=[a] if is_published else [a, b])
     predictions = predictions_of(found)
     if options["without_seen"]:
         models = {find_key(board, name).model for name in (a, b)}
         both = [record for record in kept if record.model in models]
-        board, predictions = board_without_seen(both, predictions, cards, metric, options["data"])
+        board, predictions = board_without_seen(
+            both, predictions, cards, metric, options["data"], found.other_names
+        )
     compared = compare_them(board, a, b, found, predictions, options)
     if form == "json":
         content = {"schema": 1, "comparisons": compared.fields}

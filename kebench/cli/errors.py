@@ -161,12 +161,16 @@ def _task_errors(
     found = read_found(folders)
     known = {record.model for record in found.records}
     named = [model, *([against] if against else [])]
-    require_here(found, models=[recorded_name(name, known) for name in named], task=card.name)
+    require_here(
+        found, models=[recorded_name(name, known, found.other_names) for name in named], task=card.name
+    )
     records = [record for record in found.records if record.task == card.name]
     if not records:
         raise UserError(f"{found.where}: no records of {card.name}; run it with 'kebench run'")
-    model, against = row_name(model, records), against and row_name(against, records)
-    board = build_leaderboard(records, cards=all_task_cards())
+    others = found.other_names
+    model = row_name(model, records, others)
+    against = against and row_name(against, records, others)
+    board = build_leaderboard(records, cards=all_task_cards(), other_names=others)
     cells = _cells(board, [model, *([against] if against else [])])
     predictions = _predictions(cells[0], found)
     runs = _runs(cells[0], predictions)

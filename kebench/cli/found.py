@@ -1,6 +1,6 @@
 """The records that a command reads: which folders, which of their records, and how it says so."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -9,7 +9,7 @@ import click
 from kebench.errors import UserError, counted, did_you_mean
 
 if TYPE_CHECKING:
-    from kebench.records import Record
+    from kebench.records import OtherName, Record
     from kebench.report.compare import Predictions
     from kebench.report.sheet import Sheet
     from kebench.tasks.card import TaskCard
@@ -51,12 +51,16 @@ def correction_option(*, over: str) -> Callable[[Command], Command]:
 
 
 class Found(NamedTuple):
-    """Records, the file of each (by task, model and identity), their folders, and the words for these."""
+    """Records, the file of each (by task, model and identity), their folders, and the words for these.
+
+    other_names: under which a model may be asked for that is recorded under another.
+    """
 
     records: list["Record"]
     paths: dict[tuple[str, str, str], Path]
     folders: tuple[Path, ...]
     where: str
+    other_names: dict[str, "OtherName"]
 
 
 def read_found(folders: tuple[Path, ...]) -> Found:
@@ -65,11 +69,12 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     A file that is no record of ours, or that contradicts one read before it, is named and left out. Raises
     UserError if no record is left.
     """
-    from kebench.records import Record, read_record, record_paths
+    from kebench.records import OtherName, Record, read_other_names, read_record, record_paths
 
     chosen = folders or (_default_folder(),)
     by_run: dict[tuple[str, str, str], Record] = {}
     paths: dict[tuple[str, str, str], Path] = {}
+    names: dict[str, OtherName] = {}
     for folder in chosen:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of records; {REMEDY}")
@@ -83,10 +88,22 @@ def read_found(folders: tuple[Path, ...]) -> Found:
                 _say_if_contradicting(by_run[run_key(record)], paths[run_key(record)], record, path)
                 continue
             by_run[run_key(record)], paths[run_key(record)] = record, path
+        try:
+            names |= read_other_names(folder)
+        except UserError as error:
+            say(f"left out: {error}")
     where = ", ".join(str(folder) for folder in chosen)
     if not by_run:
         raise UserError(f"{where}: no records; {REMEDY}")
-    return Found(list(by_run.values()), paths, chosen, where)
+    records = list(by_run.values())
+    recorded = {(record.model, record.model_hash) for record in records}
+    known = {model for model, _ in recorded}
+    others = {
+        name: other
+        for name, other in names.items()
+        if name not in known and (other.recorded_as, other.model_hash) in recorded
+    }
+    return Found(records, paths, chosen, where, others)
 
 
 def _say_if_contradicting(kept: "Record", kept_path: Path, other: "Record", other_path: Path) -> None:
@@ -184,19 +201,26 @@ def _names_of_tasks(suite: str | None, tasks: str | None, cards: list["TaskCard"
     return {card.name for card in chosen if suite in (None, card.suite)}
 
 
-def recorded_name(word: str, known: Collection[str]) -> str:
-    """Return the name that records give a model, which may be named by its folder or source, as for a run."""
+def recorded_name(
+    word: str, known: Collection[str], other_names: "Mapping[str, OtherName] | None" = None
+) -> str:
+    """Return the name that records give a model, which may be named by its folder or source, as for a run.
+
+    other_names: of `Found`, under which it may be asked for too.
+    """
     from kebench.model.source import card_of
 
-    if word in known or not _is_place(word):
-        return word
-    try:
-        return card_of(word).name
-    except UserError:
-        return word  # gone since, or never there: whoever looks for its records will say so
+    name = word
+    if word not in known and _is_place(word):
+        try:
+            name = card_of(word).name
+        except UserError:
+            return word  # gone since, or never there: whoever looks for its records will say so
+    other = (other_names or {}).get(name)
+    return other.recorded_as if other and name not in known else name
 
 
-def row_name(word: str, records: Sequence["Record"]) -> str:
+def row_name(word: str, records: Sequence["Record"], other_names: "Mapping[str, OtherName]") -> str:
     """Return what stands for a model on the leaderboard: its name, of several weights also their hash.
 
     Named by its folder or source, it is the weights that are there now; so is a card of whose name there are
@@ -204,15 +228,19 @@ def row_name(word: str, records: Sequence["Record"]) -> str:
     """
     from kebench.report.table import label_of
 
-    name = recorded_name(word, {record.model for record in records})
+    name = recorded_name(word, {record.model for record in records}, other_names)
     hashes = {record.model_hash for record in records if record.model == name}
-    if not hashes or (name == word and len(hashes) < 2):
+    if (name == word and len(hashes) == 1) or not (hashes or _is_place(word)):
         return name
-    hashed = weights_now(word)
-    found = [record for record in records if (record.model, record.model_hash) == (name, hashed)]
+    hashed = other_names[word].model_hash if word in other_names else weights_now(word)
+    found = [
+        record
+        for record in records
+        if record.model_hash == hashed and (record.model == name or not hashes)  # weights of another name
+    ]
     if found:
-        return label_of(found[0], records)
-    if name == word:  # a label may tell them apart
+        return label_of(found[0], records, other_names)
+    if name == word or not hashes:  # a label may tell them apart
         return name
     raise UserError(f"{word}: no records of the weights there, but of others called {name}; run it again")
 

@@ -72,18 +72,18 @@ def leaderboard(
     found = stored.records
     printed = read_published_tables(PUBLISHED_SUITE) if published else []
     known = {record.model for record in found}
-    wanted = [recorded_name(word, known) for word in split_names(models)]
+    wanted = [recorded_name(word, known, stored.other_names) for word in split_names(models)]
     require_here(stored, models=set(wanted) - {row.model for table in printed for row in table.rows})
     check_models(wanted, {row.model for table in printed for row in table.rows} | known)
     kept = filter_found(stored, suite=suite, tasks=tasks, models=wanted, cards=cards)
+    others = stored.other_names
     if without_seen:
-        board, _ = board_without_seen(kept, predictions_of(stored), cards, metric, data)
+        board, _ = board_without_seen(kept, predictions_of(stored), cards, metric, data, others)
         if printed:
             say("published rows are of whole test sets and not shown")
     else:
-        board = build_leaderboard(
-            kept, cards=cards, metric=metric, published=_filter_published(printed, wanted)
-        )
+        shown = _filter_published(printed, wanted)
+        board = build_leaderboard(kept, cards=cards, metric=metric, published=shown, other_names=others)
     _say_about_metric(board)
     click.echo(_renderer(form, asked)(with_costs(board, asked)), nl=False)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kebench.cards import NAME_PATTERN, ModelCard, model_card_paths, read_model_card
-from kebench.cli.found import metric_option, read_found, results_option
+from kebench.cli.found import metric_option, read_found, recorded_name, results_option
 from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError
 from kebench.files import expand_home, write_atomically
@@ -201,7 +201,9 @@ def print_card(name: str, folders: tuple[Path, ...], metric: "Metric") -> None:
     from kebench.tasks.card import all_task_cards
 
     cards = all_task_cards()
-    board = build_leaderboard(read_found(folders).records, cards=cards, metric=metric)
+    found = read_found(folders)
+    name = recorded_name(name, {record.model for record in found.records}, found.other_names)
+    board = build_leaderboard(found.records, cards=cards, metric=metric)
     licence = read_model_card(name).licence if name in model_card_paths() else ""
     click.echo(model_index(board, name, tasks=cards, licence=licence.lower()), nl=False)
 

@@ -83,7 +83,9 @@ def material(
     found = read_found(folders)
     kept = filter_found(found, suite=suite, tasks=tasks, models=[], cards=cards)
     published = read_published_tables(PUBLISHED_SUITE)
-    board = build_leaderboard(kept, cards=cards, metric=metric, published=published)
+    board = build_leaderboard(
+        kept, cards=cards, metric=metric, published=published, other_names=found.other_names
+    )
     strata = read_strata(overlap) if overlap else None
     return Material(board, _probes(found.folders), _model_cards(), cards, title, strata)
 

@@ -155,6 +155,7 @@ def _run_on(
     from kebench import run as grids
     from kebench.cli.run_plan import duration, plan_lines, unequal_footing
     from kebench.finetune.budgets import read_budget
+    from kebench.records import write_other_names
     from kebench.runtime import launched_processes
     from kebench.tasks.card import data_folder, select_tasks
 
@@ -173,6 +174,7 @@ def _run_on(
     )
     if rank == 0 and not plan_only:
         _make_ready(out)
+        write_other_names(out, grid.other_names)
     _say(f"plan: {counted(len(grid.jobs), 'run')}, {len(grid.jobs) - len(grid.missing)} recorded in {out}")
     for line in textwrap.wrap(unequal_footing(grid.jobs, chosen_budget), WIDTH, subsequent_indent="  "):
         _say(line)

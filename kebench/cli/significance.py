@@ -61,15 +61,15 @@ def significance(folders: tuple[Path, ...], models: str | None, form: str, **opt
     cards = all_task_cards()
     found = read_found(folders)
     known = {record.model for record in found.records}
-    wanted = [recorded_name(word, known) for word in split_names(models)]
+    wanted = [recorded_name(word, known, found.other_names) for word in split_names(models)]
     require_here(found, models=wanted)
     check_models(wanted, known)
     kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=wanted, cards=cards)
-    predictions = predictions_of(found)
+    predictions, metric, others = predictions_of(found), options["metric"], found.other_names
     if options["without_seen"]:
-        board, predictions = board_without_seen(kept, predictions, cards, options["metric"], options["data"])
+        board, predictions = board_without_seen(kept, predictions, cards, metric, options["data"], others)
     else:
-        board = build_leaderboard(kept, cards=cards, metric=options["metric"])
+        board = build_leaderboard(kept, cards=cards, metric=metric, other_names=others)
     settings = Settings(
         metric=options["metric"],
         correction=options["correction"],

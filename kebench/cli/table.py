@@ -236,13 +236,14 @@ def _score_sheets(
     published = _published(number)
     found = read_found(folders)
     cards = all_task_cards()
-    board = build_leaderboard(found.records, cards=cards, metric="as-published")
+    others = found.other_names
+    board = build_leaderboard(found.records, cards=cards, metric="as-published", other_names=others)
     known = {record.model for record in found.records}
 
     def name_of(word: str) -> str:
         """Return the label of a model's row on the leaderboard."""
-        _require(recorded_name(word, known), known)
-        return row_name(word, found.records)
+        _require(recorded_name(word, known, others), known)
+        return row_name(word, found.records, others)
 
     suites = sorted({card.suite for card in cards})
     if suite is not None and suite not in suites:

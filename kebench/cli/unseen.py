@@ -1,6 +1,6 @@
 """`--without-seen`: scores without the test examples that stand in train or dev too."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,7 +9,7 @@ import click
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
-    from kebench.records import Record
+    from kebench.records import OtherName, Record
     from kebench.report.compare import Predictions
     from kebench.report.table import Leaderboard, Metric
     from kebench.tasks.card import TaskCard
@@ -36,6 +36,7 @@ def board_without_seen(
     cards: "Sequence[TaskCard]",
     metric: "Metric",
     data: Path | None,
+    other_names: "Mapping[str, OtherName]",
 ) -> "tuple[Leaderboard, Predictions]":
     """Return the leaderboard without what was seen, and what reads predictions so.
 
@@ -53,7 +54,7 @@ def board_without_seen(
         return found[key]
 
     unseen = without_seen(records, predictions, find_seen=find_seen)
-    board = build_leaderboard(unseen.records, cards=cards, metric=metric)
+    board = build_leaderboard(unseen.records, cards=cards, metric=metric, other_names=other_names)
     return say_left_out(board, unseen), unseen.predictions
 
 

@@ -19,10 +19,12 @@ from kebench.records import (
     Score,
     ending,
     identity_of,
+    read_other_names,
     read_predictions,
     read_record,
     record_paths,
     stem_of,
+    write_other_names,
     write_record,
 )
 from kebench.scoring.predictions import score_split
@@ -104,6 +106,10 @@ def merge(folders: Iterable[Path], out: Path) -> Merged:
                 conflicts.append((took[0], path, took[1]))
             else:
                 known += 1
+        try:
+            write_other_names(out, read_other_names(folder) | read_other_names(out))
+        except UserError as error:
+            refused.append(str(error))
     return Merged(runs, probes, known, tuple(conflicts), tuple(refused))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-from kebench.records import Record, SplitFacts
+from kebench.records import OtherName, Record, SplitFacts
 from kebench.report.protocol import (
     Fields,
     describe_protocol,
@@ -26,6 +26,7 @@ from kebench.stats.summary import Summary, summarise
 from kebench.tasks.card import TABLE_ORDER, TaskCard
 
 Metric = Literal["strict", "as-published"]
+NO_OTHERS: Mapping[str, OtherName] = {}
 PUBLISHED_SUITE = "blurb"
 # The names of Table 2 of the paper, which fit over a column of numbers.
 HEADINGS = dict(
@@ -164,16 +165,18 @@ def build_leaderboard(
     cards: Sequence[TaskCard],
     metric: Metric = "strict",
     published: Sequence[PublishedTable] = (),
+    other_names: Mapping[str, OtherName] = NO_OTHERS,
 ) -> Leaderboard:
     """Build the tables of all records.
 
     cards: every task card, in table order; they say which tasks make up the average of a suite.
     metric: `as-published` takes the score that is computed as published numbers are, where there is one.
     published: tables shown, with a mark, under the first measured block of their suite and kind.
+    other_names: of models, which stand in the labels of their rows.
     """
     groups = _group_records(records, {card.name: card.suite for card in cards})
     differing = differing_names([group.protocol for group in groups])
-    labels = _row_labels(records)
+    labels = _row_labels(records, other_names)
     tables = [_build_table(group, cards, metric, labels, differing) for group in groups]
     return Leaderboard(metric, _with_published(tables, published))
 
@@ -194,24 +197,40 @@ def _nearest_to_the_paper_first(group: _Group) -> tuple[Any, ...]:
     return (group.suite != PUBLISHED_SUITE, group.suite, *by_size, repr(group.protocol))
 
 
-def _row_labels(records: Iterable[Record]) -> dict[RowKey, str]:
-    """Name each row; weights that share a name get their hash, modes other than `fixed` their name."""
+def _row_labels(records: Iterable[Record], other_names: Mapping[str, OtherName]) -> dict[RowKey, str]:
+    """Name each row; weights that share a name get their hash, modes other than `fixed` their name.
+
+    Weights that have several names get the others too.
+    """
     keys = dict.fromkeys(_row_key(record) for record in records)
     hashes: dict[str, set[str]] = defaultdict(set)
     for key in keys:
         hashes[key.model].add(key.model_hash)
-    return {key: _row_label(key, is_ambiguous=len(hashes[key.model]) > 1) for key in keys}
+    names: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for key in keys:
+        names[key[1:]].add(key.model)
+    for name, other in other_names.items():
+        names[other.model_hash, other.fidelity].add(name)
+    return {
+        key: _row_label(
+            key, is_ambiguous=len(hashes[key.model]) > 1, others=sorted(names[key[1:]] - {key.model})
+        )
+        for key in keys
+    }
 
 
-def label_of(record: Record, records: Iterable[Record]) -> str:
+def label_of(
+    record: Record, records: Iterable[Record], other_names: Mapping[str, OtherName] = NO_OTHERS
+) -> str:
     """Return the label of the row that a record is in, on a leaderboard of these records."""
-    return _row_labels(records)[_row_key(record)]
+    return _row_labels(records, other_names)[_row_key(record)]
 
 
-def _row_label(key: RowKey, *, is_ambiguous: bool) -> str:
+def _row_label(key: RowKey, *, is_ambiguous: bool, others: Sequence[str]) -> str:
+    same = f" (= {', '.join(others)})" if others else ""
     weights = f" [{key.model_hash[:8]}]" if is_ambiguous else ""
     mode = f" ({key.fidelity})" if key.fidelity != "fixed" else ""
-    return f"{key.model}{weights}{mode}"
+    return f"{key.model}{same}{weights}{mode}"
 
 
 def _row_key(record: Record) -> RowKey:

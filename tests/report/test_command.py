@@ -7,8 +7,10 @@ import pytest
 
 from kebench.cli import main
 from kebench.cli.found import recorded_name
-from kebench.records import stem_of
+from kebench.model.source import model_hash
+from kebench.records import OtherName, stem_of, write_other_names, write_record
 from tests.report.sample_records import sample_grid, sample_record, write_sample
+from tests.tiny_checkpoints import write_tiny_bert
 
 
 @pytest.fixture
@@ -64,6 +66,64 @@ def test_a_model_may_be_named_by_its_folder(
     assert {number["model"] for number in table["numbers"]} == {"minilm"}
     assert recorded_name("hub:somebody/BERT-mine", {"bert-mine"}) == "bert-mine"
     assert recorded_name("./gone/minilm", {"minilm"}) == "./gone/minilm"
+
+
+@pytest.fixture
+def twice_named(tmp_path: Path) -> Path:
+    """Return records of minilm, whose weights lie in ./copy too, and of bert-tiny."""
+    copy = write_tiny_bert(tmp_path / "copy")
+    mine = {"model_hash": model_hash(copy)}
+    records = [sample_record("minilm", "gad", seed=seed).model_copy(update=mine) for seed in (0, 1)]
+    records += [sample_record("bert-tiny", "gad", seed=seed) for seed in (0, 1)]
+    split = {"ids": ["a"], "gold": ["1"], "predicted": ["1"], "num_cut": 0, "num_missing_markers": 0}
+    predictions = {"kind": "relation", "negative": "0", "dev": split, "test": split}
+    for record in records:
+        stem = stem_of(tmp_path / "results", record)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        write_record(stem, record, predictions)
+    return tmp_path / "results"
+
+
+def test_both_names_of_a_model_stand_in_the_tables_and_are_understood(
+    twice_named: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(twice_named.parent)
+    hashed = model_hash(Path("copy"))
+    write_other_names(
+        twice_named, {"copy": OtherName(recorded_as="minilm", model_hash=hashed, fidelity="fixed")}
+    )
+    leaderboard("--results", twice_named, "--no-published")
+    assert "minilm (= copy)" in capsys.readouterr().out
+    leaderboard("--results", twice_named, "--no-published", "--models", "./copy")
+    shown = capsys.readouterr().out
+    assert "minilm (= copy)" in shown
+    assert "bert-tiny" not in shown
+    for name in ("copy", "./copy", "minilm"):
+        main(["compare", name, "bert-tiny", "--results", str(twice_named), "--format", "csv"])
+        assert ",gad," in capsys.readouterr().out
+    main(["compare", "./copy", "bert-tiny", "--results", str(twice_named)])
+    assert capsys.readouterr().out.startswith("minilm (= copy) against bert-tiny")
+
+
+def test_a_folder_whose_weights_are_recorded_under_another_name_is_found_by_them(
+    twice_named: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(twice_named.parent)
+    main(["compare", "./copy", "bert-tiny", "--results", str(twice_named)])
+    assert capsys.readouterr().out.startswith("minilm against bert-tiny")
+
+
+def test_a_name_of_other_weights_or_a_damaged_file_of_names_changes_no_table(
+    twice_named: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_other_names(
+        twice_named, {"copy": OtherName(recorded_as="minilm", model_hash="gone", fidelity="fixed")}
+    )
+    leaderboard("--results", twice_named)
+    assert "copy" not in capsys.readouterr().out
+    (twice_named / "other-names.json").write_text("[]")
+    leaderboard("--results", twice_named)
+    assert "other-names.json: the file: Input should be" in capsys.readouterr().err
 
 
 def test_tasks_and_models_can_be_chosen(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from kebench.cli import main
-from kebench.records import read_predictions, read_record, record_paths
+from kebench.records import (
+    OtherName,
+    read_other_names,
+    read_predictions,
+    read_record,
+    record_paths,
+    write_other_names,
+)
 from kebench.shipped import shipped
 from tests.probe.test_scores_command import small_record, write_probe
 from tests.report.sample_records import sample_record, write_sample
@@ -51,6 +58,17 @@ def test_runs_come_together_with_their_predictions_and_count_once(
         assert read_predictions(path) == read_predictions(original)
     assert merge(*machines, "--out", out) == 0
     assert "0 runs and 0 probes taken, 9 known already" in capsys.readouterr().out
+
+
+def test_the_other_names_of_models_come_along_and_those_of_the_target_stay(
+    machines: tuple[Path, Path], tmp_path: Path
+) -> None:
+    one, two, held = (OtherName(recorded_as=name, model_hash="0", fidelity="fixed") for name in "abc")
+    write_other_names(machines[0], {"copy": one, "mine": one})
+    write_other_names(machines[1], {"theirs": two})
+    write_other_names(tmp_path / "all", {"copy": held})
+    assert merge(*machines, "--out", tmp_path / "all") == 0
+    assert read_other_names(tmp_path / "all") == {"copy": held, "mine": one, "theirs": two}
 
 
 def test_a_contradiction_is_named_and_the_first_stays(
