@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kebench.cards import ModelCard
+from kebench.errors import UserError
 from kebench.files import hash_of, sha256_of
 from kebench.records import Protocol, RateOrigin, Settings, identity_of, record_stem
 from kebench.tasks.card import SPLITS, TaskCard
+from kebench.tasks.check import explain_unreadable
 from kebench.tasks.readers import read_tagged_split
 from kebench.tasks.schemes import Scheme, one_scheme
 
@@ -40,7 +42,12 @@ def find_task_files(card: TaskCard, data: Path) -> TaskFiles:
     sha256 = {split: sha256_of(path) for split, path in paths.items()}
     if card.kind != "ner":
         return TaskFiles(card, paths, sha256)
-    schemes = {split: read_tagged_split(card, path).scheme for split, path in paths.items()}
+    schemes: dict[str, Scheme | None] = {}
+    for split, path in paths.items():
+        try:
+            schemes[split] = read_tagged_split(card, path).scheme
+        except UserError as error:
+            raise UserError(explain_unreadable(error, path)) from None
     return TaskFiles(card, paths, sha256, one_scheme(schemes))
 
 

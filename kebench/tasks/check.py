@@ -126,7 +126,7 @@ def check_files(
                 _refuse_other_type(card, paths, tagged, split)
             read[split] = tagged[split].sentences if card.kind == "ner" else read_split(card, path)
         except UserError as error:
-            message = _explain(error, path)
+            message = explain_unreadable(error, path)
             findings[split] = Finding(card.name, split, "error", None, card.expected.get(split), message)
     schemes = one_scheme({split: tagged[split].scheme for split in read if split in tagged})
     facts = split_facts(card, read, schemes=schemes)
@@ -269,7 +269,7 @@ def _cut_off(path: Path, found: Size, expected: Expected) -> str:
     return f"the file looks cut off{f' (last line {line} has no newline)' if line else ''}; "
 
 
-def _explain(error: UserError, path: Path) -> str:
+def explain_unreadable(error: UserError, path: Path) -> str:
     """Say that a file is cut off where its unreadable line is a last one without newline."""
     if isinstance(error, LineError) and error.line == _open_last_line(path):
         what = f"{error.what}; the file looks cut off (its last line has no newline)"

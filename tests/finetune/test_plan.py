@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kebench.errors import UserError
 from kebench.files import hash_of, sha256_of
 from kebench.finetune.plan import TaskFiles, find_task_files
 from kebench.tasks.card import SPLITS, select_tasks
@@ -39,6 +40,17 @@ def test_files_of_another_scheme_are_another_task_than_records_of_before(tmp_pat
     files = _files(tmp_path, train=IOB2, test=IOB1)
     assert files.converted == {"test": "IOB1"}
     assert files.hash != _hash_of_before(files)
+
+
+def test_a_file_that_was_cut_off_is_told_as_data_check_tells_it(tmp_path: Path) -> None:
+    _files(tmp_path, train=IOB2, test=IOB2)
+    (tmp_path / "small-ner" / "test.tsv").write_text("a\tB\nb")
+    with pytest.raises(UserError) as refused:
+        find_task_files(NER, tmp_path)
+    assert str(refused.value) == (
+        f"{tmp_path}/small-ner/test.tsv line 2: 1 column, expected 2 (token TAB tag); the file looks cut off "
+        "(its last line has no newline); mend the file"
+    )
 
 
 @pytest.mark.realdata
