@@ -5,6 +5,7 @@ casing, the space before a byte-level word) is settled here and nowhere else.
 """
 
 import pickle
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,18 +17,19 @@ from tokenizers import pre_tokenizers
 from transformers.utils import logging as transformers_logging
 
 from kebench.errors import UserError, first_line
-from kebench.model import kebiolm  # noqa: F401  (the Auto classes know KeBioLM from here on)
-from kebench.model.checkpoint_files import refuse_large_files
+from kebench.model.checkpoint_files import again, refuse_large_files
+from kebench.model.families import config_of
 from kebench.model.layout import (
+    NOT_ENCODER,
     backbone_of,
     bert_normalization,
     casing_of,
     family_of,
     max_tokens_of,
-    read_config,
+    refuse_other_kinds,
     stated_casing,
 )
-from kebench.model.tensors import tensor_shapes, unsafe_pickle, weight_files
+from kebench.model.tensors import raw_shapes, tensor_shapes, unsafe_pickle, weight_files, wrapper_of
 
 # The tokenizer of each family. A directory of another family is left to AutoTokenizer.
 TOKENIZERS = {
@@ -37,6 +39,11 @@ TOKENIZERS = {
     "modernbert": transformers.PreTrainedTokenizerFast,
 }
 
+
+# How adapters call what they put between a model's own weights, or beside them.
+_ADAPTER = re.compile(
+    r"(?:^|[._])(?:adapters?|lora_\w+|ia3_l|prefix_tuning|prompt_(?:encoder|embeddings))(?:[._]|$)"
+)
 
 # A directory without any of these has no vocabulary; transformers would make an empty one and say nothing.
 _RARE = "\u2603 \U0001d54f \u0b95"  # what no vocabulary of words holds
@@ -57,11 +64,12 @@ def load_encoder(
 
     family: used where config.json names none; see `layout.family_of`.
 
-    Raises UserError if any weight of the encoder is not in the file or has another shape: a score of
-    half-random weights must not exist. The global random state is left as it was found.
+    Raises UserError if any weight of the encoder is not in the file, has another shape, or has no place in
+    the encoder: a score of weights that are half drawn or half dropped must not exist. The global random
+    state is left as it was found.
     """
     encoder, loading = _load(transformers.AutoModel, folder, family, trust_remote_code=trust_remote_code)
-    _check_complete(folder, loading)
+    _check_whole(folder, encoder, loading)
     # Never trained in fine-tuning: they would be parameters without gradient.
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None
@@ -80,6 +88,7 @@ def load_masked_lm(
     """
     kind = transformers.AutoModelForMaskedLM
     model, loading = _load(kind, folder, family, trust_remote_code=trust_remote_code)
+    _refuse_other_names(folder, loading)
     prefix = f"{model.base_model_prefix}."
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith(prefix))
     if missing:
@@ -87,21 +96,24 @@ def load_masked_lm(
             f"{folder}: no trained masked language modelling head: the weights lack {', '.join(missing)}; "
             "choose a checkpoint with one, or train one by continued pretraining"
         )
-    _check_complete(folder, loading, prefix=prefix)
+    _check_whole(folder, model, loading, prefix=prefix)
     return model
 
 
 def _load(
-    kind: Any, folder: Path, family: str, *, trust_remote_code: bool
+    kind: Any, folder: Path, family: str, *, trust_remote_code: bool, without_numbers: bool = False
 ) -> tuple[transformers.PreTrainedModel, dict[str, Any]]:
     """Load a checkpoint as a kind of model; return it with transformers' report of what was missing."""
     config = _load_config(folder, family=family, trust_remote_code=trust_remote_code)
-    tensor_shapes(folder)  # refuses, in one readable line, a file that is cut off or an unsafe pickle
+    # refuses, in one readable line, a file that is cut off or an unsafe pickle
+    wrapper = wrapper_of(raw_shapes(folder))
     try:
         with quiet_transformers(), torch.random.fork_rng(devices=[]):
             model, loading = kind.from_pretrained(
                 folder,
                 config=config,
+                key_mapping={f"^{re.escape(wrapper)}": ""} if wrapper else None,
+                device_map="meta" if without_numbers else None,
                 dtype=torch.float32,
                 ignore_mismatched_sizes=True,  # reported, and refused by name
                 local_files_only=True,
@@ -113,26 +125,32 @@ def _load(
         raise unsafe_pickle(weight_files(folder)[0]) from None
     # the files are a stranger's: whatever transformers makes of a wrong value is their fault
     except Exception as error:
-        raise UserError(f"{folder}: cannot be loaded ({first_line(error)}); fetch it again") from None
+        raise UserError(f"{folder}: cannot be loaded ({first_line(error)}); {again(folder)}") from None
     return model, loading
 
 
 def _load_config(folder: Path, *, family: str, trust_remote_code: bool) -> transformers.PreTrainedConfig:
-    stated = read_config(folder)
+    refuse_other_kinds(folder)
     known = family_of(folder) or family
     if not known:
         raise UserError(f'{folder}/config.json: no model_type; add one, such as "model_type": "bert"')
-    try:
-        if stated.get("model_type"):
-            return transformers.AutoConfig.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=trust_remote_code
-            )
-        return transformers.AutoConfig.for_model(known, **stated)
-    except Exception as error:  # as in _load
-        raise UserError(f"{folder}/config.json: {first_line(error)}; mend it") from None
+    return config_of(folder, family=known, trust_remote_code=trust_remote_code)
 
 
-def _check_complete(folder: Path, loading: dict[str, Any], *, prefix: str = "") -> None:
+def _check_whole(
+    folder: Path, model: transformers.PreTrainedModel, loading: dict[str, Any], *, prefix: str = ""
+) -> None:
+    """Raise UserError unless encoder and weights hold the same tensors, but for heads and the pooler.
+
+    prefix: what the encoder's tensors begin with in the model.
+    """
+    _refuse_other_names(folder, loading)
+    unplaced = _unplaced(folder, model, loading)
+    if adapters := [name for name in unplaced if _ADAPTER.search(name)]:
+        raise UserError(
+            f"{folder}: the weights hold an adapter ({adapters[0]}, {len(adapters)} tensors), which would be "
+            "dropped; merge it into them (PEFT: merge_and_unload) and save that"
+        )
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith(f"{prefix}pooler."))
     if missing:
         raise UserError(
@@ -145,6 +163,53 @@ def _check_complete(folder: Path, loading: dict[str, Any], *, prefix: str = "") 
             f"{folder}: {name} is {tuple(in_file)} in the weights, {tuple(expected)} by config.json; "
             "the two do not belong together"
         )
+    if unplaced:
+        raise UserError(
+            f"{folder}: the weights hold {unplaced[0]} ({len(unplaced)} such), which an encoder of "
+            f"config.json has no place for and would drop; {_why_unplaced(model, unplaced)}"
+        )
+
+
+def _unplaced(folder: Path, model: transformers.PreTrainedModel, loading: dict[str, Any]) -> list[str]:
+    """Return the tensors of the weights' encoder that the model has no place for, sorted.
+
+    What a file has under the encoder's own name (`bert.`) is the encoder's, and what stands beside it a
+    head's. In a file without that name, whatever is called as a part of the encoder, or as no known head.
+    """
+    prefix = f"{model.base_model_prefix}."
+    is_prefixed = any(name.startswith(prefix) for name in tensor_shapes(folder))
+    parts = {name.partition(".")[0] for name in model.base_model.state_dict()} - {"pooler"}
+
+    def is_of_encoder(name: str) -> bool:
+        if _ADAPTER.search(name):
+            return True
+        first = name.removeprefix(prefix).partition(".")[0]
+        if is_prefixed:
+            return name.startswith(prefix) and first != "pooler"
+        return first in parts or first not in NOT_ENCODER
+
+    return sorted(name for name in loading["unexpected_keys"] if is_of_encoder(name))
+
+
+def _why_unplaced(model: transformers.PreTrainedModel, unplaced: list[str]) -> str:
+    layers = [int(found[1]) for name in unplaced if (found := re.search(r"\.layers?\.(\d+)\.", name))]
+    stated = model.config.num_hidden_layers
+    if layers and min(layers) >= stated:
+        return f"it says {stated} layers, the weights have {max(layers) + 1}: mend num_hidden_layers"
+    return "they are another kind of model's, whose code is not here"
+
+
+def _refuse_other_names(folder: Path, loading: dict[str, Any]) -> None:
+    """Raise UserError if the encoder is there under names that begin with something more."""
+    if not (missing := sorted(loading["missing_keys"])):
+        return
+    for name in loading["unexpected_keys"]:
+        before = name.removesuffix(missing[0])
+        if before != name and before.endswith("."):
+            raise UserError(
+                f"{folder}: the names of the weights' tensors begin with '{before}' ({name}); take it "
+                "off, or save the model that is inside with save_pretrained"
+            )
 
 
 @contextmanager
@@ -216,7 +281,7 @@ def _from_files(
         tokenizer = kind.from_pretrained(folder, **arguments)
     except Exception as error:  # as in _load
         raise UserError(
-            f"{folder}: its tokenizer cannot be loaded ({first_line(error)}); fetch it again"
+            f"{folder}: its tokenizer cannot be loaded ({first_line(error)}); {again(folder)}"
         ) from None
     if not tokenizer.is_fast:
         raise UserError(f"{folder}: has no fast tokenizer, which words and their pieces are aligned by")
@@ -227,11 +292,11 @@ def _refuse_unusable(tokenizer: transformers.PreTrainedTokenizerFast, folder: Pa
     """Raise UserError for a tokenizer that would fail in the middle of a run."""
     most = tokenizer.model_max_length
     if not isinstance(most, int | float) or not most > 0:
-        raise UserError(f"{folder}: its tokenizer takes {most!r} tokens, expected a number; fetch it again")
+        raise UserError(f"{folder}: its tokenizer takes {most!r} tokens, expected a number; {again(folder)}")
     try:
         tokenizer.backend_tokenizer.encode(_RARE)
     except Exception as error:  # the library raises no narrower kind
-        raise UserError(f"{folder}: its tokenizer cannot be used ({error}); fetch it again") from None
+        raise UserError(f"{folder}: its tokenizer cannot be used ({error}); {again(folder)}") from None
 
 
 def _put_space_before_words(backend: Any) -> None:

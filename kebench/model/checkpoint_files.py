@@ -6,6 +6,7 @@ from typing import Any
 
 from kebench.bounded import MOST_TOKENIZER_BYTES, parse_json, read_within, refuse_larger
 from kebench.errors import UserError
+from kebench.files import cache_folder
 
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 
@@ -31,14 +32,21 @@ SAFETENSORS_FILES = ("model.safetensors", "model.safetensors.index.json", "model
 PICKLE_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
 
 
+def again(path: Path) -> str:
+    """Return how to get a checkpoint anew: what was fetched is fetched, the user's own is the user's."""
+    fetched = cache_folder() / "models"
+    is_fetched = fetched in path.parents and fetched / "manual" not in path.parents
+    return "fetch the checkpoint again" if is_fetched else "save or copy the checkpoint again"
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of a checkpoint; UserError if it is not one."""
     try:
         value = parse_json(read_within(path, MOST_TOKENIZER_BYTES).decode("utf-8"))
     except (ValueError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}); fetch the checkpoint again") from None
+        raise UserError(f"{path}: cannot be read as JSON ({error}); {again(path)}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path}: not a JSON object; fetch the checkpoint again")
+        raise UserError(f"{path}: not a JSON object; {again(path)}")
     return value
 
 

@@ -12,25 +12,33 @@ from typing import Any, NamedTuple
 
 from kebench.bounded import MOST_TOKENIZER_BYTES, read_within
 from kebench.errors import UserError
-from kebench.model.checkpoint_files import read_json
+from kebench.model.checkpoint_files import again, read_json
 from kebench.model.tensors import tensor_shapes
+
+# Encoders whose config.json has transformers' own names for every size. Other families are looked up in
+# transformers itself (`model/families`), which takes seconds.
+PLAIN = ("bert", "electra", "kebiolm", "modernbert", "roberta")
 
 FEWEST_TOKENS = 8  # of a text; ours, as `records.Settings` has it
 
 # Tensors that a file with a masked language modelling head holds, by family. Decoder weights are tied to
 # the embeddings and often left out, so they prove nothing. An ELECTRA discriminator has no such head.
+_ROBERTA_HEAD = ("lm_head.dense.weight", "lm_head.bias")
 _BERT_HEAD = ("cls.predictions.transform.dense.weight", "cls.predictions.bias")
 MLM_HEAD_TENSORS = {
     "bert": _BERT_HEAD,
     "kebiolm": _BERT_HEAD,
-    "roberta": ("lm_head.dense.weight", "lm_head.bias"),
+    "roberta": _ROBERTA_HEAD,
+    "xlm-roberta": _ROBERTA_HEAD,
+    "camembert": _ROBERTA_HEAD,
+    "distilbert": ("vocab_transform.weight", "vocab_projector.bias"),
     "electra": ("generator_predictions.dense.weight", "generator_lm_head.bias"),
     "modernbert": ("head.dense.weight", "decoder.bias"),
 }
 
 # First part of the name of a tensor that does not belong to the encoder proper. Inside `bert.`, `model.`
 # and the like that prefix is taken off first.
-_NOT_ENCODER = {
+NOT_ENCODER = {
     "classifier",
     "cls",
     "decoder",
@@ -39,8 +47,23 @@ _NOT_ENCODER = {
     "generator_predictions",
     "head",
     "lm_head",
+    "lm_loss",
+    "lm_predictions",
+    "mask_predictions",
     "pooler",
+    "pre_classifier",
+    "pred_layer",
     "qa_outputs",
+    "vocab_layer_norm",
+    "vocab_projector",
+    "vocab_transform",
+}
+
+# Settings under which a word does not see all others, or sees what is not in its text.
+_DECODER = {
+    "is_encoder_decoder": "an encoder and a decoder",
+    "is_decoder": "so a word would see only what stands before it",
+    "add_cross_attention": "so its layers would look at another model's states",
 }
 
 # Beyond any encoder there is; transformers would build layers until memory ends.
@@ -68,8 +91,10 @@ class CheckpointFacts(NamedTuple):
 def describe_checkpoint(folder: Path) -> CheckpointFacts:
     """Read a checkpoint's config, tokenizer files and tensor names; of the weights only the headers.
 
-    Raises UserError if a file is missing, cut off, or a pickle that holds more than tensors.
+    Raises UserError if a file is missing, cut off, or a pickle that holds more than tensors, and for whatever
+    is no encoder of text.
     """
+    refuse_other_kinds(folder)
     family = family_of(folder)
     shapes = tensor_shapes(folder)
     return CheckpointFacts(
@@ -78,9 +103,7 @@ def describe_checkpoint(folder: Path) -> CheckpointFacts:
         hidden=number_of(folder, "hidden_size"),
         vocabulary=number_of(folder, "vocab_size"),
         casing=casing_of(folder) or "",
-        parameters=sum(
-            math.prod(shape) for name, shape in shapes.items() if _is_encoder_tensor(name, family)
-        ),
+        parameters=sum(math.prod(shape) for name, shape in shapes.items() if _is_encoder_tensor(name)),
         has_mlm_head=has_mlm_head(family, shapes),
         max_tokens=max_tokens_of(folder),
     )
@@ -93,10 +116,30 @@ def has_mlm_head(family: str, tensor_names: Any) -> bool | None:
     return all(name in tensor_names for name in MLM_HEAD_TENSORS[family])
 
 
-def _is_encoder_tensor(name: str, family: str) -> bool:
-    for prefix in ("bert." if family == "kebiolm" else f"{family}.", "model."):
-        name = name.removeprefix(prefix)
-    return name.split(".")[0] not in _NOT_ENCODER and not name.endswith(("position_ids", "token_type_ids"))
+def _is_encoder_tensor(name: str) -> bool:
+    """Whether a tensor is of the encoder: neither of a head, nor of the pooler (`bert.pooler.dense`)."""
+    first, _, rest = name.partition(".")
+    is_beside = {first, rest.partition(".")[0]} & NOT_ENCODER
+    return not is_beside and not name.endswith(("position_ids", "token_type_ids"))
+
+
+def refuse_other_kinds(folder: Path) -> None:
+    """Raise UserError unless config.json describes an encoder of text that sees all of it."""
+    stated, family = read_config(folder), family_of(folder)
+    if family and family not in PLAIN:
+        from kebench.model import families
+
+        if families.is_known(family) and (why := families.why_not_taken(_config(folder))):
+            raise UserError(
+                f"{folder}: a '{family}', {why}; so far encoders are taken that were trained to fill masks, "
+                "and XLNet"
+            )
+    for name, what in _DECODER.items():
+        if stated.get(name):
+            raise UserError(
+                f"{folder}/config.json: {name} = {json.dumps(stated[name])}, {what}; encoders are taken so "
+                "far: if the weights are one's, set it to false"
+            )
 
 
 def _read_json_if_there(path: Path) -> dict[str, Any]:
@@ -147,7 +190,7 @@ def casing_of(folder: Path) -> str | None:
         text = read_within(folder / "vocab.txt", MOST_TOKENIZER_BYTES).decode("utf-8")
         pieces = text.replace("\r\n", "\n").splitlines()
     except UnicodeDecodeError as error:
-        raise UserError(f"{folder / 'vocab.txt'}: not UTF-8 ({error.reason}); fetch it again") from None
+        raise UserError(f"{folder / 'vocab.txt'}: not UTF-8 ({error.reason}); {again(folder)}") from None
     has_capitals = any(piece != piece.lower() for piece in pieces if not piece.startswith(("[", "<")))
     return "cased" if has_capitals else "uncased"
 
@@ -174,12 +217,12 @@ def _is_byte_level(folder: Path) -> bool:
 def max_tokens_of(folder: Path) -> int | None:
     """Return the longest input in tokens, special ones included; None if the config sets no limit.
 
-    RoBERTa's positions start at pad_token_id + 1, so it can use that many fewer.
+    Where positions follow the padding's id (RoBERTa and what is built like it), that many fewer can be used.
     """
     limit = number_of(folder, "max_position_embeddings")
     if not limit:
         return None
-    found = limit - ((number_of(folder, "pad_token_id") or 1) + 1 if backbone_of(folder) == "roberta" else 0)
+    found = limit - _first_position(folder)
     if found < FEWEST_TOKENS:
         raise UserError(
             f"{folder}/config.json: max_position_embeddings = {limit} leaves {found} tokens for a text, "
@@ -188,12 +231,39 @@ def max_tokens_of(folder: Path) -> int | None:
     return found
 
 
+def _first_position(folder: Path) -> int:
+    backbone = backbone_of(folder)
+    if backbone == "roberta":
+        stated = read_config(folder).get("pad_token_id")
+        return (1 if stated is None else number_of(folder, "pad_token_id")) + 1
+    if not backbone or backbone in PLAIN:
+        return 0
+    from kebench.model import families
+
+    return families.first_position(_config(folder)) if families.is_known(backbone) else 0
+
+
 def number_of(folder: Path, name: str) -> int:
-    """Return a whole number that config.json states, 0 if it does not. Raises UserError if it is none."""
-    value = read_config(folder).get(name)
+    """Return a whole number of config.json, 0 if it has none. Raises UserError if it is none.
+
+    Where another name stands for it, or a default, it is what transformers makes of that (`n_layers`).
+    """
+    value, family = read_config(folder).get(name), family_of(folder)
+    if value is None and family:
+        from kebench.model import families
+
+        value = getattr(_config(folder), name, None) if families.is_known(family) else None
+        value = None if value == -1 else value  # XLNet's word for no limit of positions
     if value is not None and type(value) is not int:
         shown = repr(value)[:40]
-        raise UserError(f"{folder}/config.json: {name} = {shown}, expected a whole number; fetch it again")
+        raise UserError(f"{folder}/config.json: {name} = {shown}, expected a whole number; mend it")
     if value and value > (most := MOST.get(name, value)):
-        raise UserError(f"{folder}/config.json: {name} = {value}, expected at most {most:,}; fetch it again")
+        raise UserError(f"{folder}/config.json: {name} = {value}, expected at most {most:,}; mend it")
     return value or 0
+
+
+def _config(folder: Path) -> Any:
+    """Return config.json as transformers reads it."""
+    from kebench.model import families
+
+    return families.config_of(folder, family=family_of(folder))

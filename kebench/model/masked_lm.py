@@ -16,13 +16,11 @@ from torch.nn.functional import linear
 from kebench.errors import UserError
 from kebench.model.best import best_of
 from kebench.model.checkpoint import load_masked_lm
+from kebench.model.families import first_position_of
 from kebench.model.packed import Packed, can_pack, encode, encode_by_length, use_packed_attention
 
 # T tokens of all texts, P places asked for, V vocabulary, K best tokens, H hidden
 _ROWS = {"cpu": 64, "cuda": 4096}  # places whose logits are in memory at once
-_POSITIONS_BEHIND_PADDING = {"roberta", "xlm-roberta", "camembert"}  # numbered from the padding's id + 1
-
-
 _BERT_LAYERS = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}  # whose layers are built as BERT's
 
 
@@ -86,6 +84,7 @@ class MaskedLM:
         self.model = model.to(device).eval()
         self.device, self.precision = device, precision
         self.encoder = model.base_model
+        self.first_position = first_position_of(self.encoder)
         self.head = HEADS[model.config.model_type](model)
         self.can_pack = can_pack(model)
         if self.can_pack:
@@ -145,9 +144,7 @@ class MaskedLM:
         """Return the last hidden states of some places, (P, H)."""
         if not self.can_pack:
             return encode_by_length(self.encoder, packed)[place_P]
-        config = self.model.config
-        first = config.pad_token_id + 1 if config.model_type in _POSITIONS_BEHIND_PADDING else 0
-        hidden_TH = encode(self.encoder, packed, first_position=first)
+        hidden_TH = encode(self.encoder, packed, first_position=self.first_position)
         return self._last(hidden_TH, place_P, packed) if self.last_layer else hidden_TH[place_P]
 
     def _last(self, hidden_TH: Tensor, place_P: Tensor, packed: Packed) -> Tensor:

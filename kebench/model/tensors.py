@@ -7,22 +7,30 @@ import collections
 import io
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kebench.bounded import parse_json
 from kebench.errors import UserError, first_line
-from kebench.model.checkpoint_files import PICKLE, SAFETENSORS, read_json
+from kebench.model.checkpoint_files import PICKLE, SAFETENSORS, again, read_json
 
 MOST_HEADER_BYTES = 100 << 20  # of weights: safetensors' own bound
+# What the names begin with when a model was saved inside of another: DataParallel's, torch.compile's, PEFT's.
+# Where all names begin so, it is taken off.
+WRAPPERS = ("module.", "_orig_mod.", "base_model.model.")
 
 
 def weight_files(folder: Path) -> list[Path]:
     """Return the files that hold the weights: safetensors if there are any, else the pickle; shards too.
 
-    Raises UserError if there are none or a shard is missing.
+    Raises UserError if there are none, a shard is missing, or an adapter lies beside them.
     """
+    if (folder / "adapter_config.json").is_file():
+        raise UserError(
+            f"{folder}: an adapter (adapter_config.json), which changes what the weights compute; merge it "
+            "into its model (PEFT: merge_and_unload) and save that with save_pretrained"
+        )
     for name in (SAFETENSORS, PICKLE):
         if (folder / name).is_file():
             return [folder / name]
@@ -37,21 +45,42 @@ def weight_files(folder: Path) -> list[Path]:
 def _shards(folder: Path, index: str) -> list[Path]:
     weight_map = read_json(folder / index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-        raise UserError(f"{folder / index}: no weight_map from tensors to files; fetch the checkpoint again")
+        raise UserError(f"{folder / index}: no weight_map from tensors to files; {again(folder)}")
     names = sorted(set(weight_map.values()))
     paths = [folder / PurePosixPath(name).name for name in names]
     for path in paths:
         if not path.is_file():
-            raise UserError(f"{path}: named in {index} but not there; fetch the checkpoint again")
+            raise UserError(f"{path}: named in {index} but not there; {again(path)}")
     return paths
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor in the weight files, reading their headers only."""
+    """Return the shape of every tensor in the weight files, reading their headers only.
+
+    Names are today's, and begin where the model does (`wrapper_of`).
+    """
+    shapes = raw_shapes(folder)
+    wrapper = wrapper_of(shapes)
+    return {modern_name(name.removeprefix(wrapper)): shape for name, shape in shapes.items()}
+
+
+def raw_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor in the weight files by its name there."""
     shapes: dict[str, tuple[int, ...]] = {}
     for path in weight_files(folder):
         shapes |= _safetensors_shapes(path) if path.suffix == ".safetensors" else _pickle_shapes(path)
-    return {modern_name(name): shape for name, shape in shapes.items()}
+    return shapes
+
+
+def wrapper_of(names: Iterable[str]) -> str:
+    """Return what all names begin with because the model was saved inside of another, or ""."""
+    names = list(names)
+    wrapper = ""
+    while names and (
+        found := [one for one in WRAPPERS if all(name.startswith(wrapper + one) for name in names)]
+    ):
+        wrapper += found[0]
+    return wrapper
 
 
 def modern_name(name: str) -> str:
@@ -71,11 +100,11 @@ def _safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         end = max((_int(tensor["data_offsets"][1]) for tensor in header.values()), default=0)
         shapes = {name: tuple(map(_int, tensor["shape"])) for name, tensor in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise UserError(f"{path}: not a safetensors file; fetch the checkpoint again") from None
+        raise UserError(f"{path}: not a safetensors file; {again(path)}") from None
     if 8 + header_length + end != size:
         raise UserError(
             f"{path}: {size:,} bytes, its header announces {8 + header_length + end:,}; the file is cut off, "
-            "fetch the checkpoint again"
+            f"{again(path)}"
         )
     return shapes
 
@@ -106,9 +135,7 @@ def _pickle_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise unsafe_pickle(path) from None
     # bytes that are no pickle make the unpickler raise anything
     except Exception as error:
-        raise UserError(
-            f"{path}: not a readable weights file ({first_line(error)}); fetch the checkpoint again"
-        ) from None
+        raise UserError(f"{path}: not a readable weights file ({first_line(error)}); {again(path)}") from None
     return {name: shape for name, shape in shapes.items() if isinstance(shape, tuple)}
 
 

@@ -139,8 +139,23 @@ def test_a_weight_of_another_shape_is_an_error(tmp_path: Path) -> None:
 def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
     weights = write_tiny_bert(tmp_path / "bert") / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
-    with pytest.raises(UserError, match="the file is cut off, fetch the checkpoint again"):
+    with pytest.raises(UserError, match="the file is cut off, save or copy the checkpoint again"):
         load_encoder(tmp_path / "bert")
+
+
+def test_only_what_was_fetched_is_to_be_fetched_again(tmp_path: Path, cache: Path) -> None:
+    for parent, remedy in (
+        (tmp_path, "save or copy the checkpoint again"),
+        (cache / "models" / "manual", "save or copy the checkpoint again"),
+        (cache / "models" / "minilm", "fetch the checkpoint again"),
+    ):
+        folder = write_tiny_bert(parent / "bert")
+        (folder / "model.safetensors").write_bytes(b"cut off")
+        with pytest.raises(UserError, match=rf"not a safetensors file; {remedy}$"):
+            load_encoder(folder)
+        (folder / "config.json").write_text("{")
+        with pytest.raises(UserError, match=rf"cannot be read as JSON .*; {remedy}$"):
+            load_encoder(folder)
 
 
 class Malicious:

@@ -1,0 +1,154 @@
+"""Families beyond the shipped cards': sizes under other names, positions, and what is no encoder of text.
+
+Each is a tiny random model of transformers' own class, without a tokenizer.
+"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from kebench.errors import UserError
+from kebench.model.checkpoint import load_encoder
+from kebench.model.layout import describe_checkpoint, max_tokens_of, number_of
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+}
+RELATIVE: dict[str, Any] = {
+    "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False
+}  # fmt: skip
+FIRST_IS_2 = [  # their positions are numbered from the padding's id, 1, plus 1
+    "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
+    "xlm-roberta", "xlm-roberta-xl", "xmod",
+]  # fmt: skip
+FIRST_IS_0 = [
+    "albert",
+    "bert",
+    "convbert",
+    "distilbert",
+    "electra",
+    "ernie",
+    "megatron-bert",
+    "mra",
+    "nystromformer",
+]
+OWN: dict[str, dict[str, Any]] = {
+    "albert": {"embedding_size": 8},
+    "convbert": {"embedding_size": 16, "num_groups": 1},
+    "deberta": RELATIVE,
+    "deberta-v2": RELATIVE | {"position_buckets": 8},
+    "longformer": {"attention_window": 4},
+    "luke": {"entity_vocab_size": 10, "entity_emb_size": 8},
+    "xlnet": {"d_inner": 32, "d_head": 8},
+    "xmod": {"languages": ["en"], "default_language": "en"},
+}
+
+
+def write_tiny(folder: Path, family: str, **changes: Any) -> Path:
+    sizes = SIZES | OWN.get(family, {}) | changes
+    if family == "xlnet":  # refuses to be told of a limit
+        del sizes["max_position_embeddings"]
+    config = CONFIG_MAPPING[family](**sizes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        transformers.AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def states(encoder: Any, length: int) -> torch.Tensor:
+    ids = torch.full((1, length), 7)
+    with torch.no_grad():
+        return encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+
+
+@pytest.mark.parametrize("family", [*FIRST_IS_2, *FIRST_IS_0])
+def test_the_longest_input_is_as_long_as_there_are_positions(tmp_path: Path, family: str) -> None:
+    folder = write_tiny(tmp_path, family)
+    longest = max_tokens_of(folder)
+    assert longest == (38 if family in FIRST_IS_2 else 40)
+    encoder = load_encoder(folder)
+    assert states(encoder, longest).shape == (1, longest, 16)
+    with pytest.raises((IndexError, RuntimeError)):
+        states(encoder, longest + 1)
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+def test_the_first_position_follows_the_padding_whatever_its_id(tmp_path: Path, padding: int) -> None:
+    for family in ("roberta", "xlm-roberta"):
+        folder = write_tiny(tmp_path / family, family, pad_token_id=padding)
+        assert max_tokens_of(folder) == 40 - padding - 1
+        states(load_encoder(folder), 40 - padding - 1)
+
+
+@pytest.mark.parametrize("family", ["deberta", "deberta-v2"])
+def test_relative_positions_keep_the_length_that_the_config_states(tmp_path: Path, family: str) -> None:
+    folder = write_tiny(tmp_path, family)
+    assert max_tokens_of(folder) == 40
+    assert states(load_encoder(folder), 40).shape == (1, 40, 16)
+
+
+def test_xlnet_sees_the_whole_text_without_limit_and_padding_changes_nothing(tmp_path: Path) -> None:
+    folder = write_tiny(tmp_path, "xlnet")
+    facts = describe_checkpoint(folder)
+    assert (facts.layers, facts.hidden, facts.vocabulary, facts.max_tokens) == (2, 16, 50, None)
+    assert facts.has_mlm_head is None
+    encoder: Any = load_encoder(folder).eval()
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    padded = torch.tensor([[5, 6, 7, 8, 9, 0, 0]])
+    other_end = torch.tensor([[5, 6, 7, 8, 10]])
+    with torch.no_grad():
+        alone, changed = encoder(input_ids=ids)[0], encoder(input_ids=other_end)[0]
+        beside = encoder(input_ids=padded, attention_mask=(padded > 0).long())[0][:, :5]
+    assert torch.allclose(alone, beside, atol=1e-5)
+    assert not torch.allclose(alone[:, 0], changed[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("family", [*FIRST_IS_2, *FIRST_IS_0, "deberta", "deberta-v2", "xlnet", "flaubert"])
+def test_sizes_are_those_of_the_model_whatever_the_config_calls_them(tmp_path: Path, family: str) -> None:
+    folder = write_tiny(tmp_path, family)
+    facts = describe_checkpoint(folder)
+    encoder = load_encoder(folder)
+    assert (facts.layers, facts.hidden, facts.vocabulary) == (2, 16, 50)
+    if family != "ibert":  # whose file holds the scales of its integers too
+        assert facts.parameters == sum(parameter.numel() for parameter in encoder.parameters())
+
+
+def test_a_size_that_the_config_leaves_out_is_the_family_s_default(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "distilbert"}')
+    assert number_of(tmp_path, "num_hidden_layers") == 6
+    assert number_of(tmp_path, "hidden_size") == 768
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "why"),
+    [
+        (
+            "gpt2",
+            {},
+            "a 'gpt2', a decoder, which sees only what stands before a word; so far encoders are taken",
+        ),
+        ("llama", {}, "a 'llama', a decoder"),
+        ("t5", {"d_model": 16, "num_layers": 1}, "a 't5', an encoder and a decoder"),
+        ("bart", {"d_model": 16}, "a 'bart', an encoder and a decoder"),
+        ("perceiver", {}, "a 'perceiver', which has states of its own"),
+        ("vit", {}, "a 'vit', not trained to fill masks in text"),
+    ],
+)
+def test_what_is_no_encoder_of_text_is_refused_by_its_config(
+    tmp_path: Path, family: str, changes: dict[str, Any], why: str
+) -> None:
+    config = copy.deepcopy(CONFIG_MAPPING[family](**changes))
+    config.save_pretrained(tmp_path)
+    for read in (describe_checkpoint, load_encoder):
+        with pytest.raises(UserError, match=why):
+            read(tmp_path)
