@@ -18,7 +18,8 @@ from floor import matrix_peak
 from probe_page import markdown
 from released_probe import decode_as_released
 
-from kebench.model.checkpoint import load_encoder, load_masked_lm, load_tokenizer, quiet_transformers
+from kebench.model.checkpoint import load_encoder, load_masked_lm, load_tokenizer
+from kebench.model.families import quiet_transformers
 from kebench.model.masked_lm import MaskedLM
 from kebench.model.source import resolve_model
 from kebench.probe.decoders import decode, read_decoder

@@ -97,6 +97,11 @@ def show(name: str, form: str) -> None:
     folder = _folder_if_there(card)
     shown = card.model_dump(mode="json") | {"folder": str(folder) if folder else None}
     shown["fetched"] = _fetched(folder) or None
+    if folder:
+        try:
+            _say_what_is_found(card, folder)
+        except UserError as error:
+            click.echo(f"kebench: {card.name}: cannot be run: {error}", err=True)
     if form == "json":
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
@@ -128,7 +133,26 @@ def get(names: tuple[str, ...], allow_remote_code: bool) -> None:
     for name in names:
         resolved = resolve(name, allow_remote_code=allow_remote_code)
         click.echo(f"{resolved.card.name}\t{resolved.folder}")
-        click.echo(f"kebench: {resolved.card.name}: {_found(resolved.folder)}", err=True)
+        _say_what_is_found(resolved.card, resolved.folder, trust_remote_code=allow_remote_code)
+
+
+def _say_what_is_found(card: ModelCard, folder: Path, *, trust_remote_code: bool = False) -> None:
+    """Say what is in a checkpoint's files, what of it is left out, and where its files contradict each other.
+
+    Raises UserError if it cannot be run, unless it needs its own code for that, which is not trusted.
+    """
+    from kebench.model.checkpoint import check_checkpoint
+
+    click.echo(f"kebench: {card.name}: {_found(folder)}", err=True)
+    if card.trust_remote_code and not trust_remote_code:
+        return
+    checked = check_checkpoint(
+        folder, family=card.family, casing=card.casing, trust_remote_code=trust_remote_code
+    )
+    if checked.left_out:
+        click.echo(f"kebench: {card.name}: fine-tuning leaves out {checked.left_out}", err=True)
+    for remark in checked.remarks:
+        click.echo(f"kebench: {card.name}: WARNING: {remark}", err=True)
 
 
 def _found(folder: Path) -> str:
@@ -164,7 +188,7 @@ def add(name: str, source: str, allow_remote_code: bool) -> None:
 
 
 def _checked_card(name: str, source: str, *, allow_remote_code: bool) -> ModelCard:
-    from kebench.model.checkpoint import load_encoder, load_tokenizer
+    from kebench.model.checkpoint import load_encoder
     from kebench.model.layout import read_config
     from kebench.model.source import card_of_source, resolve_card
     from kebench.run import make_embedded
@@ -174,8 +198,7 @@ def _checked_card(name: str, source: str, *, allow_remote_code: bool) -> ModelCa
     asked = card_of_source(source, name=name).model_copy(update={"trust_remote_code": allow_remote_code})
     card, folder = resolve_card(asked, allow_remote_code=allow_remote_code, embedded=make_embedded)
     load_encoder(folder, family=card.family, trust_remote_code=allow_remote_code)
-    load_tokenizer(folder, family=card.family, casing=card.casing, trust_remote_code=allow_remote_code)
-    click.echo(f"kebench: {name}: {_found(folder)}", err=True)
+    _say_what_is_found(card, folder, trust_remote_code=allow_remote_code)
     has_code = "auto_map" in read_config(folder)  # a card does not ask for code that is not there
     return card.model_copy(update={"trust_remote_code": allow_remote_code and has_code})
 

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
 
-from kebench.model.checkpoint import quiet_transformers
+from kebench.model.families import quiet_transformers
 from kebench.progress import progress
 
 # B batch, T tokens, P masked positions, V vocabulary

@@ -4,28 +4,29 @@ The released checkpoints are older than today's transformers, so what their file
 casing, the space before a byte-level word) is settled here and nowhere else.
 """
 
+import importlib.metadata
 import pickle
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import transformers
 from tokenizers import pre_tokenizers
-from transformers.utils import logging as transformers_logging
 
-from kebench.errors import UserError, first_line
+from kebench.errors import UserError, counted, first_line
 from kebench.model.checkpoint_files import again, refuse_large_files
-from kebench.model.families import config_of
+from kebench.model.families import config_of, first_position, is_known, quiet_transformers
 from kebench.model.layout import (
     NOT_ENCODER,
     backbone_of,
     bert_normalization,
     casing_of,
+    count_capitals,
     family_of,
     max_tokens_of,
+    number_of,
     refuse_other_kinds,
     stated_casing,
 )
@@ -39,6 +40,9 @@ TOKENIZERS = {
     "modernbert": transformers.PreTrainedTokenizerFast,
 }
 
+
+# Rows beyond the vocabulary: embeddings are padded to a multiple of 64, 128 or (mDeBERTa) 1,000; ours.
+PADDED_ROWS, PADDED_SHARE = 128, 0.01
 
 # How adapters call what they put between a model's own weights, or beside them.
 _ADAPTER = re.compile(
@@ -57,18 +61,76 @@ VOCABULARY_FILES = (
 )
 
 
+class Checked(NamedTuple):
+    """A checkpoint that can be run.
+
+    left_out: in words, what of its weights is no part of what is run: heads, the pooler.
+    remarks: in words, what is out of the common in it.
+    """
+
+    model_type: str
+    tokenizer: transformers.PreTrainedTokenizerFast
+    left_out: str
+    remarks: tuple[str, ...]
+
+
+def check_checkpoint(
+    folder: Path,
+    *,
+    family: str = "",
+    casing: str = "",
+    masked_lm: bool = False,
+    trust_remote_code: bool = False,
+) -> Checked:
+    """Load all of a checkpoint but the numbers in its weights: whatever would be refused in a run is here.
+
+    masked_lm: with its masked language modelling head, and a tokenizer for running text.
+    """
+    load = load_masked_lm if masked_lm else load_encoder
+    model = load(folder, family=family, trust_remote_code=trust_remote_code, without_numbers=True)
+    tokenizer = load_tokenizer(
+        folder,
+        family=family,
+        casing=casing,
+        split_words=not masked_lm,
+        trust_remote_code=trust_remote_code,
+    )
+    remarks = [_remark_on_casing(tokenizer), _remark_on_rows(tokenizer, folder)]
+    if wrapper := wrapper_of(raw_shapes(folder)):
+        remarks.append(f"the names of its weights begin with '{wrapper}', which is taken off")
+    left_out = _left_out(folder, model)
+    return Checked(model.config.model_type, tokenizer, left_out, tuple(filter(None, remarks)))
+
+
+def _left_out(folder: Path, model: transformers.PreTrainedModel) -> str:
+    prefix = f"{model.base_model_prefix}."
+    taken = {name.removeprefix(prefix) for name in model.state_dict()}
+    names = (name.removeprefix(prefix) for name in tensor_shapes(folder))
+    parts = Counter(
+        name.partition(".")[0] for name in names if name not in taken and not name.endswith("_ids")
+    )
+    return ", ".join(f"{part} ({counted(number, 'tensor')})" for part, number in sorted(parts.items()))
+
+
 def load_encoder(
-    folder: Path, *, family: str = "", trust_remote_code: bool = False
+    folder: Path, *, family: str = "", trust_remote_code: bool = False, without_numbers: bool = False
 ) -> transformers.PreTrainedModel:
     """Load a checkpoint's encoder in float32, without heads and without pooler.
 
     family: used where config.json names none; see `layout.family_of`.
+    without_numbers: its weights have shapes and nothing in them (torch's device `meta`), in no time.
 
     Raises UserError if any weight of the encoder is not in the file, has another shape, or has no place in
     the encoder: a score of weights that are half drawn or half dropped must not exist. The global random
     state is left as it was found.
     """
-    encoder, loading = _load(transformers.AutoModel, folder, family, trust_remote_code=trust_remote_code)
+    encoder, loading = _load(
+        transformers.AutoModel,
+        folder,
+        family,
+        trust_remote_code=trust_remote_code,
+        without_numbers=without_numbers,
+    )
     _check_whole(folder, encoder, loading)
     # Never trained in fine-tuning: they would be parameters without gradient.
     if getattr(encoder, "pooler", None) is not None:
@@ -79,7 +141,7 @@ def load_encoder(
 
 
 def load_masked_lm(
-    folder: Path, *, family: str = "", trust_remote_code: bool = False
+    folder: Path, *, family: str = "", trust_remote_code: bool = False, without_numbers: bool = False
 ) -> transformers.PreTrainedModel:
     """Load a checkpoint with its masked language modelling head, in float32.
 
@@ -87,7 +149,9 @@ def load_masked_lm(
     a model with a random head says nothing. The rest is as in `load_encoder`.
     """
     kind = transformers.AutoModelForMaskedLM
-    model, loading = _load(kind, folder, family, trust_remote_code=trust_remote_code)
+    model, loading = _load(
+        kind, folder, family, trust_remote_code=trust_remote_code, without_numbers=without_numbers
+    )
     _refuse_other_names(folder, loading)
     prefix = f"{model.base_model_prefix}."
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith(prefix))
@@ -101,7 +165,7 @@ def load_masked_lm(
 
 
 def _load(
-    kind: Any, folder: Path, family: str, *, trust_remote_code: bool, without_numbers: bool = False
+    kind: Any, folder: Path, family: str, *, trust_remote_code: bool, without_numbers: bool
 ) -> tuple[transformers.PreTrainedModel, dict[str, Any]]:
     """Load a checkpoint as a kind of model; return it with transformers' report of what was missing."""
     config = _load_config(folder, family=family, trust_remote_code=trust_remote_code)
@@ -212,23 +276,6 @@ def _refuse_other_names(folder: Path, loading: dict[str, Any]) -> None:
             )
 
 
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Hold back transformers' load report and bar: we check the report ourselves."""
-    verbosity, had_bar = (
-        transformers_logging.get_verbosity(),
-        transformers_logging.is_progress_bar_enabled(),
-    )
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if had_bar:
-            transformers_logging.enable_progress_bar()
-
-
 def load_tokenizer(
     folder: Path,
     *,
@@ -262,6 +309,7 @@ def load_tokenizer(
     backend.no_truncation()
     backend.no_padding()
     _refuse_unusable(tokenizer, folder)
+    _refuse_foreign(tokenizer, folder)
     if limit := max_tokens_of(folder):
         tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     return tokenizer
@@ -277,6 +325,7 @@ def _from_files(
         chosen = stated_casing(folder) or casing or casing_of(folder)
         arguments |= bert_normalization(folder) | {"do_lower_case": chosen == "uncased"}
     refuse_large_files(folder)
+    _require_sentencepiece(folder)
     try:
         tokenizer = kind.from_pretrained(folder, **arguments)
     except Exception as error:  # as in _load
@@ -288,6 +337,25 @@ def _from_files(
     return tokenizer
 
 
+def _require_sentencepiece(folder: Path) -> None:
+    """Raise UserError if the vocabulary is SentencePiece's alone, and what reads it is not installed."""
+    found = [name for name in VOCABULARY_FILES if (folder / name).is_file()]
+    lacking = [name for name in ("sentencepiece", "protobuf") if not _is_installed(name)]
+    if lacking and all(name.endswith(".model") for name in found):
+        raise UserError(
+            f"{folder}: its vocabulary is in {found[0]} alone, which {' and '.join(lacking)} must read; "
+            "pip install 'kebench[sentencepiece]'"
+        )
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def _refuse_unusable(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path) -> None:
     """Raise UserError for a tokenizer that would fail in the middle of a run."""
     most = tokenizer.model_max_length
@@ -297,6 +365,62 @@ def _refuse_unusable(tokenizer: transformers.PreTrainedTokenizerFast, folder: Pa
         tokenizer.backend_tokenizer.encode(_RARE)
     except Exception as error:  # the library raises no narrower kind
         raise UserError(f"{folder}: its tokenizer cannot be used ({error}); {again(folder)}") from None
+
+
+def _refuse_foreign(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path) -> None:
+    """Raise UserError for a tokenizer whose pieces are not those of the weights' rows."""
+    if not (rows := number_of(folder, "vocab_size")):
+        return
+    remedy = "put the tokenizer there that the weights were trained with"
+    # a blank line of vocab.txt makes a piece that no text has
+    beyond = sorted(piece for piece, number in tokenizer.get_vocab().items() if number >= rows and piece)
+    if beyond:
+        shown = ", ".join(repr(piece) for piece in beyond[:3]) + " ..." * (len(beyond) > 3)
+        raise UserError(
+            f"{folder}: its tokenizer has {counted(len(beyond), 'piece')} ({shown}) beyond the {rows:,} rows "
+            f"of the embedding, which would be drawn at random; {remedy}"
+        )
+    unused = _rows_without_piece(tokenizer, rows)
+    if unused > max(PADDED_ROWS, PADDED_SHARE * rows):
+        raise UserError(
+            f"{folder}: its tokenizer has {rows - unused:,} pieces and the embedding {rows:,} rows; that is "
+            f"another model's vocabulary: {remedy}"
+        )
+    family = family_of(folder)
+    config = config_of(folder, family=family) if is_known(family) else None
+    if config is not None and first_position(config) and config.pad_token_id != tokenizer.pad_token_id:
+        raise UserError(
+            f"{folder}: padding is piece {tokenizer.pad_token_id} of the tokenizer, and by config.json "
+            f"{config.pad_token_id}, where positions are counted from; {remedy}"
+        )
+
+
+def _rows_without_piece(tokenizer: transformers.PreTrainedTokenizerFast, rows: int) -> int:
+    return rows - 1 - max((number for piece, number in tokenizer.get_vocab().items() if piece), default=0)
+
+
+def _remark_on_rows(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path) -> str:
+    """Say if the embedding has rows without a piece, and not as many as padding would make."""
+    rows = number_of(folder, "vocab_size")
+    if (unused := _rows_without_piece(tokenizer, rows)) <= 0 or not rows % 8 or not rows % 100:
+        return ""
+    return (
+        f"its embedding has {rows:,} rows and its tokenizer {rows - unused:,} pieces: those that were added "
+        "in training are missing, or it is another model's"
+    )
+
+
+def _remark_on_casing(tokenizer: transformers.PreTrainedTokenizerFast) -> str:
+    """Say if the tokenizer treats capitals otherwise than its vocabulary was made for."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    lower_cases = normalizer is not None and normalizer.normalize_str("A").strip("▁ ") == "a"
+    capitalised, pieces = found = count_capitals(tokenizer.get_vocab())
+    counts = f"{capitalised:,} of its vocabulary's {pieces:,} words and parts have capitals"
+    if lower_cases and found.casing == "cased":
+        return f"it lower-cases text, and {counts}: its files (or its card) state the wrong casing"
+    if not lower_cases and found.casing == "uncased" and pieces:
+        return f"it keeps capitals, and only {counts}: its files (or its card) state the wrong casing"
+    return ""
 
 
 def _put_space_before_words(backend: Any) -> None:

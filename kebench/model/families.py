@@ -6,6 +6,8 @@ without torch, which transformers imports.
 
 import functools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
+from transformers.utils import logging as transformers_logging
 
 from kebench.errors import UserError, first_line
 from kebench.model import kebiolm  # noqa: F401  (the Auto classes know KeBioLM from here on)
@@ -31,6 +34,23 @@ _OTHER_STATES = {
 }
 
 
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Hold back transformers' load report and bar: we check the report ourselves."""
+    verbosity, had_bar = (
+        transformers_logging.get_verbosity(),
+        transformers_logging.is_progress_bar_enabled(),
+    )
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if had_bar:
+            transformers_logging.enable_progress_bar()
+
+
 def config_of(folder: Path, *, family: str, trust_remote_code: bool = False) -> transformers.PreTrainedConfig:
     """Return config.json as transformers reads it, defaults filled in.
 
@@ -38,11 +58,12 @@ def config_of(folder: Path, *, family: str, trust_remote_code: bool = False) -> 
     """
     stated = read_json(folder / "config.json")
     try:
-        if stated.get("model_type"):
-            return transformers.AutoConfig.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=trust_remote_code
-            )
-        return transformers.AutoConfig.for_model(family, **stated)
+        with quiet_transformers():
+            if stated.get("model_type"):
+                return transformers.AutoConfig.from_pretrained(
+                    folder, local_files_only=True, trust_remote_code=trust_remote_code
+                )
+            return transformers.AutoConfig.for_model(family, **stated)
     # the file is a stranger's: whatever transformers makes of a wrong value is its fault
     except Exception as error:
         raise UserError(f"{folder}/config.json: {first_line(error)}; mend it") from None

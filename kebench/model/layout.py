@@ -7,6 +7,8 @@ config.json, pytorch_model.bin and vocab.txt only; their silence on family and c
 
 import json
 import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +60,13 @@ NOT_ENCODER = {
     "vocab_projector",
     "vocab_transform",
 }
+
+# A piece of a vocabulary that is a word or a part of one, behind the sign that WordPiece (##), byte-level BPE
+# (Ġ) or SentencePiece (▁) puts before it.
+_WORD_PIECE = re.compile(r"(?:##|[Ġ▁])?([A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*)")
+# ours: in an uncased vocabulary nothing has capitals but the few pieces that were added to it later; to one
+# made of cased text every name and every beginning of a sentence gives some
+CAPITALS_SHARE = 0.1
 
 # Settings under which a word does not see all others, or sees what is not in its text.
 _DECODER = {
@@ -183,16 +192,37 @@ def stated_casing(folder: Path) -> str | None:
 
 
 def casing_of(folder: Path) -> str | None:
-    """Return the casing the files state, else guess it from vocab.txt: an uncased one has no capitals."""
+    """Return the casing the files state, else that of the pieces in vocab.txt."""
     if (casing := stated_casing(folder)) or not (folder / "vocab.txt").is_file():
         return casing
     try:
         text = read_within(folder / "vocab.txt", MOST_TOKENIZER_BYTES).decode("utf-8")
-        pieces = text.replace("\r\n", "\n").splitlines()
     except UnicodeDecodeError as error:
         raise UserError(f"{folder / 'vocab.txt'}: not UTF-8 ({error.reason}); {again(folder)}") from None
-    has_capitals = any(piece != piece.lower() for piece in pieces if not piece.startswith(("[", "<")))
-    return "cased" if has_capitals else "uncased"
+    if text.startswith("\ufeff"):
+        raise UserError(f"{folder / 'vocab.txt'}: begins with a byte order mark; take it off")
+    return count_capitals(text.replace("\r\n", "\n").split("\n")).casing
+
+
+class Capitals(NamedTuple):
+    """How many of a vocabulary's pieces hold a capital, of how many words and parts of words."""
+
+    num_capitalised: int
+    num_pieces: int
+
+    @property
+    def casing(self) -> str:
+        """What the vocabulary was made for. Without letters there is nothing that lower-casing could lose."""
+        return "cased" if self.num_capitalised > CAPITALS_SHARE * self.num_pieces else "uncased"
+
+
+def count_capitals(pieces: Iterable[str]) -> Capitals:
+    """Count the pieces of ASCII letters and digits, and those of them with a capital.
+
+    Others do not count: special ones ([PAD]), entity indicators that were added (@GENE$), signs.
+    """
+    found = [match[1] for piece in pieces if (match := _WORD_PIECE.fullmatch(piece))]
+    return Capitals(sum(not word.islower() for word in found), len(found))
 
 
 def bert_normalization(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch.nn.functional import linear
 
 from kebench.errors import UserError
 from kebench.model.best import best_of
-from kebench.model.checkpoint import load_masked_lm
+from kebench.model.checkpoint import check_checkpoint, load_masked_lm
 from kebench.model.families import first_position_of
 from kebench.model.packed import Packed, can_pack, encode, encode_by_length, use_packed_attention
 
@@ -74,6 +74,30 @@ HEADS: dict[str, Callable[[Any], Head]] = {
 }
 
 
+def check_masked_lm(
+    folder: Path, *, family: str = "", casing: str = "", trust_remote_code: bool = False
+) -> tuple[str, ...]:
+    """Load all of a checkpoint but the numbers; return in words what is out of the common in it.
+
+    Raises UserError for whatever cannot be probed, as loading and decoding do.
+    """
+    checked = check_checkpoint(
+        folder, family=family, casing=casing, masked_lm=True, trust_remote_code=trust_remote_code
+    )
+    _refuse_other_heads(folder, checked.model_type)
+    if checked.tokenizer.mask_token_id is None:
+        raise UserError(f"{folder}: its tokenizer has no mask token; it is no masked language model")
+    return checked.remarks
+
+
+def _refuse_other_heads(folder: Path, model_type: str) -> None:
+    if model_type not in HEADS:
+        raise UserError(
+            f"{folder}: a model of type '{model_type}', whose head is not known; "
+            f"choose one of type {', '.join(sorted(HEADS))}"
+        )
+
+
 class MaskedLM:
     """A masked language model that answers for chosen places; `MaskedLM.load` makes one of a checkpoint.
 
@@ -106,11 +130,7 @@ class MaskedLM:
     ) -> "MaskedLM":
         """Load a checkpoint directory. Raises UserError for a head that is untrained or of no known kind."""
         model = load_masked_lm(folder, family=family, trust_remote_code=trust_remote_code)
-        if model.config.model_type not in HEADS:
-            raise UserError(
-                f"{folder}: a model of type '{model.config.model_type}', whose head is not known; "
-                f"choose one of type {', '.join(sorted(HEADS))}"
-            )
+        _refuse_other_heads(folder, model.config.model_type)
         return cls(model, device=device, precision=precision)
 
     @property

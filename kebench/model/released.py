@@ -16,9 +16,10 @@ from torch import Tensor
 from kebench.bounded import parse_json
 from kebench.errors import UserError, first_line
 from kebench.files import atomic_folder
-from kebench.model.checkpoint import load_masked_lm, quiet_transformers
+from kebench.model.checkpoint import load_masked_lm
 from kebench.model.checkpoint_files import copy_tokenizer, read_json
 from kebench.model.configuration import KebiolmConfig
+from kebench.model.families import quiet_transformers
 from kebench.model.kebiolm import KebiolmForMaskedLM
 from kebench.model.layout import family_of, read_config
 from kebench.model.source import read_suggested, write_suggested

@@ -14,8 +14,9 @@ from kebench.errors import UserError
 from kebench.files import atomic_folder, cache_folder, sweep_temporaries, sweep_temporaries_of
 from kebench.leases import lease
 from kebench.model.backbone import Built, fill_entities, split_backbone, with_mlm_head
-from kebench.model.checkpoint import load_tokenizer, quiet_transformers
+from kebench.model.checkpoint import load_tokenizer
 from kebench.model.checkpoint_files import copy_tokenizer
+from kebench.model.families import quiet_transformers
 from kebench.model.released import ENTITIES
 from kebench.model.source import write_suggested
 from kebench.pretrain.batches import Collator

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kebench.errors import UserError
-from kebench.model.checkpoint import load_encoder, load_masked_lm
-from kebench.model.layout import describe_checkpoint
-from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
+from kebench.model.checkpoint import check_checkpoint, load_encoder, load_masked_lm, load_tokenizer
+from kebench.model.layout import casing_of, describe_checkpoint
+from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert, write_tiny_roberta
 
 Tensors = dict[str, torch.Tensor]
 
@@ -124,3 +124,147 @@ def test_a_config_that_makes_a_decoder_of_an_encoder_is_refused(tmp_path: Path, 
     for read in (describe_checkpoint, load_encoder, load_masked_lm):
         with pytest.raises(UserError, match=rf"config\.json: {name} = true, .*set it to false"):
             read(folder)
+
+
+def add_pieces(folder: Path, *pieces: str) -> Path:
+    """Add pieces at the end of a bare vocabulary."""
+    with (folder / "vocab.txt").open("a") as file:
+        file.write("".join(f"{piece}\n" for piece in pieces))
+    return folder
+
+
+def test_a_tokenizer_with_more_pieces_than_the_embedding_has_rows_is_refused(tmp_path: Path) -> None:
+    folder = add_pieces(write_tiny_old_bert(tmp_path, cased=False), *(f"new{n}" for n in range(200)))
+    with pytest.raises(UserError, match=r"200 pieces \('new0', 'new1', 'new10' \.\.\.\) beyond the \d+ rows"):
+        load_tokenizer(folder)
+
+
+def test_a_blank_line_of_a_vocabulary_is_no_piece(tmp_path: Path) -> None:
+    folder = add_pieces(write_tiny_old_bert(tmp_path, cased=False), "")
+    assert load_tokenizer(folder).tokenize("the") == ["the"]
+
+
+@pytest.mark.parametrize(("rows", "is_refused"), [(256, False), (900, True)])
+def test_a_vocabulary_far_smaller_than_the_embedding_is_another_models(
+    tmp_path: Path, rows: int, is_refused: bool
+) -> None:
+    folder = write_tiny_bert(tmp_path)  # about 130 pieces; 256 rows are padding to a multiple of 128
+    change_json(folder / "config.json", vocab_size=rows)
+    if is_refused:
+        with pytest.raises(
+            UserError, match=r"\d+ pieces and the embedding 900 rows; that is another model's"
+        ):
+            load_tokenizer(folder)
+    else:
+        load_tokenizer(folder)
+
+
+def test_rows_without_a_piece_that_are_no_padding_are_said(tmp_path: Path) -> None:
+    folder = write_tiny_bert(tmp_path)
+    rows = json.loads((folder / "config.json").read_text())["vocab_size"]
+
+    def with_rows(number: int) -> Callable[[Tensors], Tensors]:
+        return lambda tensors: {
+            name: torch.ones(number, *tensor.shape[1:]) if tensor.shape[:1] == (rows,) else tensor
+            for name, tensor in tensors.items()
+        }
+
+    change_weights(folder, with_rows(rows + 2))
+    change_json(folder / "config.json", vocab_size=rows + 2)
+    (remark,) = check_checkpoint(folder).remarks
+    assert remark.startswith(f"its embedding has {rows + 2} rows and its tokenizer {rows} pieces")
+
+
+def test_positions_counted_from_another_padding_than_the_tokenizers_are_refused(tmp_path: Path) -> None:
+    folder = write_tiny_roberta(tmp_path)
+    change_json(folder / "config.json", pad_token_id=0)
+    with pytest.raises(UserError, match=r"padding is piece 1 of the tokenizer, and by config\.json 0"):
+        load_tokenizer(folder)
+
+
+def test_a_check_says_what_is_left_out_and_loads_no_numbers(tmp_path: Path) -> None:
+    checked = check_checkpoint(write_tiny_bert(tmp_path / "bert"))
+    assert (checked.left_out, checked.remarks) == ("cls (5 tensors)", ())
+    assert load_encoder(tmp_path / "bert", without_numbers=True).device.type == "meta"
+    wrapped = change_weights(write_tiny_bert(tmp_path / "wrapped", mlm_head=False), renamed("module."))
+    checked = check_checkpoint(wrapped)
+    assert checked.left_out == "pooler (2 tensors)"
+    assert checked.remarks == ("the names of its weights begin with 'module.', which is taken off",)
+
+
+@pytest.mark.parametrize(
+    ("added", "casing"),
+    [
+        ((), "uncased"),
+        (("@GENE$", "[E1]", "<e1>", "DRUG"), "uncased"),
+        (tuple("ABCDEFGHIJKLMNOPQRST"), "cased"),
+    ],
+)
+def test_the_casing_of_a_bare_vocabulary_is_that_of_its_pieces(
+    tmp_path: Path, added: tuple[str, ...], casing: str
+) -> None:
+    folder = add_pieces(write_tiny_old_bert(tmp_path, cased=False), *added)
+    assert casing_of(folder) == casing
+    text = (folder / "vocab.txt").read_bytes()
+    (folder / "vocab.txt").write_bytes(text.replace(b"\n", b"\r\n"))
+    assert casing_of(folder) == casing
+
+
+def test_a_byte_order_mark_before_a_vocabulary_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny_old_bert(tmp_path)
+    (folder / "vocab.txt").write_bytes(b"\xef\xbb\xbf" + (folder / "vocab.txt").read_bytes())
+    with pytest.raises(UserError, match=r"vocab\.txt: begins with a byte order mark; take it off"):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize(("cased", "stated", "says"), [(False, False, "keeps"), (True, True, "lower-cases")])
+def test_files_that_contradict_the_vocabulary_on_casing_are_followed_with_a_word(
+    tmp_path: Path, cased: bool, stated: bool, says: str
+) -> None:
+    folder = write_tiny_old_bert(tmp_path, cased=cased)
+    assert check_checkpoint(folder, casing="cased" if cased else "uncased").remarks == ()
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": stated}))
+    (remark,) = check_checkpoint(folder).remarks
+    assert remark.startswith(f"it {says} ")
+    assert remark.endswith("words and parts have capitals: its files (or its card) state the wrong casing")
+    assert load_tokenizer(folder).tokenize("The") == (["the"] if stated else ["[UNK]"])
+
+
+def test_a_vocabulary_of_sentencepiece_alone_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_tiny_bert(tmp_path)
+    change_json(folder / "config.json", model_type="deberta-v2")
+    (folder / "tokenizer.json").unlink()
+    (folder / "spm.model").write_bytes(b"")
+    monkeypatch.setattr("kebench.model.checkpoint._is_installed", lambda name: name == "protobuf")
+    with pytest.raises(UserError) as error:
+        load_tokenizer(folder)
+    assert str(error.value) == (
+        f"{folder}: its vocabulary is in spm.model alone, which sentencepiece must read; "
+        "pip install 'kebench[sentencepiece]'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "first"),
+    [("xlm-roberta", "sentencepiece.bpe.model", 1), ("xlnet", "spiece.model", 0), ("camembert", "", 4)],
+)
+def test_pieces_of_sentencepiece_are_those_of_its_own_program(
+    tmp_path: Path, family: str, name: str, first: int
+) -> None:
+    """first: how many pieces of the family's own stand before SentencePiece's (fairseq's, but for XLNet)."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    path = tmp_path / (name or "sentencepiece.bpe.model")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["the cancer of the patients", "a gene of the disease"] * 20),
+        model_prefix=str(tmp_path / "tiny"),
+        vocab_size=30,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    (tmp_path / "tiny.model").rename(path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family, "vocab_size": 64}))
+    expected = sentencepiece.SentencePieceProcessor(model_file=str(path)).encode("the gene of patients")
+    found = load_tokenizer(tmp_path).encode("the gene of patients", add_special_tokens=False)
+    assert found == [number + first for number in expected]
