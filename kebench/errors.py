@@ -4,18 +4,46 @@
 of our own is an `assert`, never a `UserError`.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
+
 
 class UserError(Exception):
-    """A mistake the user can mend; its text is one line: what, where, remedy."""
+    """A mistake the user can mend; its text is one line (several mistakes: one each): what, where, remedy."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(printable(" ".join(message.split())))
+    def __init__(self, *messages: str) -> None:
+        super().__init__("\n".join(printable(" ".join(message.split())) for message in messages))
+
+
+class Refusals:
+    """Gathers what is wrong with several things, so that all is refused at once."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def of_each(
+        self, given: Iterable[_Given], act: Callable[[_Given], _Made], *, name: Callable[[_Given], str] = str
+    ) -> list[_Made]:
+        """Return what a function makes of each thing that it does not refuse; a refusal names the thing."""
+        made = []
+        for one in given:
+            try:
+                made.append(act(one))
+            except UserError as error:
+                called = "" if name(one) in str(error) else f"{name(one)}: "
+                self.messages += [called + line for line in str(error).split("\n")]
+        return made
+
+    def raise_all(self) -> None:
+        """Raise UserError if anything was refused: a line each, and the same line once."""
+        if self.messages:
+            raise UserError(*dict.fromkeys(self.messages))
 
 
 def printable(text: str) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kebench.cards import HIGHEST_RATE, LOWEST_RATE, ModelCard
-from kebench.errors import UserError
+from kebench.errors import Refusals, UserError
 from kebench.finetune.budgets import Budget
 from kebench.finetune.encode import choose_rows
 from kebench.finetune.plan import Job, TaskFiles, find_task_files
-from kebench.model.layout import CheckpointFacts, describe_checkpoint
+from kebench.model.layout import CheckpointFacts, describe_checkpoint, refuse_other_kinds
 from kebench.model.source import ResolvedModel, model_hash, resolve_model
 from kebench.records import (
     PROTOCOL_VERSION,
@@ -26,7 +26,7 @@ from kebench.records import (
     Subset,
     read_records,
 )
-from kebench.tasks.card import TaskCard
+from kebench.tasks.card import SPLITS, TaskCard
 from kebench.tasks.check import check_files
 from kebench.tasks.facts import count_gold, gold_unit
 from kebench.tasks.readers import read_split
@@ -67,14 +67,20 @@ def plan_grid(
     """Plan every run: one task after another, on each one model after another, then rates, then seeds.
 
     learning_rates: the user's own; if empty, those that the model's card suggests, else the budget's.
-    Raises UserError if a model or a file is missing, before anything has run.
+    Raises UserError with all models and files that are missing or no such, before anything has run.
     """
-    resolved = [resolve(name, allow_remote_code=allow_remote_code) for name in models]
-    files = [find_task_files(card, data_of(card, data)) for card in tasks]
-    hashes = [model_hash(model.folder, casing=model.card.casing) for model in resolved]
+    refusals = Refusals()
+    found = refusals.of_each(models, functools.partial(_find_model, allow_remote_code=allow_remote_code))
+    files = refusals.of_each(
+        tasks, lambda card: find_task_files(card, data_of(card, data)), name=lambda card: card.name
+    )
+    if refusals.messages:  # whoever mends these should know of all the others
+        check = functools.partial(_check_model, tasks=(), allow_remote_code=allow_remote_code)
+        refusals.of_each([model for model, _ in found], check, name=lambda model: model.card.name)
+    refusals.raise_all()
     records = list(read_records(out))
     # Of one model under two names only the first is planned: the second might have other rates by its card.
-    once, other_names = _under_one_name(zip(resolved, hashes, strict=True), records)
+    once, other_names = _under_one_name(found, records)
     planned = [(model, hashed, describe_checkpoint(model.folder)) for model, hashed in once]
     jobs = [
         _job(model, hashed, fact, task, rate, seed, rates.origin, budget=budget, precision=precision)
@@ -87,6 +93,13 @@ def plan_grid(
     jobs = list({job.identity: job for job in jobs}.values())  # a rate that was given twice is one
     recorded = {record.identity for record in records}
     return Grid(jobs, [job for job in jobs if job.identity not in recorded], other_names)
+
+
+def _find_model(name: str, *, allow_remote_code: bool) -> tuple[ResolvedModel, str]:
+    """Return a model and the hash of what can move its scores; UserError for what is no encoder of text."""
+    model = resolve(name, allow_remote_code=allow_remote_code)
+    refuse_other_kinds(model.folder)
+    return model, model_hash(model.folder, casing=model.card.casing)
 
 
 def _under_one_name(
@@ -183,22 +196,94 @@ def _job(
     return Job(model.card, model.folder, hashed, task, seed, settings, protocol, rate_from)
 
 
-def check_data(jobs: Sequence[Job], *, allow_missing_markers: bool = False) -> list[str]:
-    """Check every file that the jobs need, so that a bad one is refused before anything has run.
+def check_jobs(
+    jobs: Sequence[Job], *, allow_missing_markers: bool = False, allow_remote_code: bool = False
+) -> list[str]:
+    """Check every file and model that the jobs need, so that a bad one is refused before anything has run.
 
-    As `kebench data check` does: a score on a test set that was cut off looks like any other. Returns what
-    is out of the common in files that are not refused.
+    Returns what is out of the common where nothing is refused. Raises UserError with all that is.
     """
-    said = []
-    for job in {job.task.card.name: job for job in jobs}.values():
-        task = job.task
-        found = check_files(task.card, task.paths, allow_missing_markers=allow_missing_markers)
-        for split, finding in found.items():
-            if finding.level == "error":
-                raise UserError(finding.message)
-            said += [f"{task.card.name} {split}: {remark}" for remark in finding.remarks]
-        _require_gold_in_dev(job)
+    refusals = Refusals()
+    checks = (
+        functools.partial(check_data, allow_missing_markers=allow_missing_markers),
+        functools.partial(check_models, allow_remote_code=allow_remote_code),
+    )
+    said = refusals.of_each(checks, lambda check: check(jobs), name=lambda check: "")
+    refusals.raise_all()
+    return [remark for remarks in said for remark in remarks]
+
+
+def check_data(jobs: Sequence[Job], *, allow_missing_markers: bool = False) -> list[str]:
+    """Check every file that the jobs need; return what is out of the common in those not refused.
+
+    As `kebench data check` does: a score on a test set that was cut off looks like any other.
+    """
+    refusals = Refusals()
+    said = refusals.of_each(
+        {job.task.card.name: job for job in jobs}.values(),
+        functools.partial(_check_data, allow_missing_markers=allow_missing_markers),
+        name=lambda job: job.task.card.name,
+    )
+    refusals.raise_all()
+    return [remark for remarks in said for remark in remarks]
+
+
+def _check_data(job: Job, *, allow_missing_markers: bool) -> list[str]:
+    task, said, wrong = job.task, [], []
+    found = check_files(task.card, task.paths, allow_missing_markers=allow_missing_markers)
+    for split, finding in found.items():
+        wrong += [finding.message] if finding.level == "error" else []
+        said += [f"{task.card.name} {split}: {remark}" for remark in finding.remarks]
+    if wrong:
+        raise UserError(*wrong)
+    _require_gold_in_dev(job)
     return said
+
+
+def check_models(jobs: Sequence[Job], *, allow_remote_code: bool = False) -> list[str]:
+    """Check every model that the jobs need; return what is out of the common, and words they do not know."""
+    tasks = {job.task.card.name: job.task for job in jobs}.values()
+    refusals = Refusals()
+    said = refusals.of_each(
+        {job.model_hash: ResolvedModel(job.card, job.folder) for job in jobs}.values(),
+        functools.partial(_check_model, tasks=tasks, allow_remote_code=allow_remote_code),
+        name=lambda model: model.card.name,
+    )
+    refusals.raise_all()
+    return [remark for remarks in said for remark in remarks]
+
+
+def _check_model(model: ResolvedModel, *, tasks: Iterable[TaskFiles], allow_remote_code: bool) -> list[str]:
+    from kebench.finetune.words import count_unknown
+    from kebench.model.checkpoint import check_checkpoint
+
+    card = model.card
+    trusted = card.trust_remote_code and allow_remote_code
+    checked = check_checkpoint(
+        model.folder, family=card.family, casing=card.casing, trust_remote_code=trusted
+    )
+    said = [f"{card.name}: WARNING: {remark}" for remark in checked.remarks]
+    if checked.left_out:
+        said.append(f"{card.name}: left out of its weights, as no part of the encoder: {checked.left_out}")
+    shares: dict[str, str] = {}
+    for task in tasks:
+        found = {}
+        for split, path in task.paths.items():
+            read = functools.partial(read_split, task.card, path)
+            try:
+                found[split] = count_unknown(
+                    checked.tokenizer, task.card, read, data_sha256=task.sha256[split]
+                )
+            except UserError:  # `check_data` tells of it
+                continue
+            if found[split].warning:
+                said.append(f"{card.name} on {task.card.name} {split}: WARNING: {found[split].warning}")
+        if any(unknown.num_unknown for unknown in found.values()):
+            shares[task.card.name] = ", ".join(f"{unknown.percent:.2f}%" for unknown in found.values())
+    if not shares:
+        return [*said, f"{card.name}: its tokenizer knows every word"]
+    of_tasks = "; ".join(f"{name} {text}" for name, text in shares.items())
+    return [*said, f"{card.name}: words unknown to its tokenizer in {', '.join(SPLITS)}: {of_tasks}"]
 
 
 def _require_gold_in_dev(job: Job) -> None:

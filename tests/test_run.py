@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from kebench.cards import Suggested
+from kebench.cli import main
 from kebench.cli.run_plan import plan_lines, unequal_footing
 from kebench.errors import UserError
 from kebench.finetune.budgets import read_budget
@@ -23,12 +24,12 @@ from kebench.records import (
     write_other_names,
     write_record,
 )
-from kebench.run import Grid, Rates, check_data, parse_learning_rates, plan_grid, rates_of
+from kebench.run import Grid, Rates, check_data, check_models, parse_learning_rates, plan_grid, rates_of
 from kebench.runtime import Device
 from kebench.transe.recipe import read_recipe as read_transe
 from tests.finetune.small_tasks import NER, RELATION, model_card, write_small_tasks
 from tests.report.sample_records import sample_record
-from tests.tiny_checkpoints import write_tiny_bert
+from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
 
 
 @pytest.fixture
@@ -284,3 +285,71 @@ def test_a_subset_of_dev_without_gold_is_refused_before_training(data: Path, tmp
 def test_recipes_refuse_the_same_slips(read: Any, name: str, setting: str, value: float) -> None:
     with pytest.raises(UserError, match=f"^--{setting.replace('_', '-')} {value}: Input should be "):
         read(name, **{setting: value})
+
+
+def _without_tokenizer(folder: Path) -> Path:
+    write_tiny_bert(folder)
+    (folder / "tokenizer.json").unlink()
+    return folder
+
+
+def _with_fewer_layers(folder: Path) -> Path:
+    write_tiny_bert(folder)
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 1'))
+    return folder
+
+
+def _refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("kebench: ")]
+
+
+def test_the_plan_refuses_all_bad_models_at_once_and_names_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = write_tiny_bert(tmp_path / "good")
+    bad = [_without_tokenizer(tmp_path / "one"), _with_fewer_layers(tmp_path / "two")]
+    out = str(tmp_path / "out")
+    models = [part for folder in (bad[0], good, bad[1]) for part in ("--model", str(folder))]
+    asked = ["run", *models, "--tasks", "mini-gad", "--out", out, "--seeds", "1", "--device", "cpu", "--plan"]
+    said = _refused(asked, capsys)
+    assert len(said) == 2
+    assert said[0].startswith(f"kebench: {bad[0]}: no tokenizer")
+    assert said[1].startswith(f"kebench: {bad[1]}: the weights hold ")
+    # with one that is no model at all, too
+    said = _refused([*asked, "--model", "no-such-model"], capsys)
+    assert said[0].startswith("kebench: no model 'no-such-model'")
+    assert [line.split(": ")[1] for line in said[1:]] == [str(folder) for folder in bad]
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_missing_tasks_are_named_at_once(data: Path, tmp_path: Path) -> None:
+    shutil.rmtree(data / "small-ner")
+    (data / "small-relation" / "dev.tsv").unlink()
+    with pytest.raises(UserError) as refused:
+        plan(data, [write_tiny_bert(tmp_path / "a")])
+    first, second = str(refused.value).split("\n")
+    assert "small-ner" in first
+    assert "small-relation" in second
+
+
+def test_the_plan_says_which_words_a_model_does_not_know(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
+    folder = write_tiny_old_bert(tmp_path / "old", cased=False)
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    test = data / "small-ner" / "test.tsv"
+    test.write_text("The\tO\n" + test.read_text())
+    said = check_models(plan(data, [folder, write_tiny_bert(tmp_path / "new", seed=1)]).missing)
+    num_words = sum(1 for line in test.read_text().split("\n") if line)
+    share = f"{100 / num_words:.2f}%"
+    assert said[0].startswith("old: WARNING: it keeps capitals, and only 0 of its vocabulary's ")
+    assert said[1].startswith("old: left out of its weights, as no part of the encoder: cls (")
+    assert said[2].startswith(f"old on small-ner test: WARNING: 1 of {num_words} words (")
+    shares = f"small-ner 0.00%, 0.00%, {share}"
+    assert said[3] == f"old: words unknown to its tokenizer in train, dev, test: {shares}"
+    assert said[-1] == "new: its tokenizer knows every word"

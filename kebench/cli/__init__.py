@@ -140,7 +140,7 @@ def _mend_width() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    """Run the command line; a user's mistake is one line on stderr (several, one each) and exit code 2."""
     if "KEBENCH_PARENT" in os.environ:
         from kebench.runtime import end_with_starter
 
@@ -192,5 +192,6 @@ def _fail_of_system(what: str, reason: str) -> None:
 
 
 def _fail(message: str, *, code: int) -> None:
-    print(f"kebench: {message}", file=sys.stderr)
+    for line in message.split("\n"):
+        print(f"kebench: {line}", file=sys.stderr)
     sys.exit(code)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kebench.cli.cluster import runs_on_cluster
-from kebench.errors import UserError
+from kebench.errors import Refusals, UserError
 
 if TYPE_CHECKING:
     from kebench.probe.plan import ProbePlan
@@ -97,7 +97,8 @@ def probe_run(
     use_own_gpu(chosen.name)
     fill_as: Any = mode or query_set.manifest.mode
     decoder = read_decoder(fill_as, **changes)
-    resolved = [resolve(name, allow_remote_code=allow_remote_code) for name in models]
+    refusals = Refusals()
+    resolved = refusals.of_each(models, partial(resolve, allow_remote_code=allow_remote_code))
     if skip_headless:
         for one in (one for one in resolved if one.card.mlm_head is False):
             click.echo(f"{one.card.name}: left out, its checkpoint has no trained head", err=True)
@@ -114,13 +115,18 @@ def probe_run(
         )
         for one in resolved
     ]
+    missing = [plan for plan in plans if not find_finished(plan, out)]
+    check = partial(_check_model, allow_remote_code=allow_remote_code)
+    remarks = refusals.of_each(missing, check, name=lambda plan: plan.card.name)
+    refusals.raise_all()
     click.echo(f"device {chosen.name}, {chosen.precision} ({chosen.reason})", err=True)
+    for remark in (remark for of_model in remarks for remark in of_model):
+        click.echo(remark, err=True)
     how: dict[str, Any] = {
         "device": chosen,
         "allow_remote_code": allow_remote_code,
         "batch_tokens": batch_tokens,
     }
-    missing = [plan for plan in plans if not find_finished(plan, out)]
     with _helped(workers if missing else 1, partial(run_probes, missing, out, **how), chosen):
         for plan in plans:
             _say_what_follows(plan)
@@ -130,6 +136,16 @@ def probe_run(
             if record:
                 drop_parts(plan, out)
             _print_record(record or run_probe(plan, out, **how), plan.out(out))
+
+
+def _check_model(plan: "ProbePlan", *, allow_remote_code: bool) -> list[str]:
+    """Return what is out of the common in a model; UserError if it cannot be probed."""
+    from kebench.model.masked_lm import check_masked_lm
+
+    card = plan.card
+    trusted = card.trust_remote_code and allow_remote_code
+    remarks = check_masked_lm(plan.folder, family=card.family, casing=card.casing, trust_remote_code=trusted)
+    return [f"{card.name}: WARNING: {remark}" for remark in remarks]
 
 
 def _helped(workers: int, work: Callable[[], object], device: "Device") -> AbstractContextManager[None]:

@@ -181,7 +181,9 @@ def _run_on(
     if not grid.missing and num_processes == 1:
         _say(f"nothing to do; 'kebench leaderboard --results {out}' shows the scores")
         return 0
-    remarks = grids.check_data(grid.missing, allow_missing_markers=allow_missing_markers)
+    remarks = grids.check_jobs(
+        grid.missing, allow_missing_markers=allow_missing_markers, allow_remote_code=allow_remote_code
+    )
     seconds = grids.estimate_seconds(grid.missing, engine.flops_per_second()) / min(
         engine.at_once, len(grid.missing)
     )

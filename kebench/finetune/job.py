@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,9 @@ from kebench.finetune.loop import Epoch, Trained, predict, train
 from kebench.finetune.ner import TAGS, encode_sentences
 from kebench.finetune.plan import Job
 from kebench.finetune.relations import add_markers, encode_pairs
-from kebench.model.checkpoint import load_encoder, load_tokenizer, quiet_transformers
+from kebench.finetune.words import count_unknown
+from kebench.model.checkpoint import load_encoder, load_tokenizer
+from kebench.model.families import quiet_transformers
 from kebench.model.source import write_suggested
 from kebench.records import PREDICTIONS_SCHEMA, RECORD_SCHEMA, Energy, Provenance, Record, SplitFacts
 from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, seed_everything, utc_now
@@ -124,10 +127,16 @@ def prepare(job: Job, *, accelerator: Any, allow_remote_code: bool = False) -> P
     tokenizer = load_tokenizer(
         job.folder, family=job.card.family, casing=job.card.casing, trust_remote_code=trusted
     )
-    if job.task.card.kind == "relation":
-        add_markers(tokenizer, job.task.card)
     read = {split: read_split(job.task.card, job.task.paths[split]) for split in SPLITS}
     facts = split_facts(job.task.card, read, schemes=job.task.schemes)
+    for split in SPLITS:
+        unknown = count_unknown(
+            tokenizer, job.task.card, partial(read.__getitem__, split), data_sha256=job.task.sha256[split]
+        )
+        counts = {"num_words": unknown.num_words, "num_unknown_words": unknown.num_unknown}
+        facts[split] = facts[split].model_copy(update=counts)
+    if job.task.card.kind == "relation":
+        add_markers(tokenizer, job.task.card)
     splits = {split: _examples(job, tokenizer, split, read[split]) for split in SPLITS}
     model = _build_model(job, tokenizer, trust_remote_code=trusted).to(accelerator.device)
     seen = seen_rows(job.task.card, read, "test").rows

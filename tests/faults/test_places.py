@@ -19,7 +19,7 @@ from tests.grids import Place, finish
 # Bytes that a file may have: too few for the largest that the stage writes. Imports, sets and exports have
 # such tests in tests/umls and tests/probe.
 LIMITS = {
-    "index": 3_000, "embed": 3_000, "annotate": 3_000, "pretrain": 20_000, "probe-run": 2_000, "run": 900,
+    "index": 3_000, "embed": 3_000, "annotate": 3_000, "pretrain": 20_000, "probe-run": 2_000, "run": 8_000,
     "merge": 900, "page": 3_000, "errors": 3_000,
 }  # fmt: skip
 # Where a small file system stands for the whole disk of a stage, and its command.

@@ -372,6 +372,21 @@ def test_a_tokenizer_without_a_mask_token_is_refused(model: Path, query_set: Pat
         invoke(*arguments(folder, query_set, tmp_path / "out"))
 
 
+def test_all_models_that_cannot_be_probed_are_refused_at_once_before_the_good_ones(
+    model: Path, query_set: Path, tmp_path: Path
+) -> None:
+    headless = write_tiny_bert(tmp_path / "headless", mlm_head=False)
+    discriminator = write_tiny_electra(tmp_path / "discriminator")
+    others = ("--model", str(headless), "--model", "no-such-model", "--model", str(discriminator))
+    with pytest.raises(UserError) as refused:
+        invoke(*arguments(model, query_set, tmp_path / "out"), *others)
+    first, second, third = str(refused.value).split("\n")
+    assert first.startswith("no model 'no-such-model'")
+    assert second.startswith(f"{headless}: no trained masked language modelling head")
+    assert third.startswith(f"{discriminator}: no trained masked language modelling head")
+    assert not (tmp_path / "out").exists()
+
+
 def imported_biolama(folder: Path) -> list[str]:
     """Write three triples with a prompt; return what `kebench probe import` is called with."""
     line = {"predicate_id": "UR50", "obj_uris": ["C2"], "obj_labels": ["Tremor"], "obj_aliases": [["a"]]}
