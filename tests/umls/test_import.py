@@ -1,6 +1,7 @@
 """What an import keeps: filters, the direction of a relation, the preferred name, every form of the files."""
 
 import gzip
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,19 @@ def test_the_same_import_twice_does_nothing_and_another_one_is_refused(tmp_path:
         UserError, match="holds a knowledge base of other files or filters, or made by an earlier kebench"
     ):
         imported(release, tmp_path / "kb", keep_suppressed=True)
+
+
+def test_a_knowledge_base_of_an_earlier_version_is_read_and_not_taken_for_what_an_import_would_make(
+    tmp_path: Path,
+) -> None:
+    release = write_release(tmp_path / "release")
+    kb = imported(release, tmp_path / "kb")
+    manifest = json.loads((kb.folder / MANIFEST).read_text())
+    del manifest["import_hash"]
+    (kb.folder / MANIFEST).write_text(json.dumps(manifest))
+    assert KnowledgeBase.open(kb.folder).content_hash == kb.content_hash
+    with pytest.raises(UserError, match="made by an earlier kebench .*; choose another --out, or remove it"):
+        imported(release, kb.folder)
 
 
 def test_the_content_hash_depends_on_content_and_filters_and_not_on_names(tmp_path: Path) -> None:
