@@ -207,7 +207,7 @@ def test_a_knowledge_base_of_an_earlier_version_is_read_and_not_taken_for_what_a
     del manifest["import_hash"]
     (kb.folder / MANIFEST).write_text(json.dumps(manifest))
     assert KnowledgeBase.open(kb.folder).content_hash == kb.content_hash
-    with pytest.raises(UserError, match="made by an earlier kebench .*; choose another --out, or remove it"):
+    with pytest.raises(UserError, match=r"made by an earlier kebench .*; choose another --out, or remove it"):
         imported(release, kb.folder)
 
 
