@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from kebench.errors import UserError
+from kebench.looks import integer_ticks, looks_of
 from kebench.pretrain.curve import ALWAYS, CURVES, HELD_OUT, LOSSES, Row, read_curve
 
 CHART_FORMATS = (".html", ".svg", ".png")
+_MARKS = 12  # of points on a curve; ours
 _SMOOTHED = 60  # points of a training curve; more are averaged; ours
 
 
@@ -61,19 +63,40 @@ def draw(curves: dict[str, list[Row]], out: Path) -> None:
     for model, rows in curves.items():
         smoothed, absent = averaged(rows, _SMOOTHED), absent_losses(rows)
         points += [
-            {"model": model, "step": row["step"], "what": title, "value": row[name]}
+            {"model": model, "step": row["step"], "what": title, "value": row[name], "is_marked": is_marked}
             for name, title in titles.items()
-            for row in (rows if name in HELD_OUT else smoothed)
-            if name in row and name not in absent
+            if name not in absent
+            for row, is_marked in _marked(
+                [row for row in (rows if name in HELD_OUT else smoothed) if name in row]
+            )
         ]
     shown = [title for title in titles.values() if any(point["what"] == title for point in points)]
+    looks, models = looks_of(curves), list(curves)
+
+    def by_model(part: str) -> dict[str, Any]:
+        """Return how models are told apart; with one title and one domain the legends are one."""
+        ways = [getattr(looks[model], part) for model in models]
+        return {"title": None, "scale": {"domain": models, "range": ways}}
+
+    ticks = integer_ticks(max(int(rows[-1]["step"]) for rows in curves.values()), most=5)
     base = altair.Chart({"values": points}).encode(
-        x=altair.X("step:Q"),
-        y=altair.Y("value:Q", title=None, scale=altair.Scale(zero=False)),
-        color=altair.Color("model:N", sort=list(curves)),
+        x=altair.X("step:Q", axis=altair.Axis(values=ticks, format=",d", labelFlush=False)),
+        # three digits also of a single point, whose only label would be rounded to a whole number
+        y=altair.Y("value:Q", title=None, scale=altair.Scale(zero=False), axis=altair.Axis(format=".3~r")),
+        color=altair.Color("model:N", **by_model("colour")),
     )
-    chart = (base.mark_line() + base.mark_point(size=12)).properties(width=240, height=150)
+    lines = base.mark_line().encode(strokeDash=altair.StrokeDash("model:N", **by_model("dash")))
+    marks = base.transform_filter("datum.is_marked").mark_point(size=12)
+    marks = marks.encode(shape=altair.Shape("model:N", **by_model("shape")))
+    chart = (lines + marks).properties(width=240, height=150)
     facets = chart.facet(altair.Facet("what:N", title=None, sort=shown), columns=4)
     options: dict[str, Any] = {"inline": True} if out.suffix == ".html" else {}
     out.parent.mkdir(parents=True, exist_ok=True)
+    facets = facets.configure_legend(orient="bottom", columns=4, labelLimit=300)
     facets.resolve_scale(y="independent", x="shared").save(str(out), **options)
+
+
+def _marked(rows: Sequence[Row]) -> list[tuple[Row, bool]]:
+    """Return rows, and whether a point marks each: at most `_MARKS` do, or they would hide the lines."""
+    every = -(-len(rows) // _MARKS)
+    return [(row, number % every == 0) for number, row in enumerate(rows)]

@@ -4,10 +4,11 @@ Texts and lines take the page's own colour, so that one drawing serves light and
 the same bytes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kebench.errors import UserError
+from kebench.looks import PALETTE, SHAPES, Look, integer_ticks
 from kebench.report.strata import StratumScore
 from kebench.report.table import Cell
 from kebench.scoring.calibration import Bin
@@ -16,10 +17,12 @@ from kebench.stats.ranks import Ranking
 # What stands for the page's colour of text in a drawing, until `_svg` replaces it; no palette has it.
 _INK = "#010203"
 _GRID = "#80808040"
-# Okabe and Ito's palette, told apart by the colour-blind; yellow is left out, which white swallows.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _NEUTRAL = "#e4e4e4"  # a tile on which as many tasks were won as lost
-_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+_MARKS = 12  # of points on a curve; on one of more epochs some have none, or they would hide the lines; ours
+_MOST_IN_LEGEND = 6  # models, as many as colours; more are named beside their lines
+_LINE = 14  # height of a line of text
+_TICKS = {"tickCount": 6, "labelFlush": False}  # so few that the labels at the ends run into no other
+Looks = Mapping[str, Look]
 
 
 def require_charts() -> Any:
@@ -52,10 +55,10 @@ def _svg(chart: Any) -> str:
     return str(svg).replace(_INK, "currentColor")
 
 
-def dot_plot(cells: Mapping[str, Cell]) -> str:
-    """Return the seeds of models on one task: a dot each, a bar at the mean."""
+def dot_plot(cells: Mapping[str, Cell], looks: Looks) -> str:
+    """Return the seeds of models on one task: a dot each in the model's colour, a bar at the mean."""
     altair = require_charts()
-    points = [
+    points: list[dict[str, Any]] = [
         {"model": label, "seed": seed, "F1": round(percent, 3)}
         for label, cell in cells.items()
         for seed, percent in sorted(cell.test_percent_by_seed.items())
@@ -63,11 +66,23 @@ def dot_plot(cells: Mapping[str, Cell]) -> str:
     means = [{"model": label, "mean": round(cell.score.mean, 3)} for label, cell in cells.items()]
     order = list(cells)
     y = altair.Y("model:N", sort=order, title=None, axis=altair.Axis(labelLimit=200))
-    dots = altair.Chart({"values": points}).mark_circle(size=40, opacity=0.6, color=PALETTE[0])
-    dots = dots.encode(x=altair.X("F1:Q", title="F1, %", scale=altair.Scale(zero=False)), y=y)
-    bars = altair.Chart({"values": means}).mark_tick(thickness=2, color=PALETTE[1], size=16)
+    scale = _percent_scale(point["F1"] for point in points)
+    dots = altair.Chart({"values": points}).mark_circle(size=40, opacity=0.8)
+    dots = dots.encode(
+        x=altair.X("F1:Q", title="F1, %", scale=scale, axis=altair.Axis(**_TICKS)),
+        y=y,
+        color=_colours(order, looks, has_legend=False),
+    )
+    bars = altair.Chart({"values": means}).mark_tick(thickness=2, color=_INK, size=16)
     bars = bars.encode(x="mean:Q", y=y)
     return _svg((dots + bars).properties(width=420, height=altair.Step(22)))
+
+
+def _percent_scale(percents: Iterable[float]) -> Any:
+    """Return a scale that shows the differences of percentages, with room around them and a single one."""
+    found = list(percents)
+    room = 0.04 * (max(found) - min(found)) or 1
+    return require_charts().Scale(zero=False, nice=False, domain=[min(found) - room, max(found) + room])
 
 
 def heat_map(labels: Sequence[str], wins: Mapping[tuple[str, str], tuple[int, int]]) -> str:
@@ -116,7 +131,7 @@ def _readable_on(channels: Sequence[int]) -> str:
     return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
 
 
-def critical_difference(labels: Sequence[str], ranking: Ranking) -> str:
+def critical_difference(labels: Sequence[str], ranking: Ranking, looks: Looks) -> str:
     """Return mean ranks on a line; a bar joins models that do not differ (Demšar 2006, figure 1)."""
     altair = require_charts()
     order = sorted(range(len(labels)), key=lambda place: ranking.mean_ranks[place])
@@ -138,45 +153,106 @@ def critical_difference(labels: Sequence[str], ranking: Ranking) -> str:
     y = altair.Y("line:Q", axis=None, scale=altair.Scale(reverse=True, domain=[-0.5, len(labels)]))
     base = altair.Chart({"values": points}).encode(x=x, y=y)
     texts = base.mark_text(align="left", dx=8, color=_INK).encode(text="model:N")
-    groups = altair.Chart({"values": bars}).mark_rule(strokeWidth=4, color=PALETTE[1], opacity=0.7)
+    groups = altair.Chart({"values": bars}).mark_rule(strokeWidth=4, color=_INK, opacity=0.5)
     groups = groups.encode(x=altair.X("from:Q", title="mean rank (1 is best)", scale=scale), x2="to:Q", y=y)
-    return _svg(
-        (groups + base.mark_point(filled=True, size=60, color=PALETTE[0]) + texts).properties(
-            width=520, height=24 * len(labels) + 20
-        )
+    points_ = base.mark_point(filled=True, size=60).encode(
+        color=_colours(labels, looks, has_legend=False), shape=_shapes(labels, looks, has_legend=False)
     )
+    return _svg((groups + points_ + texts).properties(width=520, height=24 * len(labels) + 20))
 
 
-def learning_curves(curves: Mapping[str, Sequence[float]]) -> str:
-    """Return the mean dev score of models after each epoch."""
+def learning_curves(curves: Mapping[str, Sequence[float]], looks: Looks) -> str:
+    """Return the mean dev score of models after each epoch; many are named beside their lines."""
     altair = require_charts()
-    values = [
-        {"model": label, "epoch": epoch, "dev": round(percent, 3)}
+    models, is_crowded = list(curves), len(curves) > _MOST_IN_LEGEND
+    epochs = max(map(len, curves.values()))
+    every = -(-epochs // _MARKS)
+    values: list[dict[str, Any]] = [
+        {
+            "model": label,
+            "epoch": epoch,
+            "dev": round(percent, 3),
+            "is_marked": epoch in (1, len(percents)) or epoch % every == 0,
+        }
         for label, percents in curves.items()
         for epoch, percent in enumerate(percents, start=1)
     ]
-    epochs = max((len(percents) for percents in curves.values()), default=1)
-    base = altair.Chart({"values": values}).encode(
-        x=altair.X(
-            "epoch:Q",
-            axis=altair.Axis(tickMinStep=1, format="d"),
-            scale=altair.Scale(domain=[1, max(2, epochs)]),
-        ),
-        y=altair.Y("dev:Q", title="dev F1, %", scale=altair.Scale(zero=False)),
-        color=_colours(list(curves)),
+    room = 0.5 if epochs == 1 else 0.02 * (epochs - 1)
+    width, height = 420, max(220, _LINE * len(models) if is_crowded else 0)
+    scale = _percent_scale(one["dev"] for one in values)
+    x = altair.X(
+        "epoch:Q",
+        axis=altair.Axis(values=integer_ticks(epochs), format="d", labelFlush=False),
+        scale=altair.Scale(domain=[1 - room, epochs + room], nice=False),
     )
-    points = base.mark_point(size=30).encode(shape=_shapes(list(curves)))
-    return _svg((base.mark_line() + points).properties(width=380, height=220))
+    y = altair.Y("dev:Q", title="dev F1, %", scale=scale, axis=altair.Axis(tickCount=8))
+    base = altair.Chart({"values": values}).encode(
+        x=x, y=y, color=_colours(models, looks, has_legend=not is_crowded)
+    )
+    points = base.transform_filter("datum.is_marked").mark_point(size=30)
+    points = points.encode(shape=_shapes(models, looks, has_legend=not is_crowded))
+    lines = base.mark_line().encode(strokeDash=_dashes(models, looks, has_legend=not is_crowded))
+    chart = lines + points
+    if is_crowded:
+        low, high = scale.domain
+        ends = {label: (len(percents), round(percents[-1], 3)) for label, percents in curves.items()}
+        heights = spread(
+            {label: percent for label, (_, percent) in ends.items()}, _LINE * (high - low) / height, low, high
+        )
+        named = [
+            {"model": label, "epoch": epoch, "dev": percent, "at": heights[label]}
+            for label, (epoch, percent) in ends.items()
+        ]
+        labels = altair.Chart({"values": named})
+        rules = labels.mark_rule(opacity=0.6).encode(
+            x=x, x2=altair.value(width + 12), y=y, y2="at:Q",
+            color=_colours(models, looks, has_legend=False),
+            strokeDash=_dashes(models, looks, has_legend=False),
+        )  # fmt: skip
+        signs = labels.mark_point(size=30).encode(
+            x=altair.value(width + 18), y=altair.Y("at:Q", scale=scale),
+            color=_colours(models, looks, has_legend=False), shape=_shapes(models, looks, has_legend=False),
+        )  # fmt: skip
+        texts = labels.mark_text(align="left", dx=26, color=_INK).encode(
+            x=altair.value(width), y=altair.Y("at:Q", scale=scale), text="model:N"
+        )
+        chart = chart + rules + signs + texts
+    return _svg(chart.properties(width=width, height=height))
 
 
-def _colours(models: Sequence[str]) -> Any:
-    return require_charts().Color("model:N", title=None, scale={"domain": list(models)})
+def spread(wanted: Mapping[str, float], gap: float, low: float, high: float) -> dict[str, float]:
+    """Return places for labels, at least `gap` apart, in the order of those wanted and as near as may be.
+
+    They lie between `low` and `high`, if these leave room for all.
+    """
+    order = sorted(wanted, key=lambda name: (wanted[name], name))
+    places: list[float] = []
+    for name in order:
+        places.append(max(wanted[name], places[-1] + gap if places else low))
+    for number in range(len(places) - 1, -1, -1):
+        places[number] = min(places[number], high if number == len(places) - 1 else places[number + 1] - gap)
+    return dict(zip(order, places, strict=True))
 
 
-def _shapes(models: Sequence[str]) -> Any:
-    """Return shapes beside colours; their legends are one only if both name the models themselves."""
-    scale = {"domain": list(models), "range": list(_SHAPES)}
-    return require_charts().Shape("model:N", title=None, scale=scale)
+def _colours(models: Sequence[str], looks: Looks, *, has_legend: bool = True) -> Any:
+    colours = [looks[model].colour for model in models]
+    return require_charts().Color("model:N", **_by_model(models, colours, has_legend))
+
+
+def _shapes(models: Sequence[str], looks: Looks, *, has_legend: bool = True) -> Any:
+    shapes = [looks[model].shape for model in models]
+    return require_charts().Shape("model:N", **_by_model(models, shapes, has_legend))
+
+
+def _dashes(models: Sequence[str], looks: Looks, *, has_legend: bool = True) -> Any:
+    dashes = [list(looks[model].dash) for model in models]
+    return require_charts().StrokeDash("model:N", **_by_model(models, dashes, has_legend))
+
+
+def _by_model(models: Sequence[str], looks: Sequence[Any], has_legend: bool) -> dict[str, Any]:
+    """Return how models are told apart; legends of several ways become one, as all name the same models."""
+    scale = {"domain": list(models), "range": list(looks)}
+    return {"title": None, "scale": scale} | ({} if has_legend else {"legend": None})
 
 
 def probe_bars(rows: Sequence[tuple[str, str, float]]) -> str:
@@ -197,18 +273,29 @@ def probe_bars(rows: Sequence[tuple[str, str, float]]) -> str:
     return _svg(chart.properties(width=420, height=altair.Step(14)))
 
 
-def strata_dots(scores: Sequence[StratumScore]) -> str:
-    """Return F1 of models on each kind of mention of one task."""
+def strata_dots(scores: Sequence[StratumScore], looks: Looks) -> str:
+    """Return F1 of models on each kind of mention of one task; many models have a line each."""
     altair = require_charts()
-    values = [{"model": one.model, "mentions": one.mentions, "F1": round(one.mean, 3)} for one in scores]
+    values: list[dict[str, Any]] = [
+        {"model": one.model, "mentions": one.mentions, "F1": round(one.mean, 3)} for one in scores
+    ]
     models = list(dict.fromkeys(one.model for one in scores))
     kinds = list(dict.fromkeys(one.mentions for one in scores))
+    is_crowded = len(models) > _MOST_IN_LEGEND
+    scale, axis = _percent_scale(one["F1"] for one in values), altair.Axis(labelLimit=200, grid=True)
     base = altair.Chart({"values": values}).encode(
-        x=altair.X("F1:Q", title="F1, %", scale=altair.Scale(zero=False)),
-        y=altair.Y("mentions:N", sort=kinds, title=None, axis=altair.Axis(labelLimit=200, grid=True)),
-        color=_colours(models),
-        shape=_shapes(models),
+        x=altair.X("F1:Q", title="F1, %", scale=scale, axis=altair.Axis(**_TICKS)),
+        color=_colours(models, looks, has_legend=not is_crowded),
     )
+    if is_crowded:
+        of_kinds = altair.Scale(domain=kinds, range=list(SHAPES[: len(kinds)]))
+        base = base.encode(
+            y=altair.Y("model:N", sort=models, title=None, axis=axis),
+            shape=altair.Shape("mentions:N", title=None, scale=of_kinds),
+        )
+    else:
+        y = altair.Y("mentions:N", sort=kinds, title=None, axis=axis)
+        base = base.encode(y=y, shape=_shapes(models, looks))
     return _svg(base.mark_point(size=50, strokeWidth=2).properties(width=420, height=altair.Step(24)))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from kebench.cards import ModelCard
 from kebench.errors import counted
+from kebench.looks import Look
 from kebench.report import figures
 from kebench.report.page_sections import anchor_of
 from kebench.report.protocol import setting_lines
@@ -41,9 +42,14 @@ class Board:
     """
 
     def __init__(
-        self, board: Leaderboard, significance: Sequence[Significance], cards: Mapping[str, ModelCard]
+        self,
+        board: Leaderboard,
+        significance: Sequence[Significance],
+        cards: Mapping[str, ModelCard],
+        looks: Mapping[str, Look],
     ) -> None:
         self._cards = cards
+        self._looks = looks
         self._metric = board.metric
         self._runs: set[str] = set()
         self.cells: dict[str, dict[str, Any]] = {}
@@ -133,14 +139,13 @@ class Board:
         cells = {row.label: cell for row in block.rows if (cell := row.cells[place])}
         scored = {label: cell for label, cell in cells.items() if cell.test}
         if scored:
-            self.plots.append({"id": column.hash[:16], "svg": figures.dot_plot(scored)})
+            self.plots.append({"id": column.hash[:16], "svg": figures.dot_plot(scored, self._looks)})
         curves = {label: _dev_curve(cell) for label, cell in cells.items() if cell.dev}
         if not curves:
             return
         title = f"{column.heading} {column.letter}".rstrip()
-        self.curves.append(
-            {"title": f"{title} ({table.suite}, {table.caption})", "chart": figures.learning_curves(curves)}
-        )
+        chart = figures.learning_curves(curves, self._looks)
+        self.curves.append({"title": f"{title} ({table.suite}, {table.caption})", "chart": chart})
 
 
 def budget_of(table: Table) -> str:

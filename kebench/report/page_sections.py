@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kebench.cards import ModelCard
+from kebench.looks import Look
 from kebench.probe.record import ProbeRecord
 from kebench.report import figures
 from kebench.report.probes import GROUPS as PROBE_GROUPS
@@ -24,7 +25,7 @@ def anchor_of(kind: str, name: str) -> str:
     return f"{kind}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
 
 
-def significance_section(found: Significance) -> dict[str, str]:
+def significance_section(found: Significance, looks: Mapping[str, Look]) -> dict[str, str]:
     """Return the heat map of one table, and the diagram of ranks where there are tasks enough."""
     labels = list(found.labels.values())
     wins = {
@@ -44,7 +45,7 @@ def significance_section(found: Significance) -> dict[str, str]:
     if found.ranking:
         ranked = [found.labels[key] for key in found.ranked]
         ranks = found.ranking
-        shown["ranks"] = figures.critical_difference(ranked, ranks)
+        shown["ranks"] = figures.critical_difference(ranked, ranks, looks)
         friedman = f"Mean ranks over {ranks.num_tasks} tasks, Friedman p {p_text(ranks.p)}"
         nemenyi = f"Nemenyi at {ranks.alpha:g}, critical difference {ranks.critical_difference:.2f}"
         shown["ranks_note"] = f"{friedman}. A bar joins models that do not differ: {nemenyi}."
@@ -73,8 +74,10 @@ def probe_sections(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
                 "rows": [_probe_row(row, intervals[row.label]) for row in table.rows],
                 "published": [_probe_row(row, DASH) for row in table.published],
                 "notes": table.notes,
-                "chart": figures.probe_bars([bar for record in group for bar in _bars(record)]),
-                "relation_headings": ("relation", *(record.model for record in group)),
+                "chart": figures.probe_bars(
+                    [bar for record in group for bar in _bars(record, labels[record.identity])]
+                ),
+                "relation_headings": ("relation", *(labels[record.identity] for record in group)),
                 "relations": _relations(group),
             }
         )
@@ -101,14 +104,14 @@ def _interval(record: ProbeRecord) -> str:
     return f"{hit.low_percent:.2f} to {hit.high_percent:.2f}"
 
 
-def overlap_sections(strata: Strata) -> dict[str, Any]:
+def overlap_sections(strata: Strata, looks: Mapping[str, Look]) -> dict[str, Any]:
     """Return how many mentions of the tasks are known, and F1 on each kind of mention."""
     compared = zip(strata_grids(strata), strata.by_protocol().values(), strict=True)
     return {
         "kb": f"{strata.kb} ({strata.kb_hash[:12]})",
         "overlap": overlap_grid(strata),
         "tasks": [
-            {"task": task, "grid": grid, "chart": figures.strata_dots(scores)}
+            {"task": task, "grid": grid, "chart": figures.strata_dots(scores, looks)}
             for (task, grid), scores in compared
         ],
     }
@@ -163,11 +166,11 @@ def _percent(percent: float | None) -> str:
     return DASH if percent is None else f"{percent:.2f}"
 
 
-def _bars(record: ProbeRecord) -> list[tuple[str, str, float]]:
+def _bars(record: ProbeRecord, label: str) -> list[tuple[str, str, float]]:
     fixed = record.scores.fixed
     kinds = (("type 1", fixed.type_1), ("type 2", fixed.type_2), ("all", fixed.overall))
     hits = [(kind, bucket.hit.macro_percent) for kind, bucket in kinds]
-    return [(record.model, kind, percent) for kind, percent in hits if percent is not None]
+    return [(label, kind, percent) for kind, percent in hits if percent is not None]
 
 
 def _relations(group: Sequence[ProbeRecord]) -> list[list[str]]:
