@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.cli.modes import Modes
 from kebench.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -45,7 +46,11 @@ def kb() -> None:
 @ON_ERROR
 @click.option(
     "--mode",
-    type=click.Choice(["fixed", "released"]),
+    type=Modes(
+        "fixed",
+        "released",
+        without={"paper": "the paper does not say how the rows and names of a release are read"},
+    ),
     default="fixed",
     show_default=True,
     help="Which rows and which form of names: ours, or those of the code released with KeBioLM.",

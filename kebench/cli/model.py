@@ -9,6 +9,7 @@ import click
 
 from kebench.cards import NAME_PATTERN, ModelCard, model_card_paths, read_model_card
 from kebench.cli.found import metric_option, read_found, recorded_name, results_option
+from kebench.cli.modes import Modes
 from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError
 from kebench.files import expand_home, write_atomically
@@ -244,7 +245,15 @@ def print_card(name: str, folders: tuple[Path, ...], metric: "Metric") -> None:
 )
 @click.option(
     "--fidelity",
-    type=click.Choice(["released", "fixed"]),
+    type=Modes(
+        "released",
+        "fixed",
+        without={
+            "paper": "the released weights were trained with a LayerNorm behind the entities, which "
+            "equation 4 of the paper has not, and would be run without it; a recipe of pretraining with "
+            "fusion_layer_norm = false makes such a model"
+        },
+    ),
     default="released",
     show_default=True,
     help="Of what --to kebench writes: run as the released code, or without its faults (FIDELITY.md).",

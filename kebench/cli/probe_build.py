@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kebench.cli.modes import Modes
 from kebench.cli.tables import NAME_WIDTH, print_table
 
 if TYPE_CHECKING:
@@ -40,7 +41,14 @@ NUMBERS = {
 )
 @click.option(
     "--mode",
-    type=click.Choice(["fixed", "released"]),
+    type=Modes(
+        "fixed",
+        "released",
+        without={
+            "paper": "a set is made of names as a knowledge base was imported, of which the paper says "
+            "little; 'kebench probe run --mode paper' fills its blanks as the paper does"
+        },
+    ),
     help="Ours, or as the code released with KeBioLM; default: as KB was imported.",
 )
 @click.option("--cap", type=click.IntRange(1, 999_999), help="Queries a relation, instead of the recipe's.")

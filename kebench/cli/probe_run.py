@@ -29,8 +29,9 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option(
     "--mode",
-    type=click.Choice(["fixed", "released"]),
-    help="How blanks are filled: our way, or that of the code released with KeBioLM; default: the set's.",
+    type=click.Choice(["fixed", "released", "paper"]),
+    help="How blanks are filled: our way, that of the code released with KeBioLM, or the paper's; default: "
+    "the set's.",
 )
 @click.option(
     "--decoder",

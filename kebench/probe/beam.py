@@ -135,25 +135,34 @@ def new_beams(num_places_N: Tensor, *, beam: int) -> Beams:
 def refine(predict: Predict, beams: Beams, *, rounds: int, rules: Rules) -> Beams:
     """Predict the least probable token of each state anew, until nothing changes or `rounds` are over.
 
-    The "confidence" refinement of X-FACTR (Jiang et al. 2020, section 4.2); KeBioLM leaves it out.
+    Each item stops by itself, so what stands beside it does not move its answers. The "confidence" refinement
+    of X-FACTR (Jiang et al. 2020, section 4.2), whose code goes on until no item of a batch changes; KeBioLM
+    leaves it out. Steps go on from the number of the item's own places.
     """
-    items = torch.arange(len(beams.score_NB), device=beams.score_NB.device)
-    most = beams.token_NBM.shape[2]
-    for number in range(rounds if most else 0):
-        before = beams.token_NBM
-        opened = _without_the_least_probable(beams)
-        chosen = _step(
-            predict, opened, items, lambda token_RM: token_RM == OPEN, step=most + number, rules=rules
-        )
-        beams = ranked(chosen, rules)
-        if bool((beams.token_NBM == before).all()):
+    num_places_N = (beams.token_NBM[:, 0] != NO_PLACE).sum(1)
+    items = num_places_N.nonzero()[:, 0]
+    for number in range(rounds):
+        if not len(items):
             break
+        current = Beams(*(part[items] for part in beams))
+        chosen = _step(
+            predict,
+            _without_the_least_probable(current, exact=rules.exact),
+            items,
+            lambda token_RM: token_RM == OPEN,
+            step=num_places_N[items] + number,
+            rules=rules,
+        )
+        chosen = ranked(chosen, rules)
+        beams = _replaced(beams, items, chosen)
+        items = items[(chosen.token_NBM != current.token_NBM).flatten(1).any(1)]
     return beams
 
 
-def _without_the_least_probable(beams: Beams) -> Beams:
-    is_filled_NBM = beams.token_NBM >= 0
-    least_NB1 = beams.log_prob_NBM.masked_fill(~is_filled_NBM, torch.inf).argmin(2, keepdim=True)
+def _without_the_least_probable(beams: Beams, *, exact: bool) -> Beams:
+    """Open the place of each state's least probable token; of equal ones, unless `exact`, the first."""
+    log_prob_NBM = beams.log_prob_NBM if exact else (beams.log_prob_NBM.double() * ROUNDED).round()
+    least_NB1 = log_prob_NBM.masked_fill(beams.token_NBM < 0, torch.inf).argmin(2, keepdim=True)
     score_NB = beams.score_NB - beams.log_prob_NBM.gather(2, least_NB1)[..., 0]
     return beams._replace(
         token_NBM=beams.token_NBM.scatter(2, least_NB1, OPEN),
@@ -205,10 +214,10 @@ def _step(
     items: Tensor,
     asked: Callable[[Tensor], Tensor],
     *,
-    step: int,
+    step: int | Tensor,
     rules: Rules,
 ) -> Beams:
-    """Fill one more place of every item's states."""
+    """Fill one more place of every item's states. step: its number, of all items or of each."""
     children = _children(predict, beams, items, asked, rules)
     child_NCM, picked_NC = _filled(beams, children)
     order_NC = _best_first(picked_NC, child_NCM, exact=rules.exact)
@@ -293,6 +302,8 @@ def _pick(
     # A step a slot over all candidates, twice the square of the beam: `Decoder` bounds the beam.
     beam = beams.score_NB.shape[1]
     path_NC = beams.score_NB.gather(1, children.slot_NC) + children.log_prob_NC
+    if not rules.exact:  # equal paths differ by the batch: of these the first
+        path_NC = (path_NC.double() * ROUNDED).round()
     keys_NCX = torch.stack(_packed(child_NCM), dim=2)
     is_free_NC = picked_NC > -torch.inf
     picks, paths = [], []
@@ -318,7 +329,7 @@ def _chosen(
     pick_NB: Tensor,
     path_NB: Tensor,
     *,
-    step: int,
+    step: int | Tensor,
 ) -> Beams:
     """Return the beams of the picked children, each with the steps and scores of its best path."""
     taken_NB, is_empty_NB = pick_NB.clamp(min=0), pick_NB < 0
@@ -327,9 +338,10 @@ def _chosen(
     parent_NB = children.slot_NC.gather(1, path_NB)
     steps_NBM = _rows(beams.step_NBM, parent_NB)
     log_probs_NBM = _rows(beams.log_prob_NBM, parent_NB).to(log_prob_NB.dtype)
+    step_N = torch.as_tensor(step, device=place_NB1.device).expand(len(place_NB1))
     return Beams(
         _rows(child_NCM, taken_NB),
-        steps_NBM.scatter(2, place_NB1, torch.full_like(place_NB1, step)),
+        steps_NBM.scatter(2, place_NB1, step_N[:, None, None].expand_as(place_NB1)),
         log_probs_NBM.scatter(2, place_NB1, log_prob_NB[..., None]),
         (beams.score_NB.gather(1, parent_NB) + log_prob_NB).masked_fill(is_empty_NB, -torch.inf),
         picked_NC.gather(1, taken_NB).masked_fill(is_empty_NB, -torch.inf),

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from kebench.cards import ModelCard
+from kebench.errors import UserError
+from kebench.model.layout import read_config
 from kebench.model.source import ResolvedModel, model_hash
 from kebench.probe.query_set import QuerySet
-from kebench.probe.record import Decoder, ProbeSubset, probe_folder, probe_identity
+from kebench.probe.record import Decoder, DecoderMode, ProbeSubset, probe_folder, probe_identity
 
 Precision = Literal["fp32", "bf16"]
 
@@ -20,7 +22,7 @@ class ProbePlan(NamedTuple):
     folder: Path
     model_hash: str
     query_set: QuerySet
-    mode: Literal["fixed", "released"]
+    mode: DecoderMode
     decoder: Decoder
     precision: Precision
     subset: ProbeSubset
@@ -48,13 +50,24 @@ def plan_probe(
     model: ResolvedModel,
     query_set: QuerySet,
     *,
-    mode: Literal["fixed", "released"],
+    mode: DecoderMode,
     decoder: Decoder,
     precision: Precision,
     queries: int | None = None,
     seed: int = 0,
 ) -> ProbePlan:
-    """Plan a probe. queries: ask only so many, drawn with the seed; None or enough for all asks all."""
+    """Plan a probe. queries: ask only so many, drawn with the seed; None or enough for all asks all.
+
+    Raises UserError for a way of decoding that the answers of a released KeBioLM have no batches for.
+    """
+    if read_config(model.folder).get("fidelity") == "released":
+        asked = "--refine" if decoder.refine else f"--decoder {decoder.method}"
+        if decoder.refine or decoder.method == "independent":
+            raise UserError(
+                f"{model.card.name}: {asked} is not for a KeBioLM in mode released: its answers depend on "
+                "the released code's batches, and that code does no such thing; leave it out, or convert the "
+                "weights with --fidelity fixed"
+            )
     is_part = queries is not None and queries < len(query_set)
     subset = ProbeSubset(queries=queries, seed=seed) if is_part else ProbeSubset()
     hashed = model_hash(model.folder, casing=model.card.casing)

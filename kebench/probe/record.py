@@ -16,10 +16,11 @@ from kebench.files import hash_of, write_atomically
 from kebench.records import Hash, Name, Part, Printable, Provenance
 
 # Raised by every change that can move a probe's prediction or score (marked **Scores** in the changelog).
-PROBE_PROTOCOL_VERSION = 2
+PROBE_PROTOCOL_VERSION = 3
 PROBE_SCHEMA: Literal[1] = 1
 PROBE_RECORD = "probe.json"
 PREDICTIONS, TOKENIZER = "predictions.parquet", "tokenizer.json"  # which stand beside it
+DecoderMode = Literal["fixed", "released", "paper"]
 NO_ANSWER = "none"  # the answer length of a query that accepts nothing
 
 
@@ -179,7 +180,10 @@ def probe_counts(
 
 
 class ProbeRecord(Part):
-    """One finished probe. `identity` hashes what can move its scores, and names its folder."""
+    """One finished probe. `identity` hashes what can move its scores, and names its folder.
+
+    protocol_version: PROBE_PROTOCOL_VERSION when it was made; records say it since 3.
+    """
 
     schema_version: Literal[1] = Field(PROBE_SCHEMA, alias="schema")
     identity: Hash
@@ -187,7 +191,8 @@ class ProbeRecord(Part):
     model_hash: Printable
     set: Name
     set_hash: Printable
-    mode: Literal["fixed", "released"]
+    protocol_version: int = Field(2, ge=1)
+    mode: DecoderMode
     decoder: Decoder
     precision: Literal["fp32", "bf16"]
     subset: ProbeSubset

@@ -29,6 +29,7 @@ from kebench.probe.answers import answer_queries, outcome
 from kebench.probe.plan import ProbePlan, chosen_ids
 from kebench.probe.record import (
     PREDICTIONS,
+    PROBE_PROTOCOL_VERSION,
     PROBE_RECORD,
     TOKENIZER,
     ProbeRecord,
@@ -254,6 +255,7 @@ def _finish(
         model_hash=plan.model_hash,
         set=plan.query_set.manifest.name,
         set_hash=plan.query_set.manifest.content_hash,
+        protocol_version=PROBE_PROTOCOL_VERSION,
         mode=plan.mode,
         decoder=plan.decoder,
         precision=plan.precision,

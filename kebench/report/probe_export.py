@@ -15,6 +15,7 @@ PROBE_FIELDS = (
     "origin",  # measured or published
     "set",
     "set_hash",
+    "protocol_version",
     "mode",
     "decoder",
     "precision",
@@ -51,9 +52,7 @@ def render_probes_csv(records: Iterable[ProbeRecord], published: Sequence[Publis
 
 def _figures(records: Iterable[ProbeRecord], published: Sequence[PublishedTable]) -> Iterator[dict[str, Any]]:
     for record in records:
-        shared = record.model_dump(
-            include={"set", "set_hash", "mode", "decoder", "precision", "model", "model_hash", "identity"}
-        )
+        shared = record.model_dump(include={*PROBE_FIELDS[1 : PROBE_FIELDS.index("rule")]})
         for figure in _measured(record):
             yield _complete({"origin": "measured", **shared, **figure})
     for table in published:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from kebench.probe.record import Bucket, Decoder, ProbeRecord, ReleasedBucket
+from kebench.probe.record import PROBE_PROTOCOL_VERSION, Bucket, Decoder, ProbeRecord, ReleasedBucket
 from kebench.report.latex_signs import escape_latex
 from kebench.report.published import PrintedRow, PublishedTable, mark_rows
 from kebench.report.render import PUBLISHED_TITLE, escape_markdown
@@ -71,9 +71,11 @@ def caption(record: ProbeRecord) -> str:
     """Say all that two probes must share to stand in one table."""
     asked, is_whole = record.counts.queries, record.subset.queries is None
     queries = f"{asked:,} queries" if is_whole else f"{asked:,} queries drawn with seed {record.subset.seed}"
+    is_current = record.protocol_version == PROBE_PROTOCOL_VERSION
+    older = "" if is_current else f", protocol {record.protocol_version} of probes"
     return (
         f"{record.set} [{record.set_hash[:8]}], {queries}; {record.mode}, "
-        f"{describe_decoder(record.decoder)}, {record.precision}"
+        f"{describe_decoder(record.decoder)}, {record.precision}{older}"
     )
 
 

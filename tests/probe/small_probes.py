@@ -10,7 +10,15 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from kebench.files import sha256_of
 from kebench.probe import query_set
-from kebench.probe.record import Decoder, ProbeRecord, ProbeScores, ProbeSubset, probe_counts, probe_identity
+from kebench.probe.record import (
+    PROBE_PROTOCOL_VERSION,
+    Decoder,
+    ProbeRecord,
+    ProbeScores,
+    ProbeSubset,
+    probe_counts,
+    probe_identity,
+)
 from kebench.records import Provenance
 
 ANSWER = pa.struct(
@@ -151,6 +159,7 @@ def probe_record(scores: ProbeScores, *, model: str = "bert-tiny", **changes: An
     decoded = scores.fixed.overall.queries
     counts = probe_counts(scores, max_masks=2, decoded=decoded, too_long=0, truncated=0, unusable=0)
     return ProbeRecord(
-        identity=probe_identity(**made), model=model, set="umls", counts=counts, scores=scores,
+        identity=probe_identity(**made), model=model, set="umls", protocol_version=PROBE_PROTOCOL_VERSION,
+        counts=counts, scores=scores,
         provenance=provenance, **made,
     )  # fmt: skip

@@ -134,22 +134,32 @@ def test_the_states_that_the_released_answers_need_are_those_that_we_forward(
 
 
 @pytest.mark.parametrize("method", ["independent", "order", "confidence"])
-def test_batches_of_any_size_give_the_same_answers(probed: Probed, texts: list[str], method: str) -> None:
-    whole = probed.answers(texts, method=method, beam=3, max_masks=4, batch_tokens=10**6)
+@pytest.mark.parametrize("refine", [0, 5])
+def test_batches_of_any_size_give_the_same_answers(
+    probed: Probed, texts: list[str], method: str, refine: int
+) -> None:
+    whole = probed.answers(texts, method=method, beam=3, max_masks=4, refine=refine, batch_tokens=10**6)
     for states in (1, 7, 64):
-        batched = probed.answers(texts, method=method, beam=3, max_masks=4, batch_tokens=states * 20)
+        batched = probed.answers(
+            texts, method=method, beam=3, max_masks=4, refine=refine, batch_tokens=states * 20
+        )
         assert batched.drop(["token_log_probs", "sum_log_prob"]) == whole.drop(
             ["token_log_probs", "sum_log_prob"]
         )
         assert np.allclose(batched["sum_log_prob"], whole["sum_log_prob"], atol=1e-4)
 
 
-def test_a_query_gets_the_same_answers_alone_and_among_others(bert: Probed, texts: list[str]) -> None:
-    together = bert.answers(texts, max_masks=3)
-    for number in (0, len(texts) - 1):
-        alone = bert.answers([texts[number]], max_masks=3)
+@pytest.mark.parametrize("refine", [0, 9])
+@pytest.mark.parametrize("mode", ["fixed", "paper", "released"])
+def test_a_query_gets_the_same_answers_alone_and_among_others(
+    mode: str, refine: int, bert: Probed, texts: list[str]
+) -> None:
+    together = bert.answers(texts, mode, max_masks=3, refine=refine)
+    for number in (0, len(texts) // 2, len(texts) - 1):
+        alone = bert.answers([texts[number]], mode, max_masks=3, refine=refine)
         among = together.filter(pa.compute.equal(together["query_id"], number))
         assert alone["tokens"].to_pylist() == among["tokens"].to_pylist()
+        assert alone["order"].to_pylist() == among["order"].to_pylist()
 
 
 def test_answers_hold_each_length_best_first_with_how_each_token_came(bert: Probed) -> None:

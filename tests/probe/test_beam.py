@@ -1,5 +1,7 @@
 """The search for the best fillings: against trying everything, and what a wider beam may not do."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -187,3 +189,68 @@ def test_refinement_predicts_the_least_probable_token_anew() -> None:
     assert answers(greedy, 0) == [(1, 0)]
     refined = refine(predict, greedy, rounds=5, rules=SLOTS)
     assert answers(refined, 0) == [(1, 2)]
+
+
+@pytest.mark.parametrize("rules", [SLOTS, TOP, RELEASED], ids=["slots", "top", "released"])
+@pytest.mark.parametrize("fill", [fill_by_confidence, fill_in_order, fill_independently])
+def test_each_item_is_refined_until_it_stops_by_itself(fill: Callable[..., Beams], rules: Rules) -> None:
+    # Two models of 4 texts with 1 to 4 places. Under each of these rules at least one of the 32 items stops
+    # earlier than the others and would change again if it went on.
+    models = [toy(4, 4, seed=seed, sharp=1.0) for seed in (5, 8)]
+    num_places_N, text_N = torch.arange(32) // 8 + 1, torch.arange(32) % 8
+
+    def log_probs(item_R: Tensor, token_RM: Tensor) -> Tensor:
+        found = [model(text_N[item_R], token_RM) for model in models]
+        return torch.where((text_N[item_R] < 4)[:, None, None], *found)
+
+    def refined(items: Tensor) -> Beams:
+        predict = from_log_probs(lambda item_R, token_RM: log_probs(items[item_R], token_RM), num_best=4)
+        filled = fill(predict, num_places_N[items], beam=3, rules=rules)
+        return refine(predict, filled, rounds=12, rules=rules)
+
+    together = refined(torch.arange(32))
+    for item in range(32):
+        alone = refined(torch.tensor([item]))
+        places = int(num_places_N[item])
+        assert torch.equal(together.token_NBM[item, :, :places], alone.token_NBM[0]), item
+        assert torch.equal(together.step_NBM[item, :, :places], alone.step_NBM[0]), item
+        assert torch.allclose(together.score_NB[item], alone.score_NB[0]), item
+
+
+def fillings_of_xfactr(
+    log_probs: Callable[[Tensor, Tensor], Tensor], num_places: int, *, beam: int, keep_first: bool
+) -> list[tuple[int, ...]]:
+    """X-FACTR's confidence decoding of item 0, one state at a time.
+
+    keep_first: of several paths to one string its code keeps the first that it comes to: that from the best
+    parent. Else the best.
+    """
+    states: dict[tuple[int, ...], float] = {(OPEN,) * num_places: 0.0}
+    for _ in range(num_places):
+        found: dict[tuple[int, ...], float] = {}
+        for tokens, score in sorted(states.items(), key=lambda state: -state[1]):
+            log_prob = log_probs(torch.tensor([0]), torch.tensor([tokens]))[0]
+            choices = [
+                (float(log_prob[place, token]), place, token)
+                for place in range(num_places)
+                if tokens[place] == OPEN
+                for token in range(log_prob.shape[1])
+            ]
+            for value, place, token in sorted(choices, reverse=True)[:beam]:
+                child = (*tokens[:place], token, *tokens[place + 1 :])
+                if child not in found or not (keep_first or found[child] >= score + value):
+                    found[child] = score + value
+        states = dict(sorted(found.items(), key=lambda state: -state[1])[:beam])
+    return sorted(states, key=lambda tokens: -states[tokens])
+
+
+def test_we_keep_the_best_path_to_a_string_and_xfactr_the_first() -> None:
+    first, best = [], []
+    for seed in range(60):
+        log_probs = toy(4, 6, seed=seed)
+        predict = from_log_probs(log_probs, num_best=6)
+        ours = answers(fill_by_confidence(predict, torch.tensor([4]), beam=5, rules=TOP), 0)
+        best.append(ours == fillings_of_xfactr(log_probs, 4, beam=5, keep_first=False))
+        first.append(ours[0] == fillings_of_xfactr(log_probs, 4, beam=5, keep_first=True)[0])
+    assert all(best)  # the whole beam, in its order
+    assert 30 < sum(first) < 60  # the one answer that X-FACTR gives

@@ -24,9 +24,9 @@ from kebench.leases import _started, stale_token
 from kebench.probe import run as probe_run
 from kebench.probe.decoders import read_decoder
 from kebench.probe.query_set import QuerySet
-from kebench.probe.record import PROBE_RECORD, probe_record_paths, read_probe_records
+from kebench.probe.record import PROBE_PROTOCOL_VERSION, PROBE_RECORD, probe_record_paths, read_probe_records
 from tests.probe.small_probes import answer, query_table, write_set
-from tests.tiny_checkpoints import write_tiny_bert, write_tiny_electra
+from tests.tiny_checkpoints import write_tiny_bert, write_tiny_electra, write_tiny_kebiolm
 
 KILLED = -9
 SMALL = ("--beam", "2", "--max-masks", "3", "--queries", "150", "--device", "cpu")
@@ -361,6 +361,48 @@ def test_a_model_without_a_trained_head_is_refused(query_set: Path, tmp_path: Pa
     ):
         invoke(*arguments(discriminator, query_set, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", [("--refine", "3"), ("--decoder", "independent")])
+def test_what_the_released_code_has_no_batches_for_is_refused_for_a_released_kebiolm(
+    option: tuple[str, str], query_set: Path, tmp_path: Path
+) -> None:
+    folder = write_tiny_kebiolm(tmp_path / "kebiolm", fidelity="released")
+    with pytest.raises(
+        UserError, match=rf"{' '.join(option).removesuffix(' 3')} is not for a KeBioLM in mode"
+    ):
+        invoke(*arguments(folder, query_set, tmp_path / "out", *option))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_papers_mode_is_asked_for_and_recorded(model: Path, query_set: Path, tmp_path: Path) -> None:
+    invoke(*arguments(model, query_set, tmp_path / "out", "--mode", "paper"))
+    (record,) = read_probe_records(tmp_path / "out")
+    assert (record.mode, record.decoder.slots, record.decoder.duplicates) == ("paper", False, False)
+    assert record.protocol_version == PROBE_PROTOCOL_VERSION
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (
+            ["kb", "import", "--mode", "paper"],
+            "the paper does not say how the rows and names of a release are",
+        ),
+        (["probe", "build", "KB", "--mode", "paper"], "'kebench probe run --mode paper' fills its blanks as"),
+        (["model", "convert", ".", "--fidelity", "paper"], "trained with a LayerNorm behind the entities"),
+    ],
+)
+def test_a_command_without_the_papers_mode_says_why_and_where_it_is(
+    command: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--out", "out"])
+    said = " ".join(capsys.readouterr().err.split())
+    assert ended.value.code == 2
+    assert "no mode 'paper' here: " in said
+    assert reason in said
+    assert "docs/FIDELITY.md says which mode exists where" in said
 
 
 def test_a_tokenizer_without_a_mask_token_is_refused(model: Path, query_set: Path, tmp_path: Path) -> None:

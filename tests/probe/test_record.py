@@ -7,6 +7,7 @@ import pytest
 
 from kebench.errors import UserError
 from kebench.probe.record import (
+    PROBE_PROTOCOL_VERSION,
     ProbeRecord,
     ProbeSubset,
     probe_folder,
@@ -17,6 +18,7 @@ from kebench.probe.record import (
 )
 from kebench.probe.scores import score_probe
 from kebench.records import record_paths
+from kebench.report.probes import build_probe_tables, caption
 from tests.probe.small_probes import answer, prediction_table, probe_record, query_table, word_pieces
 
 
@@ -40,6 +42,17 @@ def test_what_is_written_is_read_again(tmp_path: Path, record: ProbeRecord) -> N
     assert folder == tmp_path / "probe" / "umls" / "bert-tiny" / record.identity[:16]
     assert read_probe_record(folder / "probe.json") == record
     assert list(read_probe_records(tmp_path)) == [record]
+
+
+def test_a_record_from_before_versions_were_kept_is_read_and_stands_apart(
+    tmp_path: Path, record: ProbeRecord
+) -> None:
+    path = write(tmp_path, record) / "probe.json"
+    path.write_text(path.read_text().replace(f' "protocol_version": {PROBE_PROTOCOL_VERSION},\n', ""))
+    old = read_probe_record(path)
+    assert old.protocol_version == 2
+    assert caption(old) == f"{caption(record)}, protocol 2 of probes"
+    assert len(build_probe_tables([old, record])) == 2
 
 
 def test_a_folder_that_is_still_being_written_holds_no_record(tmp_path: Path, record: ProbeRecord) -> None:

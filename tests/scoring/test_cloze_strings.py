@@ -1,5 +1,7 @@
 """Strings of cloze answers: the released rules by hand, and decoding against transformers."""
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,3 +115,18 @@ def test_the_released_rule_by_hand(decoded: list[str], is_hit: bool) -> None:
 
 def test_an_empty_name_is_hit_by_an_empty_string_in_the_released_rule() -> None:
     assert is_released_hit(["drugs", ""], released_gold([""], ["C0"]))
+
+
+@given(
+    st.lists(st.sampled_from(["asthma", "a b", "x|y", "C0004096", ""]), max_size=6),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_of_answers_moves_a_released_hit_only_by_outer_blanks(
+    decoded: list[str], random: Random
+) -> None:
+    gold = {"ab", "y", "asthma x"}
+    shuffled = random.sample(decoded, len(decoded))
+    assert is_released_hit(decoded, gold) == is_released_hit(shuffled, gold)
+    # " asthma x" hits where its blank goes with the line's end, and there alone
+    assert is_released_hit(["head", "asthma x "], gold)
+    assert not is_released_hit(["asthma x ", "head"], gold)
