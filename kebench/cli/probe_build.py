@@ -188,6 +188,15 @@ def _print_counts(manifest: "QuerySetManifest") -> None:
     names = {"mean CUIs": _mean(manifest)}
     table = [(names.get(row[0], row[0]), num, *row[1:]) for row, num in zip(rows, found, strict=True)]
     print_table(columns, table)
+    counts = manifest.counts
+    if counts.get("ambiguous_share") is not None:
+        of = "concepts of the knowledge base" if manifest.knowledge_base else "answers of this set"
+        said = (
+            f"{counts['ambiguous_share']:.1%} of the accepted names ({counts['ambiguous_names']:,} of "
+            f"{counts['names']:,}) are names of several {of}. {counts['queries_with_ambiguous_names']:,} "
+            "queries accept the name of one that is no answer of theirs."
+        )
+        click.echo(textwrap.fill(said, 80))
 
 
 def _mean(manifest: "QuerySetManifest") -> str:

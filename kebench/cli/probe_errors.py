@@ -17,7 +17,7 @@ def probe_errors(folders: tuple[Path, ...], model: str, set_name: str, *, k: int
     from kebench.probe.outcomes import known_concepts, outcomes
     from kebench.probe.query_set import QuerySet
     from kebench.probe.set_places import find_set
-    from kebench.probe.stored import asked_queries, read_predictions, read_tokenizer
+    from kebench.probe.stored import asked_queries, read_predictions, read_tokenizer, rules_differ
     from kebench.report.probe_errors import probe_errors_sheet
     from kebench.report.probes import caption
 
@@ -25,8 +25,10 @@ def probe_errors(folders: tuple[Path, ...], model: str, set_name: str, *, k: int
     record, folder = _newest(folders, model, set_name, named)
     query_set = named or find_set(record.set_hash, name=record.set, option="--probe")
     queries = query_set.table()
-    known = known_concepts(queries)
     tokenizer, predictions = read_tokenizer(folder), read_predictions(folder)
+    known = known_concepts(queries, tokenizer)
+    if older := rules_differ(record):
+        say(older)
     asked = asked_queries(queries, record)
     found = list(outcomes(asked, predictions, tokenizer, known=known, k=k))
     hit = record.scores.fixed.overall.hit.micro_percent

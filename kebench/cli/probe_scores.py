@@ -60,7 +60,7 @@ def show(
     from kebench.probe.query_set import QuerySet
     from kebench.probe.record import PROBE_RECORD, read_probe_record
     from kebench.probe.set_places import find_set
-    from kebench.probe.stored import check_set
+    from kebench.probe.stored import check_set, rules_differ
 
     if (folder is None) == (model is None):
         raise UserError("name either the folder of a probe's predictions, or a model with --model")
@@ -77,6 +77,8 @@ def show(
     queries = _queries(query_set, relation)
     shown = _examples(queries, record_path.parent, record, count=count, wanted=wanted)
     _say(f"{record.model} on {record.set}; hits by the {record.mode} rule")
+    if older := rules_differ(record):
+        _say(older)
     if not shown:
         _say(f"no {wanted or 'queries'} among those that the options leave")
         return

@@ -16,14 +16,14 @@ from kebench.probe.query_set import (
     MANIFEST,
     QUERIES,
     SCHEMA,
-    SET_VERSION,
+    SET_VERSIONS,
     QuerySetManifest,
     Source,
     read_set_manifest,
     same_set_already,
 )
 from kebench.probe.recipe import ProbeRecipe
-from kebench.probe.tables import counts_of, write_queries
+from kebench.probe.tables import count_ambiguous, counts_of, write_queries
 from kebench.probe.templates import Words, read_templates, released_words, words_of
 from kebench.progress import progress
 from kebench.runtime import peak_memory_mib, reset_peak_memory, software, utc_now
@@ -62,7 +62,7 @@ def plan_set(kb: KnowledgeBase, recipe: ProbeRecipe, *, index: Path | None = Non
     if index:
         for field in ("max_queries_per_relation", "seed"):
             del decides[field]
-    parts = [SET_VERSION, kb.content_hash, decides, exceptions, sha256_of(index) if index else None]
+    parts = [SET_VERSIONS[mode], kb.content_hash, decides, exceptions, sha256_of(index) if index else None]
     return Plan(kb, recipe, mode, exceptions, index, hash_of(parts))
 
 
@@ -106,7 +106,7 @@ def _make(connection: Connection, plan: Plan, path: Path, advance: Advance) -> d
     advance(15)
     asked, missing = _ask(connection, plan)
     advance(45)
-    queries.name_answers(connection, kb)
+    queries.name_answers(connection, kb, plan.mode)
     queries.add_luis(connection, kb, plan.mode)
     write_queries(connection, path, form=plan.mode)
     advance(20)
@@ -116,7 +116,7 @@ def _make(connection: Connection, plan: Plan, path: Path, advance: Advance) -> d
         raise UserError(f"{kb.folder}: no query is left ({why}); nothing was written")
     for relation, found in by_relation.items():
         found |= {"queries_before_cap": asked.before_cap.get(relation), **words[relation]._asdict()}
-    counts |= {
+    counts |= count_ambiguous(connection, form=plan.mode) | {
         "queries_before_cap": sum(asked.before_cap.values()) or None,
         "triples": facts.triples,
         "left_out": asked.left_out,
@@ -170,6 +170,7 @@ class Made(NamedTuple):
         manifest = QuerySetManifest(
             schema=SCHEMA,
             name=self.name,
+            set_version=SET_VERSIONS[fields["mode"]],
             queries_sha256=sha256_of(self.folder / QUERIES),
             provenance=software(_PACKAGES)
             | {

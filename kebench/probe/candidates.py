@@ -4,9 +4,9 @@ A full set has seven million answers, most of them token sequences that other qu
 sequence is read once, each string and each name gets its normal form once, and queries are put together from
 numbers. DuckDB does the joins.
 
-Under the `fixed` rule an answer and a name match if their normal forms without any blanks are equal: a
-tokenizer writes "5'-nucleotidase" as "5 ' - nucleotidase". Under the `released` rule strings are compared as
-the code released with KeBioLM does it (`kebench.scoring.cloze_strings`).
+Under the `fixed` rule an answer and a name match if their normal forms without blanks are equal, as far as
+the model's tokenizer tells them apart (`kebench.probe.forms`). Under the `released` rule strings are compared
+as the code released with KeBioLM does it (`kebench.scoring.cloze_strings`).
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from kebench.probe.forms import make_keys
 from kebench.scoring.cloze_ranks import Candidates, Ints
 from kebench.scoring.cloze_strings import is_released_hit, reader, released_gold
 from kebench.umls.database import Connection, connect
-from kebench.umls.names import with_form
 
 _AT_ONCE = 200_000  # sequences that are decoded together: bounds memory
 
@@ -55,7 +55,7 @@ def judge(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> Jud
         strings = list(_strings(connection, tokenizer))
         numbered = {"sequence": pa.array(np.arange(len(strings))), "string": pa.array(strings, pa.string())}
         connection.register("read", pa.table(numbered))
-        _match(connection)
+        _match(connection, tokenizer)
         candidates = _candidates(connection)
         released = _released_hits(connection, candidates, strings, num_queries=len(queries))
     return Judged(candidates, strings, released)
@@ -100,29 +100,22 @@ def _strings(connection: Connection, tokenizer: Tokenizer) -> Iterator[str]:
         yield from read(ids[start:end] for start, end in pairwise(bounds))
 
 
-def _match(connection: Connection) -> None:
+def _match(connection: Connection, tokenizer: Tokenizer) -> None:
     """Make the tables reading (each sequence's match key, as a number) and gold (keys a query accepts)."""
-    connection.execute(
-        f"""CREATE TABLE keyed AS SELECT string, {_KEY} AS key
-            FROM {with_form("(SELECT DISTINCT string FROM read)", "string", form="fixed")}"""
-    )
+    texts = "(SELECT string AS text FROM read UNION SELECT name FROM accepted)"
+    make_keys(connection, texts, tokenizer)
     connection.execute(
         """CREATE TABLE numbered AS SELECT key, row_number() OVER (ORDER BY key) - 1 AS number
            FROM (SELECT DISTINCT key FROM keyed)"""
     )
     connection.execute(
         """CREATE TABLE reading AS SELECT sequence, number AS key
-           FROM read JOIN keyed USING (string) JOIN numbered USING (key)"""
+           FROM read JOIN keyed ON string = text JOIN numbered USING (key)"""
     )
     connection.execute(
-        f"""CREATE TABLE gold AS SELECT DISTINCT query, number AS key FROM accepted
-            JOIN (SELECT name, {_KEY} AS key
-                  FROM {with_form("(SELECT DISTINCT name FROM accepted)", "name", form="fixed")})
-            USING (name) JOIN numbered USING (key) WHERE key <> ''"""
+        """CREATE TABLE gold AS SELECT DISTINCT query, number AS key
+           FROM accepted JOIN keyed ON name = text JOIN numbered USING (key) WHERE key <> ''"""
     )
-
-
-_KEY = r"regexp_replace(form, '\s+', '', 'g')"  # a normal form without its blanks
 
 
 def _candidates(connection: Connection) -> Candidates:

@@ -2,7 +2,7 @@
 
 BioLAMA (Sung et al. 2021): one JSON object a line with sub_label, obj_labels, obj_aliases, predicate_id ...,
 and a file of prompts, one template of [X] and [Y] a relation. Plain: CSV with query, answers and, if wanted,
-relation. Names are accepted in our normal form (kebench.umls.names).
+relation. Names are accepted in the normal form of answers (kebench.probe.forms).
 """
 
 import csv
@@ -17,16 +17,16 @@ from kebench.bounded import parse_json
 from kebench.errors import UserError
 from kebench.files import hash_of
 from kebench.probe.build import MEMORY_MIB, finished, input_file, log, writing
+from kebench.probe.forms import answer_forms
 from kebench.probe.queries import load
 from kebench.probe.query_set import (
     MASK,
     QUERIES,
-    SET_VERSION,
+    SET_VERSIONS,
     QuerySetManifest,
     same_set_already,
 )
-from kebench.probe.tables import counts_of, write_queries
-from kebench.umls.names import normalise
+from kebench.probe.tables import count_ambiguous, counts_of, write_queries
 
 SHARING = "As the files that it was imported from."
 NO_RELATION = "query"  # of a table without that column
@@ -37,7 +37,7 @@ _NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
 
 class Answer(NamedTuple):
-    """What is accepted. cui: BioLAMA's identifier of it; where there is none, the name itself."""
+    """What is accepted. cui: BioLAMA's identifier of it; "" where there is none."""
 
     cui: str
     names: tuple[str, ...]
@@ -66,7 +66,7 @@ def import_set(
         )
     files = [*paths, *([prompts] if prompts else [])]
     inputs = tuple(input_file(path) for path in files)
-    wanted = hash_of([SET_VERSION, "import", [file["sha256"] for file in inputs]])
+    wanted = hash_of([SET_VERSIONS["fixed"], "import", [file["sha256"] for file in inputs]])
     if already := same_set_already(out, wanted):
         log.info("%s: holds this very set of queries already; nothing to do", out)
         return already
@@ -79,6 +79,10 @@ def import_set(
             load(connection, name, table)
         write_queries(connection, made.folder / QUERIES, form="fixed")
         counts, by_relation = counts_of(connection, made.folder / QUERIES)
+        connection.execute(
+            "CREATE TEMP VIEW bearers AS SELECT cui, form FROM answers JOIN forms USING (answer)"
+        )
+        counts |= count_ambiguous(connection, form="fixed")
         made.finish(
             mode="fixed",
             content_hash=wanted,
@@ -144,9 +148,9 @@ def _objects(path: Path, number: int, line: dict[str, Any]) -> tuple[Answer, ...
     if not _is_names(labels) or not labels:
         raise UserError(f"{path} line {number}: obj_labels is no list of names; {_REMEDY}")
     aliases = line.get("obj_aliases") or [[] for _ in labels]
-    uris = line.get("obj_uris") or labels
+    uris = line.get("obj_uris") or [""] * len(labels)
     fit = all(isinstance(of, list) and len(of) == len(labels) for of in (aliases, uris))
-    if not fit or not all(map(_is_names, [uris, *aliases])):
+    if not fit or not all(map(_is_names, [*([uris] if any(uris) else []), *aliases])):
         raise UserError(
             f"{path} line {number}: obj_uris and obj_aliases do not fit the {len(labels)} obj_labels; "
             f"{_REMEDY}"
@@ -223,7 +227,7 @@ def _table_query(path: Path, number: int, row: dict[str, str]) -> Query:
         raise UserError(f"{path} line {number}: an empty answer; {_REMEDY}")
     text = _with_blank(path, number, row["query"])
     relation = row.get("relation") or NO_RELATION
-    answers = tuple(Answer(name, (name,)) for name in names)
+    answers = tuple(Answer("", (name,)) for name in names)
     return _checked(path, number, Query(text, relation, "", answers))
 
 
@@ -236,7 +240,13 @@ def _with_blank(path: Path, number: int, text: str) -> str:
 
 
 def _tables(lines: Sequence[Query]) -> dict[str, pyarrow.Table]:
-    """Return the five tables that `write_queries` wants, queries in the order of their first line."""
+    """Return the five tables that `write_queries` wants, queries in the order of their first line.
+
+    Answers without an identifier are one if they are compared as one; the first name is their identifier.
+    """
+    names = [name for line in lines for answer in line.answers for name in answer.names]
+    form_of = dict(zip(names, answer_forms(names), strict=True))
+    first_of: dict[str, str] = {}  # key -> the first name of it
     numbers: dict[tuple[str, str], int] = {}
     answers: dict[tuple[int, str], dict[str, None]] = {}  # (query, cui) -> names, the first one preferred
     given: dict[tuple[int, str], None] = {}
@@ -245,10 +255,11 @@ def _tables(lines: Sequence[Query]) -> dict[str, pyarrow.Table]:
         if line.given:
             given.setdefault((query, line.given))
         for answer in line.answers:
-            answers.setdefault((query, answer.cui), {}).update(dict.fromkeys(answer.names))
-    names = [name for of in answers.values() for name in of]
-    owners = [place for place, of in enumerate(answers.values()) for _ in of]
-    forms = dict.fromkeys(zip(owners, normalise(names), strict=True))
+            cui = answer.cui or first_of.setdefault(form_of[answer.names[0]][1], answer.names[0])
+            answers.setdefault((query, cui), {}).update(dict.fromkeys(answer.names))
+    forms = dict.fromkeys(
+        (place, form_of[name][0]) for place, of in enumerate(answers.values()) for name in of
+    )
     return {
         "queries": _columns(
             query=list(numbers.values()),

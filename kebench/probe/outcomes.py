@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
 from kebench.probe.candidates import judge, shortest_names
+from kebench.probe.forms import match_keys
 from kebench.probe.scores import QUERIES_AT_ONCE
 from kebench.scoring.cloze_ranks import in_order, ranks
-from kebench.umls.names import normalise
 
 # What may become of a query, the best first; each query is one of these.
 KINDS = ("first", "near", "far", "missed", "length", "undecoded", "unanswerable")
@@ -41,23 +41,21 @@ class Outcome(NamedTuple):
     wrong: str
 
 
-def known_concepts(queries: pa.Table) -> dict[str, frozenset[str]]:
-    """Return the semantic types of each name that some query of a set accepts, by its match key."""
+def known_concepts(queries: pa.Table, tokenizer: Tokenizer) -> dict[str, frozenset[str]]:
+    """Return the semantic types of each name that some query of a set accepts, by its match key.
+
+    tokenizer: the model's.
+    """
     types: dict[str, set[str]] = {}
     for answers in queries["answers"].to_pylist():
         for answer in answers:
             for name in answer["names"]:
                 types.setdefault(name, set()).update(answer["semantic_types"] or ())
     known: dict[str, set[str]] = {}
-    for name, key in zip(types, match_keys(types), strict=True):
+    for name, key in zip(types, match_keys(types, tokenizer), strict=True):
         known.setdefault(key, set()).update(types[name])
     known.pop("", None)
     return {key: frozenset(found) for key, found in known.items()}
-
-
-def match_keys(strings: Iterable[str]) -> list[str]:
-    """Return what strings match as: their normal form without any blanks."""
-    return ["".join(form.split()) for form in normalise(list(strings))]
 
 
 def outcomes(
@@ -84,7 +82,7 @@ def _of_block(
     ordered = in_order(candidates, normalised=True)
     answered, at = np.unique(candidates.query[ordered], return_index=True)
     firsts = dict(zip(answered.tolist(), map(judged.string_of, ordered[at].tolist()), strict=True))
-    keys = dict(zip(firsts, match_keys(firsts.values()), strict=True))
+    keys = dict(zip(firsts, match_keys(firsts.values(), tokenizer), strict=True))
     pieces = shortest_names(queries, tokenizer).tolist()
     rows = queries.select(["relation", "answers"]).to_pylist()
     for place, row in enumerate(rows):

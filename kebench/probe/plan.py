@@ -58,8 +58,14 @@ def plan_probe(
 ) -> ProbePlan:
     """Plan a probe. queries: ask only so many, drawn with the seed; None or enough for all asks all.
 
-    Raises UserError for a way of decoding that the answers of a released KeBioLM have no batches for.
+    Raises UserError for a set whose accepted names older rules made, and for a way of decoding that the
+    answers of a released KeBioLM have no batches for.
     """
+    if query_set.is_outdated:
+        raise UserError(
+            f"{query_set.folder}: made by an older rule, which cut every closing bracket off a name (iron "
+            "(II) and iron (III) both became iron); build or import the set again, into another folder"
+        )
     if read_config(model.folder).get("fidelity") == "released":
         asked = "--refine" if decoder.refine else f"--decoder {decoder.method}"
         if decoder.refine or decoder.method == "independent":

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import pyarrow
 
 from kebench.errors import UserError, did_you_mean
+from kebench.probe.forms import answer_form, shown_form
 from kebench.probe.recipe import ProbeRecipe
 from kebench.probe.tables import bare_sql, text_sql
 from kebench.probe.templates import Words
 from kebench.umls.database import Connection, one_row
 from kebench.umls.knowledge_base import KnowledgeBase
-from kebench.umls.names import shown_form, with_steps
+from kebench.umls.names import with_steps
 from kebench.umls.rrf import parquet_sql
 
 HAS_MASK = "label ILIKE '%[MASK]%'"  # a name that a model would take for the blank
@@ -214,15 +215,22 @@ def reach_answers(connection: Connection, kb: KnowledgeBase) -> None:
     connection.execute("CREATE TABLE pairs AS SELECT DISTINCT query, answer FROM reached")
 
 
-def name_answers(connection: Connection, kb: KnowledgeBase) -> None:
-    """Make the tables answers and forms of the answers that were reached."""
+def name_answers(connection: Connection, kb: KnowledgeBase, mode: str) -> None:
+    """Make the tables answers and forms of the answers that were reached, and the view bearers.
+
+    bearers: (cui, form) of every name of the knowledge base. In mode `released` the forms are those of the
+    knowledge base.
+    """
     tables = kb.tables()
+    names = f"(SELECT cui, name FROM {tables['names']})"
+    bearers = with_steps(names, answer_form("name")) if mode == "fixed" else tables["names"]
+    connection.execute(f"CREATE TEMP VIEW bearers AS SELECT cui, form FROM {bearers}")
     connection.execute(
         f"""CREATE TABLE answers AS SELECT cui AS answer, cui, name, semantic_types FROM {tables["concepts"]}
         WHERE cui IN (SELECT answer FROM pairs)"""
     )
     connection.execute(
-        f"""CREATE TABLE forms AS SELECT DISTINCT cui AS answer, form FROM {tables["names"]}
+        """CREATE TABLE forms AS SELECT DISTINCT cui AS answer, form FROM bearers
         WHERE cui IN (SELECT answer FROM pairs)"""
     )
 

@@ -19,12 +19,14 @@ from kebench.records import Part
 
 MANIFEST, QUERIES = "set.json", "queries.parquet"
 SCHEMA: Literal[1] = 1
-SET_VERSION = 1  # raised by every change that can change a query
+# Raised, of a mode, by every change that can change a query or an accepted name.
+SET_VERSIONS = {"fixed": 2, "released": 1}
 MASK = "[MASK]"
 NUMBERS_OF_RELATION = ("queries", "mean_cuis", "type_1", "type_2")
 NUMBERS = (
     *NUMBERS_OF_RELATION, "queries_before_cap", "relations", "answers", "without_answers", "type_1_released",
-    "type_2_released", "triples",
+    "type_2_released", "triples", "names", "ambiguous_names", "ambiguous_share",
+    "queries_with_ambiguous_names",
 )  # fmt: skip
 COLUMNS = (
     "query_id", "text", "relation", "direction", "given", "luis", "answers", "is_type_1",
@@ -43,6 +45,7 @@ class Source(Part):
 class QuerySetManifest(Part):
     """What set.json says.
 
+    set_version: of the rules by which the queries were made; sets say it since 2.
     content_hash: of what decides the queries: knowledge base or files, recipe, templates, index; no name.
     knowledge_base: None for a set that came in with `kebench probe import`; then `inputs` names its files.
     recipe: as resolved; None for an imported set. inputs: the index, or the imported files: name, bytes,
@@ -55,6 +58,7 @@ class QuerySetManifest(Part):
 
     schema_version: Literal[1] = Field(SCHEMA, alias="schema")
     name: str
+    set_version: int = 1
     mode: Literal["fixed", "released"]
     content_hash: str
     knowledge_base: Source | None
@@ -128,6 +132,11 @@ class QuerySet:
                 "build it again"
             )
         return cls(folder, manifest)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether rules that hold no more made its queries or accepted names."""
+        return self.manifest.set_version < SET_VERSIONS[self.manifest.mode]
 
     @property
     def path(self) -> Path:

@@ -13,7 +13,14 @@ from kebench.bounded import MOST_TOKENIZER_BYTES, refuse_larger
 from kebench.errors import UserError
 from kebench.probe.plan import chosen_ids
 from kebench.probe.query_set import QuerySet
-from kebench.probe.record import PREDICTIONS, TOKENIZER, ProbeRecord, probe_record_paths, read_probe_record
+from kebench.probe.record import (
+    PREDICTIONS,
+    PROBE_PROTOCOL_VERSION,
+    TOKENIZER,
+    ProbeRecord,
+    probe_record_paths,
+    read_probe_record,
+)
 
 SCHEMA = pa.schema(
     [
@@ -58,6 +65,17 @@ def check_set(query_set: QuerySet, record: ProbeRecord) -> None:
             f"{query_set.folder}: set {found[:8]}, but the predictions are of {record.set} "
             f"{record.set_hash[:8]}; name that set's folder"
         )
+
+
+def rules_differ(record: ProbeRecord) -> str:
+    """Say that a record's figures were made by other rules than today's; "" if they were not."""
+    made = record.protocol_version
+    if made == PROBE_PROTOCOL_VERSION:
+        return ""
+    return (
+        f"judged by today's rules (protocol {PROBE_PROTOCOL_VERSION} of probes); the record's figures are by "
+        f"protocol {made}"
+    )
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

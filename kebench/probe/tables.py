@@ -8,9 +8,10 @@ any key; `bare` is the text without the blank and the stop.
 from pathlib import Path
 from typing import Any
 
+from kebench.probe.forms import answer_form, key_sql
 from kebench.probe.query_set import MASK
 from kebench.umls.database import Connection, one_row
-from kebench.umls.names import with_form
+from kebench.umls.names import FORMS, with_steps
 from kebench.umls.rrf import parquet_sql, quoted
 
 _ROWS_OF_A_GROUP = 8192  # ours; a reader of a few queries need not unpack all
@@ -65,7 +66,10 @@ def _types(form: str) -> str:
     begin or end within a word. is_type_1_released: the released code's rule, any name or the identifier as
     a part of the text, an empty name included.
     """
-    queries = with_form("(SELECT query, bare, lower(text) AS text FROM queries)", "bare", form=form)
+    queries = with_steps(
+        "(SELECT query, bare AS shown, lower(text) AS text FROM queries)",
+        answer_form("shown") if form == "fixed" else FORMS[form]("shown"),
+    )
     within = "form <> '' AND contains(concat(' ', normal, ' '), concat(' ', form, ' '))"
     anywhere = "contains(text, lower(form)) OR contains(text, lower(cui))"
     return f"""SELECT query, bool_or({within}) AS is_type_1, bool_or({anywhere}) AS is_type_1_released
@@ -82,6 +86,34 @@ def counts_of(connection: Connection, path: Path) -> tuple[dict[str, Any], dict[
     for counts in by_relation.values():
         del counts["relations"]
     return whole, by_relation
+
+
+def count_ambiguous(connection: Connection, *, form: str) -> dict[str, Any]:
+    """Count accepted names that several concepts bear, and queries that accept one of another concept.
+
+    Of the tables pairs, answers, forms and bearers (cui, form: the names of all concepts there are). Names
+    are one if they are compared as one: under the fixed rule without their blanks.
+    """
+    key = key_sql("form") if form == "fixed" else "form"
+    connection.execute(
+        f"""CREATE TEMP TABLE accepted AS SELECT query, {key} AS key, count(DISTINCT cui) AS own
+        FROM pairs JOIN answers USING (answer) JOIN forms USING (answer) GROUP BY ALL"""
+    )
+    connection.execute(
+        f"""CREATE TEMP TABLE borne AS SELECT key, count(DISTINCT cui) AS concepts
+        FROM (SELECT cui, {key} AS key FROM bearers) SEMI JOIN accepted USING (key) GROUP BY key"""
+    )
+    names, ambiguous = one_row(connection, "SELECT count(*), count(*) FILTER (concepts > 1) FROM borne")
+    queries, *_ = one_row(
+        connection,
+        "SELECT count(DISTINCT query) FROM accepted JOIN borne USING (key) WHERE concepts > own",
+    )
+    return {
+        "names": names,
+        "ambiguous_names": ambiguous,
+        "ambiguous_share": round(ambiguous / names, 4) if names else None,
+        "queries_with_ambiguous_names": queries,
+    }
 
 
 def _with_mean(numbers: tuple[Any, ...]) -> dict[str, Any]:

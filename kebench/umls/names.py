@@ -19,19 +19,17 @@ Step = tuple[str, str]  # a column, and the SQL that makes it of the columns bef
 # What Python's str.split() takes for white space but the blank; RE2's \s knows only ASCII.
 _ODD_ASCII = r"\x09-\x0d\x1c-\x1f"
 _ODD_BEYOND = r"\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
+ODD_BLANKS = _ODD_ASCII + _ODD_BEYOND
 _DASHES = r"\x{2010}-\x{2015}\x{2212}"
 # `_QUALIFIERS` change nothing else.
 _MAY_BE_QUALIFIED = """suffix(whole, ')') OR suffix(whole, ']') OR suffix(whole, 'nos')
     OR starts_with(whole, '[') OR contains(whole, '''s') OR contains(whole, '’s')"""
-_MAY_BE_MARKED = (
-    "suffix(single, ')') OR suffix(single, ']') OR single ILIKE '%nos' OR starts_with(single, '[')"
-)
-_MARKS = (
+_QUALIFIERS = (
     r"^\[[a-z]{1,3}\]\s*",  # [X]Asthma, [D]Fever: marks of the Read codes
     r"(\s+(\([^()\[\]]*\)|\[[^()\[\]]*\]))+$",  # cold (disorder), Insulin [Chemical]
     r"[,\s]+nos$",
+    r"[''’]s\b",  # Crohn's disease
 )
-_QUALIFIERS = (*_MARKS, r"[''’]s\b")  # Crohn's disease
 
 
 def released_form(name: str) -> list[Step]:
@@ -39,13 +37,13 @@ def released_form(name: str) -> list[Step]:
 
     Bracketed text goes wherever it stands, chemical names included, and NOS only where blanks surround it.
     """
-    odd = _ODD_ASCII + _ODD_BEYOND
+    runs = f"[ {ODD_BLANKS}]{{2,}}|[{ODD_BLANKS}]"
     return [
         # Python lower-cases U+0130 to two characters, DuckDB to one.
         ("padded", f"concat(' ', lower(replace({name}, 'İ', 'i\u0307')), ' ')"),
         ("certain", "replace(padded, ' nos ', ' ')"),
         ("bare", r"if(contains(certain, '('), regexp_replace(certain, '\(.*?\)', '', 'g'), certain)"),
-        ("form", f"trim(regexp_replace(replace(bare, '-', ' '), '[ {odd}]{{2,}}|[{odd}]', ' ', 'g'))"),
+        ("form", f"trim(regexp_replace(replace(bare, '-', ' '), '{runs}', ' ', 'g'))"),
     ]
 
 
@@ -65,23 +63,6 @@ def fixed_form(name: str) -> list[Step]:
         ("spaced", spaced),
         ("single", f"CASE WHEN {may_be_odd} THEN regexp_replace(spaced, '{runs}', ' ', 'g') ELSE spaced END"),
         ("form", f"coalesce(nullif(trim(single), ''), trim(regexp_replace(whole, '{blanks}', ' ', 'g')))"),
-    ]
-
-
-def shown_form(name: str, *, lower_case: bool) -> list[Step]:
-    """Return the steps to a name as a sentence shows it: without qualifiers at its ends, blanks single.
-
-    Commas, hyphens and "'s" stay. A name of which nothing is left stays as it is.
-    """
-    whole = f"nfc_normalize({name})"
-    bare = "single"
-    for mark in _MARKS:
-        bare = f"regexp_replace({bare}, '{mark}', '', 'gi')"
-    return [
-        ("whole", f"lower({whole})" if lower_case else whole),
-        ("single", rf"trim(regexp_replace(whole, '[ {_ODD_ASCII}{_ODD_BEYOND}]+', ' ', 'g'))"),
-        ("bare", f"trim(CASE WHEN {_MAY_BE_MARKED} THEN {bare} ELSE single END)"),
-        ("form", "coalesce(nullif(bare, ''), single)"),
     ]
 
 

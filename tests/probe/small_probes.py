@@ -67,7 +67,7 @@ PIECES = (
     "severe",
     "drug",
 )
-PIECES += ("|", "(", ")", "disorder", "cold")
+PIECES += ("|", "(", ")", "disorder", "cold", "iron", "ii", "iii", "1", "2", "12", ",", "sjogren", "sjögren")
 
 
 def word_pieces() -> Tokenizer:
@@ -113,8 +113,9 @@ def write_set(folder: Path, queries: pa.Table, *, content_hash: str = "2" * 64) 
     folder.mkdir()
     pq.write_table(queries, folder / query_set.QUERIES)
     manifest = query_set.QuerySetManifest(
-        schema=1, name="umls", mode="fixed", content_hash=content_hash, knowledge_base=None, recipe=None,
-        counts={"queries": len(queries)}, by_relation={}, facts_stored=None, reverse_share=None, sharing="",
+        schema=1, name="umls", set_version=2, mode="fixed", content_hash=content_hash,
+        knowledge_base=None, recipe=None, counts={"queries": len(queries)},
+        by_relation={}, facts_stored=None, reverse_share=None, sharing="",
         missing={}, queries_sha256=sha256_of(folder / query_set.QUERIES), provenance={},
     )  # fmt: skip
     (folder / query_set.MANIFEST).write_text(manifest.model_dump_json(by_alias=True))

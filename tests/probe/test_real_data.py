@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from kebench.probe.forms import answer_form
 from kebench.probe.index import export_ids
+from kebench.umls.database import connect
 from kebench.umls.filters import PRESETS
 from kebench.umls.importing import import_release
 from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.umls.names import with_steps
 from kebench.umls.open.importing import import_open_kb
 from kebench.umls.rrf import find_release
 from tests.probe.sets import answers_by_text, built
@@ -20,13 +23,29 @@ def test_open_umls_stores_facts_once_and_gives_5525_queries(real_data: Path, tmp
     query_set = built(kb, tmp_path / "set", recipe="open")
     counts = query_set.manifest.counts
     assert (counts["queries"], counts["relations"], counts["triples"]) == (5525, 34, 1_512_342)
-    assert (counts["type_1"], counts["type_2"]) == (954, 4571)
-    assert (counts["type_1_released"], counts["type_2_released"]) == (878, 4647)
+    assert (counts["type_1"], counts["type_2"]) == (956, 4569)
+    assert (counts["type_1_released"], counts["type_2_released"]) == (881, 4644)
+    # when every closing bracket was cut: 6,641 of 53,787, and 1,771 queries
+    assert (counts["names"], counts["ambiguous_names"], counts["ambiguous_share"]) == (53_931, 6_549, 0.1214)
+    assert counts["queries_with_ambiguous_names"] == 1_756
+    assert _shared_by_cutting(kb) == 0
     assert counts["mean_cuis"] == pytest.approx(3.33, abs=0.01)
     assert query_set.manifest.facts_stored == "once"
     export_ids(query_set, tmp_path / "ids.csv")
     again = built(kb, tmp_path / "again", recipe="open", index=tmp_path / "ids.csv")
     assert again.path.read_bytes() == query_set.path.read_bytes()
+
+
+def _shared_by_cutting(kb: KnowledgeBase) -> int:
+    """Return how many forms names of several concepts have only because a bracket at their end was cut."""
+    names = f"(SELECT cui, name FROM {kb.tables()['names']})"
+    with connect() as connection:
+        (found,) = connection.execute(
+            f"""SELECT count(*) FROM (SELECT form FROM {with_steps(names, answer_form("name"))}
+            WHERE regexp_matches(name, '[)\\]]\\s*$') AND NOT regexp_matches(form, '[)\\]]$')
+            GROUP BY form HAVING count(DISTINCT cui) > 1)"""
+        ).fetchone()
+    return int(found)
 
 
 @pytest.mark.realdata

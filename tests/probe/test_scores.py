@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models
+from tokenizers import Tokenizer, decoders, models, normalizers
 
 from kebench.probe.candidates import judge, shortest_names
 from kebench.probe.record import ProbeScores, probe_counts
@@ -47,6 +47,12 @@ def is_hit(pieces: str, *names: str) -> tuple[bool, bool]:
         ),  # cleaned up to "5'- nucleotidase", then no blank
         ("5 ' nucleotidase", "5'-nucleotidase", True, False),  # a dash is a blank only in normal forms
         ("cold ( disorder )", "cold", True, False),  # the qualifier at the end goes
+        ("iron ( ii )", "iron (II)", True, False),
+        ("iron ( iii )", "iron (II)", False, False),  # which is another substance
+        ("iron", "iron (II)", False, False),
+        ("1 , 2 - drug", "1,2-drug", True, True),
+        ("12 - drug", "1,2-drug", False, False),
+        ("1 2 - drug", "12-drug", False, True),
         ("asthma | drug", "drug", False, True),  # the bar cuts: " drug", whose copy without the blank hits
         ("severe asthma", "asthma", False, False),
         ("[PAD]", "asthma", False, False),  # an empty answer
@@ -54,6 +60,18 @@ def is_hit(pieces: str, *names: str) -> tuple[bool, bool]:
 )
 def test_what_matches_a_name(pieces: str, name: str, fixed: bool, released: bool) -> None:
     assert is_hit(pieces, name) == (fixed, released)
+
+
+@pytest.mark.parametrize(("strips_accents", "is_right"), [(True, [True, True]), (False, [False, True])])
+def test_accents_count_if_the_tokenizer_keeps_them(strips_accents: bool, is_right: list[bool]) -> None:
+    tokenizer = word_pieces()
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=strips_accents)
+    queries = query_table(("r", [answer("C0004096", "Sjögren")], False, False))
+    predictions = prediction_table([(0, "sjogren", -1.0), (0, "sjögren", -2.0)])
+    judged = judge(queries, predictions, tokenizer)
+    assert judged.candidates.is_right.tolist() == is_right
+    # and where they are one, they are one answer
+    assert len(set(judged.candidates.key.tolist())) == (1 if strips_accents else 2)
 
 
 def test_a_small_probe_by_hand() -> None:

@@ -52,7 +52,7 @@ PREDICTIONS = prediction_table(
 
 
 def judged(queries: pa.Table = QUERIES, *, k: int = 2) -> list[Outcome]:
-    known = known_concepts(queries)
+    known = known_concepts(queries, word_pieces())
     return list(outcomes(queries, PREDICTIONS, word_pieces(), known=known, k=k))
 
 
@@ -76,7 +76,7 @@ def test_a_name_is_known_without_its_blanks_and_with_all_its_types() -> None:
         ("isa", [answer("C1", "5 nucleotidase", types=["T116"])], False, False),
         ("isa", [answer("C2", "5nucleotidase", types=["T126"])], False, False),
     )
-    assert known_concepts(queries) == {"5nucleotidase": frozenset({"T116", "T126"})}
+    assert known_concepts(queries, word_pieces()) == {"5nucleotidase": frozenset({"T116", "T126"})}
 
 
 @pytest.fixture
