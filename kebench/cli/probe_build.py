@@ -112,7 +112,7 @@ def _say_what_was_made(manifest: "QuerySetManifest", out: Path) -> None:
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @OUT
 @click.option(
     "--prompts", type=FILE, help='BioLAMA\'s: {"relation": ..., "template": "[X] ... [Y] ."} a line.'

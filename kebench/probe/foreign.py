@@ -26,6 +26,7 @@ from kebench.probe.query_set import (
     QuerySetManifest,
     same_set_already,
 )
+from kebench.probe.recognise import recognised
 from kebench.probe.tables import count_ambiguous, counts_of, write_queries
 
 SHARING = "As the files that it was imported from."
@@ -64,6 +65,9 @@ def import_set(
         raise UserError(
             f"{prompts}: prompts are for .jsonl; a .csv holds whole queries, so leave --prompts out"
         )
+    for path in paths:
+        if path.is_dir():
+            raise UserError(f"{path}: {_folder(path)}")
     files = [*paths, *([prompts] if prompts else [])]
     inputs = tuple(input_file(path) for path in files)
     wanted = hash_of([SET_VERSIONS["fixed"], "import", [file["sha256"] for file in inputs]])
@@ -99,7 +103,14 @@ def import_set(
     return finished(out, wanted)
 
 
+def _folder(path: Path) -> str:
+    kind = recognised(path)
+    return f"this looks like {kind}" if kind else "a folder; name the files in it, .jsonl or .csv"
+
+
 def _read(path: Path, templates: dict[str, str]) -> Iterator[Query]:
+    if kind := recognised(path):
+        raise UserError(f"{path}: this looks like {kind}")
     if path.suffix == ".csv":
         return _read_table(path)
     if path.suffix == ".jsonl":

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from kebench.bounded import read_within
 from kebench.errors import UserError, first_fault
 from kebench.files import sha256_of
+from kebench.probe.recognise import recognised
 from kebench.records import Part
 
 MANIFEST, QUERIES = "set.json", "queries.parquet"
@@ -157,10 +158,14 @@ def read_set_manifest(folder: Path) -> QuerySetManifest:
     try:
         return QuerySetManifest.model_validate_json(read_within(path))
     except FileNotFoundError:
+        if kind := recognised(folder):
+            raise UserError(f"{folder}: this looks like {kind}") from None
         raise UserError(
             f"{folder}: no set of queries ({MANIFEST} is missing); make one with 'kebench probe build'"
         ) from None
     except NotADirectoryError:
+        if kind := recognised(folder):
+            raise UserError(f"{folder}: this looks like {kind}") from None
         raise UserError(
             f"{folder}: a file, expected a set's folder; 'kebench probe import' makes one of .csv and .jsonl"
         ) from None

@@ -1,6 +1,7 @@
 """Sets that come in from elsewhere: BioLAMA's lines and prompts, tables of queries and answers."""
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +229,122 @@ def test_what_is_no_json_and_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text("")
     with pytest.raises(UserError, match=r"c\.txt: expected \.jsonl \(BioLAMA's triples\) or \.csv"):
         import_set([tmp_path / "c.txt"], tmp_path / "set")
+
+
+FACT = {"predicate_id": "P19", "sub_uri": "Q1", "sub_label": "a", "obj_uri": "Q2", "obj_label": "b"}
+STATEMENT = {"sub_id": "Q1", "sub_label": "a", "sub_aliases": [], "obj_id": "Q2", "obj_label": "b"}
+FOREIGN = {
+    "P19.jsonl": (
+        STATEMENT | {"answer_idx": 0},
+        r"a relation of BEAR \(lm-pub-quiz\): closed answer sets, .* yet$",
+    ),
+    "big.jsonl": (STATEMENT, r"a relation of BEAR"),
+    "metadata_relations.json": ({"P6": {"templates": ["[X] is [Y]."]}}, "BEAR's templates and answer spaces"),
+    "trex.jsonl": (
+        FACT | {"evidences": []},
+        "facts of LAMA, .* the list obj_labels, and name LAMA's relations",
+    ),
+    "squad.jsonl": (
+        {"masked_sentences": ["a [MASK]."], "obj_label": "b"},
+        "masked sentences of LAMA .* columns query",
+    ),
+    "prompts.jsonl": (
+        {"relation": "P19", "template": "[X] in [Y] ."},
+        "prompts, .*: name the file with --prompts",
+    ),
+    "may_treat_1000.csv": (
+        "head_cui,head_name,rel,tail_names,tail_cuis",
+        "a relation of MedLAMA. To import it",
+    ),
+    "prompts.csv": ("pid,default_prompt,human_prompt", "MedLAMA's prompts, which have no queries"),
+    "ids.csv": (
+        "cui,lui,relation,direction",
+        "a set as identifiers only: 'kebench probe build KB --index FILE'",
+    ),
+    "build_index.csv": ("lui,relation,order", "a set as identifiers only"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_file_of_another_probe_is_named_as_what_it_is(name: str, tmp_path: Path) -> None:
+    first, message = FOREIGN[name]
+    path = tmp_path / name
+    path.write_text((first if isinstance(first, str) else json.dumps(first)) + "\n")
+    for refused in (lambda: import_set([path], tmp_path / "set"), lambda: QuerySet.open(path)):
+        with pytest.raises(UserError, match=rf"{name}: this looks like {message}") as caught:
+            refused()
+        assert "mend" not in str(caught.value)
+    assert not (tmp_path / "set").exists()
+
+
+def test_the_folder_of_another_probe_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / "metadata_relations.json").write_text("{}")
+    for refused in (lambda: import_set([tmp_path], tmp_path / "set"), lambda: QuerySet.open(tmp_path)):
+        with pytest.raises(UserError, match=r"this looks like BEAR \(lm-pub-quiz\): closed answer sets"):
+            refused()
+    with pytest.raises(UserError, match=r"a folder; name the files in it, \.jsonl or \.csv"):
+        import_set([tmp_path.parent], tmp_path / "set")
+
+
+def test_facts_of_lama_are_imported_as_the_message_says(tmp_path: Path) -> None:
+    line = FACT | {"obj_labels": [FACT["obj_label"]]}
+    (tmp_path / "P19.jsonl").write_text(json.dumps(line) + "\n")
+    prompt = {
+        "relation": "P19",
+        "template": "[X] was born in [Y] .",
+        "label": "place of birth",
+        "type": "N-1",
+    }
+    (tmp_path / "relations.jsonl").write_text(json.dumps(prompt) + "\n")
+    import_set([tmp_path / "P19.jsonl"], tmp_path / "set", prompts=tmp_path / "relations.jsonl")
+    (row,) = QuerySet.open(tmp_path / "set").table(["text", "answers"]).to_pylist()
+    assert (row["text"], [answer["names"] for answer in row["answers"]]) == (
+        "a was born in [MASK] .",
+        [["b"]],
+    )
+
+
+@pytest.mark.realdata
+def test_every_file_of_bear_is_named(real_data: Path, tmp_path: Path) -> None:
+    with tarfile.open(real_data / "probe" / "bear" / "BEAR.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    files = sorted(tmp_path.glob("BEAR*/*.json*"))
+    assert len(files) == 60 + 78 + 2
+    for path in files:
+        with pytest.raises(UserError, match=r"this looks like .*BEAR.*closed answer sets"):
+            import_set([path], tmp_path / "set")
+
+
+def test_answers_that_are_compared_as_one_are_one(tmp_path: Path) -> None:
+    text = "query,answers\nsalts give [MASK].,Iron (II)|iron(II)|iron (III)\nferrous is [MASK].,IRON (II)\n"
+    found = imported_table(tmp_path, text)
+    rows = found.table(["answers"])["answers"].to_pylist()
+    assert [[(one["cui"], one["names"]) for one in row] for row in rows] == [
+        [("Iron (II)", ["iron (ii)", "iron(ii)"]), ("iron (III)", ["iron (iii)"])],
+        [("Iron (II)", ["iron (ii)"])],
+    ]
+    counts = found.manifest.counts
+    assert (counts["answers"], counts["names"], counts["ambiguous_names"]) == (3, 2, 0)
+
+
+def test_names_of_several_answers_are_counted(tmp_path: Path) -> None:
+    # Two identifiers called cold; the first query accepts both, the second only one of them.
+    lines = [
+        LINE
+        | {
+            "sub_label": "a",
+            "obj_uris": ["C1", "C2"],
+            "obj_labels": ["Cold (disorder)", "Cold"],
+            "obj_aliases": [[], []],
+        },
+        LINE
+        | {
+            "sub_label": "b",
+            "obj_uris": ["C1"],
+            "obj_labels": ["Cold (disorder)"],
+            "obj_aliases": [["Chill"]],
+        },
+    ]
+    counts = imported(tmp_path, *lines).manifest.counts
+    assert (counts["names"], counts["ambiguous_names"], counts["ambiguous_share"]) == (2, 1, 0.5)
+    assert counts["queries_with_ambiguous_names"] == 1
