@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kebench.errors import UserError
+from kebench.files import hash_of
 from kebench.probe.record import (
     PROBE_PROTOCOL_VERSION,
     ProbeRecord,
@@ -91,3 +92,19 @@ def test_the_identity_is_what_can_move_a_score_and_no_name(record: ProbeRecord) 
     ]
     assert same.identity == record.identity
     assert len({record.identity, *(other.identity for other in others)}) == 7
+
+
+def test_the_recorded_probes_of_the_repository_are_read_and_keep_their_identity() -> None:
+    folder = Path(__file__).parents[2] / "results" / "pretraining"
+    if not folder.is_dir():
+        pytest.skip("only in a checkout")
+    found = list(read_probe_records(folder))
+    assert len(found) == 9
+    for record in found:
+        assert record.protocol_version == 2
+        decided = {
+            "version": 2, "model": record.model_hash, "set": record.set_hash, "mode": record.mode,
+            "decoder": record.decoder.model_dump(), "precision": record.precision,
+            "subset": record.subset.model_dump(),
+        }  # fmt: skip
+        assert hash_of(decided) == record.identity
