@@ -1,12 +1,12 @@
 """A grid killed at any atomic write, and then run again, ends as an undisturbed one."""
 
-import json
 import os
 import shutil
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from kebench.files import CRASH_POINTS
 from tests.grids import KILLED, Place, finish, fork_server, leftovers, scores
@@ -54,8 +54,9 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, server: ForkServerContex
     folder = tmp_path_factory.mktemp("once")
     write_tiny_bert(folder / "tiny-bert")
     shutil.copytree(folder / "tiny-bert", folder / "tiny-broken")
-    config = json.loads((folder / "tiny-broken" / "config.json").read_text())
-    (folder / "tiny-broken" / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    weights = load_file(folder / "tiny-broken" / "model.safetensors")
+    spoilt = {name: tensor * float("nan") for name, tensor in weights.items()}  # no plan can tell
+    save_file(spoilt, folder / "tiny-broken" / "model.safetensors", metadata={"format": "pt"})
     place = Place(folder)
     assert finish(server, place, [*grid(folder, "bert-mini-random"), "--plan"]) == 0, place.log
     return folder
