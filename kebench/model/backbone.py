@@ -18,7 +18,7 @@ from kebench.errors import UserError
 from kebench.model.checkpoint import load_encoder, load_masked_lm
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.kebiolm import KebiolmForMaskedLM
-from kebench.model.layout import family_of, has_mlm_head
+from kebench.model.layout import family_of, has_mlm_head, is_weight
 from kebench.model.tensors import tensor_shapes
 
 # Prefixes of a family's tensors, and what they are called in a BERT for masked language modelling.
@@ -37,7 +37,6 @@ _HEADS: dict[str, dict[str, str]] = {
         "generator_lm_head.": "cls.predictions.decoder.",
     },
 }
-_NOT_WEIGHTS = re.compile(r"position_ids|token_type_ids$")
 
 
 class Built(NamedTuple):
@@ -111,7 +110,7 @@ def _open(folder: Path, family: str) -> tuple[PreTrainedModel, dict[str, Tensor]
     return backbone, {
         _bert_name(prefix + name, kind): value
         for name, value in backbone.state_dict().items()
-        if not _NOT_WEIGHTS.search(name)
+        if is_weight(name)
     }
 
 
@@ -148,7 +147,7 @@ def _filled(make: Callable[[], PreTrainedModel], weights: Mapping[str, Tensor], 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = make()
-    own = {name for name in model.state_dict() if not _NOT_WEIGHTS.search(name)}
+    own = {name for name in model.state_dict() if is_weight(name)}
     fitting = {name: value for name, value in weights.items() if name in own}
     model.load_state_dict(fitting, strict=False)
     model.tie_weights()

@@ -19,12 +19,13 @@ from kebench.errors import UserError, counted, first_line
 from kebench.model.checkpoint_files import again, refuse_large_files
 from kebench.model.families import config_of, first_position, is_known, quiet_transformers
 from kebench.model.layout import (
-    NOT_ENCODER,
     backbone_of,
     bert_normalization,
     casing_of,
     count_capitals,
     family_of,
+    is_head,
+    is_weight,
     max_tokens_of,
     number_of,
     refuse_other_kinds,
@@ -106,9 +107,7 @@ def _left_out(folder: Path, model: transformers.PreTrainedModel) -> str:
     prefix = f"{model.base_model_prefix}."
     taken = {name.removeprefix(prefix) for name in model.state_dict()}
     names = (name.removeprefix(prefix) for name in tensor_shapes(folder))
-    parts = Counter(
-        name.partition(".")[0] for name in names if name not in taken and not name.endswith("_ids")
-    )
+    parts = Counter(name.partition(".")[0] for name in names if name not in taken and is_weight(name))
     return ", ".join(f"{part} ({counted(number, 'tensor')})" for part, number in sorted(parts.items()))
 
 
@@ -152,7 +151,7 @@ def load_masked_lm(
     model, loading = _load(
         kind, folder, family, trust_remote_code=trust_remote_code, without_numbers=without_numbers
     )
-    _refuse_other_names(folder, loading)
+    _refuse_other_names(folder, model, loading)
     prefix = f"{model.base_model_prefix}."
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith(prefix))
     if missing:
@@ -208,7 +207,7 @@ def _check_whole(
 
     prefix: what the encoder's tensors begin with in the model.
     """
-    _refuse_other_names(folder, loading)
+    _refuse_other_names(folder, model, loading)
     unplaced = _unplaced(folder, model, loading)
     if adapters := [name for name in unplaced if _ADAPTER.search(name)]:
         raise UserError(
@@ -237,20 +236,17 @@ def _check_whole(
 def _unplaced(folder: Path, model: transformers.PreTrainedModel, loading: dict[str, Any]) -> list[str]:
     """Return the tensors of the weights' encoder that the model has no place for, sorted.
 
-    What a file has under the encoder's own name (`bert.`) is the encoder's, and what stands beside it a
-    head's. In a file without that name, whatever is called as a part of the encoder, or as no known head.
+    What a file has under the encoder's own name (`bert.`) is the encoder's, but for the pooler. Beside it, or
+    in a file without that name, only what is called as a head is none of the encoder's.
     """
     prefix = f"{model.base_model_prefix}."
-    is_prefixed = any(name.startswith(prefix) for name in tensor_shapes(folder))
-    parts = {name.partition(".")[0] for name in model.base_model.state_dict()} - {"pooler"}
+    parts = {name.partition(".")[0] for name in model.base_model.state_dict()}
 
     def is_of_encoder(name: str) -> bool:
-        if _ADAPTER.search(name):
-            return True
         first = name.removeprefix(prefix).partition(".")[0]
-        if is_prefixed:
-            return name.startswith(prefix) and first != "pooler"
-        return first in parts or first not in NOT_ENCODER
+        if not is_weight(name) or first == "pooler":
+            return False
+        return bool(_ADAPTER.search(name)) or name.startswith(prefix) or first in parts or not is_head(first)
 
     return sorted(name for name in loading["unexpected_keys"] if is_of_encoder(name))
 
@@ -260,13 +256,25 @@ def _why_unplaced(model: transformers.PreTrainedModel, unplaced: list[str]) -> s
     stated = model.config.num_hidden_layers
     if layers and min(layers) >= stated:
         return f"it says {stated} layers, the weights have {max(layers) + 1}: mend num_hidden_layers"
-    return "they are another kind of model's, whose code is not here"
+    return (
+        "if they are a head's, save the encoder without it; else they are another kind of model's, whose "
+        "code is not here"
+    )
 
 
-def _refuse_other_names(folder: Path, loading: dict[str, Any]) -> None:
-    """Raise UserError if the encoder is there under names that begin with something more."""
+def _refuse_other_names(folder: Path, model: transformers.PreTrainedModel, loading: dict[str, Any]) -> None:
+    """Raise UserError if the encoder is there under names that begin otherwise."""
     if not (missing := sorted(loading["missing_keys"])):
         return
+    known, prefix = model.config.model_type, f"{model.base_model_prefix}."
+    lacking = {name.removeprefix(prefix) for name in missing}
+    for name in sorted(loading["unexpected_keys"]):
+        first, _, rest = name.partition(".")
+        if rest in lacking and f"{first}." != prefix and is_known(first):
+            raise UserError(
+                f"{folder}: the weights are those of a '{first}' ({name}), and config.json says '{known}'; "
+                "mend model_type"
+            )
     for name in loading["unexpected_keys"]:
         before = name.removesuffix(missing[0])
         if before != name and before.endswith("."):

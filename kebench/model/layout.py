@@ -43,8 +43,11 @@ MLM_HEAD_TENSORS = {
 NOT_ENCODER = {
     "classifier",
     "cls",
+    "contact_head",
+    "crf",
     "decoder",
     "discriminator_predictions",
+    "entity_predictions",
     "generator_lm_head",
     "generator_predictions",
     "head",
@@ -55,11 +58,22 @@ NOT_ENCODER = {
     "pooler",
     "pre_classifier",
     "pred_layer",
+    "predictions",
     "qa_outputs",
+    "sop_classifier",
     "vocab_layer_norm",
     "vocab_projector",
     "vocab_transform",
 }
+# A head that others put beside an encoder has one of these words in its name, and none that an encoder's
+# parts have; ours.
+_HEAD_WORD = re.compile(
+    r"(?:^|_)(?:heads?|classifiers?|classification|crf|fc|linear|logits?|loss|outputs?|predictions?"
+    r"|predictors?|regressor|scorer?)\d*(?:_|$)"
+)
+_ENCODER_WORD = re.compile(r"embed|fusion|encod|adapter|layer|attention", re.IGNORECASE)
+# Numbers that a model makes itself, which older files hold all the same.
+_NO_WEIGHTS = ("position_ids", "token_type_ids", "inv_freq")
 
 # A piece of a vocabulary that is a word or a part of one, behind the sign that WordPiece (##), byte-level BPE
 # (Ġ) or SentencePiece (▁) puts before it.
@@ -125,11 +139,20 @@ def has_mlm_head(family: str, tensor_names: Any) -> bool | None:
     return all(name in tensor_names for name in MLM_HEAD_TENSORS[family])
 
 
+def is_weight(name: str) -> bool:
+    """Whether a tensor was trained; position numbers and the like are made by the model itself."""
+    return not name.endswith(_NO_WEIGHTS)
+
+
+def is_head(part: str) -> bool:
+    """Whether the first part of a tensor's name is that of a head, or of the pooler."""
+    return part in NOT_ENCODER or bool(_HEAD_WORD.search(part) and not _ENCODER_WORD.search(part))
+
+
 def _is_encoder_tensor(name: str) -> bool:
     """Whether a tensor is of the encoder: neither of a head, nor of the pooler (`bert.pooler.dense`)."""
     first, _, rest = name.partition(".")
-    is_beside = {first, rest.partition(".")[0]} & NOT_ENCODER
-    return not is_beside and not name.endswith(("position_ids", "token_type_ids"))
+    return is_weight(name) and not is_head(first) and rest.partition(".")[0] not in NOT_ENCODER
 
 
 def refuse_other_kinds(folder: Path) -> None:

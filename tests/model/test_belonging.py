@@ -1,6 +1,7 @@
 """Weights, configuration and tokenizer that do not belong together are refused, by the tensors' names."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,59 @@ def test_a_folder_of_an_adapter_is_named_as_that(tmp_path: Path) -> None:
         describe_checkpoint(folder)
 
 
-def test_a_head_beside_the_encoder_may_go(tmp_path: Path) -> None:
-    folder = change_weights(write_tiny_bert(tmp_path), with_tensor("a_head_of_ours.weight"))
+@pytest.mark.parametrize("prefixed", [True, False])
+def test_a_head_beside_the_encoder_may_go_and_is_said(tmp_path: Path, prefixed: bool) -> None:
+    folder = write_tiny_bert(tmp_path, mlm_head=prefixed)
+    parameters = describe_checkpoint(folder).parameters
+    for name in (
+        "a_head_of_ours",
+        "crf",
+        "linear",
+        "fc2",
+        "ner_classifier",
+        "start_logits",
+        "sop_classifier",
+    ):
+        change_weights(folder, with_tensor(f"{name}.weight"))
     load_encoder(folder)
-    load_masked_lm(folder)
+    if prefixed:
+        load_masked_lm(folder)
+    left_out = check_checkpoint(folder).left_out
+    for name in ("a_head_of_ours", "crf", "linear"):
+        assert f"{name} (1 tensor)" in left_out
+    assert describe_checkpoint(folder).parameters == parameters
+
+
+@pytest.mark.parametrize("load", [load_encoder, load_masked_lm])
+@pytest.mark.parametrize(
+    "name",
+    ["type_embeddings.weight", "entity_fusion.layer.0.weight", "fusion_head.weight", "knowledge.weight"],
+)
+def test_what_stands_beside_the_encoder_and_is_no_head_is_refused(
+    tmp_path: Path, name: str, load: Any
+) -> None:
+    folder = change_weights(write_tiny_bert(tmp_path), with_tensor(name))
+    with pytest.raises(UserError, match=rf"hold {name} \(1 such\).*a head's, save the encoder without it"):
+        load(folder)
+
+
+def test_layers_beside_the_encoder_s_own_name_are_refused(tmp_path: Path) -> None:
+    folder = change_weights(write_tiny_bert(tmp_path), with_tensor("encoder.layer.5.output.dense.weight"))
+    with pytest.raises(UserError, match=r"says 2 layers, the weights have 6: mend num_hidden_layers"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize("load", [load_encoder, load_masked_lm])
+@pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "camembert", "electra", "mpnet"])
+def test_the_weights_of_another_family_are_named_as_that(tmp_path: Path, family: str, load: Any) -> None:
+    folder = write_tiny_bert(tmp_path)
+    change_json(folder / "config.json", model_type=family)
+    with pytest.raises(UserError) as error:
+        load(folder)
+    assert re.search(
+        rf"the weights are those of a 'bert' \(bert\..*\), and config\.json says '{family}'; mend model_type",
+        str(error.value),
+    )
 
 
 @pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "base_model.model.", "module._orig_mod."])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from kebench.errors import UserError
@@ -45,6 +46,7 @@ FIRST_IS_0 = [
 OWN: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 8},
     "convbert": {"embedding_size": 16, "num_groups": 1},
+    "esm": {"pad_token_id": 1, "mask_token_id": 4},
     "deberta": RELATIVE,
     "deberta-v2": RELATIVE | {"position_buckets": 8},
     "longformer": {"attention_window": 4},
@@ -121,6 +123,23 @@ def test_sizes_are_those_of_the_model_whatever_the_config_calls_them(tmp_path: P
     assert (facts.layers, facts.hidden, facts.vocabulary) == (2, 16, 50)
     if family != "ibert":  # whose file holds the scales of its integers too
         assert facts.parameters == sum(parameter.numel() for parameter in encoder.parameters())
+
+
+@pytest.mark.parametrize("prefixed", [True, False])
+@pytest.mark.parametrize("family", ["bert", "longformer", "luke", "roformer", "esm", "xlm-roberta"])
+def test_numbers_that_a_model_makes_itself_are_no_weights(
+    tmp_path: Path, family: str, prefixed: bool
+) -> None:
+    folder = write_tiny(tmp_path, family)
+    before = describe_checkpoint(folder).parameters
+    path = folder / "model.safetensors"
+    prefix = f"{load_encoder(folder).base_model_prefix}." if prefixed else ""
+    tensors = {prefix + name: tensor for name, tensor in load_file(path).items()}
+    for name in ("position_ids", "token_type_ids", "rotary_embeddings.inv_freq"):
+        tensors[f"{prefix}embeddings.{name}"] = torch.arange(4)
+    save_file(tensors, path, metadata={"format": "pt"})
+    load_encoder(folder)
+    assert describe_checkpoint(folder).parameters == before
 
 
 def test_a_size_that_the_config_leaves_out_is_the_family_s_default(tmp_path: Path) -> None:
