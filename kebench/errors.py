@@ -4,6 +4,7 @@
 of our own is an `assert`, never a `UserError`.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -66,6 +67,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """Return "1 run", "2 runs", "1,234 runs"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def counted_kind(number: int, kind: str) -> str:
+    """Return "1 relation passed over", "2 relations passed over" of a kind that is written in the plural."""
+    return f"{number:,} " + (re.sub(r"(?<=[a-z]{2})s(?= |$)", "", kind) if number == 1 else kind)
 
 
 def first_fault(error: "ValidationError", *, whole: str, shows_value: bool = False) -> str:

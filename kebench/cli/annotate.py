@@ -9,6 +9,7 @@ import click
 
 from kebench.cli.cluster import runs_on_cluster
 from kebench.cli.tables import print_table, print_wrapped
+from kebench.errors import counted_kind
 
 if TYPE_CHECKING:
     from kebench.corpus.exclude import HeldOut
@@ -155,7 +156,7 @@ def print_manifest(manifest: "CorpusManifest") -> None:
     for one in manifest.inputs:
         noted.update({note: count for note, count in one.read.items() if note != "faults"})
     for note, count in noted.items():
-        click.echo(f"read: {count:,} {note}")
+        click.echo(f"read: {counted_kind(count, note)}")
     _print_exclusion(manifest.exclusion)
 
 

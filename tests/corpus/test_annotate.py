@@ -309,6 +309,19 @@ def test_what_was_read_of_titles_and_abstracts_is_counted_and_printed(
         assert line in result.stdout.splitlines()
 
 
+@pytest.mark.parametrize(("number", "said"), [(1, "1 relation passed over"), (2, "2 relations passed over")])
+def test_relations_of_pubtator_are_counted_and_printed(
+    number: int, said: str, kb: KnowledgeBase, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(
+        "3|t|gout\n3|a|y\n3\t0\t4\tgout\tDisease\tD006073\n" + "3\tCID\tD000493\tD006073\n" * number
+    )
+    result = run(kb, tmp_path / "out", path)
+    assert manifest(tmp_path / "out")["inputs"][0]["read"] == {"faults": 0, "relations passed over": number}
+    assert f"read: {said}" in result.stdout.splitlines()
+
+
 def test_documents_named_by_id_are_kept_out_and_said(kb: KnowledgeBase, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps({"id": n, "text": f"gout {n}"}) + "\n" for n in range(1, 5)))

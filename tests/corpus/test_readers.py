@@ -61,6 +61,7 @@ def test_pubtator_s_offsets_run_over_title_blank_abstract(tmp_path: Path) -> Non
             GoldMention(14, 18, "Disease", ("D006073", "D001172")),
             GoldMention(29, 44, "Disease", ()),
         ),
+        notes=("relations passed over",),
     )
     assert spelt(first) == ["β-Carotene", "gout", "gouty arthritis"]
     assert second == Passage("2", 0, "Nothing here. ")
@@ -88,14 +89,28 @@ def test_relations_of_biored_are_no_mentions_whatever_their_ids(tmp_path: Path) 
         ("ChemicalEntity", ("D019813",)),
         ("DiseaseOrPhenotypicFeature", ("D009369", "D001943")),
     ]
+    assert Counter(found.notes) == {"relations passed over": 5}
 
 
 @pytest.mark.parametrize(
-    "line", ["1\tO\t4\tGout\tDisease\tD1", "1\tx\t4\tGout\tDisease", "1\t\t4\tGout\tDisease\tD1"]
+    "line",
+    [
+        "1\tO\t4\tGout\tDisease\tD1",
+        "1\tx\t4\tGout\tDisease",
+        "1\t\t4\tGout\tDisease\tD1",
+        "1\tzero\t999\tGout\tDisease\tD1",
+        "1\tzero\t999\tGout\tDisease",
+        "1\tzero\t999\tGoat",
+        "1\tzero\t9\t672\tGene",
+        "1\tzero\tfour\tGout\tDisease",
+        "1\tzero\t-1\t-1\tDisease",
+        "1\tCID\tD001172",
+        "1\tCID\tD001172\tgout",
+    ],
 )
 def test_a_mention_with_a_damaged_start_is_no_relation(line: str, tmp_path: Path) -> None:
     path = written(tmp_path / "a.txt", f"1|t|Gout is bad\n1|a|\n{line}\n")
-    with pytest.raises(UserError, match="line 3: expected PMID, start, end, text, type, id"):
+    with pytest.raises(UserError, match=r"line 3: expected PMID, start, end, text, type, id, .* two ids"):
         passages(path)
 
 

@@ -2,8 +2,8 @@
 
 A mention's line: PMID, start, end, text, type, ids. Offsets run over title, one blank, abstract. Ids of a
 composite mention are joined by | or + or a comma, and a seventh column may repeat its parts; -1 is none.
-Lines of relations are passed over: PMID, type (BC5CDR: CID), two ids, in BioRED whether it is Novel. An id
-may be a number, as those of genes are.
+Lines of relations are passed over and counted: PMID, type (BC5CDR: CID), two ids, in BioRED whether it is
+Novel. An id may be a number, as those of genes are; a line is a relation's only where its ids say so.
 """
 
 import re
@@ -15,8 +15,11 @@ from kebench.corpus.readers.stream import lines_of
 
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 _RELATION = re.compile(r"[A-Za-z][\w :-]*")
+_ID = re.compile(r"[0-9]+|[A-Za-z]{1,6}_?[0-9]{4,}|[A-Za-z][\w.]*[:|]\S*[0-9]\S*")  # 672, D006073, Gene|672
 _OFFSET = re.compile(r"[0-9]{1,9}")
+RELATIONS = "relations passed over"
 _SHOWN = 20
+_NO_MENTION = GoldMention(0, 0, "", ())
 Lines = list[tuple[int, str]]
 
 
@@ -62,27 +65,39 @@ def _document(document_id: str, texts: dict[str, str], lines: Lines) -> Iterator
         return
     text = " ".join(texts.get(part, "") for part in "ta")
     gold = []
-    for number, line in lines:
-        fields = line.split("\t")
-        if _is_relation(fields, text):
-            continue
+    rows = [(number, line.split("\t")) for number, line in lines]
+    ids = {one for _, fields in rows for one in (_mention(fields) or _NO_MENTION).ids}
+    num_relations = 0
+    for number, fields in rows:
         mention = _mention(fields)
         if fields[0] != document_id:
             yield _other_document(number, fields[0], document_id)
+        elif mention is None and _is_relation(fields, ids):
+            num_relations += 1
         elif mention is None:
-            yield Fault(f"line {number}", "expected PMID, start, end, text, type, id, with tabs between")
+            yield Fault(
+                f"line {number}",
+                "expected PMID, start, end, text, type, id, with tabs between, or of a relation PMID, a "
+                "word, two ids",
+            )
         elif problem := mention_problem(text, mention, fields[3]):
             yield Fault(f"line {number}", problem)
         else:
             gold.append(mention)
-    yield Passage(document_id, 0, text, tuple(gold))
+    yield Passage(document_id, 0, text, tuple(gold), notes=(RELATIONS,) * num_relations)
 
 
-def _is_relation(fields: list[str], text: str) -> bool:
-    """Say whether a line is of a relation: a word after the PMID, not a mention with a damaged start."""
-    if len(fields) < 4 or not _RELATION.fullmatch(fields[1]):
+def _is_relation(fields: list[str], ids: set[str]) -> bool:
+    """Say whether a line is of a relation, and not of a mention whose numbers are damaged.
+
+    ids: of the document's mentions. Two numbers alone could be an end and a text.
+    """
+    if len(fields) not in (4, 5) or not _RELATION.fullmatch(fields[1]):
         return False
-    return not (_OFFSET.fullmatch(fields[2]) and text[: int(fields[2])].endswith(fields[3]))
+    ends = [field.strip() for field in fields[2:4]]
+    are_known = [bool(parts := split_ids(end)) and ids.issuperset(parts) for end in ends]
+    are_ids = all(known or _ID.fullmatch(end) for known, end in zip(are_known, ends, strict=True))
+    return are_ids and (any(are_known) or not any(end.isdecimal() for end in ends))
 
 
 def _other_document(number: int, pmid: str, document_id: str) -> Fault:
