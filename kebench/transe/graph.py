@@ -5,6 +5,7 @@
 import codecs
 import io
 import logging
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +44,40 @@ HEADER_WORDS = (
     {"relation", "predicate", "property", "edge", "label", "type", "r", "p", "rel", "rela", "relation_id"},
     {"tail", "object", "target", "to", "t", "o", "entity2", "entity_2", "node2", "end", "cui2", "tail_id"},
 )
+
+TITLE_WORDS = {  # one of them in each name of a header that HEADER_WORDS lacks: Head_ID, RelType, tail name
+    *(
+        "head",
+        "tail",
+        "subject",
+        "subj",
+        "object",
+        "obj",
+        "source",
+        "target",
+        "entity",
+        "node",
+        "cui",
+        "from",
+    ),
+    *(
+        "to",
+        "start",
+        "end",
+        "relation",
+        "relationship",
+        "rel",
+        "rela",
+        "predicate",
+        "property",
+        "edge",
+        "label",
+    ),
+    *("type", "id", "ids", "name", "names"),
+}
+_TITLE_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+_REMEDY = "expected head, relation and tail with a tab between them; mend or remove the line"
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +149,11 @@ def _from_folder(folder: Path) -> Graph:
     files = {split: _read_file(path) for split, path in paths.items()}
     heads, names, tails = files["train"].columns.columns
     _refuse_tails_between(heads, names, tails, paths["train"])
-    _warn_of_a_lone_first_line(files["train"].columns, paths["train"])
+    if len(files["train"].columns) > 1 and _is_lone(files["train"].columns):
+        shown = _first_line(files["train"].columns)
+        _log.warning(
+            "%s line 1: no other line has a name of %r; if it is a header, remove it", paths["train"], shown
+        )
     entities, relations = _sorted_names(heads, tails), _sorted_names(names)
     _warn_of_near_doubles(paths["train"], entities=entities, relations=relations)
     content: dict[str, str] = {split: sha256_of(path) for split, path in paths.items()}
@@ -151,17 +190,20 @@ def _read_file(path: Path) -> _File:
     text = content.removeprefix(codecs.BOM_UTF8)
     is_stripped = len(text) < len(content)
     rows: list[tuple[str, ...]] = []
+    first_empty = 0  # lines at the end of a file may be empty
     for number, line in enumerate(io.BytesIO(text), start=1):
+        if not line.strip(b" \r\n"):
+            first_empty = first_empty or number
+            continue
+        if first_empty:
+            raise UserError(f"{path} line {first_empty}: an empty line; {_REMEDY}")
         try:
             fields = tuple(line.decode("utf-8").rstrip("\r\n").split("\t"))
         except UnicodeDecodeError as error:
             raise UserError(f"{path} line {number}: not UTF-8 ({error.reason}); mend the line") from None
         stripped = tuple(field.strip() for field in fields)
         if len(fields) != 3 or not all(stripped):
-            raise UserError(
-                f"{path} line {number}: {_fault_of(stripped)}; expected head, relation and tail with a tab "
-                "between them; mend or remove the line"
-            )
+            raise UserError(f"{path} line {number}: {_fault_of(stripped)}; {_REMEDY}")
         is_stripped |= stripped != fields
         rows.append(stripped)
     if not rows:
@@ -185,19 +227,26 @@ def _refuse_header(columns: pa.Table, path: Path) -> None:
     first = [column[0].as_py() for column in columns.columns]
     is_title = all(name.lower() in words for name, words in zip(first, HEADER_WORDS, strict=True))
     if is_title and pc.sum(pc.equal(columns["r"], first[1])).as_py() == 1:
-        raise UserError(f"{path} line 1: {' '.join(first)!r} is a header, not a triple; remove the line")
+        raise UserError(f"{path} line 1: {_first_line(columns)!r} is a header, not a triple; remove the line")
+    words = [{word.lower() for word in _TITLE_WORD.findall(name)} for name in first]
+    if all(of & TITLE_WORDS for of in words) and _is_lone(columns):
+        raise UserError(
+            f"{path} line 1: {_first_line(columns)!r} looks like a header (no other line has one of its "
+            "names); remove the line, or move it down if it is a triple"
+        )
 
 
-def _warn_of_a_lone_first_line(columns: pa.Table, path: Path) -> None:
-    """Say if no other line has a name of the first one, as with column titles that we do not know."""
+def _first_line(columns: pa.Table) -> str:
+    return " ".join(column[0].as_py() for column in columns.columns)
+
+
+def _is_lone(columns: pa.Table) -> bool:
+    """Say whether no other line has a name of the first one, as with column titles."""
     rest = columns.slice(1)
     places = (("h", "ht"), ("r", "r"), ("t", "ht"))
-    is_lone = len(rest) and not any(
+    return not any(
         pc.any(pc.equal(rest[name], columns[part][0])).as_py() for part, names in places for name in names
     )
-    if is_lone:
-        shown = " ".join(column[0].as_py() for column in columns.columns)
-        _log.warning("%s line 1: no other line has a name of %r; if it is a header, remove it", path, shown)
 
 
 def _refuse_tails_between(

@@ -81,7 +81,8 @@ def test_a_split_of_strangers_only_is_refused(tmp_path: Path) -> None:
         (b"a\tlikes\n", f"train.txt line 1: 2 columns; {EXPECTED}"),
         (b"a\t\tb\n", f"train.txt line 1: an empty relation; {EXPECTED}"),
         (b"a\tlikes\t \n", f"train.txt line 1: an empty tail; {EXPECTED}"),
-        (b"a\tlikes\tb\n\n", f"train.txt line 2: an empty line; {EXPECTED}"),
+        (b"a\tlikes\tb\n\n \nb\tlikes\ta\n\n", f"train.txt line 2: an empty line; {EXPECTED}"),
+        (b"a\tlikes\tb\n\t\t\n", f"train.txt line 2: an empty line; {EXPECTED}"),
         (
             b"Head\tRelation\tTail\na\tlikes\tb\n",
             "train.txt line 1: 'Head Relation Tail' is a header, not a triple; remove the line",
@@ -120,6 +121,37 @@ def test_a_header_of_any_split_is_refused(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{tmp_path}/test.txt line 1: 'subject predicate object' is a header, not a triple; remove the line"
     )
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        ("Head_ID", "Rel_Type", "Tail_ID"),
+        ("headName", "relationName", "tailName"),
+        ("Subject CUI", "RELA", "Object CUI"),
+        ("entity1-id", "edge-label", "entity2-id"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_titles_that_occur_nowhere_else_are_refused(
+    split: str, titles: tuple[str, str, str], tmp_path: Path
+) -> None:
+    write_triples(tmp_path / "train.txt", FACTS)
+    write_triples(tmp_path / f"{split}.txt", [titles, *FACTS])
+    with pytest.raises(UserError) as caught:
+        read_graph(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/{split}.txt line 1: {' '.join(titles)!r} looks like a header (no other line has one of "
+        "its names); remove the line, or move it down if it is a triple"
+    )
+    write_triples(tmp_path / f"{split}.txt", [*FACTS, titles])
+    assert len(read_graph(tmp_path).triples["train"]) == len(FACTS) + (split == "train")
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\n\n", b"\n\n \r\n\n"])
+def test_empty_lines_at_the_end_of_a_file_are_no_fault(end: bytes, tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_bytes(b"a\tlikes\tb\nb\tlikes\tc\nc\tknows\ta" + end)
+    assert names_of(read_graph(tmp_path), "train") == sorted(FACTS)
 
 
 def test_header_words_that_are_names_of_the_graph_are_no_header(tmp_path: Path) -> None:
