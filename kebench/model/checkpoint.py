@@ -131,9 +131,10 @@ def load_encoder(
         without_numbers=without_numbers,
     )
     _check_whole(folder, encoder, loading)
-    # Never trained in fine-tuning: they would be parameters without gradient.
+    # Never trained in fine-tuning: they would be parameters without gradient. Some families call their pooler
+    # whether it is there or not.
     if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None
+        encoder.pooler = torch.nn.Identity()
     for part in getattr(encoder, "parts_without_gradient", ()):
         part.requires_grad_(False)
     return encoder

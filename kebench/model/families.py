@@ -27,10 +27,19 @@ from kebench.model.checkpoint_files import read_json
 # Encoders that read both ways, beside those trained to fill masks. XLNet's order of prediction is a matter of
 # training alone: without a permutation mask every word piece sees the whole text.
 _OTHER_ENCODERS = {"xlnet", "kebiolm"}
-# Trained to fill masks, and yet not one state of the stated size for each word piece.
+# Trained to fill masks, and yet not one state of the stated size for each word piece, the same in any batch.
+_PADDED = (
+    "makes other states of a text when padding stands beside it, so that scores would depend on the batch"
+)
 _OTHER_STATES = {
+    "convbert": _PADDED,
+    "fnet": _PADDED,
+    "funnel": _PADDED,
+    "mra": "attends to nothing where its own CUDA code is not built",
+    "nystromformer": _PADDED,
     "perceiver": "has states of its own, not one a word piece",
     "reformer": "has states twice as wide as its size says",
+    "yoso": _PADDED,
 }
 
 

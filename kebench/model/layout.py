@@ -286,14 +286,25 @@ def max_tokens_of(folder: Path) -> int | None:
 
 def _first_position(folder: Path) -> int:
     backbone = backbone_of(folder)
-    if backbone == "roberta":
-        stated = read_config(folder).get("pad_token_id")
-        return (1 if stated is None else number_of(folder, "pad_token_id")) + 1
-    if not backbone or backbone in PLAIN:
+    if not backbone or (backbone in PLAIN and backbone != "roberta"):
         return 0
+    stated = read_config(folder)
+    if backbone == "roberta" and stated.get("pad_token_id", 1) is not None:
+        return (number_of(folder, "pad_token_id") if "pad_token_id" in stated else 1) + 1
     from kebench.model import families
 
-    return families.first_position(_config(folder)) if families.is_known(backbone) else 0
+    if not families.is_known(backbone):
+        return 0
+    config = _config(folder)
+    if config.pad_token_id is None:
+        config.pad_token_id = 1
+        if families.first_position(config):
+            raise UserError(
+                f"{folder}/config.json: pad_token_id = null, and a '{backbone}' counts positions from it; "
+                "set it to the tokenizer's, which is 1 in most"
+            )
+        return 0
+    return families.first_position(config)
 
 
 def number_of(folder: Path, name: str) -> int:

@@ -4,6 +4,7 @@ Each is a tiny random model of transformers' own class, without a tokenizer.
 """
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +36,22 @@ FIRST_IS_2 = [  # their positions are numbered from the padding's id, 1, plus 1
 FIRST_IS_0 = [
     "albert",
     "bert",
-    "convbert",
     "distilbert",
     "electra",
     "ernie",
     "megatron-bert",
-    "mra",
-    "nystromformer",
 ]
 OWN: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 8},
-    "convbert": {"embedding_size": 16, "num_groups": 1},
     "esm": {"pad_token_id": 1, "mask_token_id": 4},
     "deberta": RELATIVE,
     "deberta-v2": RELATIVE | {"position_buckets": 8},
     "longformer": {"attention_window": 4},
     "luke": {"entity_vocab_size": 10, "entity_emb_size": 8},
+    "squeezebert": {
+        f"{name}_groups": 1 for name in ("q", "k", "v", "post_attention", "intermediate", "output")
+    }
+    | {"embedding_size": 16},
     "xlnet": {"d_inner": 32, "d_head": 8},
     "xmod": {"languages": ["en"], "default_language": "en"},
 }
@@ -90,6 +91,60 @@ def test_the_first_position_follows_the_padding_whatever_its_id(tmp_path: Path, 
         folder = write_tiny(tmp_path / family, family, pad_token_id=padding)
         assert max_tokens_of(folder) == 40 - padding - 1
         states(load_encoder(folder), 40 - padding - 1)
+
+
+@pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "mpnet"])
+def test_positions_that_follow_no_padding_are_refused(tmp_path: Path, family: str) -> None:
+    folder = write_tiny(tmp_path, family)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
+    for read in (describe_checkpoint, max_tokens_of):
+        with pytest.raises(
+            UserError, match=rf"pad_token_id = null, and a '{family}' counts positions from it"
+        ):
+            read(folder)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        *(*FIRST_IS_2, *FIRST_IS_0, "big_bird", "deberta", "deberta-v2", "esm", "flaubert", "layoutlm"),
+        *("mobilebert", "rembert", "roc_bert", "roformer", "squeezebert", "tapas", "xlm", "xlnet"),
+    ],
+)
+def test_a_text_has_the_same_states_with_padding_beside_it(tmp_path: Path, family: str) -> None:
+    encoder: Any = load_encoder(write_tiny(tmp_path, family)).eval()
+    padding = encoder.config.pad_token_id or 0
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    padded = torch.tensor([[5, 6, 7, 8, 9, *[padding] * 7]])
+    with torch.no_grad():
+        alone = encoder(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
+        beside = encoder(input_ids=padded, attention_mask=torch.tensor([[1] * 5 + [0] * 7]))[0]
+    assert alone.shape == (1, 5, 16)
+    assert torch.allclose(alone, beside[:, :5], atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["convbert", "fnet", "nystromformer", "yoso"])
+def test_a_family_is_refused_whose_states_depend_on_the_padding(tmp_path: Path, family: str) -> None:
+    changes = {"embedding_size": 16} if family == "convbert" else {}
+    config = CONFIG_MAPPING[family](**SIZES | changes)
+    torch.manual_seed(0)
+    model: Any = transformers.AutoModel.from_config(config).eval()
+    mask = torch.tensor([[1] * 5 + [0] * 7])
+    ids = torch.tensor([[5, 6, 7, 8, 9, *[config.pad_token_id] * 7]])
+    with torch.no_grad():
+        if family == "fnet":  # which takes no mask
+            alone, beside = model(input_ids=ids[:, :5])[0], model(input_ids=ids)[0]
+        else:
+            alone = model(input_ids=ids[:, :5], attention_mask=mask[:, :5])[0]
+            beside = model(input_ids=ids, attention_mask=mask)[0]
+    assert not torch.allclose(alone, beside[:, :5], atol=1e-5)
+    model.save_pretrained(tmp_path)
+    for read in (describe_checkpoint, load_encoder):
+        with pytest.raises(
+            UserError, match=rf"a '{family}', which makes other states .* depend on the batch"
+        ):
+            read(tmp_path)
 
 
 @pytest.mark.parametrize("family", ["deberta", "deberta-v2"])
@@ -159,6 +214,8 @@ def test_a_size_that_the_config_leaves_out_is_the_family_s_default(tmp_path: Pat
         ("llama", {}, "a 'llama', a decoder"),
         ("t5", {"d_model": 16, "num_layers": 1}, "a 't5', an encoder and a decoder"),
         ("bart", {"d_model": 16}, "a 'bart', an encoder and a decoder"),
+        ("funnel", {}, "a 'funnel', which makes other states of a text when padding"),
+        ("mra", {}, "a 'mra', which attends to nothing where its own CUDA code is not built"),
         ("perceiver", {}, "a 'perceiver', which has states of its own"),
         ("vit", {}, "a 'vit', not trained to fill masks in text"),
     ],
