@@ -209,6 +209,8 @@ def _say_what_was_made(manifest: "Manifest", out: Path) -> None:
 
 def _print_sources(manifest: "Manifest") -> None:
     """Print what each source states, and under which licence; a fact is a relation in one direction."""
+    from kebench.umls.open.terms import describe_noted
+
     if manifest.sources:
         rows = [
             (
@@ -223,10 +225,12 @@ def _print_sources(manifest: "Manifest") -> None:
         click.echo()
         print_table(("source", "version", "terms", "facts", "licence"), rows)
         for source in manifest.sources:
-            if noted := source.get("noted"):
-                counts = ", ".join(f"{num:,} {kind.replace('_', ' ')}" for kind, num in noted.items())
-                example = source["noted_example"]
-                click.echo(f"{source['name']}: {counts}{f' (first {example})' if example else ''}")
+            examples = source.get("noted_examples", {})
+            for kind, num in source.get("noted", {}).items():
+                example = f" (first: {examples[kind]})" if kind in examples else ""
+                click.echo(f"{source['name']}: {describe_noted(num, kind)}{example}")
+            if source.get("noted_example"):  # of all kinds, in older manifests
+                click.echo(f"{source['name']}: first: {source['noted_example']}")
         click.echo()
 
 

@@ -40,10 +40,26 @@ def test_an_import_says_what_it_passed_over_of_an_ontology(
     assert stop.value.code == 2
     assert "lab.obo line 6: not OBO (expected a name in quotes" in capsys.readouterr().err
     main([*command, "--on-error", "skip"])
-    said = "LAB: 1 comment lines, 1 synonym not read, 1 xref not read (first line 2: ! ours)"
-    assert said in capsys.readouterr().out.splitlines()
+    said = [
+        "LAB: 1 synonym line not read (first: line 6: synonym: tussis)",
+        "LAB: 1 comment line (first: line 2: ! ours)",
+        "LAB: 1 xref line not read (first: line 11: xref: a b)",
+    ]
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("LAB: ")] == said
     source = KnowledgeBase.open(tmp_path / "kb").manifest.sources[0]
     assert source["noted"] == {"comment_lines": 1, "synonym_not_read": 1, "xref_not_read": 1}
+    assert source["noted_examples"]["synonym_not_read"] == "line 6: synonym: tussis"
+    _as_older_manifest(tmp_path / "kb" / "kb.json")
+    main([*command, "--on-error", "skip"])
+    assert "LAB: first: line 2: ! ours" in capsys.readouterr().out.splitlines()
+
+
+def _as_older_manifest(path: Path) -> None:
+    """Write one as it was with one example for all kinds."""
+    manifest = json.loads(path.read_text())
+    del manifest["sources"][0]["noted_examples"]
+    manifest["sources"][0]["noted_example"] = "line 2: ! ours"
+    path.write_text(json.dumps(manifest))
 
 
 def test_options_replace_single_filters_of_a_mode(mini_release: Path, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def _entry(vocabulary: Vocabulary, facts: Facts) -> SourceEntry:
         within=facts.within,
         negations=facts.negations,
         noted=vocabulary.noted,
-        noted_example=vocabulary.example,
+        noted_examples=vocabulary.examples,
     )
 
 

@@ -28,7 +28,7 @@ class SourceEntry(Entry):
     within: relations left out because both ends are one concept here.
     negations: relations left out because they say that something does not hold.
     noted: what was passed over of an ontology's file, and ids that were read from addresses, by kind;
-        noted_example: the first line that was passed over.
+        noted_examples: of each kind the first. noted_example: the first of all, in older manifests.
     """
 
     name: str
@@ -47,7 +47,7 @@ class SourceEntry(Entry):
     within: int
     negations: int
     noted: dict[str, int] = {}
-    noted_example: str = ""
+    noted_examples: dict[str, str] = {}
 
 
 class Kind(Entry):

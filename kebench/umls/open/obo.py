@@ -22,6 +22,14 @@ _SCOPE_OF_TAG = {  # of OBO 1.0
     "related_synonym": "RELATED",
 }
 _XREFS = ("xref", "xref_analog", "xref_unk")
+_STANZAS = ("Term", "Typedef", "Instance")
+_WITHOUT_ID = {
+    "is_a": "relations_without_id",
+    "relationship": "relations_without_id",
+    "alt_id": "alternates_without_id",
+    **dict.fromkeys(_XREFS, "xrefs_without_id"),
+}
+_NO_FACTS = ("dates_not_read", *(f"{tag}_not_read" for tag in _XREFS))
 _READ = (
     "id", "name", "namespace", "alt_id", "is_a", "relationship", "synonym", "is_obsolete",
     *_SCOPE_OF_TAG, *_XREFS,
@@ -43,8 +51,10 @@ _SYNONYM = re.compile(
 class _Frame:
     """A term or a kind of relation, as far as its lines have been read."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, line: str) -> None:
         self.kind = kind
+        self.line = line  # that of its id; until there is one, where it begins
+        self.examples: dict[str, str] = {}  # of kinds in `Ontology.noted`, if the term is kept
         self.id = ""  # as it is written
         self.name = ""
         self.namespace = ""
@@ -60,16 +70,15 @@ def read_obo(file: IO[bytes], where: str, *, skip_faults: bool = False) -> Ontol
     header: list[tuple[str, str]] = []
     frames: list[_Frame] = []
     noted: Counter[str] = Counter()
-    example = ""
+    examples: dict[str, str] = {}
     first_lines: dict[str, int] = {}
 
     def refuse(why: str) -> NoReturn:
         raise UserError(f"{where} line {number}: {why}")
 
     def pass_over(kind: str) -> None:
-        nonlocal example
         noted[kind] += 1
-        example = example or f"line {number}: {line}"
+        examples.setdefault(kind, f"line {number}: {line}")
 
     for number, raw in enumerate(file, start=1):
         row = raw.removeprefix(b"\xef\xbb\xbf").strip()
@@ -83,7 +92,9 @@ def read_obo(file: IO[bytes], where: str, *, skip_faults: bool = False) -> Ontol
         if line.startswith("!"):
             pass_over("comment_lines")
         elif line.startswith("["):
-            frames.append(_Frame(line.partition("]")[0][1:]))
+            frames.append(_Frame(line[1:].partition("]")[0].strip().capitalize(), f"line {number}: {line}"))
+            if frames[-1].kind not in _STANZAS:
+                pass_over("unknown_stanzas")
         elif not colon or not tag:
             if not header and not frames:
                 refuse(f"not OBO (expected a tag and a colon): {line!r}; mend the line")
@@ -107,7 +118,10 @@ def read_obo(file: IO[bytes], where: str, *, skip_faults: bool = False) -> Ontol
                 if term_id in first_lines:
                     refuse(f"the term {term_id} is in line {first_lines[term_id]} already; remove one")
                 first_lines[term_id] = number
-    return _ontology(header, frames, noted, example)
+                frames[-1].line = f"line {number}: {line}"
+            elif tag in _WITHOUT_ID and not _last_id(frames[-1], tag):
+                frames[-1].examples.setdefault(_WITHOUT_ID[tag], f"line {number}: {line}")
+    return _ontology(header, frames, noted, examples)
 
 
 def _read_clause(frame: _Frame, tag: str, value: str) -> str:
@@ -145,6 +159,12 @@ def _read_clause(frame: _Frame, tag: str, value: str) -> str:
     return ""
 
 
+def _last_id(frame: _Frame, tag: str) -> str:
+    if tag in _XREFS:
+        return frame.xrefs[-1]
+    return frame.alternates[-1] if tag == "alt_id" else frame.relations[-1][1]
+
+
 def _words(value: str) -> list[str]:
     return [_unescaped(word) for word in _BEHIND_IDS.sub("", value).split()]
 
@@ -154,13 +174,14 @@ def _unescaped(text: str) -> str:
 
 
 def _ontology(
-    header: list[tuple[str, str]], frames: list[_Frame], noted: Counter[str], example: str
+    header: list[tuple[str, str]], frames: list[_Frame], noted: Counter[str], examples: dict[str, str]
 ) -> Ontology:
     names = {frame.id: frame.name for frame in frames if frame.kind == "Typedef"}
     terms = []
     for frame in frames:
         if frame.kind == "Term":
             term_id = id_of_address(frame.id)
+            before = Counter(noted)
             noted["ids_from_urls"] += bool(term_id and "://" in frame.id)
             relations = [(_relation(relation, names), tail) for relation, tail in frame.relations]
             term = make_term(
@@ -176,6 +197,12 @@ def _ontology(
             )
             if term:
                 terms.append(term)
+            for kind in noted - before:
+                examples.setdefault(kind, frame.examples.get(kind, frame.line))
+    kinds = sorted(
+        +noted,
+        key=lambda kind: kind in _NO_FACTS or not (kind.endswith("_not_read") or kind == "unknown_stanzas"),
+    )
     first = dict(reversed(header))
     licences = [value for _, value in header if LICENCE.search(value)]
     return Ontology(
@@ -183,8 +210,8 @@ def _ontology(
         version=date_or_whole(first.get("data-version", "")) or _iso_date(first.get("date", "")),
         licence=licences[0].replace("\\", "") if licences else "",
         terms=terms,
-        noted=dict(+noted),
-        example=example,
+        noted={kind: noted[kind] for kind in kinds},
+        examples={kind: examples[kind] for kind in kinds},
     )
 
 

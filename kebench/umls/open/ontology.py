@@ -11,7 +11,7 @@ from kebench.errors import UserError
 from kebench.umls.open.ids import prefix_of, source_of
 from kebench.umls.open.obo import read_obo
 from kebench.umls.open.obo_json import read_obo_json
-from kebench.umls.open.terms import Ontology, SourceFile, Vocabulary, source_file
+from kebench.umls.open.terms import Ontology, SourceFile, Vocabulary, describe_noted, source_file
 
 
 def read_ontologies(paths: Sequence[Path], *, skip_faults: bool = False) -> list[Vocabulary]:
@@ -44,7 +44,7 @@ def read_ontology(path: Path, *, skip_faults: bool = False) -> Vocabulary:
 def ontology_vocabulary(ontology: Ontology, where: str, files: tuple[SourceFile, ...]) -> Vocabulary:
     """Return an ontology as a vocabulary named after the namespace that most of its terms are in."""
     if not ontology.terms:
-        left_out = ", ".join(f"{num:,} {kind.replace('_', ' ')}" for kind, num in ontology.noted.items())
+        left_out = ", ".join(describe_noted(num, kind) for kind, num in ontology.noted.items())
         raise UserError(
             f"{where}: no term in it{f' with a name and an id ({left_out})' if left_out else ''}; "
             "expected an OBO or OBO-JSON ontology"
@@ -59,7 +59,7 @@ def ontology_vocabulary(ontology: Ontology, where: str, files: tuple[SourceFile,
         version=ontology.version,
         licence=ontology.licence,
         noted=ontology.noted,
-        example=ontology.example,
+        examples=ontology.examples,
     )
 
 

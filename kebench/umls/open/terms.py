@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from kebench.errors import counted, counted_kind
 from kebench.files import sha256_of
 from kebench.umls.open.ids import prefix_of
 
@@ -70,7 +71,7 @@ class Ontology(NamedTuple):
     """What one ontology file says: its own name, version and licence, where it has them, and its terms.
 
     noted: how much of it was passed over, and what was read from addresses, by kind (docs/FORMATS.md,
-    Knowledge base). example: the first line that was passed over.
+    Knowledge base), facts first. examples: of each kind the first line, or term; OBO-JSON has no lines.
     """
 
     name: str
@@ -78,7 +79,7 @@ class Ontology(NamedTuple):
     licence: str
     terms: list[Term]
     noted: dict[str, int] = {}
-    example: str = ""
+    examples: dict[str, str] = {}
 
 
 class SourceFile(NamedTuple):
@@ -95,7 +96,7 @@ class Vocabulary(NamedTuple):
     name: SAB of its relations.
     mappings: pairs of ids that the source gives as the same thing, without being terms of its own.
     strict: a triple that refers to nothing is a mistake of the user, not a gap between two sources.
-    noted, example: what of its file was passed over, as in `Ontology`.
+    noted, examples: what of its file was passed over, as in `Ontology`.
     drugs_by_name: its drugs are joined to other sources' drugs by name, where no id joins them.
     """
 
@@ -112,8 +113,16 @@ class Vocabulary(NamedTuple):
     note: str = ""
     strict: bool = False
     noted: dict[str, int] = {}
-    example: str = ""
+    examples: dict[str, str] = {}
     drugs_by_name: bool = False
+
+
+def describe_noted(number: int, kind: str) -> str:
+    """Return a count of `Ontology.noted` in words: "1 synonym line not read", "2 xrefs without id"."""
+    clause, found, _ = kind.partition("_not_read")
+    if not found or clause == "dates":
+        return counted_kind(number, kind.replace("_", " "))
+    return f"{counted(number, f'{clause} line')} not read"
 
 
 def source_file(path: Path) -> SourceFile:

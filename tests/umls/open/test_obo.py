@@ -9,7 +9,7 @@ import pytest
 
 from kebench.errors import UserError
 from kebench.umls.open.ontology import read_ontologies, read_ontology
-from kebench.umls.open.terms import Synonym, Term, Vocabulary
+from kebench.umls.open.terms import Synonym, Term, Vocabulary, describe_noted
 
 HEADER = """format-version: 1.2
 data-version: test/releases/2024-05-01
@@ -204,8 +204,7 @@ def test_a_line_that_states_no_fact_is_passed_over_and_counted(
     assert vocabulary.terms == [Term("LAB:0001", "cough", synonyms=(Synonym("tussis", "EXACT"),))]
     assert vocabulary.noted == {kind: 1}
     assert vocabulary.version == ""
-    if not kind.endswith("_id"):
-        assert vocabulary.example == f"line {3 if where == 'header' else 6}: {line}"
+    assert vocabulary.examples == {kind: f"line {3 if where == 'header' else 6}: {line}"}
 
 
 @pytest.mark.parametrize(
@@ -248,7 +247,51 @@ def test_a_fact_that_cannot_be_read_is_refused_or_counted(
     vocabulary = read_ontology(path, skip_faults=True)
     assert vocabulary.terms == [Term("DOID:1", "a")]
     assert vocabulary.noted == {f"{kind}_not_read": 1}
-    assert vocabulary.example == f"line 10: {line}"
+    assert vocabulary.examples == {f"{kind}_not_read": f"line 10: {line}"}
+
+
+@pytest.mark.parametrize("stanza", ["[ Term ]", "[TERM]", "[term] ! ours"])
+def test_a_term_is_read_however_its_stanza_is_spelt(stanza: str, obo: Ontology) -> None:
+    vocabulary = read_ontology(obo(f"{stanza}\nid: DOID:1\nname: a\n"))
+    assert (vocabulary.terms, vocabulary.noted) == ([Term("DOID:1", "a")], {})
+
+
+def test_stanzas_of_another_kind_are_counted(obo: Ontology) -> None:
+    stanzas = "[Instance]\nid: x\n\n[Terms]\nid: DOID:2\nname: b\n\n[Annotation]\nsubject: DOID:1\n"
+    vocabulary = read_ontology(obo(f"[Term]\nid: DOID:1\nname: a\n\n{stanzas}"))
+    assert vocabulary.terms == [Term("DOID:1", "a")]
+    assert vocabulary.noted == {"unknown_stanzas": 2}
+    assert vocabulary.examples == {"unknown_stanzas": "line 14: [Terms]"}
+
+
+def test_each_kind_has_an_example_facts_first(obo: Ontology) -> None:
+    text = "! x\n[Term]\nid: DOID:1\nname: a\nxref: 12\nxref: 13\nsynonym: b\nsynonym: c\n\n[Term]\nid: d\n"
+    vocabulary = read_ontology(obo(text), skip_faults=True)
+    assert list(vocabulary.examples.items()) == [
+        ("synonym_not_read", "line 13: synonym: b"),
+        ("comment_lines", "line 7: ! x"),
+        ("xrefs_without_id", "line 11: xref: 12"),
+        ("terms_without_prefix", "line 17: id: d"),
+    ]
+    assert list(vocabulary.noted.items()) == [
+        ("synonym_not_read", 2), ("comment_lines", 1), ("xrefs_without_id", 2), ("terms_without_prefix", 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "two"),
+    [
+        ("dates_not_read", "1 date not read", "2 dates not read"),
+        ("xrefs_without_id", "1 xref without id", "2 xrefs without id"),
+        ("ids_from_urls", "1 id from url", "2 ids from urls"),
+        ("synonym_not_read", "1 synonym line not read", "2 synonym lines not read"),
+        ("is_a_not_read", "1 is_a line not read", "2 is_a lines not read"),
+        ("lines_without_tag", "1 line without tag", "2 lines without tag"),
+        ("terms_without_name", "1 term without name", "2 terms without name"),
+    ],
+)
+def test_what_was_passed_over_is_said_in_the_right_number(kind: str, one: str, two: str) -> None:
+    assert (describe_noted(1, kind), describe_noted(2, kind)) == (one, two)
 
 
 def test_ids_written_as_addresses_are_taken_and_ids_without_a_prefix_are_counted(obo: Ontology) -> None:
@@ -276,7 +319,7 @@ id: DOID:2
 
 def test_a_file_of_nothing_but_ids_without_a_prefix_is_refused_with_their_number(obo: Ontology) -> None:
     assert refusal(obo("[Term]\nid: cough\nname: c\n")) == (
-        "test.obo: no term in it with a name and an id (1 terms without prefix); "
+        "test.obo: no term in it with a name and an id (1 term without prefix); "
         "expected an OBO or OBO-JSON ontology"
     )
 
