@@ -287,21 +287,15 @@ def _check_model(model: ResolvedModel, *, tasks: Iterable[TaskFiles], allow_remo
 
 
 def _require_gold_in_dev(job: Job) -> None:
-    """Raise UserError if the rows of dev that choose epoch and learning rate hold no gold."""
+    """Raise UserError if the subset of dev that chooses epoch and learning rate holds no gold."""
     card, path, subset = job.task.card, job.task.paths["dev"], job.protocol.subset
     examples = read_split(card, path)
     rows = choose_rows(len(examples), subset.dev_rows, seed=subset.seed)
     if count_gold(card, [examples[row] for row in rows]):
         return
-    unit = gold_unit(card.kind)
-    if count_gold(card, examples):
-        raise UserError(
-            f"{card.name}: no {unit} in the {len(rows)} rows of dev that are used, so neither epoch nor "
-            "learning rate can be chosen by its F1; raise --dev-rows"
-        )
     raise UserError(
-        f"{path}: no {unit}, so neither epoch nor learning rate can be chosen by its F1; move examples with "
-        "one there from train"
+        f"{card.name}: no {gold_unit(card.kind)} in the {len(rows)} rows of dev that are used, so neither "
+        "epoch nor learning rate can be chosen by its F1; raise --dev-rows"
     )
 
 

@@ -238,7 +238,7 @@ def _run(jobs: "list[Job]", out: Path, engine: "Engine") -> int:
 
 
 def _line_of(job: "Job", outcome: "Outcome") -> str:
-    from kebench.tasks.facts import is_seen_widely, seen_words
+    from kebench.tasks.facts import is_seen_widely
 
     which = f"{job.task.card.name} {job.card.name} seed {job.seed} rate {job.settings.learning_rate:g}"
     if outcome.error:
@@ -251,7 +251,9 @@ def _line_of(job: "Job", outcome: "Outcome") -> str:
         for name, one in (("dev", record.dev), ("test", record.test))
     )
     test = record.splits.get("test")
-    warning = f"; {seen_words(job.task.card.kind, 'test', test)}" if test and is_seen_widely(test) else ""
+    warning = ""
+    if test and is_seen_widely(test):
+        warning = f"; {test.num_seen:,} of {test.num_examples:,} test examples stand in train or dev"
     return f"{which}: {' '.join(scores)} ({record.provenance.seconds:.0f} s){warning}"
 
 

@@ -18,6 +18,7 @@ from kebench.tasks.facts import (
     MOST_MARKER_FAULTS,
     Examples,
     expected_markers,
+    gold_unit,
     is_amiss,
     marker_faults,
     remarks,
@@ -140,7 +141,13 @@ def check_files(
         ):
             level, message = "error", _too_many_faults(card, paths[split], faults, len(examples))
         said = tuple(remarks(card, split, facts[split], schemes=filter(None, schemes.values())))
-        if is_amiss(facts[split]) and level != "error":
+        if split == "dev" and facts[split].num_gold == 0 and level != "error":
+            level = "error"
+            message = (
+                f"{paths[split]}: no {gold_unit(card.kind)}, so neither epoch nor learning rate can be "
+                "chosen by its F1; move examples with one there from train"
+            )
+        elif is_amiss(facts[split]) and level != "error":
             level = "note"
             message = "; ".join([message or f"{paths[split]}: right counts", *said])
         expected = card.expected.get(split)

@@ -75,7 +75,11 @@ class Seen(NamedTuple):
 
 
 def seen_rows(card: TaskCard, read: Mapping[str, Examples], split: str) -> Seen:
-    """Return the rows of a split whose text stands in an earlier one, case and white space aside."""
+    """Return the rows of a split whose text stands in an earlier one, case and white space aside.
+
+    Rows are instances: of DDI's test set 96, of 33 sentences. Texts that differ in anything else, such as
+    another tokenizer's blanks before a full stop, are not found.
+    """
     labels_of: dict[str, set[str]] = {}
     for earlier in EARLIER[split]:
         for example in read[earlier]:
@@ -138,7 +142,7 @@ def remarks(card: TaskCard, split: str, facts: SplitFacts, *, schemes: Iterable[
     if facts.num_gold == 0:
         said.append(f"WARNING: no {gold_unit(card.kind)}: {_WITHOUT_GOLD[split]}")
     if facts.num_seen:
-        said.append("WARNING: " * is_mostly_memory(facts) + seen_words(card.kind, split, facts))
+        said.append("WARNING: " * is_beyond_chance(facts) + seen_words(card.kind, split, facts))
     if facts.num_marker_faults:
         said.append(
             f"{facts.num_marker_faults} of {facts.num_examples} texts do not hold {expected_markers(card)}: "
@@ -164,7 +168,7 @@ def is_amiss(facts: SplitFacts) -> bool:
     return facts.num_gold == 0 or bool(facts.num_marker_faults) or is_converted(facts)
 
 
-def is_mostly_memory(facts: SplitFacts) -> bool:
+def is_beyond_chance(facts: SplitFacts) -> bool:
     """Return whether too much of a split stands in earlier ones for chance."""
     return (facts.num_seen or 0) >= NO_CHANCE_SHARE * facts.num_examples
 
@@ -180,7 +184,7 @@ def seen_words(kind: str, split: str, facts: SplitFacts) -> str:
     where = " or ".join(EARLIER[split])
     others = f" ({facts.num_contradicting:,} with other labels)" if facts.num_contradicting else ""
     said = f"{facts.num_seen:,} of {facts.num_examples:,} {unit} stand in {where} too{others}"
-    if is_mostly_memory(facts):
+    if 2 * (facts.num_seen or 0) > facts.num_examples:
         return f"{said}: its score shows what a model remembers, not what it has learnt"
     return f"{said}: its score shows in part what a model remembers" if is_seen_widely(facts) else said
 

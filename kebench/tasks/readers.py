@@ -12,7 +12,7 @@ CRLF, a byte order mark and a last line without newline are read like any other;
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from kebench.errors import UserError
 from kebench.tasks.card import TaskCard
@@ -22,7 +22,6 @@ FETCH_AGAIN = "fetch the file again"
 MEND = "mend the file"  # of a user's own, which nobody else has
 LOOKS_LIKE_A_MARKER = r"@[^\s@$]+\$"
 MEND_TYPES = "keep one type, or write ignore_types = true into the task's card"
-_Example = TypeVar("_Example", "Sentence", "Pair")
 
 
 class Sentence(NamedTuple):
@@ -100,11 +99,13 @@ def read_tagged(
     if len(types) > 1 and not ignore_types:
         one, other, *more = types
         raise LineError(path, types[other], several_types([other, one, *more]), MEND_TYPES)
+    if not words:
+        raise UserError(f"{path}: holds no example; {remedy}")
     sentences = [
         Sentence(str(at), tuple(row), bio_string(spans, len(row)))
         for at, (row, spans) in enumerate(zip(words, mentions, strict=True))
     ]
-    return TaggedFile(_not_empty(sentences, path, remedy), found, types)
+    return TaggedFile(sentences, found, types)
 
 
 def several_types(types: Iterable[str], where: str = "of this file") -> str:
@@ -153,7 +154,7 @@ def read_pairs(
     remedy: what to do about a damaged file, as the message of an error says it.
     """
     pairs: list[Pair] = []
-    if path.stem.startswith("dev") and path.is_file() and not path.stat().st_size:
+    if path.stem.startswith("dev") and path.is_file() and not path.read_bytes().strip():
         what = "empty, as BioBERT's dev.tsv is"
         raise UserError(f"{path}: {what}; {_or_fetch('make one of a part of train', remedy)}")
     for number, line in _lines(path, remedy):
@@ -165,7 +166,9 @@ def read_pairs(
             raise LineError(path, 1, what, _or_fetch("remove it, or make a card of format gad", remedy))
         elif line.strip():
             pairs.append(_read_pair(line, path, number, labels=labels, markers=markers, remedy=remedy))
-    return _not_empty(pairs, path, remedy)
+    if not pairs:
+        raise UserError(f"{path}: holds no example; {remedy}")
+    return pairs
 
 
 def _refuse_header(line: str, path: Path, header: str, *, labels: tuple[str, ...], remedy: str) -> None:
@@ -187,7 +190,10 @@ def _read_pair(
         what = "sentence TAB label alone, as BioBERT's train and dev files have"
         raise LineError(path, number, what, _or_fetch("begin each line with an id and a tab", remedy))
     if len(fields) != 3:
-        raise LineError(path, number, f"{_columns(fields)}, expected 3 (id TAB text TAB label)", remedy)
+        is_csv = len(fields) == 1 and line.count(",") > 1
+        form = "; it looks like CSV, put tabs between the columns" if is_csv else ""
+        what = f"{_columns(fields)}, expected 3 (id TAB text TAB label){form}"
+        raise LineError(path, number, what, remedy)
     pair_id, text, label = (field.strip() for field in fields)
     if label not in labels:
         swapped = (
@@ -253,9 +259,3 @@ def _lines(path: Path, remedy: str) -> Iterator[tuple[int, str]]:
         raise LineError(path, number, f"not UTF-8 ({error.reason})", remedy) from None
     for number, line in enumerate(lines, 1):
         yield number, line.removesuffix("\r")
-
-
-def _not_empty(examples: list[_Example], path: Path, remedy: str) -> list[_Example]:
-    if not examples:
-        raise UserError(f"{path}: holds no example; {remedy}")
-    return examples

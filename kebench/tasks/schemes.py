@@ -158,6 +158,11 @@ def _b_means_several_words(by_b: Sequence[tuple[int, _Begun]], by_i: Sequence[tu
 
 
 def _closed_scheme(sentences: Sequence[Sequence[Tag]], letters: set[str]) -> Scheme:
+    if letters <= {"I", "E"}:
+        places = ((at, place) for at, tags in enumerate(sentences) for place in range(len(tags)))
+        at, place = next((at, place) for at, place in places if sentences[at][place].letter == "E")
+        what = f"tag '{sentences[at][place]}' in a file without B, as IOE1 and IOE2 have"
+        raise MisfitError(at, place, f"{what}, which are not read; convert the file to IOB2")
     for scheme, own in CLOSED.items():
         if letters <= set(own):
             return scheme

@@ -88,13 +88,10 @@ def test_a_leaderboard_marks_a_task_of_which_more_than_a_hundredth_was_seen() ->
         "remembers." in shown(3)
     )
     assert "DDI△" not in shown(2)  # 1%
-    assert "what a model remembers, not what it has learnt" in shown(20)
+    assert "what a model remembers, not what it has learnt" in shown(120)
 
 
-SEEN = (
-    "2 of 6 instances stand in train or dev too: its score shows what a model remembers, not what it has "
-    "learnt"
-)
+SEEN = "2 of 6 instances stand in train or dev too: its score shows in part what a model remembers"
 
 
 def test_errors_sql_significance_and_model_card_say_what_was_seen(

@@ -68,7 +68,13 @@ def test_a_scheme_is_recognised_and_becomes_b_i_and_o(sentence: str, scheme: str
         (["B E O", "B O"], (1, 1), "tag 'O' where a mention has no E yet (IOBES)"),
         (["B L U", "O B"], (1, 1), "the sentence ends where a mention has no L yet (BILOU)"),
         (["S O I"], (0, 2), "tag 'I' without B before it (IOBES)"),
-        (["O E"], (0, 1), "tag 'E' without B before it (IOBES)"),
+        (["O S", "O E"], (1, 1), "tag 'E' without B before it (IOBES)"),
+        (
+            ["O I", "I-X E-X"],
+            (1, 1),
+            "tag 'E-X' in a file without B, as IOE1 and IOE2 have, which are not read; convert the file to "
+            "IOB2",
+        ),
         (["B-X E-Y"], (0, 1), "tag 'E-Y' goes on with a mention of type 'X'"),
         (["B B E"], (0, 1), "tag 'B' where a mention has no E yet (IOBES)"),
         (["B E O", "O U B L"], (1, 1), "tag 'U' stands in no scheme beside B and E"),

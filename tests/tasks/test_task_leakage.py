@@ -8,7 +8,7 @@ import pytest
 from kebench.cli import main
 from kebench.records import SplitFacts
 from kebench.tasks.card import SPLITS, TaskCard, read_task_card
-from kebench.tasks.facts import is_amiss, is_mostly_memory, is_seen_widely, remarks, seen_rows, split_facts
+from kebench.tasks.facts import is_amiss, is_beyond_chance, is_seen_widely, remarks, seen_rows, split_facts
 from kebench.tasks.readers import Pair, Sentence, read_split
 from tests.finetune.small_tasks import NER, RELATION
 
@@ -104,6 +104,13 @@ def test_a_file_without_gold_is_said_and_what_follows() -> None:
             10,
             [
                 "WARNING: 10 of 100 instances stand in train or dev too (1 with other labels): its score "
+                "shows in part what a model remembers"
+            ],
+        ),
+        (
+            51,
+            [
+                "WARNING: 51 of 100 instances stand in train or dev too (1 with other labels): its score "
                 "shows what a model remembers, not what it has learnt"
             ],
         ),
@@ -112,7 +119,7 @@ def test_a_file_without_gold_is_said_and_what_follows() -> None:
 def test_the_more_of_a_split_is_seen_the_louder_it_is_said(num_seen: int, said: list[str]) -> None:
     one = SplitFacts(num_examples=100, num_gold=1, num_seen=num_seen, num_contradicting=int(num_seen > 1))
     assert remarks(RELATION, "test", one) == said
-    assert (is_seen_widely(one), is_mostly_memory(one)) == (num_seen > 1, num_seen > 9)
+    assert (is_seen_widely(one), is_beyond_chance(one)) == (num_seen > 1, num_seen > 9)
 
 
 @pytest.mark.realdata
@@ -138,6 +145,19 @@ def _blurb(task: str, real_data: Path) -> tuple[TaskCard, dict[str, list[Sentenc
     card = read_task_card(task)
     paths = {split: card.find_split(real_data / "blurb", split) for split in SPLITS}
     return card, {split: read_split(card, path) for split, path in paths.items()}
+
+
+def test_data_check_refuses_a_dev_set_without_gold_as_a_run_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write_leaking_task(tmp_path)
+    (tmp_path / "data" / "leaking" / "dev.tsv").write_text("1\t@GENE$ in @DISEASE$\t0\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["data", "check", "data", "--tasks", "leaking"])
+    assert stopped.value.code
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no positive instance, so neither epoch nor learning rate can be chosen by its F1" in said
 
 
 def test_data_check_says_and_writes_what_the_files_hold(

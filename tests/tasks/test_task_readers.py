@@ -176,9 +176,18 @@ def test_layouts_of_biobert_and_blue_are_named(
     assert str(error.value) == f"{path} line 1: {complaint}"
 
 
+def test_a_file_with_commas_for_tabs_looks_like_csv(tmp_path: Path) -> None:
+    (tmp_path / "test.tsv").write_text("1,@GENE$ meets @DISEASE$,1\n")
+    with pytest.raises(UserError, match=r"1 column, expected 3 .*; it looks like CSV, put tabs between"):
+        read_pairs(tmp_path / "test.tsv", labels=LABELS, markers=MARKERS)
+
+
 def test_an_empty_dev_file_is_biobert_s(tmp_path: Path) -> None:
     empty = tmp_path / "dev.tsv"
-    empty.touch()
+    empty.write_text("\n")
+    with pytest.raises(UserError, match=r"dev.tsv: empty, as BioBERT's dev.tsv is"):
+        read_pairs(empty, labels=LABELS, markers=MARKERS)
+    empty.write_text("")
     with pytest.raises(UserError) as error:
         read_pairs(empty, labels=LABELS, markers=MARKERS)
     assert str(error.value) == (
