@@ -115,7 +115,7 @@ def _read(path: Path, templates: dict[str, str]) -> Iterator[Query]:
         return _read_table(path)
     if path.suffix == ".jsonl":
         return _read_biolama(path, templates)
-    remedy = "save it with commas, as .csv" if path.suffix == ".tsv" else "rename the file"
+    remedy = "save it with commas, as .csv" if path.suffix == ".tsv" else "write its queries as one of them"
     raise UserError(f"{path}: expected .jsonl (BioLAMA's triples) or .csv (query,answers); {remedy}")
 
 

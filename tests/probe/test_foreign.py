@@ -2,8 +2,9 @@
 
 import json
 import tarfile
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -240,6 +241,12 @@ FOREIGN = {
     ),
     "big.jsonl": (STATEMENT, r"a relation of BEAR"),
     "metadata_relations.json": ({"P6": {"templates": ["[X] is [Y]."]}}, "BEAR's templates and answer spaces"),
+    "relation_info.json": (
+        {"P6": {"domains": ["Political"]}},
+        "BEAR's domains of relations .* closed answer",
+    ),
+    "bear_lite_indices.json": ('{\n    "P6": [\n        4\n    ]\n}', "BEAR-lite's choice .* closed answer"),
+    "all_entities.json": ({}, "BEAR's entities .* closed answer"),
     "trex.jsonl": (
         FACT | {"evidences": []},
         "facts of LAMA, .* the list obj_labels, and name LAMA's relations",
@@ -277,6 +284,42 @@ def test_a_file_of_another_probe_is_named_as_what_it_is(name: str, tmp_path: Pat
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["a.tar", "a.tar.gz", "a.tar.xz", "a.tar.bz2", "a.zip", "a.jsonl", "a.csv", "BEAR.tar.gz"]
+)
+def test_an_archive_is_to_be_unpacked(name: str, tmp_path: Path) -> None:
+    path, form = tmp_path / name, Path(name).suffix.removeprefix(".")
+    (tmp_path / "x.csv").write_text("query,answers\n")
+    if form == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(tmp_path / "x.csv")
+    else:
+        modes: dict[str, Literal["w:", "w:gz", "w:xz", "w:bz2"]] = {"tar": "w:", "xz": "w:xz", "bz2": "w:bz2"}
+        with tarfile.open(path, modes.get(form, "w:gz")) as packed:
+            packed.add(tmp_path / "x.csv")
+    what = "an archive or a compressed file: unpack it first, .* in it"
+    what += r"\. By its name it is of BEAR \(lm-pub-quiz\): closed answer .* yet$" if name[0] == "B" else "$"
+    for refused in (lambda: import_set([path], tmp_path / "set"), lambda: QuerySet.open(path)):
+        with pytest.raises(UserError, match=f"{name}: this looks like {what}") as caught:
+            refused()
+        assert "rename" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("a.txt", "write its queries as one of them"),
+        ("a.json", "write its"),
+        ("a.tsv", "save it with commas, as .csv"),
+    ],
+)
+def test_another_ending_is_refused_and_not_to_be_renamed(name: str, remedy: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("query\tanswers\n")
+    with pytest.raises(UserError, match=rf"expected \.jsonl .* or \.csv .*; {remedy}") as caught:
+        import_set([tmp_path / name], tmp_path / "set")
+    assert "rename" not in str(caught.value)
+
+
 def test_the_folder_of_another_probe_is_named_too(tmp_path: Path) -> None:
     (tmp_path / "metadata_relations.json").write_text("{}")
     for refused in (lambda: import_set([tmp_path], tmp_path / "set"), lambda: QuerySet.open(tmp_path)):
@@ -310,7 +353,9 @@ def test_every_file_of_bear_is_named(real_data: Path, tmp_path: Path) -> None:
         archive.extractall(tmp_path, filter="data")
     files = sorted(tmp_path.glob("BEAR*/*.json*"))
     assert len(files) == 60 + 78 + 2
-    for path in files:
+    beside = real_data / "probe" / "bear"
+    names = ("BEAR.tar.gz", "relation_info.json", "bear_lite_indices.json")
+    for path in [*files, *(beside / name for name in names)]:
         with pytest.raises(UserError, match=r"this looks like .*BEAR.*closed answer sets"):
             import_set([path], tmp_path / "set")
 
