@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "kebench"
 BASE = {
     "errors", "files", "shipped", "cards", "recipes", "leases", "records", "runtime", "progress", "pip",
-    "loggers", "energy", "bounded", "looks",
+    "loggers", "energy", "bounded", "chart_styles",
 }  # fmt: skip
 TASKS = BASE | {"scoring", "umls", "tasks"}
 MODELS = TASKS | {"corpus", "transe", "model"}

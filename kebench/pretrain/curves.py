@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kebench.chart_styles import integer_ticks, model_styles
 from kebench.errors import UserError
-from kebench.looks import integer_ticks, looks_of
 from kebench.pretrain.curve import ALWAYS, CURVES, HELD_OUT, LOSSES, Row, read_curve
 
 CHART_FORMATS = (".html", ".svg", ".png")
@@ -71,11 +71,11 @@ def draw(curves: dict[str, list[Row]], out: Path) -> None:
             )
         ]
     shown = [title for title in titles.values() if any(point["what"] == title for point in points)]
-    looks, models = looks_of(curves), list(curves)
+    styles, models = model_styles(curves), list(curves)
 
     def by_model(part: str) -> dict[str, Any]:
         """Return how models are told apart; with one title and one domain the legends are one."""
-        ways = [getattr(looks[model], part) for model in models]
+        ways = [getattr(styles[model], part) for model in models]
         return {"title": None, "scale": {"domain": models, "range": ways}}
 
     ticks = integer_ticks(max(int(rows[-1]["step"]) for rows in curves.values()), most=5)

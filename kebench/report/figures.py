@@ -7,8 +7,8 @@ the same bytes.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kebench.chart_styles import PALETTE, SHAPES, ModelStyle, integer_ticks
 from kebench.errors import UserError
-from kebench.looks import PALETTE, SHAPES, Look, integer_ticks
 from kebench.report.strata import StratumScore
 from kebench.report.table import Cell
 from kebench.scoring.calibration import Bin
@@ -22,7 +22,7 @@ _MARKS = 12  # of points on a curve; on one of more epochs some have none, or th
 _MOST_IN_LEGEND = 6  # models, as many as colours; more are named beside their lines
 _LINE = 14  # height of a line of text
 _TICKS = {"tickCount": 6, "labelFlush": False}  # so few that the labels at the ends run into no other
-Looks = Mapping[str, Look]
+ModelStyles = Mapping[str, ModelStyle]
 
 
 def require_charts() -> Any:
@@ -55,7 +55,7 @@ def _svg(chart: Any) -> str:
     return str(svg).replace(_INK, "currentColor")
 
 
-def dot_plot(cells: Mapping[str, Cell], looks: Looks) -> str:
+def dot_plot(cells: Mapping[str, Cell], styles: ModelStyles) -> str:
     """Return the seeds of models on one task: a dot each in the model's colour, a bar at the mean."""
     altair = require_charts()
     points: list[dict[str, Any]] = [
@@ -71,7 +71,7 @@ def dot_plot(cells: Mapping[str, Cell], looks: Looks) -> str:
     dots = dots.encode(
         x=altair.X("F1:Q", title="F1, %", scale=scale, axis=altair.Axis(**_TICKS)),
         y=y,
-        color=_colours(order, looks, has_legend=False),
+        color=_colours(order, styles, has_legend=False),
     )
     bars = altair.Chart({"values": means}).mark_tick(thickness=2, color=_INK, size=16)
     bars = bars.encode(x="mean:Q", y=y)
@@ -131,7 +131,7 @@ def _readable_on(channels: Sequence[int]) -> str:
     return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
 
 
-def critical_difference(labels: Sequence[str], ranking: Ranking, looks: Looks) -> str:
+def critical_difference(labels: Sequence[str], ranking: Ranking, styles: ModelStyles) -> str:
     """Return mean ranks on a line; a bar joins models that do not differ (Demšar 2006, figure 1)."""
     altair = require_charts()
     order = sorted(range(len(labels)), key=lambda place: ranking.mean_ranks[place])
@@ -156,12 +156,12 @@ def critical_difference(labels: Sequence[str], ranking: Ranking, looks: Looks) -
     groups = altair.Chart({"values": bars}).mark_rule(strokeWidth=4, color=_INK, opacity=0.5)
     groups = groups.encode(x=altair.X("from:Q", title="mean rank (1 is best)", scale=scale), x2="to:Q", y=y)
     points_ = base.mark_point(filled=True, size=60).encode(
-        color=_colours(labels, looks, has_legend=False), shape=_shapes(labels, looks, has_legend=False)
+        color=_colours(labels, styles, has_legend=False), shape=_shapes(labels, styles, has_legend=False)
     )
     return _svg((groups + points_ + texts).properties(width=520, height=24 * len(labels) + 20))
 
 
-def learning_curves(curves: Mapping[str, Sequence[float]], looks: Looks) -> str:
+def learning_curves(curves: Mapping[str, Sequence[float]], styles: ModelStyles) -> str:
     """Return the mean dev score of models after each epoch; many are named beside their lines."""
     altair = require_charts()
     models, is_crowded = list(curves), len(curves) > _MOST_IN_LEGEND
@@ -187,11 +187,11 @@ def learning_curves(curves: Mapping[str, Sequence[float]], looks: Looks) -> str:
     )
     y = altair.Y("dev:Q", title="dev F1, %", scale=scale, axis=altair.Axis(tickCount=8))
     base = altair.Chart({"values": values}).encode(
-        x=x, y=y, color=_colours(models, looks, has_legend=not is_crowded)
+        x=x, y=y, color=_colours(models, styles, has_legend=not is_crowded)
     )
     points = base.transform_filter("datum.is_marked").mark_point(size=30)
-    points = points.encode(shape=_shapes(models, looks, has_legend=not is_crowded))
-    lines = base.mark_line().encode(strokeDash=_dashes(models, looks, has_legend=not is_crowded))
+    points = points.encode(shape=_shapes(models, styles, has_legend=not is_crowded))
+    lines = base.mark_line().encode(strokeDash=_dashes(models, styles, has_legend=not is_crowded))
     chart = lines + points
     if is_crowded:
         low, high = scale.domain
@@ -206,12 +206,12 @@ def learning_curves(curves: Mapping[str, Sequence[float]], looks: Looks) -> str:
         labels = altair.Chart({"values": named})
         rules = labels.mark_rule(opacity=0.6).encode(
             x=x, x2=altair.value(width + 12), y=y, y2="at:Q",
-            color=_colours(models, looks, has_legend=False),
-            strokeDash=_dashes(models, looks, has_legend=False),
+            color=_colours(models, styles, has_legend=False),
+            strokeDash=_dashes(models, styles, has_legend=False),
         )  # fmt: skip
         signs = labels.mark_point(size=30).encode(
             x=altair.value(width + 18), y=altair.Y("at:Q", scale=scale),
-            color=_colours(models, looks, has_legend=False), shape=_shapes(models, looks, has_legend=False),
+            color=_colours(models, styles, has_legend=False), shape=_shapes(models, styles, has_legend=False),
         )  # fmt: skip
         texts = labels.mark_text(align="left", dx=26, color=_INK).encode(
             x=altair.value(width), y=altair.Y("at:Q", scale=scale), text="model:N"
@@ -234,24 +234,24 @@ def spread(wanted: Mapping[str, float], gap: float, low: float, high: float) -> 
     return dict(zip(order, places, strict=True))
 
 
-def _colours(models: Sequence[str], looks: Looks, *, has_legend: bool = True) -> Any:
-    colours = [looks[model].colour for model in models]
+def _colours(models: Sequence[str], styles: ModelStyles, *, has_legend: bool = True) -> Any:
+    colours = [styles[model].colour for model in models]
     return require_charts().Color("model:N", **_by_model(models, colours, has_legend))
 
 
-def _shapes(models: Sequence[str], looks: Looks, *, has_legend: bool = True) -> Any:
-    shapes = [looks[model].shape for model in models]
+def _shapes(models: Sequence[str], styles: ModelStyles, *, has_legend: bool = True) -> Any:
+    shapes = [styles[model].shape for model in models]
     return require_charts().Shape("model:N", **_by_model(models, shapes, has_legend))
 
 
-def _dashes(models: Sequence[str], looks: Looks, *, has_legend: bool = True) -> Any:
-    dashes = [list(looks[model].dash) for model in models]
+def _dashes(models: Sequence[str], styles: ModelStyles, *, has_legend: bool = True) -> Any:
+    dashes = [list(styles[model].dash) for model in models]
     return require_charts().StrokeDash("model:N", **_by_model(models, dashes, has_legend))
 
 
-def _by_model(models: Sequence[str], looks: Sequence[Any], has_legend: bool) -> dict[str, Any]:
+def _by_model(models: Sequence[str], styles: Sequence[Any], has_legend: bool) -> dict[str, Any]:
     """Return how models are told apart; legends of several ways become one, as all name the same models."""
-    scale = {"domain": list(models), "range": list(looks)}
+    scale = {"domain": list(models), "range": list(styles)}
     return {"title": None, "scale": scale} | ({} if has_legend else {"legend": None})
 
 
@@ -273,7 +273,7 @@ def probe_bars(rows: Sequence[tuple[str, str, float]]) -> str:
     return _svg(chart.properties(width=420, height=altair.Step(14)))
 
 
-def strata_dots(scores: Sequence[StratumScore], looks: Looks) -> str:
+def strata_dots(scores: Sequence[StratumScore], styles: ModelStyles) -> str:
     """Return F1 of models on each kind of mention of one task; many models have a line each."""
     altair = require_charts()
     values: list[dict[str, Any]] = [
@@ -285,7 +285,7 @@ def strata_dots(scores: Sequence[StratumScore], looks: Looks) -> str:
     scale, axis = _percent_scale(one["F1"] for one in values), altair.Axis(labelLimit=200, grid=True)
     base = altair.Chart({"values": values}).encode(
         x=altair.X("F1:Q", title="F1, %", scale=scale, axis=altair.Axis(**_TICKS)),
-        color=_colours(models, looks, has_legend=not is_crowded),
+        color=_colours(models, styles, has_legend=not is_crowded),
     )
     if is_crowded:
         of_kinds = altair.Scale(domain=kinds, range=list(SHAPES[: len(kinds)]))
@@ -295,7 +295,7 @@ def strata_dots(scores: Sequence[StratumScore], looks: Looks) -> str:
         )
     else:
         y = altair.Y("mentions:N", sort=kinds, title=None, axis=axis)
-        base = base.encode(y=y, shape=_shapes(models, looks))
+        base = base.encode(y=y, shape=_shapes(models, styles))
     return _svg(base.mark_point(size=50, strokeWidth=2).properties(width=420, height=altair.Step(24)))
 
 

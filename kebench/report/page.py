@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kebench.cards import ModelCard
+from kebench.chart_styles import ModelStyle, model_styles
 from kebench.errors import counted
-from kebench.looks import Look, looks_of
 from kebench.probe.record import ProbeRecord
 from kebench.report import figures
 from kebench.report.compare import Settings
@@ -71,11 +71,11 @@ def _content(material: Material) -> dict[str, Any]:
         significance_of(table, test="welch", settings=settings, predictions=_no_predictions)
         for table in material.board.tables
     ]
-    looks = _looks(material)
-    board = Board(material.board, significance, material.cards, looks)
-    tested = [significance_section(found, looks) for found in significance if found.pairs]
+    styles = _styles(material)
+    board = Board(material.board, significance, material.cards, styles)
+    tested = [significance_section(found, styles) for found in significance if found.pairs]
     probes = probe_sections(material.probes)
-    overlap = overlap_sections(material.overlap, looks) if material.overlap else None
+    overlap = overlap_sections(material.overlap, styles) if material.overlap else None
     sections = [("leaderboard", "Leaderboard", True), ("significance", "Significance", tested)]
     sections += [("probes", "What models know", probes), ("overlap", "Known and unknown names", overlap)]
     sections += [("curves", "Learning curves", True), ("models", "Models", True), ("tasks", "Tasks", True)]
@@ -103,11 +103,13 @@ def _content(material: Material) -> dict[str, Any]:
     }
 
 
-def _looks(material: Material) -> dict[str, Look]:
+def _styles(material: Material) -> dict[str, ModelStyle]:
     """Return how each model looks, in all charts of the page."""
     blocks = (block for table in material.board.tables for block in table.blocks)
     strata = material.overlap.scores if material.overlap else ()
-    return looks_of([*(row.label for block in blocks for row in block.rows), *(one.model for one in strata)])
+    return model_styles(
+        [*(row.label for block in blocks for row in block.rows), *(one.model for one in strata)]
+    )
 
 
 def _choices(material: Material) -> list[tuple[str, list[str]]]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kebench.cards import ModelCard
+from kebench.chart_styles import ModelStyle
 from kebench.errors import counted
-from kebench.looks import Look
 from kebench.report import figures
 from kebench.report.page_sections import anchor_of
 from kebench.report.protocol import setting_lines
@@ -46,10 +46,10 @@ class Board:
         board: Leaderboard,
         significance: Sequence[Significance],
         cards: Mapping[str, ModelCard],
-        looks: Mapping[str, Look],
+        styles: Mapping[str, ModelStyle],
     ) -> None:
         self._cards = cards
-        self._looks = looks
+        self._styles = styles
         self._metric = board.metric
         self._runs: set[str] = set()
         self.cells: dict[str, dict[str, Any]] = {}
@@ -139,12 +139,12 @@ class Board:
         cells = {row.label: cell for row in block.rows if (cell := row.cells[place])}
         scored = {label: cell for label, cell in cells.items() if cell.test}
         if scored:
-            self.plots.append({"id": column.hash[:16], "svg": figures.dot_plot(scored, self._looks)})
+            self.plots.append({"id": column.hash[:16], "svg": figures.dot_plot(scored, self._styles)})
         curves = {label: _dev_curve(cell) for label, cell in cells.items() if cell.dev}
         if not curves:
             return
         title = f"{column.heading} {column.letter}".rstrip()
-        chart = figures.learning_curves(curves, self._looks)
+        chart = figures.learning_curves(curves, self._styles)
         self.curves.append({"title": f"{title} ({table.suite}, {table.caption})", "chart": chart})
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kebench.cards import ModelCard
-from kebench.looks import Look
+from kebench.chart_styles import ModelStyle
 from kebench.probe.record import ProbeRecord
 from kebench.report import figures
 from kebench.report.probes import GROUPS as PROBE_GROUPS
@@ -25,7 +25,7 @@ def anchor_of(kind: str, name: str) -> str:
     return f"{kind}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
 
 
-def significance_section(found: Significance, looks: Mapping[str, Look]) -> dict[str, str]:
+def significance_section(found: Significance, styles: Mapping[str, ModelStyle]) -> dict[str, str]:
     """Return the heat map of one table, and the diagram of ranks where there are tasks enough."""
     labels = list(found.labels.values())
     wins = {
@@ -45,7 +45,7 @@ def significance_section(found: Significance, looks: Mapping[str, Look]) -> dict
     if found.ranking:
         ranked = [found.labels[key] for key in found.ranked]
         ranks = found.ranking
-        shown["ranks"] = figures.critical_difference(ranked, ranks, looks)
+        shown["ranks"] = figures.critical_difference(ranked, ranks, styles)
         friedman = f"Mean ranks over {ranks.num_tasks} tasks, Friedman p {p_text(ranks.p)}"
         nemenyi = f"Nemenyi at {ranks.alpha:g}, critical difference {ranks.critical_difference:.2f}"
         shown["ranks_note"] = f"{friedman}. A bar joins models that do not differ: {nemenyi}."
@@ -104,14 +104,14 @@ def _interval(record: ProbeRecord) -> str:
     return f"{hit.low_percent:.2f} to {hit.high_percent:.2f}"
 
 
-def overlap_sections(strata: Strata, looks: Mapping[str, Look]) -> dict[str, Any]:
+def overlap_sections(strata: Strata, styles: Mapping[str, ModelStyle]) -> dict[str, Any]:
     """Return how many mentions of the tasks are known, and F1 on each kind of mention."""
     compared = zip(strata_grids(strata), strata.by_protocol().values(), strict=True)
     return {
         "kb": f"{strata.kb} ({strata.kb_hash[:12]})",
         "overlap": overlap_grid(strata),
         "tasks": [
-            {"task": task, "grid": grid, "chart": figures.strata_dots(scores, looks)}
+            {"task": task, "grid": grid, "chart": figures.strata_dots(scores, styles)}
             for (task, grid), scores in compared
         ],
     }

@@ -1,4 +1,4 @@
-"""Charts by what is handed to Vega-Lite: ticks, looks and labels, with one model, two and twenty."""
+"""Charts by what is handed to Vega-Lite: ticks, styles and labels, with one model, two and twenty."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kebench.looks import PALETTE, integer_ticks, looks_of
+from kebench.chart_styles import PALETTE, integer_ticks, model_styles
 from kebench.pretrain.curves import draw
 from kebench.report import figures
 from kebench.report.figures import spread
@@ -46,14 +46,14 @@ def encodings(spec: Spec) -> Iterator[Spec]:
         yield from encodings(layer)
 
 
-def looks_in(spec: Spec, channel: str) -> dict[str, Any]:
+def styles_in(spec: Spec, channel: str) -> dict[str, Any]:
     """Return each model's colour, shape or dash, which every layer of a chart must give alike."""
     found: dict[str, Any] = {}
     for encoding in encodings(spec):
         if encoding.get(channel, {}).get("field") == "model":
             scale = encoding[channel]["scale"]
-            for model, look in zip(scale["domain"], scale["range"], strict=True):
-                assert found.setdefault(model, look) == look
+            for model, style in zip(scale["domain"], scale["range"], strict=True):
+                assert found.setdefault(model, style) == style
     return found
 
 
@@ -86,7 +86,7 @@ def curves(num_models: int, num_epochs: int) -> dict[str, list[float]]:
     ],
 )
 def test_epochs_have_whole_ticks_each_once(epochs: int, ticks: list[int], specs: list[Spec]) -> None:
-    figures.learning_curves(curves(2, epochs), looks_of(curves(2, epochs)))
+    figures.learning_curves(curves(2, epochs), model_styles(curves(2, epochs)))
     x = x_of(specs[0])
     assert x["axis"]["values"] == ticks
     low, high = x["scale"]["domain"]
@@ -103,7 +103,7 @@ def test_ticks_are_whole_numbers_within_the_axis_and_not_many(last: int, most: i
 
 
 def test_one_epoch_is_a_point_with_room_around_it(specs: list[Spec]) -> None:
-    figures.learning_curves({"minilm": [61.25]}, looks_of(["minilm"]))
+    figures.learning_curves({"minilm": [61.25]}, model_styles(["minilm"]))
     assert x_of(specs[0])["scale"]["domain"] == [0.5, 1.5]
     marks = {layer["mark"]["type"] for layer in specs[0]["layer"]}
     assert "point" in marks
@@ -126,27 +126,27 @@ def test_a_model_looks_alike_in_every_chart_of_a_page(specs: list[Spec]) -> None
     ]
     cards = all_task_cards()
     build_page(Material(build_leaderboard(records, cards=cards), [], {}, cards))
-    looks = looks_of("abc")
-    colours = [looks_in(spec, "color") for spec in specs if looks_in(spec, "color")]
+    styles = model_styles("abc")
+    colours = [styles_in(spec, "color") for spec in specs if styles_in(spec, "color")]
     assert len(colours) == 6  # seeds and curves of three tasks
-    assert all(found[model] == looks[model].colour for found in colours for model in found)
+    assert all(found[model] == styles[model].colour for found in colours for model in found)
     assert {len(found) for found in colours} == {2, 3}
 
 
 def test_a_look_is_the_name_s_and_not_the_order_s() -> None:
-    assert looks_of(["b", "a"]) == looks_of(["a", "b", "a"])
-    assert looks_of(["a"])["a"].colour == PALETTE[0]
+    assert model_styles(["b", "a"]) == model_styles(["a", "b", "a"])
+    assert model_styles(["a"])["a"].colour == PALETTE[0]
 
 
 def test_twenty_models_are_told_apart_by_colour_with_shape_and_with_dash() -> None:
-    looks = list(looks_of(curves(36, 1)).values())
-    assert len({(look.colour, look.shape) for look in looks}) == 36
-    assert len({(look.colour, look.dash) for look in looks}) == 36
+    styles = list(model_styles(curves(36, 1)).values())
+    assert len({(style.colour, style.shape) for style in styles}) == 36
+    assert len({(style.colour, style.dash) for style in styles}) == 36
 
 
 def test_few_models_have_a_legend_and_many_a_name_beside_each_line(specs: list[Spec]) -> None:
     for number in (2, 20):
-        figures.learning_curves(curves(number, 60), looks_of(curves(number, 60)))
+        figures.learning_curves(curves(number, 60), model_styles(curves(number, 60)))
     few, many = specs
     assert not any("text" in one for one in encodings(few))
     named = [one for one in encodings(many) if one.get("text", {}).get("field") == "model"]
@@ -163,7 +163,7 @@ def test_few_models_have_a_legend_and_many_a_name_beside_each_line(specs: list[S
 
 
 def test_a_curve_of_sixty_epochs_has_few_points_and_its_ends(specs: list[Spec]) -> None:
-    figures.learning_curves(curves(1, 60), looks_of(curves(1, 60)))
+    figures.learning_curves(curves(1, 60), model_styles(curves(1, 60)))
     values = rows_with(specs[0], "is_marked")
     marked = [one["epoch"] for one in values if one["is_marked"]]
     assert marked == [1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60]
@@ -195,19 +195,19 @@ def strata(num_models: int) -> list[StratumScore]:
 def test_kinds_of_mentions_keep_models_apart_and_their_colours(
     number: int, line: str, specs: list[Spec]
 ) -> None:
-    looks = looks_of(one.model for one in strata(20))
-    figures.strata_dots(strata(number), looks)
+    styles = model_styles(one.model for one in strata(20))
+    figures.strata_dots(strata(number), styles)
     assert specs[0]["encoding"]["y"]["field"] == line
-    colours = looks_in(specs[0], "color")
-    assert colours == {one.model: looks[one.model].colour for one in strata(number)}
+    colours = styles_in(specs[0], "color")
+    assert colours == {one.model: styles[one.model].colour for one in strata(number)}
 
 
 def test_ranks_have_the_colours_of_the_models(specs: list[Spec]) -> None:
-    looks = looks_of("abc")
+    styles = model_styles("abc")
     ranking = rank_models([[3.0, 2.0, 1.0]] * 5)
-    figures.critical_difference("abc", ranking, looks)
-    assert looks_in(specs[0], "color") == {model: looks[model].colour for model in "abc"}
-    assert looks_in(specs[0], "shape") == {model: looks[model].shape for model in "abc"}
+    figures.critical_difference("abc", ranking, styles)
+    assert styles_in(specs[0], "color") == {model: styles[model].colour for model in "abc"}
+    assert styles_in(specs[0], "shape") == {model: styles[model].shape for model in "abc"}
 
 
 def test_a_reliability_plot_of_one_bin_shows_it(specs: list[Spec]) -> None:
@@ -236,9 +236,11 @@ def test_pretrainings_have_whole_ticks_and_the_looks_of_the_page(
     ]
     rows[-1]["perplexity"] = 37.5
     spec = drawn({f"m{number:02}": rows for number in range(20)}, tmp_path, monkeypatch)
-    looks = looks_of(f"m{number:02}" for number in range(20))
-    assert looks_in(spec["spec"], "color") == {model: look.colour for model, look in looks.items()}
-    assert looks_in(spec["spec"], "strokeDash") == {model: list(look.dash) for model, look in looks.items()}
+    styles = model_styles(f"m{number:02}" for number in range(20))
+    assert styles_in(spec["spec"], "color") == {model: style.colour for model, style in styles.items()}
+    assert styles_in(spec["spec"], "strokeDash") == {
+        model: list(style.dash) for model, style in styles.items()
+    }
     x = next(one["x"] for one in encodings(spec["spec"]) if one.get("x", {}).get("field") == "step")
     assert (x["axis"]["values"], x["axis"]["format"]) == (ticks, ",d")
     held_out = [one for one in rows_with(spec, "what") if one["what"] == "held out: perplexity"]

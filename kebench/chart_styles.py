@@ -13,7 +13,7 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 DASHES = ((1, 0), (6, 3), (2, 2), (10, 3, 2, 3), (10, 3), (4, 1, 1, 1))
 
 
-class Look(NamedTuple):
+class ModelStyle(NamedTuple):
     """A model's colour, the shape of its points and the dash of its lines: lengths drawn and left out."""
 
     colour: str
@@ -21,17 +21,17 @@ class Look(NamedTuple):
     dash: tuple[int, ...]
 
 
-def looks_of(models: Iterable[str]) -> dict[str, Look]:
-    """Return each model's look; of up to 36 models no two have colour and shape, or colour and dash, alike.
+def model_styles(models: Iterable[str]) -> dict[str, ModelStyle]:
+    """Return each model's style; of up to 36 models no two have colour and shape, or colour and dash, alike.
 
-    Looks follow the names and not their order, so that a page that is made again keeps them.
+    ModelStyles follow the names and not their order, so that a page that is made again keeps them.
     """
-    looks = {}
+    styles = {}
     for number, model in enumerate(sorted(set(models))):
         place, turn = number % len(PALETTE), number // len(PALETTE)
         shape = SHAPES[(place + turn) % len(SHAPES)]
-        looks[model] = Look(PALETTE[place], shape, DASHES[turn % len(DASHES)])
-    return looks
+        styles[model] = ModelStyle(PALETTE[place], shape, DASHES[turn % len(DASHES)])
+    return styles
 
 
 def integer_ticks(last: int, *, most: int = 10) -> list[int]:
