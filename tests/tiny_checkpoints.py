@@ -28,7 +28,7 @@ COMMON_WORDS = [
     "protein",
     "cancer",
 ]
-COMMON_ENDINGS = ["##s", "##ed", "##ing", "##tion", "##ine", "##oma", "##itis", "##al", "##er", "##ase"]
+COMMON_ENDINGS = ["##ectomy", "##ed", "##ing", "##tion", "##ine", "##oma", "##itis", "##al", "##er", "##ase"]
 MERGES = ["Ġ t", "h e", "Ġt he", "i n", "Ġ in", "o n", "e r", "Ġ c", "a n", "Ġc an", "Ġcan c", "Ġcanc er"]
 SIZES: dict[str, Any] = {
     "hidden_size": 16,

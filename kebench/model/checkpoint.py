@@ -28,6 +28,7 @@ from kebench.model.layout import (
     is_weight,
     max_tokens_of,
     number_of,
+    read_vocabulary,
     refuse_other_kinds,
     stated_casing,
 )
@@ -42,8 +43,9 @@ TOKENIZERS = {
 }
 
 
-# Rows beyond the vocabulary: embeddings are padded to a multiple of 64, 128 or (mDeBERTa) 1,000; ours.
-PADDED_ROWS, PADDED_SHARE = 128, 0.01
+# Rows beyond the vocabulary: embeddings are padded to a multiple of 64, 128 or (mDeBERTa) 1,000. So at most
+# 128 of them, where that is a small share of all, or a very small share; ours.
+PADDED_ROWS, PADDED_SHARE, LARGE_PADDED_SHARE = 128, 0.1, 0.01
 
 # How adapters call what they put between a model's own weights, or beside them.
 _ADAPTER = re.compile(
@@ -334,6 +336,8 @@ def _from_files(
         chosen = stated_casing(folder) or casing or casing_of(folder)
         arguments |= bert_normalization(folder) | {"do_lower_case": chosen == "uncased"}
     refuse_large_files(folder)
+    if (folder / "vocab.txt").is_file() and not (folder / "tokenizer.json").is_file():
+        read_vocabulary(folder / "vocab.txt")
     _require_sentencepiece(folder)
     try:
         tokenizer = kind.from_pretrained(folder, **arguments)
@@ -390,7 +394,7 @@ def _refuse_foreign(tokenizer: transformers.PreTrainedTokenizerFast, folder: Pat
             f"of the embedding, which would be drawn at random; {remedy}"
         )
     unused = _rows_without_piece(tokenizer, rows)
-    if unused > max(PADDED_ROWS, PADDED_SHARE * rows):
+    if unused > max(min(PADDED_ROWS, PADDED_SHARE * rows), LARGE_PADDED_SHARE * rows):
         raise UserError(
             f"{folder}: its tokenizer has {rows - unused:,} pieces and the embedding {rows:,} rows; that is "
             f"another model's vocabulary: {remedy}"

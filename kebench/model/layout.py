@@ -218,13 +218,26 @@ def casing_of(folder: Path) -> str | None:
     """Return the casing the files state, else that of the pieces in vocab.txt."""
     if (casing := stated_casing(folder)) or not (folder / "vocab.txt").is_file():
         return casing
+    return count_capitals(read_vocabulary(folder / "vocab.txt")).casing
+
+
+def read_vocabulary(path: Path) -> list[str]:
+    """Return the pieces of a vocab.txt. Raises UserError unless each stands there once."""
     try:
-        text = read_within(folder / "vocab.txt", MOST_TOKENIZER_BYTES).decode("utf-8")
+        text = read_within(path, MOST_TOKENIZER_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{folder / 'vocab.txt'}: not UTF-8 ({error.reason}); {again(folder)}") from None
+        raise UserError(f"{path}: not UTF-8 ({error.reason}); {again(path.parent)}") from None
     if text.startswith("\ufeff"):
-        raise UserError(f"{folder / 'vocab.txt'}: begins with a byte order mark; take it off")
-    return count_capitals(text.replace("\r\n", "\n").split("\n")).casing
+        raise UserError(f"{path}: begins with a byte order mark; take it off")
+    pieces = text.replace("\r\n", "\n").split("\n")
+    line_of: dict[str, int] = {}
+    for line, piece in enumerate(pieces, 1):
+        if piece and (earlier := line_of.setdefault(piece, line)) != line:
+            raise UserError(
+                f"{path}:{line}: the piece {piece!r} of line {earlier} again; a vocabulary holds each piece "
+                "once: put the one there that the weights were trained with"
+            )
+    return pieces
 
 
 class Capitals(NamedTuple):

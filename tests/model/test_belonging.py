@@ -194,19 +194,46 @@ def test_a_blank_line_of_a_vocabulary_is_no_piece(tmp_path: Path) -> None:
     assert load_tokenizer(folder).tokenize("the") == ["the"]
 
 
-@pytest.mark.parametrize(("rows", "is_refused"), [(256, False), (900, True)])
+@pytest.mark.parametrize(
+    ("num_pieces", "rows", "is_refused"),
+    [
+        (120, 128, False),  # padded to a multiple of 64
+        (60, 131, True),
+        (120, 256, True),
+        (120, 900, True),
+        (2_000, 2_128, False),
+        (2_000, 2_129, True),
+        (49_501, 50_000, False),  # a multiple of 1,000
+        (49_499, 50_000, True),
+    ],
+)
 def test_a_vocabulary_far_smaller_than_the_embedding_is_another_models(
-    tmp_path: Path, rows: int, is_refused: bool
+    tmp_path: Path, num_pieces: int, rows: int, is_refused: bool
 ) -> None:
-    folder = write_tiny_bert(tmp_path)  # about 130 pieces; 256 rows are padding to a multiple of 128
+    folder = write_tiny_old_bert(tmp_path, cased=False)
+    pieces = (folder / "vocab.txt").read_text().split()[:num_pieces]
+    pieces += [f"new{number}" for number in range(num_pieces - len(pieces))]
+    (folder / "vocab.txt").write_text("\n".join(pieces))
     change_json(folder / "config.json", vocab_size=rows)
-    if is_refused:
-        with pytest.raises(
-            UserError, match=r"\d+ pieces and the embedding 900 rows; that is another model's"
-        ):
-            load_tokenizer(folder)
-    else:
+    if not is_refused:
         load_tokenizer(folder)
+        return
+    says = f"{num_pieces:,} pieces and the embedding {rows:,} rows; that is another model's"
+    with pytest.raises(UserError, match=says):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize("read", [load_tokenizer, describe_checkpoint])
+def test_a_piece_that_stands_twice_in_a_vocabulary_is_refused(tmp_path: Path, read: Any) -> None:
+    folder = write_tiny_old_bert(tmp_path, cased=False)
+    lines = (folder / "vocab.txt").read_text().splitlines()
+    lines[40] = "cancer"
+    (folder / "vocab.txt").write_text("\n".join(lines))
+    earlier = lines.index("cancer") + 1
+    with pytest.raises(
+        UserError, match=rf"vocab\.txt:41: the piece 'cancer' of line {earlier} again; .* once"
+    ):
+        read(folder)
 
 
 def test_rows_without_a_piece_that_are_no_padding_are_said(tmp_path: Path) -> None:
@@ -314,7 +341,9 @@ def test_pieces_of_sentencepiece_are_those_of_its_own_program(
         minloglevel=2,
     )
     (tmp_path / "tiny.model").rename(path)
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": family, "vocab_size": 64}))
-    expected = sentencepiece.SentencePieceProcessor(model_file=str(path)).encode("the gene of patients")
+    program = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    rows = program.get_piece_size() + max(first + 1, 4)  # XLNet has four beside them
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family, "vocab_size": rows}))
+    expected = program.encode("the gene of patients")
     found = load_tokenizer(tmp_path).encode("the gene of patients", add_special_tokens=False)
     assert found == [number + first for number in expected]
