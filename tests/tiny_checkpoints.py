@@ -28,7 +28,9 @@ COMMON_WORDS = [
     "protein",
     "cancer",
 ]
-COMMON_ENDINGS = ["##ectomy", "##ed", "##ing", "##tion", "##ine", "##oma", "##itis", "##al", "##er", "##ase"]
+# "##s" stands among the letters; with tokenizer.json, the row of the first is of no piece.
+UNUSED = "[unused0]"
+COMMON_ENDINGS = [UNUSED, "##ed", "##ing", "##tion", "##ine", "##oma", "##itis", "##al", "##er", "##ase"]
 MERGES = ["Ġ t", "h e", "Ġt he", "i n", "Ġ in", "o n", "e r", "Ġ c", "a n", "Ġc an", "Ġcan c", "Ġcanc er"]
 SIZES: dict[str, Any] = {
     "hidden_size": 16,
@@ -52,7 +54,7 @@ def write_tiny_bert(folder: Path, *, cased: bool = False, mlm_head: bool = True,
     config = transformers.BertConfig(vocab_size=len(pieces), max_position_embeddings=128, **SIZES)
     kind = transformers.BertForMaskedLM if mlm_head else transformers.BertModel
     _random(kind, config, seed).save_pretrained(folder)
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    vocabulary = {piece: number for number, piece in enumerate(pieces) if piece != UNUSED}
     transformers.BertTokenizer(vocab=vocabulary, do_lower_case=not cased).save_pretrained(folder)
     return folder
 
@@ -68,7 +70,7 @@ def write_tiny_kebiolm(folder: Path, *, fidelity: str = "fixed", seed: int = 0) 
         entity_size=8, max_candidate_entities=5, initializer_range=0.5, fidelity=fidelity, **SIZES,
     )  # fmt: skip
     _random(KebiolmForMaskedLM, config, seed).save_pretrained(folder)
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    vocabulary = {piece: number for number, piece in enumerate(pieces) if piece != UNUSED}
     transformers.BertTokenizer(vocab=vocabulary, do_lower_case=True).save_pretrained(folder)
     return folder
 
