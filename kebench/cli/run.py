@@ -192,7 +192,7 @@ def _run_on(
     for line in plan_lines(grid, chosen_budget, engine, seconds, asked=asked):
         _say(line)
     for remark in remarks:
-        _say(f"note: {remark}")
+        _say(remark if "WARNING: " in remark else f"note: {remark}")
     if plan_only:
         return 0
     if seconds > ASK_ABOVE_SECONDS and budget == "paper" and not yes:

@@ -62,7 +62,7 @@ def unequal_footing(comparison: Comparison) -> list[str]:
     a, b = _by_text(unequal, lambda task: _tried(task.a)), _by_text(unequal, lambda task: _tried(task.b))
     return [
         f"UNEQUAL FOOTING: learning rates tried: {comparison.a} {a}; {comparison.b} {b}. The difference may "
-        "be one of rates: give both the same with --learning-rates"
+        "be one of rates: run both with the same, 'kebench run --learning-rates'"
     ]
 
 

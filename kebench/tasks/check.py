@@ -140,7 +140,11 @@ def check_files(
             and not allow_missing_markers
         ):
             level, message = "error", _too_many_faults(card, paths[split], faults, len(examples))
-        said = tuple(remarks(card, split, facts[split], schemes=filter(None, schemes.values())))
+        # What the error says already is no remark beside it.
+        noted = (
+            facts[split].model_copy(update={"num_marker_faults": None}) if level == "error" else facts[split]
+        )
+        said = tuple(remarks(card, split, noted, schemes=filter(None, schemes.values())))
         if split == "dev" and facts[split].num_gold == 0 and level != "error":
             level = "error"
             message = (

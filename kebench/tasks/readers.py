@@ -10,6 +10,7 @@ CRLF, a byte order mark and a last line without newline are read like any other;
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -97,8 +98,10 @@ def read_tagged(
         for mention in row:
             types.setdefault(mention.type, first + mention.start)
     if len(types) > 1 and not ignore_types:
-        one, other, *more = types
-        raise LineError(path, types[other], several_types([other, one, *more]), MEND_TYPES)
+        # The rarest is named first: it may be a slip. Of equals, the later ones.
+        counts = Counter(mention.type for row in mentions for mention in row)
+        rarest = sorted(types, key=lambda name: (counts[name], -types[name]))
+        raise LineError(path, types[rarest[0]], several_types(rarest), MEND_TYPES)
     if not words:
         raise UserError(f"{path}: holds no example; {remedy}")
     sentences = [

@@ -86,7 +86,7 @@ def test_rates_that_others_chose_are_said_above_the_comparison() -> None:
     said = (
         "UNEQUAL FOOTING: learning rates tried: minilm {}; bert-tiny {}. The difference may be one of rates: "
     )
-    said += "give both the same with --learning-rates"
+    said += "run both with the same, 'kebench run --learning-rates'"
     assert captions((2e-4, "card"), (5e-5, "budget")) == (
         [said.format("0.0002 (suggested by its card)", "5e-05 (the budget's)")],
         ["gad"],

@@ -307,3 +307,11 @@ def _complaint(read: Callable[[Path], object], path: Path) -> str:
     except UserError as error:
         return str(error)
     return ""
+
+
+def test_of_several_types_the_rarest_is_named_since_it_may_be_a_slip(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("a\tB-Durg\n\nb\tB-Drug\n\nc\tB-Drug\n")
+    with pytest.raises(
+        UserError, match=r"line 1: a mention of type 'Durg', others of this file are of type 'Drug'"
+    ):
+        read_sentences(tmp_path / "train.tsv")
