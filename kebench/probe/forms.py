@@ -118,8 +118,8 @@ def answer_form(name: str) -> list[Step]:
         (
             "joined",
             _where(
-                "regexp_matches(unmarked, '-[ -]*-')",
-                "regexp_replace(unmarked, '-[ -]*-', '-', 'g')",
+                f"regexp_matches(unmarked, '-[ {_STOPS}]*-')",
+                f"regexp_replace(unmarked, '-[ {_STOPS}]*-', '-', 'g')",
                 "unmarked",
             ),
         ),

@@ -3,7 +3,7 @@
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers
 
@@ -76,6 +76,7 @@ signs = st.sampled_from(
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(signs, max_size=9).map("".join), max_size=60))
+@example(["-,–", "alpha-, -beta"])
 def test_the_form_of_a_form_is_itself(names: list[str]) -> None:
     forms = [form for form, _ in answer_forms(names)]
     assert [form for form, _ in answer_forms(forms)] == forms

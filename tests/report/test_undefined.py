@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kebench.chart_styles import model_styles
 from kebench.cli import main
 from kebench.errors import UserError
 from kebench.records import Record, Score, stem_of, write_record
@@ -132,7 +133,8 @@ def test_every_command_marks_it(
 def test_the_page_shows_it_last_and_draws_nothing_of_it() -> None:
     pytest.importorskip("altair")
     tested = significance_of(board().tables[0], test="welch", settings=_quick(), predictions=_predictions)
-    shown = Board(board(), [tested], {})
+    styles = model_styles(row.label for row in board().tables[0].blocks[0].rows)
+    shown = Board(board(), [tested], {}, styles)
     cells = [row["cells"] for row in shown.tables[0]["blocks"][0]["rows"]]
     assert [(row[2]["mean"], row[2]["order"], row[3]["mean"]) for row in cells] == [("–°", "-1", "–°")] * 2
     gad = next(cell for cell in shown.cells.values() if cell["task"] == "GAD")
