@@ -92,7 +92,7 @@ def answer_form(name: str) -> list[Step]:
 
     Lower case, NFC; without marks at the ends and without "'s"; commas, semicolons, colons and hyphens are
     blanks, but not between two digits, nor a hyphen that nothing follows: CD4- is not CD4. A name of which
-    nothing is left keeps its lower case. The form of a form is itself.
+    nothing is left keeps its lower case. The form of a name's form is itself.
     """
     signs, plain = _DASHES + _QUOTES, "-" * len(_DASHES) + "''" * len(_QUOTES)
     straight = f"translate(whole, '{signs}', '{plain}')"
