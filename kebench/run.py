@@ -289,6 +289,8 @@ def _check_model(model: ResolvedModel, *, tasks: Iterable[TaskFiles], allow_remo
 def _require_gold_in_dev(job: Job) -> None:
     """Raise UserError if the subset of dev that chooses epoch and learning rate holds no gold."""
     card, path, subset = job.task.card, job.task.paths["dev"], job.protocol.subset
+    if subset.dev_rows is None:  # check_files has looked at the whole of it
+        return
     examples = read_split(card, path)
     rows = choose_rows(len(examples), subset.dev_rows, seed=subset.seed)
     if count_gold(card, [examples[row] for row in rows]):
