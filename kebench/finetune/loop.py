@@ -5,7 +5,6 @@ by length inside shuffled pools, AdamW is fused, CUDA computes in bf16. The loss
 all decisions of the batch of 16, whatever its share on this process or in this micro-batch.
 """
 
-import logging
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from kebench.errors import UserError
 from kebench.finetune.classifier import Batch, Classifier, collate
 from kebench.finetune.encode import Encoded, Ints
+from kebench.model.memory import halving
 from kebench.model.optimizer import decay_matrices_only, linear_rate, micro_batches
 from kebench.records import Settings
 
@@ -27,8 +27,6 @@ POOL_BATCHES = 50  # ours: large enough that batches stay random, small enough t
 # have to be waited for, so it is asked about many steps at once. The first bad one is named either way. Ours.
 LOOK_EVERY = {"cpu": 1, "cuda": 50}
 EVALUATION_BATCH = 64
-
-_log = logging.getLogger(__name__)
 
 
 class NotFiniteError(UserError):
@@ -192,20 +190,17 @@ class _Trainer:
 
     def _loss_and_gradients(self, encoded: Encoded, rows: Ints, pad_id: int) -> Tensor:
         """Return the batch's mean loss and leave its gradients; on CUDA out of memory, halve and retry."""
-        while True:
-            try:
-                return self._accumulate(encoded, rows, pad_id)
-            except torch.cuda.OutOfMemoryError:
-                if not self.may_halve or self.micro_batch == 1:
-                    raise
-            self.micro_batch //= 2
-            _log.warning("CUDA out of memory; micro-batch %d from here on", self.micro_batch)
-            self.optimizer.zero_grad()
-            torch.cuda.empty_cache()
+        loss, self.micro_batch = halving(
+            lambda size: self._accumulate(encoded, rows, pad_id, size),
+            self.micro_batch,
+            may_halve=self.may_halve,
+            before_retry=self.optimizer.zero_grad,
+        )
+        return loss
 
-    def _accumulate(self, encoded: Encoded, rows: Ints, pad_id: int) -> Tensor:
+    def _accumulate(self, encoded: Encoded, rows: Ints, pad_id: int, size: int) -> Tensor:
         num_decisions = max(int(encoded.labels.lengths()[rows].sum()), 1)
-        parts = list(micro_batches(rows, self.micro_batch, self.accelerator))
+        parts = list(micro_batches(rows, size, self.accelerator))
         total = torch.zeros((), device=self.accelerator.device)
         for place, (part, weight) in enumerate(parts):
             last = place == len(parts) - 1
@@ -256,15 +251,13 @@ def predict(
     mine = by_length[accelerator.process_index :: accelerator.num_processes]
     answered: list[tuple[int, Answer]] = []
     while len(mine):
+        best, batch_size = halving(
+            lambda size, left=mine: _best_labels(  # type: ignore[misc]
+                model, collate(encoded, left[:size], pad_id=pad_id).to(accelerator.device)
+            ),
+            batch_size,
+        )
         rows = mine[:batch_size]
-        try:
-            best = _best_labels(model, collate(encoded, rows, pad_id=pad_id).to(accelerator.device))
-        except torch.cuda.OutOfMemoryError:
-            if batch_size == 1:
-                raise
-            batch_size //= 2
-            torch.cuda.empty_cache()
-            continue
         ends = encoded.labels.lengths()[rows].cumsum()[:-1]
         answers = map(Answer, np.split(best.labels, ends), np.split(best.permille, ends))
         answered += zip(rows.tolist(), answers, strict=True)

@@ -5,7 +5,6 @@ neither changes what is learnt. Dropout is seeded step by step, so a step depend
 the optimiser and its number, and a resumed run is the undisturbed one.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from kebench.errors import UserError
 from kebench.files import write_atomically
+from kebench.model.memory import halving
 from kebench.model.optimizer import decay_matrices_only, linear_rate, micro_batches
 from kebench.pretrain.batches import Batch, Collator, epoch_order
 from kebench.pretrain.curve import LOSSES
@@ -29,8 +29,6 @@ from kebench.runtime import seed_everything
 
 MICRO_BATCH = {"cpu": 8, "cuda": 64}  # sequences in memory at once, to begin with
 _DROPOUT = 2  # what a draw is for, beside those of `batches`
-
-_log = logging.getLogger(__name__)
 
 
 class Step(NamedTuple):
@@ -89,7 +87,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.objectives.train()
-        losses_3, tokens = self._losses_and_gradients(numbers, epoch)
+        (losses_3, tokens), self.micro_batch = halving(
+            lambda size: self._accumulate(numbers, epoch, size),
+            self.micro_batch,
+            may_halve=self.may_halve,
+            before_retry=self.optimizer.zero_grad,
+        )
         norm = torch.nn.utils.clip_grad_norm_(self.objectives.parameters(), self.settings.max_grad_norm)
         values, grad_norm = losses_3.tolist(), float(norm)
         if not (all(map(math.isfinite, values)) and math.isfinite(grad_norm)):
@@ -111,26 +114,11 @@ class Trainer:
             self._order = (epoch, order)
         return self._order[1][place * size : (place + 1) * size], epoch
 
-    def _dropout_seed(self) -> int:
+    def _accumulate(self, numbers: Any, epoch: int, size: int) -> tuple[Tensor, int]:
+        """Return a batch's mean losses and word pieces, and leave its gradients; `size` sequences at once."""
         entropy = [self.settings.seed, _DROPOUT, self.done, self.accelerator.process_index]
-        return int(np.random.SeedSequence(entropy).generate_state(1)[0])
-
-    def _losses_and_gradients(self, numbers: Any, epoch: int) -> tuple[Tensor, int]:
-        """Return a batch's mean losses and word pieces; leave gradients; halve when CUDA runs out."""
-        while True:
-            seed_everything(self._dropout_seed())
-            try:
-                return self._accumulate(numbers, epoch)
-            except torch.cuda.OutOfMemoryError:
-                if not self.may_halve or self.micro_batch == 1:
-                    raise
-            self.micro_batch //= 2
-            _log.warning("CUDA out of memory; micro-batch %d from here on", self.micro_batch)
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.cuda.empty_cache()
-
-    def _accumulate(self, numbers: Any, epoch: int) -> tuple[Tensor, int]:
-        parts = micro_batches(numbers, self.micro_batch, self.accelerator)
+        seed_everything(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+        parts = micro_batches(numbers, size, self.accelerator)
         batches = [(self._batch(part.tolist(), epoch), weight) for part, weight in parts]
         counts = torch.stack([batch.counts() * weight for batch, weight in batches]).sum(0)
         tokens = sum(int(batch.is_token_BT.sum()) * weight for batch, weight in batches)
