@@ -23,7 +23,7 @@ from scispacy_peer import scispacy_s_linker
 
 from kebench.corpus.annotate import annotate
 from kebench.corpus.dictionary import Dictionary, NamedConcept, names_of
-from kebench.corpus.linkers import read_settings
+from kebench.corpus.linking import read_settings
 from kebench.corpus.mentions import Detector
 from kebench.corpus.name_index import NameIndex, build_index
 from kebench.corpus.passage import Passage

@@ -4,7 +4,7 @@ from collections.abc import Set
 from types import SimpleNamespace
 from typing import Any
 
-from kebench.corpus.linkers import LinkingSettings
+from kebench.corpus.linking import LinkingSettings
 from kebench.corpus.name_index import NameIndex
 from kebench.corpus.nearest import EF_SEARCH
 

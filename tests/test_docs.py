@@ -16,7 +16,7 @@ from kebench.cards import ModelCard, Suggested
 from kebench.cli import COMMANDS
 from kebench.corpus.linked import SCHEMA as SHARD
 from kebench.corpus.linked import CorpusCounts, CorpusInput, CorpusManifest, Exclusion, Shard
-from kebench.corpus.linkers import LinkingSettings
+from kebench.corpus.linking import LinkingSettings
 from kebench.corpus.name_index import IndexManifest
 from kebench.corpus.passage import Mention
 from kebench.files import CRASH_POINTS, WRITES

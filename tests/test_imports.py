@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,33 @@ def imports_of(path: Path, *, top_level_only: bool = False) -> set[str]:
     return names
 
 
+def test_no_module_imports_itself_through_others() -> None:
+    # Imports within functions count: they only hide that two modules are one.
+    files = {name_of(path): path for path in modules()}
+    imports = {name: modules_imported(path, files) - {name} for name, path in files.items()}
+    imports["kebench.engine.work"].discard("kebench.engine.local")  # the last circle
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail("a circle, each imported by the next: " + ", ".join(error.args[1]))
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def modules_imported(path: Path, files: dict[str, Path]) -> set[str]:
+    """Return the modules of the package that a file names; `from kebench.corpus import plan` names plan."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            within = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= within & files.keys() or {node.module}
+    return found & files.keys()
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -94,3 +122,11 @@ def imports_of(path: Path, *, top_level_only: bool = False) -> set[str]:
 def test_planning_and_rendering_never_load_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_planning_an_annotation_loads_nothing_that_its_default_linker_does_without() -> None:
+    code = (
+        "import sys, kebench.corpus.plan; print({'scipy', 'sklearn', 'spacy', 'nltk'} & sys.modules.keys())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout == "set()\n"

@@ -102,7 +102,7 @@ def annotate(
     """
     from kebench.corpus.annotate import annotate as run
     from kebench.corpus.annotate import find_corpus
-    from kebench.corpus.linkers import LinkerFiles
+    from kebench.corpus.linking import LinkerFiles
     from kebench.corpus.plan import SHARD_DOCUMENTS, plan_annotation
     from kebench.umls.knowledge_base import KnowledgeBase
 

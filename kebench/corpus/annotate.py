@@ -25,7 +25,8 @@ from kebench.corpus.claim import claimed, differences, read_plan
 from kebench.corpus.exclude import HeldOutFilter
 from kebench.corpus.finish import EARLIER, HELD_OUT, finish
 from kebench.corpus.linked import MANIFEST, SCHEMA, SHARDS, CorpusManifest, LinkedCorpus, is_whole_shard
-from kebench.corpus.linkers import LINKERS, Linker
+from kebench.corpus.linkers import LINKERS
+from kebench.corpus.linking import Linker
 from kebench.corpus.passage import Passage, Removed
 from kebench.corpus.plan import AnnotationPlan, describe_plan
 from kebench.corpus.readers import read_passages

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
@@ -167,5 +166,4 @@ def _why_left_out(words: list[str]) -> str | None:
 def common_words() -> frozenset[str]:
     """Return the words that are no names by themselves: function words, and those of research prose."""
     lines = _COMMON_WORDS.read_text(encoding="utf-8").splitlines()
-    ours = {word for line in lines if not line.startswith("#") for word in line.split()}
-    return frozenset(ours | ENGLISH_STOP_WORDS)
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())

@@ -15,7 +15,7 @@ import pyarrow.parquet
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from kebench.bounded import read_within
-from kebench.corpus.linkers import LinkingSettings
+from kebench.corpus.linking import LinkingSettings
 from kebench.corpus.passage import Mention
 from kebench.errors import UserError, first_fault
 from kebench.files import sha256_of

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kebench.corpus.exclude import NOTHING_HELD_OUT, HeldOut
-from kebench.corpus.linkers import NO_FILES, LinkerFiles, LinkingSettings, read_settings
+from kebench.corpus.linking import NO_FILES, LinkerFiles, LinkingSettings, read_settings
 from kebench.corpus.mentions import default_mentions, find_model
-from kebench.corpus.name_index import NameIndex
 from kebench.corpus.readers import READERS, check_format, detect_format
 from kebench.corpus.readers.plain import refuse_equal_names
 from kebench.errors import UserError
@@ -154,6 +153,8 @@ def plan_annotation(
     found: dict[str, str] = {}
     model: dict[str, str] = {}
     if linker == "scispacy":
+        from kebench.corpus.name_index import NameIndex  # scikit-learn and SciPy, which no other linker needs
+
         found = {"search": settings.search or "exact"}
         found["mentions"] = settings.mentions or default_mentions(settings.spacy_model)
         if found["mentions"] != "dictionary":

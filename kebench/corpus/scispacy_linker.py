@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from kebench.corpus.dictionary import Dictionary, names_of
-from kebench.corpus.linkers import Linked, LinkingSettings
+from kebench.corpus.linking import Linked, LinkingSettings
 from kebench.corpus.mentions import Detector
 from kebench.corpus.name_index import NameIndex
 from kebench.corpus.nearest import SEARCHES, Neighbours

@@ -616,7 +616,7 @@ def test_an_option_that_would_count_for_nothing_is_refused_before_anything_is_re
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("kebench.corpus.plan.find_inputs", None)
-    monkeypatch.setattr("kebench.corpus.plan.NameIndex", None)
+    monkeypatch.setattr("kebench.corpus.name_index.NameIndex", None)
     (tmp_path / "a.txt").write_text("gout\n")
     with pytest.raises(UserError, match=re.escape(message)):
         run(kb, tmp_path / "out", tmp_path / "a.txt", *arguments)

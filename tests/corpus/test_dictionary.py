@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from kebench.corpus.dictionary import Dictionary, NamedConcept, names_of
+from kebench.corpus.dictionary import Dictionary, NamedConcept, common_words, names_of
 from kebench.umls.knowledge_base import KnowledgeBase
 from tests.umls.releases import imported, write_release
 
@@ -70,6 +71,11 @@ def test_short_common_and_very_long_names_are_left_out_and_counted() -> None:
     long = " ".join(["chloro"] * 16)
     made = Dictionary([NamedConcept(name, "C1") for name in ("WD", "17", "the", "Group", long, "gout")])
     assert made.counts._asdict() == {"names": 1, "ambiguous": 0, "short": 2, "common": 2, "long": 1}
+
+
+def test_function_words_are_common_words() -> None:
+    assert common_words() >= ENGLISH_STOP_WORDS  # scikit-learn's, which is not loaded for them
+    assert all(word == word.lower() for word in common_words())
 
 
 def test_of_an_ambiguous_name_the_first_concept_counts() -> None:

@@ -11,7 +11,8 @@ import pytest
 from benchmarks.scispacy_peer import scispacy_s_linker
 from kebench.corpus.extras import imported
 from kebench.corpus.gold import GoldConcepts, read_id_map
-from kebench.corpus.linkers import NO_FILES, DictionaryLinker, GoldLinker, LinkingSettings, read_settings
+from kebench.corpus.linkers import DictionaryLinker, GoldLinker
+from kebench.corpus.linking import NO_FILES, LinkingSettings, read_settings
 from kebench.corpus.mentions import Detector, find_model
 from kebench.corpus.name_index import NameIndex
 from kebench.corpus.passage import GoldMention, Mention, Passage
