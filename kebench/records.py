@@ -9,7 +9,7 @@ Field order is part of the format; docs/FORMATS.md comments each field.
 import gzip
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -438,7 +438,19 @@ def _is_other(path: Path) -> bool:
     return path.name.startswith(".") or path.name.endswith((".failed.json", ".predictions.json"))
 
 
-def read_records(out: Path) -> Iterator[Record]:
-    """Yield every record under a folder, in the order of their paths."""
+def read_records(
+    out: Path, *, left_out: Callable[[UserError], object] | None = None
+) -> Iterator[tuple[Path, Record]]:
+    """Yield every record under a folder with its file, in the order of their paths.
+
+    left_out: told of a file that is no record of ours; without it, that UserError is raised.
+    """
     for path in record_paths(out):
-        yield read_record(path)
+        try:
+            record = read_record(path)
+        except UserError as error:
+            if left_out is None:
+                raise
+            left_out(error)
+        else:
+            yield path, record

@@ -78,7 +78,7 @@ def plan_grid(
         check = functools.partial(_check_model, tasks=(), allow_remote_code=allow_remote_code)
         refusals.of_each([model for model, _ in found], check, name=lambda model: model.card.name)
     refusals.raise_all()
-    records = list(read_records(out))
+    records = [record for _, record in read_records(out)]
     # Of one model under two names only the first is planned: the second might have other rates by its card.
     once, other_names = _under_one_name(found, records)
     planned = [(model, hashed, describe_checkpoint(model.folder)) for model, hashed in once]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kebench.probe.record import read_probe_records
+from kebench.probe.stored import find_probes
 from kebench.records import read_predictions, read_record, read_records, record_paths
 from kebench.scoring.entities import count_entities
 from kebench.scoring.predictions import score_split
@@ -38,12 +38,12 @@ def test_a_record_s_scores_follow_from_its_predictions(path: Path) -> None:
 
 def test_what_was_pretrained_has_five_seeds_on_its_tasks() -> None:
     seeds: dict[tuple[str, str], set[int]] = {}
-    for record in read_records(PRETRAINED):
+    for _, record in read_records(PRETRAINED):
         seeds.setdefault((record.task, record.model), set()).add(record.seed)
     assert {model for _, model in seeds} >= {"bert-tiny", "bert-tiny-continued", "bert-tiny-kebiolm"}
     assert ("ncbi-disease", "minilm-kebiolm") in seeds
     assert all(found == set(range(5)) for found in seeds.values())
-    assert len(list(read_probe_records(PRETRAINED))) == 9
+    assert len(find_probes([PRETRAINED])) == 9
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path.parent.parent.name == "ncbi-disease"][:2])

@@ -69,7 +69,7 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     A file that is no record of ours, or that contradicts one read before it, is named and left out. Raises
     UserError if no record is left.
     """
-    from kebench.records import OtherName, Record, read_other_names, read_record, record_paths
+    from kebench.records import OtherName, Record, read_other_names, read_records
 
     chosen = folders or (_default_folder(),)
     by_run: dict[tuple[str, str, str], Record] = {}
@@ -78,12 +78,7 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     for folder in chosen:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of records; {REMEDY}")
-        for path in record_paths(folder):
-            try:
-                record = read_record(path)
-            except UserError as error:
-                say(f"left out: {error}")
-                continue
+        for path, record in read_records(folder, left_out=say_left_out):
             if run_key(record) in by_run:
                 _say_if_contradicting(by_run[run_key(record)], paths[run_key(record)], record, path)
                 continue
@@ -91,7 +86,7 @@ def read_found(folders: tuple[Path, ...]) -> Found:
         try:
             names |= read_other_names(folder)
         except UserError as error:
-            say(f"left out: {error}")
+            say_left_out(error)
     where = ", ".join(str(folder) for folder in chosen)
     if not by_run:
         raise UserError(f"{where}: no records; {REMEDY}")
@@ -299,6 +294,11 @@ def render_sheet(sheet: "Sheet", form: str) -> str:
         is_styled = console.is_terminal and not console.is_dumb_terminal
         return sheet_for_terminal(sheet, width=console.width, is_styled=is_styled)
     return {"markdown": sheet_as_markdown, "latex": sheet_as_latex}[form](sheet)
+
+
+def say_left_out(error: UserError) -> None:
+    """Say that a file is passed over, and why."""
+    say(f"left out: {error}")
 
 
 def say(line: str) -> None:

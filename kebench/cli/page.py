@@ -10,14 +10,13 @@ from kebench.cli.found import (
     metric_option,
     read_found,
     results_option,
-    say,
+    say_left_out,
     suite_option,
     tasks_option,
 )
 
 if TYPE_CHECKING:
     from kebench.cards import ModelCard
-    from kebench.probe.record import ProbeRecord
     from kebench.report.page import Material
     from kebench.report.table import Metric
 
@@ -73,6 +72,7 @@ def material(
     overlap: Path | None = None,
 ) -> "Material":
     """Return what a page of the folders is made of."""
+    from kebench.probe.stored import find_probes
     from kebench.report.page import Material
     from kebench.report.published import read_published_tables
     from kebench.report.strata import read_strata
@@ -87,23 +87,9 @@ def material(
         kept, cards=cards, metric=metric, published=published, other_names=found.other_names
     )
     strata = read_strata(overlap) if overlap else None
-    return Material(board, _probes(found.folders), _model_cards(), cards, title, strata)
-
-
-def _probes(folders: tuple[Path, ...]) -> "list[ProbeRecord]":
-    """Return the probes beside the records; a file that is none of ours is named and left out."""
-    from kebench.errors import UserError
-    from kebench.probe.record import probe_record_paths, read_probe_record
-
-    records: dict[tuple[str, str], ProbeRecord] = {}
-    for path in (path for folder in folders for path in probe_record_paths(folder)):
-        try:
-            record = read_probe_record(path)
-        except UserError as error:
-            say(f"left out: {error}")
-            continue
-        records.setdefault((record.model, record.identity), record)
-    return list(records.values())
+    probes = find_probes(found.folders, left_out=say_left_out)
+    records = [probe.record for probe in probes]
+    return Material(board, records, _model_cards(), cards, title, strata)
 
 
 def _model_cards() -> "dict[str, ModelCard]":

@@ -29,7 +29,7 @@ def probe_errors(folders: tuple[Path, ...], model: str, set_name: str, *, k: int
     known = known_concepts(queries, tokenizer)
     if older := rules_differ(record):
         say(older)
-    asked = asked_queries(queries, record)
+    asked = asked_queries(queries, record.subset)
     found = list(outcomes(asked, predictions, tokenizer, known=known, k=k))
     hit = record.scores.fixed.overall.hit.micro_percent
     return probe_errors_sheet(
@@ -47,21 +47,9 @@ def _newest(
     folders: tuple[Path, ...], model: str, set_name: str, query_set: "QuerySet | None"
 ) -> "StoredProbe":
     """Return the newest probe of a model on a set. Raises UserError if there is none."""
-    from kebench.probe.stored import REMEDY, find_probes
+    from kebench.probe.stored import find_probes, newest_probe, probes_on
 
-    where = ", ".join(map(str, folders))
-    found = find_probes(folders)
-    if not found:
-        raise UserError(f"{where}: no probes; {REMEDY}, or name their folder with --results")
-    if query_set:
-        content_hash = query_set.manifest.content_hash
-        on_set = [probe for probe in found if probe.record.set_hash == content_hash]
-    else:
-        on_set = [probe for probe in found if probe.record.set == set_name]
-    if not on_set:
-        sets = {probe.record.set for probe in found}
-        listed = ", ".join(sorted(sets))
-        raise UserError(f"no probe of the set '{set_name}'{did_you_mean(set_name, sets)} there are {listed}")
+    on_set = probes_on(find_probes(folders), query_set or set_name)
     models = {probe.record.model for probe in on_set}
     fitting = [probe for probe in on_set if probe.record.model == model]
     if not fitting:
@@ -69,7 +57,7 @@ def _newest(
         raise UserError(
             f"no probe of model '{model}' on {set_name}{did_you_mean(model, models)} there are {listed}"
         )
-    newest = max(fitting, key=lambda probe: probe.record.provenance.started_utc)
+    newest = newest_probe(fitting)
     if len(fitting) > 1:
         say(f"{newest.folder}: the newest of {len(fitting)}, of {newest.record.provenance.started_utc}")
     return newest

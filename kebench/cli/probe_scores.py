@@ -1,7 +1,7 @@
 """`kebench probe show` and `kebench probe scores`: what models answered, and how they compare."""
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,24 +87,22 @@ def show(
 
 def _folder_of(model: str, query_set: "QuerySet | None", out: Path) -> Path:
     """Return the newest probe of a model, on a set if one is named. Raises UserError if there is none."""
-    from kebench.probe.record import probe_record_paths, read_probe_record
+    from kebench.probe.stored import find_probes, newest_probe, probes_on
 
     _say_unfinished(out)
-    found = [(path, read_probe_record(path)) for path in probe_record_paths(out)]
-    models = {record.model for _, record in found}
+    found = find_probes([out])
+    models = {probe.record.model for probe in found}
     model = model if model in models else Path(model).name  # a directory, as `probe run` takes it
     if model not in models:
         hint = did_you_mean(model, models)
         raise UserError(f"{out}: no probe of model '{model}'{hint} {REMEDY}, or name its place by --results")
-    fitting = [one for one in found if one[1].model == model]
-    if query_set:
-        set_hash = query_set.manifest.content_hash
-        fitting = [one for one in fitting if one[1].set_hash == set_hash]
+    on_set = probes_on(found, query_set) if query_set else found
+    fitting = [probe for probe in on_set if probe.record.model == model]
     if query_set and not fitting:
         raise UserError(f"{out}: no probe of model '{model}' on the set {query_set.folder}; {REMEDY}")
-    path, record = max(fitting, key=lambda one: one[1].provenance.started_utc)
-    _say(f"{path.parent}: the newest of {len(fitting)}, of {record.provenance.started_utc}")
-    return path.parent
+    newest = newest_probe(fitting)
+    _say(f"{newest.folder}: the newest of {len(fitting)}, of {newest.record.provenance.started_utc}")
+    return newest.folder
 
 
 def _queries(query_set: "QuerySet", relation: str | None) -> "pa.Table":
@@ -244,34 +242,24 @@ def _renderer(form: str) -> "Callable[..., str]":
 def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeRecord]":
     """Return the records under some folders, each probe once. Raises UserError if there is none."""
     from kebench.probe.query_set import QuerySet
-    from kebench.probe.stored import find_probes
+    from kebench.probe.stored import find_probes, probes_on
 
     for folder in folders:
         _say_unfinished(folder)
-    found = {probe.record.identity: probe.record for probe in find_probes(folders)}
-    if not found:
-        raise UserError(f"{', '.join(map(str, folders))}: no probes; {REMEDY}")
-    if set_name is not None and Path(set_name).is_dir():
-        return _records_of(QuerySet.open(set_name), found.values())
-    sets = {record.set for record in found.values()}
-    if set_name is not None and set_name not in sets:
-        raise UserError(
-            f"no probe of the set '{set_name}'{did_you_mean(set_name, sets)} "
-            f"there are {', '.join(sorted(sets))}"
-        )
-    return [record for record in found.values() if set_name in (None, record.set)]
+    found = find_probes(folders)
+    if set_name is not None:
+        found = probes_on(found, QuerySet.open(set_name) if Path(set_name).is_dir() else set_name)
+    by_identity: dict[str, ProbeRecord] = {}  # one model may have been asked under two names
+    for probe in found:
+        by_identity.setdefault(probe.record.identity, probe.record)
+    return list(by_identity.values())
 
 
 def _say_unfinished(folder: Path) -> None:
-    for parts in sorted(folder.rglob("*.parts")):
-        _say(f"{parts.with_suffix('')}: not finished; the same 'kebench probe run' goes on with it")
+    from kebench.probe.stored import unfinished_probes
 
-
-def _records_of(query_set: "QuerySet", records: "Iterable[ProbeRecord]") -> "list[ProbeRecord]":
-    fitting = [record for record in records if record.set_hash == query_set.manifest.content_hash]
-    if not fitting:
-        raise UserError(f"no probe of the set in {query_set.folder}; {REMEDY}")
-    return fitting
+    for probe in unfinished_probes(folder):
+        _say(f"{probe}: not finished; the same 'kebench probe run' goes on with it")
 
 
 def _say(line: str) -> None:

@@ -200,8 +200,6 @@ def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> "list[Sh
     if not found:
         return [printed_probe_sheet(published)]
     records = [probe.record for probe in find_probes(found)]
-    if not records:
-        raise UserError("no probes; make some with 'kebench probe run', or name their folder with --results")
     known = {record.model for record in records}
     here: dict[str, str] = {}  # models that are named by their folder, and the weights that are there now
 

@@ -39,25 +39,19 @@ def example_sheets(
 def _chosen(
     folders: tuple[Path, ...], models: list[str], query_set: "QuerySet | None"
 ) -> "list[StoredProbe]":
-    from kebench.probe.stored import REMEDY, find_probes
+    from kebench.probe.stored import REMEDY, find_probes, probes_on
 
     found = find_probes(folders)
-    where = ", ".join(map(str, folders))
-    if not found:
-        raise UserError(f"{where}: no probes; {REMEDY}, or name their folder with --results")
     known = {probe.record.model for probe in found}
     for model in models:
         if model not in known:
             listed = ", ".join(sorted(known))
             raise UserError(f"no probe of model '{model}'{did_you_mean(model, known)} there are {listed}")
     if query_set:
-        content_hash = query_set.manifest.content_hash
-        found = [probe for probe in found if probe.record.set_hash == content_hash]
-        if not found:
-            raise UserError(f"{where}: no probe of the set in {query_set.folder}; {REMEDY}")
+        found = probes_on(found, query_set)
     kept = [probe for probe in found if not models or probe.record.model in models]
     if not kept:
-        raise UserError(f"{where}: no probe of {', '.join(models)} on that set; {REMEDY}")
+        raise UserError(f"no probe of {', '.join(models)} on that set; {REMEDY}")
     return sorted(
         kept, key=lambda probe: (models.index(probe.record.model) if models else 0, probe.record.model)
     )

@@ -4,7 +4,6 @@ It is written last, so it exists only if its probe finished. Field order is part
 docs/FORMATS.md describes each field.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -244,15 +243,8 @@ def read_probe_record(path: Path) -> ProbeRecord:
 
 def probe_record_paths(folder: Path) -> list[Path]:
     """Return every probe.json under a folder, sorted; what is still being written is not among them."""
-    found = folder.rglob(PROBE_RECORD)
-    return sorted(path for path in found if not _is_temporary(path.relative_to(folder)))
-
-
-def _is_temporary(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def read_probe_records(folder: Path) -> Iterator[ProbeRecord]:
-    """Yield every record of a probe under a folder, in the order of their paths."""
-    for path in probe_record_paths(folder):
-        yield read_probe_record(path)
+    return sorted(
+        path
+        for path in folder.rglob(PROBE_RECORD)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy
 import pyarrow
-import pyarrow.compute
 import pyarrow.parquet
 from tokenizers import Tokenizer
 
@@ -26,7 +25,7 @@ from kebench.model.checkpoint import load_tokenizer
 from kebench.model.layout import read_config
 from kebench.model.masked_lm import MaskedLM
 from kebench.probe.answers import answer_queries, outcome
-from kebench.probe.plan import ProbePlan, chosen_ids
+from kebench.probe.plan import ProbePlan
 from kebench.probe.record import (
     PREDICTIONS,
     PROBE_PROTOCOL_VERSION,
@@ -38,7 +37,7 @@ from kebench.probe.record import (
     write_probe_record,
 )
 from kebench.probe.scores import score_probe
-from kebench.probe.stored import SCHEMA
+from kebench.probe.stored import SCHEMA, asked_queries
 from kebench.progress import progress
 from kebench.records import Provenance
 from kebench.runtime import (
@@ -93,7 +92,7 @@ def run_probe(
     """
     started, clock = utc_now(), time.monotonic()
     reset_peak_memory(device.name)
-    queries = asked_queries(plan)
+    queries = asked_queries(plan.query_set.table(), plan.subset)
     if read_config(plan.folder).get("fidelity") == "released":  # its answers depend on the batch: one part
         part_queries = max(1, len(queries))
     parts = plan_parts(plan, out, queries, part_queries or PART_QUERIES[device.name.partition(":")[0]])
@@ -153,15 +152,6 @@ def lease_path(plan: ProbePlan, out: Path) -> Path:
     """Return the lease that the one process holds which scores the parts."""
     final = plan.out(out)
     return final.parent / f"{final.name}.running"
-
-
-def asked_queries(plan: ProbePlan) -> pyarrow.Table:
-    """Return the rows of the query set that are asked, in query_id order."""
-    table = plan.query_set.table()
-    if plan.subset.queries is None:
-        return table
-    wanted = chosen_ids(table["query_id"].to_pylist(), plan.subset)
-    return table.filter(pyarrow.compute.is_in(table["query_id"], pyarrow.array(wanted, pyarrow.int32())))
 
 
 def texts_of(queries: pyarrow.Table) -> dict[int, str]:

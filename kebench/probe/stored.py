@@ -1,6 +1,6 @@
-"""What stands beside a probe's record, read: its predictions, its tokenizer, and the queries it is of."""
+"""Saved probes: where they are, and what stands beside a record: predictions, tokenizer, queries asked."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from kebench.bounded import MOST_TOKENIZER_BYTES, refuse_larger
-from kebench.errors import UserError
+from kebench.errors import UserError, did_you_mean
 from kebench.probe.plan import chosen_ids
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import (
@@ -18,6 +18,7 @@ from kebench.probe.record import (
     PROBE_PROTOCOL_VERSION,
     TOKENIZER,
     ProbeRecord,
+    ProbeSubset,
     probe_record_paths,
     read_probe_record,
 )
@@ -45,16 +46,58 @@ class StoredProbe(NamedTuple):
     folder: Path
 
 
-def find_probes(folders: Iterable[Path]) -> list[StoredProbe]:
-    """Return the probes under some folders, each once. Raises UserError for a folder that is not there."""
-    found: dict[str, StoredProbe] = {}
+def find_probes(
+    folders: Sequence[Path], *, left_out: Callable[[UserError], object] | None = None
+) -> list[StoredProbe]:
+    """Return the probes under some folders, each once under the name of its model.
+
+    Raises UserError for a folder that is not there, for a record that cannot be read, and if there is no
+    probe at all; `left_out`, if given, is told of the record instead, and no probe will do then.
+    """
+    found: dict[tuple[str, str], StoredProbe] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of probes; {REMEDY}")
         for path in probe_record_paths(folder):
-            record = read_probe_record(path)
-            found.setdefault(record.identity, StoredProbe(record, path.parent))
+            try:
+                record = read_probe_record(path)
+            except UserError as error:
+                if left_out is None:
+                    raise
+                left_out(error)
+            else:
+                found.setdefault((record.model, record.identity), StoredProbe(record, path.parent))
+    if not found and left_out is None:
+        where = ", ".join(map(str, folders))
+        raise UserError(f"{where}: no probes; {REMEDY}, or name their folder with --results")
     return list(found.values())
+
+
+def unfinished_probes(folder: Path) -> list[Path]:
+    """Return the folders under this one in which a probe will be that has been begun."""
+    return [parts.with_suffix("") for parts in sorted(folder.rglob("*.parts"))]
+
+
+def probes_on(probes: Iterable[StoredProbe], asked: QuerySet | str) -> list[StoredProbe]:
+    """Return the probes on a set, or on those of a name. Raises UserError if there is none."""
+    probes = list(probes)
+    if isinstance(asked, str):
+        fitting = [probe for probe in probes if probe.record.set == asked]
+        sets = {probe.record.set for probe in probes}
+        listed = ", ".join(sorted(sets))
+        missing = f"no probe of the set '{asked}'{did_you_mean(asked, sets)} there are {listed}"
+    else:
+        content_hash = asked.manifest.content_hash
+        fitting = [probe for probe in probes if probe.record.set_hash == content_hash]
+        missing = f"no probe of the set in {asked.folder}; {REMEDY}"
+    if not fitting:
+        raise UserError(missing)
+    return fitting
+
+
+def newest_probe(probes: Iterable[StoredProbe]) -> StoredProbe:
+    """Return the probe that was begun last."""
+    return max(probes, key=lambda probe: probe.record.provenance.started_utc)
 
 
 def check_set(query_set: QuerySet, record: ProbeRecord) -> None:
@@ -111,9 +154,11 @@ def decoded_queries(queries: pa.Table, folder: Path) -> pa.Table:
     return queries.filter(pc.is_in(queries["query_id"], decoded))
 
 
-def asked_queries(queries: pa.Table, record: ProbeRecord) -> pa.Table:
-    """Return the queries of a set that a probe asked, decoded or not: its sample is drawn again."""
-    chosen = pa.array(chosen_ids(queries["query_id"].to_pylist(), record.subset), queries["query_id"].type)
+def asked_queries(queries: pa.Table, subset: ProbeSubset) -> pa.Table:
+    """Return the queries of a set that a probe asks or asked, decoded or not: its sample is drawn again."""
+    if subset.queries is None:
+        return queries
+    chosen = pa.array(chosen_ids(queries["query_id"].to_pylist(), subset), queries["query_id"].type)
     return queries.filter(pc.is_in(queries["query_id"], chosen))
 
 

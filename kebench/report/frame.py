@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kebench.errors import UserError, counted
-from kebench.records import Record, read_predictions, read_record, record_paths
+from kebench.records import Record, read_predictions, read_records
 from kebench.report.compare import Predictions, Settings, compare
 from kebench.report.compare_export import FIELDS, comparison_rows, published_rows, significance_rows
 from kebench.report.compare_published import compare_published, printed_rows_of
@@ -122,12 +122,7 @@ def _read(folder: Path | str) -> dict[Path, Record]:
     """
     if not Path(folder).is_dir():
         raise UserError(f"{folder}: no such folder of records; run some with 'kebench run'")
-    found = {}
-    for path in record_paths(Path(folder)):
-        try:
-            found[path] = read_record(path)
-        except UserError as error:
-            _log.warning("left out: %s", error)
+    found = dict(read_records(Path(folder), left_out=lambda error: _log.warning("left out: %s", error)))
     if not found:
         raise UserError(f"{folder}: no records; run some with 'kebench run'")
     return found

@@ -24,7 +24,8 @@ from kebench.leases import _started, stale_token
 from kebench.probe import run as probe_run
 from kebench.probe.decoders import read_decoder
 from kebench.probe.query_set import QuerySet
-from kebench.probe.record import PROBE_PROTOCOL_VERSION, PROBE_RECORD, probe_record_paths, read_probe_records
+from kebench.probe.record import PROBE_PROTOCOL_VERSION, PROBE_RECORD, probe_record_paths
+from kebench.probe.stored import find_probes
 from tests.probe.small_probes import answer, query_table, write_set
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_electra, write_tiny_kebiolm
 
@@ -88,7 +89,7 @@ def test_a_probe_writes_predictions_and_a_record_and_prints_its_scores(
     model: Path, query_set: Path, tmp_path: Path
 ) -> None:
     result = invoke(*arguments(model, query_set, tmp_path))
-    (record,) = read_probe_records(tmp_path)
+    ((record, _),) = find_probes([tmp_path])
     assert (record.counts.queries, record.counts.decoded, record.counts.too_long) == (150, 150, 0)
     predictions = found(tmp_path)[1]
     assert len(predictions) == 150 * 3 * 2
@@ -244,7 +245,7 @@ def test_workers_end_with_the_command(
 def test_other_settings_are_another_probe(model: Path, query_set: Path, tmp_path: Path) -> None:
     for more in ((), ("--decoder", "order"), ("--seed", "1"), ("--mode", "released"), ("--refine", "1")):
         invoke(*arguments(model, query_set, tmp_path, *more))
-    assert len({record.identity for record in read_probe_records(tmp_path)}) == 5
+    assert len({record.identity for record, _ in find_probes([tmp_path])}) == 5
 
 
 @pytest.mark.parametrize(
@@ -297,7 +298,7 @@ def test_the_bounds_of_the_options_fit_into_the_predictions(
 def test_an_empty_set_is_recorded_with_its_counts(model: Path, tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", query_table())
     invoke("run", "--model", str(model), "--set", str(folder), "--out", str(tmp_path / "out"))
-    (record,) = read_probe_records(tmp_path / "out")
+    ((record, _),) = find_probes([tmp_path / "out"])
     assert (record.counts.queries, record.counts.decoded) == (0, 0)
     assert record.scores.fixed.overall.hit.macro_percent is None
 
@@ -377,7 +378,7 @@ def test_what_the_released_code_has_no_batches_for_is_refused_for_a_released_keb
 
 def test_the_papers_mode_is_asked_for_and_recorded(model: Path, query_set: Path, tmp_path: Path) -> None:
     invoke(*arguments(model, query_set, tmp_path / "out", "--mode", "paper"))
-    (record,) = read_probe_records(tmp_path / "out")
+    ((record, _),) = find_probes([tmp_path / "out"])
     assert (record.mode, record.decoder.slots, record.decoder.duplicates) == ("paper", False, False)
     assert record.protocol_version == PROBE_PROTOCOL_VERSION
 
@@ -454,7 +455,7 @@ def test_a_set_made_elsewhere_is_imported_asked_scored_and_shown(
     # a beam so wide holds most of the words there are, and the answer of one letter among them
     wide = ("--beam", "100", "--max-masks", "1", "--device", "cpu")
     invoke("run", "--model", str(model), "--set", made, "--out", str(out), *wide)
-    (record,) = read_probe_records(out)
+    ((record, _),) = find_probes([out])
     assert record.counts.decoded == 3
     assert record.scores.fixed.overall.hit.macro_percent == 100.0
     shown = invoke("show", "--model", record.model, "--results", str(out)).stdout
