@@ -18,7 +18,6 @@ from kebench.umls.filters import Filters, name_tests, relation_tests
 from kebench.umls.names import with_form
 from kebench.umls.rrf import COLUMNS, REMEDY, Release, parquet_sql, quoted, ready
 
-TABLES = ("concepts", "names", "triples", "types")
 Counts = dict[str, int]
 
 
@@ -72,9 +71,12 @@ def _build_names(
     """Write all tables but the triples; return what became of the rows of MRCONSO, and what was written."""
     connection.execute("SET preserve_insertion_order = false")
     staged = folder / "staging" / "names.parquet"
-    types, names = (ready(release, table, folder / "staging").sql for table in ("MRSTY", "MRCONSO"))
+    types, rows = (ready(release, table, folder / "staging").sql for table in ("MRSTY", "MRCONSO"))
     connection.execute(f"CREATE TABLE types AS SELECT CUI AS cui, TUI AS tui, STN, STY FROM {types}")
-    connection.execute(_stage(_all_names(names, filters), staged))
+    all_names = f"""SELECT line, CUI AS cui, STR AS name, form, LAT AS language, SAB AS source,
+        TTY AS term_type, CODE AS code, LUI AS lui, AUI AS aui, TS AS term_status, STT AS string_type,
+        ISPREF AS is_preferred, SUPPRESS AS suppress FROM {with_form(rows, "STR", form=filters.name_form)}"""
+    connection.execute(_stage(all_names, staged))
     advance(0.4)
     counts, kept = _keep_names(connection, staged, folder / "names.parquet", filters)
     advance(0.1)
@@ -87,13 +89,6 @@ def _build_names(
     kinds = write_rows(connection, types, folder / "types.parquet")
     advance(0.05)
     return counts, {"concepts": concepts, "names": kept, "types": kinds}
-
-
-def _all_names(names: str, filters: Filters) -> str:
-    rows = with_form(names, "STR", form=filters.name_form)
-    return f"""SELECT line, CUI AS cui, STR AS name, form, LAT AS language, SAB AS source, TTY AS term_type,
-        CODE AS code, LUI AS lui, AUI AS aui, TS AS term_status, STT AS string_type,
-        ISPREF AS is_preferred, SUPPRESS AS suppress FROM {rows}"""
 
 
 def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filters) -> tuple[Counts, Written]:
@@ -119,10 +114,8 @@ def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filte
 
 
 def _nothing_kept(counts: Counts, what: str, table: str) -> str:
-    left_out = [
-        f"{num:,} by {reason}" for reason, num in counts.items() if num and reason not in ("read", "kept")
-    ]
-    reasons = ", ".join(left_out)
+    left_out = {reason: num for reason, num in counts.items() if num and reason not in ("read", "kept")}
+    reasons = ", ".join(f"{num:,} by {reason}" for reason, num in left_out.items())
     return f"no {what} is kept of {counts['read']:,} in {table} (left out: {reasons}); widen the filters"
 
 
@@ -130,14 +123,14 @@ def _refuse_stranger(
     connection: Connection, rows: str, column: str, values: Sequence[str], table: str
 ) -> None:
     """Raise UserError for the first value of a filter that no row of the release has."""
-    if values:
-        known = {value for (value,) in connection.execute(f"SELECT DISTINCT {column} FROM {rows}").fetchall()}
-        for value in values:
-            if value not in known:
-                raise UserError(
-                    f"no row of {table} has the {column.lower()} '{value}'{did_you_mean(value, known)} "
-                    "change the filter"
-                )
+    if not values:
+        return
+    known = {value for (value,) in connection.execute(f"SELECT DISTINCT {column} FROM {rows}").fetchall()}
+    if unknown := [value for value in values if value not in known]:
+        raise UserError(
+            f"no row of {table} has the {column.lower()} '{unknown[0]}'{did_you_mean(unknown[0], known)} "
+            "change the filter"
+        )
 
 
 def _counted(
@@ -147,12 +140,12 @@ def _counted(
 
     first: the first column of RRF rows; unless it is looked at in every row, a broken one goes unnoticed.
     """
-    reasons = list(tests)
     columns = {"read": "count(*)"} if with_read else {}
     columns |= {"looked at": f"count({first})"} if first else {}
-    for place, reason in enumerate(reasons):
-        passed = [f"({tests[earlier]})" for earlier in reasons[:place]]
-        columns[reason] = f"count(*) FILTER ({' AND '.join([*passed, f'NOT ({tests[reason]})'])})"
+    passed: list[str] = []
+    for reason, test in tests.items():
+        columns[reason] = f"count(*) FILTER ({' AND '.join([*passed, f'NOT ({test})'])})"
+        passed.append(f"({test})")
     found = one_row(connection, f"SELECT {', '.join(columns.values())} FROM {rows}")
     counts = dict(zip(columns, found, strict=True))
     counts.pop("looked at", None)

@@ -25,18 +25,14 @@ COLUMNS_OF_CUIS = {"MRREL": (0, 4), "MRSTY": (0,)}
 def find_damage(files: dict[str, list[Path]]) -> str:
     """Return "FILE line N: what is wrong; remedy" for the first damaged line of a release, or ""."""
     for table, paths in files.items():
-        if found := _damage_of(paths, table):
-            return found
+        num_rows = 0
+        for number, line in _numbered_lines(paths):
+            num_rows += bool(line.strip())
+            if wrong := _what_is_wrong(line, table):
+                return f"{_name(paths)} line {number}: {wrong}; {REMEDY}"
+        if not num_rows:
+            return f"{_name(paths)}: the file is empty; {REMEDY}"
     return ""
-
-
-def _damage_of(paths: Sequence[Path], table: str) -> str:
-    num_rows = 0
-    for number, line in _numbered_lines(paths):
-        num_rows += bool(line.strip())
-        if wrong := _what_is_wrong(line, table):
-            return f"{_name(paths)} line {number}: {wrong}; {REMEDY}"
-    return "" if num_rows else f"{_name(paths)}: the file is empty; {REMEDY}"
 
 
 def _what_is_wrong(line: bytes, table: str) -> str:

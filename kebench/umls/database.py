@@ -4,7 +4,7 @@ What it finds is written by `write_rows`, so that files have the same bytes what
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -53,21 +53,16 @@ def side_by_side(work: Sequence[tuple[Connection, Callable[[Connection], Any]]])
     with ThreadPoolExecutor(len(work)) as pool:
         running = [pool.submit(function, connection) for connection, function in work]
         try:
-            while _is_any_running(running):
-                pass
+            waiting = set(running)
+            while waiting:  # a moment at a time, so that Ctrl-C is noticed
+                done, waiting = wait(waiting, timeout=_SIGNAL_SECONDS, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
         except BaseException:
             for connection, _ in work:
                 connection.interrupt()
             raise
     return [future.result() for future in running]
-
-
-def _is_any_running(running: "list[Future[Any]]") -> bool:
-    """Wait a moment; raise the error of a function that failed."""
-    done, waiting = wait(running, timeout=_SIGNAL_SECONDS, return_when=FIRST_EXCEPTION)
-    for future in done:
-        future.result()
-    return bool(waiting)
 
 
 def one_row(connection: Connection, query: str) -> tuple[Any, ...]:

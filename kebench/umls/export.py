@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kebench.errors import UserError
 from kebench.files import atomic_folder, sweep_temporaries_of
-from kebench.umls.database import Connection, errors_explained, one_row, open_database
+from kebench.umls.database import errors_explained, one_row, open_database
 from kebench.umls.knowledge_base import KnowledgeBase
 from kebench.umls.rrf import COLUMNS, parquet_sql, quoted
 
@@ -36,6 +36,9 @@ def export_rrf(knowledge_base: KnowledgeBase, out: Path, *, compressed: bool = F
     if out.exists():
         raise UserError(f"{out}: exists; name a new folder for the RRF files")
     sweep_temporaries_of(out)
+    # Lines are written as they are: a tab never stands in a field, so nothing is quoted.
+    suffix, compression = (".RRF.gz", "gzip") if compressed else (".RRF", "none")
+    options = f"FORMAT csv, HEADER false, DELIMITER '\t', QUOTE '', ESCAPE '', COMPRESSION {compression}"
     tables = knowledge_base.tables()
     names = parquet_sql(knowledge_base.folder / "names.parquet", with_row_number=True)
     types = f"""(SELECT cui, tui, tree_number, types.name FROM
@@ -54,8 +57,10 @@ def export_rrf(knowledge_base: KnowledgeBase, out: Path, *, compressed: bool = F
         open_database(folder / "spill", memory_mib=MEMORY_MIB) as connection,
     ):
         written = {
-            table: _write(connection, query, folder / f"{table}.RRF", compressed)
-            for table, query in rows.items()
+            table: int(
+                one_row(connection, f"COPY ({lines}) TO {quoted(f'{folder / table}{suffix}')} ({options})")[0]
+            )
+            for table, lines in rows.items()
         }
         shutil.rmtree(folder / "spill", ignore_errors=True)
     return written
@@ -65,11 +70,3 @@ def _lines(table: str, columns: dict[str, str], rows: str) -> str:
     """Return SQL for the lines of an RRF file: every field closed by a bar."""
     fields = ", ".join(f"{columns.get(column, quoted(''))}, '|'" for column in COLUMNS[table])
     return f"SELECT concat({fields}) FROM {rows}"
-
-
-def _write(connection: Connection, lines: str, path: Path, compressed: bool) -> int:
-    """Write lines as they are: a tab never stands in a field, so nothing is quoted."""
-    target = path.with_name(path.name + ".gz") if compressed else path
-    compression = "gzip" if compressed else "none"
-    options = f"FORMAT csv, HEADER false, DELIMITER '\t', QUOTE '', ESCAPE '', COMPRESSION {compression}"
-    return int(one_row(connection, f"COPY ({lines}) TO {quoted(str(target))} ({options})")[0])

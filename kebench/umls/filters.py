@@ -56,12 +56,13 @@ def name_tests(filters: Filters) -> dict[str, str]:
 
     The columns are those of the table of names.
     """
+    has_type = _one_of("TUI", filters.semantic_types)
     return {
         "language": _one_of("language", filters.languages),
         "source": _one_of("source", filters.sources),
         "suppressed": "true" if filters.keep_suppressed else "suppress NOT IN ('O', 'E', 'Y')",
         "term_status": _one_of("term_status", filters.term_statuses),
-        "semantic_type": _has_type(filters.semantic_types),
+        "semantic_type": "true" if has_type == "true" else f"cui IN (SELECT CUI FROM types WHERE {has_type})",
     }
 
 
@@ -81,8 +82,3 @@ def relation_tests(filters: Filters) -> dict[str, str]:
 def _one_of(column: str, values: Iterable[str]) -> str:
     listed = ", ".join(quoted(value) for value in values)
     return f"{column} IN ({listed})" if listed else "true"
-
-
-def _has_type(types: Iterable[str]) -> str:
-    test = _one_of("TUI", types)
-    return "true" if test == "true" else f"cui IN (SELECT CUI FROM types WHERE {test})"

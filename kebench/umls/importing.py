@@ -25,7 +25,7 @@ from kebench.umls.manifest import (
     content_hash,
     import_hash,
     read_manifest,
-)
+)  # fmt: skip
 from kebench.umls.rrf import Release
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,11 @@ def import_release(
             inputs=release.inputs,
             filters=filters,
             counts=counts,
-            tables={name: _table(folder / f"{name}.parquet", one.rows) for name, one in tables.items()},
+            tables={
+                name: Table(rows=one.rows, bytes=path.stat().st_size, sha256=sha256_of(path))
+                for name, one in tables.items()
+                for path in [folder / f"{name}.parquet"]
+            },
             sources=sources or [],
             unification=unification or {},
             provenance=software(_PACKAGES)
@@ -119,10 +123,6 @@ def _build(release: Release, folder: Path, filters: Filters, memory_mib: int) ->
         raise
     shutil.rmtree(staging)
     return built
-
-
-def _table(path: Path, num_rows: int) -> Table:
-    return Table(rows=num_rows, bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
 def default_memory_mib(release: Release) -> int:

@@ -55,11 +55,10 @@ class KnowledgeBase:
 
     def concepts(self, cuis: Several | None = None) -> pyarrow.Table:
         """Return (cui, name, semantic_types) of these concepts, or all, by CUI; unknown ones have no row."""
+        concepts = self._file("concepts")
         if cuis is None:
-            return self._table(f"SELECT * FROM {self._file('concepts')} ORDER BY cui")
-        return self._table(
-            f"SELECT * FROM {self._file('concepts')} WHERE cui IN $cuis ORDER BY cui", cuis=_list(cuis)
-        )
+            return self._table(f"SELECT * FROM {concepts} ORDER BY cui")
+        return self._table(f"SELECT * FROM {concepts} WHERE cui IN $cuis ORDER BY cui", cuis=_list(cuis))
 
     def names(self, cuis: Several) -> pyarrow.Table:
         """Return every name of these concepts, with all columns of the table, in the order of the release."""
@@ -90,8 +89,10 @@ class KnowledgeBase:
 
         A UMLS release has MeSH's codes bare, open vocabularies write the prefix; either finds either.
         """
-        asked = {code: _spellings(source, code) for code in _list(codes)}
-        spelt = [(spelling, code) for code, spellings in asked.items() for spelling in spellings]
+        spelt = [(code, code) for code in _list(codes)]
+        if source == "MSH":
+            bare = [(code.removeprefix("MESH:"), code) for code in _list(codes)]
+            spelt = [*bare, *((f"MESH:{spelling}", code) for spelling, code in bare)]
         return self._table(
             f"""WITH wanted AS
                 (SELECT unnest($spellings::VARCHAR[]) AS spelling, unnest($asked::VARCHAR[]) AS asked)
@@ -171,11 +172,6 @@ class KnowledgeBase:
 
     def _path(self, table: str) -> Path:
         return self.folder / f"{table}.parquet"
-
-
-def _spellings(source: str, code: str) -> list[str]:
-    bare = code.removeprefix("MESH:")
-    return [bare, f"MESH:{bare}"] if source == "MSH" else [code]
 
 
 def _list(values: Several) -> list[str]:

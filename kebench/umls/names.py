@@ -5,9 +5,8 @@ a list. Steps that few names need stand behind a cheap test.
 
 released: what the code released with KeBioLM does when it reads MRCONSO (docs/FIDELITY.md, Knowledge base).
 fixed: what we stand behind. Chemical names keep their brackets, since "(R)-" tells two substances apart; only
-a
-    qualifier at the end goes, "cold (disorder)", "[X]" in front, and NOS; commas, semicolons, colons and all
-    dashes are blanks; "'s" goes, since the same disease is written with and without.
+    a qualifier at the end goes, "cold (disorder)", "[X]" in front, and NOS; commas, semicolons, colons and
+    all dashes are blanks; "'s" goes, since the same disease is written with and without.
 """
 
 from collections.abc import Callable, Sequence
@@ -86,10 +85,7 @@ def with_steps(rows: str, steps: Sequence[Step]) -> str:
 
 
 def normalise(names: Sequence[str], *, form: str = "fixed") -> list[str]:
-    """Return the normal form of each name, in order.
-
-    form: "fixed" or "released".
-    """
+    """Return the normal form of each name, in order. form: "fixed" or "released"."""
     if form not in FORMS:
         raise UserError(f"normal form '{form}': expected one of {', '.join(FORMS)}")
     asked = "(SELECT unnest($names::VARCHAR[]) AS name, generate_subscripts($names::VARCHAR[], 1) AS place)"

@@ -9,8 +9,10 @@ keeps the order of a file in some plans and loses it in others, so a row of MRCO
 line, in the column `line`. Nothing depends on the order of the others.
 """
 
+import itertools
 import os
 import re
+import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,11 +76,17 @@ class Release(NamedTuple):
 
 
 def find_release(folder: Path, *, name: str = "") -> Release:
-    """Return the release in a folder, or in the folder META below it, as NLM unpacks it."""
+    """Return the release in a folder, or in the folder META below it, as NLM unpacks it.
+
+    name: by default as its release.dat says, else the folder's.
+    """
     meta = folder / "META" if (folder / "META").is_dir() else folder
     files = {table: _files_of(table, meta) for table in COLUMNS}
-    inputs = [_input_file(path) for paths in files.values() for path in paths]
-    return Release(name or _name_of(meta, folder), inputs, files, {})
+    inputs = [input_file(path) for paths in files.values() for path in paths]
+    if not name and (said := meta / "release.dat").is_file():
+        found = re.search(r"^umls\.release\.name=(\S+)", said.read_text(encoding="utf-8"), re.MULTILINE)
+        name = found[1] if found else ""
+    return Release(name or folder.resolve().name, inputs, files, {})
 
 
 def _files_of(table: str, folder: Path) -> list[Path]:
@@ -98,16 +106,9 @@ def _files_of(table: str, folder: Path) -> list[Path]:
             f"{folder}: no {table}.RRF, {table}.RRF.gz or {table}.RRF.aa.gz; "
             "name the folder of a UMLS release"
         )
-    return _without_gaps(parts, table)
-
-
-def _without_gaps(parts: list[Path], table: str) -> list[Path]:
-    """Return parts aa, ab, ac ... as they are; UserError if one is missing."""
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    expected = [first + second for first in letters for second in letters]
-    for part, wanted in zip(parts, expected, strict=False):
-        found = part.name.split(".")[2]
-        if found != wanted:
+    for part, letters in zip(parts, itertools.product(string.ascii_lowercase, repeat=2), strict=False):
+        wanted = "".join(letters)  # aa, ab, ac ...
+        if part.name.split(".")[2] != wanted:
             raise UserError(
                 f"{part.parent}: {table}.RRF.{wanted}* is missing before {part.name}; "
                 "copy every part of the release"
@@ -115,18 +116,9 @@ def _without_gaps(parts: list[Path], table: str) -> list[Path]:
     return parts
 
 
-def _input_file(path: Path) -> InputFile:
+def input_file(path: Path) -> InputFile:
+    """Return what a manifest says of a file."""
     return InputFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_of(path))
-
-
-def _name_of(meta: Path, folder: Path) -> str:
-    """Return the release's name: as its release.dat says, else the folder's."""
-    said = meta / "release.dat"
-    if said.is_file():
-        found = re.search(r"^umls\.release\.name=(\S+)", said.read_text(encoding="utf-8"), re.MULTILINE)
-        if found:
-            return found[1]
-    return folder.resolve().name
 
 
 class Source(NamedTuple):
@@ -196,10 +188,8 @@ def scan_sql(path: Path, table: str) -> str:
     """
     columns = COLUMNS[table]
     names = [*columns, "surplus"]
-    numbers = {"line": "BIGINT"} if table == NUMBERED else {}
-    types = ", ".join(
-        f"'{name}': '{kind}'" for name, kind in (numbers | dict.fromkeys(names, "VARCHAR")).items()
-    )
+    kinds = ({"line": "BIGINT"} if table == NUMBERED else {}) | dict.fromkeys(names, "VARCHAR")
+    types = ", ".join(f"'{name}': '{kind}'" for name, kind in kinds.items())
     rows = (
         f"read_csv({_exactly(path)}, hive_partitioning = false, delim = '|', quote = '', escape = '', "
         f"header = false, auto_detect = false, buffer_size = {_BUFFER_BYTES}, columns = {{{types}}}, "

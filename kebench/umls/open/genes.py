@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from kebench.umls.open.ids import canonical_id
 from kebench.umls.open.mesh import table_rows
-from kebench.umls.open.terms import Content, Synonym, Term, Triple, clean_name, relation_name
+from kebench.umls.open.terms import Content, Term, Triple, clean_name, plain_synonyms, relation_name
 
 SYMBOL, NAME, ALIASES, PREVIOUS = "Approved symbol", "Approved name", "Alias symbols", "Previous symbols"
 
@@ -14,23 +14,20 @@ SYMBOL, NAME, ALIASES, PREVIOUS = "Approved symbol", "Approved name", "Alias sym
 def read_genes(table: bytes) -> Content:
     """Return the approved human genes: the symbol is the name, the name and other symbols are synonyms."""
     rows = csv.DictReader(io.StringIO(table.decode("utf-8"), newline=""), delimiter="\t")
-    return Content([_gene(row) for row in rows if row["Status"] == "Approved"])
-
-
-def _gene(row: dict[str, str]) -> Term:
-    others = [row[NAME], *row[ALIASES].split(", "), *row[PREVIOUS].split(", ")]
-    entrez = row["NCBI Gene ID(supplied by NCBI)"]
-    return Term(
-        id=row["HGNC ID"],
-        name=clean_name(row[SYMBOL]),
-        synonyms=tuple(_synonyms(others, but=row[SYMBOL])),
-        xrefs=(canonical_id("NCBIGENE", entrez),) if entrez else (),
-    )
-
-
-def _synonyms(names: list[str], *, but: str) -> list[Synonym]:
-    distinct = dict.fromkeys(clean_name(name) for name in names)
-    return [Synonym(name) for name in distinct if name and name != but]
+    terms = []
+    for row in rows:
+        if row["Status"] == "Approved":
+            others = [row[NAME], *row[ALIASES].split(", "), *row[PREVIOUS].split(", ")]
+            entrez = row["NCBI Gene ID(supplied by NCBI)"]
+            terms.append(
+                Term(
+                    id=row["HGNC ID"],
+                    name=clean_name(row[SYMBOL]),
+                    synonyms=plain_synonyms(others, but=row[SYMBOL]),
+                    xrefs=(canonical_id("NCBIGENE", entrez),) if entrez else (),
+                )
+            )
+    return Content(terms)
 
 
 def read_families(entities: bytes, groundings: bytes, relations: bytes, genes: bytes) -> Content:
@@ -46,16 +43,15 @@ def read_families(entities: bytes, groundings: bytes, relations: bytes, genes: b
     terms = []
     for (family,) in table_rows(entities, ","):
         name = family.replace("_", " ")
-        terms.append(Term(f"FPLX:{family}", name, tuple(_synonyms(names[family], but=name))))
-    ids = {term.name: term.id for term in read_genes(genes).terms}
-    return Content(terms, [triple for row in table_rows(relations, ",") if (triple := _member(row, ids))])
-
-
-def _member(row: list[str], gene_ids: dict[str, str]) -> Triple | None:
-    """Return "head isa or part_of tail", or None for a protein that is no human gene."""
-    ends = [
-        f"FPLX:{name}" if namespace == "FPLX" else gene_ids.get(name, "") if namespace == "HGNC" else ""
-        for namespace, name in ((row[0], row[1]), (row[3], row[4]))
-    ]
-    relation = "part_of" if row[2] == "partof" else relation_name(row[2])
-    return Triple(ends[0], relation, ends[1]) if all(ends) else None
+        terms.append(Term(f"FPLX:{family}", name, plain_synonyms(names[family], but=name)))
+    gene_ids = {term.name: term.id for term in read_genes(genes).terms}
+    triples = []
+    for row in table_rows(relations, ","):
+        head, tail = (
+            f"FPLX:{name}" if namespace == "FPLX" else gene_ids.get(name, "") if namespace == "HGNC" else ""
+            for namespace, name in ((row[0], row[1]), (row[3], row[4]))
+        )
+        if head and tail:  # else one is a protein that is no human gene
+            relation = "part_of" if row[2] == "partof" else relation_name(row[2])
+            triples.append(Triple(head, relation, tail))
+    return Content(terms, triples)

@@ -4,14 +4,14 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from kebench.files import sha256_of, sweep_temporaries_of, temporary_beside
+from kebench.files import sweep_temporaries_of, temporary_beside
 from kebench.umls.filters import Filters
 from kebench.umls.importing import import_release, same_already
 from kebench.umls.manifest import Manifest, import_hash
 from kebench.umls.open.build import tables_from_obo
 from kebench.umls.open.manifest import OpenManifest
 from kebench.umls.open.open_kb import find_sources, tables_of_open_kb
-from kebench.umls.rrf import COLUMNS, NUMBERED, InputFile, Release, parquet_sql
+from kebench.umls.rrf import COLUMNS, NUMBERED, Release, input_file, parquet_sql
 
 
 def import_open_kb(
@@ -69,7 +69,7 @@ def _import(
     filters: Filters,
     memory_mib: int | None,
 ) -> Manifest:
-    inputs = _inputs(files)
+    inputs = sorted(map(input_file, files), key=lambda file: file.sha256)  # their order makes no other base
     # A table's file name is the source of its triples.
     named = sorted(f"{file.sha256} {file.name}" for file in inputs if file.name.endswith(".tsv"))
     named += ["faults skipped"] if skip_faults else []
@@ -80,8 +80,11 @@ def _import(
     tables.mkdir()
     try:
         described = write_tables(tables)
+        sql = {table: parquet_sql(tables / f"{table}.parquet") for table in COLUMNS}
+        rows = parquet_sql(tables / f"{NUMBERED}.parquet", with_row_number=True)
+        sql[NUMBERED] = f"(SELECT * EXCLUDE file_row_number, file_row_number AS line FROM {rows})"
         return import_release(
-            _release(tables, inputs, name or described.release),
+            Release(name or described.release, inputs, {}, sql),
             out,
             filters=filters,
             memory_mib=memory_mib,
@@ -92,16 +95,3 @@ def _import(
         )
     finally:
         shutil.rmtree(tables, ignore_errors=True)
-
-
-def _inputs(files: Iterable[Path]) -> list[InputFile]:
-    """Return the files in the order of their hashes: their order makes no other knowledge base."""
-    inputs = [InputFile(name=p.name, bytes=p.stat().st_size, sha256=sha256_of(p)) for p in files]
-    return sorted(inputs, key=lambda file: file.sha256)
-
-
-def _release(tables: Path, inputs: list[InputFile], name: str) -> Release:
-    sql = {table: parquet_sql(tables / f"{table}.parquet") for table in COLUMNS}
-    rows = parquet_sql(tables / f"{NUMBERED}.parquet", with_row_number=True)
-    sql[NUMBERED] = f"(SELECT * EXCLUDE file_row_number, file_row_number AS line FROM {rows})"
-    return Release(name, inputs, {}, sql)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from kebench.umls.open.ids import canonical_id
 from kebench.umls.open.semantic_types import OTHER_TREES, type_of_tree
-from kebench.umls.open.terms import Content, Synonym, Term, clean_name
+from kebench.umls.open.terms import Content, Term, clean_name, plain_synonyms
 
 CHEMICAL, DISEASE = "T103", "T047"
 # The mappings that were made for MeSH. The others in the table are cross-references that the Disease
@@ -29,31 +29,17 @@ def read_mesh(descriptors: bytes, supplementary: bytes) -> Content:
     headings = list(table_rows(descriptors))
     trees_of = {row[0]: row[3].split("|") if row[3] else [] for row in headings}
     heading_at = {number: heading for heading, numbers in trees_of.items() for number in numbers}
-    terms = [_descriptor(row, trees_of[row[0]], heading_at) for row in headings]
-    terms += [_supplementary(row, trees_of) for row in table_rows(supplementary)]
+    terms = []
+    for mesh_id, name, others, *_ in headings:
+        numbers = trees_of[mesh_id]
+        parents = dict.fromkeys(heading_at.get(number.rpartition(".")[0], "") for number in numbers)
+        types = sorted({type_of_tree(number) for number in numbers} or {OTHER_TREES})
+        terms.append(_term(mesh_id, name, others, types, "isa", filter(None, parents)))
+    for mesh_id, name, others, mapped_to, *_ in table_rows(supplementary):
+        targets = list(dict.fromkeys(target for target in mapped_to.split(",") if target in trees_of))
+        types = _types_of_supplementary([number for target in targets for number in trees_of[target]])
+        terms.append(_term(mesh_id, name, others, types, "mapped_to", targets))
     return Content(terms)
-
-
-def _descriptor(row: list[str], numbers: list[str], heading_at: dict[str, str]) -> Term:
-    parents = dict.fromkeys(heading_at.get(number.rpartition(".")[0], "") for number in numbers)
-    return _term(
-        row[0],
-        row[1],
-        row[2],
-        types=sorted({type_of_tree(number) for number in numbers} or {OTHER_TREES}),
-        relations=[("isa", canonical_id("MESH", parent)) for parent in parents if parent],
-    )
-
-
-def _supplementary(row: list[str], trees_of: dict[str, list[str]]) -> Term:
-    targets = list(dict.fromkeys(target for target in row[3].split(",") if target in trees_of))
-    return _term(
-        row[0],
-        row[1],
-        row[2],
-        types=_types_of_supplementary([number for target in targets for number in trees_of[target]]),
-        relations=[("mapped_to", canonical_id("MESH", target)) for target in targets],
-    )
 
 
 def _types_of_supplementary(numbers: list[str]) -> list[str]:
@@ -71,20 +57,16 @@ def _types_of_supplementary(numbers: list[str]) -> list[str]:
 
 
 def _term(
-    mesh_id: str, name: str, others: str, *, types: list[str], relations: list[tuple[str, str]]
+    mesh_id: str, name: str, others: str, types: list[str], relation: str, tails: Iterable[str]
 ) -> Term:
     cleaned = clean_name(name)
     return Term(
         id=canonical_id("MESH", mesh_id),
         name=cleaned,
-        synonyms=tuple(Synonym(other) for other in _distinct(others.split("|")) if other != cleaned),
+        synonyms=plain_synonyms(others.split("|"), but=cleaned),
         types=tuple(types),
-        relations=tuple(relations),
+        relations=tuple((relation, canonical_id("MESH", tail)) for tail in tails),
     )
-
-
-def _distinct(names: Iterable[str]) -> Iterable[str]:
-    return filter(None, dict.fromkeys(clean_name(name) for name in names))
 
 
 def read_mappings(table: bytes) -> Content:

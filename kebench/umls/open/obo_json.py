@@ -39,7 +39,14 @@ def read_obo_json(file: IO[bytes], where: str) -> Ontology:
         noted: Counter[str] = Counter()
         terms = [term for graph in graphs for term in _graph_terms(graph, noted)]
         first = graphs[0] if graphs else {}
-        name, version = _short_name(first.get("id") or ""), _json_version(first.get("meta") or {})
+        name = (first.get("id") or "").rpartition("/")[2].partition(".")[0]
+        meta = first.get("meta") or {}
+        licences = [
+            str(value.get("val", ""))
+            for value in meta.get("basicPropertyValues") or ()
+            if LICENCE.search(str(value.get("pred", "")))
+        ]
+        version = date_or_whole(str(meta.get("version") or ""))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"{where}: a node or an edge lacks what obographs asks for ({error}); mend it"
@@ -47,22 +54,7 @@ def read_obo_json(file: IO[bytes], where: str) -> Ontology:
     twice = [one for one, count in Counter(term.id for term in terms).items() if count > 1]
     if twice:
         raise UserError(f"{where}: the term {twice[0]} stands in it twice; remove one")
-    return Ontology(name, *version, terms, dict(+noted))
-
-
-def _short_name(address: str) -> str:
-    return address.rpartition("/")[2].partition(".")[0]
-
-
-def _json_version(meta: dict[str, Any]) -> tuple[str, str]:
-    """Return (version, licence) of a graph's meta; the version is the date in its address, if any."""
-    version = str(meta.get("version") or "")
-    licences = [
-        str(value.get("val", ""))
-        for value in meta.get("basicPropertyValues") or ()
-        if LICENCE.search(str(value.get("pred", "")))
-    ]
-    return date_or_whole(version), licences[0] if licences else ""
+    return Ontology(name, version, licences[0] if licences else "", terms, dict(+noted))
 
 
 def _graph_terms(graph: dict[str, Any], noted: Counter[str]) -> Iterator[Term]:
@@ -73,10 +65,9 @@ def _graph_terms(graph: dict[str, Any], noted: Counter[str]) -> Iterator[Term]:
         name = relation_name(names.get(edge["pred"]) or _compact(edge["pred"]))
         relations.setdefault(edge["sub"], []).append((name, id_of_address(edge["obj"])))
     for node in nodes:
-        if node.get("type", "CLASS") == "CLASS":
-            term = _json_term(node, relations.get(node["id"], []), noted)
-            if term:
-                yield term
+        is_class = node.get("type", "CLASS") == "CLASS"
+        if is_class and (term := _json_term(node, relations.get(node["id"], []), noted)):
+            yield term
 
 
 def _json_term(node: dict[str, Any], relations: list[tuple[str, str]], noted: Counter[str]) -> Term | None:

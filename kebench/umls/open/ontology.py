@@ -3,7 +3,6 @@
 import gzip
 import zlib
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -14,17 +13,12 @@ from kebench.umls.open.obo_json import read_obo_json
 from kebench.umls.open.terms import Ontology, SourceFile, Vocabulary, describe_noted, source_file
 
 
-def read_ontologies(paths: Sequence[Path], *, skip_faults: bool = False) -> list[Vocabulary]:
-    """Return one vocabulary for each ontology file (.obo or .json, also gzipped).
+def read_ontology(path: Path, *, skip_faults: bool = False) -> Vocabulary:
+    """Return the vocabulary of one ontology file (.obo or .json, also gzipped), seen by its first character.
 
     skip_faults: count the lines of OBO that state a fact and cannot be read, instead of refusing them.
     Raises UserError with file and line where a file is broken, holds a term twice, or is no ontology.
     """
-    return [read_ontology(path, skip_faults=skip_faults) for path in paths]
-
-
-def read_ontology(path: Path, *, skip_faults: bool = False) -> Vocabulary:
-    """Return the vocabulary of one ontology file; its format is seen from its first character."""
     try:
         with opened(path) as file:
             is_json = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")

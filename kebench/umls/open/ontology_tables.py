@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from kebench.umls.open.ids import canonical_id
-from kebench.umls.open.terms import TYPES_OF_BRANCH, Content, Synonym, Term, clean_name, relation_name
+from kebench.umls.open.terms import TYPES_OF_BRANCH, Content, Term, clean_name, plain_synonyms, relation_name
 
 
 def read_ontology_table(table: bytes) -> Content:
@@ -18,9 +18,9 @@ def read_ontology_table(table: bytes) -> Content:
 
 
 def _term(entry: dict[str, Any]) -> Term:
-    own = _prefix(entry)
+    prefix, colon, _ = entry["id"].partition(":")
+    own = prefix if colon else str(entry["namespace"])  # GO's namespaces are its branches
     name = clean_name(entry["name"])
-    others = dict.fromkeys(clean_name(other) for other in entry.get("synonyms") or ())
     xrefs = (canonical_id(xref["namespace"], xref["id"]) for xref in entry.get("xrefs") or ())
     relations = [
         (relation_name(relation), canonical_id(own, tail))
@@ -30,15 +30,9 @@ def _term(entry: dict[str, Any]) -> Term:
     return Term(
         id=canonical_id(own, entry["id"]),
         name=name,
-        synonyms=tuple(Synonym(other) for other in others if other and other != name),
+        synonyms=plain_synonyms(entry.get("synonyms") or (), but=name),
         types=TYPES_OF_BRANCH.get(entry["namespace"], ()),
         xrefs=tuple(filter(None, dict.fromkeys(xrefs))),
         relations=tuple(dict.fromkeys(relations)),
         alternates=tuple(canonical_id(own, other) for other in entry.get("alt_ids") or ()),
     )
-
-
-def _prefix(entry: dict[str, Any]) -> str:
-    """Return the prefix of an entry's ids; GO's namespaces are its branches."""
-    prefix, colon, _ = entry["id"].partition(":")
-    return prefix if colon else str(entry["namespace"])

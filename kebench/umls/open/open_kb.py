@@ -18,9 +18,8 @@ from kebench.umls.open.build import build_tables
 from kebench.umls.open.drugs import FILES, is_indications_folder, read_indications
 from kebench.umls.open.fetch import wheels
 from kebench.umls.open.manifest import OpenManifest
-from kebench.umls.open.ontology import opened, read_ontologies
-from kebench.umls.open.sources import SourceCard, read_source, source_cards
-from kebench.umls.open.terms import Vocabulary
+from kebench.umls.open.ontology import opened, read_ontology
+from kebench.umls.open.sources import read_source, source_cards
 from kebench.umls.open.tsv import read_terms, read_triples, table_kind
 
 log = logging.getLogger(__name__)
@@ -58,13 +57,34 @@ class Found(NamedTuple):
 def tables_of_open_kb(folder: Path, into: Path, *, skip_faults: bool = False) -> OpenManifest:
     """Write MRCONSO, MRREL and MRSTY (.parquet) of a folder's sources into another folder that exists.
 
-    skip_faults: as `kebench.umls.open.ontology.read_ontologies` has it. Raises UserError if the folder holds
-    nothing that can be used.
+    skip_faults: as `kebench.umls.open.ontology.read_ontology` has it. Raises UserError if the folder holds
+    nothing that can be used. The manifest's notes say which choices were made.
     """
     found = find_sources(folder)
     for line in found.described():
         log.info("uses %s", line)
-    vocabularies, notes = _read_all(found, skip_faults=skip_faults)
+    vocabularies = [read_ontology(path, skip_faults=skip_faults) for path in found.ontologies]
+    replaced = {vocabulary.name for vocabulary in vocabularies}
+    cards = [card for card in source_cards() if card.wheel in found.wheels]
+    notes = [
+        f"{card.name}: the folder's own ontology instead of {card.wheel}'s table"
+        for card in cards
+        if card.name in replaced
+    ]
+    pinned = {wheel.distribution: wheel.sha256 for wheel in wheels()}
+    notes += [
+        f"{path.name}: not the pinned wheel (other SHA-256)"
+        for distribution, path in found.wheels.items()
+        if sha256_of(path) != pinned[distribution]
+    ]
+    vocabularies += map(read_terms, found.terms)
+    vocabularies += map(read_triples, found.triples)
+    vocabularies += map(read_indications, found.indications)
+    wanted = [card for card in cards if card.name not in replaced]
+    with progress("reading sources", total=len(wanted), unit="sources") as advance:
+        for card in wanted:
+            vocabularies.append(read_source(card, found.wheels[card.wheel]))
+            advance(1)
     return build_tables(vocabularies, into=into, release=RELEASE, notes=notes)
 
 
@@ -107,34 +127,3 @@ def _is_ontology(path: Path) -> bool:
             return b'"graphs"' in file.read(GRAPHS_WITHIN_BYTES)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return True  # whoever reads it says what is wrong with it
-
-
-def _read_all(found: Found, *, skip_faults: bool) -> tuple[list[Vocabulary], list[str]]:
-    """Return the vocabularies, and notes about choices that were made."""
-    own = read_ontologies(found.ontologies, skip_faults=skip_faults)
-    replaced = {vocabulary.name for vocabulary in own}
-    cards = [card for card in source_cards() if card.wheel in found.wheels]
-    notes = [
-        f"{card.name}: the folder's own ontology instead of {card.wheel}'s table"
-        for card in cards
-        if card.name in replaced
-    ]
-    notes += [f"{path.name}: not the pinned wheel (other SHA-256)" for path in _unpinned(found)]
-    own += map(read_terms, found.terms)
-    own += map(read_triples, found.triples)
-    own += map(read_indications, found.indications)
-    return [*own, *_read_wheels([card for card in cards if card.name not in replaced], found)], notes
-
-
-def _read_wheels(cards: list[SourceCard], found: Found) -> list[Vocabulary]:
-    vocabularies = []
-    with progress("reading sources", total=len(cards), unit="sources") as advance:
-        for card in cards:
-            vocabularies.append(read_source(card, found.wheels[card.wheel]))
-            advance(1)
-    return vocabularies
-
-
-def _unpinned(found: Found) -> list[Path]:
-    pinned = {wheel.distribution: wheel.sha256 for wheel in wheels()}
-    return [path for name, path in found.wheels.items() if sha256_of(path) != pinned[name]]

@@ -19,7 +19,7 @@ from kebench.umls.open.ids import code_of, prefix_of, rank_of, source_of, types_
 from kebench.umls.open.relations import broad_relation, inverse_of
 from kebench.umls.open.resolve import Facts
 from kebench.umls.open.semantic_types import semantic_types
-from kebench.umls.open.terms import Synonym, Term, Vocabulary
+from kebench.umls.open.terms import Term, Vocabulary
 from kebench.umls.open.unify import Unified
 from kebench.umls.rrf import CONSO_COLUMNS, REL_COLUMNS, STY_COLUMNS
 
@@ -50,16 +50,12 @@ def write_tables(
         members[cui].append(unified.terms[term_id])
     cuis = sorted(members)
     for terms in members.values():
-        terms.sort(key=_precedence)
+        terms.sort(key=lambda term: (term.is_obsolete, rank_of(term.id), term.id))
     _write(into / "MRCONSO.parquet", CONSO_COLUMNS, _name_batches(cuis, members))
     _write(into / "MRSTY.parquet", STY_COLUMNS, _type_batches(cuis, members))
     del members
     names = [vocabulary.name for vocabulary in vocabularies]
     _write(into / "MRREL.parquet", REL_COLUMNS, _relation_batches(cuis, names, facts))
-
-
-def _precedence(term: Term) -> tuple[bool, tuple[int, str], str]:
-    return term.is_obsolete, rank_of(term.id), term.id
 
 
 def _write(path: Path, columns: Sequence[str], batches: Iterable[dict[str, Any]]) -> None:
@@ -87,25 +83,17 @@ def names_of(terms: Iterable[Term]) -> Iterator[tuple[str, str, str, str, str]]:
     for term in terms:
         source, code = source_of(prefix_of(term.id)), code_of(term.id)
         suppress = "O" if term.is_obsolete else "N"
-        kinds = _term_types(source, code)
+        kinds = OTHERS
+        if source == "MSH":
+            kinds = MESH_SUPPLEMENTARY if code.startswith("C") else MESH_HEADING
         yield source, kinds.obsolete_name if term.is_obsolete else kinds.name, code, term.name, suppress
         seen = {term.name}
         for synonym in term.synonyms:
             if synonym.name not in seen:
                 seen.add(synonym.name)
-                yield source, _synonym_type(synonym, term, kinds), code, synonym.name, suppress
-
-
-def _term_types(source: str, code: str) -> TermTypes:
-    if source != "MSH":
-        return OTHERS
-    return MESH_SUPPLEMENTARY if code.startswith("C") else MESH_HEADING
-
-
-def _synonym_type(synonym: Synonym, term: Term, kinds: TermTypes) -> str:
-    if term.is_obsolete:
-        return kinds.obsolete_synonym
-    return kinds.near if synonym.scope in ("BROAD", "NARROW", "RELATED") else kinds.synonym
+                kind = kinds.near if synonym.scope in ("BROAD", "NARROW", "RELATED") else kinds.synonym
+                kind = kinds.obsolete_synonym if term.is_obsolete else kind
+                yield source, kind, code, synonym.name, suppress
 
 
 def _name_batches(cuis: Sequence[str], members: dict[str, list[Term]]) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,6 +134,12 @@ def source_file(path: Path) -> SourceFile:
 def clean_name(name: str) -> str:
     """Return a name on one line, single-spaced, without "|", which closes a field in RRF files."""
     return " ".join(name.replace("|", "/").split())
+
+
+def plain_synonyms(names: Iterable[str], *, but: str) -> tuple[Synonym, ...]:
+    """Return the names of a term other than its first, cleaned, each once, where no scope is stated."""
+    distinct = dict.fromkeys(clean_name(name) for name in names)
+    return tuple(Synonym(name) for name in distinct if name and name != but)
 
 
 def relation_name(name: str) -> str:

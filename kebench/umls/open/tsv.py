@@ -107,13 +107,10 @@ def read_terms(path: Path) -> Vocabulary:
 
 def _term(row: dict[str, str], where: str) -> Term:
     term_id, name = read_id(row["id"]), clean_name(row["name"])
-    if not term_id or not name:
-        wrong = (
-            f"id '{row['id']}'; expected PREFIX:number, as DOID:10652"
-            if not term_id
-            else "a term without a name"
-        )
-        raise UserError(f"{where}: {wrong}; mend the line")
+    if not term_id:
+        raise UserError(f"{where}: id '{row['id']}'; expected PREFIX:number, as DOID:10652; mend the line")
+    if not name:
+        raise UserError(f"{where}: a term without a name; mend the line")
     types = _values(row, "types")
     if unknown := [one for one in types if one not in semantic_types()]:
         raise UserError(f"{where}: type '{unknown[0]}' is no semantic type of UMLS; expected one like T047")
@@ -153,7 +150,14 @@ def read_triples(path: Path) -> Vocabulary:
 def _vocabulary(
     path: Path, name: str, *, terms: list[Term] | None = None, triples: list[Triple] | None = None
 ) -> Vocabulary:
-    about = _about(path)
+    about = {}
+    with path.open(encoding="utf-8-sig") as file:
+        for line in file:
+            if line.strip() and not line.startswith("#"):
+                break
+            key, _, value = line.lstrip("# ").partition(":")
+            if key.strip().lower() in ABOUT:
+                about[key.strip().lower()] = value.strip()
     return Vocabulary(
         name=name,
         title=about.pop("title", path.name),
@@ -163,15 +167,3 @@ def _vocabulary(
         strict=True,
         **about,  # type: ignore[arg-type]  # only the fields in ABOUT
     )
-
-
-def _about(path: Path) -> dict[str, str]:
-    about = {}
-    with path.open(encoding="utf-8-sig") as file:
-        for line in file:
-            if line.strip() and not line.startswith("#"):
-                break
-            key, _, value = line.lstrip("# ").partition(":")
-            if key.strip().lower() in ABOUT:
-                about[key.strip().lower()] = value.strip()
-    return about

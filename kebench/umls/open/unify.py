@@ -75,12 +75,10 @@ def merge_terms(vocabularies: Iterable[Vocabulary]) -> dict[str, Term]:
     for vocabulary in sorted(vocabularies, key=lambda one: (one.name, one.files, one.title)):
         for term in vocabulary.terms:
             other = merged.get(term.id)
-            if other is None:
-                merged[term.id] = term
-            elif vocabulary.name == source_of(prefix_of(term.id)):
-                merged[term.id] = _united(term, other)
-            else:
-                merged[term.id] = _united(other, term)
+            is_home = vocabulary.name == source_of(prefix_of(term.id))
+            if other is not None:
+                term = _united(term, other) if is_home else _united(other, term)
+            merged[term.id] = term
     return merged
 
 
@@ -155,15 +153,12 @@ def join(joining: dict[Pair, set[Pair]]) -> tuple[dict[str, dict[str, str]], lis
     for kind in sorted(joining, key=lambda one: (_trust(one[1]), _trust(one[0]))):
         single, several = one_to_one(joining[kind])
         refused = [pair for pair in single if not _join(groups, *pair)]
-        kinds.append(
-            Kind(
-                between=kind,
-                given=len(joining[kind]),
-                joined=len(single) - len(refused),
-                not_one_to_one=len(several),
-                refused=len(refused),
-            )
-        )
+        counts = {
+            "joined": len(single) - len(refused),
+            "not_one_to_one": len(several),
+            "refused": len(refused),
+        }
+        kinds.append(Kind(between=kind, given=len(joining[kind]), **counts))
         conflicts += [f"{one} = {other}: not one to one" for one, other in several]
         conflicts += [f"{one} = {other}: would join two of one source" for one, other in refused]
     return groups, kinds, _spread(conflicts)
@@ -206,7 +201,8 @@ def number_concepts(terms: Iterable[str], groups: dict[str, dict[str, str]]) -> 
         if "UMLS" in group:
             cui = group["UMLS"].partition(":")[2]
         else:
-            number = _first_number(first)
+            hashed = hashlib.blake2b(first.encode(), digest_size=8).digest()
+            number = int.from_bytes(hashed, "big") % NUMBERS
             while number in taken:
                 number = (number + 1) % NUMBERS
             taken.add(number)
@@ -215,10 +211,6 @@ def number_concepts(terms: Iterable[str], groups: dict[str, dict[str, str]]) -> 
             cui_of[member] = cui
     known = set(terms)
     return {member: cui for member, cui in cui_of.items() if member in known}
-
-
-def _first_number(identifier: str) -> int:
-    return int.from_bytes(hashlib.blake2b(identifier.encode(), digest_size=8).digest(), "big") % NUMBERS
 
 
 def _aliases(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kebench.errors import UserError
-from kebench.umls.open.ontology import read_ontologies, read_ontology
+from kebench.umls.open.ontology import read_ontology
 from kebench.umls.open.terms import Synonym, Term, Vocabulary, describe_noted
 
 HEADER = """format-version: 1.2
@@ -155,7 +155,7 @@ IN_JSON = graph(
 
 def test_both_formats_say_the_same(obo: Ontology, tmp_path: Path) -> None:
     (tmp_path / "test.json").write_text(IN_JSON)
-    first, second = read_ontologies([obo(IN_OBO), tmp_path / "test.json"])
+    first, second = read_ontology(obo(IN_OBO)), read_ontology(tmp_path / "test.json")
     assert first.terms == second.terms
     assert second.version == "2024-01-31"
 
