@@ -13,16 +13,17 @@ from kebench.errors import UserError
 from kebench.records import Record
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import Cell, Column, Leaderboard, Metric, RowKey, Table, average_by_seed
+from kebench.scoring.metrics import metric_of
 from kebench.stats.dominance import Dominance, almost_stochastic_order
-from kebench.stats.examples import NUM_RESAMPLES, Ints, paired_bootstrap, permutation_test
 from kebench.stats.families import Correction, correct
 from kebench.stats.pvalue import PValue, Sides
+from kebench.stats.resampling import NUM_RESAMPLES, Floats, paired_bootstrap, permutation_test
 from kebench.stats.seeds import hedges_g, paired_t, seeds_needed, welch_t
 from kebench.stats.summary import Summary
-from kebench.stats.units import Unit, count_units, sum_by_document, unit_word
+from kebench.stats.units import Unit, sum_by_document, unit_word
 
 Predictions = Callable[[Record], dict[str, Any]]
-UnitCounts = Callable[[Record], Ints]
+UnitStatistics = Callable[[Record], Floats]
 NO_SEED_AVERAGE = "the tasks of a model have different seeds, so no seed has an average"
 SAME_SEEDS = "it needs the same seeds of both models"
 TESTS = ("welch", "paired", "permutation", "bootstrap", "both")
@@ -135,7 +136,7 @@ def _compare_in(
     keys: tuple[RowKey, RowKey],
     names: tuple[str, str],
     settings: Settings,
-    counts: UnitCounts,
+    counts: UnitStatistics,
 ) -> Comparison | None:
     """Compare the two in one table; None if they share no column of it."""
     pairs, undefined = [], []
@@ -166,7 +167,7 @@ def _compare_in(
     return Comparison(*names, table, settings, tasks, _averages(table, keys, settings), tuple(undefined))
 
 
-def _test(kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitCounts) -> dict[str, PValue]:
+def _test(kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitStatistics) -> dict[str, PValue]:
     """Return the p-values of one task by the names in TESTS."""
     tests = {
         name: p_value_of(name, kind, a, b, settings, counts)
@@ -175,7 +176,7 @@ def _test(kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitCounts) -
     return tests | {"both": _both(tests["welch"], tests["permutation"])}
 
 
-def p_value_of(name: str, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitCounts) -> PValue:
+def p_value_of(name: str, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitStatistics) -> PValue:
     """Return the p-value of one of TESTS on one task."""
     by_seed = a.test_percent_by_seed, b.test_percent_by_seed
     match name:
@@ -190,7 +191,9 @@ def p_value_of(name: str, kind: str, a: Cell, b: Cell, settings: Settings, count
     return _both(welch, _over_examples("permutation", kind, a, b, settings, counts))
 
 
-def _over_examples(name: str, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitCounts) -> PValue:
+def _over_examples(
+    name: str, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitStatistics
+) -> PValue:
     """Test over the units of the test set, in which both models need the same seeds.
 
     Over other seeds than the printed means are of, the sign of the difference could be another.
@@ -202,7 +205,12 @@ def _over_examples(name: str, kind: str, a: Cell, b: Cell, settings: Settings, c
         return PValue(None, name, settings.sides, (), unit, note=SAME_SEEDS)
     stacks = (_stacked(cell, seeds, counts) for cell in (a, b))
     return test(
-        *stacks, unit=unit, seed=settings.seed, sides=settings.sides, num_resamples=settings.num_resamples
+        *stacks,
+        metric=metric_of(a.runs[0].protocol.metric, settings.metric),
+        unit=unit,
+        seed=settings.seed,
+        sides=settings.sides,
+        num_resamples=settings.num_resamples,
     )
 
 
@@ -269,23 +277,24 @@ def _test_averages(
     return {"welch": _welch(a, b, sides), "paired": paired}, g
 
 
-def _stacked(cell: Cell, seeds: Sequence[int], counts: UnitCounts) -> Ints:
-    """Return the counts of a model's units, (seeds, units, 3)."""
+def _stacked(cell: Cell, seeds: Sequence[int], counts: UnitStatistics) -> Floats:
+    """Return the statistics of a model's units, (seeds, units, statistics)."""
     runs = {run.seed: run for run in cell.runs}
     return np.stack([counts(runs[seed]) for seed in seeds])
 
 
-def unit_counts(predictions: Predictions, settings: Settings) -> UnitCounts:
-    """Return what counts the units of a run, (units, 3): each run is read and counted once."""
-    counted: dict[tuple[str, str, str], Ints] = {}
+def unit_counts(predictions: Predictions, settings: Settings) -> UnitStatistics:
+    """Return what gives the statistics of a run's units, (units, statistics): each run is read once."""
+    known: dict[tuple[str, str, str], Floats] = {}
 
-    def of_run(run: Record) -> Ints:
+    def of_run(run: Record) -> Floats:
         key = (run.task, run.model, run.identity)
-        if key not in counted:
-            stored = predictions(run)
-            counts = count_units(stored, is_lenient=settings.metric == "as-published")
-            is_by_document = settings.unit == "document"
-            counted[key] = sum_by_document(counts, stored["test"]["ids"]) if is_by_document else counts
-        return counted[key]
+        if key not in known:
+            stored, metric = predictions(run), metric_of(run.protocol.metric, settings.metric)
+            units = metric.units(stored, "test")
+            if settings.unit == "document":
+                units = sum_by_document(units, stored["test"]["ids"], metric=metric)
+            known[key] = units
+        return known[key]
 
     return of_run

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 from kebench.errors import UserError, counted
-from kebench.report.compare import SAME_SEEDS, Predictions, Settings, UnitCounts, p_value_of, unit_counts
+from kebench.report.compare import SAME_SEEDS, Predictions, Settings, UnitStatistics, p_value_of, unit_counts
 from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table, best_and_second
 from kebench.report.words import (
@@ -159,7 +159,7 @@ def _tested(
     models: Sequence[RowKey],
     test: Test,
     settings: Settings,
-    counts: UnitCounts,
+    counts: UnitStatistics,
 ) -> tuple[Pair, ...]:
     """Return every pair on every task that both have, better first, with its corrected p."""
     pairs: list[Pair] = []
@@ -174,7 +174,7 @@ def _tested(
     return tuple(pair._replace(p=p) for pair, p in zip(pairs, corrected, strict=True))
 
 
-def _test(test: Test, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitCounts) -> PValue:
+def _test(test: Test, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitStatistics) -> PValue:
     """Test two models on a task; a paired t-test only over the seeds that the printed means are of.
 
     Over shared seeds alone the better model could be the worse. The other tests see to that themselves.

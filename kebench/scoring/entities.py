@@ -1,4 +1,6 @@
-"""Entity F1 of BIO tag strings ("OBIIO"), in the two ways that published numbers are computed.
+"""Entity F1 of BIO tags, in the two ways that published numbers are computed.
+
+A sentence's tags are a string where mentions have no types ("OBIIO"), else a list (["O", "B-DNA", "I-DNA"]).
 
 Strict IOB2: an entity starts at B and runs over the I that follow; an I that follows neither is
 no entity; both ends must agree. This is our score, against the full gold.
@@ -9,6 +11,8 @@ entity; the released KeBioLM code also leaves out gold words beyond the maximum 
 from collections.abc import Iterable, Sequence
 
 from kebench.scoring.counts import Counts
+
+Tags = str | Sequence[str]
 
 
 def strict_spans(tags: str) -> list[tuple[int, int]]:
@@ -26,11 +30,31 @@ def strict_spans(tags: str) -> list[tuple[int, int]]:
     return spans
 
 
-def count_entities(gold: Iterable[str], predicted: Iterable[str]) -> Counts:
-    """Count gold, predicted and correct entities over sentences, by strict IOB2."""
+def entity_spans(tags: Tags) -> list[tuple[int, int]] | list[tuple[int, int, str]]:
+    """Return the entities of a sentence by strict IOB2: half-open word spans, typed where the tags are.
+
+    An I of another type than the entity before it continues none, like one that follows an O.
+    """
+    if isinstance(tags, str):
+        return strict_spans(tags)
+    spans: list[tuple[int, int, str]] = []
+    start, kind = None, ""
+    for place, tag in enumerate(tags):
+        if start is not None and tag != f"I-{kind}":
+            spans.append((start, place, kind))
+            start = None
+        if tag.startswith("B-"):
+            start, kind = place, tag[2:]
+    if start is not None:
+        spans.append((start, len(tags), kind))
+    return spans
+
+
+def count_entities(gold: Iterable[Tags], predicted: Iterable[Tags]) -> Counts:
+    """Count gold, predicted and correct entities over sentences, by strict IOB2: span and type must agree."""
     num_gold = num_predicted = num_correct = 0
     for gold_tags, predicted_tags in zip(gold, predicted, strict=True):
-        gold_spans, predicted_spans = set(strict_spans(gold_tags)), set(strict_spans(predicted_tags))
+        gold_spans, predicted_spans = set(entity_spans(gold_tags)), set(entity_spans(predicted_tags))
         num_gold += len(gold_spans)
         num_predicted += len(predicted_spans)
         num_correct += len(gold_spans & predicted_spans)
@@ -38,7 +62,7 @@ def count_entities(gold: Iterable[str], predicted: Iterable[str]) -> Counts:
 
 
 def lenient_f1_percent(
-    gold: Sequence[str], predicted: Sequence[str], num_kept: Sequence[int]
+    gold: Sequence[Tags], predicted: Sequence[Tags], num_kept: Sequence[int]
 ) -> float | None:
     """Return seqeval's default F1 over the words that were not cut: what published numbers are.
 
@@ -54,7 +78,7 @@ def lenient_f1_percent(
     return 100 * float(f1_score(kept_gold, kept_predicted, zero_division=0))
 
 
-def lenient_counts(gold: str, predicted: str, *, num_kept: int) -> Counts:
+def lenient_counts(gold: Tags, predicted: Tags, *, num_kept: int) -> Counts:
     """Return one sentence's counts behind `lenient_f1_percent`."""
     from seqeval.metrics.sequence_labeling import get_entities
 

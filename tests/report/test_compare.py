@@ -13,9 +13,10 @@ from kebench.records import Score, read_predictions, read_record, record_paths
 from kebench.report.compare import Comparison, Settings, compare
 from kebench.report.compare_words import comparison_fields, comparison_sheet
 from kebench.report.table import build_leaderboard
+from kebench.scoring.metrics import METRICS, metric_of
 from kebench.shipped import shipped
 from kebench.stats.seeds import one_sample_t
-from kebench.stats.units import count_units, document_of, sum_by_document
+from kebench.stats.units import document_of, sum_by_document
 from kebench.tasks.card import all_task_cards
 from tests.report.sample_records import sample_grid, sample_record, write_sample
 from tests.report.test_render import assert_golden
@@ -42,13 +43,14 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 @pytest.mark.parametrize("path", record_paths(RECORDED), ids=lambda path: "/".join(path.parts[-3:]))
 def test_the_counts_of_units_add_up_to_the_recorded_score(path: Path) -> None:
-    score, predictions = read_record(path).test, read_predictions(path)
-    assert tuple(count_units(predictions).sum(axis=0)) == (
+    record, predictions = read_record(path), read_predictions(path)
+    score, own = record.test, record.protocol.metric
+    assert tuple(metric_of(own).units(predictions, "test").sum(axis=0)) == (
         score.num_gold,
         score.num_predicted,
         score.num_correct,
     )
-    gold, predicted, correct = count_units(predictions, is_lenient=True).sum(axis=0)
+    gold, predicted, correct = metric_of(own, "as-published").units(predictions, "test").sum(axis=0)
     assert 200 * correct / (gold + predicted) == pytest.approx(as_published(score))
 
 
@@ -60,14 +62,13 @@ def as_published(score: Score) -> float:
 def test_documents_are_those_that_ids_begin_with() -> None:
     assert document_of("10064839.T1.T2") == "10064839"
     assert document_of("DDI-DrugBank.d297.s3.p0") == "DDI-DrugBank.d297"
-    counts = count_units(
-        {
-            "kind": "relation",
-            "negative": "false",
-            "test": {"gold": ["a", "a", "a"], "predicted": ["a", "false", "a"]},
-        }
-    )
-    assert sum_by_document(counts, ["1.T1.T2", "2.T1.T2", "1.T1.T3"]).tolist() == [[2, 2, 2], [1, 0, 0]]
+    split = {"gold": ["a", "a", "a"], "predicted": ["a", "false", "a"]}
+    metric = METRICS["micro_f1"]
+    counts = metric.units({"negative": "false", "test": split}, "test")
+    assert sum_by_document(counts, ["1.T1.T2", "2.T1.T2", "1.T1.T3"], metric=metric).tolist() == [
+        [2, 2, 2],
+        [1, 0, 0],
+    ]
 
 
 def test_rates_that_others_chose_are_said_above_the_comparison() -> None:
