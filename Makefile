@@ -4,16 +4,21 @@ BIN := .venv/bin
 READY := .venv/.installed
 DEV := .venv/.installed-dev
 
-.PHONY: demo test check lint types slow faults fuzz weights docs clean
+.PHONY: demo test test-all check lint types faults fuzz weights docs clean
 
 demo: $(READY)
 	$(BIN)/kebench demo
 
+# The tests of every module, less those marked `slow`; the last line says what came of them.
 test: $(DEV)
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m tests
 
-# All that continuous integration asks: formatting, lint, types, generated docs, tests.
-check: lint types test
+# Every test.
+test-all: $(DEV)
+	$(BIN)/python -m tests --all
+
+# All that continuous integration asks: formatting, lint, types, every test.
+check: lint types test-all
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .
@@ -21,10 +26,6 @@ lint: $(DEV)
 
 types: $(DEV)
 	$(BIN)/mypy
-
-# Kill nodes, workers and drivers of a Ray cluster on this machine.
-slow: $(DEV)
-	$(BIN)/pytest -m slow tests/engine
 
 # Kill the whole pipeline at 300 random moments; afterwards all it made is what a quiet run makes.
 faults: $(DEV)

@@ -81,7 +81,7 @@ def finish(
 ) -> int | None:
     """Run `kebench COMMAND` to its end; return its exit code, -9 if it was killed."""
     process = start(context, place, command, crash_at, disturb)
-    process.join(timeout=240)
+    process.join()
     return process.exitcode
 
 

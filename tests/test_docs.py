@@ -1,4 +1,4 @@
-"""The docs say what the code does: every field and every option is in them, and the help page is current."""
+"""The docs say what the code does: every command and every write is in them, and the help page is current."""
 
 import os
 import re
@@ -10,108 +10,14 @@ from typing import Any
 
 import click
 import pytest
-from pydantic import BaseModel
 
-from kebench.cards import ModelCard, Suggested
 from kebench.cli import COMMANDS
-from kebench.corpus.linked import SCHEMA as SHARD
-from kebench.corpus.linked import CorpusCounts, CorpusInput, CorpusManifest, Exclusion, Shard
-from kebench.corpus.linking import LinkingSettings
-from kebench.corpus.name_index import IndexManifest
-from kebench.corpus.passage import Mention
 from kebench.files import CRASH_POINTS, WRITES
-from kebench.finetune.budgets import Budget
-from kebench.finetune.encode import Encoded
-from kebench.pretrain.card import PretrainingCard
-from kebench.pretrain.recipe import Pretraining
-from kebench.probe.query_set import COLUMNS, QuerySetManifest, Source
-from kebench.probe.recipe import ProbeRecipe
-from kebench.probe.record import (
-    Bucket,
-    Decoder,
-    Figure,
-    FixedScores,
-    Group,
-    ProbeCounts,
-    ProbeRecord,
-    ProbeScores,
-    ProbeSubset,
-    Ranked,
-    ReleasedBucket,
-    ReleasedScores,
-)
-from kebench.probe.tables import COUNTS
-from kebench.records import Energy, EnergyPart, Protocol, Provenance, Record, Score, Settings, Subset
-from kebench.report.costs import COST_FIELDS
-from kebench.report.export import FIELDS
-from kebench.report.probe_export import PROBE_FIELDS
-from kebench.report.probe_groups import GROUP_FIELDS
-from kebench.report.published import (
-    PrintedExample,
-    PrintedSize,
-    PublishedExamples,
-    PublishedRow,
-    PublishedSizes,
-    PublishedTable,
-)
-from kebench.report.strata import Overlap, Strata, StratumScore
-from kebench.reproduce.profile import Estimate, Need, Profile, Stage, Variable
-from kebench.reproduce.stamps import Stamp
-from kebench.tasks.card import Access, Expected, TaskCard
-from kebench.transe.embeddings import EmbeddingsCard
-from kebench.transe.recipe import Settings as TranseSettings
-from kebench.umls.filters import Filters
-from kebench.umls.manifest import Manifest
-from tests.probe.small_probes import PREDICTIONS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
 MAKER = runpy.run_path(str(DOCS / "make_commands.py"))
-RECORD_PARTS = (Record, Settings, Protocol, Subset, Score, Provenance, Energy, EnergyPart)
-PROBE_PARTS = (
-    Bucket, Decoder, Figure, FixedScores, Group, ProbeCounts, ProbeRecord, ProbeScores, ProbeSubset, Ranked,
-    ReleasedBucket, ReleasedScores,
-)  # fmt: skip
-CARD_PARTS = {
-    ModelCard: "Model card",
-    Suggested: "Model card",
-    TaskCard: "Task card",
-    Expected: "Task card",
-    Access: "Task card",
-    Budget: "Budgets",
-    Profile: "Profile of a reproduction",
-    Stage: "Profile of a reproduction",
-    Variable: "Profile of a reproduction",
-    Need: "Profile of a reproduction",
-    Estimate: "Profile of a reproduction",
-    Stamp: "Profile of a reproduction",
-    Strata: "Overlap export",
-    Overlap: "Overlap export",
-    StratumScore: "Overlap export",
-    PublishedTable: "Published table",
-    PublishedRow: "Published table",
-    PublishedSizes: "Published table",
-    PrintedSize: "Published table",
-    PublishedExamples: "Published table",
-    PrintedExample: "Published table",
-    Manifest: "Knowledge base",
-    Filters: "Knowledge base",
-    EmbeddingsCard: "Entity embeddings",
-    TranseSettings: "Recipe of TransE",
-    QuerySetManifest: "Cloze sets",
-    Source: "Cloze sets",
-    ProbeRecipe: "Recipe of a cloze set",
-    CorpusManifest: "Linked corpora",
-    CorpusCounts: "Linked corpora",
-    CorpusInput: "Linked corpora",
-    Exclusion: "Linked corpora",
-    LinkingSettings: "Linked corpora",
-    Shard: "Linked corpora",
-    IndexManifest: "Index of names",
-    Pretraining: "Recipe of a pretraining",
-    PretrainingCard: "Pretrained checkpoint",
-}
 COMMAND_PATHS = dict(MAKER["walk"]())
 
 
@@ -119,81 +25,13 @@ def page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-def section(text: str, heading: str) -> str:
-    """Return the part of a page under a `## heading`, up to the next one."""
-    found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
-    assert found, f"docs/FORMATS.md has no section '{heading}'"
-    return found[1]
-
-
-def names_of(part: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in part.model_fields.items()]
-
-
-@pytest.mark.parametrize("part", RECORD_PARTS, ids=lambda part: part.__name__)
-def test_every_field_of_a_record_is_described(part: type[BaseModel]) -> None:
-    text = section(page("FORMATS.md"), "A record")
-    assert [name for name in names_of(part) if f"`{name}`" not in text] == []
-
-
-@pytest.mark.parametrize("part", PROBE_PARTS, ids=lambda part: part.__name__)
-def test_every_field_of_a_probe_is_described(part: type[BaseModel]) -> None:
-    text = section(page("FORMATS.md"), "Probe records")
-    assert [name for name in names_of(part) if f"`{name}`" not in text] == []
-
-
-def test_every_column_of_a_probe_s_predictions_is_described() -> None:
-    text = section(page("FORMATS.md"), "Predictions of a probe")
-    assert [name for name in PREDICTIONS.names if f"`{name}`" not in text] == []
-
-
-def test_every_field_of_an_export_of_probes_is_described() -> None:
-    text = section(page("FORMATS.md"), "Export of probes")
-    assert [name for name in (*PROBE_FIELDS, *GROUP_FIELDS) if f"`{name}`" not in text] == []
-
-
-@pytest.mark.parametrize(
-    ("part", "heading"),
-    list(CARD_PARTS.items()),
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_every_field_of_a_card_is_described(part: type[BaseModel], heading: str) -> None:
-    text = section(page("FORMATS.md"), heading)
-    assert [name for name in names_of(part) if f"`{name}`" not in text] == []
-
-
-def test_the_example_record_is_one() -> None:
-    text = section(page("FORMATS.md"), "A record")
-    example = re.search(r"```json\n(.*?)```", text, flags=re.DOTALL)
-    assert example
-    record = Record.model_validate_json(example[1])
-    assert record.model_dump_json(indent=1, by_alias=True) == example[1].strip()
-
-
-def test_every_array_of_the_features_and_every_field_of_an_export_is_described() -> None:
-    text = page("FORMATS.md")
-    assert [name for name in (*Encoded._fields, *FIELDS) if f"`{name}`" not in text] == []
-
-
-def test_every_field_of_costs_in_an_export_is_described() -> None:
-    text = section(page("FORMATS.md"), "Leaderboard export")
-    fields = [name for names in COST_FIELDS.values() for name in names]
-    assert [name for name in fields if f"`{name}`" not in text] == []
-
-
-def test_every_count_and_column_of_a_cloze_set_is_described() -> None:
-    text = section(page("FORMATS.md"), "Cloze sets")
-    assert [name for name in (*COUNTS, *COLUMNS) if f"`{name}`" not in text] == []
-
-
-def test_every_column_of_a_shard_is_described() -> None:
-    text = section(page("FORMATS.md"), "Linked corpora")
-    assert [name for name in (*SHARD.names, *Mention._fields) if f"`{name}`" not in text] == []
-
-
 def test_every_write_and_crash_point_is_described() -> None:
     assert len(CRASH_POINTS) == 2 * len(WRITES)
-    assert [name for name in WRITES if f"`{name}`" not in page("RELIABILITY.md")] == []
+    written = re.search(
+        r"^\| write \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", page("RELIABILITY.md"), flags=re.MULTILINE
+    )
+    assert written
+    assert sorted(re.findall(r"^\| `([^`]+)` \|", written[1], flags=re.MULTILINE)) == sorted(WRITES)
 
 
 def test_the_command_page_is_current() -> None:
@@ -211,9 +49,10 @@ def test_the_command_page_is_current() -> None:
 
 @pytest.mark.parametrize("path", COMMAND_PATHS)
 def test_every_command_and_option_is_on_the_command_page(path: str) -> None:
-    text = page("COMMANDS.md")
-    assert re.search(rf"^#+ {path}$", text, flags=re.MULTILINE)
-    assert [option for option in options_of(COMMAND_PATHS[path]) if option not in text] == []
+    own = re.search(rf"^#+ {path}$(.*?)(?=^#|\Z)", page("COMMANDS.md"), flags=re.MULTILINE | re.DOTALL)
+    assert own
+    named = re.findall(r"--?[a-z][a-z0-9-]*", own[1])
+    assert [option for option in options_of(COMMAND_PATHS[path]) if option not in named] == []
 
 
 @pytest.mark.parametrize("path", COMMAND_PATHS)

@@ -1,5 +1,6 @@
 """The records that ship with kebench: whole, of one protocol, and re-scored from their predictions."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from kebench.records import read_predictions, read_record, read_records, record_
 from kebench.scoring.entities import count_entities
 from kebench.scoring.predictions import score_split
 from kebench.scoring.relations import count_relations
-from kebench.tasks.card import read_task_card
+from kebench.tasks.card import all_task_cards, read_task_card
 
 RECORDED = Path(__file__).parents[1] / "results" / "recorded"
 PRETRAINED = RECORDED.parent / "pretraining"
@@ -18,9 +19,9 @@ PATHS = [*record_paths(RECORDED), *record_paths(PRETRAINED)]
 
 def test_every_blurb_task_has_a_record_of_three_models() -> None:
     found = {(path.parent.parent.name, path.parent.name) for path in record_paths(RECORDED)}
-    assert len({task for task, _ in found}) == 8
-    assert {model for _, model in found} == {"minilm", "bert-tiny", "bert-mini"}
-    assert len(found) == 24
+    blurb = [card.name for card in all_task_cards() if card.suite == "blurb"]
+    assert blurb
+    assert found >= set(product(blurb, ("minilm", "bert-tiny", "bert-mini")))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.parent.name}-{path.name[:24]}")
@@ -43,7 +44,8 @@ def test_what_was_pretrained_has_five_seeds_on_its_tasks() -> None:
     assert {model for _, model in seeds} >= {"bert-tiny", "bert-tiny-continued", "bert-tiny-kebiolm"}
     assert ("ncbi-disease", "minilm-kebiolm") in seeds
     assert all(found == set(range(5)) for found in seeds.values())
-    assert len(find_probes([PRETRAINED])) == 9
+    fills_masks = {model for _, model in seeds if model != "minilm"}  # which has lost its head
+    assert {probe.record.model for probe in find_probes([PRETRAINED])} >= fills_masks
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path.parent.parent.name == "ncbi-disease"][:2])
@@ -52,5 +54,8 @@ def test_a_record_is_scored_again_as_published_numbers_are(path: Path) -> None:
 
 
 def test_recorded_runs_of_a_task_share_one_protocol() -> None:
-    columns = {(path.parent.parent.name, read_record(path).column) for path in record_paths(RECORDED)}
-    assert len(columns) == 8
+    columns: dict[str, set[str]] = {}
+    for _, record in read_records(RECORDED):
+        columns.setdefault(record.task, set()).add(record.column)
+    assert columns
+    assert [task for task, found in columns.items() if len(found) > 1] == []

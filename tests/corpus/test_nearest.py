@@ -147,15 +147,17 @@ def test_a_graph_is_added_to_the_index_that_is_there(kb: KnowledgeBase, tmp_path
     assert build_index(copy).manifest.graph is not None
 
 
-@pytest.mark.parametrize("moment", ["written:1", "renamed:1", "written:2", "renamed:2"])
+@pytest.mark.parametrize(
+    "point", [f"index-graph.{one}:{n}" for n in (1, 2) for one in ("written", "renamed")]
+)
 def test_the_index_stays_where_the_making_of_its_graph_is_killed(
-    moment: str, kb: KnowledgeBase, tmp_path: Path
+    point: str, kb: KnowledgeBase, tmp_path: Path
 ) -> None:
     pytest.importorskip("nmslib")
     copy = copied(kb, tmp_path / "kb")
     command = ("kb", "index", str(copy.folder), "--approximate")
-    assert kebench(*command, crash_at=f"index-graph.{moment}").returncode == KILLED
-    assert (NameIndex.open(copy).manifest.graph is not None) == (moment == "renamed:2")
+    assert kebench(*command, crash_at=point).returncode == KILLED
+    assert (NameIndex.open(copy).manifest.graph is not None) == (point == "index-graph.renamed:2")
     assert len(NameIndex.open(copy).names) == len(NameIndex.open(kb).names)
     assert kebench(*command).returncode == 0
     NameIndex.open(copy).require_graph()

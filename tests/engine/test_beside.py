@@ -68,9 +68,7 @@ def test_whatever_ends_the_block_ends_the_workers(tmp_path: Path, caplog: pytest
     noted = tmp_path / "pid"
 
     def fail_meanwhile() -> None:
-        end = time.monotonic() + 60
         while not (noted.exists() and noted.read_text()):
-            assert time.monotonic() < end, "it never began"
             time.sleep(0.01)
         raise UserError("here")
 

@@ -92,11 +92,11 @@ print((place or {})["a"].read_text())
 """
 
 
-@pytest.mark.parametrize("moment", ["shipped.written", "shipped.renamed"])
-def test_a_node_killed_while_it_keeps_files_keeps_them_whole_or_not_at_all(cache: Path, moment: str) -> None:
+@pytest.mark.parametrize("point", ["shipped.written", "shipped.renamed"])
+def test_a_node_killed_while_it_keeps_files_keeps_them_whole_or_not_at_all(cache: Path, point: str) -> None:
     command, environment = [sys.executable, "-c", KEEP], os.environ | {"KEBENCH_CACHE": str(cache)}
     killed = subprocess.run(
-        command, env=environment | {"KEBENCH_CRASH_AT": moment}, capture_output=True, check=False
+        command, env=environment | {"KEBENCH_CRASH_AT": point}, capture_output=True, check=False
     )
     assert killed.returncode == -signal.SIGKILL
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

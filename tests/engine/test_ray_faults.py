@@ -24,17 +24,15 @@ from tests.engine.conftest import CPU, jobs_in, scores_here
 from tests.grids import leftovers, scores
 
 pytest.importorskip("ray")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 MANNER = Manner(CPU, None, False, False)
 LONG_EPOCHS = 150  # a few seconds
 
 
-def until(is_so: Callable[[], bool], *, seconds: float = 120) -> None:
-    """Wait until something is so. Fails if it never is."""
-    end = time.monotonic() + seconds
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so; pytest's own limit ends what never is."""
     while not is_so():
-        assert time.monotonic() < end, "it never came to pass"
         time.sleep(0.05)
 
 
@@ -127,7 +125,7 @@ def test_a_driver_that_is_killed_loses_what_was_in_flight_alone(tmp_path: Path) 
         driver.wait()
         before = {path: path.stat().st_mtime_ns for path in (tmp_path / "ray").glob("*/*/*.json*")}
         assert 0 < len(scores(tmp_path / "ray")) < 6
-        until(lambda: not workers_at(tmp_path), seconds=60)  # Ray ends the tasks of a driver that is gone
+        until(lambda: not workers_at(tmp_path))  # Ray ends the tasks of a driver that is gone
         assert subprocess.run(grid, env=given, check=False).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is made twice"
     assert scores(tmp_path / "ray") == scores(tmp_path / "here")
@@ -145,7 +143,7 @@ def test_a_local_and_a_ray_grid_share_one_folder(tmp_path: Path) -> None:
             [*grid, "--engine", "ray", "--address", nodes.address], env=given, stderr=logs[0]
         )
         local = subprocess.Popen(grid, env=given, stderr=logs[1])
-        assert [on_ray.wait(timeout=240), local.wait(timeout=240)] == [0, 0]
+        assert [on_ray.wait(), local.wait()] == [0, 0]
     assert scores(tmp_path / "shared") == scores(tmp_path / "here")
     assert leftovers(tmp_path / "shared") == []
     trained = []
@@ -173,7 +171,7 @@ def test_a_probe_in_copies_on_two_nodes_of_which_one_is_lost_ends_as_one_here(tm
         driver = subprocess.Popen(on_ray, env=given, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
         until(lambda: len(list((tmp_path / "ray").rglob("part-*.running"))) == 2)
         nodes.kill(nodes.nodes[0])
-        printed, _ = driver.communicate(timeout=240)
+        printed, _ = driver.communicate()
         assert driver.returncode == 0
     assert printed == here.replace("here/", "ray/")
     (one,), (other,) = ((tmp_path / name).rglob("predictions.parquet") for name in ("here", "ray"))

@@ -1,5 +1,6 @@
 """Every stage killed at each of its atomic writes, and given again, ends as an undisturbed one."""
 
+import importlib
 import shutil
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -12,13 +13,16 @@ from tests.faults.pipeline import STAGES, copy_place
 from tests.faults.test_crashes import GRID_POINTS
 from tests.grids import KILLED, Place, finish
 
-# Killed by tests of their own, since no stage of the pipeline passes them.
+# Killed by tests of their own, since no stage of the pipeline passes them: module and test.
 ELSEWHERE = {
-    "data": "tests/tasks/test_data_get.py",
-    "index-graph": "tests/corpus/test_nearest.py",
-    "not-finite": "tests/pretrain/test_loop.py",
-    "shipped": "tests/engine/test_parcels.py",
-    "step": "tests/reproduce/test_command.py",
+    "data": ("tasks.test_data_get", "test_a_crash_leaves_the_file_whole_or_absent"),
+    "index-graph": ("corpus.test_nearest", "test_the_index_stays_where_the_making_of_its_graph_is_killed"),
+    "not-finite": ("pretrain.test_loop", "test_a_kill_leaves_the_list_of_documents_whole_or_not_at_all"),
+    "shipped": (
+        "engine.test_parcels",
+        "test_a_node_killed_while_it_keeps_files_keeps_them_whole_or_not_at_all",
+    ),
+    "step": ("reproduce.test_command", "test_killed_at_a_write_the_same_command_finishes"),
 }
 POINTS = [
     (name, f"{write}.{moment}")
@@ -29,14 +33,18 @@ POINTS = [
 ]
 
 
-def test_every_write_of_kebench_is_killed_by_some_test() -> None:
-    of_stages = {write for stage in STAGES.values() for write in stage.writes}
-    of_grids = {point.split(".")[0] for point in GRID_POINTS}
-    assert set(WRITES) == of_stages | of_grids | set(ELSEWHERE)
-    for write, path in ELSEWHERE.items():
-        text = (Path(__file__).parents[2] / path).read_text()
-        assert f"{write}.written" in text or f"{write}.{{moment}}" in text
-    assert {point.split(".")[0] for point in CRASH_POINTS} == set(WRITES)
+def test_every_crash_point_of_kebench_is_that_of_some_test() -> None:
+    elsewhere = {point for module, test in ELSEWHERE.values() for point in points_of(module, test)}
+    of_stages = {point for _, point in POINTS}
+    assert set(CRASH_POINTS) == of_stages | set(GRID_POINTS) | elsewhere
+    assert set(WRITES) == {point.partition(".")[0] for point in CRASH_POINTS}
+
+
+def points_of(module: str, test: str) -> set[str]:
+    """Return the crash points that a test is called with, whose first parameter they are."""
+    marks = getattr(importlib.import_module(f"tests.{module}"), test).pytestmark
+    cases = [case for mark in marks if mark.name == "parametrize" for case in mark.args[1]]
+    return {(case if isinstance(case, str) else case[0]).partition(":")[0] for case in cases}
 
 
 @pytest.mark.parametrize(("name", "point"), POINTS)

@@ -198,7 +198,7 @@ def test_two_processes_that_were_killed_end_where_one_does(
         }  # fmt: skip
         return subprocess.run(
             [sys.executable, *launcher, "-m", "kebench", *command(world), "--device", "cpu"],
-            cwd=there.folder, env=environment, capture_output=True, timeout=120, check=False,
+            cwd=there.folder, env=environment, capture_output=True, check=False,
         ).returncode  # fmt: skip
 
     assert launch("pretraining-state.renamed:1") != 0

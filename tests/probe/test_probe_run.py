@@ -62,7 +62,7 @@ def start(*command: str, crash_at: str = "", **more: Any) -> subprocess.Popen[st
 
 
 def ended(process: subprocess.Popen[str]) -> int:
-    process.communicate(timeout=240)
+    process.communicate()
     return process.returncode
 
 
@@ -153,10 +153,8 @@ def owners(out: Path) -> set[int]:
 
 
 def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so. Fails if it never is."""
-    end = time.monotonic() + 120
+    """Wait until something is so; pytest's own limit ends what never is."""
     while not is_so():
-        assert time.monotonic() < end, "it never came to pass"
         time.sleep(0.01)
 
 
@@ -230,7 +228,7 @@ def test_workers_end_with_the_command(
         os.killpg(process.pid, how)
     else:
         process.kill()
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate()
     until(lambda: not any(_started(pid) for pid in workers))
     if how == signal.SIGINT:
         assert process.returncode == 130

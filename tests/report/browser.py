@@ -1,7 +1,7 @@
 """A real headless Chromium for pages, where there is one with its driver."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,8 +11,11 @@ DRIVER, BROWSER = shutil.which("chromedriver"), shutil.which("chromium")
 
 
 @contextmanager
-def opened_browser(url: str) -> Iterator[Any]:
-    """Yield a browser that shows a page, with its log and its requests kept; skips where there is none."""
+def opened_browser(url: str, *, script: str = "") -> Iterator[Any]:
+    """Yield a browser that shows a page, with its log and its requests kept; skips where there is none.
+
+    script: what runs in each document before its own scripts.
+    """
     if not (DRIVER and BROWSER):
         pytest.skip("no Chromium with its driver here")
     from selenium import webdriver
@@ -25,10 +28,18 @@ def opened_browser(url: str) -> Iterator[Any]:
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     try:
         driver.set_window_size(1280, 1000)
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
         driver.get(url)
         yield driver
     finally:
         driver.quit()
+
+
+def wait_for(driver: Any, holds: Callable[[], object]) -> None:
+    """Wait until something holds; fails after minutes, since a busy machine is slow."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 300, poll_frequency=0.1).until(lambda _: holds())
 
 
 @contextmanager

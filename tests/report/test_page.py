@@ -2,8 +2,7 @@
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from kebench.cli import main
 from kebench.report.figures import _tile
 from kebench.shipped import shipped
 from tests.probe.test_scores_command import small_record, write_probe
-from tests.report.browser import accessibility_faults, opened_browser, printed
+from tests.report.browser import accessibility_faults, opened_browser, printed, wait_for
 from tests.report.sample_records import sample_record, write_sample
 from tests.report.test_strata import written as strata_file
 
@@ -131,12 +130,6 @@ def models(browser: Any, table: int = 0) -> list[str]:
     return found
 
 
-def wait_for(browser: Any, holds: Callable[[], bool]) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, 10).until(lambda _: holds())
-
-
 def test_headings_sort_by_mouse_and_by_keyboard(browser: Any) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
@@ -210,8 +203,9 @@ def test_dark_and_light_can_be_chosen(browser: Any) -> None:
 
 def test_a_narrow_screen_is_not_overflown(browser: Any) -> None:
     browser.set_window_size(360, 740)
-    time.sleep(0.2)
-    width, inner = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    widths = "return [document.documentElement.scrollWidth, innerWidth]"
+    wait_for(browser, lambda: browser.execute_script(widths)[1] < 1000)
+    width, inner = browser.execute_script(widths)
     assert width <= inner
     browser.set_window_size(1280, 1000)
 

@@ -123,13 +123,11 @@ def done(place: Place, capfd: pytest.CaptureFixture[str]) -> Place:
     return place
 
 
-def wait_for(path: Path) -> None:
-    """Wait until a file is there; fail after a minute."""
-    for _ in range(3000):
-        if path.exists():
-            return
+def wait_for(path: Path, running: subprocess.Popen[bytes]) -> None:
+    """Wait until a process has written a file."""
+    while not path.exists():
+        assert running.poll() is None, f"it ended, and {path} did not come"
         time.sleep(0.02)
-    raise AssertionError(f"{path} did not come")
 
 
 def begun_in(said: str) -> list[str]:
@@ -560,11 +558,11 @@ def test_what_stands_there_without_a_stamp_is_not_taken_for_new(done: Place) -> 
     assert new != old
 
 
-@pytest.mark.parametrize("moment", ["step.written", "step.renamed", "kb.written", "kb.renamed"])
-def test_killed_at_a_write_the_same_command_finishes(place: Place, moment: str) -> None:
+@pytest.mark.parametrize("point", ["step.written", "step.renamed", "kb.written", "kb.renamed"])
+def test_killed_at_a_write_the_same_command_finishes(place: Place, point: str) -> None:
     command = [sys.executable, "-m", "kebench", *place.command]
     killed = subprocess.run(
-        command, env=os.environ | {"KEBENCH_CRASH_AT": moment}, capture_output=True, check=False
+        command, env=os.environ | {"KEBENCH_CRASH_AT": point}, capture_output=True, check=False
     )
     assert killed.returncode != 0
     subprocess.run(command, capture_output=True, check=True)
@@ -576,14 +574,14 @@ def test_another_with_other_settings_is_refused_while_one_works(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
     running = subprocess.Popen([sys.executable, "-m", "kebench", *place.command], stderr=subprocess.PIPE)
-    wait_for(place.out / "steps" / "kb.json")
+    wait_for(place.out / "steps" / "kb.json", running)
     running.send_signal(signal.SIGSTOP)
     other = place.folder / "other.tsv"
     other.write_text(TERMS + "MONDO:3\tscabies\n")
     with pytest.raises(SystemExit) as stop:
         place.run("--set", f"terms={other}", "--stage", "tasks")
     running.send_signal(signal.SIGCONT)
-    running.communicate(timeout=120)
+    running.communicate()
     assert stop.value.code == 2
     assert f"{place.out}: another reproduction makes kb there" in capfd.readouterr().err
     assert running.returncode == 0
@@ -769,9 +767,9 @@ def test_another_process_that_has_a_step_in_hand_is_named(
 ) -> None:
     command = [sys.executable, "-m", "kebench", *place.command]
     running = subprocess.Popen(command, stderr=subprocess.PIPE)
-    wait_for(place.out / "steps" / "kb.json")
+    wait_for(place.out / "steps" / "kb.json", running)
     place.run()
-    running.communicate(timeout=60)
+    running.communicate()
     assert "kb: another process has it in hand; waiting for it" in capfd.readouterr().err
 
 
@@ -788,7 +786,7 @@ def test_what_is_made_of_two_settings_is_not_kept(place: Place) -> None:
 def test_two_at_once_do_every_step_once(place: Place) -> None:
     command = [sys.executable, "-m", "kebench", *place.command]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [one.communicate(timeout=120)[1] for one in both]
+    said = [one.communicate()[1] for one in both]
     assert [one.returncode for one in both] == [0, 0]
     assert sorted(name for one in said for name in begun_in(one)) == sorted(place.states())
 
@@ -857,7 +855,7 @@ def test_stopped_it_says_so_once_and_leaves_no_process_behind(
 ) -> None:
     (command,) = psutil.Process(embedding.pid).children()
     stop(embedding)
-    _, said = embedding.communicate(timeout=60)
+    _, said = embedding.communicate()
     assert embedding.returncode == 130
     assert said.count("stopped; what was finished is kept") == 1
     assert "Traceback" not in said
@@ -869,7 +867,7 @@ def test_killed_it_takes_its_command_along(embedding: subprocess.Popen[str]) -> 
     (command,) = psutil.Process(embedding.pid).children()
     embedding.kill()
     embedding.wait()
-    assert psutil.wait_procs([command], timeout=20)[1] == []
+    psutil.wait_procs([command])
 
 
 # What is left out: all variants but KeBioLM and the control, and most of every number.
@@ -887,7 +885,6 @@ CUTS = {
 }
 
 
-@pytest.mark.timeout(600)
 def test_the_whole_paper_on_the_miniature(tmp_path: Path) -> None:
     pytest.importorskip("altair")
     text = resources.files("kebench.reproduce").joinpath("profiles", "mini.toml").read_text(encoding="utf-8")

@@ -195,9 +195,9 @@ def test_an_address_that_gives_no_file_is_named(
     assert complaint in str(error.value)
 
 
-@pytest.mark.parametrize(("moment", "there"), [("written", False), ("renamed", True)])
+@pytest.mark.parametrize(("point", "there"), [("data.written", False), ("data.renamed", True)])
 def test_a_crash_leaves_the_file_whole_or_absent(
-    moment: str, there: bool, card: TaskCard, tmp_path: Path
+    point: str, there: bool, card: TaskCard, tmp_path: Path
 ) -> None:
     folder = tmp_path / "crash"
     (tmp_path / "card.json").write_text(card.model_dump_json())
@@ -208,7 +208,7 @@ def test_a_crash_leaves_the_file_whole_or_absent(
     )
     crashed = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "card.json"), str(folder)],
-        env={**os.environ, "KEBENCH_CRASH_AT": f"data.{moment}:1"},
+        env={**os.environ, "KEBENCH_CRASH_AT": point},
         check=False,
     )
     assert crashed.returncode == -signal.SIGKILL

@@ -26,7 +26,7 @@ def kebench(
     code = f"import sys; {limited} from kebench.cli import main; main(sys.argv[1:])"
     environment = os.environ | {"KEBENCH_CRASH_AT": crash_at}
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("moment", ["written", "renamed"])
