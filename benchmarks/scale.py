@@ -23,8 +23,7 @@ from pretrain_page import MENTIONS, PAPER, SEQUENCES, step_flops
 from scale_page import markdown
 
 from kebench.engine.drive import drive
-from kebench.engine.local import Options
-from kebench.engine.work import Manner, Settled, carry_out
+from kebench.engine.work import RunOptions, Settled, carry_out
 from kebench.finetune.budgets import read_budget
 from kebench.finetune.plan import Job, find_task_files
 from kebench.run import flops_of, plan_grid
@@ -124,12 +123,12 @@ def driver_rate() -> dict[str, float]:
             ["bert-mini-random"], select_tasks("mini"), seeds=200, budget=budget, learning_rates=(),
             precision="fp32", data=out, out=out,
         ).jobs  # fmt: skip
-        done = carry_out(jobs[0], Manner(Device("cpu", "fp32", ""), None, False, False))
+        done = carry_out(jobs[0], Device("cpu", "fp32", ""), RunOptions())
         labels = ["false", "DDI-effect", "DDI-mechanism"] * (DDI_TEST_ROWS // 3)
         split = {"ids": [f"DDI-{n}.e0.e1" for n in range(len(labels))], "gold": labels, "predicted": labels}
         pool = InstantPool(done._replace(predictions={"kind": "relation", "dev": split, "test": split}))
         started = time.perf_counter()
-        tally = drive(jobs, out, pool, options=Options())
+        tally = drive(jobs, out, pool)
         seconds = time.perf_counter() - started
     assert tally.num_recorded == len(jobs), "each job is recorded"
     return {"jobs": len(jobs), "seconds": seconds, "jobs_per_second": len(jobs) / seconds}

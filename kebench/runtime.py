@@ -3,18 +3,13 @@
 torch is imported inside functions: the half of kebench that renders tables never loads it.
 """
 
-import contextlib
-import ctypes
 import datetime
 import importlib.metadata
-import multiprocessing
 import os
 import platform
 import random
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,8 +17,6 @@ from typing import Any, NamedTuple
 
 from kebench import __version__
 
-PARENT = "KEBENCH_PARENT"  # the variable that names the process with which this one shall end
-_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 RECORDED_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "seqeval")
 
 
@@ -70,6 +63,15 @@ def _multiplies_in_bf16() -> bool:
     import torch
 
     return bool(torch.cuda.get_device_capability() >= (8, 0))
+
+
+def new_accelerator(device: Device) -> Any:
+    """Return accelerate's view of a device, and of the processes that a launcher started."""
+    from accelerate import Accelerator
+
+    return Accelerator(
+        cpu=device.name == "cpu", mixed_precision="bf16" if device.precision == "bf16" else "no"
+    )
 
 
 def launched_processes() -> tuple[int, int]:
@@ -201,26 +203,3 @@ def _git(root: Path, *arguments: str) -> str:
         ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
     )
     return run.stdout.strip()
-
-
-def end_with_starter() -> None:
-    """End this process when the one that PARENT names ends, however that dies; on Linux only."""
-    named = os.environ.pop(PARENT, "")
-    if sys.platform != "linux" or named != str(os.getppid()):
-        return
-    with contextlib.suppress(OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if named != str(os.getppid()):  # it died before we said so
-        sys.exit(128 + signal.SIGTERM)
-
-
-def end_with_parent() -> None:
-    """End this process of a pool when the one that started it ends, however it does: work takes hours."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a worker has been started by somebody"
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "kebench"
 BASE = {
     "errors", "files", "shipped", "cards", "recipes", "leases", "records", "runtime", "progress", "pip",
-    "loggers", "energy", "bounded", "chart_styles",
+    "loggers", "energy", "bounded", "chart_styles", "processes",
 }  # fmt: skip
 TASKS = BASE | {"scoring", "umls", "tasks"}
 MODELS = TASKS | {"corpus", "transe", "model"}
@@ -130,3 +130,18 @@ def test_planning_an_annotation_loads_nothing_that_its_default_linker_does_witho
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout == "set()\n"
+
+
+def test_processes_are_started_in_one_place() -> None:
+    """But for git, which says the commit, and pip, which are waited for."""
+    ways = {"Popen", "Process", "ProcessPoolExecutor", "Pool", "get_context", "fork", "system", "spawnv"}
+    others = {"pip.py", "runtime.py"}
+    for path in modules():
+        called = {
+            node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call)
+        }
+        if path.name != "processes.py":
+            assert not called & (ways - ({"Process"} if path.name == "leases.py" else set())), path
+            assert "subprocess" not in imports_of(path) or path.name in others, path

@@ -142,7 +142,7 @@ def _mend_width() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line on stderr (several, one each) and exit code 2."""
     if "KEBENCH_PARENT" in os.environ:
-        from kebench.runtime import end_with_starter
+        from kebench.processes import end_with_starter
 
         end_with_starter()
     sys.stdout = Harmless(sys.stdout)

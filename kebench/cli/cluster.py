@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -13,8 +13,6 @@ from kebench.errors import UserError
 
 if TYPE_CHECKING:
     from kebench.engine.cluster import Cluster
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _ENGINE = click.option(
     "--engine",
@@ -44,11 +42,25 @@ _OPTIONS = (
 _OF_RAY = ("address", "gpus_per_job", "cpus_per_job", "memory_per_job", "copies")
 
 
-def cluster_options(command: Command) -> Command:
-    """Give a command the options of `read_cluster`."""
+def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a cluster, and the cluster that they name as `cluster`."""
+
+    @functools.wraps(command)
+    def call(
+        engine: str,
+        address: str,
+        gpus_per_job: float | None,
+        cpus_per_job: float,
+        memory_per_job: float,
+        **given: object,
+    ) -> None:
+        cluster = read_cluster(engine, address, gpus_per_job, cpus_per_job, memory_per_job)
+        command(cluster=cluster, **given)
+
+    named: Callable[..., None] = call
     for option in reversed((_ENGINE, *_OPTIONS)):
-        command = option(command)
-    return command
+        named = option(named)
+    return named
 
 
 def read_cluster(
@@ -62,7 +74,12 @@ def read_cluster(
     if os.environ.get(TASK):  # this is a copy that a cluster runs
         return None
     if engine == "local":
-        _refuse_options_of_ray()
+        # Whatever its value: one that is also the default has been written for a reason.
+        context = click.get_current_context()
+        for name in _OF_RAY:
+            if context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT):
+                option = f"--{name.replace('_', '-')}"
+                raise UserError(f"{option}: only with --engine ray; add that, or leave it out")
         return None
     if launched_processes()[1] > 1:
         raise UserError("--engine ray: not under accelerate launch or torchrun; start the command alone")
@@ -77,48 +94,22 @@ def refuse_workers(workers: int, cluster: "Cluster | None") -> None:
         raise UserError(f"--workers {workers}: only with --engine local, and not under a launcher")
 
 
-def _refuse_options_of_ray() -> None:
-    """Raise UserError if the present command was given an option that counts on a cluster alone.
-
-    Whatever its value: one that is also the default has been written for a reason.
-    """
-    context = click.get_current_context()
-    for name in _OF_RAY:
-        if context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT):
-            option = f"--{name.replace('_', '-')}"
-            raise UserError(f"{option}: only with --engine ray; add that, or leave it out")
-
-
-def runs_on_cluster(*, several: bool) -> Callable[[Command], Command]:
+def runs_on_cluster(*, several: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Let a command that shares its work in the folder `out` be run by a cluster, once or several times."""
+    copies_option = click.option(
+        "--copies", type=click.IntRange(1), help="Ray: commands that share it; default: all that fit."
+    )
 
-    def decorate(command: Command) -> Command:
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
-        def run(
-            engine: str,
-            address: str,
-            gpus_per_job: float | None,
-            cpus_per_job: float,
-            memory_per_job: float,
-            copies: int | None = None,
-            **given: Any,
-        ) -> None:
-            cluster = read_cluster(engine, address, gpus_per_job, cpus_per_job, memory_per_job)
+        def call(*, cluster: "Cluster | None", copies: int | None = None, **given: Any) -> None:
             refuse_workers(given.get("workers", 1), cluster)
             if cluster is None:
                 command(**given)
             else:
                 _run_on(cluster, copies if several else 1, given)
 
-        named: Any = run
-        if several:
-            named = click.option(
-                "--copies",
-                type=click.IntRange(1),
-                help="Ray: commands that share it; default: all that fit.",
-            )(named)
-        done: Command = cluster_options(named)
-        return done
+        return cluster_options(copies_option(call) if several else call)
 
     return decorate
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kebench.cli.logs import logging_options
+from kebench.cli.options import logging_options
 from kebench.cli.tables import print_unpadded
 
 if TYPE_CHECKING:

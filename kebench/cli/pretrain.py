@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kebench.cli.cluster import runs_on_cluster
-from kebench.cli.logs import logging_options
+from kebench.cli.options import logging_options
 
 if TYPE_CHECKING:
     from kebench.pretrain.card import PretrainingCard
@@ -68,7 +68,6 @@ def pretrain(
     'kebench run', 'kebench probe' and transformers. Stopped at any moment, the same command goes on from the
     last kept state; under 'accelerate launch' it takes all GPUs.
     """
-    from kebench.engine.local import new_accelerator
     from kebench.files import check_can_be_made
     from kebench.loggers import NO_LOGGING, chosen_logging, logged_run
     from kebench.pretrain.plan import plan_pretraining
@@ -76,7 +75,7 @@ def pretrain(
     from kebench.pretrain.run import drop_leftovers, find_finished
     from kebench.pretrain.run import pretrain as run
     from kebench.run import resolve
-    from kebench.runtime import choose_device, launched_processes
+    from kebench.runtime import choose_device, launched_processes, new_accelerator
 
     logging = chosen_logging(loggers, log_dir, default=out.parent / "logs")
     settings = read_recipe(recipe, **changes)

@@ -151,7 +151,7 @@ def _check_model(plan: "ProbePlan", *, allow_remote_code: bool) -> list[str]:
 
 def _helped(workers: int, work: Callable[[], object], device: "Device") -> AbstractContextManager[None]:
     """Let further processes do the same work beside this one."""
-    from kebench.engine.beside import beside
+    from kebench.processes import beside
 
     if workers == 1:
         return nullcontext()

@@ -3,7 +3,6 @@
 import io
 import re
 import shlex
-import subprocess
 import sys
 import textwrap
 from contextlib import redirect_stdout
@@ -49,9 +48,10 @@ def reproduce(
     page. mini is the embedded miniature, open takes openly licensed sources, full is the paper's setting.
     What has not changed is not made again; stopped at any moment, the same command goes on.
     """
+    from kebench.processes import STOPPED
     from kebench.reproduce.needs import lacks_of
     from kebench.reproduce.profile import read_profile, values_of
-    from kebench.reproduce.run import STOPPED, StoppedError, carry_out
+    from kebench.reproduce.run import StoppedError, carry_out
     from kebench.reproduce.stamps import State, state_of
     from kebench.reproduce.steps import steps_of
 
@@ -162,8 +162,9 @@ def _require_before(chosen: "list[Step]", states: "dict[str, State]") -> None:
 def _fetch(models: list[str]) -> None:
     """Fetch models now: without a network that fails in a minute, and not after the days before it."""
     if models:
-        command = [sys.executable, "-m", "kebench", "model", "get", *models]
-        if subprocess.run(command, check=False).returncode:
+        from kebench.processes import run_command
+
+        if run_command(("model", "get", *models))[0]:
             raise UserError("a model cannot be fetched (see above); nothing was started")
 
 

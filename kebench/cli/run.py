@@ -1,23 +1,68 @@
 """`kebench run`: plan the grid, show the plan, run what is missing."""
 
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from kebench.cli import WIDTH
-from kebench.cli.cluster import cluster_options, read_cluster, refuse_workers
-from kebench.cli.logs import logging_options
+from kebench.cli.cluster import cluster_options, refuse_workers
+from kebench.cli.options import FOLDER, device_option, logging_options, part, precision_option, takes
 from kebench.errors import UserError, counted
 
 if TYPE_CHECKING:
+    from kebench.engine.cluster import Cluster
     from kebench.engine.local import Outcome
     from kebench.engine.opened import Engine
     from kebench.finetune.plan import Job
 
 DEFAULT_OUT = Path("results/local")
 ASK_ABOVE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetChanges:
+    """What the user puts in the place of a budget's values; None leaves them."""
+
+    epochs: int | None
+    batch_size: int | None
+    patience: int | None
+    weight_decay: float | None
+    warmup_fraction: float | None
+    max_grad_norm: float | None
+    order: str | None
+    train_rows: int | None
+    dev_rows: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridOptions(BudgetChanges):
+    """The options of the command."""
+
+    models: tuple[str, ...]
+    tasks: str
+    seeds: int
+    budget: str
+    learning_rates: str
+    micro_batch: str
+    data: Path | None
+    out: Path
+    device: str
+    precision: str
+    keep_weights: str
+    loggers: tuple[str, ...]
+    log_dir: Path | None
+    energy: bool
+    country: str
+    workers: int
+    cluster: "Cluster | None"
+    wait: bool
+    allow_remote_code: bool
+    allow_missing_markers: bool
+    plan_only: bool
+    yes: bool
 
 
 @click.command()
@@ -38,30 +83,10 @@ ASK_ABOVE_SECONDS = 3600.0
 @click.option("--train-rows", type=int, help="Train on a subset of so many rows; part of the protocol.")
 @click.option("--dev-rows", type=int, help="Choose epoch and rate on a subset of dev.")
 @click.option("--micro-batch", default="auto", show_default=True, help="Examples in memory at once.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Data folder.  [default: KEBENCH_DATA, else the cache's]"
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_OUT,
-    show_default=True,
-    help="Folder of records.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to run.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="bf16 only on CUDA; part of the protocol.",
-)
+@click.option("--data", type=FOLDER, help="Data folder.  [default: KEBENCH_DATA, else the cache's]")
+@click.option("--out", type=FOLDER, default=DEFAULT_OUT, show_default=True, help="Folder of records.")
+@device_option("Where to run.")
+@precision_option("bf16 only on CUDA; part of the protocol.")
 @click.option(
     "--keep-weights",
     type=click.Choice(["none", "best"]),
@@ -81,136 +106,41 @@ ASK_ABOVE_SECONDS = 3600.0
 @click.option("--allow-missing-markers", is_flag=True, help="Run on texts without the task's markers too.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show the plan and stop.")
 @click.option("--yes", is_flag=True, help="Start --budget paper however long the estimate.")
-def run(**given: Any) -> None:
+@takes(GridOptions)
+def run(options: GridOptions) -> None:
     """Fine-tune models on tasks over seeds and write one record a run.
 
     What is recorded is not run again; stopped at any moment, the same command goes on from there.
     The learning rate of a table is the one with the best mean dev score; test scores never enter.
     """
-    num_failed = run_grid(**given)
-    if num_failed:
-        raise UserError(f"{counted(num_failed, 'run')} failed (see above); the same command tries them again")
-
-
-def run_grid(
-    *,
-    micro_batch: str,
-    device: str,
-    precision: str,
-    keep_weights: str,
-    loggers: tuple[str, ...],
-    log_dir: Path | None,
-    energy: bool,
-    country: str,
-    workers: int,
-    engine: str,
-    address: str,
-    gpus_per_job: float | None,
-    cpus_per_job: float,
-    memory_per_job: float,
-    wait: bool,
-    **given: Any,
-) -> int:
-    """Open the engine, plan a grid, show it, run what is missing; return how many runs failed."""
     from kebench.energy import chosen_metering
-    from kebench.engine.local import Options
     from kebench.engine.opened import opened
+    from kebench.engine.work import RunOptions
     from kebench.loggers import chosen_logging
 
-    cluster = read_cluster(engine, address, gpus_per_job, cpus_per_job, memory_per_job)
-    refuse_workers(workers, cluster)
-    if energy and (workers > 1 or cluster):
+    refuse_workers(options.workers, options.cluster)
+    if options.energy and (options.workers > 1 or options.cluster):
         raise UserError("--energy: meters tell of a whole machine, so one run at a time; leave out --workers")
-    if loggers and cluster:
+    if options.loggers and options.cluster:
         raise UserError("--log: nodes write no logs yet; leave it out with --engine ray")
-    options = Options(
-        micro_batch=_micro_batch(micro_batch),
-        allow_remote_code=given["allow_remote_code"],
-        keep_weights=keep_weights == "best",
-        wait=wait,
-        logging=chosen_logging(loggers, log_dir, default=given["out"] / "logs"),
-        metering=chosen_metering(energy, country),
+    how = RunOptions(
+        micro_batch=_micro_batch(options.micro_batch),
+        allow_remote_code=options.allow_remote_code,
+        keep_weights=options.keep_weights == "best",
+        wait=options.wait,
+        logging=chosen_logging(options.loggers, options.log_dir, default=options.out / "logs"),
+        metering=chosen_metering(options.energy, options.country),
     )
-    with opened(cluster, workers=workers, device=device, precision=precision, options=options) as chosen:
-        return _run_on(chosen, precision=precision, **given)
-
-
-def _run_on(
-    engine: "Engine",
-    *,
-    models: tuple[str, ...],
-    tasks: str,
-    seeds: int,
-    budget: str,
-    learning_rates: str,
-    data: Path | None,
-    out: Path,
-    allow_remote_code: bool,
-    allow_missing_markers: bool,
-    plan_only: bool,
-    yes: bool,
-    precision: str,
-    **overrides: Any,
-) -> int:
-    from kebench import run as grids
-    from kebench.cli.run_plan import duration, plan_lines, unequal_footing
-    from kebench.finetune.budgets import read_budget
-    from kebench.records import write_other_names
-    from kebench.runtime import launched_processes
-    from kebench.tasks.card import data_folder, select_tasks
-
-    rank, num_processes = launched_processes()
-    chosen_budget = read_budget(budget, overrides)
-    grid = grids.plan_grid(
-        models,
-        select_tasks(tasks),
-        seeds=seeds,
-        budget=chosen_budget,
-        learning_rates=grids.parse_learning_rates(learning_rates),
-        precision=engine.device.precision,
-        data=data_folder(data),
-        out=out,
-        allow_remote_code=allow_remote_code,
-    )
-    if rank == 0 and not plan_only:
-        _make_ready(out)
-        write_other_names(out, grid.other_names)
-    _say(f"plan: {counted(len(grid.jobs), 'run')}, {len(grid.jobs) - len(grid.missing)} recorded in {out}")
-    for line in textwrap.wrap(unequal_footing(grid.jobs, chosen_budget), WIDTH, subsequent_indent="  "):
-        _say(line)
-    if not grid.missing and num_processes == 1:
-        _say(f"nothing to do; 'kebench leaderboard --results {out}' shows the scores")
-        return 0
-    remarks = grids.check_jobs(
-        grid.missing, allow_missing_markers=allow_missing_markers, allow_remote_code=allow_remote_code
-    )
-    seconds = grids.estimate_seconds(grid.missing, engine.flops_per_second()) / min(
-        engine.at_once, len(grid.missing)
-    )
-    asked = {name for name, value in overrides.items() if value is not None}
-    asked |= {"precision"} if precision != "auto" else set()
-    for line in plan_lines(grid, chosen_budget, engine, seconds, asked=asked):
-        _say(line)
-    for remark in remarks:
-        _say(remark if "WARNING: " in remark else f"note: {remark}")
-    if plan_only:
-        return 0
-    if seconds > ASK_ABOVE_SECONDS and budget == "paper" and not yes:
-        raise UserError(f"the estimate is {duration(seconds)}; pass --yes to start, or --budget quick")
-    # Several processes must go through the same jobs, whatever another grid records between their looks.
-    todo = grid.missing if num_processes == 1 else grid.jobs
-    return _run(grids.longest_first(todo) if engine.is_shared else todo, out, engine)
-
-
-def _make_ready(out: Path) -> None:
-    """Make the folder, and clear away what runs that were killed have left."""
-    from kebench.files import cache_folder, sweep_temporaries
-    from kebench.leases import sweep_stale
-
-    out.mkdir(parents=True, exist_ok=True)
-    sweep_stale(out)
-    for folder in (out, cache_folder()):
-        sweep_temporaries(folder)
+    with opened(
+        options.cluster,
+        workers=options.workers,
+        device=options.device,
+        precision=options.precision,
+        options=how,
+    ) as engine:
+        num_failed = _run_grid(options, engine)
+    if num_failed:
+        raise UserError(f"{counted(num_failed, 'run')} failed (see above); the same command tries them again")
 
 
 def _micro_batch(words: str) -> int | None:
@@ -221,16 +151,71 @@ def _micro_batch(words: str) -> int | None:
     return int(words)
 
 
-def _run(jobs: "list[Job]", out: Path, engine: "Engine") -> int:
+def _run_grid(options: GridOptions, engine: "Engine") -> int:
+    """Plan a grid, show it, run what is missing; return how many runs failed."""
+    from kebench import run as grids
+    from kebench.cli.run_plan import duration, plan_lines, unequal_footing
+    from kebench.files import cache_folder, sweep_temporaries
+    from kebench.finetune.budgets import read_budget
+    from kebench.leases import sweep_stale
     from kebench.progress import progress
+    from kebench.records import write_other_names
+    from kebench.runtime import launched_processes
+    from kebench.tasks.card import data_folder, select_tasks
 
-    with progress("fine-tuning", total=len(jobs), unit="runs") as advance:
+    rank, num_processes = launched_processes()
+    out, changes = options.out, part(options, BudgetChanges)
+    budget = read_budget(options.budget, changes)
+    grid = grids.plan_grid(
+        options.models,
+        select_tasks(options.tasks),
+        seeds=options.seeds,
+        budget=budget,
+        learning_rates=grids.parse_learning_rates(options.learning_rates),
+        precision=engine.device.precision,
+        data=data_folder(options.data),
+        out=out,
+        allow_remote_code=options.allow_remote_code,
+    )
+    if rank == 0 and not options.plan_only:
+        out.mkdir(parents=True, exist_ok=True)
+        sweep_stale(out)  # what runs that were killed have left
+        for folder in (out, cache_folder()):
+            sweep_temporaries(folder)
+        write_other_names(out, grid.other_names)
+    _say(f"plan: {counted(len(grid.jobs), 'run')}, {len(grid.jobs) - len(grid.missing)} recorded in {out}")
+    for line in textwrap.wrap(unequal_footing(grid.jobs, budget), WIDTH, subsequent_indent="  "):
+        _say(line)
+    if not grid.missing and num_processes == 1:
+        _say(f"nothing to do; 'kebench leaderboard --results {out}' shows the scores")
+        return 0
+    remarks = grids.check_jobs(
+        grid.missing,
+        allow_missing_markers=options.allow_missing_markers,
+        allow_remote_code=options.allow_remote_code,
+    )
+    at_once = min(engine.at_once, len(grid.missing))
+    seconds = grids.estimate_seconds(grid.missing, engine.flops_per_second()) / at_once
+    asked = {name for name, value in changes.items() if value is not None}
+    asked |= {"precision"} if options.precision != "auto" else set()
+    for line in plan_lines(grid, budget, engine, seconds, asked=asked):
+        _say(line)
+    for remark in remarks:
+        _say(remark if "WARNING: " in remark else f"note: {remark}")
+    if options.plan_only:
+        return 0
+    if seconds > ASK_ABOVE_SECONDS and options.budget == "paper" and not options.yes:
+        raise UserError(f"the estimate is {duration(seconds)}; pass --yes to start, or --budget quick")
+    # Several processes must go through the same jobs, whatever another grid records between their looks.
+    todo = grid.missing if num_processes == 1 else grid.jobs
+    todo = grids.longest_first(todo) if engine.is_shared else todo
+    with progress("fine-tuning", total=len(todo), unit="runs") as advance:
 
         def report(job: "Job", outcome: "Outcome") -> None:
             _say(_line_of(job, outcome))
             advance(1)
 
-        tally = engine.run_jobs(jobs, out, report)
+        tally = engine.run_jobs(todo, out, report)
     _say(f"{counted(tally.num_recorded, 'run')} recorded in {out}; see 'kebench leaderboard --results {out}'")
     if tally.num_elsewhere:
         _say(f"{counted(tally.num_elsewhere, 'run')} in hand elsewhere; the same command looks again")

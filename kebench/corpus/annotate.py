@@ -7,14 +7,14 @@ reads again what it had read, and links only what is not there.
 
 import atexit
 import json
-import multiprocessing
 import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,8 +34,8 @@ from kebench.corpus.readers.stream import bytes_read
 from kebench.errors import UserError
 from kebench.files import sweep_temporaries, write_atomically, write_parquet_atomically
 from kebench.leases import share, share_one
+from kebench.processes import executor
 from kebench.progress import progress
-from kebench.runtime import end_with_parent
 
 _AHEAD = 2  # shards that wait for each process
 
@@ -239,12 +239,10 @@ def _begin(plan: AnnotationPlan) -> None:
 
 
 def _begin_worker(plan: AnnotationPlan) -> None:
-    """Begin as a process of a pool: end with the one that started it, however that ends.
+    """Begin as a process of a pool, which leaves at once at its end.
 
-    A worker waits for work on a pipe that it holds open itself, so it would not notice. At its own end it
-    leaves at once, since the libraries of scispaCy report at length, when Python closes, what they leave.
+    The libraries of scispaCy report at length, when Python closes, what they leave.
     """
-    end_with_parent()
     atexit.register(os._exit, 0)
     _begin(plan)
 
@@ -282,10 +280,7 @@ def _workers(plan: AnnotationPlan, processes: int) -> Iterator[Workers]:
         _begin(plan)
         yield Workers(_at_once, 0)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_begin_worker, initargs=(plan,)
-    ) as pool:
+    with executor(processes, partial(_begin_worker, plan)) as pool:
         try:
             yield Workers(lambda block: pool.submit(_link, block), _AHEAD * processes)
         except BrokenProcessPool:

@@ -7,12 +7,12 @@ another grid has in hand are left to it, and taken over if it dies, as `engine.l
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from kebench.engine.local import WAIT_SECONDS, Options, Outcome, Tally, record_failure
+from kebench.engine.local import WAIT_SECONDS, Outcome, Report, Tally, record_failure
 from kebench.engine.work import Settled, write_files
 from kebench.files import atomic_folder
 from kebench.finetune.plan import Job
@@ -33,48 +33,21 @@ class Pool(Protocol):
         """Return jobs that have ended since the last call; wait for one at most so long."""
 
 
-class _InHand:
-    """The jobs that the pool has, and their leases."""
-
-    def __init__(self) -> None:
-        self._leases: dict[str, ExitStack] = {}
-
-    def __len__(self) -> int:
-        return len(self._leases)
-
-    def take(self, job: Job, out: Path) -> bool:
-        """Lease a job. False if another grid holds it."""
-        stack = ExitStack()
-        if not stack.enter_context(lease(ending(job.stem(out), ".running"))):
-            return False
-        self._leases[job.identity] = stack
-        return True
-
-    def give_back(self, job: Job) -> None:
-        """End the lease of a job."""
-        self._leases.pop(job.identity).close()
-
-    def give_all_back(self) -> None:
-        """End all leases: the pool has been told to stop, or is gone."""
-        for stack in self._leases.values():
-            stack.close()
-        self._leases.clear()
-
-
 def drive(
     jobs: Sequence[Job],
     out: Path,
     pool: Pool,
+    report: Report = lambda job, outcome: None,
     *,
-    options: Options,
-    report: Callable[[Job, Outcome], None] = lambda job, outcome: None,
+    wait: bool = True,
 ) -> Tally:
     """Have every job that is not recorded carried out by the pool; count what became of them.
 
     jobs: the first is begun first. report: called once for each, when it is recorded or has failed.
+    wait: stay until runs in progress elsewhere are recorded, and take them over if they die.
     """
     waiting, elsewhere = deque(jobs), deque[Job]()
-    in_hand = _InHand()
+    leases: dict[str, ExitStack] = {}  # of the jobs that the pool has
     num_recorded = num_failed = 0
     looked = time.monotonic()
 
@@ -85,33 +58,37 @@ def drive(
         report(job, outcome)
 
     try:
-        while waiting or in_hand or elsewhere:
+        while waiting or leases or elsewhere:
             room = pool.room()
             while waiting and room > 0:
                 job = waiting.popleft()
                 if _is_recorded(job, out):
                     count(job, Outcome())
-                elif not in_hand.take(job, out):
+                    continue
+                holding = ExitStack()
+                if not holding.enter_context(lease(ending(job.stem(out), ".running"))):
                     elsewhere.append(job)
                 elif _is_recorded(job, out):  # another grid finished it between our two looks
-                    in_hand.give_back(job)
+                    holding.close()
                     count(job, Outcome())
                 else:
+                    leases[job.identity] = holding
                     pool.submit(job)
                     room -= 1
-            if not waiting and not in_hand and not options.wait:
+            if not waiting and not leases and not wait:
                 break
-            if in_hand:
+            if leases:
                 for job, settled in pool.settled(WAIT_SECONDS):
-                    outcome = keep(job, settled, out)
-                    in_hand.give_back(job)
+                    outcome = _keep(job, settled, out)
+                    leases.pop(job.identity).close()
                     count(job, outcome)
             elif elsewhere:
                 time.sleep(WAIT_SECONDS)
             if not waiting and elsewhere and time.monotonic() - looked >= WAIT_SECONDS:
                 waiting, elsewhere, looked = elsewhere, deque(), time.monotonic()
     finally:
-        in_hand.give_all_back()
+        for holding in leases.values():  # the pool has been told to stop, or is gone
+            holding.close()
     return Tally(num_recorded, num_failed, len(elsewhere))
 
 
@@ -119,12 +96,11 @@ def _is_recorded(job: Job, out: Path) -> bool:
     return ending(job.stem(out), ".json").exists()
 
 
-def keep(job: Job, settled: Settled, out: Path) -> Outcome:
+def _keep(job: Job, settled: Settled, out: Path) -> Outcome:
     """Write what a pool brought back of a job: weights, predictions, record; or why it failed."""
     stem = job.stem(out)
     if settled.record is None or settled.predictions is None:
-        record_failure(job, stem, settled.error)
-        return Outcome(error=" ".join(settled.error.split()))
+        return record_failure(job, stem, settled.error)
     assert settled.record.identity == job.identity, "a pool brings back the job that it was given"
     if settled.weights is not None:
         with atomic_folder(ending(stem, ".weights"), point="weights") as temporary:

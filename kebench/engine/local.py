@@ -12,34 +12,16 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kebench.energy import Metering
-from kebench.engine.work import fine_tune_watched, told
+from kebench.engine.work import RunOptions, fine_tune_watched, told
 from kebench.errors import UserError
 from kebench.finetune.plan import Job
 from kebench.leases import lease
-from kebench.loggers import NO_LOGGING, Logging
 from kebench.records import Record, ending, write_failure, write_record
-from kebench.runtime import Device, agreed, software, utc_now
+from kebench.runtime import Device, agreed, new_accelerator, software, utc_now
 
 WAIT_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
-
-
-class Options(NamedTuple):
-    """How jobs are carried out: not part of a run's identity, though a micro-batch changes dropout's draws.
-
-    micro_batch: examples in memory at once; None halves the batch whenever CUDA runs out of memory.
-    wait: stay until runs in progress elsewhere are recorded, and take them over if they die.
-    logging: the loggers that are told how training goes. metering: how energy is measured; None: it is not.
-    """
-
-    micro_batch: int | None = None
-    allow_remote_code: bool = False
-    keep_weights: bool = False
-    wait: bool = True
-    logging: Logging = NO_LOGGING
-    metering: Metering | None = None
 
 
 class Outcome(NamedTuple):
@@ -57,13 +39,16 @@ class Tally(NamedTuple):
     num_elsewhere: int
 
 
+Report = Callable[[Job, Outcome], None]
+
+
 def run_jobs(
     jobs: Sequence[Job],
     out: Path,
+    report: Report = lambda job, outcome: None,
     *,
     device: Device,
-    options: Options,
-    report: Callable[[Job, Outcome], None] = lambda job, outcome: None,
+    options: RunOptions,
 ) -> Tally:
     """Carry out every job that is not recorded; count what became of them.
 
@@ -91,17 +76,8 @@ def run_jobs(
     return Tally(num_recorded, num_failed, len(left))
 
 
-def new_accelerator(device: Device) -> Any:
-    """Return accelerate's view of a device, and of the processes that a launcher started."""
-    from accelerate import Accelerator
-
-    return Accelerator(
-        cpu=device.name == "cpu", mixed_precision="bf16" if device.precision == "bf16" else "no"
-    )
-
-
 def _run_job(
-    job: Job, out: Path, *, accelerator: Any, made_with: dict[str, Any], options: Options
+    job: Job, out: Path, *, accelerator: Any, made_with: dict[str, Any], options: RunOptions
 ) -> Outcome | None:
     """Run one job unless it is recorded; None if another grid holds its lease."""
     stem = job.stem(out)
@@ -114,44 +90,27 @@ def _run_job(
             return Outcome()
         if not is_ours:
             return None
-        return _carry_out(job, stem, accelerator=accelerator, made_with=made_with, options=options)
+        kept = ending(stem, ".weights") if options.keep_weights else None
+        try:
+            finished = fine_tune_watched(
+                job, options, accelerator=accelerator, software=made_with, keep_weights=kept
+            )
+            if accelerator.is_main_process:
+                write_record(stem, finished.record, finished.predictions)
+        # Whatever stops one run must not stop the grid: it is written down, shown, and the exit code tells.
+        except Exception as error:
+            if accelerator.num_processes > 1:
+                raise  # the other processes may be waiting for this one in a collective call
+            if not isinstance(error, UserError):
+                _log.debug("run failed", exc_info=error)
+            return record_failure(job, stem, told(error))
+        finally:
+            accelerator.free_memory()  # it holds every model it has prepared
+        return Outcome(record=finished.record)
 
 
-def _carry_out(
-    job: Job, stem: Path, *, accelerator: Any, made_with: dict[str, Any], options: Options
-) -> Outcome:
-    try:
-        finished = fine_tune_watched(
-            job,
-            logging=options.logging,
-            metering=options.metering,
-            accelerator=accelerator,
-            software=made_with,
-            micro_batch=options.micro_batch,
-            allow_remote_code=options.allow_remote_code,
-            keep_weights=ending(stem, ".weights") if options.keep_weights else None,
-        )
-        if accelerator.is_main_process:
-            write_record(stem, finished.record, finished.predictions)
-    # Whatever stops one run must not stop the grid: it is written down, shown, and the exit code tells.
-    except Exception as error:
-        return _failed(job, stem, error, accelerator=accelerator)
-    finally:
-        accelerator.free_memory()  # it holds every model it has prepared
-    return Outcome(record=finished.record)
-
-
-def _failed(job: Job, stem: Path, error: Exception, *, accelerator: Any) -> Outcome:
-    if accelerator.num_processes > 1:
-        raise error  # the other processes may be waiting for this one in a collective call
-    if not isinstance(error, UserError):
-        _log.debug("run failed", exc_info=error)
-    text = told(error)
-    record_failure(job, stem, text)
-    return Outcome(error=" ".join(text.split()))
-
-
-def record_failure(job: Job, stem: Path, text: str) -> None:
-    """Write down that a job failed, and why."""
+def record_failure(job: Job, stem: Path, text: str) -> Outcome:
+    """Write down that a job failed, and why; return that in one line."""
     job_is = {"identity": job.identity, "model": job.card.name, "task": job.task.card.name, "seed": job.seed}
     write_failure(stem, error=text, job={**job_is, "failed_utc": utc_now()})
+    return Outcome(error=" ".join(text.split()))

@@ -24,9 +24,10 @@ from kebench.engine.cluster import (
     use_threads,
 )
 from kebench.engine.parcels import Lacking, Parcel, locate, pack, parcels_of, unpack
-from kebench.engine.work import Manner, Settled, carry_out, told
+from kebench.engine.work import RunOptions, Settled, carry_out, told
 from kebench.errors import UserError
 from kebench.finetune.plan import Job
+from kebench.runtime import Device
 
 AHEAD = 4  # ours: jobs that wait at Ray, so that nothing idles while we write, and an autoscaler sees demand
 _LOOK_SECONDS = 5.0  # between looks at the nodes
@@ -35,8 +36,8 @@ _LOOK_SECONDS = 5.0  # between looks at the nodes
 class RayPool:
     """Jobs as tasks: as many at a time as fit onto the cluster, and a few ahead."""
 
-    def __init__(self, cluster: Cluster, manner: Manner) -> None:
-        self._cluster, self._manner = cluster, manner
+    def __init__(self, cluster: Cluster, device: Device, options: RunOptions) -> None:
+        self._cluster, self._device, self._options = cluster, device, options
         self._task = remote(cluster, _fine_tune)
         self._running: dict[Any, Job] = {}
         self._put: dict[str, Any] = {}  # parcels in the object store, by key
@@ -57,7 +58,7 @@ class RayPool:
             self._unsent.append((job, Settled(error=told(error))))
             return
         stored = {one.key: self._put[one.key] for one in parcels if one.key in self._put}
-        given = (job, parcels, stored, self._manner, self._cluster.cpus, ours())
+        given = (job, parcels, stored, self._device, self._options, self._cluster.cpus, ours())
         self._running[self._task.remote(*given)] = job
 
     def settled(self, seconds: float) -> list[tuple[Job, Settled]]:
@@ -83,7 +84,11 @@ class RayPool:
         try:
             settled: Settled | Lacking = ray.get(reference)
         except ray.exceptions.OutOfMemoryError:
-            return Settled(error=_out_of_memory(self._manner))
+            smaller = "" if self._options.micro_batch == 1 else ", or a smaller --micro-batch"
+            return Settled(
+                error=f"killed for want of memory on its node {OOM_RETRIES + 1} times; ask for more by "
+                f"--memory-per-job{smaller}"
+            )
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
             return Settled(error=f"its worker or its node was lost {RETRIES + 1} times: {first_line(error)}")
         except ray.exceptions.RayError as error:
@@ -104,19 +109,12 @@ class RayPool:
         self.submit(job)
 
 
-def _out_of_memory(manner: Manner) -> str:
-    smaller = "" if manner.micro_batch == 1 else ", or a smaller --micro-batch"
-    return (
-        f"killed for want of memory on its node {OOM_RETRIES + 1} times; ask for more by "
-        f"--memory-per-job{smaller}"
-    )
-
-
 def _fine_tune(
     job: Job,
     parcels: Sequence[Parcel],
     stored: dict[str, Any],
-    manner: Manner,
+    device: Device,
+    options: RunOptions,
     cpus: float,
     theirs: list[Any],
 ) -> "Settled | Lacking":
@@ -137,4 +135,4 @@ def _fine_tune(
     # A full disk or a cache that cannot be written: the one who gave the job writes it down.
     except (UserError, OSError) as error:
         return Settled(error=f"node {socket.gethostname()}: {told(error)}")
-    return carry_out(here, manner)
+    return carry_out(here, device, options)

@@ -11,15 +11,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kebench.energy import Metering, energy_meter
 from kebench.errors import UserError
 from kebench.finetune.plan import Job
-from kebench.loggers import NO_LOGGING, Logging, Write, logged_run
+from kebench.loggers import NO_LOGGING, Logging, logged_run
 from kebench.records import Record
-from kebench.runtime import Device, software
+from kebench.runtime import Device, new_accelerator, software
 
 if TYPE_CHECKING:
     from kebench.finetune.job import Finished
     from kebench.finetune.loop import Epoch
 
 KEPT = "weights"
+
+
+class RunOptions(NamedTuple):
+    """How jobs are carried out: not part of a run's identity, though a micro-batch changes dropout's draws.
+
+    micro_batch: examples in memory at once; None halves the batch whenever CUDA runs out of memory.
+    wait: stay until runs in progress elsewhere are recorded, and take them over if they die.
+    logging: the loggers that are told how training goes. metering: how energy is measured; None: it is not.
+    """
+
+    micro_batch: int | None = None
+    allow_remote_code: bool = False
+    keep_weights: bool = False
+    wait: bool = True
+    logging: Logging = NO_LOGGING
+    metering: Metering | None = None
 
 
 class Settled(NamedTuple):
@@ -31,103 +47,87 @@ class Settled(NamedTuple):
     error: str = ""
 
 
-class Manner(NamedTuple):
-    """How a job is carried out, as `engine.local.Options` says it, on a device."""
-
-    device: Device
-    micro_batch: int | None
-    allow_remote_code: bool
-    keep_weights: bool
-    logging: Logging = NO_LOGGING
-
-
-def carry_out(job: Job, manner: Manner) -> Settled:
+def carry_out(job: Job, device: Device, options: RunOptions) -> Settled:
     """Carry out a job in this process. Whatever stops it is told, and never raised."""
     import torch
 
-    from kebench.engine.local import new_accelerator
-
-    accelerator = new_accelerator(manner.device)
+    accelerator = new_accelerator(device)
     try:
         with tempfile.TemporaryDirectory(prefix="kebench-") as folder:
-            kept = Path(folder) / KEPT if manner.keep_weights else None
+            kept = Path(folder) / KEPT if options.keep_weights else None
             finished = fine_tune_watched(
-                job,
-                logging=manner.logging,
-                metering=None,
-                accelerator=accelerator,
-                software=software(),
-                micro_batch=manner.micro_batch,
-                allow_remote_code=manner.allow_remote_code,
-                keep_weights=kept,
+                job, options, accelerator=accelerator, software=software(), keep_weights=kept
             )
-            weights = read_files(files_of(kept)) if kept else None
+            weights = None
+            if kept:
+                files = sorted(path for path in kept.rglob("*") if path.is_file())
+                weights = read_files({str(path.relative_to(kept)): path for path in files})
         return Settled(finished.record, finished.predictions, weights)
     # A job that stops must not stop the grid; the one who gave it writes down why.
     except Exception as error:
         return Settled(error=told(error))
     finally:
         accelerator.free_memory()  # it holds every model it has prepared
-        if manner.device.name != "cpu":
+        if device.name != "cpu":
             torch.cuda.empty_cache()  # another process may share the GPU
 
 
 def fine_tune_watched(
-    job: Job, *, logging: Logging, metering: Metering | None, accelerator: Any, **how: Any
+    job: Job,
+    options: RunOptions,
+    *,
+    accelerator: Any,
+    software: dict[str, Any],
+    keep_weights: Path | None,
 ) -> "Finished":
     """Fine-tune, with loggers told of every epoch and the energy measured, where that is asked for."""
     from kebench.finetune.job import fine_tune
 
-    chosen = logging if accelerator.is_main_process else NO_LOGGING
-    with (
-        logged_run(chosen, _name_of(job), settings=_logged_settings(job)) as write,
-        energy_meter(metering, accelerator=accelerator) as read_meter,
-    ):
-        return fine_tune(
-            job,
-            accelerator=accelerator,
-            watch=lambda epoch, dev_percent: _log_epoch(write, epoch, dev_percent),
-            read_meter=read_meter,
-            **how,
-        )
+    # Loggers call a run as its record's file is called: TASK/MODEL/seedN-lrRATE-IDENTITY16.
+    name = "/".join(job.stem(Path()).parts[-3:])
+    settings = {
+        "task": job.task.card.name,
+        "model": job.card.name,
+        "seed": job.seed,
+        "identity": job.identity,
+        "budget": job.protocol.budget,
+        "precision": job.protocol.precision,
+        **job.settings.model_dump(),
+    }
 
-
-def _name_of(job: Job) -> str:
-    """Return what loggers call a run: TASK/MODEL/seedN-lrRATE-IDENTITY16, as its record's file."""
-    return "/".join(job.stem(Path()).parts[-3:])
-
-
-def _logged_settings(job: Job) -> dict[str, Any]:
-    """Return what stands beside a run in a logger."""
-    who = {"task": job.task.card.name, "model": job.card.name, "seed": job.seed, "identity": job.identity}
-    protocol = {"budget": job.protocol.budget, "precision": job.protocol.precision}
-    return who | protocol | job.settings.model_dump()
-
-
-def _log_epoch(write: Write, epoch: "Epoch", dev_percent: float) -> None:
-    """Log each step's loss and rate once the epoch is over, then the epoch: no step waits for a logger."""
-    first = epoch.last_step - len(epoch.losses) + 1
-    for place, (loss, rate) in enumerate(zip(epoch.losses, epoch.learning_rates, strict=True)):
-        write(first + place, {"train/loss": loss, "train/learning_rate": rate})
-    write(
-        epoch.last_step,
-        {
+    def watch(epoch: "Epoch", dev_percent: float) -> None:
+        """Log each step's loss and rate once the epoch is over: no step waits for a logger."""
+        first = epoch.last_step - len(epoch.losses) + 1
+        for place, (loss, rate) in enumerate(zip(epoch.losses, epoch.learning_rates, strict=True)):
+            write(first + place, {"train/loss": loss, "train/learning_rate": rate})
+        of_epoch = {
             "epoch": epoch.number,
             "train/loss_of_epoch": epoch.mean_loss,
             "train/examples_per_second": epoch.num_examples / max(epoch.seconds, 1e-9),
             "dev/score_percent": dev_percent,
-        },
-    )
+        }
+        write(epoch.last_step, of_epoch)
+
+    chosen = options.logging if accelerator.is_main_process else NO_LOGGING
+    with (
+        logged_run(chosen, name, settings=settings) as write,
+        energy_meter(options.metering, accelerator=accelerator) as read_meter,
+    ):
+        return fine_tune(
+            job,
+            accelerator=accelerator,
+            software=software,
+            micro_batch=options.micro_batch,
+            allow_remote_code=options.allow_remote_code,
+            keep_weights=keep_weights,
+            watch=watch,
+            read_meter=read_meter,
+        )
 
 
 def told(error: BaseException) -> str:
     """Return an error as a failure's file states it: ours as it is, others with their type."""
     return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-
-
-def files_of(folder: Path) -> dict[str, Path]:
-    """Return all files under a folder by their names within it."""
-    return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def read_files(paths: Mapping[str, Path]) -> dict[str, bytes]:

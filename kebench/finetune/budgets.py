@@ -1,6 +1,7 @@
 """Budgets: how much training a score may cost. The numbers and their reasons are in budgets.toml."""
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -44,7 +45,7 @@ class Budget(Card):
         return Settings(**shared, learning_rate=learning_rate, max_length=max_length)
 
 
-def read_budget(name: str, overrides: dict[str, Any]) -> Budget:
+def read_budget(name: str, overrides: Mapping[str, object]) -> Budget:
     """Return a budget, with single values replaced. Raises UserError for an unknown name or bad value."""
     budgets = _budgets()
     if name not in budgets:

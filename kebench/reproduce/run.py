@@ -4,18 +4,14 @@ A process a command: what one leaves in memory, or how it dies, cannot touch the
 that two of the same command on one folder share the work.
 """
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from kebench.errors import UserError
 from kebench.files import write_atomically
 from kebench.leases import share_one, stale_token
+from kebench.processes import STOPPED, end_when_told, run_command
 from kebench.reproduce.contents import STAMPS, Files, essence_of
 from kebench.reproduce.stamps import (
     STAMP_SCHEMA,
@@ -31,10 +27,7 @@ from kebench.reproduce.stamps import (
     write_stamp,
 )
 from kebench.reproduce.steps import Command, Step
-from kebench.runtime import PARENT, software, utc_now
-
-STOPPED = 130  # a command's exit code after Ctrl-C
-GRACE_SECONDS = 2.0  # for a command that was told to stop
+from kebench.runtime import software, utc_now
 
 Say = Callable[[str], None]
 
@@ -53,9 +46,7 @@ def carry_out(
     Raises UserError at the first command that fails, or if a reproduction with other settings works in the
     folder; StoppedError if the user stopped a command.
     """
-    for sent in (signal.SIGTERM, signal.SIGHUP):  # end the command in hand too, which else would go on alone
-        if signal.getsignal(sent) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(sent, _terminate)
+    end_when_told()
     _refuse_another(again(), out)
     made: list[Step] = []
 
@@ -89,14 +80,6 @@ def _refuse_another(steps: Sequence[Step], out: Path) -> None:
 
 def _lease(step: Step, out: Path) -> Path:
     return out / STAMPS / f"{step.name}.running"
-
-
-class _TerminatedError(KeyboardInterrupt):
-    """This process was told to end, and its command was not."""
-
-
-def _terminate(*_: object) -> None:
-    raise _TerminatedError
 
 
 def _do(step: Step, out: Path, say: Say, again: Callable[[], Sequence[Step]]) -> None:
@@ -211,41 +194,15 @@ def _outdated(path: Path, number: int) -> Path:
 
 def _run(command: Command, step: Step) -> None:
     """Run one command of kebench; what it prints goes to the terminal, or to its file once all is well."""
-    words = [*(command.launcher or (sys.executable, "-m")), "kebench", *command.words]
-    process = subprocess.Popen(
-        words,
-        stdout=subprocess.PIPE if command.kept_in else None,
-        env=os.environ | {PARENT: str(os.getpid())},
+    code, printed = run_command(
+        command.words, launcher=command.launcher, keeps_output=command.kept_in is not None
     )
-    try:
-        printed, _ = process.communicate()
-    except KeyboardInterrupt as stop:
-        _stop(process, is_told=not isinstance(stop, _TerminatedError))
-        if process.returncode == STOPPED:  # and has said so
-            raise StoppedError from None
-        raise
-    if process.returncode == 0 and command.kept_in is not None:
+    if code == STOPPED:  # and has said so
+        raise StoppedError
+    if code == 0 and command.kept_in is not None:
         write_atomically(command.kept_in, printed, point="step")
-    if code := process.returncode:
+    if code:
         how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
         left = next((path for path in step.makes if path.exists() and not step.stage.goes_on), None)
         mend = f"mend it, or remove {left} if that is in the way" if left else "mend it"
         raise UserError(f"{step.name}: {command} {how} (see above); {mend}, and the same command goes on")
-
-
-def _stop(process: subprocess.Popen[bytes], *, is_told: bool) -> None:
-    """End a command as Ctrl-C does; by force if it lingers. is_told: by the terminal, as we were."""
-    for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sent, signal.SIG_IGN)  # a second one must not leave the command behind
-    if is_told and _has_ended(process):
-        return
-    process.send_signal(signal.SIGINT)
-    if not _has_ended(process, seconds=5 * GRACE_SECONDS):
-        process.kill()
-        process.wait()
-
-
-def _has_ended(process: subprocess.Popen[bytes], *, seconds: float = GRACE_SECONDS) -> bool:
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-    return process.returncode is not None

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from kebench.engine.local import Options, run_jobs
+from kebench.engine.local import run_jobs
+from kebench.engine.work import RunOptions
 from kebench.finetune.plan import Job
 from kebench.runtime import Device
 from tests.finetune.small_tasks import NER, RELATION, job_on, write_small_tasks
@@ -35,5 +36,5 @@ def jobs_in(place: Path, *, seeds: int = 2, **changes: Any) -> list[Job]:
 
 def scores_here(jobs: list[Job], out: Path) -> dict[str, Any]:
     """Return what this process finds for jobs."""
-    assert run_jobs(jobs, out, device=CPU, options=Options()) == (len(jobs), 0, 0)
+    assert run_jobs(jobs, out, device=CPU, options=RunOptions()) == (len(jobs), 0, 0)
     return scores(out)

@@ -9,8 +9,8 @@ import pytest
 
 from kebench.engine import drive as module
 from kebench.engine.drive import drive
-from kebench.engine.local import Options, Outcome
-from kebench.engine.work import Manner, Settled, carry_out
+from kebench.engine.local import Outcome
+from kebench.engine.work import RunOptions, Settled, carry_out
 from kebench.finetune.plan import Job
 from kebench.leases import lease
 from kebench.records import ending
@@ -18,13 +18,13 @@ from kebench.run import longest_first
 from tests.engine.conftest import CPU, jobs_in, scores_here
 from tests.grids import leftovers, scores
 
-MANNER = Manner(CPU, None, False, False)
-
 
 class FakePool:
     """Takes two jobs at a time and carries the older one out when it is asked what has ended."""
 
-    def __init__(self, work: Callable[[Job], Settled] = lambda job: carry_out(job, MANNER)) -> None:
+    def __init__(
+        self, work: Callable[[Job], Settled] = lambda job: carry_out(job, CPU, RunOptions())
+    ) -> None:
         self.given: deque[Job] = deque()
         self.taken: list[Job] = []
         self.work = work
@@ -50,7 +50,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_pool_gives_the_records_of_this_process(place: Path, tmp_path: Path) -> None:
     jobs, pool = jobs_in(place), FakePool()
-    assert drive(jobs, tmp_path / "pool", pool, options=Options()) == (4, 0, 0)
+    assert drive(jobs, tmp_path / "pool", pool) == (4, 0, 0)
     assert scores(tmp_path / "pool") == scores_here(jobs, tmp_path / "here")
     assert leftovers(tmp_path / "pool") == []
 
@@ -59,14 +59,14 @@ def test_what_is_recorded_is_not_given_away(place: Path, tmp_path: Path) -> None
     jobs = jobs_in(place)
     scores_here(jobs[:3], tmp_path)
     pool = FakePool()
-    assert drive(jobs, tmp_path, pool, options=Options()) == (4, 0, 0)
+    assert drive(jobs, tmp_path, pool) == (4, 0, 0)
     assert pool.taken == jobs[3:]
 
 
 def test_kept_weights_come_back_as_a_checkpoint(place: Path, tmp_path: Path) -> None:
     (job, *_) = jobs_in(place)
-    pool = FakePool(lambda job: carry_out(job, MANNER._replace(keep_weights=True)))
-    drive([job], tmp_path, pool, options=Options(keep_weights=True))
+    pool = FakePool(lambda job: carry_out(job, CPU, RunOptions(keep_weights=True)))
+    drive([job], tmp_path, pool)
     names = {path.name for path in ending(job.stem(tmp_path), ".weights").iterdir()}
     assert names >= {"config.json", "model.safetensors", "head.safetensors", "tokenizer.json"}
 
@@ -76,11 +76,9 @@ def test_a_job_that_fails_is_written_down_and_the_others_go_on(place: Path, tmp_
     told: list[Outcome] = []
 
     def work(job: Job) -> Settled:
-        return Settled(error="lost\nfor ever") if job == jobs[0] else carry_out(job, MANNER)
+        return Settled(error="lost\nfor ever") if job == jobs[0] else carry_out(job, CPU, RunOptions())
 
-    tally = drive(
-        jobs, tmp_path, FakePool(work), options=Options(), report=lambda job, what: told.append(what)
-    )
+    tally = drive(jobs, tmp_path, FakePool(work), report=lambda job, what: told.append(what))
     assert tally == (3, 1, 0)
     assert told[0] == Outcome(error="lost for ever")
     assert "lost" in ending(jobs[0].stem(tmp_path), ".failed.json").read_text()
@@ -89,7 +87,7 @@ def test_a_job_that_fails_is_written_down_and_the_others_go_on(place: Path, tmp_
 def test_a_job_in_hand_elsewhere_is_left_to_it(place: Path, tmp_path: Path) -> None:
     jobs, pool = jobs_in(place), FakePool()
     with lease(ending(jobs[0].stem(tmp_path), ".running")):
-        assert drive(jobs, tmp_path, pool, options=Options(wait=False)) == (3, 0, 1)
+        assert drive(jobs, tmp_path, pool, wait=False) == (3, 0, 1)
     assert jobs[0] not in pool.taken
 
 
@@ -101,9 +99,9 @@ def test_a_job_whose_other_owner_gives_up_is_taken_over(place: Path, tmp_path: P
     def work(job: Job) -> Settled:
         if job == jobs[3]:
             other.__exit__(None, None, None)
-        return carry_out(job, MANNER)
+        return carry_out(job, CPU, RunOptions())
 
-    assert drive(jobs, tmp_path, FakePool(work), options=Options()) == (4, 0, 0)
+    assert drive(jobs, tmp_path, FakePool(work)) == (4, 0, 0)
     assert len(scores(tmp_path)) == 4
 
 
@@ -113,7 +111,7 @@ def test_a_driver_that_is_stopped_gives_its_leases_back(place: Path, tmp_path: P
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        drive(jobs_in(place), tmp_path, FakePool(stop), options=Options())
+        drive(jobs_in(place), tmp_path, FakePool(stop))
     assert leftovers(tmp_path) == []
 
 

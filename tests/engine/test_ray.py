@@ -16,15 +16,13 @@ from kebench.engine import copies
 from kebench.engine.cluster import Cluster, ask_node, connected, slots
 from kebench.engine.copies import run_copies
 from kebench.engine.drive import drive
-from kebench.engine.local import Options, Outcome
+from kebench.engine.local import Outcome
 from kebench.engine.ray import RayPool
-from kebench.engine.work import Manner
+from kebench.engine.work import RunOptions
 from kebench.errors import UserError
 from kebench.records import ending
 from tests.engine.conftest import CPU, jobs_in, scores_here
 from tests.grids import leftovers, scores
-
-MANNER = Manner(CPU, None, False, False)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +50,7 @@ def test_a_cluster_gives_the_records_of_this_machine(cluster: Cluster, place: Pa
         )
         for job in unseen
     ]
-    assert drive(unseen, tmp_path / "ray", RayPool(cluster, MANNER), options=Options()) == (4, 0, 0)
+    assert drive(unseen, tmp_path / "ray", RayPool(cluster, CPU, RunOptions())) == (4, 0, 0)
     os.close(descriptor)
     assert scores(tmp_path / "ray") == scores_here(jobs, tmp_path / "here")
     assert leftovers(tmp_path / "ray") == []
@@ -73,10 +71,8 @@ def test_a_job_that_fails_on_a_node_is_written_down_here(
     (broken / "config.json").write_text(json.dumps(config))
     job = jobs_in(place)[0]._replace(folder=broken, model_hash="0" * 64)
     told: list[Outcome] = []
-    pool = RayPool(cluster, MANNER)
-    tally = drive(
-        [job], tmp_path / "out", pool, options=Options(), report=lambda job, outcome: told.append(outcome)
-    )
+    pool = RayPool(cluster, CPU, RunOptions())
+    tally = drive([job], tmp_path / "out", pool, report=lambda job, outcome: told.append(outcome))
     assert tally == (0, 1, 0)
     assert "config.json describes another model" in told[0].error
     assert leftovers(tmp_path / "out") == [ending(job.stem(tmp_path), ".failed.json").name]
@@ -91,8 +87,7 @@ def test_a_job_whose_checkpoint_went_away_fails_and_the_others_go_on(
     tally = drive(
         [gone, jobs[1]],
         tmp_path / "out",
-        RayPool(cluster, MANNER),
-        options=Options(),
+        RayPool(cluster, CPU, RunOptions()),
         report=lambda job, outcome: told.update({job.identity: outcome.error}),
     )
     assert tally == (1, 1, 0)

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 from kebench.engine.cluster import Cluster, connected
 from kebench.engine.drive import drive
-from kebench.engine.local import Options, Outcome
+from kebench.engine.local import Outcome
 from kebench.engine.ray import RayPool
-from kebench.engine.work import Manner
+from kebench.engine.work import RunOptions
 from kebench.finetune.plan import Job
 from tests.engine.clusters import command, environment, two_nodes
 from tests.engine.conftest import CPU, jobs_in, scores_here
@@ -26,7 +26,6 @@ from tests.grids import leftovers, scores
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
-MANNER = Manner(CPU, None, False, False)
 LONG_EPOCHS = 150  # a few seconds
 
 
@@ -68,7 +67,7 @@ def test_a_node_that_is_lost_loses_no_run(place: Path, tmp_path: Path) -> None:
             assert len(scores(tmp_path / "ray")) < 6, "some are still to be made"
 
         with meanwhile(kill):
-            assert drive(jobs, tmp_path / "ray", RayPool(cluster, MANNER), options=Options()) == (6, 0, 0)
+            assert drive(jobs, tmp_path / "ray", RayPool(cluster, CPU, RunOptions())) == (6, 0, 0)
     assert scores(tmp_path / "ray") == scores_here(jobs, tmp_path / "here")
     assert leftovers(tmp_path / "ray") == []
 
@@ -83,7 +82,7 @@ def test_a_worker_that_is_killed_is_begun_again(place: Path, tmp_path: Path) -> 
             assert scores(tmp_path / "ray") == {}, "it had not done its job yet"
 
         with meanwhile(kill):
-            assert drive(jobs, tmp_path / "ray", RayPool(cluster, MANNER), options=Options()) == (2, 0, 0)
+            assert drive(jobs, tmp_path / "ray", RayPool(cluster, CPU, RunOptions())) == (2, 0, 0)
     assert scores(tmp_path / "ray") == scores_here(jobs, tmp_path / "here")
 
 
@@ -100,7 +99,7 @@ def test_a_job_that_a_node_has_no_memory_for_is_written_down(
 
     (job, *_) = jobs_in(place, epochs=LONG_EPOCHS)
     with two_nodes(tmp_path) as nodes, connected(Cluster(nodes.address)) as cluster:
-        tally = drive([job], tmp_path / "ray", RayPool(cluster, MANNER), options=Options(), report=report)
+        tally = drive([job], tmp_path / "ray", RayPool(cluster, CPU, RunOptions()), report=report)
     assert tally == (0, 1, 0)
     assert "killed for want of memory on its node" in told[0].error
     assert "--memory-per-job" in told[0].error

@@ -11,7 +11,8 @@ import pytest
 from kebench import energy
 from kebench.cli import main
 from kebench.energy import Metering, chosen_metering, energy_meter
-from kebench.engine.local import Options, run_jobs
+from kebench.engine.local import run_jobs
+from kebench.engine.work import RunOptions
 from kebench.errors import UserError
 from kebench.records import Energy, EnergyPart, Record, read_record, record_paths
 from kebench.runtime import Device
@@ -23,7 +24,7 @@ CPU = Device("cpu", "fp32", "as asked")
 
 def recorded(out: Path, job: Any, metering: Metering | None) -> Record:
     """Run one job and return its record."""
-    assert run_jobs([job], out, device=CPU, options=Options(metering=metering)).num_failed == 0
+    assert run_jobs([job], out, device=CPU, options=RunOptions(metering=metering)).num_failed == 0
     (path,) = record_paths(out)
     return read_record(path)
 

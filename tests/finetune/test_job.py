@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from kebench.cards import Suggested
-from kebench.engine.local import Options, Outcome, run_jobs
+from kebench.engine.local import Outcome, run_jobs
+from kebench.engine.work import RunOptions
 from kebench.errors import UserError
 from kebench.finetune import job as finetune_job
 from kebench.finetune.classifier import Classifier
@@ -55,7 +56,11 @@ def test_a_run_whose_loss_is_no_number_fails_in_one_line_at_its_first_step(
     job = job_on(NER, data, checkpoints["bert"], learning_rate=1e38, epochs=60)
     said: list[str] = []
     tally = run_jobs(
-        [job], tmp_path, device=CPU, options=Options(), report=lambda _, outcome: said.append(outcome.error)
+        [job],
+        tmp_path,
+        device=CPU,
+        options=RunOptions(),
+        report=lambda _, outcome: said.append(outcome.error),
     )
     # 48 sentences in 3 steps an epoch, 180 in all, 18 of warm-up: the rate of step 1 is 0, of step 2 1e38/18
     assert (tally.num_recorded, tally.num_failed, record_paths(tmp_path)) == (0, 1, [])
@@ -109,7 +114,7 @@ def test_the_same_mentions_in_another_scheme_give_the_same_scores_in_another_col
 def test_stored_predictions_give_the_record_s_score_again_and_hold_no_text(
     checkpoints: dict[str, Path], data: Path, tmp_path: Path
 ) -> None:
-    run_jobs([job_on(NER, data, checkpoints["bert"])], tmp_path, device=CPU, options=Options())
+    run_jobs([job_on(NER, data, checkpoints["bert"])], tmp_path, device=CPU, options=RunOptions())
     (path,) = record_paths(tmp_path)
     predictions = read_predictions(path)
     assert score_split(predictions, "test") == read_record(path).test
@@ -173,7 +178,7 @@ def test_a_failed_run_is_written_down_is_no_score_and_is_tried_again(
         [bad, good],
         tmp_path / "out",
         device=CPU,
-        options=Options(),
+        options=RunOptions(),
         report=lambda _, outcome: seen.append(outcome),
     )
     assert tally == (1, 1, 0)
@@ -182,7 +187,7 @@ def test_a_failed_run_is_written_down_is_no_score_and_is_tried_again(
     assert len(record_paths(tmp_path / "out")) == 1
     assert len(list((tmp_path / "out").rglob("*.failed.json"))) == 1
     test_file.write_text(whole)
-    assert run_jobs([bad, good], tmp_path / "out", device=CPU, options=Options()) == (2, 0, 0)
+    assert run_jobs([bad, good], tmp_path / "out", device=CPU, options=RunOptions()) == (2, 0, 0)
     assert len(record_paths(tmp_path / "out")) == 2
     assert not list((tmp_path / "out").rglob("*.failed.json"))
 
@@ -192,7 +197,7 @@ def test_models_of_finished_runs_do_not_stay_in_memory(
 ) -> None:
     before = _num_classifiers()  # other tests may hold some
     jobs = [job_on(NER, data, checkpoints["bert"], seed=seed) for seed in (0, 1)]
-    run_jobs(jobs, tmp_path, device=CPU, options=Options())
+    run_jobs(jobs, tmp_path, device=CPU, options=RunOptions())
     assert _num_classifiers() == before
 
 
@@ -235,7 +240,7 @@ def test_a_run_in_hand_elsewhere_is_not_counted_as_recorded(
 ) -> None:
     job = job_on(NER, data, checkpoints["bert"])
     with lease(ending(job.stem(tmp_path), ".running")):
-        assert run_jobs([job], tmp_path, device=CPU, options=Options(wait=False)) == (0, 0, 1)
+        assert run_jobs([job], tmp_path, device=CPU, options=RunOptions(wait=False)) == (0, 0, 1)
     assert record_paths(tmp_path) == []
 
 
@@ -243,13 +248,14 @@ TWO_PROCESSES = """
 import sys, torch
 from pathlib import Path
 from kebench.cards import Suggested
-from kebench.engine.local import Options, run_jobs
+from kebench.engine.local import run_jobs
+from kebench.engine.work import RunOptions
 from kebench.runtime import Device
 from tests.finetune.small_tasks import NER, RELATION, job_on
 torch.set_num_threads(1)
 data, folder, out = map(Path, sys.argv[1:])
 jobs = [job_on(card, data, folder) for card in (NER, RELATION)]
-run_jobs(jobs, out, device=Device("cpu", "fp32", ""), options=Options())
+run_jobs(jobs, out, device=Device("cpu", "fp32", ""), options=RunOptions())
 """
 
 

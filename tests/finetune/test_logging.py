@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from kebench import loggers
 from kebench.cli import COMMANDS, kebench, main
-from kebench.engine.local import Options, run_jobs
+from kebench.engine.local import run_jobs
+from kebench.engine.work import RunOptions
 from kebench.errors import UserError
 from kebench.loggers import LOGGERS, Logger, Logging, chosen_logging, logged_run
 from kebench.records import Record, read_predictions, read_record, record_paths
@@ -44,7 +45,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def recorded(out: Path, job: Any, chosen: Logging = loggers.NO_LOGGING) -> tuple[Record, dict[str, Any]]:
     """Run one job; return its record and its predictions."""
-    tally = run_jobs([job], out, device=CPU, options=Options(logging=chosen))
+    tally = run_jobs([job], out, device=CPU, options=RunOptions(logging=chosen))
     assert tally.num_failed == 0
     (path,) = record_paths(out)
     return read_record(path), read_predictions(path)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kebench.engine.beside import beside
 from kebench.errors import UserError
 from kebench.leases import _started
+from kebench.processes import beside, plan_places
 from tests.engine.dying import die
 
 
@@ -76,3 +76,29 @@ def test_whatever_ends_the_block_ends_the_workers(tmp_path: Path, caplog: pytest
         fail_meanwhile()
     assert _started(int(noted.read_text())) == ""
     assert caplog.messages == []
+
+
+def test_gpus_are_shared_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
+    assert [place.gpu for place in plan_places(3, uses_gpus=True)] == ["3", "5", "3"]
+    assert [place.gpu for place in plan_places(2, uses_gpus=False)] == [None, None]
+
+
+def test_cores_are_shared_unless_the_user_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert plan_places(3, uses_gpus=False)[0].threads == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert plan_places(3, uses_gpus=False)[0].threads == 1
+
+
+@pytest.mark.parametrize(
+    ("stated", "threads"),
+    [("4,2", 4), (" 4 , 2", 4), ("0", 2), ("-1", 2), ("", 2), ("many", 2), (",4", 2), ("9" * 30, 2)],
+)
+def test_omp_num_threads_is_read_as_openmp_reads_it(
+    stated: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", stated)
+    assert [place.threads for place in plan_places(3, uses_gpus=False)] == [threads] * 3
