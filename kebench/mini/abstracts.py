@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from kebench.mini.grammar import (
     Mention,
     NamePicker,
-    Phrases,
     Text,
     compose,
     join,
@@ -92,26 +91,19 @@ def make_abstracts(
     forbidden: normal forms of sentences that must not occur (those of the test splits).
     """
     rng = random.Random(f"corpus {seed}")
-    writer = _Writer(world, load_phrases(), held_out_facts(world, seed), forbidden, rng)
-    number = 0
-    for _ in range(rounds):
-        for topic in rng.sample(world.concepts, len(world.concepts)):
-            number += 1
-            yield writer.write(f"mini-{number:05d}", topic)
+    writer = _Writer(world, held_out_facts(world, seed), forbidden, rng)
+    topics = (topic for _ in range(rounds) for topic in rng.sample(world.concepts, len(world.concepts)))
+    for number, topic in enumerate(topics, start=1):
+        yield writer.write(f"mini-{number:05d}", topic)
 
 
 class _Writer:
     """What every abstract needs: the world, the phrases, the facts that may be told, and the draws."""
 
     def __init__(
-        self,
-        world: World,
-        phrases: Phrases,
-        untold: set[Triple],
-        forbidden: Collection[str],
-        rng: random.Random,
+        self, world: World, untold: set[Triple], forbidden: Collection[str], rng: random.Random
     ) -> None:
-        self.world, self.phrases, self.forbidden, self.rng = world, phrases, forbidden, rng
+        self.world, self.phrases, self.forbidden, self.rng = world, load_phrases(), forbidden, rng
         self.true_pairs = {(t.relation, t.head, t.tail) for t in world.triples}
         self.facts: dict[str, list[Triple]] = {concept.cui: [] for concept in world.concepts}
         for triple in world.triples:
@@ -123,31 +115,24 @@ class _Writer:
     def write(self, document_id: str, topic: Concept) -> Abstract:
         """Write one abstract: a title, then six to nine sentences."""
         name_of = names_in_a_text(self.rng)
-        facts = self._facts_around(topic)
+        # Facts in the order in which the text may tell them: the topic's, then its neighbours'.
+        own = self.rng.sample(self.facts[topic.cui], len(self.facts[topic.cui]))
+        neighbours = [cui for t in own for cui in (t.head, t.tail) if cui != topic.cui]
+        near = [self.rng.choice(self.facts[cui]) for cui in neighbours]
+        facts = (own + near)[::-1]  # the next one is popped from the end
         template = self.phrases.pick("title", self.rng)
         title = compose(template, {"H": [topic]}, name_of=lambda c: (c.name,), rng=self.rng)
         whole, statements = title, []
         for _ in range(self.rng.randint(*SENTENCES)):
-            sentence = self._allowed_sentence(topic, facts, name_of)
+            sentence = self._sentence(topic, facts, name_of)
+            while self._is_forbidden(sentence.text.text):
+                sentence = self._sentence(topic, facts, name_of)
             start = len(whole.text) + 1
             whole = join(whole, " ", sentence.text)
             if sentence.stance:
                 statements.append(Statement(start, len(whole.text), *sentence[1:]))
         body = whole.text[len(title.text) + 1 :]
         return Abstract(document_id, title.text, body, whole.mentions, tuple(statements))
-
-    def _facts_around(self, topic: Concept) -> list[Triple]:
-        """Return facts in the order in which the text may tell them: the topic's, then its neighbours'."""
-        own = self.rng.sample(self.facts[topic.cui], len(self.facts[topic.cui]))
-        neighbours = [cui for t in own for cui in (t.head, t.tail) if cui != topic.cui]
-        near = [self.rng.choice(self.facts[cui]) for cui in neighbours]
-        return (own + near)[::-1]  # the next one is popped from the end
-
-    def _allowed_sentence(self, topic: Concept, facts: list[Triple], name_of: NamePicker) -> _Sentence:
-        while True:
-            sentence = self._sentence(topic, facts, name_of)
-            if not self._is_forbidden(sentence.text.text):
-                return sentence
 
     def _is_forbidden(self, sentence: str) -> bool:
         """Return whether a forbidden sentence is this one, or its end: "fever and X" holds "X"."""
@@ -160,20 +145,19 @@ class _Writer:
             return self._stated(facts.pop(), name_of)
         if facts and draw < 0.80:
             return self._doubted(facts[-1], name_of)
-        if draw < 0.95:
-            return self._unspecific(topic, name_of)
-        return _Sentence(compose(self.phrases.pick("none", self.rng), {}, name_of=name_of, rng=self.rng))
+        section, slots = "none", dict[str, list[Concept]]()
+        if draw < 0.95:  # true of anything, and so it says nothing
+            others = self.rng.sample(self.world.concepts, 2)
+            section, slots = "any", {"H": [topic], "T": [others[0]], "O": [others[1]]}
+        return _Sentence(compose(self.phrases.pick(section, self.rng), slots, name_of=name_of, rng=self.rng))
 
     def _stated(self, fact: Triple, name_of: NamePicker) -> _Sentence:
         section = section_of(fact)
         if fact.relation == "interacts_with":
-            section = self._interaction(fact)
+            kinds = [s for s in INTERACTIONS if (fact.head, fact.tail) in self.interactions[s]]
+            section = self.rng.choice([*kinds, "interacts_with"])
         tails = [fact.tail, *self._more_tails(fact)]
         return self._compose(f"{section} stated", fact, tails, "stated", name_of)
-
-    def _interaction(self, fact: Triple) -> str:
-        kinds = [s for s in INTERACTIONS if (fact.head, fact.tail) in self.interactions[s]]
-        return self.rng.choice([*kinds, "interacts_with"])
 
     def _more_tails(self, fact: Triple) -> list[str]:
         """Return up to two further tails of the fact's head, every third time: a list in the sentence."""
@@ -192,17 +176,12 @@ class _Writer:
         section = f"{fact.relation} {stance}"
         if section not in self.phrases:
             return self._stated(fact, name_of)
-        tail = fact.tail if stance == "hedged" else self._false_tail(fact)
+        tail = fact.tail
+        if stance == "negated":  # of another concept of its kind, of which it is not true
+            alike = [concept.cui for concept in self.world.of_kind(self.world.by_cui[tail].kind)]
+            true = {cui for cui in alike if (fact.relation, fact.head, cui) in self.true_pairs}
+            tail = self.rng.choice([cui for cui in alike if cui not in true and cui != fact.head])
         return self._compose(section, fact, [tail], stance, name_of)
-
-    def _false_tail(self, fact: Triple) -> str:
-        kind = self.world.by_cui[fact.tail].kind
-        candidates = [
-            c.cui
-            for c in self.world.of_kind(kind)
-            if (fact.relation, fact.head, c.cui) not in self.true_pairs and c.cui != fact.head
-        ]
-        return self.rng.choice(candidates)
 
     def _compose(
         self, section: str, fact: Triple, tails: list[str], stance: str, name_of: NamePicker
@@ -210,11 +189,6 @@ class _Writer:
         slots = {"H": [self.world.by_cui[fact.head]], "T": [self.world.by_cui[cui] for cui in tails]}
         text = compose(self.phrases.pick(section, self.rng), slots, name_of=name_of, rng=self.rng)
         return _Sentence(text, fact.head, fact.relation, tuple(tails), stance)
-
-    def _unspecific(self, topic: Concept, name_of: NamePicker) -> _Sentence:
-        others = self.rng.sample(self.world.concepts, 2)
-        slots = {"H": [topic], "T": [others[0]], "O": [others[1]]}
-        return _Sentence(compose(self.phrases.pick("any", self.rng), slots, name_of=name_of, rng=self.rng))
 
 
 def section_of(fact: Triple) -> str:

@@ -92,7 +92,12 @@ def compose(
             text += str(rng.randint(*_NUMBERS[piece[1]]))
         else:
             text = _append_list(text, slots[piece[1]], name_of, mentions)
-    return Text(_capitalised(text) if capital else _uncapitalised(text, mentions), tuple(mentions))
+    if not capital:
+        starts_with_mention = bool(mentions) and mentions[0].start == 0
+        text = text if starts_with_mention else text[:1].lower() + text[1:]
+    elif re.match(r"[a-z]+\b(?!-)", text):  # not a symbol such as p53, 5-HT or β-blocker
+        text = text[:1].upper() + text[1:]
+    return Text(text, tuple(mentions))
 
 
 def _append_list(text: str, concepts: Sequence[Concept], name_of: NamePicker, mentions: list[Mention]) -> str:
@@ -106,16 +111,6 @@ def _append_list(text: str, concepts: Sequence[Concept], name_of: NamePicker, me
             mentions.append(Mention(len(text) + 2, len(text) + 2 + len(abbreviation), concept.cui))
             text += f" ({abbreviation})"
     return text
-
-
-def _capitalised(text: str) -> str:
-    """Return the text with a capital, unless it starts with a symbol such as p53, 5-HT or β-blocker."""
-    return text[:1].upper() + text[1:] if re.match(r"[a-z]+\b(?!-)", text) else text
-
-
-def _uncapitalised(text: str, mentions: Sequence[Mention]) -> str:
-    starts_with_mention = bool(mentions) and mentions[0].start == 0
-    return text if starts_with_mention else text[:1].lower() + text[1:]
 
 
 def join(first: Text, link: str, second: Text) -> Text:

@@ -34,18 +34,15 @@ def ner_sentence(source: Source, group: str) -> Labelled:
     """Return a sentence for the tasks of a group."""
     kinds = kinds_of_group(group)
     draw = source.rng.random()
+    section, slots = "none", dict[str, list[Concept]]()
     if draw < _FACTS:
-        return Labelled(_fact(source, kinds))
-    if draw < _FACTS + _ANY_KIND:
-        return Labelled(source.compose("any", {slot: [_any_concept(source, kinds)] for slot in "HTO"}))
-    return Labelled(source.compose("none", {}))
-
-
-def _fact(source: Source, kinds: tuple[str, ...]) -> Text:
-    old, new = _facts_about(source.world, kinds, source.held_out)
-    fact = source.rng.choice(new if source.wants_held_out() else old)
-    slots = {"H": [source.world.by_cui[fact.head]], "T": [source.world.by_cui[fact.tail]]}
-    return source.compose(f"{section_of(fact)} stated", slots)
+        old, new = _facts_about(source.world, kinds, source.held_out)
+        fact = source.rng.choice(new if source.wants_held_out() else old)
+        section = f"{section_of(fact)} stated"
+        slots = {"H": [source.world.by_cui[fact.head]], "T": [source.world.by_cui[fact.tail]]}
+    elif draw < _FACTS + _ANY_KIND:
+        section, slots = "any", {slot: [_any_concept(source, kinds)] for slot in "HTO"}
+    return Labelled(source.compose(section, slots))
 
 
 @cache

@@ -26,11 +26,8 @@ class Atom(NamedTuple):
 
 def write_release(world: World, folder: Path) -> None:
     """Write MRCONSO.RRF, MRREL.RRF and MRSTY.RRF into a folder that exists."""
-    for name, rows in (
-        ("MRCONSO", _conso_rows(world)),
-        ("MRREL", _rel_rows(world)),
-        ("MRSTY", _sty_rows(world)),
-    ):
+    tables = {"MRCONSO": _conso_rows(world), "MRREL": _rel_rows(world), "MRSTY": _sty_rows(world)}
+    for name, rows in tables.items():
         lines = "".join("|".join(row) + "|\n" for row in rows)
         (folder / f"{name}.RRF").write_text(lines, encoding="utf-8", newline="\n")
 
@@ -41,17 +38,13 @@ def atoms(concept: Concept) -> list[Atom]:
     An abbreviation of two letters also comes as a suppressed row: a real release suppresses such
     names because they mean too much, and a reader of RRF must leave them out.
     """
-    current = [Atom(name, "ENG", SOURCE, _term_type(concept, name), "N") for name in concept.names]
+    term_types = dict.fromkeys(concept.names, "SY") | dict.fromkeys(concept.abbreviations, "AB")
+    term_types[concept.name] = "PT"
+    current = [Atom(name, "ENG", SOURCE, term_types[name], "N") for name in concept.names]
     short = [Atom(name.lower(), "ENG", SOURCE, "AB", "Y") for name in concept.abbreviations if len(name) == 2]
     obsolete = [Atom(name, "ENG", SOURCE, "OP", "O") for name in concept.obsolete]
     foreign = [Atom(name, tag, SOURCE + tag, "PT", "N") for tag, name in concept.foreign]
     return current + short + obsolete + foreign
-
-
-def _term_type(concept: Concept, name: str) -> str:
-    if name == concept.name:
-        return "PT"
-    return "AB" if name in concept.abbreviations else "SY"
 
 
 def _conso_rows(world: World) -> Iterator[list[str]]:

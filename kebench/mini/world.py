@@ -147,14 +147,12 @@ def load_world(folder: Path = FOLDER) -> World:
 
 
 def _read_concepts(path: Path) -> Iterator[Concept]:
-    cuis: set[str] = set()
-    preferred: set[str] = set()
+    seen: set[str] = set()
     for where, line in numbered_lines(path):
         concept = _concept(line, where)
-        if concept.cui in cuis or concept.name in preferred:
+        if seen & {concept.cui, concept.name}:
             raise UserError(f"{where}: {concept.cui} '{concept.name}' is there twice; remove one")
-        cuis.add(concept.cui)
-        preferred.add(concept.name)
+        seen |= {concept.cui, concept.name}
         yield concept
 
 
@@ -163,9 +161,8 @@ def _concept(line: str, where: str) -> Concept:
     if len(fields) not in (3, 4):
         raise UserError(f"{where}: {len(fields)} columns, expected 3 or 4 (CUI, types, names, other names)")
     types = tuple(fields[1].split(","))
-    for tui in types:
-        if tui not in TYPES:
-            raise UserError(f"{where}: semantic type '{tui}' is not in world.TYPES; add it there")
+    if unknown := [tui for tui in types if tui not in TYPES]:
+        raise UserError(f"{where}: semantic type '{unknown[0]}' is not in world.TYPES; add it there")
     names = fields[2].split(" | ")
     if not 2 <= len(names) <= 4:
         raise UserError(f"{where}: {len(names)} names, expected 2 to 4")

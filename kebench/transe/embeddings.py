@@ -74,7 +74,13 @@ class EntityEmbeddings(NamedTuple):
         """Read embeddings. Raises UserError if a part is missing, cut off, or does not fit the others."""
         card = read_embeddings_card(folder)
         cuis, relations = (read_names(folder / name) for name in (ENTITIES, RELATIONS))
-        vectors = _read_vectors(folder / VECTORS, sha256=card.sha256)
+        path = folder / VECTORS
+        try:
+            if sha256_of(path) != card.sha256:
+                raise _damaged(path, f"not the file that {CARD} describes")
+            vectors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise _damaged(path, f"cannot be read ({error})") from None
         rows = {"entity": len(cuis), "relation": len(relations)}
         expected = {name: (num_rows, card.settings.dimension) for name, num_rows in rows.items()}
         if {name: tuple(vector.shape) for name, vector in vectors.items()} != expected:
@@ -122,15 +128,6 @@ def read_embeddings_card(folder: Path) -> EmbeddingsCard:
         ) from None
     except ValidationError as error:
         raise _damaged(path, f"not embeddings ({first_fault(error, whole='the file')})") from None
-
-
-def _read_vectors(path: Path, *, sha256: str) -> dict[str, Tensor]:
-    try:
-        if sha256_of(path) != sha256:
-            raise _damaged(path, f"not the file that {CARD} describes")
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, f"cannot be read ({error})") from None
 
 
 def write_names(path: Path, column: str, names: pa.StringArray) -> None:

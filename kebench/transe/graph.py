@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from kebench.errors import UserError
 from kebench.files import hash_of, sha256_of
@@ -26,55 +25,19 @@ WORDS_OF_REASONS = {
     "in_train": "that stand in train.txt",
     "in_valid": "that stand in valid.txt",
 }
-HEADER_WORDS = (
-    {
-        "head",
-        "subject",
-        "source",
-        "from",
-        "h",
-        "s",
-        "entity1",
-        "entity_1",
-        "node1",
-        "start",
-        "cui1",
-        "head_id",
-    },
-    {"relation", "predicate", "property", "edge", "label", "type", "r", "p", "rel", "rela", "relation_id"},
-    {"tail", "object", "target", "to", "t", "o", "entity2", "entity_2", "node2", "end", "cui2", "tail_id"},
+# What a header calls its three columns.
+_HEADERS = (
+    "head subject source from h s entity1 entity_1 node1 start cui1 head_id",
+    "relation predicate property edge label type r p rel rela relation_id",
+    "tail object target to t o entity2 entity_2 node2 end cui2 tail_id",
 )
-
-TITLE_WORDS = {  # one of them in each name of a header that HEADER_WORDS lacks: Head_ID, RelType, tail name
-    *(
-        "head",
-        "tail",
-        "subject",
-        "subj",
-        "object",
-        "obj",
-        "source",
-        "target",
-        "entity",
-        "node",
-        "cui",
-        "from",
-    ),
-    *(
-        "to",
-        "start",
-        "end",
-        "relation",
-        "relationship",
-        "rel",
-        "rela",
-        "predicate",
-        "property",
-        "edge",
-        "label",
-    ),
-    *("type", "id", "ids", "name", "names"),
-}
+# One of them stands in each name of another header: Head_ID, RelType, tail name.
+_TITLES = (
+    "head tail subject subj object obj source target entity node cui from to start end",
+    "relation relationship rel rela predicate property edge label type id ids name names",
+)
+HEADER_WORDS = tuple(set(words.split()) for words in _HEADERS)
+TITLE_WORDS = {word for words in _TITLES for word in words.split()}
 _TITLE_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 _REMEDY = "expected head, relation and tail with a tab between them; mend or remove the line"
@@ -109,7 +72,11 @@ class Graph(NamedTuple):
 def read_graph(source: Path) -> Graph:
     """Read a knowledge base, or a folder with train.txt. Raises UserError if `source` is neither."""
     if (source / "kb.json").is_file():
-        return _from_knowledge_base(source)
+        base = KnowledgeBase.open(source)
+        found = base.indexed_triples()
+        if not len(found.triples):
+            raise UserError(f"{source}: a knowledge base without triples; import one that has relations")
+        return Graph(found.entities, found.relations, {"train": found.triples}, base.content_hash, {}, {})
     if (source / FILES["train"]).is_file():
         return _from_folder(source)
     what = "is no folder" if not source.is_dir() else "holds neither kb.json nor train.txt"
@@ -135,25 +102,18 @@ def describe_left_out(counts: dict[str, int]) -> str:
     return ", ".join(f"{number:,} {WORDS_OF_REASONS[reason]}" for reason, number in counts.items())
 
 
-def _from_knowledge_base(source: Path) -> Graph:
-    base = KnowledgeBase.open(source)
-    indexed = base.indexed_triples()
-    if not len(indexed.triples):
-        raise UserError(f"{source}: a knowledge base without triples; import one that has relations")
-    return Graph(indexed.entities, indexed.relations, {"train": indexed.triples}, base.content_hash, {}, {})
-
-
 def _from_folder(folder: Path) -> Graph:
     """Read the splits. Each triple counts once, in the first of train, valid and test that has it."""
     paths = {split: folder / name for split, name in FILES.items() if (folder / name).is_file()}
     files = {split: _read_file(path) for split, path in paths.items()}
-    heads, names, tails = files["train"].columns.columns
+    trained = files["train"].columns
+    heads, names, tails = trained.columns
     _refuse_tails_between(heads, names, tails, paths["train"])
-    if len(files["train"].columns) > 1 and _is_lone(files["train"].columns):
-        shown = _first_line(files["train"].columns)
+    if len(trained) > 1 and _is_lone(trained):
         _log.warning(
-            "%s line 1: no other line has a name of %r; if it is a header, remove it", paths["train"], shown
-        )
+            "%s line 1: no other line has a name of %r; if it is a header, remove it",
+            paths["train"], _first_line(trained),
+        )  # fmt: skip
     entities, relations = _sorted_names(heads, tails), _sorted_names(names)
     _warn_of_near_doubles(paths["train"], entities=entities, relations=relations)
     content: dict[str, str] = {split: sha256_of(path) for split, path in paths.items()}
@@ -167,9 +127,13 @@ def _from_folder(folder: Path) -> Graph:
         distinct = np.unique(known, axis=0)
         counts = {"unseen": len(file.columns) - len(known), "repeated": len(known) - len(distinct)}
         for earlier, those in triples.items():
-            is_new = ~_is_among(distinct, those, num_entities=len(entities))
-            counts[f"in_{earlier}"] = int((~is_new).sum())
-            distinct = distinct[is_new]
+            key, keys = (
+                (of[:, 1].astype(np.int64) * len(entities) + of[:, 0]) * len(entities) + of[:, 2]
+                for of in (distinct, those)
+            )
+            is_there = np.isin(key, keys)
+            counts[f"in_{earlier}"] = int(is_there.sum())
+            distinct = distinct[~is_there]
         triples[split] = distinct
         left_out[split] = {reason: number for reason, number in counts.items() if number}
         if split != "train":
@@ -277,14 +241,6 @@ def _warn_of_near_doubles(path: Path, **names: pa.StringArray) -> None:
                 "they count as different",
                 path, len(alike), what, *pair,
             )  # fmt: skip
-
-
-def _is_among(triples: Triples, those: Triples, *, num_entities: int) -> NDArray[np.bool_]:
-    key, keys = (
-        (of[:, 1].astype(np.int64) * num_entities + of[:, 0]) * num_entities + of[:, 2]
-        for of in (triples, those)
-    )
-    return np.isin(key, keys)
 
 
 def _count_pairs_in(train: Triples, triples: Triples) -> int:

@@ -59,7 +59,7 @@ class KeptState:
         if self._saving_seconds and started - self._saved_at < TRAINING_PER_SAVING * self._saving_seconds:
             return
         older = self._epochs()
-        place = self._epoch(len(state.loss_by_epoch))
+        place = self.folder / f"epoch-{len(state.loss_by_epoch):05d}"
         with atomic_folder(place, point="embedding-state", sealed=True) as temporary:
             save_file(_parts("entity", state.entity) | _parts("relation", state.relation), temporary / TABLES)
             (temporary / LOSSES).write_text(json.dumps(state.loss_by_epoch))
@@ -71,9 +71,6 @@ class KeptState:
     def remove(self) -> None:
         """Remove the state, once what it was for exists."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _epoch(self, epoch: int) -> Path:
-        return self.folder / f"epoch-{epoch:05d}"
 
     def _epochs(self) -> list[Path]:
         return sorted(self.folder.glob("epoch-*"))

@@ -13,7 +13,15 @@ from typing import IO, NoReturn
 
 from kebench.errors import UserError
 from kebench.umls.open.ids import id_of_address, read_id
-from kebench.umls.open.terms import LICENCE, Ontology, Synonym, date_or_whole, make_term, relation_name
+from kebench.umls.open.terms import (
+    LICENCE,
+    Ontology,
+    Synonym,
+    Term,
+    cleaned_term,
+    date_or_whole,
+    relation_name,
+)
 
 _SCOPE_OF_TAG = {  # of OBO 1.0
     "exact_synonym": "EXACT",
@@ -183,19 +191,21 @@ def _ontology(
             term_id = id_of_address(frame.id)
             before = Counter(noted)
             noted["ids_from_urls"] += bool(term_id and "://" in frame.id)
-            relations = [(_relation(relation, names), tail) for relation, tail in frame.relations]
-            term = make_term(
-                term_id,
-                frame.name,
-                frame.namespace,
-                frame.synonyms,
-                frame.xrefs,
-                relations,
-                frame.alternates,
-                frame.is_obsolete,
-                noted,
+            relations = []
+            for relation, tail in frame.relations:  # by its name, where its id is a number or an address
+                is_named = _RELATION_ID.match(relation) or "://" in relation
+                called = (is_named and names.get(relation)) or re.split(r"[/#]", relation)[-1]
+                relations.append((relation_name(called), tail))
+            raw = Term(
+                id=term_id,
+                name=frame.name,
+                synonyms=tuple(frame.synonyms),
+                xrefs=tuple(frame.xrefs),
+                relations=tuple(relations),
+                alternates=tuple(frame.alternates),
+                is_obsolete=frame.is_obsolete,
             )
-            if term:
+            if term := cleaned_term(raw, noted, namespace=frame.namespace):
                 terms.append(term)
             for kind in noted - before:
                 examples.setdefault(kind, frame.examples.get(kind, frame.line))
@@ -213,12 +223,6 @@ def _ontology(
         noted={kind: noted[kind] for kind in kinds},
         examples={kind: examples[kind] for kind in kinds},
     )
-
-
-def _relation(relation: str, names: dict[str, str]) -> str:
-    """Return what a relation is called: by its name where its id is a number or an address."""
-    is_named = _RELATION_ID.match(relation) or "://" in relation
-    return relation_name((is_named and names.get(relation)) or re.split(r"[/#]", relation)[-1])
 
 
 def _iso_date(date: str) -> str:

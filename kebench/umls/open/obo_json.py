@@ -12,7 +12,15 @@ from typing import IO, Any
 from kebench.bounded import parse_json
 from kebench.errors import UserError
 from kebench.umls.open.ids import id_of_address, read_id
-from kebench.umls.open.terms import LICENCE, Ontology, Synonym, Term, date_or_whole, make_term, relation_name
+from kebench.umls.open.terms import (
+    LICENCE,
+    Ontology,
+    Synonym,
+    Term,
+    cleaned_term,
+    date_or_whole,
+    relation_name,
+)
 
 SCOPE_OF_PREDICATE = {
     "hasExactSynonym": "EXACT",
@@ -77,20 +85,19 @@ def _json_term(node: dict[str, Any], relations: list[tuple[str, str]], noted: Co
         properties.setdefault(re.split(r"[#/]", value.get("pred", ""))[-1], []).append(
             str(value.get("val", ""))
         )
-    return make_term(
-        id_of_address(node["id"]),
-        node.get("lbl") or "",
-        properties.get("hasOBONamespace", [""])[0],
-        [
+    raw = Term(
+        id=id_of_address(node["id"]),
+        name=node.get("lbl") or "",
+        synonyms=tuple(
             Synonym(synonym["val"], SCOPE_OF_PREDICATE.get(synonym.get("pred", ""), ""))
             for synonym in meta.get("synonyms") or ()
-        ],
-        [read_id(xref["val"]) for xref in meta.get("xrefs") or ()],
-        relations,
-        [read_id(former) for former in properties.get("hasAlternativeId", [])],
-        bool(meta.get("deprecated")),
-        noted,
+        ),
+        xrefs=tuple(read_id(xref["val"]) for xref in meta.get("xrefs") or ()),
+        relations=tuple(relations),
+        alternates=tuple(read_id(former) for former in properties.get("hasAlternativeId", [])),
+        is_obsolete=bool(meta.get("deprecated")),
     )
+    return cleaned_term(raw, noted, namespace=properties.get("hasOBONamespace", [""])[0])
 
 
 def _compact(address: str) -> str:

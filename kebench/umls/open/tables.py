@@ -60,19 +60,17 @@ def write_tables(
 
 def _write(path: Path, columns: Sequence[str], batches: Iterable[dict[str, Any]]) -> None:
     """Write a Parquet file of strings; a column that no batch has is empty throughout."""
-    schema = pyarrow.schema([(name, pyarrow.string()) for name in columns])
+    text = pyarrow.string()
+    schema = pyarrow.schema([(name, text) for name in columns])
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in batches:
-            rows = len(batch[columns[0]])
-            arrays = [_strings(batch.get(name, ""), rows) for name in columns]
+            num_rows = len(batch[columns[0]])
+            arrays = []
+            for values in (batch.get(name, "") for name in columns):  # Arrow, a list, or one for all rows
+                if isinstance(values, str):
+                    values = pyarrow.repeat(pyarrow.scalar(values, text), num_rows)
+                arrays.append(values if isinstance(values, pyarrow.Array) else pyarrow.array(values, text))
             writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
-
-
-def _strings(values: Any, rows: int) -> pyarrow.Array:
-    """Return a column: a list, an Arrow array as it is, or one string for all rows."""
-    if isinstance(values, str):
-        return pyarrow.repeat(pyarrow.scalar(values, pyarrow.string()), rows)
-    return values if isinstance(values, pyarrow.Array) else pyarrow.array(values, pyarrow.string())
 
 
 # --- names ---

@@ -154,36 +154,24 @@ def date_or_whole(version: str) -> str:
     return date[0] if date else version
 
 
-def make_term(
-    term_id: str,
-    name: str,
-    namespace: str,
-    synonyms: list[Synonym],
-    xrefs: list[str],
-    relations: list[tuple[str, str]],
-    alternates: list[str],
-    obsolete: bool,
-    noted: Counter[str],
-) -> Term | None:
-    """Return a term with cleaned names, or None if it has no name or no id.
+def cleaned_term(raw: Term, noted: Counter[str], *, namespace: str) -> Term | None:
+    """Return a term as read with its names cleaned and without what has no id; None without name or id.
 
-    namespace: as OBO has it; GO's are its branches. noted: counts what has no id with a prefix, or no name.
+    noted: counts what has no id with a prefix, or no name. namespace: as OBO has it; GO's are its branches.
     """
-    cleaned = clean_name(name)
-    if not term_id or not cleaned:
-        noted["terms_without_name" if term_id else "terms_without_prefix"] += 1
+    name = clean_name(raw.name)
+    if not raw.id or not name:
+        noted["terms_without_name" if raw.id else "terms_without_prefix"] += 1
         return None
-    noted["xrefs_without_id"] += xrefs.count("")
-    noted["relations_without_id"] += sum(not tail for _, tail in relations)
-    noted["alternates_without_id"] += alternates.count("")
-    others = dict.fromkeys(Synonym(clean_name(synonym.name), synonym.scope) for synonym in synonyms)
-    return Term(
-        id=term_id,
-        name=cleaned,
+    noted["xrefs_without_id"] += raw.xrefs.count("")
+    noted["relations_without_id"] += sum(not tail for _, tail in raw.relations)
+    noted["alternates_without_id"] += raw.alternates.count("")
+    others = dict.fromkeys(Synonym(clean_name(synonym.name), synonym.scope) for synonym in raw.synonyms)
+    return raw._replace(
+        name=name,
         synonyms=tuple(other for other in others if other.name),
-        types=TYPES_OF_BRANCH.get(namespace, ()) if prefix_of(term_id) == "GO" else (),
-        xrefs=tuple(dict.fromkeys(filter(None, xrefs))),
-        relations=tuple(dict.fromkeys(relation for relation in relations if relation[1])),
-        alternates=tuple(filter(None, alternates)),
-        is_obsolete=obsolete,
+        types=TYPES_OF_BRANCH.get(namespace, ()) if prefix_of(raw.id) == "GO" else (),
+        xrefs=tuple(dict.fromkeys(filter(None, raw.xrefs))),
+        relations=tuple(dict.fromkeys(relation for relation in raw.relations if relation[1])),
+        alternates=tuple(filter(None, raw.alternates)),
     )

@@ -43,7 +43,15 @@ def read_rows(
         values = line.split("\t")
         if not columns:
             columns = values
-            _check_columns(columns, required, known, where)
+            missing = [name for name in required if name not in columns]
+            unknown = [name for name in columns if known is not None and name not in known]
+            if missing or unknown or len(set(columns)) != len(columns):
+                may = [name for name in known or () if name not in required]
+                optional = f" (and, if you like, {', '.join(may)})" if may else ""
+                raise UserError(
+                    f"{where}: columns {', '.join(columns)}; expected {', '.join(required)}{optional}, "
+                    "tab-separated"
+                )
         elif len(values) != len(columns):
             raise UserError(f"{where}: {len(values)} columns, expected {len(columns)} ({', '.join(columns)})")
         else:
@@ -66,19 +74,6 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise UserError(f"{path} line {number}: not UTF-8 ({error.reason}); convert the file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-
-
-def _check_columns(
-    columns: Sequence[str], required: Sequence[str], known: Sequence[str] | None, where: str
-) -> None:
-    missing = [name for name in required if name not in columns]
-    unknown = [name for name in columns if known is not None and name not in known]
-    if missing or unknown or len(set(columns)) != len(columns):
-        may = [name for name in known or () if name not in required]
-        optional = f" (and, if you like, {', '.join(may)})" if may else ""
-        raise UserError(
-            f"{where}: columns {', '.join(columns)}; expected {', '.join(required)}{optional}, tab-separated"
-        )
 
 
 def table_kind(path: Path) -> str:
