@@ -1,11 +1,14 @@
 """What tests of all parts share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models are tiny and the tests run in several processes
 
 import pytest
+
+from tests.file_server import FileServer, serving
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,3 +28,10 @@ def real_data() -> Path:
     if not (folder / "blurb").is_dir():
         pytest.skip(f"no real data in {folder}")
     return folder
+
+
+@pytest.fixture
+def file_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setenv("no_proxy", "*")
+    with serving() as server:
+        yield server

@@ -11,26 +11,22 @@ import shutil
 import stat
 import tarfile
 import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, NamedTuple
 
 from kebench.cards import ModelCard
+from kebench.download import NoNetworkError, downloaded, pip_download
 from kebench.errors import UserError
-from kebench.files import cache_folder, expand_home
+from kebench.files import cache_folder, expand_home, hash_of
 from kebench.model.checkpoint_files import DESCRIPTION_FILES, PICKLE_FILES, SAFETENSORS_FILES
-from kebench.pip import NoNetworkError, pip_download
-from kebench.progress import progress
 
 log = logging.getLogger(__name__)
 
-SECONDS_WITHOUT_ANSWER = 20.0  # ours; a hub or file server that is silent for longer counts as no network
-CHUNK_BYTES = 1 << 20
+SECONDS_WITHOUT_ANSWER = 20.0  # ours; a hub that is silent for longer counts as no network
+COPIED_AT_ONCE = 1 << 20  # bytes
 MOST_RATIO = 100  # of unpacked to packed; ours: weights hardly shrink, JSON to a tenth or so
 MOST_SMALL_BYTES = 64 << 20  # what may be packed in any ratio
 
@@ -154,19 +150,18 @@ def _refuse_bomb(name: str, size: int, *, packed: int, source: str) -> None:
 
 def _copy_to(member: IO[bytes], path: Path) -> None:
     with path.open("wb") as file:
-        shutil.copyfileobj(member, file, CHUNK_BYTES)
+        shutil.copyfileobj(member, file, COPIED_AT_ONCE)
 
 
 def fetch_url(card: ModelCard, folder: Path) -> Fetched:
-    """Fetch an archive (tar or zip) by http(s) and take the model folder out of it.
+    """Fetch an archive (tar or zip) by http(s) and take the model folder out of it; resumed where it broke.
 
     The folder is the one that holds config.json; where there are several, `#folder` after the address
     names it.
     """
     address, _, inside = card.source_value.partition("#")
-    with tempfile.TemporaryDirectory(prefix="kebench-archive-") as temporary:
-        archive = Path(temporary) / (PurePosixPath(urllib.parse.urlparse(address).path).name or "archive")
-        _download(address, archive)
+    part = cache_folder() / "downloads" / f"{hash_of(address)[:16]}.part"
+    with downloaded(address, part, description=f"fetching {card.name}") as archive:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened:
                 inside = inside or _model_folder(_members_of_zip(opened, card.source), card.source)
@@ -174,34 +169,6 @@ def fetch_url(card: ModelCard, folder: Path) -> Fetched:
         else:
             _untar_folder(archive, inside, folder, source=card.source)
     return Fetched("")
-
-
-def _download(address: str, path: Path) -> None:
-    if urllib.parse.urlparse(address).scheme not in ("http", "https"):
-        raise UserError(f"url:{address}: expected an address that begins with https:// or http://")
-    request = urllib.request.Request(address, headers={"User-Agent": "kebench"})
-    try:
-        with (
-            urllib.request.urlopen(request, timeout=SECONDS_WITHOUT_ANSWER) as answer,
-            path.open("wb") as file,
-        ):
-            total = float(answer.headers.get("Content-Length") or 0)
-            with progress(f"fetching {path.name}", total=total, unit="bytes") as advance:
-                _copy_counting(answer, file, advance)
-    except urllib.error.HTTPError as error:
-        raise UserError(
-            f"url:{address}: the server answers {error.code} {error.reason}; check the address"
-        ) from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise NoNetworkError(str(error)) from None
-    if total and path.stat().st_size != total:
-        raise UserError(f"url:{address}: {path.stat().st_size:,} of {total:,.0f} bytes came; try again")
-
-
-def _copy_counting(source: IO[bytes], file: IO[bytes], advance: Callable[[float], None]) -> None:
-    while chunk := source.read(CHUNK_BYTES):
-        file.write(chunk)
-        advance(len(chunk))
 
 
 def _untar_folder(archive: Path, inside: str, folder: Path, *, source: str) -> None:

@@ -16,13 +16,13 @@ from pydantic import ValidationError
 
 from kebench.bounded import read_within
 from kebench.cards import SOURCE_KINDS, ModelCard, Suggested, model_card_paths, read_card, read_model_card
+from kebench.download import NoNetworkError
 from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.files import atomic_folder, cache_folder, expand_home, hash_of, remove_if_broken, sha256_of
 from kebench.model.checkpoint_files import TOKENIZER_FILES, read_json
 from kebench.model.fetch import FETCHERS, PLACES, log
 from kebench.model.layout import casing_of, describe_checkpoint, family_of, read_config, stated_casing
 from kebench.model.tensors import weight_files
-from kebench.pip import NoNetworkError
 
 FETCHED = "fetched.json"
 SUGGESTED = "suggested.json"  # beside a checkpoint: what the card of the model that it was made of suggests

@@ -22,6 +22,7 @@ from kebench.errors import UserError
 from kebench.files import sha256_of
 from kebench.model.layout import describe_checkpoint, number_of
 from kebench.model.source import card_of_source, model_hash, resolve_card, resolve_model
+from tests.file_server import FileServer
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
 
 
@@ -181,6 +182,24 @@ def test_an_archive_is_fetched_and_its_model_folder_found(
     assert model_hash(resolved.folder) == model_hash(checkpoints["roberta"])
 
 
+def test_an_archive_whose_download_broke_is_gone_on_with(
+    file_server: FileServer, tmp_path: Path, cache: Path, checkpoints: dict[str, Path]
+) -> None:
+    tar_of(checkpoints["roberta"], tmp_path / "roberta.tar.gz")
+    file_server.files["/roberta.tar.gz"] = (tmp_path / "roberta.tar.gz").read_bytes()
+    file_server.breaks_after = 1000
+    asked = card(f"url:{file_server.url}/roberta.tar.gz", family="roberta")
+    with pytest.raises(
+        UserError, match=r"broke after 1,000 of [\d,]+ bytes; the same command goes on from there"
+    ):
+        resolve_card(asked)
+    assert [path.stat().st_size for path in everything_in(cache)] == [1000]
+    file_server.breaks_after = None
+    assert model_hash(resolve_card(asked).folder) == model_hash(checkpoints["roberta"])
+    assert file_server.requests[1] == ("/roberta.tar.gz", "bytes=1000-")
+    assert not any(path.suffix == ".part" for path in everything_in(cache))
+
+
 @pytest.mark.parametrize("name", ["../escaped.json", "model/../../escaped.json", "/escaped.json"])
 def test_an_archive_that_leads_outside_is_refused(served: tuple[Path, str], cache: Path, name: str) -> None:
     with tarfile.open(served[0] / "evil.tar.gz", "w:gz") as tar:
@@ -204,7 +223,7 @@ def test_a_link_in_an_archive_that_leads_outside_is_refused(served: tuple[Path, 
 
 @pytest.mark.parametrize(
     ("address", "expected"),
-    [("/none.tar.gz", "the server answers 404"), ("/page.tar.gz", "not a readable tar or zip archive")],
+    [("/none.tar.gz", "the server answered 404"), ("/page.tar.gz", "not a readable tar or zip archive")],
 )
 def test_an_address_without_archive_is_told(
     served: tuple[Path, str], cache: Path, address: str, expected: str

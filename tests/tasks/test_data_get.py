@@ -1,12 +1,10 @@
 """`kebench data get`, against a server on loopback: resume, checksums, and nothing kept that is wrong."""
 
-import http.server
 import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,70 +13,20 @@ import pytest
 from kebench.cli import main
 from kebench.errors import UserError
 from kebench.tasks.card import SPLITS, TaskCard, read_task_card
-from kebench.tasks.get import download, get_task
+from kebench.tasks.get import get_task
+from tests.file_server import FileServer
 
 Write = Callable[..., TaskCard]
 
 
-class Server:
-    """A file server whose manners a test can change.
-
-    honours_range: whether it sends only the rest; breaks_after: bytes after which it hangs up.
-    """
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.requests: list[tuple[str, str]] = []  # path, Range header
-        self.honours_range = True
-        self.breaks_after: int | None = None
-        self.url = ""
-
-    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        wanted = handler.headers.get("Range", "")
-        self.requests.append((handler.path, wanted))
-        content = self.files.get(handler.path)
-        if content is None:
-            handler.send_error(404)
-            return
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.honours_range else 0
-        if start >= len(content):
-            handler.send_error(416)
-            return
-        handler.send_response(206 if start else 200)
-        if start:
-            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        handler.send_header("Content-Length", str(len(content) - start))
-        handler.end_headers()
-        handler.wfile.write(content[start:][: self.breaks_after])
-
-
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "*")
-    manners = Server()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # the name that http.server calls
-            manners.answer(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        manners.url = f"http://127.0.0.1:{httpd.server_port}"
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield manners
-        httpd.shutdown()
-
-
-@pytest.fixture
-def card(server: Server, ner_task: Write, tmp_path: Path) -> TaskCard:
+def card(file_server: FileServer, ner_task: Write, tmp_path: Path) -> TaskCard:
     """Return the small NER task as open data; the server has its files, with types behind the tags."""
-    sources = {split: f"{server.url}/{split}.tsv" for split in SPLITS}
+    sources = {split: f"{file_server.url}/{split}.tsv" for split in SPLITS}
     card = ner_task(tmp_path / "origin", access={"kind": "open", "sources": sources})
     original = (tmp_path / "origin" / "small-ner" / "test.tsv").read_bytes()
     typed = original.replace(b"\tB\n", b"\tB-Disease\n").replace(b"\tI\n", b"\tI-Disease\n")
-    server.files = {f"/{split}.tsv": typed for split in SPLITS}
+    file_server.files = {f"/{split}.tsv": typed for split in SPLITS}
     return card
 
 
@@ -92,62 +40,47 @@ def test_files_are_fetched_checked_and_kept_in_blurbs_form(card: TaskCard, tmp_p
     assert _names(tmp_path / "data") == ["dev.tsv", "test.tsv", "train.tsv"]
 
 
-def test_what_is_there_is_not_fetched_again(card: TaskCard, server: Server, tmp_path: Path) -> None:
+def test_what_is_there_is_not_fetched_again(card: TaskCard, file_server: FileServer, tmp_path: Path) -> None:
     get_task(card, tmp_path / "data")
-    server.requests.clear()
+    file_server.requests.clear()
     assert all(row.was_there for row in get_task(card, tmp_path / "data"))
-    assert server.requests == []
+    assert file_server.requests == []
 
 
 def test_a_broken_connection_is_one_line_and_the_next_call_goes_on(
-    card: TaskCard, server: Server, tmp_path: Path
+    card: TaskCard, file_server: FileServer, tmp_path: Path
 ) -> None:
-    size = len(server.files["/train.tsv"])
-    server.breaks_after = 40
+    size = len(file_server.files["/train.tsv"])
+    file_server.breaks_after = 40
     with pytest.raises(UserError) as error:
         get_task(card, tmp_path / "data")
     assert str(error.value) == (
-        f"{server.url}/train.tsv: the connection broke after 40 of {size} bytes; "
+        f"{file_server.url}/train.tsv: the connection broke after 40 of {size} bytes; "
         "the same command goes on from there"
     )
     assert _names(tmp_path / "data") == ["train.tsv.part"]
-    server.breaks_after = None
+    file_server.breaks_after = None
     assert [row.finding.level for row in get_task(card, tmp_path / "data")] == ["ok", "ok", "ok"]
-    assert server.requests[1] == ("/train.tsv", "bytes=40-")
-
-
-def test_a_server_that_ignores_the_range_is_started_over(server: Server, tmp_path: Path) -> None:
-    server.files["/x"] = b"0123456789"
-    server.honours_range = False
-    (tmp_path / "x.part").write_bytes(b"0123")
-    download(f"{server.url}/x", tmp_path / "x.part", description="x")
-    assert (tmp_path / "x.part").read_bytes() == b"0123456789"
-
-
-def test_a_part_that_is_longer_than_the_file_is_started_over(server: Server, tmp_path: Path) -> None:
-    server.files["/x"] = b"0123456789"
-    (tmp_path / "x.part").write_bytes(b"something longer than that")
-    download(f"{server.url}/x", tmp_path / "x.part", description="x")
-    assert (tmp_path / "x.part").read_bytes() == b"0123456789"
+    assert file_server.requests[1] == ("/train.tsv", "bytes=40-")
 
 
 def test_a_source_with_other_counts_is_refused_and_nothing_kept(
-    card: TaskCard, server: Server, tmp_path: Path
+    card: TaskCard, file_server: FileServer, tmp_path: Path
 ) -> None:
-    server.files["/train.tsv"] = b"gout\tB\n\n"
+    file_server.files["/train.tsv"] = b"gout\tB\n\n"
     with pytest.raises(UserError) as error:
         get_task(card, tmp_path / "data")
     assert str(error.value) == (
-        f"{server.url}/train.tsv: 1 mentions in 1 sentences, expected 3 in 2; the file looks cut off; "
+        f"{file_server.url}/train.tsv: 1 mentions in 1 sentences, expected 3 in 2; the file looks cut off; "
         "nothing kept, the source is not what the card describes"
     )
     assert _names(tmp_path / "data") == []
 
 
 def test_a_source_with_another_checksum_is_refused_and_nothing_kept(
-    card: TaskCard, server: Server, tmp_path: Path
+    card: TaskCard, file_server: FileServer, tmp_path: Path
 ) -> None:
-    good = {split: sha256(server.files["/train.tsv"]).hexdigest() for split in SPLITS}
+    good = {split: sha256(file_server.files["/train.tsv"]).hexdigest() for split in SPLITS}
     known = card.model_copy(update={"access": card.access.model_copy(update={"sha256": good})})
     assert len(get_task(known, tmp_path / "good")) == 3
     wrong = card.model_copy(update={"access": card.access.model_copy(update={"sha256": {"train": "0" * 64}})})
@@ -178,21 +111,6 @@ def test_without_a_network_the_complaint_is_one_line_and_leaves_no_folder(
     assert str(error.value).startswith("http://127.0.0.1:9/x.tsv: no connection (")
     assert str(error.value).endswith("); check the network, the same command goes on from there")
     assert not (tmp_path / "data").exists()
-
-
-@pytest.mark.parametrize(
-    ("url", "complaint"),
-    [
-        ("{}/none", "the server answered 404 (Not Found)"),
-        ("file:///etc/hosts", "not an http or https address"),
-    ],
-)
-def test_an_address_that_gives_no_file_is_named(
-    url: str, complaint: str, server: Server, tmp_path: Path
-) -> None:
-    with pytest.raises(UserError) as error:
-        download(url.format(server.url), tmp_path / "x.part", description="x")
-    assert complaint in str(error.value)
 
 
 @pytest.mark.parametrize(("point", "there"), [("data.written", False), ("data.renamed", True)])

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from kebench.download import explain_write_errors
 from kebench.errors import UserError, did_you_mean
 from kebench.files import atomic_folder, write_atomically
 from kebench.tasks.card import SPLITS, TaskCard
 from kebench.tasks.check import Finding, check_file
 from kebench.tasks.convert.chemprot import convert_chemprot
 from kebench.tasks.convert.ddi import convert_ddi
-from kebench.tasks.get import explain_write_errors
 from kebench.tasks.readers import Pair
 
 # task: what turns its original distribution (a folder or an archive) into the pairs of each split

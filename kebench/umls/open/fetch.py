@@ -5,9 +5,9 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
+from kebench.download import NoNetworkError, pip_download
 from kebench.errors import UserError
 from kebench.files import cache_folder, sha256_of, write_atomically
-from kebench.pip import NoNetworkError, pip_download
 from kebench.progress import progress
 
 
