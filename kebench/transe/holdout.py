@@ -5,7 +5,7 @@ what is held out is a pair of entities, with every triple between the two, whate
 pair is held out follows from a hash of seed and names alone: more triples move no other pair.
 """
 
-# N entities, n triples
+# N entities, R relations, n triples
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,16 @@ def hold_out(graph: Graph, *, share: float, seed: int) -> Graph:
     triples = graph.triples["train"]
     pair_n = _pair_hashes(triples, graph, seed=seed)
     is_held_n = pair_n < np.uint64(int(share * 2**64))
-    is_stranger_n = is_held_n & ~_is_seen(triples, is_trained_n=~is_held_n, graph=graph)
-    is_held_n &= ~np.isin(pair_n, pair_n[is_stranger_n])
+    # A triple is trained on, with its whole pair, if one of its parts occurs in no other that is.
+    entity_is_seen_N, relation_is_seen_R = (
+        np.zeros(len(graph.entities), bool),
+        np.zeros(len(graph.relations), bool),
+    )
+    entity_is_seen_N[triples[~is_held_n][:, [0, 2]]] = True
+    relation_is_seen_R[triples[~is_held_n][:, 1]] = True
+    head_n, relation_n, tail_n = triples.T
+    is_seen_n = entity_is_seen_N[head_n] & relation_is_seen_R[relation_n] & entity_is_seen_N[tail_n]
+    is_held_n &= ~np.isin(pair_n, pair_n[is_held_n & ~is_seen_n])
     if not is_held_n.any():
         raise UserError(
             f"no pair of entities can be held out of {len(triples)} triples at held_out_share = {share:g}; "
@@ -42,16 +50,3 @@ def _pair_hashes(triples: Triples, graph: Graph, *, seed: int) -> NDArray[np.uin
     sum_n = name_N[triples[:, 0]] + name_N[triples[:, 2]]  # wraps around, and does not see the order
     seeded_n = sum_n ^ np.uint64(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]))
     return pd.util.hash_array(seeded_n)
-
-
-def _is_seen(triples: Triples, *, is_trained_n: NDArray[np.bool_], graph: Graph) -> NDArray[np.bool_]:
-    """Return for each triple whether all its parts occur in some triple that is trained on."""
-    entity_is_seen_N = np.zeros(len(graph.entities), bool)
-    relation_is_seen_R = np.zeros(len(graph.relations), bool)
-    entity_is_seen_N[triples[is_trained_n][:, [0, 2]]] = True
-    relation_is_seen_R[triples[is_trained_n][:, 1]] = True
-    head_n, relation_n, tail_n = triples.T
-    is_seen_n: NDArray[np.bool_] = (
-        entity_is_seen_N[head_n] & relation_is_seen_R[relation_n] & entity_is_seen_N[tail_n]
-    )
-    return is_seen_n

@@ -1,7 +1,6 @@
 """Numbers from ranks: mean reciprocal rank, hits, mean rank, with ties by name."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kebench.transe.rank import Ranks
 
@@ -18,12 +17,11 @@ def metrics(ranks: dict[str, Ranks]) -> Numbers:
     Shares from 0 to 1. A realistic rank is the mean of the optimistic and the pessimistic one.
     """
     both = Ranks(*(np.concatenate(part) for part in zip(*ranks.values(), strict=True)))
-    return {
-        side: {ties: _numbers(1 + of.nearer + weight * of.tied) for ties, weight in TIES.items()}
-        for side, of in {**ranks, "both": both}.items()
-    }
-
-
-def _numbers(rank: NDArray[np.float64]) -> dict[str, float]:
-    hits = {f"hits_at_{k}": float((rank <= k).mean()) for k in HITS}
-    return {"mrr": float((1 / rank).mean()), **hits, "mean_rank": float(rank.mean())}
+    numbers: Numbers = {}
+    for side, of in {**ranks, "both": both}.items():
+        numbers[side] = {}
+        for ties, weight in TIES.items():
+            rank = 1 + of.nearer + weight * of.tied
+            hits = {f"hits_at_{k}": float((rank <= k).mean()) for k in HITS}
+            numbers[side][ties] = {"mrr": float((1 / rank).mean()), **hits, "mean_rank": float(rank.mean())}
+    return numbers

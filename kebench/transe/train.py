@@ -76,11 +76,9 @@ def train(
     Raises UserError with epoch, step and rate if a loss is not finite.
     """
     num_entities, num_relations = len(state.entity.vector_ND), len(state.relation.vector_ND)
-    known = (
-        KnownTriples(triples, num_entities=num_entities, num_relations=num_relations)
-        if settings.filtered_negatives
-        else None
-    )
+    known = None
+    if settings.filtered_negatives:
+        known = KnownTriples(triples, num_entities=num_entities, num_relations=num_relations)
     steps_per_epoch = -(-len(triples) // settings.batch_size)
     num_steps = settings.epochs * steps_per_epoch
     device = state.entity.vector_ND.device
@@ -95,24 +93,19 @@ def train(
             after_batch(len(pairs.true_P3) // settings.num_negatives)
             if device.type == "cpu" and not losses[-1].isfinite():  # a GPU would be waited for at each step
                 break
-        _refuse_not_finite(torch.stack(losses), epoch=epoch, settings=settings)
+        loss_S = torch.stack(losses).cpu()
+        if not loss_S.isfinite().all():  # it has spoilt the vectors
+            first = int((~loss_S.isfinite()).nonzero()[0])
+            raise UserError(
+                f"epoch {epoch}, step {first + 1}: loss {float(loss_S[first]):g} at learning rate "
+                f"{settings.learning_rate:g}: training stops here; lower --learning-rate"
+            )
         mean_loss = float(loss) / (len(triples) * settings.num_negatives)
         state = state._replace(loss_by_epoch=(*state.loss_by_epoch, mean_loss))
         after_epoch(state)
     for table in (state.entity, state.relation):
         adam.finish(table, step=num_steps)
     return Trained(state.entity.vector_ND, state.relation.vector_ND, state.loss_by_epoch)
-
-
-def _refuse_not_finite(loss_S: Tensor, *, epoch: int, settings: Settings) -> None:
-    """Raise UserError for the first step of an epoch whose loss is not finite; it has spoilt the vectors."""
-    is_bad_S = ~loss_S.cpu().isfinite()
-    if is_bad_S.any():
-        step = int(is_bad_S.nonzero()[0])
-        raise UserError(
-            f"epoch {epoch}, step {step + 1}: loss {float(loss_S[step]):g} at learning rate "
-            f"{settings.learning_rate:g}: training stops here; lower --learning-rate"
-        )
 
 
 def train_step(state: State, pairs: Pairs, adam: RowAdam, settings: Settings, *, step: int) -> Tensor:
