@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "kebench"
 BASE = {
     "errors", "files", "shipped", "cards", "recipes", "leases", "records", "runtime", "progress", "download",
-    "loggers", "energy", "bounded", "chart_styles", "processes",
+    "loggers", "energy", "bounded", "chart_styles", "processes", "grid",
 }  # fmt: skip
 TASKS = BASE | {"scoring", "umls", "tasks"}
 MODELS = TASKS | {"corpus", "transe", "model"}

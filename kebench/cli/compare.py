@@ -25,8 +25,8 @@ from kebench.cli.unseen import board_without_seen, unseen_options
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
+    from kebench.grid import Sheet
     from kebench.report.compare import Predictions
-    from kebench.report.sheet import Sheet
     from kebench.report.table import Metric
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")

@@ -20,9 +20,9 @@ from kebench.errors import UserError, counted
 
 if TYPE_CHECKING:
     from kebench.cli.found import Found
+    from kebench.grid import Grid, Sheet
     from kebench.report.calibration import Calibration
     from kebench.report.errors import Run, Shown
-    from kebench.report.sheet import Grid, Sheet
     from kebench.report.table import Cell, Leaderboard
     from kebench.tasks.card import TaskCard
     from kebench.tasks.readers import Pair, Sentence
@@ -274,6 +274,7 @@ def _ner(
     most: int,
 ) -> "tuple[Sheet, list[Shown]]":
     from kebench.cli.errors_known import known_mentions
+    from kebench.grid import Sheet
     from kebench.report.errors import (
         against_grid,
         agreement_grid,
@@ -281,7 +282,6 @@ def _ner(
         kinds_grid,
         strata_grid,
     )
-    from kebench.report.sheet import Sheet
 
     known = known_mentions(kb_folder, examples) if kb_folder else None
     words = [example.words for example in examples] if examples else None
@@ -320,9 +320,9 @@ def _seen(card: "TaskCard", data: Path | None) -> set[str] | None:
 
 
 def _relation(title: str, runs: list["Run"], examples: Any, card: "TaskCard", both: Both | None) -> "Sheet":
+    from kebench.grid import Sheet
     from kebench.report.agreement import agreement_instances_grid
     from kebench.report.errors import against_instances_grid, confusion_grid, label_grid, marker_grid
-    from kebench.report.sheet import Sheet
 
     grids: list[Grid] = [confusion_grid(runs, card.labels), label_grid(runs, card.labels)]
     if examples:
@@ -361,7 +361,7 @@ def _print_sentence(sentence: "Shown", form: str) -> None:
 def sentence_line(sentence: "Shown", form: str) -> str:
     """Return a sentence as a paragraph of Markdown or LaTeX, escaped."""
     from kebench.report.latex_signs import escape_latex
-    from kebench.report.render import escape_markdown
+    from kebench.report.write_markdown import escape_markdown
 
     stretches = ((text, *_SHOWN[kind][1:]) for text, kind in sentence.stretches)
     line = " ".join(f"{before}{text}{after}" for text, before, after in stretches)

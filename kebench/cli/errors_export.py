@@ -8,8 +8,8 @@ import click
 from kebench.cli.found import say
 
 if TYPE_CHECKING:
+    from kebench.grid import Sheet
     from kebench.report.errors import Shown
-    from kebench.report.sheet import Sheet
 
 
 def export(sheet: "Sheet", shown: "Sequence[Shown]", form: str) -> None:

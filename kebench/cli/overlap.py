@@ -189,7 +189,7 @@ def _print_tables(found: "Strata") -> None:
     from kebench.report.strata import overlap_grid
 
     grid = overlap_grid(found)
-    print_table(grid.headings, grid.rows)
+    print_table(grid.headings, grid.texts)
     click.echo("mentions of all splits; known if letters and digits are those of a name")
     if any(row.mentions is None for row in found.overlap):
         click.echo("-: the task's files blind their mentions")

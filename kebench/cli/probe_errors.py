@@ -7,9 +7,9 @@ from kebench.cli.found import say
 from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from kebench.grid import Sheet
     from kebench.probe.query_set import QuerySet
     from kebench.probe.stored import StoredProbe
-    from kebench.report.sheet import Sheet
 
 
 def probe_errors(folders: tuple[Path, ...], model: str, set_name: str, *, k: int) -> "Sheet":

@@ -20,8 +20,8 @@ from kebench.cli.found import (
 from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from kebench.grid import Sheet
     from kebench.report.published import PublishedTable
-    from kebench.report.sheet import Sheet
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 SCORES = ("paper-2", "paper-3", "paper-4")

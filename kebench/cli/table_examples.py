@@ -9,10 +9,10 @@ from kebench.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from kebench.grid import Sheet
     from kebench.probe.examples import Example
     from kebench.probe.query_set import QuerySet
     from kebench.probe.stored import StoredProbe
-    from kebench.report.sheet import Sheet
 
 LOOKED_AT = 2000  # queries that are judged of each model to find hits; ours
 

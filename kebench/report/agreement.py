@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
+from kebench.grid import Grid
 from kebench.report.errors import Run, mean_percent
-from kebench.report.sheet import Grid
 from kebench.scoring.relations import count_relations
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from kebench.report.sheet import Grid, Sheet
+from kebench.grid import Grid, Sheet
 from kebench.scoring.calibration import (
     NUM_BINS,
     Bin,

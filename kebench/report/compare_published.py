@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kebench.errors import UserError, did_you_mean
+from kebench.grid import Grid, Sheet
 from kebench.report.compare import NO_SEED_AVERAGE
 from kebench.report.published import PrintedRow, mark_rows, read_published_tables
 from kebench.report.rows import find_key, row_of
-from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import PUBLISHED_SUITE, Cell, Column, Leaderboard, RowKey, Table, average_by_seed
 from kebench.report.words import (
     DASH,

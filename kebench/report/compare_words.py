@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from kebench.grid import Grid, Sheet
 from kebench.report.compare import AVERAGE_TESTS, TESTS, AverageComparison, Comparison, TaskComparison
-from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import Cell
 from kebench.report.words import (
     DASH,

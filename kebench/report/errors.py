@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple, TypeVar
 
-from kebench.report.sheet import Grid
+from kebench.grid import Grid
 from kebench.report.words import DASH
 from kebench.scoring.counts import Counts
 from kebench.scoring.entities import count_entities, strict_spans

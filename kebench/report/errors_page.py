@@ -6,11 +6,11 @@ may; it says so. It runs no script.
 
 from collections.abc import Sequence
 
+from kebench.grid import Sheet
 from kebench.report import figures
 from kebench.report.calibration import Calibration
 from kebench.report.document import render_document
 from kebench.report.errors import Shown
-from kebench.report.sheet import Sheet
 
 
 def build_errors_page(sheet: Sheet, shown: Sequence[Shown], calibrations: Sequence[Calibration]) -> str:

@@ -8,9 +8,9 @@ score as exact.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from kebench.grid import Grid, Sheet
 from kebench.report.published import AVERAGES, PublishedRow, PublishedTable
 from kebench.report.rows import find_key, row_of
-from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import HEADINGS, Leaderboard, Row, RowKey, Table
 from kebench.report.words import (
     DASH,

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kebench.grid import Grid, Sheet
 from kebench.probe.query_set import QuerySet
 from kebench.probe.recipe import read_probe_recipe
 from kebench.probe.record import Figure, ProbeRecord
 from kebench.report.probes import BUCKETS, caption, row_labels
 from kebench.report.published import PublishedRow, PublishedSizes, PublishedTable
-from kebench.report.sheet import Grid, Sheet
 from kebench.report.strata import Overlap
 from kebench.report.table import HEADINGS
 from kebench.report.words import DASH

@@ -6,9 +6,9 @@ are its authors' choice, and printed as a sheet of their own; ours are taken eve
 
 from collections.abc import Mapping, Sequence
 
+from kebench.grid import Grid, Sheet
 from kebench.probe.examples import Answer, Example
 from kebench.report.published import PublishedExamples
-from kebench.report.sheet import Grid, Sheet
 from kebench.report.words import DASH
 
 _MODELS_A_GRID = 3  # more do not leave room for words on 80 columns
@@ -50,7 +50,7 @@ def printed_examples_sheet(printed: PublishedExamples) -> Sheet:
             "First line: the query, and an answer of one mask. Second line: an accepted concept, and an "
             "answer of more masks",
         ),
-        (Grid(("query and answer", *printed.models), tuple(rows), breaks=breaks, is_prose=True),),
+        (Grid(("query and answer", *printed.models), tuple(rows), breaks=breaks, layout="prose"),),
         printed.notes,
     )
 
@@ -80,7 +80,7 @@ def _grid(examples: Mapping[str, Sequence[Example]]) -> Grid:
             rows.append((heading, *map(_text, answers)))
         rows[-1] = (rows[-1][0], *map(_with_right, rows[-1][1:], several))
     breaks = frozenset(range(2, len(rows), 2))
-    return Grid(("query and answer", *examples), tuple(rows), frozenset(right), breaks=breaks, is_prose=True)
+    return Grid(("query and answer", *examples), tuple(rows), frozenset(right), breaks=breaks, layout="prose")
 
 
 def _with_right(text: str, example: Example) -> str:

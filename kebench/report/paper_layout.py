@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from kebench.errors import UserError
+from kebench.grid import Grid, Sheet
 from kebench.report.published import PublishedTable
 from kebench.report.rows import find_key, row_of
-from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import Leaderboard, RowKey, Table
 from kebench.report.words import (
     KIND_TITLES,

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from kebench.errors import counted
+from kebench.grid import Grid, Sheet
 from kebench.probe.outcomes import KINDS, WRONG, Outcome
 from kebench.probe.record import NO_ANSWER, longer_than
-from kebench.report.sheet import Grid, Sheet
 from kebench.report.words import DASH
 
 _ALWAYS = ("first", "near", "far", "missed", "length")  # shown even where no query is one

@@ -13,7 +13,7 @@ from typing import Any
 from kebench.probe.record import Group, ProbeRecord
 from kebench.report.latex_signs import escape_latex
 from kebench.report.probes import caption
-from kebench.report.render import escape_markdown
+from kebench.report.write_markdown import escape_markdown
 
 # What --by takes: the field of the record's fixed scores.
 BREAKDOWNS = {

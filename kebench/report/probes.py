@@ -11,8 +11,9 @@ from typing import NamedTuple
 from kebench.probe.record import PROBE_PROTOCOL_VERSION, Bucket, Decoder, ProbeRecord, ReleasedBucket
 from kebench.report.latex_signs import escape_latex
 from kebench.report.published import PrintedRow, PublishedTable, mark_rows
-from kebench.report.render import PUBLISHED_TITLE, escape_markdown
+from kebench.report.render import PUBLISHED_TITLE
 from kebench.report.words import DASH
+from kebench.report.write_markdown import escape_markdown
 
 PROBE_SUITE = "umls-probe"
 # The groups of columns, and what stands over each column.

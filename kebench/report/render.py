@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator, Sequence
 
-from rich.box import Box
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -20,10 +19,10 @@ from kebench.report.words import (
     measured_lines,
     published_lines,
 )
+from kebench.report.write_markdown import escape_markdown
+from kebench.report.write_terminal import RULES
 
 PUBLISHED_TITLE = "published"
-# Rules only: under the headings and above the published rows.
-RULES = Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
 
 
 def render_terminal(leaderboard: Leaderboard, *, width: int, is_styled: bool) -> str:
@@ -133,10 +132,3 @@ def _markdown_block(table: Table, block: Block, style: Style) -> Iterator[str]:
 
 def _markdown_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def escape_markdown(text: str) -> str:
-    """Return text in which nothing is taken for Markdown or HTML."""
-    for sign in "\\`*_[]|~$#":
-        text = text.replace(sign, f"\\{sign}")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from kebench.report.sheet import Grid, Sheet
+from kebench.grid import Grid, Sheet
 from kebench.report.words import DASH, UNDEFINED
 
 SHEET_SCHEMA = 1
@@ -27,7 +27,7 @@ def sheets_as_csv(sheets: Sequence[Sheet]) -> str:
     writer.writerow(CELL_FIELDS)
     for sheet in sheets:
         for number, grid in enumerate(sheet.grids, start=1):
-            for place, row in enumerate(grid.rows):
+            for place, row in enumerate(grid.texts):
                 for column in range(1, len(row)):
                     cell = (grid.headings[column], _value(row[column]), (place, column) in grid.best)
                     writer.writerow((sheet.title, number, row[0], *cell))
@@ -52,7 +52,7 @@ def sheets_as_json(sheets: Sequence[Sheet], **more: Any) -> str:
 def _grid_fields(grid: Grid) -> dict[str, object]:
     return {
         "headings": list(grid.headings),
-        "rows": [[row[0], *map(_value, row[1:])] for row in grid.rows],
+        "rows": [[row[0], *map(_value, row[1:])] for row in grid.texts],
         "best": sorted([row, column] for row, column in grid.best),
     }
 

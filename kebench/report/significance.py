@@ -12,19 +12,17 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 from kebench.errors import UserError, counted
+from kebench.grid import UNDEFINED, Grid, Plain, Sheet
 from kebench.report.compare import SAME_SEEDS, Predictions, Settings, UnitStatistics, p_value_of, unit_counts
-from kebench.report.sheet import Grid, Sheet
 from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table, best_and_second
 from kebench.report.words import (
     DASH,
     KIND_TITLES,
     SCORES,
-    UNDEFINED,
-    Style,
     column_notes,
     column_title,
     p_text,
-    summary_text,
+    summary_cell,
 )
 from kebench.stats.families import CORRECTIONS, correct
 from kebench.stats.pvalue import PValue
@@ -39,7 +37,6 @@ _TEST_NAMES = {
     "permutation": "permutation test over the test set",
     "both": "the larger p of Welch's t-test over seeds and of the permutation test over the test set",
 }
-_STYLE = Style(space="", best="")
 _RESAMPLES_A_TEST = 40  # the smallest p is 1 in so many; Holm multiplies it by the number of tests at most
 
 
@@ -243,7 +240,7 @@ def _scores(found: Significance) -> list[Grid]:
             for key in found.labels
             if any((key, column.hash) in found.cells.keys() | found.undefined for column in columns)
         ]
-        texts = [[found.labels[model]] for model in models]
+        rows: list[list[Plain]] = [[found.labels[model]] for model in models]
         best: set[tuple[int, int]] = set()
         second: set[tuple[int, int]] = set()
         for place, column in enumerate(columns, start=1):
@@ -252,11 +249,11 @@ def _scores(found: Significance) -> list[Grid]:
             best |= {(row, place) for row in first}
             second |= {(row, place) for row in next_}
             for row, (model, cell) in enumerate(zip(models, cells, strict=True)):
-                missing = UNDEFINED if (model, column.hash) in found.undefined else DASH
-                shown = summary_text(cell.test, _STYLE, show_n=show_n) if cell else missing
-                texts[row].append(shown + DAGGER * found.is_below_best(model, column))
+                missing = UNDEFINED if (model, column.hash) in found.undefined else None
+                mark = DAGGER * found.is_below_best(model, column)
+                rows[row].append(summary_cell(cell.test, show_n=show_n, mark=mark) if cell else missing)
         headings = (KIND_TITLES[kind], *map(column_title, columns))
-        grids.append(Grid(headings, tuple(map(tuple, texts)), frozenset(best), frozenset(second)))
+        grids.append(Grid(headings, rows, frozenset(best), frozenset(second)))
     return grids
 
 

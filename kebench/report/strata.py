@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError
 
 from kebench.bounded import read_within
 from kebench.errors import UserError, first_fault
+from kebench.grid import Grid
 from kebench.records import Part, Printable
-from kebench.report.sheet import Grid
 
 STRATA_SCHEMA: Literal[1] = 1
 

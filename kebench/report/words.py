@@ -5,8 +5,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from kebench.grid import Cell
 from kebench.report.published import PrintedRow
-from kebench.report.table import Block, Cell, Column, Metric, Row, Table, best_and_second
+from kebench.report.table import Block, Column, Metric, Row, Table, best_and_second
+from kebench.report.table import Cell as TaskCell
 from kebench.stats.summary import Summary
 from kebench.tasks.facts import is_seen_widely, seen_words
 
@@ -116,7 +118,7 @@ def published_lines(block: Block, style: Style) -> list[Line]:
     ]
 
 
-def cell_text(cell: Cell | None, style: Style, *, show_n: bool) -> str:
+def cell_text(cell: TaskCell | None, style: Style, *, show_n: bool) -> str:
     """Write a model's score on a task; a dash if nothing was measured, a marked one if it is undefined."""
     if cell is None:
         return DASH
@@ -136,6 +138,13 @@ def summary_text(summary: Summary | None, style: Style, *, show_n: bool) -> str:
     sd = "" if summary.sd is None else f"{style.space}±{style.space}{summary.sd:.1f}"
     n = f" ({summary.n})" if show_n and summary.n is not None else ""
     return f"{summary.mean:.1f}{sd}{n}"
+
+
+def summary_cell(summary: Summary | None, *, show_n: bool, mark: str = "") -> Cell:
+    """Return mean, deviation and, where it is not in the caption, n as a cell; a missing one for nothing."""
+    if summary is None:
+        return Cell(mark=mark)
+    return Cell(summary.mean, deviation=summary.sd, n=summary.n if show_n else None, mark=mark)
 
 
 def p_text(p: float | None) -> str:

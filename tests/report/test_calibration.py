@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from kebench.grid import Sheet
 from kebench.report.calibration import calibration_grid, calibrations, with_calibration
-from kebench.report.sheet import Sheet
 
 SHEET = Sheet("title", (), (), ("a note",))
 
@@ -23,7 +23,7 @@ def test_bins_are_of_all_seeds_and_the_error_is_a_mean_over_them() -> None:
     assert found.words == "expected calibration error of instances: 42.5 ± 3.5%"
     grid = calibration_grid(found)
     # 0.8 falls into [0.80, 0.87): one of the two runs has one; three of 0.9, two of them right
-    assert grid.rows == (("0.80 to 0.87", "0.5", "80.0", "0.0"), ("0.87 to 0.93", "1.5", "90.0", "66.7"))
+    assert grid.texts == (("0.80 to 0.87", "0.5", "80.0", "0.0"), ("0.87 to 0.93", "1.5", "90.0", "66.7"))
 
 
 def test_a_row_is_named_after_its_bin_though_the_mean_of_its_confidences_is_rounded_below_it() -> None:

@@ -124,7 +124,7 @@ def test_relations_are_counted_by_label_and_by_indicator() -> None:
     assert label_grid(runs, ["no", "up"]).rows[1] == ("up", "2", "50.0", "50.0", "50.0")
     texts = ["@G$ and @D$", "@G$ and @D$", "@G-D$"]
     grid = marker_grid(runs, texts, ["@G$", "@D$", "@G-D$"], ["@G-D$"], negative="no")
-    assert grid.rows == (("@G$ and @D$", "2", "1", "66.7"), ("@G-D$", "1", "1", "0.0"))
+    assert grid.texts == (("@G$ and @D$", "2", "1", "66.7"), ("@G-D$", "1", "1", "0.0"))
 
 
 def test_a_label_that_is_never_predicted_has_no_precision() -> None:

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kebench.grid import Grid, Sheet
 from kebench.report.fitting import column_runs, fit_latex, latex_width_pt
-from kebench.report.sheet import Grid, Sheet, sheet_as_latex
+from kebench.report.write_latex import sheets_as_latex
 
 
 def test_columns_are_cut_where_the_next_would_not_fit() -> None:
@@ -25,7 +26,7 @@ def test_wide_signs_count_more_than_narrow_ones() -> None:
 
 def wide(num_columns: int) -> str:
     headings = ("published", *(f"PubMedBERT{place}" for place in range(num_columns)))
-    return sheet_as_latex(Sheet("wide", (), (Grid(headings, (("NCBI", *["89.1"] * num_columns),)),)))
+    return sheets_as_latex([Sheet("wide", (), (Grid(headings, (("NCBI", *["89.1"] * num_columns),)),))])
 
 
 def test_a_wide_table_gets_narrow_gaps_then_small_letters_and_then_blocks() -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kebench.grid import Grid, Sheet
 from kebench.report.latex_signs import escape_latex
-from kebench.report.sheet import Grid, Sheet, sheet_as_latex
+from kebench.report.write_latex import sheets_as_latex
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_all_signs_of_names_compile_without_a_package(tmp_path: Path) -> None:
     rows = [(f"x{sign}", sign) for sign in signs if unicodedata.category(sign) not in ("Cn", "Cc")]
     rows += [("TNF-α 😀👩🏽‍⚕️ 水 العربية", "ok")]
     made = [
-        sheet_as_latex(Sheet("α 😀", ("é",), (Grid(("name", "β"), tuple(rows[start : start + 40])),)))
+        sheets_as_latex([Sheet("α 😀", ("é",), (Grid(("name", "β"), tuple(rows[start : start + 40])),))])
         for start in range(0, len(rows), 40)
     ]
     body = "\n\\clearpage\n".join(made)

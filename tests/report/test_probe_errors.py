@@ -142,7 +142,7 @@ def test_relations_of_few_queries_are_left_out_and_counted() -> None:
     outcomes = [one] * 5 + [one._replace(relation=name) for name in ("isa", "isa", "part_of")]
     sheet = probe_errors_sheet("t", "c", outcomes, k=5, max_masks=2, has_types=True)
     grid = next(grid for grid in sheet.grids if grid.headings[0] == "relation")
-    assert [row[:2] for row in grid.rows] == [("may_treat", "5")]
+    assert [row[:2] for row in grid.texts] == [("may_treat", "5")]
     assert sheet.notes[-1] == "Left out by relation: 2 relations of fewer than 5 queries, 3 in all."
 
 

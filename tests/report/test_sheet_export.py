@@ -7,7 +7,7 @@ import json
 import pytest
 
 from kebench.cli import main
-from kebench.report.sheet import Grid, Sheet
+from kebench.grid import Grid, Sheet
 from kebench.report.sheet_export import sheets_as_csv, sheets_as_json
 from kebench.shipped import shipped
 

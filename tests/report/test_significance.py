@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from kebench.cli import main
+from kebench.grid import Grid, Sheet
 from kebench.records import Record
 from kebench.report.compare import Settings
-from kebench.report.sheet import Grid, Sheet, sheet_for_terminal
 from kebench.report.significance import Significance, Test, significance, significance_sheet
 from kebench.report.table import build_leaderboard
+from kebench.report.write_terminal import sheets_for_terminal
 from kebench.shipped import shipped
 from kebench.tasks.card import all_task_cards
 from tests.report.sample_records import NER_TASKS, sample_grid, sample_record, write_sample
@@ -65,14 +66,14 @@ def test_the_number_of_seeds_stands_with_the_scores() -> None:
     assert "mean ± sd over 3 seeds" in significance_sheet(only(sample_grid())).captions[0]
     without_one = significance_sheet(only(sample_grid()[:-1]))
     assert "mean ± sd (number of seeds)" in without_one.captions[0]
-    assert without_one.grids[1].rows[1] == ("bert-tiny", "60.0±1.0 (3)†", "60.0±1.0 (3)†", "79.5±0.7 (2)")
+    assert without_one.grids[1].texts[1] == ("bert-tiny", "60.0±1.0 (3)†", "60.0±1.0 (3)†", "79.5±0.7 (2)")
 
 
 def test_names_are_not_folded_where_the_stars_of_the_best_cells_just_do_not_fit() -> None:
     grid = Grid(("model", "a", "b"), (("minilm", "70.0", "80.0"),), frozenset({(0, 1), (0, 2)}))
-    full = sheet_for_terminal(Sheet("", (), (grid,), ()), width=20, is_styled=False)
+    full = sheets_for_terminal([Sheet("", (), (grid,), ())], width=20, is_styled=False)
     assert "minilm  70.0*  80.0*" in full
-    narrow = sheet_for_terminal(Sheet("", (), (grid,), ()), width=17, is_styled=False)
+    narrow = sheets_for_terminal([Sheet("", (), (grid,), ())], width=17, is_styled=False)
     assert [line for line in narrow.splitlines() if "minilm" in line] == ["minilm  70.0*", "minilm  80.0*"]
 
 
