@@ -58,34 +58,30 @@ def annotate(plan: AnnotationPlan, out: Path, *, processes: int = 1) -> CorpusMa
         return finished
     with claimed(plan, out):
         sweep_temporaries(out)
-        _annotate_files(plan, out, processes)
-        share_one(
-            out / "corpus.running",
-            is_done=(out / MANIFEST).exists,
-            work=lambda: _finish(plan, out, seconds=time.monotonic() - started),
-        )
+        # The shards of all files that this process can lease; it waits for those of others.
+        places = range(len(plan.inputs))
+        left = [place for place in places if not is_done(out, place)]
+        total = sum(plan.inputs[place].bytes for place in left)
+        with (
+            _workers(plan, processes) as workers,
+            progress("annotating", total=total, unit="bytes") as advance,
+        ):
+            share(
+                left,
+                lambda place: done_path(out, place).with_suffix(".running"),
+                is_done=lambda place: is_done(out, place),
+                work=lambda place: _annotate_file(plan, out, place, workers, advance),
+            )
+
+        def end() -> None:
+            done = [read for place in places if (read := read_done(out, place))]
+            finish(plan, out, done, seconds=time.monotonic() - started)
+
+        share_one(out / "corpus.running", is_done=(out / MANIFEST).exists, work=end)
     finished = find_corpus(plan, out)
     assert finished is not None, "a corpus that was shared is finished"
     _drop_leases(out)
     return finished
-
-
-def _finish(plan: AnnotationPlan, out: Path, *, seconds: float) -> None:
-    done = [read_done(out, place) for place in range(len(plan.inputs))]
-    finish(plan, out, [one for one in done if one], seconds=seconds)
-
-
-def _annotate_files(plan: AnnotationPlan, out: Path, processes: int) -> None:
-    """Make the shards of all files that this process can lease, and wait for those of others."""
-    left = [place for place in range(len(plan.inputs)) if not is_done(out, place)]
-    total = sum(plan.inputs[place].bytes for place in left)
-    with _workers(plan, processes) as workers, progress("annotating", total=total, unit="bytes") as advance:
-        share(
-            left,
-            lambda place: done_path(out, place).with_suffix(".running"),
-            is_done=lambda place: is_done(out, place),
-            work=lambda place: _annotate_file(plan, out, place, workers, advance),
-        )
 
 
 def _drop_leases(out: Path) -> None:
@@ -232,19 +228,12 @@ _linker: Linker | None = None  # of this process
 _plan: AnnotationPlan | None = None
 
 
-def _begin(plan: AnnotationPlan) -> None:
+def _begin(plan: AnnotationPlan, *, of_pool: bool) -> None:
     """Tell a process what it will link; the linker is made when the first shard comes."""
     global _linker, _plan
     _linker, _plan = None, plan
-
-
-def _begin_worker(plan: AnnotationPlan) -> None:
-    """Begin as a process of a pool, which leaves at once at its end.
-
-    The libraries of scispaCy report at length, when Python closes, what they leave.
-    """
-    atexit.register(os._exit, 0)
-    _begin(plan)
+    if of_pool:  # leave at once at the end: scispaCy's libraries report at length what they leave
+        atexit.register(os._exit, 0)
 
 
 def _link(block: Block) -> dict[str, Any]:
@@ -277,10 +266,16 @@ class Workers(NamedTuple):
 @contextmanager
 def _workers(plan: AnnotationPlan, processes: int) -> Iterator[Workers]:
     if processes == 1:
-        _begin(plan)
-        yield Workers(_at_once, 0)
+
+        def at_once(block: Block) -> "Future[dict[str, Any]]":
+            future: Future[dict[str, Any]] = Future()
+            future.set_result(_link(block))
+            return future
+
+        _begin(plan, of_pool=False)
+        yield Workers(at_once, 0)
         return
-    with executor(processes, partial(_begin_worker, plan)) as pool:
+    with executor(processes, partial(_begin, plan, of_pool=True)) as pool:
         try:
             yield Workers(lambda block: pool.submit(_link, block), _AHEAD * processes)
         except BrokenProcessPool:
@@ -291,9 +286,3 @@ def _workers(plan: AnnotationPlan, processes: int) -> Iterator[Workers]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _at_once(block: Block) -> "Future[dict[str, Any]]":
-    future: Future[dict[str, Any]] = Future()
-    future.set_result(_link(block))
-    return future

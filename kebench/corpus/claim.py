@@ -35,41 +35,30 @@ _log = logging.getLogger(__name__)
 @contextmanager
 def claimed(plan: AnnotationPlan, out: Path) -> Iterator[None]:
     """Hold a folder for a plan. Raises UserError if it is something else, or of another plan."""
-    is_something = out.exists() and not all(map(_is_ours, out.iterdir()))
+    is_something = out.exists() and not all(
+        TEMPORARY_NAME.search(path.name) or path.match(AT_WORK) for path in out.iterdir()
+    )
     if is_something and not (out / PLAN).exists():  # looked for last: another command may just have begun
         raise UserError(f"{out}: exists and is no corpus; {_CHOOSE}")
     at_work = out / AT_WORK.replace("*", uuid.uuid4().hex[:8])
     with lease(at_work):  # before the plan is read, so that of two commands one sees the other
-        _claim(plan, out, at_work)
+        path, wanted = out / PLAN, describe_plan(plan)
+        content = json.dumps(wanted, indent=1) + "\n"
+        is_first = create_atomically(path, content, point="corpus")
+        begun = wanted if is_first else read_plan(out)
+        if begun.get("content_hash") != wanted["content_hash"]:
+            what = differences(begun, wanted)
+            others = [path for path in out.glob(AT_WORK) if path != at_work]
+            if any(stale_token(path) is None and path.exists() for path in others):
+                raise UserError(
+                    f"{out}: another 'kebench annotate' is at work there ({what}); "
+                    "choose another --out, or wait"
+                )
+            if not _goes_on(begun, wanted, out):
+                raise UserError(f"{out}: another annotation was begun there ({what}); {_CHOOSE}")
+            _log.warning("%s: goes on with another plan (%s)", out, what)
+            write_atomically(path, content, point="corpus")
         yield
-
-
-def _is_ours(path: Path) -> bool:
-    return bool(TEMPORARY_NAME.search(path.name)) or path.match(AT_WORK)
-
-
-def _claim(plan: AnnotationPlan, out: Path, at_work: Path) -> None:
-    """Write what is being made, or see that it is the same that was begun."""
-    path, wanted = out / PLAN, describe_plan(plan)
-    content = json.dumps(wanted, indent=1) + "\n"
-    if create_atomically(path, content, point="corpus"):
-        return
-    begun = read_plan(out)
-    if begun.get("content_hash") == wanted["content_hash"]:
-        return
-    what = differences(begun, wanted)
-    if any(other != at_work and _is_held(other) for other in out.glob(AT_WORK)):
-        raise UserError(
-            f"{out}: another 'kebench annotate' is at work there ({what}); choose another --out, or wait"
-        )
-    if not _goes_on(begun, wanted, out):
-        raise UserError(f"{out}: another annotation was begun there ({what}); {_CHOOSE}")
-    _log.warning("%s: goes on with another plan (%s)", out, what)
-    write_atomically(path, content, point="corpus")
-
-
-def _is_held(path: Path) -> bool:
-    return stale_token(path) is None and path.exists()
 
 
 def _goes_on(begun: Mapping[str, Any], wanted: Mapping[str, Any], out: Path) -> bool:
@@ -106,28 +95,20 @@ def read_plan(out: Path) -> dict[str, Any]:
 
 def differences(begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Say in which settings two plans differ: "threshold 0.85, now 0.9"."""
-    old, new = (_flat(one.get("decides", {})) for one in (begun, wanted))
-    if not old:
+    if not begun.get("decides"):
         return f"its {PLAN} cannot be read"
+    old, new = ({**one["decides"], **one["decides"].get("settings", {})} for one in (begun, wanted))
     told = [
         _WORDS.get(name, f"{name} {old.get(name)}, now {new.get(name)}")
         for name in new
-        if name != "inputs" and old.get(name) != new[name]
+        if name not in ("inputs", "settings") and old.get(name) != new[name]
     ]
     if old.get("inputs") != new["inputs"]:
-        told.append(_other_inputs(begun, wanted))
+        was, now = (
+            dict(zip(one["inputs"], map(tuple, one["decides"]["inputs"]), strict=False))
+            for one in (begun, wanted)
+        )
+        first = next((name for name in (*now, *was) if was.get(name) != now.get(name)), None)
+        told.append(f"other inputs, such as {first}" if first else "inputs in another order")
     rest = len(told) - _SHOWN_DIFFERENCES
     return "; ".join([*told[:_SHOWN_DIFFERENCES], *([f"and {rest} more"] if rest > 0 else [])])
-
-
-def _other_inputs(begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    was, now = (
-        dict(zip(one["inputs"], map(tuple, one["decides"]["inputs"]), strict=False))
-        for one in (begun, wanted)
-    )
-    first = next((name for name in (*now, *was) if was.get(name) != now.get(name)), None)
-    return f"other inputs, such as {first}" if first else "inputs in another order"
-
-
-def _flat(decides: Mapping[str, Any]) -> dict[str, Any]:
-    return {**decides, **decides.get("settings", {})} | ({"settings": None} if decides else {})

@@ -76,7 +76,10 @@ class Dictionary:
             elif self._cuis[place] != cui:
                 ambiguous.add(place)
             if len(words) == 1 and len(words[0]) <= CASED_CHARACTERS:
-                self._spellings.setdefault(place, set()).add(_spelling(name[slice(*found[0].span())]))
+                short = name[slice(*found[0].span())]
+                has_capitals = any(map(str.isupper, short[1:]))  # AIDS, GnRH; Gout is a word
+                spelling = short if has_capitals else short.lower()
+                self._spellings.setdefault(place, set()).add(spelling)
         self.counts = DictionaryCounts(len(places), len(ambiguous), **left_out)
         patterns = [pattern.encode() for pattern in places] or [b"\0"]
         self._automaton = BytesAhoCorasick(patterns, matchkind=MatchKind.LeftmostLongest)
@@ -88,7 +91,7 @@ class Dictionary:
         words = [one[0] for one in found]
         if "'s" in lower or "’s" in lower:
             found = [one for one in found if one[0] not in _POSSESSIVE]
-            words = _without_possessive(words)
+            words = [word for word in words if word not in _POSSESSIVE]
         joined = _joined(words).encode()
         matches = self._automaton.find_matches_as_indexes(joined)
         if not matches:
@@ -101,14 +104,11 @@ class Dictionary:
         for place, begin, end in matches:
             start = found[bisect_left(begins, begin)].start()
             stop = found[bisect_left(begins, end) - 1].end()
-            if place not in self._spellings or self._is_spelt(place, text[start:stop]):
+            # A short name counts as it is spelt, or in lower case if it is spelt so.
+            written, spellings = text[start:stop], self._spellings.get(place)
+            if spellings is None or written in spellings or written.lower() in spellings:
                 spelt.append(Match(start, stop, self._cuis[place]))
         return spelt
-
-    def _is_spelt(self, place: int, written: str) -> bool:
-        """Say whether a short name is written as it is spelt, or spelt in lower case."""
-        spellings = self._spellings[place]
-        return written in spellings or written.lower() in spellings
 
 
 def names_of(knowledge_base: KnowledgeBase) -> Iterator[NamedConcept]:
@@ -129,15 +129,6 @@ def names_of(knowledge_base: KnowledgeBase) -> Iterator[NamedConcept]:
         )
         while batch := rows.fetchmany(100_000):
             yield from (NamedConcept(*row) for row in batch)
-
-
-def _spelling(name: str) -> str:
-    """Return a short name as it has to be spelt: Gout is a word, AIDS and GnRH are not."""
-    return name if any(map(str.isupper, name[1:])) else name.lower()
-
-
-def _without_possessive(words: list[str]) -> list[str]:
-    return [word for word in words if word not in _POSSESSIVE]
 
 
 def _joined(words: list[str]) -> str:

@@ -16,14 +16,11 @@ def imported(module: str) -> Any:
             return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
+        hint = ""
+        if package in ("nmslib", "scispacy", "spacy"):
+            newer = ", with Python 3.12 or older" if sys.version_info >= (3, 13) else ""
+            other = "--search exact" if package == "nmslib" else "--linker dictionary"
+            hint = f"{newer}, or choose {other}"
         raise UserError(
-            f"{package} cannot be imported ({error}); pip install 'kebench[annotate]'{_hint(package)}"
+            f"{package} cannot be imported ({error}); pip install 'kebench[annotate]'{hint}"
         ) from None
-
-
-def _hint(package: str) -> str:
-    if package not in ("nmslib", "scispacy", "spacy"):
-        return ""
-    newer = ", with Python 3.12 or older" if sys.version_info >= (3, 13) else ""
-    other = "--search exact" if package == "nmslib" else "--linker dictionary"
-    return f"{newer}, or choose {other}"

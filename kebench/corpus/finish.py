@@ -33,6 +33,10 @@ PACKAGES = (
     "ahocorasick-rs", "bioc", "duckdb", "nmslib-metabrainz", "numpy", "pyarrow", "scikit-learn", "scipy",
     "scispacy", "spacy", "sparse-dot-topn",
 )  # fmt: skip
+# Where versions of documents stand, or are taken back.
+_PLACES = pyarrow.schema(
+    [("document_id", pyarrow.string()), ("shard", pyarrow.string()), ("version", pyarrow.int64())]
+)
 
 
 def finish(plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, seconds: float) -> None:
@@ -56,6 +60,18 @@ def finish(plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, s
     about = next((one["about"] for one in done if one["about"]), None)
     if about is None:
         about = LINKERS[plan.settings.linker](plan.knowledge_base, plan.settings, plan.files).about()
+    shards = []
+    for path in paths:
+        document_ids = pyarrow.parquet.read_table(path, columns=["document_id"])["document_id"]
+        shards.append(
+            Shard(
+                name=path.name,
+                documents=pyarrow.compute.count_distinct(document_ids).as_py(),
+                passages=len(document_ids),
+                bytes=path.stat().st_size,
+                sha256=sha256_of(path),
+            )
+        )
     manifest = CorpusManifest(
         schema=1,
         content_hash=plan.content_hash,
@@ -87,7 +103,7 @@ def finish(plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, s
         ),
         left_out={reason: count for reason, count in sorted(left_out.items()) if count},
         counts=counts,
-        shards=tuple(_shard(path) for path in paths),
+        shards=tuple(shards),
         provenance={**software(installed(PACKAGES)), "made_utc": utc_now(), "seconds": round(seconds, 1)},
     )
     write_atomically(out / MANIFEST, manifest.model_dump_json(by_alias=True, indent=1) + "\n", point="corpus")
@@ -100,7 +116,12 @@ def drop_earlier_versions(paths: Sequence[Path], done: Sequence[dict[str, Any]])
     """
     with connect() as connection:
         for name in ("removed", "versions"):
-            connection.register(name, _places([row for one in done for row in one[name]]))
+            stated = [
+                dict(zip(("document_id", "shard", "version"), row, strict=True))
+                for one in done
+                for row in one[name]
+            ]
+            connection.register(name, pyarrow.Table.from_pylist(stated, schema=_PLACES))
         rows = connection.execute(
             """WITH documents AS (
                 SELECT DISTINCT document_id, parse_filename(filename) AS shard
@@ -128,13 +149,6 @@ def drop_earlier_versions(paths: Sequence[Path], done: Sequence[dict[str, Any]])
         write_parquet_atomically(by_name[shard], table.filter(stays), point="shard")
 
 
-def _places(rows: Sequence[Sequence[Any]]) -> pyarrow.Table:
-    """Return rows of document, shard and version as a table."""
-    types = {"document_id": pyarrow.string(), "shard": pyarrow.string(), "version": pyarrow.int64()}
-    columns = zip(*rows, strict=True) if rows else ((), (), ())
-    return pyarrow.table(dict(zip(types, map(list, columns), strict=True)), schema=pyarrow.schema(types))
-
-
 def count_shards(paths: Sequence[Path]) -> CorpusCounts:
     """Count what shards hold."""
     if not paths:
@@ -153,14 +167,3 @@ def count_shards(paths: Sequence[Path]) -> CorpusCounts:
         ).fetchone() or (0,)
     names = ("documents", "passages", "characters", "detected", "mentions", "links")
     return CorpusCounts(**dict(zip(names, row or (), strict=True)), cuis=cuis)
-
-
-def _shard(path: Path) -> Shard:
-    document_ids = pyarrow.parquet.read_table(path, columns=["document_id"])["document_id"]
-    return Shard(
-        name=path.name,
-        documents=pyarrow.compute.count_distinct(document_ids).as_py(),
-        passages=len(document_ids),
-        bytes=path.stat().st_size,
-        sha256=sha256_of(path),
-    )

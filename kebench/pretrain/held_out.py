@@ -23,9 +23,7 @@ class HeldOut:
         self.batches: list[Batch] = []
         for start in range(0, len(numbers), batch_size):
             part = numbers[start : start + batch_size].tolist()
-            rows = [sequences[number] for number in part]
-            masked = [collator.mask(one, epoch=_EPOCH, number=n) for one, n in zip(rows, part, strict=True)]
-            self.batches.append(collator.batch(rows, masked))
+            self.batches.append(collator.hidden(part, of=sequences, epoch=_EPOCH))
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def evaluate(self, objectives: Objectives, accelerator: Any) -> dict[str, float]:

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from kebench.errors import UserError
 from kebench.files import write_atomically
 from kebench.model.memory import halving
 from kebench.model.optimizer import decay_matrices_only, linear_rate, micro_batches
-from kebench.pretrain.batches import Batch, Collator, epoch_order
+from kebench.pretrain.batches import Collator, epoch_order
 from kebench.pretrain.curve import LOSSES
 from kebench.pretrain.objectives import Objectives
 from kebench.pretrain.recipe import Pretraining
@@ -118,8 +119,9 @@ class Trainer:
         """Return a batch's mean losses and word pieces, and leave its gradients; `size` sequences at once."""
         entropy = [self.settings.seed, _DROPOUT, self.done, self.accelerator.process_index]
         seed_everything(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+        hidden = partial(self.collator.hidden, of=self.sequences, epoch=epoch)
         parts = micro_batches(numbers, size, self.accelerator)
-        batches = [(self._batch(part.tolist(), epoch), weight) for part, weight in parts]
+        batches = [(hidden(part.tolist()), weight) for part, weight in parts]
         counts = torch.stack([batch.counts() * weight for batch, weight in batches]).sum(0)
         tokens = sum(int(batch.is_token_BT.sum()) * weight for batch, weight in batches)
         summed = torch.cat([counts, torch.tensor([tokens])]).to(self.accelerator.device)
@@ -136,14 +138,6 @@ class Trainer:
             total_3 += loss_3.detach()
         reduced: Tensor = self.accelerator.reduce(total_3, reduction="sum")
         return reduced, tokens
-
-    def _batch(self, numbers: Any, epoch: int) -> Batch:
-        rows = [self.sequences[number] for number in numbers]
-        masked = [
-            self.collator.mask(one, epoch=epoch, number=number)
-            for one, number in zip(rows, numbers, strict=True)
-        ]
-        return self.collator.batch(rows, masked)
 
     def _stop(self, numbers: Sequence[int], losses: Sequence[float], grad_norm: float) -> None:
         self.optimizer.zero_grad(set_to_none=True)

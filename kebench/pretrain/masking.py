@@ -38,22 +38,25 @@ def mask_pieces(
     special_ids: never chosen. drawable_ids: what a piece may be replaced by.
     """
     is_text_T = ~np.isin(piece_T, special_ids)
-    starts_T = _unit_starts(starts_word_T, mention_M3, settings.masking_unit)
+    match settings.masking_unit:
+        case "entity":
+            starts_T = unit_starts(starts_word_T, mention_M3)
+        case "word":
+            starts_T = starts_word_T
+        case "piece":
+            starts_T = np.ones_like(starts_word_T)
     unit_T = np.cumsum(starts_T) - 1
     size_U = np.bincount(unit_T, weights=is_text_T).astype(np.int64)
     chosen_U = _choose(size_U, settings.chosen_share * int(is_text_T.sum()), rng)
-    mask_U, random_U = _fates(len(size_U), settings, rng)
+    # Each unit becomes [MASK], or other pieces, or stays.
+    drawn_U = rng.random(len(size_U)) * settings.chosen_share
+    mask_U = drawn_U < settings.mask_share
+    random_U = ~mask_U & (drawn_U < settings.mask_share + settings.random_share)
     is_chosen_T = chosen_U[unit_T] & is_text_T
     input_T = np.where(is_chosen_T & mask_U[unit_T], np.int32(mask_id), piece_T)
     is_random_T = is_chosen_T & random_U[unit_T]
     input_T[is_random_T] = rng.choice(drawable_ids, size=int(is_random_T.sum()))
     return Masked(input_T, np.flatnonzero(is_chosen_T))
-
-
-def _unit_starts(starts_word_T: NDArray[np.bool_], mention_M3: Ints, unit: str) -> NDArray[np.bool_]:
-    if unit == "entity":
-        return unit_starts(starts_word_T, mention_M3)
-    return starts_word_T if unit == "word" else np.ones_like(starts_word_T)
 
 
 def _choose(size_U: NDArray[np.int64], budget: float, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -71,12 +74,3 @@ def _choose(size_U: NDArray[np.int64], budget: float, rng: np.random.Generator) 
         share = (budget - before) / max(1, int(size_U[order_U[num_whole]]))
         chosen_U[order_U[num_whole]] = rng.random() < share
     return chosen_U
-
-
-def _fates(
-    count: int, settings: Pretraining, rng: np.random.Generator
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Draw for each unit whether it would become [MASK], or other pieces; else it would stay."""
-    drawn_U = rng.random(count) * settings.chosen_share
-    is_mask_U = drawn_U < settings.mask_share
-    return is_mask_U, ~is_mask_U & (drawn_U < settings.mask_share + settings.random_share)

@@ -74,20 +74,17 @@ def plan_pretraining(
             f"layers; pass --context-layers 0 to {described.layers}"
         )
     hashed = model_hash(backbone.folder, casing=backbone.card.casing)
-    vectors = _vectors(recipe, settings, embeddings)
+    vectors = None
+    if settings.architecture == "kebiolm" and settings.entities == "embeddings":
+        if embeddings is None:
+            raise UserError(
+                f"'{recipe}' starts from entity vectors; name those of 'kebench embed' by --entities"
+            )
+        vectors = EntityEmbeddings.open(embeddings)
+        if vectors.entity_ND.shape[1] != settings.entity_size:
+            raise UserError(
+                f"{embeddings}: vectors of dimension {vectors.entity_ND.shape[1]}, and '{recipe}' has "
+                f"entity_size = {settings.entity_size}; embed again with --dimension {settings.entity_size}, "
+                f"or pass --entity-size {vectors.entity_ND.shape[1]}"
+            )
     return PretrainingPlan(recipe, settings, opened, vectors, backbone, hashed, precision)
-
-
-def _vectors(recipe: str, settings: Pretraining, folder: Path | None) -> EntityEmbeddings | None:
-    if settings.architecture == "backbone" or settings.entities == "random":
-        return None
-    if folder is None:
-        raise UserError(f"'{recipe}' starts from entity vectors; name those of 'kebench embed' by --entities")
-    vectors = EntityEmbeddings.open(folder)
-    if vectors.entity_ND.shape[1] != settings.entity_size:
-        raise UserError(
-            f"{folder}: vectors of dimension {vectors.entity_ND.shape[1]}, and '{recipe}' has entity_size = "
-            f"{settings.entity_size}; embed again with --dimension {settings.entity_size}, or pass "
-            f"--entity-size {vectors.entity_ND.shape[1]}"
-        )
-    return vectors

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ class Prepared(NamedTuple):
 
 def find_finished(plan: PretrainingPlan, out: Path) -> PretrainingCard | None:
     """Return the card of what is already in `out`; None if nothing is. UserError if it is something else."""
-    if not out.exists() or _is_empty(out):
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if not (out / CARD).is_file():
         raise UserError(f"{out}: exists and is no pretrained checkpoint; choose another --out, or remove it")
@@ -61,10 +62,6 @@ def find_finished(plan: PretrainingPlan, out: Path) -> PretrainingCard | None:
     if card.identity != plan.identity:
         raise UserError(f"{out}: holds a model pretrained in another way; choose another --out, or remove it")
     return card
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
 
 
 def drop_leftovers(plan: PretrainingPlan) -> None:
@@ -189,22 +186,6 @@ def _say_coverage(embeddings: EntityEmbeddings, *, num_entities: int, drawn: int
         _log.info(said if drawn else f"vectors for all {num_entities:,} CUIs of the corpus")
 
 
-def _say_what_follows(prepared: Prepared) -> None:
-    """Say what only the encoded text tells."""
-    trainer, train = prepared.trainer, prepared.encoded.counts["train"]
-    per_epoch = -(-train["sequences"] // trainer.settings.batch_size)
-    _log.info(
-        "%s sequences: %s steps, %.3g epochs, warm-up over the first %s",
-        f"{train['sequences']:,}", f"{trainer.steps:,}", trainer.steps / per_epoch,
-        f"{trainer.settings.warmup(trainer.steps):,}",
-    )  # fmt: skip
-    if any(name.startswith("cls.") or "lm_head" in name for name in prepared.built.drawn):
-        _log.info("the backbone has no head for masked language modelling: one is drawn")
-    if not prepared.held_out.batches:
-        share = trainer.settings.held_out_share
-        _log.info("no document is held out: too few for the recipe's share of %g", share)
-
-
 def _pretrain(
     plan: PretrainingPlan,
     out: Path,
@@ -217,19 +198,27 @@ def _pretrain(
     started_utc, started = utc_now(), time.monotonic()
     prepared = prepare(plan, accelerator, micro_batch)
     trainer, settings = prepared.trainer, plan.settings
-    if accelerator.is_main_process:
-        _say_what_follows(prepared)
-    kept = Kept(folder, settings.keep_checkpoints)
     is_main = accelerator.is_main_process
+    if is_main:  # what only the encoded text tells
+        train = prepared.encoded.counts["train"]
+        per_epoch = -(-train["sequences"] // settings.batch_size)
+        _log.info(
+            "%s sequences: %s steps, %.3g epochs, warm-up over the first %s",
+            f"{train['sequences']:,}", f"{trainer.steps:,}", trainer.steps / per_epoch,
+            f"{settings.warmup(trainer.steps):,}",
+        )  # fmt: skip
+        if any(name.startswith("cls.") or "lm_head" in name for name in prepared.built.drawn):
+            _log.info("the backbone has no head for masked language modelling: one is drawn")
+        if not prepared.held_out.batches:
+            _log.info(
+                "no document is held out: too few for the recipe's share of %g", settings.held_out_share
+            )
+    kept = Kept(folder, settings.keep_checkpoints)
     resumed, rows = agreed(kept.newest() if is_main else (0, []), accelerator)
     if resumed:
         kept.restore(trainer, resumed)
     if resumed and is_main:
         _log.info("going on after step %s of %s, kept in %s", f"{resumed:,}", f"{trainer.steps:,}", folder)
-
-    def write_model(place: Path) -> None:
-        write_checkpoint(prepared, place)
-
     line = (
         progress("pretraining", total=trainer.steps, unit="steps", done=resumed) if is_main else no_progress()
     )
@@ -243,7 +232,7 @@ def _pretrain(
             rows.append(row)
             watch(row)
             if is_main and (is_last or step.number % settings.checkpoint_every == 0):
-                kept.save(trainer, rows, write_model)
+                kept.save(trainer, rows, partial(write_checkpoint, prepared))
             advance(1, note=note_of(row))
 
         run_steps(trainer, after_step=after_step)
@@ -256,7 +245,28 @@ def _pretrain(
         seconds=round(time.monotonic() - started, 3),
         peak_mib=round(peak_memory_mib(str(accelerator.device)), 1),
     )
-    card = _card(prepared, rows, resumed, provenance)
+    encoded, vectors = prepared.encoded, plan.embeddings
+    card = PretrainingCard(
+        schema=1,
+        identity=plan.identity,
+        recipe=plan.recipe,
+        settings=settings,
+        backbone={"name": plan.backbone.card.name, "hash": plan.backbone_hash},
+        corpus={
+            "name": plan.corpus.folder.resolve().name,
+            "hash": plan.corpus.manifest.content_hash,
+        },
+        embeddings={"source": vectors.card.source, "hash": vectors.card.sha256} if vectors else None,
+        sequences=encoded.counts,
+        drawn=prepared.built.drawn,
+        unused=prepared.built.unused,
+        num_entities=len(encoded.cuis) if settings.architecture == "kebiolm" else 0,
+        drawn_entities=prepared.drawn_entities,
+        steps=trainer.steps,
+        held_out={name: rows[-1][name] for name in HELD_OUT if name in rows[-1]},
+        resumed_after_step=resumed,
+        provenance=provenance,
+    )
     if accelerator.is_main_process:
         with atomic_folder(out, point="pretrained") as temporary:
             write_checkpoint(prepared, temporary)
@@ -265,29 +275,6 @@ def _pretrain(
             (temporary / CARD).write_text(text, encoding="utf-8")
         kept.remove()
     return card
-
-
-def _card(prepared: Prepared, rows: list[Row], resumed: int, provenance: Provenance) -> PretrainingCard:
-    plan, encoded = prepared.plan, prepared.encoded
-    manifest, vectors = plan.corpus.manifest, plan.embeddings
-    return PretrainingCard(
-        schema=1,
-        identity=plan.identity,
-        recipe=plan.recipe,
-        settings=plan.settings,
-        backbone={"name": plan.backbone.card.name, "hash": plan.backbone_hash},
-        corpus={"name": plan.corpus.folder.resolve().name, "hash": manifest.content_hash},
-        embeddings={"source": vectors.card.source, "hash": vectors.card.sha256} if vectors else None,
-        sequences=encoded.counts,
-        drawn=prepared.built.drawn,
-        unused=prepared.built.unused,
-        num_entities=len(encoded.cuis) if plan.settings.architecture == "kebiolm" else 0,
-        drawn_entities=prepared.drawn_entities,
-        steps=prepared.trainer.steps,
-        held_out={name: rows[-1][name] for name in HELD_OUT if name in rows[-1]},
-        resumed_after_step=resumed,
-        provenance=provenance,
-    )
 
 
 def write_checkpoint(prepared: Prepared, folder: Path) -> None:

@@ -56,7 +56,20 @@ class Sequences:
     """The sequences of one split, by number."""
 
     def __init__(self, paths: list[Path]) -> None:
-        self._shards = [_open_shard(path) for path in paths]
+        self._shards: list[Shard] = []
+        for path in paths:
+            batch = pyarrow.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+            piece, starts_word, mention, documents = batch.columns
+            self._shards.append(
+                Shard(
+                    piece.values.to_numpy(),
+                    starts_word.values.to_numpy(),
+                    piece.offsets.to_numpy(),
+                    mention.values.to_numpy(),
+                    mention.offsets.to_numpy(),
+                    documents,
+                )
+            )
         sizes = [len(shard.documents) for shard in self._shards]
         self._begin = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
@@ -74,19 +87,6 @@ class Sequences:
             shard.mention[first:last].reshape(-1, 3),
             tuple(shard.documents[row].as_py()),
         )
-
-
-def _open_shard(path: Path) -> Shard:
-    batch = pyarrow.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
-    piece, starts_word, mention, documents = batch.columns
-    return Shard(
-        piece.values.to_numpy(),
-        starts_word.values.to_numpy(),
-        piece.offsets.to_numpy(),
-        mention.values.to_numpy(),
-        mention.offsets.to_numpy(),
-        documents,
-    )
 
 
 class EncodedCorpus(NamedTuple):
@@ -182,7 +182,15 @@ def _encode_shard(
         content = _arrow_file(rows[split])
         write_atomically(_arrow_path(folder, split, path.stem), content, point="sequences")
         hashes[split] = hashlib.sha256(content).hexdigest()
-    return {split: _count(rows[split]) for split in SPLITS} | {"dropped": dropped, "sha256": hashes}
+    counts = {
+        split: Counter(
+            sequences=len(rows[split]),
+            pieces=sum(len(one.piece_T) for one in rows[split]),
+            mentions=sum(len(one.mention_M3) for one in rows[split]),
+        )
+        for split in SPLITS
+    }
+    return {**counts, "dropped": dropped, "sha256": hashes}
 
 
 def _arrow_path(folder: Path, split: str, shard: str) -> Path:
@@ -228,14 +236,6 @@ def _seal_of(stated: dict[str, Any]) -> str:
 def is_held_out(document: str, share: float) -> bool:
     """Tell by a document's id whether it is held out."""
     return zlib.crc32(document.encode()) < share * 2**32
-
-
-def _count(sequences: list[PackedSequence]) -> Counter[str]:
-    return Counter(
-        sequences=len(sequences),
-        pieces=sum(len(one.piece_T) for one in sequences),
-        mentions=sum(len(one.mention_M3) for one in sequences),
-    )
 
 
 def _arrow_file(sequences: list[PackedSequence]) -> bytes:

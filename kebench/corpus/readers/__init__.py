@@ -110,7 +110,10 @@ def read_passages(
         if on_error == "stop":
             raise UserError(f"{message}; mend it, or leave such records out with --on-error skip")
         faults["cut off" if read.ends_file else "record"] += 1
-        _report(message, faults.total())
+        if faults.total() <= SHOWN_FAULTS:
+            _log.warning("%s; left out", message)
+        if faults.total() == SHOWN_FAULTS:
+            _log.warning("more of this file are counted and not shown")
 
 
 def _reads(path: Path, form: str, reader: Callable[[Path], Iterator[Read]]) -> Iterator[Read]:
@@ -121,10 +124,3 @@ def _reads(path: Path, form: str, reader: Callable[[Path], Iterator[Read]]) -> I
         yield read
     if not found:
         yield Fault("", f"no document in it, read as {form}" if first_bytes(path) else "the file is empty")
-
-
-def _report(message: str, count: int) -> None:
-    if count <= SHOWN_FAULTS:
-        _log.warning("%s; left out", message)
-    if count == SHOWN_FAULTS:
-        _log.warning("more of this file are counted and not shown")

@@ -32,7 +32,14 @@ def read_bioc(path: Path) -> Iterator[Read]:
             continue
         number += 1
         try:
-            document = _json_document(written) if is_json else _xml_document(written)
+            if not is_json:
+                content = ElementTree.tostring(written, encoding="unicode")
+                xml = f"<collection>{content}</collection>"
+                (document,) = imported("bioc.biocxml").loads(xml).documents
+            elif isinstance(written, dict) and "passages" not in written:
+                raise KeyError("passages")
+            else:
+                document = imported("bioc.biocjson").fromJSON(_completed(written), "BioCDocument")
             reads = list(_passages(document, number))
         except (ValueError, SyntaxError, KeyError, TypeError, AttributeError) as error:
             # lxml's XMLSyntaxError is a SyntaxError
@@ -42,18 +49,6 @@ def read_bioc(path: Path) -> Iterator[Read]:
             yield Fault(f"document {number}", f"not valid BioC ({problem})")
         else:
             yield from reads
-
-
-def _xml_document(element: ElementTree.Element) -> Any:
-    content = ElementTree.tostring(element, encoding="unicode")
-    (document,) = imported("bioc.biocxml").loads(f"<collection>{content}</collection>").documents
-    return document
-
-
-def _json_document(written: Any) -> Any:
-    if isinstance(written, dict) and "passages" not in written:
-        raise KeyError("passages")
-    return imported("bioc.biocjson").fromJSON(_completed(written), "BioCDocument")
 
 
 def _completed(written: Any) -> dict[str, Any]:

@@ -75,7 +75,9 @@ def _document(number: int, document: Any, keys: Keys) -> Iterator[Read]:
             mention = _mention(written, keys)
             if isinstance(mention, str):
                 yield Fault(where, mention)
-            elif problem := mention_problem(text, mention, _said(written, keys)):
+                continue
+            said = _first(written, keys.said)
+            if problem := mention_problem(text, mention, said if isinstance(said, str) else None):
                 yield Fault(where, problem)
             else:
                 gold.append(mention)
@@ -107,11 +109,6 @@ def _mention(written: Any, keys: Keys) -> GoldMention | str:
         if not isinstance(several, list | tuple) or not all(isinstance(one, str | int) for one in several):
             return f"a mention whose {name} is neither a string nor a list of such"
     return GoldMention(start, end, "|".join(map(str, kinds)), tuple(str(one) for one in ids if one))
-
-
-def _said(written: dict[str, Any], keys: Keys) -> str | None:
-    said = _first(written, keys.said)
-    return said if isinstance(said, str) else None
 
 
 def _first(found: dict[str, Any], keys: tuple[str, ...]) -> Any:

@@ -67,7 +67,10 @@ def _citation(element: ElementTree.Element, number: int, *, keep_retracted: bool
     version = _version(written)
     if version is None:
         return _no_version(f"citation {number}", written)
-    if not keep_retracted and _is_retracted(element):
+    # Some have the type alone, and some the note of the retraction.
+    types = map(_spelt, element.iter("PublicationType"))
+    is_noted = any(note.get("RefType") == "RetractionIn" for note in element.iter("CommentsCorrections"))
+    if not keep_retracted and (is_noted or RETRACTED in types):
         return Removed(pmid, "retracted", version)
     title, of_title = _title(element)
     abstract, of_abstract = _abstract(element)
@@ -118,22 +121,12 @@ def _abstract(element: ElementTree.Element) -> tuple[str, tuple[str, ...]]:
     return abstract, tuple(notes)
 
 
-def _is_retracted(element: ElementTree.Element) -> bool:
-    """Say whether an article is of the type, or a note of its retraction is named; some have one only."""
-    notes = element.iter("CommentsCorrections")
-    return any(_spelt(kind) == RETRACTED for kind in element.iter("PublicationType")) or any(
-        note.get("RefType") == "RetractionIn" for note in notes
-    )
-
-
 def _parts(abstract: ElementTree.Element | None) -> str:
-    parts = [] if abstract is None else [_part(part) for part in abstract.iter("AbstractText")]
+    parts = []
+    for part in [] if abstract is None else abstract.iter("AbstractText"):
+        text, label = _spelt(part), part.get("Label", "")
+        parts.append(f"{label}: {text}" if text and label.upper() not in _NO_LABEL else text)
     return " ".join(filter(None, parts))
-
-
-def _part(part: ElementTree.Element) -> str:
-    text, label = _spelt(part), part.get("Label", "")
-    return f"{label}: {text}" if text and label.upper() not in _NO_LABEL else text
 
 
 def _spelt(element: ElementTree.Element | None) -> str:
