@@ -172,6 +172,29 @@ def utc_now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+class Begun(NamedTuple):
+    """When some work, or what was left of it, was begun; `begin` makes one."""
+
+    device: str
+    started_utc: str
+    clock: float
+
+    def provenance(self, packages: Iterable[str] = RECORDED_PACKAGES) -> dict[str, Any]:
+        """Return what is recorded of the work now that it ends: `software`, when, seconds and peak memory."""
+        return {
+            **software(packages),
+            "started_utc": self.started_utc,
+            "seconds": round(time.monotonic() - self.clock, 3),
+            "peak_mib": round(peak_memory_mib(self.device), 1),
+        }
+
+
+def begin(device: str) -> Begun:
+    """Start the clock of some work; peak memory is counted from here on."""
+    reset_peak_memory(device)
+    return Begun(device, utc_now(), time.monotonic())
+
+
 def software(recorded: Iterable[str] = RECORDED_PACKAGES) -> dict[str, Any]:
     """Return what made a number: kebench's version and commit, and those of packages that can move it."""
     packages = {"python": platform.python_version()}

@@ -139,9 +139,7 @@ def _examples(
     judged = evenly(asked, LOOKED_AT if wanted else count)
     if wanted and len(judged) < len(asked):
         _say(f"looked for {wanted} among {len(judged):,} of {len(asked):,} queries, evenly taken")
-    ids = judged["query_id"].to_pylist()
-    predictions = read_predictions(folder, filters=[("query_id", "in", ids)])
-    found = examples(judged, predictions, tokenizer)
+    found = examples(judged, read_predictions(folder, of=judged), tokenizer)
     if wanted:
         found = [one for one in found if one.is_hit(record.mode) == (wanted == "hits")]
         found = [found[place] for place in even_places(len(found), count)]

@@ -94,6 +94,4 @@ def _examples(probe: "StoredProbe", queries: "pa.Table") -> "list[Example]":
     from kebench.probe.examples import examples
     from kebench.probe.stored import read_predictions, read_tokenizer
 
-    ids = queries["query_id"].to_pylist()
-    predictions = read_predictions(probe.folder, filters=[("query_id", "in", ids)])
-    return examples(queries, predictions, read_tokenizer(probe.folder))
+    return examples(queries, read_predictions(probe.folder, of=queries), read_tokenizer(probe.folder))

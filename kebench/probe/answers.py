@@ -12,13 +12,7 @@ from kebench.model.masked_lm import MaskedLM
 from kebench.probe.beam import Beams
 from kebench.probe.decoders import decode
 from kebench.probe.record import Decoder
-from kebench.probe.states import (
-    Items,
-    ModelPredict,
-    ReleasedBatches,
-    make_items,
-    pieces_of,
-)
+from kebench.probe.states import Items, ModelPredict, Pieces, ReleasedBatches, make_items, pieces_of
 from kebench.probe.stored import SCHEMA
 
 
@@ -38,8 +32,17 @@ def answer_queries(
     the beam is wide.
     """
     pieces = pieces_of(texts, tokenizer, cut_at=decoder.max_tokens if decoder.exact else None)
-    usable = [found for found in pieces if found is not None]
-    distinct = usable if model.depends_on_batch else list(dict.fromkeys(usable))
+    distinct: list[Pieces] = []
+    place_of: dict[Pieces, int] = {}
+    places: list[int | None] = []  # of each query's text among the distinct ones
+    for found in pieces:
+        if found is None:
+            places.append(None)
+            continue
+        if found not in place_of or model.depends_on_batch:
+            place_of[found] = len(distinct)
+            distinct.append(found)
+        places.append(place_of[found])
     items = make_items(
         distinct,
         max_masks=decoder.max_masks,
@@ -58,14 +61,7 @@ def answer_queries(
     )
     with torch.inference_mode():
         beams = decode(predict, items.num_places_N, decoder)
-    answers = _rows(items, beams)
-    if model.depends_on_batch:
-        numbers = iter(range(len(usable)))
-        places = [None if found is None else next(numbers) for found in pieces]
-    else:
-        place_of = {found: place for place, found in enumerate(distinct)}
-        places = [None if found is None else place_of[found] for found in pieces]
-    return _by_query(query_ids, places, answers, empty=decoder.beam if decoder.exact else 0)
+    return _by_query(query_ids, places, _rows(items, beams), empty=decoder.beam if decoder.exact else 0)
 
 
 def _rows(items: Items, beams: Beams) -> pyarrow.Table:

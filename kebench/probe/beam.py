@@ -219,7 +219,9 @@ def _step(
 ) -> Beams:
     """Fill one more place of every item's states. step: its number, of all items or of each."""
     children = _children(predict, beams, items, asked, rules)
-    child_NCM, picked_NC = _filled(beams, children)
+    parent_NCM = _rows(beams.token_NBM, children.slot_NC)
+    child_NCM = parent_NCM.scatter(2, children.place_NC[..., None], children.token_NC[..., None])
+    picked_NC = beams.picked_NB.gather(1, children.slot_NC) + children.log_prob_NC
     order_NC = _best_first(picked_NC, child_NCM, exact=rules.exact)
     children = _Children(*(part.gather(1, order_NC) for part in children))
     child_NCM, picked_NC = _rows(child_NCM, order_NC), picked_NC.gather(1, order_NC)
@@ -260,13 +262,6 @@ def _children(
         spread(token_RC, 0),
         spread(log_prob_RC, -torch.inf),
     )
-
-
-def _filled(beams: Beams, children: _Children) -> tuple[Tensor, Tensor]:
-    """Return each child's tokens, (N, C, M), and the score it is picked by, (N, C)."""
-    parent_NCM = _rows(beams.token_NBM, children.slot_NC)
-    child_NCM = parent_NCM.scatter(2, children.place_NC[..., None], children.token_NC[..., None])
-    return child_NCM, beams.picked_NB.gather(1, children.slot_NC) + children.log_prob_NC
 
 
 def _best_first(score_NC: Tensor, token_NCM: Tensor, *, exact: bool) -> Tensor:

@@ -2,11 +2,10 @@
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from kebench.errors import UserError
 from kebench.files import atomic_folder, hash_of, sha256_of, sweep_temporaries_of
@@ -22,13 +21,14 @@ from kebench.probe.query_set import (
     read_set_manifest,
     same_set_already,
 )
-from kebench.probe.recipe import ProbeRecipe
+from kebench.probe.recipe import Mode, ProbeRecipe
 from kebench.probe.tables import count_ambiguous, counts_of, write_queries
-from kebench.probe.templates import Words, read_templates, released_words, words_of
+from kebench.probe.templates import read_templates, released_words, words_of
 from kebench.progress import progress
-from kebench.runtime import peak_memory_mib, reset_peak_memory, software, utc_now
+from kebench.runtime import Begun, begin
 from kebench.umls.database import Connection, errors_explained, open_database
 from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.umls.rrf import InputFile, input_file
 
 Advance = Callable[[float], None]
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Plan(NamedTuple):
 
     kb: KnowledgeBase
     recipe: ProbeRecipe
-    mode: str
+    mode: Mode
     exceptions: dict[str, str]
     index_path: Path | None
     content_hash: str
@@ -75,30 +75,22 @@ def build_set(plan: Plan, out: Path, *, memory_mib: int | None = None) -> QueryS
     if already := same_set_already(out, plan.content_hash):
         log.info("%s: holds this very set of queries already; nothing to do", out)
         return already
-    with writing(out, memory_mib=memory_mib or MEMORY_MIB) as (connection, made):
-        with progress("building", total=100, unit="%") as advance:
-            found = _make(connection, plan, made.folder / QUERIES, advance)
-        kb = plan.kb
-        made.finish(
-            mode=plan.mode,
-            content_hash=plan.content_hash,
-            knowledge_base=Source(
-                release=kb.manifest.release,
-                content_hash=kb.content_hash,
-                made_from=kb.manifest.made_from,
-            ),
-            recipe=plan.recipe.model_dump(mode="json") | {"mode": plan.mode},
-            inputs=tuple(input_file(path) for path in (plan.index_path,) if path),
-            sharing=plan.recipe.sharing,
-            **found,
-        )
+    with (
+        writing(out, memory_mib=memory_mib or MEMORY_MIB) as (connection, made),
+        progress("building", total=100, unit="%") as advance,
+    ):
+        _make(connection, plan, made, advance)
     return finished(out, plan.content_hash)
 
 
-def _make(connection: Connection, plan: Plan, path: Path, advance: Advance) -> dict[str, Any]:
-    """Write the queries; return what only the making can tell. The shares of the work are ours."""
-    kb = plan.kb
-    words = _words(plan, queries.relations_of(connection, kb, plan.recipe.relations))
+def _make(connection: Connection, plan: Plan, made: "Made", advance: Advance) -> None:
+    """Write the queries, then set.json. The shares of the work are ours."""
+    kb, path = plan.kb, made.folder / QUERIES
+    relations = queries.relations_of(connection, kb, plan.recipe.relations)
+    words = {
+        relation: released_words(relation) if plan.mode == "released" else words_of(relation, plan.exceptions)
+        for relation in relations
+    }
     queries.load_relations(connection, words)
     facts = queries.count_facts(connection, kb)
     advance(20)
@@ -112,23 +104,35 @@ def _make(connection: Connection, plan: Plan, path: Path, advance: Advance) -> d
     advance(20)
     counts, by_relation = counts_of(connection, path)
     if not counts["queries"]:
-        why = _why(missing | asked.left_out)
-        raise UserError(f"{kb.folder}: no query is left ({why}); nothing was written")
+        lost = {reason: num for reason, num in (missing | asked.left_out).items() if num}
+        why = ", ".join(f"{num:,} {reason.replace('_', ' ')}" for reason, num in lost.items())
+        raise UserError(
+            f"{kb.folder}: no query is left ({why or 'no triple leads to one'}); nothing was written"
+        )
     for relation, found in by_relation.items():
         found |= {"queries_before_cap": asked.before_cap.get(relation), **words[relation]._asdict()}
+    rules = [found["rule"] for found in by_relation.values()]
     counts |= count_ambiguous(connection, form=plan.mode) | {
         "queries_before_cap": sum(asked.before_cap.values()) or None,
         "triples": facts.triples,
         "left_out": asked.left_out,
-        "relations_by_rule": _rules(by_relation),
+        "relations_by_rule": {rule: rules.count(rule) for rule in sorted(set(rules))},
     }
-    return {
-        "counts": counts,
-        "by_relation": by_relation,
-        "facts_stored": "twice" if facts.reverse_share >= 0.5 else "once",
-        "reverse_share": facts.reverse_share,
-        "missing": missing,
-    }
+    source = kb.manifest
+    made.finish(
+        plan.content_hash,
+        mode=plan.mode,
+        knowledge_base=Source(
+            release=source.release, content_hash=source.content_hash, made_from=source.made_from
+        ),
+        recipe=plan.recipe.model_dump(mode="json") | {"mode": plan.mode},
+        inputs=tuple(input_file(path) for path in (plan.index_path,) if path),
+        counts=counts,
+        by_relation=by_relation,
+        reverse_share=facts.reverse_share,
+        sharing=plan.recipe.sharing,
+        missing=missing,
+    )
 
 
 def _ask(connection: Connection, plan: Plan) -> tuple[queries.Asked, dict[str, int]]:
@@ -141,44 +145,48 @@ def _ask(connection: Connection, plan: Plan) -> tuple[queries.Asked, dict[str, i
     return queries.Asked({}, indexed.left_out), indexed.missing
 
 
-def _words(plan: Plan, relations: list[str]) -> dict[str, Words]:
-    if plan.mode == "released":
-        return {relation: released_words(relation) for relation in relations}
-    return {relation: words_of(relation, plan.exceptions) for relation in relations}
-
-
-def _rules(by_relation: dict[str, dict[str, Any]]) -> dict[str, int]:
-    rules = [counts["rule"] for counts in by_relation.values()]
-    return {rule: rules.count(rule) for rule in sorted(set(rules))}
-
-
-def _why(counts: dict[str, int]) -> str:
-    reasons = [f"{num:,} {reason.replace('_', ' ')}" for reason, num in counts.items() if num]
-    return ", ".join(reasons) or "no triple leads to one"
-
-
 class Made(NamedTuple):
     """A set in the making: the folder that will be the set, its name, and when that began."""
 
     folder: Path
     name: str
-    started: float
-    started_utc: str
+    begun: Begun
 
-    def finish(self, **fields: Any) -> None:
+    def finish(
+        self,
+        content_hash: str,
+        *,
+        mode: Mode,
+        knowledge_base: Source | None = None,
+        recipe: dict[str, Any] | None = None,
+        inputs: tuple[InputFile, ...],
+        counts: dict[str, Any],
+        by_relation: dict[str, dict[str, Any]],
+        reverse_share: float | None = None,
+        sharing: str,
+        missing: dict[str, int] | None = None,
+    ) -> None:
         """Write set.json."""
+        facts_stored: Literal["once", "twice"] | None = None
+        if reverse_share is not None:
+            facts_stored = "twice" if reverse_share >= 0.5 else "once"
         manifest = QuerySetManifest(
             schema=SCHEMA,
             name=self.name,
-            set_version=SET_VERSIONS[fields["mode"]],
+            set_version=SET_VERSIONS[mode],
+            mode=mode,
+            content_hash=content_hash,
+            knowledge_base=knowledge_base,
+            recipe=recipe,
+            inputs=inputs,
+            counts=counts,
+            by_relation=by_relation,
+            facts_stored=facts_stored,
+            reverse_share=reverse_share,
+            sharing=sharing,
+            missing=missing or {},
             queries_sha256=sha256_of(self.folder / QUERIES),
-            provenance=software(_PACKAGES)
-            | {
-                "started_utc": self.started_utc,
-                "seconds": round(time.monotonic() - self.started, 2),
-                "peak_mib": round(peak_memory_mib("cpu"), 1),
-            },
-            **fields,
+            provenance=self.begun.provenance(_PACKAGES),
         )
         text = manifest.model_dump_json(indent=1, by_alias=True) + "\n"
         (self.folder / MANIFEST).write_text(text, encoding="utf-8")
@@ -188,15 +196,14 @@ class Made(NamedTuple):
 def writing(out: Path, *, memory_mib: int) -> Iterator[tuple[Connection, Made]]:
     """Yield a database and a folder that becomes `out` at the end, without what the database spilt there."""
     sweep_temporaries_of(out)
-    reset_peak_memory("cpu")
-    started, started_utc = time.monotonic(), utc_now()
+    begun = begin("cpu")
     with (
         errors_explained(out.parent, memory_mib=memory_mib),
         atomic_folder(out, point="query-set") as folder,
     ):
         spill = folder / "spill"
         with open_database(spill, memory_mib=memory_mib) as connection:
-            yield connection, Made(folder, out.resolve().name, started, started_utc)
+            yield connection, Made(folder, out.resolve().name, begun)
         shutil.rmtree(spill, ignore_errors=True)
 
 
@@ -206,8 +213,3 @@ def finished(out: Path, wanted: str) -> QuerySetManifest:
     if manifest.content_hash != wanted:
         raise UserError(f"{out}: another process has just made another set there; choose another --out")
     return manifest
-
-
-def input_file(path: Path) -> dict[str, Any]:
-    """Return name, size and hash of a file that a set was made of."""
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}

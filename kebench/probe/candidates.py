@@ -56,7 +56,13 @@ def judge(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> Jud
         numbered = {"sequence": pa.array(np.arange(len(strings))), "string": pa.array(strings, pa.string())}
         connection.register("read", pa.table(numbered))
         _match(connection, tokenizer)
-        candidates = _candidates(connection)
+        columns = connection.execute(
+            """SELECT query::BIGINT AS query, num_masks::BIGINT AS num_masks, sequence::BIGINT AS sequence,
+                   key::BIGINT AS key, sum_log_prob::DOUBLE AS sum_log_prob, gold.key IS NOT NULL AS is_right
+               FROM decoded JOIN reading USING (sequence) LEFT JOIN gold USING (query, key)
+               ORDER BY query, num_masks, rank"""
+        ).fetchnumpy()
+        candidates = Candidates(*(np.asarray(columns[name]) for name in Candidates._fields))
         released = _released_hits(connection, candidates, strings, num_queries=len(queries))
     return Judged(candidates, strings, released)
 
@@ -78,10 +84,8 @@ def _load_predictions(connection: Connection, predictions: pa.Table) -> None:
     connection.register("predictions", predictions)
     connection.execute(
         """CREATE TABLE sequence AS SELECT tokens, row_number() OVER (ORDER BY tokens) - 1 AS sequence
-           FROM (SELECT DISTINCT tokens FROM predictions)"""
-    )
-    connection.execute(
-        """CREATE TABLE decoded AS SELECT query, num_masks, rank, sequence, sum_log_prob
+           FROM (SELECT DISTINCT tokens FROM predictions);
+           CREATE TABLE decoded AS SELECT query, num_masks, rank, sequence, sum_log_prob
            FROM predictions JOIN sequence USING (tokens) JOIN asked USING (query_id)"""
     )
     [(num_decoded,)] = connection.execute("SELECT count(*) FROM decoded").fetchall()
@@ -118,16 +122,6 @@ def _match(connection: Connection, tokenizer: Tokenizer) -> None:
     )
 
 
-def _candidates(connection: Connection) -> Candidates:
-    columns = connection.execute(
-        """SELECT query::BIGINT AS query, num_masks::BIGINT AS num_masks, sequence::BIGINT AS sequence,
-                  key::BIGINT AS key, sum_log_prob::DOUBLE AS sum_log_prob, gold.key IS NOT NULL AS is_right
-           FROM decoded JOIN reading USING (sequence) LEFT JOIN gold USING (query, key)
-           ORDER BY query, num_masks, rank"""
-    ).fetchnumpy()
-    return Candidates(*(np.asarray(columns[name]) for name in Candidates._fields))
-
-
 def _released_hits(
     connection: Connection, candidates: Candidates, strings: list[str], *, num_queries: int
 ) -> NDArray[np.bool_]:
@@ -140,17 +134,12 @@ def _released_hits(
     gold = connection.execute(
         """SELECT flatten(list_transform(answers, lambda answer: answer.names)),
                   list_transform(answers, lambda answer: answer.cui) FROM asked ORDER BY query"""
-    )
+    ).fetchall()
     hits = [
         start < end and is_released_hit(map(strings.__getitem__, sequences[start:end]), released_gold(*row))
-        for row, (start, end) in zip(_rows(gold), pairwise(bounds), strict=True)
+        for row, (start, end) in zip(gold, pairwise(bounds), strict=True)
     ]
     return np.array(hits, dtype=bool)
-
-
-def _rows(found: Connection) -> Iterator[tuple[list[str], list[str]]]:
-    while rows := found.fetchmany(_AT_ONCE):
-        yield from rows
 
 
 def shortest_names(queries: pa.Table, tokenizer: Tokenizer) -> Ints:
@@ -158,25 +147,21 @@ def shortest_names(queries: pa.Table, tokenizer: Tokenizer) -> Ints:
 
     Names are counted as they stand behind a blank, which byte-level tokenizers take into the first piece.
     """
+    counting = Tokenizer.from_str(tokenizer.to_str())  # saved truncation and padding would miscount
+    counting.no_truncation()
+    counting.no_padding()
     with connect() as connection:
         _load_queries(connection, queries)
         found = connection.execute("SELECT DISTINCT name FROM accepted WHERE name <> '' ORDER BY name")
         names = [name for (name,) in found.fetchall()]
-        lengths = {"name": pa.array(names, pa.string()), "length": pa.array(_lengths(names, tokenizer))}
-        connection.register("pieces", pa.table(lengths))
+        lengths: list[int] = []
+        for start in range(0, len(names), _AT_ONCE):
+            spaced = [f" {name}" for name in names[start : start + _AT_ONCE]]
+            lengths += map(len, counting.encode_batch_fast(spaced, add_special_tokens=False))
+        columns = {"name": pa.array(names, pa.string()), "length": pa.array(lengths, pa.int64())}
+        connection.register("pieces", pa.table(columns))
         shortest = connection.execute(
             """SELECT coalesce(min(length), 0)::BIGINT AS length FROM asked LEFT JOIN accepted USING (query)
                LEFT JOIN pieces USING (name) GROUP BY query ORDER BY query"""
         ).fetchnumpy()
     return np.asarray(shortest["length"])
-
-
-def _lengths(names: list[str], tokenizer: Tokenizer) -> NDArray[np.int64]:
-    counting = Tokenizer.from_str(tokenizer.to_str())  # saved truncation and padding would miscount
-    counting.no_truncation()
-    counting.no_padding()
-    lengths: list[int] = []
-    for start in range(0, len(names), _AT_ONCE):
-        spaced = [f" {name}" for name in names[start : start + _AT_ONCE]]
-        lengths += map(len, counting.encode_batch_fast(spaced, add_special_tokens=False))
-    return np.array(lengths, dtype=np.int64)

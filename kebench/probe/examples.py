@@ -7,7 +7,7 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from kebench.probe.candidates import Judged, judge
-from kebench.scoring.cloze_ranks import Candidates, in_order, ranks
+from kebench.scoring.cloze_ranks import in_order, ranks
 
 
 class Answer(NamedTuple):
@@ -68,7 +68,7 @@ def _example(query: dict[str, Any], judged: Judged, rows: list[int], place: int,
         more_masks=_first(judged, [row for row in rows if candidates.num_masks[row] > 1]),
         right=_first(judged, [row for row in rows if candidates.is_right[row]]),
         rank=rank,
-        num_answers=_num_different(candidates, rows),
+        num_answers=len({int(candidates.key[row]) for row in rows}),
         is_released_hit=bool(judged.released_hits[place]),
     )
 
@@ -79,7 +79,3 @@ def _first(judged: Judged, rows: list[int]) -> Answer | None:
     num_masks = int(judged.candidates.num_masks[rows[0]])
     mean = float(judged.candidates.sum_log_prob[rows[0]]) / max(num_masks, 1)
     return Answer(judged.string_of(rows[0]), num_masks, mean, bool(judged.candidates.is_right[rows[0]]))
-
-
-def _num_different(candidates: Candidates, rows: list[int]) -> int:
-    return len({int(candidates.key[row]) for row in rows})

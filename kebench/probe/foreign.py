@@ -16,18 +16,13 @@ import pyarrow
 from kebench.bounded import parse_json
 from kebench.errors import UserError
 from kebench.files import hash_of
-from kebench.probe.build import MEMORY_MIB, finished, input_file, log, writing
+from kebench.probe.build import MEMORY_MIB, finished, log, writing
 from kebench.probe.forms import answer_forms
 from kebench.probe.queries import load
-from kebench.probe.query_set import (
-    MASK,
-    QUERIES,
-    SET_VERSIONS,
-    QuerySetManifest,
-    same_set_already,
-)
+from kebench.probe.query_set import MASK, QUERIES, SET_VERSIONS, QuerySetManifest, same_set_already
 from kebench.probe.recognise import recognised
 from kebench.probe.tables import count_ambiguous, counts_of, write_queries
+from kebench.umls.rrf import input_file
 
 SHARING = "As the files that it was imported from."
 NO_RELATION = "query"  # of a table without that column
@@ -67,10 +62,12 @@ def import_set(
         )
     for path in paths:
         if path.is_dir():
-            raise UserError(f"{path}: {_folder(path)}")
+            kind = recognised(path)
+            said = f"this looks like {kind}" if kind else "a folder; name the files in it, .jsonl or .csv"
+            raise UserError(f"{path}: {said}")
     files = [*paths, *([prompts] if prompts else [])]
     inputs = tuple(input_file(path) for path in files)
-    wanted = hash_of([SET_VERSIONS["fixed"], "import", [file["sha256"] for file in inputs]])
+    wanted = hash_of([SET_VERSIONS["fixed"], "import", [file.sha256 for file in inputs]])
     if already := same_set_already(out, wanted):
         log.info("%s: holds this very set of queries already; nothing to do", out)
         return already
@@ -88,24 +85,14 @@ def import_set(
         )
         counts |= count_ambiguous(connection, form="fixed")
         made.finish(
+            wanted,
             mode="fixed",
-            content_hash=wanted,
-            knowledge_base=None,
-            recipe=None,
             inputs=inputs,
             counts=counts | {"lines": len(lines)},
             by_relation=by_relation,
-            facts_stored=None,
-            reverse_share=None,
             sharing=SHARING,
-            missing={},
         )
     return finished(out, wanted)
-
-
-def _folder(path: Path) -> str:
-    kind = recognised(path)
-    return f"this looks like {kind}" if kind else "a folder; name the files in it, .jsonl or .csv"
 
 
 def _read(path: Path, templates: dict[str, str]) -> Iterator[Query]:
@@ -122,73 +109,71 @@ def _read(path: Path, templates: dict[str, str]) -> Iterator[Query]:
 def _read_prompts(path: Path) -> dict[str, str]:
     """Return relation -> template of a file of prompts."""
     templates: dict[str, str] = {}
-    for number, line in _json_lines(path):
-        relation, template = (_string(path, number, line, field) for field in ("relation", "template"))
-        _check_template(path, number, template)
+    for where, line in _json_lines(path):
+        relation, template = (_string(where, line, field) for field in ("relation", "template"))
+        _check_template(where, template)
         templates[relation] = template
     return templates
 
 
-def _check_template(path: Path, number: int, template: str) -> None:
-    _check_text(path, number, template)
+def _check_template(where: str, template: str) -> None:
+    _check_text(where, template)
     if "[X]" not in template or len(_BLANK.findall(template)) != 1:
-        raise UserError(f"{path} line {number}: template '{template}', expected [X] and one [Y]; {_REMEDY}")
+        raise UserError(f"{where}: template '{template}', expected [X] and one [Y]; {_REMEDY}")
 
 
 def _read_biolama(path: Path, templates: dict[str, str]) -> Iterator[Query]:
-    for number, line in _json_lines(path):
-        relation, label = (_string(path, number, line, field) for field in ("predicate_id", "sub_label"))
+    for where, line in _json_lines(path):
+        relation, label = (_string(where, line, field) for field in ("predicate_id", "sub_label"))
         template = line.get("prompt") or templates.get(relation)
         if not isinstance(template, str):
             raise UserError(
-                f"{path} line {number}: no prompt for the relation {relation}; "
-                "name a file that has one with --prompts"
+                f"{where}: no prompt for the relation {relation}; name a file that has one with --prompts"
             )
         if "prompt" in line:
-            _check_template(path, number, template)
+            _check_template(where, template)
         if MASK in label:
-            raise UserError(f"{path} line {number}: '{label}' holds {MASK}; remove this line")
-        text = _with_blank(path, number, template.replace("[X]", label))
-        given = "" if line.get("sub_uri") is None else _string(path, number, line, "sub_uri")
-        yield _checked(path, number, Query(text, relation, given, _objects(path, number, line)))
+            raise UserError(f"{where}: '{label}' holds {MASK}; remove this line")
+        text = _with_blank(where, template.replace("[X]", label))
+        given = "" if line.get("sub_uri") is None else _string(where, line, "sub_uri")
+        yield _checked(where, Query(text, relation, given, _objects(where, line)))
 
 
-def _objects(path: Path, number: int, line: dict[str, Any]) -> tuple[Answer, ...]:
+def _objects(where: str, line: dict[str, Any]) -> tuple[Answer, ...]:
     """Return the answers of a line: a label each, its aliases and its identifier."""
     labels = line.get("obj_labels")
     if not _is_names(labels) or not labels:
-        raise UserError(f"{path} line {number}: obj_labels is no list of names; {_REMEDY}")
+        raise UserError(f"{where}: obj_labels is no list of names; {_REMEDY}")
     aliases = line.get("obj_aliases") or [[] for _ in labels]
     uris = line.get("obj_uris") or [""] * len(labels)
     fit = all(isinstance(of, list) and len(of) == len(labels) for of in (aliases, uris))
     if not fit or not all(map(_is_names, [*([uris] if any(uris) else []), *aliases])):
         raise UserError(
-            f"{path} line {number}: obj_uris and obj_aliases do not fit the {len(labels)} obj_labels; "
-            f"{_REMEDY}"
+            f"{where}: obj_uris and obj_aliases do not fit the {len(labels)} obj_labels; {_REMEDY}"
         )
     return tuple(
         Answer(uri, (label, *others)) for uri, label, others in zip(uris, labels, aliases, strict=True)
     )
 
 
-def _checked(path: Path, number: int, query: Query) -> Query:
+def _checked(where: str, query: Query) -> Query:
     """Return a query if all its strings can be stored and printed."""
     names = [name for answer in query.answers for name in (answer.cui, *answer.names)]
     for text in (query.text, query.relation, query.given, *names):
-        _check_text(path, number, text)
+        _check_text(where, text)
     return query
 
 
-def _check_text(path: Path, number: int, text: str) -> None:
+def _check_text(where: str, text: str) -> None:
     if found := _NO_TEXT.search(text):
-        raise UserError(f"{path} line {number}: {text!r} holds {found[0]!r}, which is no text; {_REMEDY}")
+        raise UserError(f"{where}: {text!r} holds {found[0]!r}, which is no text; {_REMEDY}")
 
 
 def _is_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) and name.strip() for name in value)
 
 
-def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             if not raw.strip():
@@ -199,13 +184,13 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise UserError(f"{path} line {number}: not JSON ({error}); {_REMEDY}") from None
             if not isinstance(line, dict):
                 raise UserError(f"{path} line {number}: no JSON object; {_REMEDY}")
-            yield number, line
+            yield f"{path} line {number}", line
 
 
-def _string(path: Path, number: int, line: dict[str, Any], field: str) -> str:
+def _string(where: str, line: dict[str, Any], field: str) -> str:
     value = line.get(field)
     if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{path} line {number}: {field} is missing or no text; {_REMEDY}")
+        raise UserError(f"{where}: {field} is missing or no text; {_REMEDY}")
     return value
 
 
@@ -216,37 +201,31 @@ def _read_table(path: Path) -> Iterator[Query]:
             header = reader.fieldnames
             if not header:
                 raise UserError(f"{path}: empty; expected query,answers[,relation] in line 1")
-            for column in ("query", "answers"):
-                if column not in header:
-                    raise UserError(
-                        f"{path} line 1: no column {column} in '{','.join(header)}'; "
-                        "expected query,answers[,relation]"
-                    )
+            if missing := [column for column in ("query", "answers") if column not in header]:
+                raise UserError(
+                    f"{path} line 1: no column {missing[0]} in '{','.join(header)}'; "
+                    "expected query,answers[,relation]"
+                )
             for row in reader:
-                yield _table_query(path, reader.line_num, row)
+                where = f"{path} line {reader.line_num}"
+                if None in row or None in row.values():
+                    raise UserError(f"{where}: not as many columns as in line 1; {_REMEDY}")
+                names = [name.strip() for name in row["answers"].split("|")]
+                if not all(names):
+                    raise UserError(f"{where}: an empty answer; {_REMEDY}")
+                text, relation = _with_blank(where, row["query"]), row.get("relation") or NO_RELATION
+                yield _checked(where, Query(text, relation, "", tuple(Answer("", (name,)) for name in names)))
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from None
     except csv.Error as error:
         raise UserError(f"{path}: not CSV ({error}); mend the file") from None
 
 
-def _table_query(path: Path, number: int, row: dict[str, str]) -> Query:
-    if None in row or None in row.values():
-        raise UserError(f"{path} line {number}: not as many columns as in line 1; {_REMEDY}")
-    names = [name.strip() for name in row["answers"].split("|")]
-    if not all(names):
-        raise UserError(f"{path} line {number}: an empty answer; {_REMEDY}")
-    text = _with_blank(path, number, row["query"])
-    relation = row.get("relation") or NO_RELATION
-    answers = tuple(Answer("", (name,)) for name in names)
-    return _checked(path, number, Query(text, relation, "", answers))
-
-
-def _with_blank(path: Path, number: int, text: str) -> str:
+def _with_blank(where: str, text: str) -> str:
     """Return a text with its one blank as [MASK]."""
     text = " ".join(text.split())
     if len(_BLANK.findall(text)) != 1:
-        raise UserError(f"{path} line {number}: '{text}' does not hold [MASK] or [Y] once; {_REMEDY}")
+        raise UserError(f"{where}: '{text}' does not hold [MASK] or [Y] once; {_REMEDY}")
     return _BLANK.sub(MASK, text)
 
 

@@ -165,20 +165,17 @@ def make_keys(connection: Connection, texts: str, tokenizer: Any) -> None:
         "SELECT DISTINCT form FROM formed WHERE strlen(form) <> length(form) ORDER BY 1"
     )
     odd = [form for (form,) in found.fetchall()]
-    normal = [_normalised(form, tokenizer) for form in odd]
+    normal = odd
+    if tokenizer.normalizer is not None:
+        # some put a sign of their own where a blank was, and blanks around signs of other scripts
+        written = (str(tokenizer.normalizer.normalize_str(form)).replace("▁", " ") for form in odd)
+        normal = [" ".join(text.split()) for text in written]
     folded = {"form": pa.array(odd, pa.string()), "folded": pa.array(normal, pa.string())}
     connection.register("folded", pa.table(folded))
     connection.execute(
         f"""CREATE OR REPLACE TABLE keyed AS SELECT text, {key_sql("coalesce(folded, form)")} AS key
         FROM formed LEFT JOIN folded USING (form)"""
     )
-
-
-def _normalised(form: str, tokenizer: Any) -> str:
-    if tokenizer.normalizer is None:
-        return form
-    # some put a sign of their own where a blank was, and blanks around signs of other scripts
-    return " ".join(str(tokenizer.normalizer.normalize_str(form)).replace("▁", " ").split())
 
 
 def match_keys(texts: Iterable[str], tokenizer: Any) -> list[str]:

@@ -48,20 +48,19 @@ def read_index(path: Path, *, relations: Sequence[str] = ()) -> Index:
     """
     queries: list[tuple[int, str, str]] = []
     entries: list[tuple[int, int, str, str]] = []
-    for number, row in _rows(path):
-        relation, direction = _question(path, number, row)
-        identifiers = _identifiers(path, number, row)
+    for where, row in _rows(path):
+        relation, direction = _question(where, row)
+        identifiers = _identifiers(where, row)
         if not relations or relation in relations:
             entries += [(len(queries), part, cui, lui) for part, (cui, lui) in enumerate(identifiers)]
             queries.append((len(queries), relation, direction))
     if not queries:
         of = f" of {', '.join(relations)}" if relations else " but the header"
         raise UserError(f"{path}: no line{of}; check the file")
+    number, text = pyarrow.int64(), pyarrow.string()
     return Index(
-        _table(queries, place=pyarrow.int64(), relation=pyarrow.string(), direction=pyarrow.string()),
-        _table(
-            entries, place=pyarrow.int64(), part=pyarrow.int64(), cui=pyarrow.string(), lui=pyarrow.string()
-        ),
+        _table(queries, place=number, relation=text, direction=text),
+        _table(entries, place=number, part=number, cui=text, lui=text),
     )
 
 
@@ -71,23 +70,22 @@ def _table(rows: list[Any], **types: pyarrow.DataType) -> pyarrow.Table:
     return pyarrow.table(dict(zip(types, arrays, strict=True)))
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the lines below the header, with their numbers in the file."""
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the lines below the header, with what errors call them."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             columns = reader.fieldnames or []
-            missing = [column for column in _kind(columns) if column not in columns]
-            if missing:
+            expected = PAPERS if "order" in columns else OURS
+            if missing := [column for column in expected if column not in columns]:
                 raise UserError(
                     f"{path} line 1: no column {missing[0]}; expected {','.join(OURS)} or {','.join(PAPERS)}"
                 )
             for row in reader:
+                where = f"{path} line {reader.line_num}"
                 if None in row or None in row.values():
-                    raise UserError(
-                        f"{path} line {reader.line_num}: not {len(columns)} columns as in line 1; {_REMEDY}"
-                    )
-                yield reader.line_num, row
+                    raise UserError(f"{where}: not {len(columns)} columns as in line 1; {_REMEDY}")
+                yield where, row
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error.reason}); fetch the index again") from None
     except csv.Error as error:
@@ -96,30 +94,26 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
 
-def _kind(columns: Any) -> tuple[str, ...]:
-    return PAPERS if "order" in columns else OURS
-
-
-def _question(path: Path, number: int, row: dict[str, str]) -> tuple[str, str]:
+def _question(where: str, row: dict[str, str]) -> tuple[str, str]:
     """Return relation and direction of a line."""
     column = "order" if "order" in row else "direction"
     direction = _DIRECTIONS.get(row[column]) if column == "order" else row[column]
     if direction not in ("head", "tail"):
         expected = "0 or 1" if column == "order" else "head or tail"
-        raise UserError(f"{path} line {number}: {column} '{row[column]}', expected {expected}; {_REMEDY}")
+        raise UserError(f"{where}: {column} '{row[column]}', expected {expected}; {_REMEDY}")
     if not row["relation"]:
-        raise UserError(f"{path} line {number}: no relation; {_REMEDY}")
+        raise UserError(f"{where}: no relation; {_REMEDY}")
     return row["relation"], direction
 
 
-def _identifiers(path: Path, number: int, row: dict[str, str]) -> list[tuple[str, str]]:
+def _identifiers(where: str, row: dict[str, str]) -> list[tuple[str, str]]:
     """Return (CUI, LUI) of each concept of a line; either may be empty."""
     luis = row["lui"].split("|")
     cuis = row["cui"].split("|") if "cui" in row else [""] * len(luis)
     if len(cuis) != len(luis):
-        raise UserError(f"{path} line {number}: {len(cuis)} CUIs and {len(luis)} LUIs; {_REMEDY}")
+        raise UserError(f"{where}: {len(cuis)} CUIs and {len(luis)} LUIs; {_REMEDY}")
     if not all(cui or lui for cui, lui in zip(cuis, luis, strict=True)):
-        raise UserError(f"{path} line {number}: an empty identifier; {_REMEDY}")
+        raise UserError(f"{where}: an empty identifier; {_REMEDY}")
     return list(zip(cuis, luis, strict=True))
 
 

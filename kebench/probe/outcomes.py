@@ -3,7 +3,7 @@
 By the fixed rule; answers of all lengths compete by mean log probability, as Acc@k and MRR rank them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -87,10 +87,14 @@ def _of_block(
     rows = queries.select(["relation", "answers"]).to_pylist()
     for place, row in enumerate(rows):
         kind = _kind(found[place], pieces[place], int(most_masks[place]), place in firsts, k)
-        is_wrong = place in keys and kind not in ("first", "unanswerable")
-        wanted = {one for answer in row["answers"] for one in answer["semantic_types"] or ()}
-        wrong = _wrong(known.get(keys[place]), wanted) if is_wrong else ""
-        yield Outcome(row["relation"], kind, pieces[place], _fewest_words(row["answers"]), wrong)
+        wrong = ""
+        if place in keys and kind not in ("first", "unanswerable"):
+            wanted = {one for answer in row["answers"] for one in answer["semantic_types"] or ()}
+            types = known.get(keys[place])  # of the concepts that the first answer names
+            wrong = "unknown" if types is None else "right type" if types & wanted else "other type"
+        names = (name for answer in row["answers"] for name in answer["names"] if name)
+        num_words = min((len(name.split()) for name in names), default=0)
+        yield Outcome(row["relation"], kind, pieces[place], num_words, wrong)
 
 
 def _kind(rank: int, num_pieces: int, most_masks: int, is_decoded: bool, k: int) -> str:
@@ -101,14 +105,3 @@ def _kind(rank: int, num_pieces: int, most_masks: int, is_decoded: bool, k: int)
     if not is_decoded:
         return "undecoded"
     return "length" if num_pieces > most_masks else "missed"
-
-
-def _wrong(types: frozenset[str] | None, wanted: set[str]) -> str:
-    """Say what a wrong answer is. types: of the concepts that it names, None if it names none we know."""
-    if types is None:
-        return "unknown"
-    return "right type" if types & wanted else "other type"
-
-
-def _fewest_words(answers: Iterable[Mapping[str, list[str]]]) -> int:
-    return min((len(name.split()) for answer in answers for name in answer["names"] if name), default=0)

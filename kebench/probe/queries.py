@@ -20,9 +20,7 @@ from kebench.umls.names import with_steps
 from kebench.umls.rrf import parquet_sql
 
 HAS_MASK = "label ILIKE '%[MASK]%'"  # a name that a model would take for the blank
-_SAMPLED_TRIPLES = (
-    1_000_000  # ours; enough to tell a release that holds each fact twice from one that does not
-)
+_SAMPLED_TRIPLES = 1_000_000  # ours; enough to tell whether a release holds each fact twice
 
 
 class Facts(NamedTuple):
@@ -48,25 +46,22 @@ def relations_of(connection: Connection, kb: KnowledgeBase, wanted: Sequence[str
     known = [relation for (relation,) in rows]
     if not known:
         raise UserError(f"{kb.folder}: no triples, so nothing to ask; import a release with relations")
-    for relation in wanted:
-        if relation not in known:
-            raise UserError(
-                f"no triple has the relation '{relation}'{did_you_mean(relation, known)} "
-                f"kebench kb stats {kb.folder} --by relation shows all"
-            )
+    if unknown := [relation for relation in wanted if relation not in known]:
+        raise UserError(
+            f"no triple has the relation '{unknown[0]}'{did_you_mean(unknown[0], known)} "
+            f"kebench kb stats {kb.folder} --by relation shows all"
+        )
     return [relation for relation in known if not wanted or relation in wanted]
 
 
 def load_relations(connection: Connection, words: dict[str, Words]) -> None:
     """Make the table relations (relation_no, relation, words)."""
-    table = pyarrow.table(
-        {
-            "relation_no": pyarrow.array(range(len(words)), pyarrow.int64()),
-            "relation": pyarrow.array(words, pyarrow.string()),
-            "words": pyarrow.array([of.words for of in words.values()], pyarrow.string()),
-        }
-    )
-    load(connection, "relations", table)
+    columns = {
+        "relation_no": pyarrow.array(range(len(words)), pyarrow.int64()),
+        "relation": pyarrow.array(words, pyarrow.string()),
+        "words": pyarrow.array([of.words for of in words.values()], pyarrow.string()),
+    }
+    load(connection, "relations", pyarrow.table(columns))
 
 
 def load(connection: Connection, name: str, table: pyarrow.Table) -> None:
@@ -129,7 +124,13 @@ def choose_queries(connection: Connection, kb: KnowledgeBase, recipe: ProbeRecip
     )
     before = "SELECT relation, count(*) FROM asked JOIN relations ON relation_no = code >> 33 GROUP BY ALL"
     before_cap = dict(connection.execute(before).fetchall())
-    connection.execute(_chosen(recipe))
+    # Of a relation the queries of the least MD5 of "seed|relation|direction|name": the name, not the text, so
+    # that a better wording of a relation asks the same questions.
+    key = f"md5(concat('{recipe.seed}|', relation, '|', {_DIRECTION}, '|', label))"
+    connection.execute(
+        f"""CREATE TABLE chosen AS SELECT unnest(arg_min(code, {key}, {recipe.max_queries_per_relation}))
+        AS code FROM asked JOIN {_PARTS} GROUP BY relation_no"""
+    )
     connection.execute("DROP TABLE asked")
     connection.execute(
         f"""CREATE TABLE queries AS
@@ -152,17 +153,6 @@ def choose_queries(connection: Connection, kb: KnowledgeBase, recipe: ProbeRecip
 
 _DIRECTION = "if(code >> 32 & 1 = 0, 'tail', 'head')"
 _PARTS = "texts ON text_no = code & 4294967295 JOIN relations ON relation_no = code >> 33"
-
-
-def _chosen(recipe: ProbeRecipe) -> str:
-    """Return SQL that makes the table chosen: of a relation, the queries of the least MD5.
-
-    It is that of "seed|relation|direction|name": the name, not the text, so that a better wording of a
-    relation asks the same questions.
-    """
-    key = f"md5(concat('{recipe.seed}|', relation, '|', {_DIRECTION}, '|', label))"
-    return f"""CREATE TABLE chosen AS SELECT unnest(arg_min(code, {key}, {recipe.max_queries_per_relation}))
-        AS code FROM asked JOIN {_PARTS} GROUP BY relation_no"""
 
 
 def _codes(kb: KnowledgeBase, bit: int, asked: str, given: str) -> str:

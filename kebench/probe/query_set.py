@@ -17,6 +17,7 @@ from kebench.errors import UserError, first_fault
 from kebench.files import sha256_of
 from kebench.probe.recognise import recognised
 from kebench.records import Part
+from kebench.umls.rrf import InputFile
 
 MANIFEST, QUERIES = "set.json", "queries.parquet"
 SCHEMA: Literal[1] = 1
@@ -49,8 +50,7 @@ class QuerySetManifest(Part):
     set_version: of the rules by which the queries were made; sets say it since 2.
     content_hash: of what decides the queries: knowledge base or files, recipe, templates, index; no name.
     knowledge_base: None for a set that came in with `kebench probe import`; then `inputs` names its files.
-    recipe: as resolved; None for an imported set. inputs: the index, or the imported files: name, bytes,
-        sha256.
+    recipe: as resolved; None for an imported set. inputs: the index, or the imported files.
     counts: of the whole set; by_relation: the same of each relation, with its words and their rule.
     facts_stored: whether a fact stands once or in both directions; reverse_share: of triples whose reverse is
         there under another name, among a sample; both None for an imported set.
@@ -64,7 +64,7 @@ class QuerySetManifest(Part):
     content_hash: str
     knowledge_base: Source | None
     recipe: dict[str, Any] | None
-    inputs: tuple[dict[str, Any], ...] = ()
+    inputs: tuple[InputFile, ...] = ()
     counts: dict[str, Any]
     by_relation: dict[str, dict[str, Any]]
     facts_stored: Literal["once", "twice"] | None
@@ -157,18 +157,13 @@ def read_set_manifest(folder: Path) -> QuerySetManifest:
     path = folder / MANIFEST
     try:
         return QuerySetManifest.model_validate_json(read_within(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError) as error:
         if kind := recognised(folder):
             raise UserError(f"{folder}: this looks like {kind}") from None
-        raise UserError(
-            f"{folder}: no set of queries ({MANIFEST} is missing); make one with 'kebench probe build'"
-        ) from None
-    except NotADirectoryError:
-        if kind := recognised(folder):
-            raise UserError(f"{folder}: this looks like {kind}") from None
-        raise UserError(
-            f"{folder}: a file, expected a set's folder; 'kebench probe import' makes one of .csv and .jsonl"
-        ) from None
+        wrong = "a file, expected a set's folder; 'kebench probe import' makes one of .csv and .jsonl"
+        if isinstance(error, FileNotFoundError):
+            wrong = f"no set of queries ({MANIFEST} is missing); make one with 'kebench probe build'"
+        raise UserError(f"{folder}: {wrong}") from None
     except ValidationError as error:
         raise UserError(f"{path}: {first_fault(error, whole='the file')}; build the set again") from None
 

@@ -25,15 +25,9 @@ _OF_BEAR = {  # the files beside its relations
     "all_entities.json": f"BEAR's entities (lm-pub-quiz): {_NOT_YET}",
 }
 _ARCHIVES = (
-    b"\x1f\x8b",
-    b"PK\x03\x04",
-    b"PK\x05\x06",
-    b"BZh",
-    b"\xfd7zXZ",
-    b"7z\xbc\xaf",
-    b"Rar!",
+    b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!",
     b"\x28\xb5\x2f\xfd",
-)
+)  # fmt: skip
 _TAR_AT = 257  # where "ustar" stands
 ARCHIVE = "an archive or a compressed file: unpack it first, and name the files in it"
 BEAR_ARCHIVE = f"{ARCHIVE}. By its name it is of {BEAR_FOLDER}"

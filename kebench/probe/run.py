@@ -7,7 +7,6 @@ a query does not depend on its part or batch. Stopped at any moment, the same co
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,14 +39,7 @@ from kebench.probe.scores import score_probe
 from kebench.probe.stored import SCHEMA, asked_queries
 from kebench.progress import progress
 from kebench.records import Provenance
-from kebench.runtime import (
-    Device,
-    device_description,
-    peak_memory_mib,
-    reset_peak_memory,
-    software,
-    utc_now,
-)
+from kebench.runtime import Begun, Device, begin, device_description
 
 PART_QUERIES = {"cpu": 16, "cuda": 4096}  # ours: about a minute of work
 BOOTSTRAP_SEED = 0
@@ -90,8 +82,7 @@ def run_probe(
 
     Raises UserError for a checkpoint without a trained head or without a mask token.
     """
-    started, clock = utc_now(), time.monotonic()
-    reset_peak_memory(device.name)
+    begun = begin(device.name)
     queries = asked_queries(plan.query_set.table(), plan.subset)
     if read_config(plan.folder).get("fidelity") == "released":  # its answers depend on the batch: one part
         part_queries = max(1, len(queries))
@@ -127,7 +118,7 @@ def run_probe(
     share_one(
         lease_path(plan, out),
         is_done=lambda: find_finished(plan, out) is not None,
-        work=lambda: _finish(plan, plan.out(out), parts, queries, tokenizer, Begun(device, started, clock)),
+        work=lambda: _finish(plan, plan.out(out), parts, queries, tokenizer, begun),
     )
     record = find_finished(plan, out)
     assert record is not None, "a probe that was shared is finished"
@@ -135,11 +126,20 @@ def run_probe(
     return record
 
 
-def run_probes(plans: Sequence[ProbePlan], out: Path, **how: Any) -> None:
+def run_probes(
+    plans: Sequence[ProbePlan],
+    out: Path,
+    *,
+    device: Device,
+    allow_remote_code: bool,
+    batch_tokens: int | None,
+) -> None:
     """Run those of some probes that are not made, as `run_probe` does; the same in several processes."""
     for plan in plans:
         if find_finished(plan, out) is None:
-            run_probe(plan, out, **how)
+            run_probe(
+                plan, out, device=device, allow_remote_code=allow_remote_code, batch_tokens=batch_tokens
+            )
 
 
 def drop_parts(plan: ProbePlan, out: Path) -> None:
@@ -223,7 +223,7 @@ def _finish(
     parts: Sequence[Part],
     queries: pyarrow.Table,
     tokenizer: Any,
-    begun: "Begun",
+    begun: Begun,
 ) -> None:
     """Score the parts and put predictions, tokenizer and record in their place."""
     sweep_temporaries_of(final)
@@ -252,28 +252,9 @@ def _finish(
         subset=plan.subset,
         counts=probe_counts(scores, max_masks=plan.decoder.max_masks, **became._asdict()),
         scores=scores,
-        provenance=begun.provenance(),
+        provenance=Provenance(**begun.provenance(), device=device_description(begun.device), num_processes=1),
     )
     with atomic_folder(final, point="probe") as folder:
         pyarrow.parquet.write_table(predictions, folder / PREDICTIONS, compression="zstd")
         (folder / TOKENIZER).write_text(spelling, encoding="utf-8")
         write_probe_record(folder, record)
-
-
-class Begun(NamedTuple):
-    """On what and when a probe, or what was left of it, was begun."""
-
-    device: Device
-    started_utc: str
-    clock: float
-
-    def provenance(self) -> Provenance:
-        """Return what the record says of it, now that it ends."""
-        return Provenance(
-            **software(),
-            device=device_description(self.device.name),
-            num_processes=1,
-            started_utc=self.started_utc,
-            seconds=round(time.monotonic() - self.clock, 3),
-            peak_mib=round(peak_memory_mib(self.device.name), 1),
-        )

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
-from kebench.probe.candidates import Judged, judge, shortest_names
+from kebench.probe.candidates import judge, shortest_names
 from kebench.probe.record import (
     NO_ANSWER,
     Bucket,
@@ -50,14 +50,22 @@ def score_probe(
     released = _buckets(by_released_rule, relation, _flags(queries, "is_type_1_released"), generator)
     fixed = _buckets(earnings, relation, _flags(queries, "is_type_1"), generator)
     shown = {metric: earnings[name] for metric, name in _SHOWN.items()}
+    # By word pieces of the shortest accepted name; those longer than any answer are one group.
+    by_length = [*map(str, range(1, max_masks + 1)), longer_than(max_masks), NO_ANSWER]
     lengths = shortest_names(queries, tokenizer)
+    length = np.where(lengths > 0, np.minimum(lengths, max_masks + 1) - 1, max_masks + 1)
     return ProbeScores(
-        released=ReleasedScores(**{name: _released_bucket(*found) for name, found in released.items()}),
+        released=ReleasedScores(
+            **{
+                name: ReleasedBucket(queries=num, relations=of, hit=_figure(averages["released"]))
+                for name, (averages, num, of) in released.items()
+            }
+        ),
         fixed=FixedScores(
             **{name: _bucket(*found) for name, found in fixed.items()},
             by_relation=_groups(shown, relation, relations),
             by_semantic_type=_by_semantic_type(shown, queries),
-            by_answer_length=_by_length(shown, lengths, max_masks=max_masks),
+            by_answer_length=_groups(shown, length, by_length),
         ),
     )
 
@@ -76,18 +84,13 @@ def _all_earnings(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer
         block = queries.slice(start, QUERIES_AT_ONCE)
         ids = asked.slice(start, QUERIES_AT_ONCE)
         judged = judge(block, predictions.filter(pc.is_in(predictions["query_id"], ids)), tokenizer)
-        blocks.append(_earnings(judged, num_queries=len(block)))
+        hits = answered(judged.candidates, num_queries=len(block))
+        earnings = {"released": judged.released_hits.astype(np.float64), "hit": hits.astype(np.float64)}
+        for ranking, normalised in (("by_sum", False), ("by_mean", True)):
+            found = ranks(judged.candidates, num_queries=len(block), normalised=normalised)
+            earnings |= {f"{ranking}.{metric}": earned for metric, earned in ranked_earnings(found).items()}
+        blocks.append(earnings)
     return {metric: np.concatenate([block[metric] for block in blocks]) for metric in blocks[0]}
-
-
-def _earnings(judged: Judged, *, num_queries: int) -> dict[str, Floats]:
-    """Return what each query earns under the released rule's hit and the fixed rule's metrics."""
-    hits = answered(judged.candidates, num_queries=num_queries)
-    earnings = {"released": judged.released_hits.astype(np.float64), "hit": hits.astype(np.float64)}
-    for ranking, normalised in (("by_sum", False), ("by_mean", True)):
-        found = ranks(judged.candidates, num_queries=num_queries, normalised=normalised)
-        earnings |= {f"{ranking}.{metric}": earned for metric, earned in ranked_earnings(found).items()}
-    return earnings
 
 
 def _encoded(strings: pa.ChunkedArray) -> tuple[Ints, list[str]]:
@@ -113,10 +116,6 @@ def _buckets(
         averages = average(within, relation[rows], generator)
         found[name] = (averages, int(rows.sum()), len(np.unique(relation[rows])))
     return found
-
-
-def _released_bucket(averages: dict[str, Averages], queries: int, relations: int) -> ReleasedBucket:
-    return ReleasedBucket(queries=queries, relations=relations, hit=_figure(averages["released"]))
 
 
 def _bucket(averages: dict[str, Averages], queries: int, relations: int) -> Bucket:
@@ -154,10 +153,3 @@ def _by_semantic_type(earnings: Mapping[str, Floats], queries: pa.Table) -> dict
     distinct = pairs.group_by(["query", "type"], use_threads=False).aggregate([])
     numbers, names = _encoded(distinct["type"])
     return _groups(earnings, numbers, names, distinct["query"].to_numpy().astype(np.int64))
-
-
-def _by_length(earnings: Mapping[str, Floats], lengths: Ints, *, max_masks: int) -> dict[str, Group]:
-    """Return the means by word pieces of the shortest accepted name. Those longer than any answer are one."""
-    names = [*map(str, range(1, max_masks + 1)), longer_than(max_masks), NO_ANSWER]
-    group = np.where(lengths > 0, np.minimum(lengths, max_masks + 1) - 1, max_masks + 1)
-    return _groups(earnings, group, names)

@@ -113,6 +113,8 @@ class Work(NamedTuple):
 class ModelPredict:
     """Answers a search with a model: the `Predict` of some items."""
 
+    log_probs_in: torch.dtype | None = None  # None: as the model gives them
+
     def __init__(
         self,
         model: MaskedLM,
@@ -129,29 +131,29 @@ class ModelPredict:
 
     def __call__(self, item_R: Tensor, token_RM: Tensor, asked_RM: Tensor) -> BestTokens:
         """Return the best tokens at the asked places; see `kebench.probe.beam.Predict`."""
-        num_states, most = token_RM.shape
         log_prob_RMK = torch.full(
-            (num_states, most, self.num_best), -torch.inf, device=token_RM.device, dtype=torch.float32
+            (*token_RM.shape, self.num_best), -torch.inf, device=token_RM.device, dtype=self.log_probs_in
         )
         token_RMK = torch.zeros_like(log_prob_RMK, dtype=torch.int64)
-        for batch, length_B in self._batches(item_R):
-            asked_BM = asked_RM[batch]
-            packed, first_B = self._pack(item_R[batch], length_B, token_RM[batch])
-            row, place = asked_BM.nonzero(as_tuple=True)
+        for batch, packed, first_B in self._batches(item_R, token_RM):
+            row, place = asked_RM[batch].nonzero(as_tuple=True)
             log_prob_PK, token_PK = self.model.best_tokens(
                 packed, first_B[row] + place, num_best=self.num_best, banned=self.banned
             )
             found = log_prob_PK.shape[1]
-            log_prob_RMK = log_prob_RMK.to(log_prob_PK.dtype)
-            log_prob_RMK[batch[row], place, :found] = log_prob_PK
+            log_prob_RMK = log_prob_RMK.to(self.log_probs_in or log_prob_PK.dtype)
+            log_prob_RMK[batch[row], place, :found] = log_prob_PK.to(log_prob_RMK.dtype)
             token_RMK[batch[row], place, :found] = token_PK
             squares = sum(group.num_texts * group.length**2 for group in packed.groups)
             done = (len(batch), len(packed.token_T), squares, len(row))
             self.work = Work(*(before + more for before, more in zip(self.work, done, strict=True)))
         return BestTokens(log_prob_RMK, token_RMK)
 
-    def _batches(self, item_R: Tensor) -> list[tuple[Tensor, NDArray[numpy.int64]]]:
-        """Return places of states and their lengths, in batches of about equally many tokens, by length."""
+    def _batches(self, item_R: Tensor, token_RM: Tensor) -> Iterator[tuple[Tensor, Packed, Tensor]]:
+        """Yield the places of states, their packed texts, and where in these the blanks of each begin.
+
+        In batches of about equally many tokens, by length.
+        """
         length_R = self.items.length_N[item_R.cpu().numpy()]
         order = numpy.argsort(length_R, kind="stable")
         budget = self.batch_tokens or _BATCH_TOKENS[self.model.device.partition(":")[0]]
@@ -159,8 +161,10 @@ class ModelPredict:
         num_batches = -(-total // budget)
         ends = total * numpy.arange(1, num_batches) / max(num_batches, 1)
         bounds = numpy.searchsorted(numpy.cumsum(length_R[order]), ends)
-        parts = [part for part in numpy.split(order, bounds) if len(part)]
-        return [(torch.from_numpy(part).to(item_R.device), length_R[part]) for part in parts]
+        for part in numpy.split(order, bounds):
+            if len(part):
+                batch = torch.from_numpy(part).to(item_R.device)
+                yield batch, *self._pack(item_R[batch], length_R[part], token_RM[batch])
 
     def _pack(
         self, item_B: Tensor, length_B: NDArray[numpy.int64], token_BM: Tensor
@@ -182,35 +186,24 @@ class ReleasedBatches(ModelPredict):
     filled ones included. So the items of the whole set must be there.
     """
 
+    log_probs_in = torch.float64
     beams_NBM: Tensor
 
     def watch(self, beams: Beams) -> None:
         """Take the states of all items."""
         self.beams_NBM = beams.token_NBM
 
-    def __call__(self, item_R: Tensor, token_RM: Tensor, asked_RM: Tensor) -> BestTokens:
-        """Return the best tokens at the asked places; see `kebench.probe.beam.Predict`."""
-        log_prob_RMK = torch.full(
-            (*token_RM.shape, self.num_best), -torch.inf, device=token_RM.device, dtype=torch.float64
-        )
-        token_RMK = torch.zeros_like(log_prob_RMK, dtype=torch.int64)
+    def _batches(self, item_R: Tensor, token_RM: Tensor) -> Iterator[tuple[Tensor, Packed, Tensor]]:
+        """Yield the places of states in each batch that has some of them, as `ModelPredict` does."""
         for item_I in self._item_batches():
-            asked_R = torch.isin(item_R, item_I).nonzero()[:, 0]
-            if not len(asked_R):
-                continue
-            state_BM = self.beams_NBM[item_I].flatten(0, 1)
-            item_B = item_I.repeat_interleave(self.beams_NBM.shape[1])
-            packed, first_B = self._pack(item_B, self.items.length_N[item_B.cpu().numpy()], state_BM)
-            is_state_RB = (item_R[asked_R, None] == item_B) & (token_RM[asked_R, None] == state_BM).all(-1)
-            state_R = is_state_RB.long().argmax(1)  # of equal states any: in one batch they are alike
-            row, place = asked_RM[asked_R].nonzero(as_tuple=True)
-            log_prob_PK, token_PK = self.model.best_tokens(
-                packed, first_B[state_R[row]] + place, num_best=self.num_best, banned=self.banned
-            )
-            found = log_prob_PK.shape[1]
-            log_prob_RMK[asked_R[row], place, :found] = log_prob_PK.double()
-            token_RMK[asked_R[row], place, :found] = token_PK
-        return BestTokens(log_prob_RMK, token_RMK)
+            batch = torch.isin(item_R, item_I).nonzero()[:, 0]
+            if len(batch):
+                state_BM = self.beams_NBM[item_I].flatten(0, 1)
+                item_B = item_I.repeat_interleave(self.beams_NBM.shape[1])
+                packed, first_B = self._pack(item_B, self.items.length_N[item_B.cpu().numpy()], state_BM)
+                is_state = (item_R[batch, None] == item_B) & (token_RM[batch, None] == state_BM).all(-1)
+                state = is_state.long().argmax(1)  # of equal states any: in one batch they are alike
+                yield batch, packed, first_B[state]
 
     def _item_batches(self) -> Iterator[Tensor]:
         """Yield the items of each batch, the longest first."""

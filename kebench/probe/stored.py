@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -133,17 +133,23 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         raise UserError(f"{path}: no tokenizer ({error}); {WHOLE}") from None
 
 
-def read_predictions(folder: Path, **options: Any) -> pa.Table:
-    """Return a probe's predictions. options: of Parquet's reader. Raises UserError if they cannot be read."""
+def read_predictions(
+    folder: Path, *, columns: Sequence[str] | None = None, of: pa.Table | None = None
+) -> pa.Table:
+    """Return a probe's predictions, or some columns of them. Raises UserError if they cannot be read.
+
+    of: only those of these queries.
+    """
     path = folder / PREDICTIONS
+    filters = None if of is None else [("query_id", "in", of["query_id"].to_pylist())]
     try:
-        found = pq.read_table(path, **options)
+        found = pq.read_table(path, columns=columns and list(columns), filters=filters)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {WHOLE}") from None
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: damaged ({error}); {WHOLE}") from None
     for field in SCHEMA:
-        if field.name in options.get("columns", SCHEMA.names) and field not in found.schema:
+        if field.name in (columns or SCHEMA.names) and field not in found.schema:
             raise UserError(f"{path}: damaged (no column {field.name} of {field.type}); {WHOLE}")
     return found
 

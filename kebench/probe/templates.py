@@ -4,7 +4,7 @@ fixed: an exception of probing/templates.toml, else the paper's rule. released: 
 for bug: "isa" is replaced inside words too, and "is" stands before a name that has it already.
 """
 
-from pathlib import Path
+import itertools
 from typing import Literal, NamedTuple
 
 from kebench.bounded import read_toml
@@ -38,16 +38,12 @@ def read_templates(name_or_path: str) -> dict[str, str]:
     if fields or not isinstance(exceptions, dict):
         raise UserError(f"{path}: expected one table, [words], of relations and their words; mend the file")
     for relation, words in exceptions.items():
-        _check(path, relation, words)
+        if not isinstance(words, str) or not words or words != " ".join(words.split()) or "[MASK]" in words:
+            raise UserError(
+                f"{path}: words.{relation} = {words!r}: expected words with single blanks between, without "
+                "[MASK]; mend this line"
+            )
     return exceptions
-
-
-def _check(path: Path, relation: str, words: object) -> None:
-    if not isinstance(words, str) or not words or words != " ".join(words.split()) or "[MASK]" in words:
-        raise UserError(
-            f"{path}: words.{relation} = {words!r}: expected words with single blanks between, without "
-            "[MASK]; mend this line"
-        )
 
 
 def words_of(relation: str, exceptions: dict[str, str]) -> Words:
@@ -61,12 +57,12 @@ def words_of(relation: str, exceptions: dict[str, str]) -> Words:
         return Words(_NO_WORDS, "plain")
     needs_is = words[-1].lower() in _NEEDS_IS and words[0].lower() not in _HAS_A_VERB
     words = ["is", *words] if needs_is else words
-    once = [word for place, word in enumerate(words) if not (place and _is_is(words[place - 1], word))]
+    once = [  # no "is is"
+        word
+        for before, word in itertools.pairwise(["", *words])
+        if not before.lower() == word.lower() == "is"
+    ]
     return Words(" ".join(once), "is" if needs_is else "plain")
-
-
-def _is_is(before: str, word: str) -> bool:
-    return before.lower() == word.lower() == "is"
 
 
 def released_words(relation: str) -> Words:

@@ -13,7 +13,7 @@ from kebench.files import cache_folder, hash_of, sweep_temporaries, sweep_tempor
 from kebench.leases import lease
 from kebench.progress import progress
 from kebench.records import Provenance
-from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, software, utc_now
+from kebench.runtime import begin, device_description
 from kebench.transe.embeddings import SCHEMA, EmbeddingsCard, read_embeddings_card, save_embeddings
 from kebench.transe.graph import FILES, Graph, describe_left_out, read_graph, without_held_out
 from kebench.transe.holdout import hold_out
@@ -47,14 +47,10 @@ def plan_embeddings(source: Path, settings: Settings, *, evaluate: bool) -> Plan
     if len(graph.entities) < 2:
         raise UserError(f"{source}: a single entity; an embedding needs at least two to tell apart")
     used = settings.model_dump(exclude=set() if evaluate else {"held_out_share"})
-    identity = hash_of([METHOD_VERSION, graph.content_hash, used, evaluate, *_overlaps(graph)])
-    return Plan(graph, settings, identity)
-
-
-def _overlaps(graph: Graph) -> list[dict[str, dict[str, int]]]:
-    """Return what names a ranking without triples of earlier splits; nothing if there were none."""
-    is_overlap = any(reason.startswith("in_") for counts in graph.left_out.values() for reason in counts)
-    return [graph.left_out] if is_overlap else []
+    decides = [METHOD_VERSION, graph.content_hash, used, evaluate]
+    if any(reason.startswith("in_") for counts in graph.left_out.values() for reason in counts):
+        decides.append(graph.left_out)  # a ranking without triples of earlier splits
+    return Plan(graph, settings, hash_of(decides))
 
 
 def split(graph: Graph, settings: Settings, *, source: Path) -> Graph:
@@ -114,18 +110,10 @@ def _make(
     plan: Plan, out: Path, kept: KeptState, *, source: str, device: str, watch: Watch
 ) -> EmbeddingsCard:
     """Make the embeddings; peak memory is counted from here on."""
-    reset_peak_memory(device)
-    started_utc, started = utc_now(), time.monotonic()
+    begun = begin(device)
     trained, resumed_after_epoch = _train(plan, kept, device, watch)
     evaluation = _evaluate(plan, trained)
-    provenance = Provenance(
-        **software(_PACKAGES),
-        device=device_description(device),
-        num_processes=1,
-        started_utc=started_utc,
-        seconds=time.monotonic() - started,
-        peak_mib=peak_memory_mib(device),
-    )
+    provenance = Provenance(**begun.provenance(_PACKAGES), device=device_description(device), num_processes=1)
     graph = plan.graph
     card = EmbeddingsCard(
         schema=SCHEMA,

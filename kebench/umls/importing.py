@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import duckdb
 from kebench.errors import UserError
 from kebench.files import atomic_folder, sha256_of, sweep_temporaries_of
 from kebench.progress import progress
-from kebench.runtime import peak_memory_mib, reset_peak_memory, software, utc_now
+from kebench.runtime import begin
 from kebench.umls.build import Built, build_tables
 from kebench.umls.damage import find_damage
 from kebench.umls.database import errors_explained
@@ -52,8 +51,7 @@ def import_release(
     if already := same_already(out, wanted):
         return already
     sweep_temporaries_of(out)
-    started, started_utc = time.monotonic(), utc_now()
-    reset_peak_memory("cpu")
+    begun = begin("cpu")
     memory_mib = memory_mib or default_memory_mib(release)
     with errors_explained(out.parent, memory_mib=memory_mib), atomic_folder(out, point="kb") as folder:
         counts, tables = _build(release, folder, filters, memory_mib)
@@ -73,12 +71,7 @@ def import_release(
             },
             sources=sources or [],
             unification=unification or {},
-            provenance=software(_PACKAGES)
-            | {
-                "started_utc": started_utc,
-                "seconds": round(time.monotonic() - started, 2),
-                "peak_mib": round(peak_memory_mib("cpu"), 1),
-            },
+            provenance=begun.provenance(_PACKAGES),
         )
         (folder / MANIFEST).write_text(
             manifest.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8"

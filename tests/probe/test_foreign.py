@@ -71,7 +71,7 @@ def test_a_line_of_biolama_is_a_query_with_labels_and_aliases(tmp_path: Path) ->
     ]
     assert query_set.manifest.mode == "fixed"
     assert query_set.manifest.knowledge_base is None
-    assert [file["name"] for file in query_set.manifest.inputs] == ["test.jsonl", "manual.jsonl"]
+    assert [file.name for file in query_set.manifest.inputs] == ["test.jsonl", "manual.jsonl"]
 
 
 def test_the_columns_are_those_of_a_set_of_our_own(tmp_path: Path, mini_sets: dict[str, QuerySet]) -> None:

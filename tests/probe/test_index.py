@@ -27,7 +27,7 @@ def test_the_export_of_a_set_gives_its_very_bytes_again(
     assert again.table().equals(mini_sets[mode].table())
     assert again.path.read_bytes() == mini_sets[mode].path.read_bytes()
     assert set(again.manifest.missing.values()) == {0}
-    assert again.manifest.inputs[0]["name"] == "ids.csv"
+    assert again.manifest.inputs[0].name == "ids.csv"
 
 
 def test_an_export_holds_identifiers_and_no_names(tmp_path: Path) -> None:
