@@ -134,7 +134,7 @@ def test_planning_an_annotation_loads_nothing_that_its_default_linker_does_witho
 def test_processes_are_started_in_one_place() -> None:
     """But for git, which says the commit, and pip, which are waited for."""
     ways = {"Popen", "Process", "ProcessPoolExecutor", "Pool", "get_context", "fork", "system", "spawnv"}
-    others = {"pip.py", "runtime.py"}
+    others = {"download.py", "runtime.py"}
     for path in modules():
         called = {
             node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
