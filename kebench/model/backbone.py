@@ -106,19 +106,14 @@ def _open(folder: Path, family: str) -> tuple[PreTrainedModel, dict[str, Tensor]
             f"{folder}: its embeddings are {backbone.config.embedding_size} wide and its layers "
             f"{backbone.config.hidden_size}; a backbone has one width"
         )
-    prefix = "" if has_head else f"{kind}."
-    return backbone, {
-        _bert_name(prefix + name, kind): value
-        for name, value in backbone.state_dict().items()
-        if is_weight(name)
-    }
-
-
-def _bert_name(name: str, family: str) -> str:
-    for old, new in _HEADS[family].items():
-        if name.startswith(old):
-            return new + name.removeprefix(old)
-    return "bert." + name.removeprefix(f"{family}.") if name.startswith(f"{family}.") else name
+    prefixes = {**_HEADS[kind], f"{kind}.": "bert."}  # the first that fits counts
+    weights: dict[str, Tensor] = {}
+    for name, value in backbone.state_dict().items():
+        if is_weight(name):
+            name = name if has_head else f"{kind}.{name}"
+            old = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
+            weights[prefixes.get(old, "") + name.removeprefix(old)] = value
+    return backbone, weights
 
 
 def _shared_settings(config: Any, *, for_kebiolm: bool = True) -> dict[str, Any]:

@@ -17,17 +17,22 @@ from tokenizers import pre_tokenizers
 
 from kebench.errors import UserError, counted, first_line
 from kebench.model.checkpoint_files import again, refuse_large_files
-from kebench.model.families import config_of, first_position, is_known, quiet_transformers
+from kebench.model.checks import (
+    refuse_foreign,
+    refuse_other_names,
+    refuse_unlike,
+    refuse_unusable,
+    remark_on_casing,
+    remark_on_rows,
+)
+from kebench.model.families import config_of, quiet_transformers
 from kebench.model.layout import (
     backbone_of,
     bert_normalization,
     casing_of,
-    count_capitals,
     family_of,
-    is_head,
     is_weight,
     max_tokens_of,
-    number_of,
     read_vocabulary,
     refuse_other_kinds,
     stated_casing,
@@ -43,17 +48,7 @@ TOKENIZERS = {
 }
 
 
-# Rows beyond the vocabulary: embeddings are padded to a multiple of 64, 128 or (mDeBERTa) 1,000. So at most
-# 128 of them, where that is a small share of all, or a very small share; ours.
-PADDED_ROWS, PADDED_SHARE, LARGE_PADDED_SHARE = 128, 0.1, 0.01
-
-# How adapters call what they put between a model's own weights, or beside them.
-_ADAPTER = re.compile(
-    r"(?:^|[._])(?:adapters?|lora_\w+|ia3_l|prefix_tuning|prompt_(?:encoder|embeddings))(?:[._]|$)"
-)
-
 # A directory without any of these has no vocabulary; transformers would make an empty one and say nothing.
-_RARE = "\u2603 \U0001d54f \u0b95"  # what no vocabulary of words holds
 VOCABULARY_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -98,19 +93,15 @@ def check_checkpoint(
         split_words=not masked_lm,
         trust_remote_code=trust_remote_code,
     )
-    remarks = [_remark_on_casing(tokenizer), _remark_on_rows(tokenizer, folder)]
+    remarks = [remark_on_casing(tokenizer), remark_on_rows(tokenizer, folder)]
     if wrapper := wrapper_of(raw_shapes(folder)):
         remarks.append(f"the names of its weights begin with '{wrapper}', which is taken off")
-    left_out = _left_out(folder, model)
-    return Checked(model.config.model_type, tokenizer, left_out, tuple(filter(None, remarks)))
-
-
-def _left_out(folder: Path, model: transformers.PreTrainedModel) -> str:
     prefix = f"{model.base_model_prefix}."
     taken = {name.removeprefix(prefix) for name in model.state_dict()}
     names = (name.removeprefix(prefix) for name in tensor_shapes(folder))
     parts = Counter(name.partition(".")[0] for name in names if name not in taken and is_weight(name))
-    return ", ".join(f"{part} ({counted(number, 'tensor')})" for part, number in sorted(parts.items()))
+    left_out = ", ".join(f"{part} ({counted(number, 'tensor')})" for part, number in sorted(parts.items()))
+    return Checked(model.config.model_type, tokenizer, left_out, tuple(filter(None, remarks)))
 
 
 def load_encoder(
@@ -132,7 +123,7 @@ def load_encoder(
         trust_remote_code=trust_remote_code,
         without_numbers=without_numbers,
     )
-    _check_whole(folder, encoder, loading)
+    refuse_unlike(folder, encoder, loading)
     # Never trained in fine-tuning: they would be parameters without gradient. Some families call their pooler
     # whether it is there or not.
     if getattr(encoder, "pooler", None) is not None:
@@ -154,7 +145,7 @@ def load_masked_lm(
     model, loading = _load(
         kind, folder, family, trust_remote_code=trust_remote_code, without_numbers=without_numbers
     )
-    _refuse_other_names(folder, model, loading)
+    refuse_other_names(folder, model, loading)
     prefix = f"{model.base_model_prefix}."
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith(prefix))
     if missing:
@@ -162,7 +153,7 @@ def load_masked_lm(
             f"{folder}: no trained masked language modelling head: the weights lack {', '.join(missing)}; "
             "choose a checkpoint with one, or train one by continued pretraining"
         )
-    _check_whole(folder, model, loading, prefix=prefix)
+    refuse_unlike(folder, model, loading, prefix=prefix)
     return model
 
 
@@ -170,7 +161,10 @@ def _load(
     kind: Any, folder: Path, family: str, *, trust_remote_code: bool, without_numbers: bool
 ) -> tuple[transformers.PreTrainedModel, dict[str, Any]]:
     """Load a checkpoint as a kind of model; return it with transformers' report of what was missing."""
-    config = _load_config(folder, family=family, trust_remote_code=trust_remote_code)
+    refuse_other_kinds(folder)
+    if not (known := family_of(folder) or family):
+        raise UserError(f'{folder}/config.json: no model_type; add one, such as "model_type": "bert"')
+    config = config_of(folder, family=known, trust_remote_code=trust_remote_code)
     # refuses, in one readable line, a file that is cut off or an unsafe pickle
     wrapper = wrapper_of(raw_shapes(folder))
     try:
@@ -193,98 +187,6 @@ def _load(
     except Exception as error:
         raise UserError(f"{folder}: cannot be loaded ({first_line(error)}); {again(folder)}") from None
     return model, loading
-
-
-def _load_config(folder: Path, *, family: str, trust_remote_code: bool) -> transformers.PreTrainedConfig:
-    refuse_other_kinds(folder)
-    known = family_of(folder) or family
-    if not known:
-        raise UserError(f'{folder}/config.json: no model_type; add one, such as "model_type": "bert"')
-    return config_of(folder, family=known, trust_remote_code=trust_remote_code)
-
-
-def _check_whole(
-    folder: Path, model: transformers.PreTrainedModel, loading: dict[str, Any], *, prefix: str = ""
-) -> None:
-    """Raise UserError unless encoder and weights hold the same tensors, but for heads and the pooler.
-
-    prefix: what the encoder's tensors begin with in the model.
-    """
-    _refuse_other_names(folder, model, loading)
-    unplaced = _unplaced(folder, model, loading)
-    if adapters := [name for name in unplaced if _ADAPTER.search(name)]:
-        raise UserError(
-            f"{folder}: the weights hold an adapter ({adapters[0]}, {len(adapters)} tensors), which would be "
-            "dropped; merge it into them (PEFT: merge_and_unload) and save that"
-        )
-    missing = sorted(name for name in loading["missing_keys"] if not name.startswith(f"{prefix}pooler."))
-    if missing:
-        raise UserError(
-            f"{folder}: the weights lack {missing[0]} ({len(missing)} missing); config.json describes "
-            "another model than the weights, or the file is cut off"
-        )
-    if mismatched := sorted(loading["mismatched_keys"]):
-        name, in_file, expected = mismatched[0]
-        raise UserError(
-            f"{folder}: {name} is {tuple(in_file)} in the weights, {tuple(expected)} by config.json; "
-            "the two do not belong together"
-        )
-    if unplaced:
-        raise UserError(
-            f"{folder}: the weights hold {unplaced[0]} ({len(unplaced)} such), which an encoder of "
-            f"config.json has no place for and would drop; {_why_unplaced(model, unplaced)}"
-        )
-
-
-def _unplaced(folder: Path, model: transformers.PreTrainedModel, loading: dict[str, Any]) -> list[str]:
-    """Return the tensors of the weights' encoder that the model has no place for, sorted.
-
-    What a file has under the encoder's own name (`bert.`) is the encoder's, but for the pooler. Beside it, or
-    in a file without that name, only what is called as a head is none of the encoder's.
-    """
-    prefix = f"{model.base_model_prefix}."
-    parts = {name.partition(".")[0] for name in model.base_model.state_dict()}
-
-    def is_of_encoder(name: str) -> bool:
-        first = name.removeprefix(prefix).partition(".")[0]
-        if not is_weight(name) or first == "pooler":
-            return False
-        return bool(_ADAPTER.search(name)) or name.startswith(prefix) or first in parts or not is_head(first)
-
-    return sorted(name for name in loading["unexpected_keys"] if is_of_encoder(name))
-
-
-def _why_unplaced(model: transformers.PreTrainedModel, unplaced: list[str]) -> str:
-    layers = [int(found[1]) for name in unplaced if (found := re.search(r"\.layers?\.(\d+)\.", name))]
-    stated = model.config.num_hidden_layers
-    if layers and min(layers) >= stated:
-        return f"it says {stated} layers, the weights have {max(layers) + 1}: mend num_hidden_layers"
-    return (
-        "if they are a head's, save the encoder without it; else they are another kind of model's, whose "
-        "code is not here"
-    )
-
-
-def _refuse_other_names(folder: Path, model: transformers.PreTrainedModel, loading: dict[str, Any]) -> None:
-    """Raise UserError if the encoder is there under names that begin otherwise."""
-    if not (missing := sorted(loading["missing_keys"])):
-        return
-    known, prefix = model.config.model_type, f"{model.base_model_prefix}."
-    lacking = {name.removeprefix(prefix) for name in missing}
-    for name in sorted(loading["unexpected_keys"]):
-        first, _, rest = name.partition(".")
-        if rest in lacking and f"{first}." != prefix and is_known(first):
-            raise UserError(
-                f"{folder}: the weights are those of a '{first}' ({name}), and config.json says '{known}'; "
-                "mend model_type"
-            )
-    for name in loading["unexpected_keys"]:
-        before = name.removesuffix(missing[0])
-        if before != name and before.endswith("."):
-            raise UserError(
-                f"{folder}: the names of the weights' tensors begin with '{before}' ({name}); take it "
-                "off, or save the model that is inside with save_pretrained"
-            )
 
 
 def load_tokenizer(
@@ -316,11 +218,16 @@ def load_tokenizer(
         tokenizer = _from_files(folder, known, casing, trust_remote_code=trust_remote_code)
     backend = tokenizer.backend_tokenizer
     if split_words:
-        _put_space_before_words(backend)
+        steps: Any = backend.pre_tokenizer
+        is_sequence = isinstance(steps, pre_tokenizers.Sequence)
+        for step in steps if is_sequence else [steps]:
+            if isinstance(step, pre_tokenizers.ByteLevel):
+                step.add_prefix_space = True
+        backend.pre_tokenizer = steps
     backend.no_truncation()
     backend.no_padding()
-    _refuse_unusable(tokenizer, folder)
-    _refuse_foreign(tokenizer, folder)
+    refuse_unusable(tokenizer, folder)
+    refuse_foreign(tokenizer, folder)
     if limit := max_tokens_of(folder):
         tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     return tokenizer
@@ -338,7 +245,13 @@ def _from_files(
     refuse_large_files(folder)
     if (folder / "vocab.txt").is_file() and not (folder / "tokenizer.json").is_file():
         read_vocabulary(folder / "vocab.txt")
-    _require_sentencepiece(folder)
+    found = [name for name in VOCABULARY_FILES if (folder / name).is_file()]
+    lacking = [name for name in ("sentencepiece", "protobuf") if not _is_installed(name)]
+    if lacking and all(name.endswith(".model") for name in found):
+        raise UserError(
+            f"{folder}: its vocabulary is in {found[0]} alone, which {' and '.join(lacking)} must read; "
+            "pip install 'kebench[sentencepiece]'"
+        )
     try:
         tokenizer = kind.from_pretrained(folder, **arguments)
     except Exception as error:  # as in _load
@@ -350,96 +263,9 @@ def _from_files(
     return tokenizer
 
 
-def _require_sentencepiece(folder: Path) -> None:
-    """Raise UserError if the vocabulary is SentencePiece's alone, and what reads it is not installed."""
-    found = [name for name in VOCABULARY_FILES if (folder / name).is_file()]
-    lacking = [name for name in ("sentencepiece", "protobuf") if not _is_installed(name)]
-    if lacking and all(name.endswith(".model") for name in found):
-        raise UserError(
-            f"{folder}: its vocabulary is in {found[0]} alone, which {' and '.join(lacking)} must read; "
-            "pip install 'kebench[sentencepiece]'"
-        )
-
-
 def _is_installed(distribution: str) -> bool:
     try:
         importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
-
-
-def _refuse_unusable(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path) -> None:
-    """Raise UserError for a tokenizer that would fail in the middle of a run."""
-    most = tokenizer.model_max_length
-    if not isinstance(most, int | float) or not most > 0:
-        raise UserError(f"{folder}: its tokenizer takes {most!r} tokens, expected a number; {again(folder)}")
-    try:
-        tokenizer.backend_tokenizer.encode(_RARE)
-    except Exception as error:  # the library raises no narrower kind
-        raise UserError(f"{folder}: its tokenizer cannot be used ({error}); {again(folder)}") from None
-
-
-def _refuse_foreign(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path) -> None:
-    """Raise UserError for a tokenizer whose pieces are not those of the weights' rows."""
-    if not (rows := number_of(folder, "vocab_size")):
-        return
-    remedy = "put the tokenizer there that the weights were trained with"
-    # a blank line of vocab.txt makes a piece that no text has
-    beyond = sorted(piece for piece, number in tokenizer.get_vocab().items() if number >= rows and piece)
-    if beyond:
-        shown = ", ".join(repr(piece) for piece in beyond[:3]) + " ..." * (len(beyond) > 3)
-        raise UserError(
-            f"{folder}: its tokenizer has {counted(len(beyond), 'piece')} ({shown}) beyond the {rows:,} rows "
-            f"of the embedding, which would be drawn at random; {remedy}"
-        )
-    unused = _rows_without_piece(tokenizer, rows)
-    if unused > max(min(PADDED_ROWS, PADDED_SHARE * rows), LARGE_PADDED_SHARE * rows):
-        raise UserError(
-            f"{folder}: its tokenizer has {rows - unused:,} pieces and the embedding {rows:,} rows; that is "
-            f"another model's vocabulary: {remedy}"
-        )
-    family = family_of(folder)
-    config = config_of(folder, family=family) if is_known(family) else None
-    if config is not None and first_position(config) and config.pad_token_id != tokenizer.pad_token_id:
-        raise UserError(
-            f"{folder}: padding is piece {tokenizer.pad_token_id} of the tokenizer, and by config.json "
-            f"{config.pad_token_id}, where positions are counted from; {remedy}"
-        )
-
-
-def _rows_without_piece(tokenizer: transformers.PreTrainedTokenizerFast, rows: int) -> int:
-    return rows - 1 - max((number for piece, number in tokenizer.get_vocab().items() if piece), default=0)
-
-
-def _remark_on_rows(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path) -> str:
-    """Say if the embedding has rows without a piece, and not as many as padding would make."""
-    rows = number_of(folder, "vocab_size")
-    if (unused := _rows_without_piece(tokenizer, rows)) <= 0 or not rows % 8 or not rows % 100:
-        return ""
-    return (
-        f"its embedding has {rows:,} rows and its tokenizer {rows - unused:,} pieces: those that were added "
-        "in training are missing, or it is another model's"
-    )
-
-
-def _remark_on_casing(tokenizer: transformers.PreTrainedTokenizerFast) -> str:
-    """Say if the tokenizer treats capitals otherwise than its vocabulary was made for."""
-    normalizer = tokenizer.backend_tokenizer.normalizer
-    lower_cases = normalizer is not None and normalizer.normalize_str("A").strip("▁ ") == "a"
-    capitalised, pieces = found = count_capitals(tokenizer.get_vocab())
-    counts = f"{capitalised:,} of its vocabulary's {pieces:,} words and parts have capitals"
-    if lower_cases and found.casing == "cased":
-        return f"it lower-cases text, and {counts}: its files (or its card) state the wrong casing"
-    if not lower_cases and found.casing == "uncased" and pieces:
-        return f"it keeps capitals, and only {counts}: its files (or its card) state the wrong casing"
-    return ""
-
-
-def _put_space_before_words(backend: Any) -> None:
-    steps: Any = backend.pre_tokenizer
-    is_sequence = isinstance(steps, pre_tokenizers.Sequence)
-    for step in steps if is_sequence else [steps]:
-        if isinstance(step, pre_tokenizers.ByteLevel):
-            step.add_prefix_space = True
-    backend.pre_tokenizer = steps

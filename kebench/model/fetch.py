@@ -46,7 +46,12 @@ def fetch_hub(card: ModelCard, folder: Path) -> Fetched:
     snapshot = _hub_snapshot(card, [*DESCRIPTION_FILES, *SAFETENSORS_FILES, *code])
     if not any(snapshot.glob("*.safetensors")):
         snapshot = _hub_snapshot(card, [*DESCRIPTION_FILES, *PICKLE_FILES, *code])
-    _take_files(snapshot, folder, with_code=card.trust_remote_code)
+    for name in choose_files((path.name for path in snapshot.iterdir()), with_code=card.trust_remote_code):
+        original = (snapshot / name).resolve()
+        try:
+            os.link(original, folder / name)  # half a gigabyte need not lie on the disk twice
+        except OSError:
+            shutil.copyfile(original, folder / name)
     return Fetched(snapshot.name)
 
 
@@ -86,15 +91,6 @@ def choose_files(names: Iterable[str], *, with_code: bool = False) -> list[str]:
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns)
-
-
-def _take_files(source: Path, folder: Path, *, with_code: bool) -> None:
-    for name in choose_files((path.name for path in source.iterdir()), with_code=with_code):
-        original = (source / name).resolve()
-        try:
-            os.link(original, folder / name)  # half a gigabyte need not lie on the disk twice
-        except OSError:
-            shutil.copyfile(original, folder / name)
 
 
 def fetch_package(card: ModelCard, folder: Path) -> Fetched:

@@ -51,7 +51,7 @@ class KebiolmPreTrainedModel(BertPreTrainedModel):
 
     config_class = KebiolmConfig
     config: KebiolmConfig
-    _supports_flash_attn = False  # its mask would have to be asked for padding, see _attention_mask
+    _supports_flash_attn = False  # its mask would have to be asked for padding, see KebiolmModel.forward
     _supports_flex_attn = False
     _can_record_outputs = {"hidden_states": LeanLayer, "attentions": BertSelfAttention}
 
@@ -124,7 +124,13 @@ class KebiolmModel(KebiolmPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give input_ids or inputs_embeds, one of the two")
-        is_token_BT = self._is_token(input_ids, attention_mask, inputs_embeds)
+        if attention_mask is not None:
+            is_token_BT = attention_mask.bool()
+        elif input_ids is not None:
+            is_token_BT = input_ids != self.config.pad_token_id
+        else:
+            assert inputs_embeds is not None, "neither ids nor embeddings"
+            is_token_BT = inputs_embeds.new_ones(inputs_embeds.shape[:2], dtype=torch.bool)
         if position_ids is None:
             place_T = torch.arange(is_token_BT.shape[1], device=is_token_BT.device)
             position_ids = (place_T + self.config.first_position)[None]
@@ -134,7 +140,12 @@ class KebiolmModel(KebiolmPreTrainedModel):
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
         )
-        mask = None if attention_mask is None else self._attention_mask(is_token_BT, embedded_BTD)
+        mask = None
+        if attention_mask is not None:  # what is added to attention's logits, (B, 1, 1, T)
+            # transformers' own function asks whether there is padding, which on a GPU makes the host wait.
+            zero_BT = embedded_BTD.new_zeros(is_token_BT.shape)
+            least = torch.finfo(embedded_BTD.dtype).min
+            mask = zero_BT.masked_fill(~is_token_BT, least)[:, None, None]
         hidden_BTD = self.context_encoder(embedded_BTD, mask, **options)
         logit_BT3 = self.mention_detector(hidden_BTD)
         if mentions is None and self.config.fuses:
@@ -148,25 +159,6 @@ class KebiolmModel(KebiolmPreTrainedModel):
                 fused_BTD = self._fuse(hidden_BTD, mentions, linked.vector_MF)
                 output.last_hidden_state = self.recontext_encoder(fused_BTD, mask, **options)
         return output
-
-    def _is_token(
-        self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None
-    ) -> Tensor:
-        if attention_mask is not None:
-            return attention_mask.bool()
-        if input_ids is not None:
-            return input_ids != self.config.pad_token_id
-        assert inputs_embeds is not None, "neither ids nor embeddings"
-        return inputs_embeds.new_ones(inputs_embeds.shape[:2], dtype=torch.bool)
-
-    def _attention_mask(self, is_token_BT: Tensor, embedded_BTD: Tensor) -> Tensor:
-        """Return what is added to attention's logits, (B, 1, 1, T).
-
-        transformers' own function asks whether there is any padding, which on a GPU makes the host wait.
-        """
-        least = torch.finfo(embedded_BTD.dtype).min
-        zero_BT = torch.zeros(is_token_BT.shape, dtype=embedded_BTD.dtype, device=is_token_BT.device)
-        return zero_BT.masked_fill(~is_token_BT, least)[:, None, None]
 
     def _find_mentions(self, label_BT: Tensor, is_token_BT: Tensor) -> Mentions:
         most = self.config.max_mentions

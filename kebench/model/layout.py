@@ -210,7 +210,9 @@ def stated_casing(folder: Path) -> str | None:
     """
     stated = bert_normalization(folder).get("do_lower_case")
     if stated is None:
-        return "cased" if (folder / "merges.txt").is_file() or _is_byte_level(folder) else None
+        pre_tokenizer = json.dumps(_read_json_if_there(folder / "tokenizer.json").get("pre_tokenizer"))
+        is_byte_level = (folder / "merges.txt").is_file() or '"ByteLevel"' in pre_tokenizer
+        return "cased" if is_byte_level else None
     return "uncased" if stated else "cased"
 
 
@@ -274,10 +276,6 @@ def bert_normalization(folder: Path) -> dict[str, Any]:
     stated = {argument: normalizer[key] for argument, key in names.items() if key in normalizer}
     config = _read_json_if_there(folder / "tokenizer_config.json")
     return stated | {argument: config[argument] for argument in names if config.get(argument) is not None}
-
-
-def _is_byte_level(folder: Path) -> bool:
-    return '"ByteLevel"' in json.dumps(_read_json_if_there(folder / "tokenizer.json").get("pre_tokenizer"))
 
 
 def max_tokens_of(folder: Path) -> int | None:

@@ -47,30 +47,18 @@ def _roberta(model: Any) -> Head:
     )
 
 
-def _electra(model: Any) -> Head:
-    return Head(model.generator_predictions, _linear(model.generator_lm_head))
-
-
-def _distilbert(model: Any) -> Head:
-    return Head(
-        lambda hidden: model.vocab_layer_norm(model.activation(model.vocab_transform(hidden))),
-        _linear(model.vocab_projector),
-    )
-
-
-def _modernbert(model: Any) -> Head:
-    return Head(model.head, _linear(model.decoder))
-
-
 HEADS: dict[str, Callable[[Any], Head]] = {
     "bert": _bert,
     "kebiolm": _bert,
     "roberta": _roberta,
     "xlm-roberta": _roberta,
     "camembert": _roberta,
-    "electra": _electra,
-    "distilbert": _distilbert,
-    "modernbert": _modernbert,
+    "electra": lambda model: Head(model.generator_predictions, _linear(model.generator_lm_head)),
+    "distilbert": lambda model: Head(
+        lambda hidden: model.vocab_layer_norm(model.activation(model.vocab_transform(hidden))),
+        _linear(model.vocab_projector),
+    ),
+    "modernbert": lambda model: Head(model.head, _linear(model.decoder)),
 }
 
 
@@ -165,10 +153,9 @@ class MaskedLM:
         if not self.can_pack:
             return encode_by_length(self.encoder, packed)[place_P]
         hidden_TH = encode(self.encoder, packed, first_position=self.first_position)
-        return self._last(hidden_TH, place_P, packed) if self.last_layer else hidden_TH[place_P]
-
-    def _last(self, hidden_TH: Tensor, place_P: Tensor, packed: Packed) -> Tensor:
-        """Apply the last layer, whose states nobody looks at but those of the places asked for."""
+        if not self.last_layer:
+            return hidden_TH[place_P]
+        # Nobody looks at states of the last layer but those of the places asked for.
         layer = self.last_layer
         mixed_1TH = layer.attention.self(hidden_TH[None], groups=packed.groups)[0]
         hidden_PH = layer.attention.output(mixed_1TH[0, place_P], hidden_TH[place_P])

@@ -50,7 +50,14 @@ def from_released(source: Path, out: Path, *, fidelity: str = "released") -> Con
         raise UserError(
             f"{source}: already a directory of ours; --to released makes the released files of it"
         )
-    weights = _released_weights(source)
+    tensor_shapes(source)  # refuses what is cut off, or a pickle that holds more than tensors
+    path = weight_files(source)[0]
+    loaded: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    weights = {
+        modern_name(name): value for name, value in loaded.items() if not name.endswith("position_ids")
+    }
+    if _MEMORY not in weights:
+        raise UserError(f"{path}: no {_MEMORY}; this is no released KeBioLM")
     names = _released_names(source / RELEASED_ENTITIES, rows=len(weights[_MEMORY]))
     special = [row for row, name in enumerate(names) if name in SPECIAL_NAMES]
     config, model = _empty_model(source, weights, special, fidelity)
@@ -120,16 +127,6 @@ def _converted(config: Any) -> Converted:
     return Converted(
         (config.num_context_layers, above), config.num_entities - special, special, config.fidelity
     )
-
-
-def _released_weights(source: Path) -> dict[str, Tensor]:
-    tensor_shapes(source)  # refuses what is cut off, or a pickle that holds more than tensors
-    (path,) = weight_files(source)[:1]
-    loaded: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    weights = {modern_name(name): value for name, value in loaded.items()}
-    if _MEMORY not in weights:
-        raise UserError(f"{path}: no {_MEMORY}; this is no released KeBioLM")
-    return {name: value for name, value in weights.items() if not name.endswith("position_ids")}
 
 
 def _released_names(path: Path, *, rows: int) -> list[str]:

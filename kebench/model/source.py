@@ -7,7 +7,8 @@ model is in the cache.
 
 import json
 import re
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +87,9 @@ def resolve_card(
         folder = PLACES[card.source_kind](card)
         _check_sha256(card, folder)
     else:
-        folder = _whole_in_cache(card) or _fetch(card)
+        if (cached := cached_folder(card)) is not None:
+            remove_if_broken(cached)
+        folder = cached_folder(card) or _fetch(card)
     return ResolvedModel(_filled_in(card, folder), folder)
 
 
@@ -184,47 +187,31 @@ def cached_folder(card: ModelCard) -> Path | None:
     return folder if (folder / FETCHED).is_file() else None
 
 
-def _whole_in_cache(card: ModelCard) -> Path | None:
-    """Return where a fetched model lies in the cache, all its files as they were fetched; else None."""
-    if (folder := cached_folder(card)) is None:
-        return None
-    remove_if_broken(folder)
-    return cached_folder(card)
-
-
 def _fetch(card: ModelCard) -> Path:
     place = _cache_place(card)
     log.info("fetching %s from %s", card.name, card.source)
     try:
         with atomic_folder(place, point="model", sealed=True) as folder:
             revision = FETCHERS[card.source_kind](card, folder).revision
-            if card.tokenizer_source:
-                _fetch_tokenizer(card, folder)
+            if card.tokenizer_source:  # in place of the checkpoint's own tokenizer
+                tokenizer_card, other = card_of_source(card.tokenizer_source), folder / "tokenizer"
+                other.mkdir()
+                FETCHERS[tokenizer_card.source_kind](tokenizer_card, other)
+                for name in TOKENIZER_FILES:
+                    (folder / name).unlink(missing_ok=True)
+                    if (other / name).is_file():
+                        (other / name).rename(folder / name)
+                shutil.rmtree(other)
             _check_sha256(card, folder)
             (folder / FETCHED).write_text(json.dumps(_provenance(card, folder, revision), indent=2) + "\n")
     except NoNetworkError as error:
+        has_card = card.name in model_card_paths()
+        command = f"model get {card.name}" if has_card else f"model add NAME --from {card.source}"
         raise UserError(
             f"no network and '{card.name}' is not in the cache ({error}); on a machine with network run "
-            f"{_get_command(card)}, or pass a local directory"
+            f"'kebench {command}', or pass a local directory"
         ) from None
     return place
-
-
-def _get_command(card: ModelCard) -> str:
-    if card.name in model_card_paths():
-        return f"'kebench model get {card.name}'"
-    return f"'kebench model add NAME --from {card.source}'"
-
-
-def _fetch_tokenizer(card: ModelCard, folder: Path) -> None:
-    """Replace the checkpoint's tokenizer files with those of another source."""
-    with atomic_folder(folder / "tokenizer", point="model") as other:
-        tokenizer_card = card_of_source(card.tokenizer_source)
-        FETCHERS[tokenizer_card.source_kind](tokenizer_card, other)
-    for name in TOKENIZER_FILES:
-        (folder / name).unlink(missing_ok=True)
-        if (other / name).is_file():
-            (other / name).rename(folder / name)
 
 
 def _provenance(card: ModelCard, folder: Path, revision: str) -> dict[str, Any]:
@@ -270,8 +257,9 @@ def model_hash(folder: Path, *, casing: str = "") -> str:
     }
     if card_code := {path.name: sha256_of(path) for path in sorted(folder.glob("*.py"))}:
         hashed["code"] = card_code
-    for name in _tokenizer_files(folder):
-        path = folder / name
+    for name in TOKENIZER_FILES:
+        if not (path := folder / name).is_file():
+            continue
         is_config = name == "tokenizer_config.json"
         hashed[name] = _without_prose(read_json(path)) if is_config else sha256_of(path)
     try:
@@ -280,10 +268,6 @@ def model_hash(folder: Path, *, casing: str = "") -> str:
         raise UserError(
             f"{folder}: config.json or tokenizer_config.json holds NaN or infinity; mend it"
         ) from None
-
-
-def _tokenizer_files(folder: Path) -> Iterable[str]:
-    return (name for name in TOKENIZER_FILES if (folder / name).is_file())
 
 
 def _without_prose(config: dict[str, Any]) -> dict[str, Any]:

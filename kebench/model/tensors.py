@@ -34,24 +34,21 @@ def weight_files(folder: Path) -> list[Path]:
     for name in (SAFETENSORS, PICKLE):
         if (folder / name).is_file():
             return [folder / name]
-        if (folder / f"{name}.index.json").is_file():
-            return _shards(folder, f"{name}.index.json")
+        index = folder / f"{name}.index.json"
+        if not index.is_file():
+            continue
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(isinstance(one, str) for one in weight_map.values()):
+            raise UserError(f"{index}: no weight_map from tensors to files; {again(folder)}")
+        paths = [folder / PurePosixPath(one).name for one in sorted(set(weight_map.values()))]
+        for path in paths:
+            if not path.is_file():
+                raise UserError(f"{path}: named in {index.name} but not there; {again(path)}")
+        return paths
     raise UserError(
         f"{folder}: no weights; expected {SAFETENSORS} (or {PICKLE}) beside config.json; "
         "TensorFlow and Flax files are not read"
     )
-
-
-def _shards(folder: Path, index: str) -> list[Path]:
-    weight_map = read_json(folder / index).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-        raise UserError(f"{folder / index}: no weight_map from tensors to files; {again(folder)}")
-    names = sorted(set(weight_map.values()))
-    paths = [folder / PurePosixPath(name).name for name in names]
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path}: named in {index} but not there; {again(path)}")
-    return paths
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:

