@@ -87,34 +87,22 @@ def write_atomically(path: Path, content: bytes | str, *, point: str) -> None:
     """
     temporary = temporary_beside(path)
     try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        crash_point(f"{point}.written")
-        temporary.replace(path)
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        move_whole(temporary, path, point=point)
     finally:
         temporary.unlink(missing_ok=True)
-    _fsync_folder(path.parent)
-    crash_point(f"{point}.renamed")
 
 
 def create_atomically(path: Path, content: str, *, point: str) -> bool:
     """Write a file as `write_atomically` does, unless it is there: False if so. Of two writers one wins."""
     temporary = temporary_beside(path)
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        crash_point(f"{point}.written")
-        link_new(temporary, path)
+        temporary.write_bytes(content.encode())
+        move_whole(temporary, path, point=point, move=link_new)
     except FileExistsError:
         return False
     finally:
         temporary.unlink(missing_ok=True)
-    _fsync_folder(path.parent)
-    crash_point(f"{point}.renamed")
     return True
 
 
@@ -132,11 +120,13 @@ def link_new(source: Path, path: Path) -> None:
             file.write(source.read_text())
 
 
-def move_whole(temporary: Path, path: Path, *, point: str) -> None:
-    """Give a finished temporary file its name: what another library wrote, as `write_atomically` writes."""
+def move_whole(
+    temporary: Path, path: Path, *, point: str, move: Callable[[Path, Path], object] = os.replace
+) -> None:
+    """Give a finished temporary file its name, on the disk and not in memory alone."""
     _fsync(temporary)
     crash_point(f"{point}.written")
-    temporary.replace(path)
+    move(temporary, path)
     _fsync_folder(path.parent)
     crash_point(f"{point}.renamed")
 
@@ -163,11 +153,13 @@ def atomic_folder(path: Path, *, point: str, sealed: bool = False) -> Iterator[P
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        files = [file for file in sorted(temporary.rglob("*")) if file.is_file()]
         if sealed:
-            _seal(temporary)
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _fsync(file)
+            hashes = {str(file.relative_to(temporary)): sha256_of(file) for file in files}
+            files.append(temporary / SEAL)
+            files[-1].write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
+        for file in files:
+            _fsync(file)
         crash_point(f"{point}.written")
         try:
             temporary.rename(path)
@@ -178,11 +170,6 @@ def atomic_folder(path: Path, *, point: str, sealed: bool = False) -> Iterator[P
         crash_point(f"{point}.renamed")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _seal(folder: Path) -> None:
-    hashes = {str(path.relative_to(folder)): sha256_of(path) for path in _files_in(folder)}
-    (folder / SEAL).write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
 
 
 def broken_file(folder: Path) -> str:
@@ -203,10 +190,6 @@ def broken_file(folder: Path) -> str:
         if not path.is_file() or sha256_of(path) != stated:
             return str(name)
     return ""
-
-
-def _files_in(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
 def remove_if_broken(folder: Path) -> None:
@@ -297,21 +280,17 @@ def sweep_temporaries_of(path: Path) -> None:
     """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         owner = TEMPORARY_NAME.search(left.name)
-        if owner and not _is_running(owner[1]) and time.time() - _last_written(left) > TEMPORARY_IDLE_SECONDS:
+        if not owner:
+            continue
+        process = owner[1].partition("-")[0]
+        if process.isdecimal() and Path("/proc").is_dir() and Path(f"/proc/{process}").exists():
+            continue
+        times = [left.stat().st_mtime]
+        for inside in left.rglob("*"):
+            with suppress(OSError):
+                times.append(inside.stat().st_mtime)
+        if time.time() - max(times) > TEMPORARY_IDLE_SECONDS:
             _remove(left)
-
-
-def _is_running(owner: str) -> bool:
-    process = owner.partition("-")[0]
-    return process.isdecimal() and Path("/proc").is_dir() and Path(f"/proc/{process}").exists()
-
-
-def _last_written(path: Path) -> float:
-    times = [path.stat().st_mtime]
-    for inside in path.rglob("*"):
-        with suppress(OSError):
-            times.append(inside.stat().st_mtime)
-    return max(times)
 
 
 def _remove(path: Path) -> None:

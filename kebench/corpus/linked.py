@@ -24,27 +24,14 @@ from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
 
 MANIFEST, SHARDS = "corpus.json", "shards"
-SCHEMA = pyarrow.schema(
-    [
-        ("document_id", pyarrow.string()),
-        ("passage", pyarrow.int32()),
-        ("text", pyarrow.string()),
-        ("detected", pyarrow.int32()),
-        (
-            "mentions",
-            pyarrow.list_(
-                pyarrow.struct(
-                    [
-                        ("char_start", pyarrow.int32()),
-                        ("char_end", pyarrow.int32()),
-                        ("cui", pyarrow.string()),
-                        ("score", pyarrow.float32()),
-                    ]
-                )
-            ),
-        ),
-    ]
-)
+_MENTION = pyarrow.struct([
+    ("char_start", pyarrow.int32()), ("char_end", pyarrow.int32()), ("cui", pyarrow.string()),
+    ("score", pyarrow.float32()),
+])  # fmt: skip
+SCHEMA = pyarrow.schema([
+    ("document_id", pyarrow.string()), ("passage", pyarrow.int32()), ("text", pyarrow.string()),
+    ("detected", pyarrow.int32()), ("mentions", pyarrow.list_(_MENTION)),
+])  # fmt: skip
 
 
 class CorpusInput(Part):

@@ -50,13 +50,8 @@ TOKENIZERS = {
 
 # A directory without any of these has no vocabulary; transformers would make an empty one and say nothing.
 VOCABULARY_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.bpe.model",
-)
+    "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model",
+)  # fmt: skip
 
 
 class Checked(NamedTuple):

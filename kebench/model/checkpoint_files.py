@@ -12,18 +12,10 @@ SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 
 # Every file by which a tokenizer may be given.
 TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.bpe.model",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "spm.model", "sentencepiece.bpe.model",
     "tokenizer.model",
-)
+)  # fmt: skip
 
 # What may be taken from a hub, an archive or a wheel; whatever else lies there (code, unrelated pickles,
 # optimizer states) stays. The weights are in one of two forms, each in one file or in shards.

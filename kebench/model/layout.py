@@ -41,30 +41,11 @@ MLM_HEAD_TENSORS = {
 # First part of the name of a tensor that does not belong to the encoder proper. Inside `bert.`, `model.`
 # and the like that prefix is taken off first.
 NOT_ENCODER = {
-    "classifier",
-    "cls",
-    "contact_head",
-    "crf",
-    "decoder",
-    "discriminator_predictions",
-    "entity_predictions",
-    "generator_lm_head",
-    "generator_predictions",
-    "head",
-    "lm_head",
-    "lm_loss",
-    "lm_predictions",
-    "mask_predictions",
-    "pooler",
-    "pre_classifier",
-    "pred_layer",
-    "predictions",
-    "qa_outputs",
-    "sop_classifier",
-    "vocab_layer_norm",
-    "vocab_projector",
-    "vocab_transform",
-}
+    "classifier", "cls", "contact_head", "crf", "decoder", "discriminator_predictions",
+    "entity_predictions", "generator_lm_head", "generator_predictions", "head", "lm_head", "lm_loss",
+    "lm_predictions", "mask_predictions", "pooler", "pre_classifier", "pred_layer", "predictions",
+    "qa_outputs", "sop_classifier", "vocab_layer_norm", "vocab_projector", "vocab_transform",
+}  # fmt: skip
 # A head that others put beside an encoder has one of these words in its name, and none that an encoder's
 # parts have; ours.
 _HEAD_WORD = re.compile(

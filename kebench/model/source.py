@@ -31,20 +31,10 @@ SUGGESTED = "suggested.json"  # beside a checkpoint: what the card of the model 
 # Keys of config.json and tokenizer_config.json that cannot move a score: names, places, versions, and the
 # number format on disk, since every model is loaded in float32.
 PROSE_KEYS = {
-    "_name_or_path",
-    "architectures",
-    "backend",
-    "dtype",
-    "is_local",
-    "local_files_only",
-    "name_or_path",
-    "processor_class",
-    "special_tokens_map_file",
-    "tokenizer_class",
-    "tokenizer_file",
-    "torch_dtype",
+    "_name_or_path", "architectures", "backend", "dtype", "is_local", "local_files_only", "name_or_path",
+    "processor_class", "special_tokens_map_file", "tokenizer_class", "tokenizer_file", "torch_dtype",
     "transformers_version",
-}
+}  # fmt: skip
 
 
 class ResolvedModel(NamedTuple):

@@ -7,7 +7,7 @@ the optimiser and its number, and a resumed run is the undisturbed one.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -151,9 +151,3 @@ class Trainer:
             f"its {len(documents):,} documents are in {path}; lower the learning rate, or leave them out "
             "(kebench annotate --exclude)"
         )
-
-
-def run_steps(trainer: Trainer, *, after_step: Callable[[Step], None]) -> None:
-    """Take all steps that are left."""
-    while trainer.done < trainer.steps:
-        after_step(trainer.step())

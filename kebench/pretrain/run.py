@@ -24,7 +24,7 @@ from kebench.pretrain.batches import Collator
 from kebench.pretrain.card import CARD, PretrainingCard, read_card
 from kebench.pretrain.curve import CURVES, HELD_OUT, Row, curve_text
 from kebench.pretrain.held_out import HeldOut
-from kebench.pretrain.loop import Step, Trainer, run_steps
+from kebench.pretrain.loop import Trainer
 from kebench.pretrain.objectives import Objectives
 from kebench.pretrain.plan import PretrainingPlan
 from kebench.pretrain.sequences import EncodedCorpus, encode_corpus
@@ -32,7 +32,7 @@ from kebench.pretrain.state import Kept
 from kebench.progress import no_progress, progress
 from kebench.records import Provenance
 from kebench.runtime import agreed, device_description, peak_memory_mib, reset_peak_memory, software, utc_now
-from kebench.transe.embeddings import EntityEmbeddings, write_names
+from kebench.transe.embeddings import write_names
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "pyarrow", "safetensors")
 
@@ -144,7 +144,10 @@ def prepare(plan: PretrainingPlan, accelerator: Any, micro_batch: int | None = N
 
 
 def build_model(plan: PretrainingPlan, encoded: EncodedCorpus) -> tuple[Built, int]:
-    """Return the model to be pretrained, and how many of its entities' vectors were drawn."""
+    """Return the model to be pretrained, and how many of its entities' vectors were drawn.
+
+    Raises UserError if vectors are given and none is of an entity of the corpus.
+    """
     settings, backbone = plan.settings, plan.backbone
     if settings.architecture == "backbone":
         return with_mlm_head(backbone.folder, family=backbone.card.family, seed=settings.seed), 0
@@ -165,25 +168,20 @@ def build_model(plan: PretrainingPlan, encoded: EncodedCorpus) -> tuple[Built, i
         vectors, rows = plan.embeddings.entity_ND, torch.from_numpy(plan.embeddings.rows(encoded.cuis))
     drawn = fill_entities(built.model, vectors, rows, seed=settings.seed)
     if plan.embeddings:
-        _say_coverage(plan.embeddings, num_entities=len(rows), drawn=drawn)
+        found, source = len(rows) - drawn, plan.embeddings.card.source
+        if not found:
+            raise UserError(
+                f"{source}: no vector for any of the corpus's {len(rows):,} CUIs; name those that were made "
+                "of the knowledge base that it was linked to by --entities"
+            )
+        said = f"vectors for {found:,} of the corpus's {len(rows):,} CUIs; the others are drawn"
+        if found < _FEW_VECTORS * len(rows):
+            _log.warning("%s: only %s; are they of the same knowledge base?", source, said)
+        else:
+            _log.info(said if drawn else f"vectors for all {len(rows):,} CUIs of the corpus")
     if settings.freeze_entities:
         built.model.bert.entity_linker.entity_embeddings.weight.requires_grad_(False)
     return built, drawn
-
-
-def _say_coverage(embeddings: EntityEmbeddings, *, num_entities: int, drawn: int) -> None:
-    """Say for how many entities there is a vector. Raises UserError if there is none for any."""
-    found, source = num_entities - drawn, embeddings.card.source
-    if not found:
-        raise UserError(
-            f"{source}: no vector for any of the corpus's {num_entities:,} CUIs; name those that were made "
-            "of the knowledge base that it was linked to by --entities"
-        )
-    said = f"vectors for {found:,} of the corpus's {num_entities:,} CUIs; the others are drawn"
-    if found < _FEW_VECTORS * num_entities:
-        _log.warning("%s: only %s; are they of the same knowledge base?", source, said)
-    else:
-        _log.info(said if drawn else f"vectors for all {num_entities:,} CUIs of the corpus")
 
 
 def _pretrain(
@@ -223,9 +221,17 @@ def _pretrain(
         progress("pretraining", total=trainer.steps, unit="steps", done=resumed) if is_main else no_progress()
     )
     with line as advance:
-
-        def after_step(step: Step) -> None:
-            row = row_of(step)
+        while trainer.done < trainer.steps:
+            step = trainer.step()
+            row: Row = {
+                "step": step.number,
+                "loss": step.loss,
+                **step.losses,
+                "learning_rate": step.learning_rate,
+                "grad_norm": step.grad_norm,
+                "tokens": step.tokens,
+                "tokens_per_second": round(step.tokens / max(step.seconds, 1e-9), 1),
+            }
             is_last = step.number == trainer.steps
             if is_last or step.number % settings.evaluate_every == 0:
                 row |= prepared.held_out.evaluate(trainer.objectives, accelerator)
@@ -233,9 +239,8 @@ def _pretrain(
             watch(row)
             if is_main and (is_last or step.number % settings.checkpoint_every == 0):
                 kept.save(trainer, rows, partial(write_checkpoint, prepared))
-            advance(1, note=note_of(row))
-
-        run_steps(trainer, after_step=after_step)
+            parts = f"mlm {row['mlm']:.2f} ed {row['detection']:.2f} el {row['linking']:.2f}"
+            advance(1, note=f"loss {row['loss']:.2f} ({parts}), {row['tokens_per_second']:,.0f} tokens/s")
     provenance = Provenance(
         **software(_PACKAGES),
         device=device_description(str(accelerator.device)),
@@ -245,29 +250,8 @@ def _pretrain(
         seconds=round(time.monotonic() - started, 3),
         peak_mib=round(peak_memory_mib(str(accelerator.device)), 1),
     )
-    encoded, vectors = prepared.encoded, plan.embeddings
-    card = PretrainingCard(
-        schema=1,
-        identity=plan.identity,
-        recipe=plan.recipe,
-        settings=settings,
-        backbone={"name": plan.backbone.card.name, "hash": plan.backbone_hash},
-        corpus={
-            "name": plan.corpus.folder.resolve().name,
-            "hash": plan.corpus.manifest.content_hash,
-        },
-        embeddings={"source": vectors.card.source, "hash": vectors.card.sha256} if vectors else None,
-        sequences=encoded.counts,
-        drawn=prepared.built.drawn,
-        unused=prepared.built.unused,
-        num_entities=len(encoded.cuis) if settings.architecture == "kebiolm" else 0,
-        drawn_entities=prepared.drawn_entities,
-        steps=trainer.steps,
-        held_out={name: rows[-1][name] for name in HELD_OUT if name in rows[-1]},
-        resumed_after_step=resumed,
-        provenance=provenance,
-    )
-    if accelerator.is_main_process:
+    card = _card(prepared, rows, resumed, provenance)
+    if is_main:
         with atomic_folder(out, point="pretrained") as temporary:
             write_checkpoint(prepared, temporary)
             (temporary / CURVES).write_text(curve_text(rows), encoding="utf-8")
@@ -275,6 +259,28 @@ def _pretrain(
             (temporary / CARD).write_text(text, encoding="utf-8")
         kept.remove()
     return card
+
+
+def _card(prepared: Prepared, rows: list[Row], resumed: int, provenance: Provenance) -> PretrainingCard:
+    plan, encoded, vectors = prepared.plan, prepared.encoded, prepared.plan.embeddings
+    return PretrainingCard(
+        schema=1,
+        identity=plan.identity,
+        recipe=plan.recipe,
+        settings=plan.settings,
+        backbone={"name": plan.backbone.card.name, "hash": plan.backbone_hash},
+        corpus={"name": plan.corpus.folder.resolve().name, "hash": plan.corpus.manifest.content_hash},
+        embeddings={"source": vectors.card.source, "hash": vectors.card.sha256} if vectors else None,
+        sequences=encoded.counts,
+        drawn=prepared.built.drawn,
+        unused=prepared.built.unused,
+        num_entities=len(encoded.cuis) if plan.settings.architecture == "kebiolm" else 0,
+        drawn_entities=prepared.drawn_entities,
+        steps=prepared.trainer.steps,
+        held_out={name: rows[-1][name] for name in HELD_OUT if name in rows[-1]},
+        resumed_after_step=resumed,
+        provenance=provenance,
+    )
 
 
 def write_checkpoint(prepared: Prepared, folder: Path) -> None:
@@ -286,23 +292,3 @@ def write_checkpoint(prepared: Prepared, folder: Path) -> None:
     write_suggested(backbone.card.suggested, folder, origin=backbone.card.name)
     if prepared.plan.settings.architecture == "kebiolm":
         write_names(folder / ENTITIES, "cui", pa.array(prepared.encoded.cuis))
-
-
-def row_of(step: Step) -> Row:
-    """Return a step as a row of the curve."""
-    rate = step.tokens / max(step.seconds, 1e-9)
-    return {
-        "step": step.number,
-        "loss": step.loss,
-        **step.losses,
-        "learning_rate": step.learning_rate,
-        "grad_norm": step.grad_norm,
-        "tokens": step.tokens,
-        "tokens_per_second": round(rate, 1),
-    }
-
-
-def note_of(row: Row) -> str:
-    """Return what the live line says of a step."""
-    parts = f"mlm {row['mlm']:.2f} ed {row['detection']:.2f} el {row['linking']:.2f}"
-    return f"loss {row['loss']:.2f} ({parts}), {row['tokens_per_second']:,.0f} tokens/s"

@@ -41,24 +41,21 @@ def _read(path: Path, keys: Keys) -> Iterator[Read]:
     for read in lines_of(path):
         if isinstance(read, Fault):
             yield read
-            continue
-        number, line = read
-        if not line.strip():
-            continue
-        try:
-            document = parse_json(line)
-        except ValueError as error:
-            yield Fault(f"line {number}", f"not JSON ({error})")
-            continue
-        yield from _document(number, document, keys)
+        elif read[1].strip():
+            yield from _document(*read, keys)
 
 
 read_jsonl = partial(_read, keys=OURS)
 read_pubmedds = partial(_read, keys=PUBMEDDS)
 
 
-def _document(number: int, document: Any, keys: Keys) -> Iterator[Read]:
+def _document(number: int, line: str, keys: Keys) -> Iterator[Read]:
     where = f"line {number}"
+    try:
+        document = parse_json(line)
+    except ValueError as error:
+        yield Fault(where, f"not JSON ({error})")
+        return
     if not isinstance(document, dict):
         yield Fault(where, "no JSON object")
         return
