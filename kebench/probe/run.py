@@ -23,6 +23,7 @@ from kebench.leases import share, share_one
 from kebench.model.checkpoint import load_tokenizer
 from kebench.model.layout import read_config
 from kebench.model.masked_lm import MaskedLM
+from kebench.model.memory import halving
 from kebench.probe.answers import answer_queries, outcome
 from kebench.probe.plan import ProbePlan
 from kebench.probe.record import (
@@ -36,6 +37,7 @@ from kebench.probe.record import (
     write_probe_record,
 )
 from kebench.probe.scores import score_probe
+from kebench.probe.states import BATCH_TOKENS
 from kebench.probe.stored import SCHEMA, asked_queries
 from kebench.progress import progress
 from kebench.records import Provenance
@@ -107,12 +109,19 @@ def run_probe(
         trust_remote_code=trusted,
     )
     texts = texts_of(queries)
+    at_once = batch_tokens or BATCH_TOKENS[device.name.partition(":")[0]]
 
     def answer(part: Part, model: MaskedLM) -> pyarrow.Table:
+        nonlocal at_once
         asked = [texts[query_id] for query_id in part.query_ids]
-        return answer_queries(
-            part.query_ids, asked, model, tokenizer, plan.decoder, batch_tokens=batch_tokens
+        table, at_once = halving(
+            lambda tokens: answer_queries(
+                part.query_ids, asked, model, tokenizer, plan.decoder, batch_tokens=tokens
+            ),
+            at_once,
+            may_halve=batch_tokens is None and not model.depends_on_batch,
         )
+        return table
 
     _decode_parts(parts, load, answer, is_finished=lambda: find_finished(plan, out) is not None)
     share_one(

@@ -19,7 +19,7 @@ from kebench.probe.query_set import MASK
 
 # N items, R states asked for, M most places, K best tokens of a place, T tokens of an item
 RELEASED_STATES = 96  # the released code's batch: 19 items with a beam of 5
-_BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}  # in one forward pass; benchmarks/results/probe.md
+BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}  # in one forward pass; benchmarks/results/probe.md
 
 
 class Pieces(NamedTuple):
@@ -156,7 +156,7 @@ class ModelPredict:
         """
         length_R = self.items.length_N[item_R.cpu().numpy()]
         order = numpy.argsort(length_R, kind="stable")
-        budget = self.batch_tokens or _BATCH_TOKENS[self.model.device.partition(":")[0]]
+        budget = self.batch_tokens or BATCH_TOKENS[self.model.device.partition(":")[0]]
         total = int(length_R.sum())
         num_batches = -(-total // budget)
         ends = total * numpy.arange(1, num_batches) / max(num_batches, 1)

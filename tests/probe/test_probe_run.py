@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.compute
 import pyarrow.parquet
 import pytest
+import torch
 from click.testing import CliRunner
 
 from kebench.cli import main
@@ -103,6 +104,29 @@ def test_a_probe_writes_predictions_and_a_record_and_prints_its_scores(
     assert lines[-1].startswith(f"predictions and record: {tmp_path}")
     assert all(len(line) <= 80 for line in lines[:-1])
     assert not list(tmp_path.rglob("*.parts"))
+
+
+def test_a_probe_takes_fewer_word_pieces_at_once_when_cuda_runs_out_of_memory(
+    model: Path, query_set: Path, undisturbed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_queries, tried = probe_run.answer_queries, []
+
+    def answer_or_out_of_memory(*given: Any, batch_tokens: int) -> pyarrow.Table:
+        tried.append(batch_tokens)
+        if batch_tokens > 600:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return answer_queries(*given, batch_tokens=batch_tokens)
+
+    monkeypatch.setattr(probe_run, "answer_queries", answer_or_out_of_memory)
+    assert invoke(*arguments(model, query_set, tmp_path)).exit_code == 0
+    assert tried[:4] == [2048, 1024, 512, 512]  # and what is left goes on with that
+    assert found(tmp_path)[1].drop_columns(["token_log_probs", "sum_log_prob"]) == undisturbed[
+        1
+    ].drop_columns(["token_log_probs", "sum_log_prob"])
+
+    chosen = arguments(model, query_set, tmp_path / "chosen", "--batch-tokens", "1000")
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        invoke(*chosen)
 
 
 def test_a_probe_that_is_recorded_is_not_made_again(
