@@ -23,10 +23,10 @@ from kebench.model.families import quiet_transformers
 from kebench.model.masked_lm import MaskedLM
 from kebench.model.source import resolve_model
 from kebench.probe.decoders import decode, read_decoder
-from kebench.probe.plan import chosen_ids
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import Decoder, ProbeSubset
 from kebench.probe.states import ModelPredict, make_items, pieces_of
+from kebench.probe.stored import chosen_ids
 from kebench.runtime import device_description, software, utc_now
 
 RESULTS = Path(__file__).parent / "results"

@@ -91,11 +91,7 @@ def _rows(items: Items, beams: Beams) -> pyarrow.Table:
 
 
 def _by_query(
-    query_ids: Sequence[int],
-    places: Sequence[int | None],
-    answers: pyarrow.Table,
-    *,
-    empty: int,
+    query_ids: Sequence[int], places: Sequence[int | None], answers: pyarrow.Table, *, empty: int
 ) -> pyarrow.Table:
     """Return the rows of each query's text, told by its place, under the query's id."""
     place_T = answers["query_id"].to_numpy()

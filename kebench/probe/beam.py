@@ -173,12 +173,7 @@ def _without_the_least_probable(beams: Beams, *, exact: bool) -> Beams:
 
 
 def _search(
-    predict: Predict,
-    num_places_N: Tensor,
-    asked: Callable[[Tensor], Tensor],
-    *,
-    beam: int,
-    rules: Rules,
+    predict: Predict, num_places_N: Tensor, asked: Callable[[Tensor], Tensor], *, beam: int, rules: Rules
 ) -> Beams:
     """Fill place after place; all items with a place left go on together."""
     beams = new_beams(num_places_N, beam=beam)

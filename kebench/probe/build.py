@@ -197,10 +197,7 @@ def writing(out: Path, *, memory_mib: int) -> Iterator[tuple[Connection, Made]]:
     """Yield a database and a folder that becomes `out` at the end, without what the database spilt there."""
     sweep_temporaries_of(out)
     begun = begin("cpu")
-    with (
-        errors_explained(out.parent, memory_mib=memory_mib),
-        atomic_folder(out, point="query-set") as folder,
-    ):
+    with errors_explained(out.parent, memory_mib=memory_mib), atomic_folder(out, point="query-set") as folder:
         spill = folder / "spill"
         with open_database(spill, memory_mib=memory_mib) as connection:
             yield connection, Made(folder, out.resolve().name, begun)

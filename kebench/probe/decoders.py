@@ -6,7 +6,6 @@ of a probe's identity. `kebench.probe.record.Decoder` says what each means.
 
 import tomllib
 from collections.abc import Callable
-from typing import Any
 
 from pydantic import ValidationError
 from torch import Tensor
@@ -21,7 +20,7 @@ from kebench.probe.beam import (
     fill_independently,
     refine,
 )
-from kebench.probe.record import Decoder
+from kebench.probe.record import Decoder, DecoderMode
 from kebench.shipped import shipped
 
 DECODERS: dict[str, Callable[..., Beams]] = {
@@ -31,7 +30,7 @@ DECODERS: dict[str, Callable[..., Beams]] = {
 }
 
 
-def read_decoder(mode: str, **changes: Any) -> Decoder:
+def read_decoder(mode: DecoderMode, **changes: object) -> Decoder:
     """Return the settings of a mode, with single values replaced by those of `changes` that are not None."""
     path = shipped("probing") / "decoders.toml"
     fields = tomllib.loads(path.read_text(encoding="utf-8"))[mode]

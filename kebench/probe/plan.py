@@ -1,7 +1,5 @@
 """A probe before it runs: model, query set, decoder, and the identity that says whether it has been made."""
 
-import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -78,14 +76,3 @@ def plan_probe(
     subset = ProbeSubset(queries=queries, seed=seed) if is_part else ProbeSubset()
     hashed = model_hash(model.folder, casing=model.card.casing)
     return ProbePlan(model.card, model.folder, hashed, query_set, mode, decoder, precision, subset)
-
-
-def chosen_ids(query_ids: Sequence[int], subset: ProbeSubset) -> list[int]:
-    """Return the ids that are asked, ascending: all, or the first by the hash of seed and id."""
-    if subset.queries is None:
-        return list(query_ids)
-
-    def draw(query_id: int) -> str:
-        return hashlib.sha256(f"{subset.seed}:{query_id}".encode()).hexdigest()
-
-    return sorted(sorted(query_ids, key=draw)[: subset.queries])

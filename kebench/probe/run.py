@@ -88,7 +88,11 @@ def run_probe(
     queries = asked_queries(plan.query_set.table(), plan.subset)
     if read_config(plan.folder).get("fidelity") == "released":  # its answers depend on the batch: one part
         part_queries = max(1, len(queries))
-    parts = plan_parts(plan, out, queries, part_queries or PART_QUERIES[device.name.partition(":")[0]])
+    # Predictions of a part are kept beside the folder that all will be in.
+    size = part_queries or PART_QUERIES[device.name.partition(":")[0]]
+    folder, ids = parts_folder(plan, out) / f"{size}-queries", queries["query_id"].to_pylist()
+    starts = range(0, len(ids), size)
+    parts = [Part(folder / f"part-{at // size:05}.parquet", ids[at : at + size]) for at in starts]
     trusted = plan.card.trust_remote_code and allow_remote_code
     tokenizer = load_tokenizer(
         plan.folder,
@@ -168,16 +172,6 @@ def texts_of(queries: pyarrow.Table) -> dict[int, str]:
     return dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
 
 
-def plan_parts(plan: ProbePlan, out: Path, queries: pyarrow.Table, size: int) -> list[Part]:
-    """Cut the queries into parts; predictions of a part are kept beside the folder that all will be in."""
-    folder = parts_folder(plan, out) / f"{size}-queries"
-    ids = queries["query_id"].to_pylist()
-    return [
-        Part(folder / f"part-{start // size:05}.parquet", ids[start : start + size])
-        for start in range(0, len(ids), size)
-    ]
-
-
 def parts_folder(plan: ProbePlan, out: Path) -> Path:
     """Return where a probe's parts are until it is done."""
     final = plan.out(out)
@@ -227,12 +221,7 @@ def _is_decoded(part: Part) -> bool:
 
 
 def _finish(
-    plan: ProbePlan,
-    final: Path,
-    parts: Sequence[Part],
-    queries: pyarrow.Table,
-    tokenizer: Any,
-    begun: Begun,
+    plan: ProbePlan, final: Path, parts: Sequence[Part], queries: pyarrow.Table, tokenizer: Any, begun: Begun
 ) -> None:
     """Score the parts and put predictions, tokenizer and record in their place."""
     sweep_temporaries_of(final)

@@ -1,5 +1,9 @@
-"""Saved probes: where they are, and what stands beside a record: predictions, tokenizer, queries asked."""
+"""Saved probes: where they are, and what stands beside a record: predictions, tokenizer, queries asked.
 
+Nothing here, and nothing that scores, knows how the answers were found.
+"""
+
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +15,6 @@ from tokenizers import Tokenizer
 
 from kebench.bounded import MOST_TOKENIZER_BYTES, refuse_larger
 from kebench.errors import UserError, did_you_mean
-from kebench.probe.plan import chosen_ids
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import (
     PREDICTIONS,
@@ -158,6 +161,17 @@ def decoded_queries(queries: pa.Table, folder: Path) -> pa.Table:
     """Return the queries of which a probe holds predictions."""
     decoded = read_predictions(folder, columns=["query_id"])["query_id"].unique()
     return queries.filter(pc.is_in(queries["query_id"], decoded))
+
+
+def chosen_ids(query_ids: Sequence[int], subset: ProbeSubset) -> list[int]:
+    """Return the ids that are asked, ascending: all, or the first by the hash of seed and id."""
+    if subset.queries is None:
+        return list(query_ids)
+
+    def draw(query_id: int) -> str:
+        return hashlib.sha256(f"{subset.seed}:{query_id}".encode()).hexdigest()
+
+    return sorted(sorted(query_ids, key=draw)[: subset.queries])
 
 
 def asked_queries(queries: pa.Table, subset: ProbeSubset) -> pa.Table:

@@ -105,8 +105,7 @@ def count_ambiguous(connection: Connection, *, form: str) -> dict[str, Any]:
     )
     names, ambiguous = one_row(connection, "SELECT count(*), count(*) FILTER (concepts > 1) FROM borne")
     queries, *_ = one_row(
-        connection,
-        "SELECT count(DISTINCT query) FROM accepted JOIN borne USING (key) WHERE concepts > own",
+        connection, "SELECT count(DISTINCT query) FROM accepted JOIN borne USING (key) WHERE concepts > own"
     )
     return {
         "names": names,

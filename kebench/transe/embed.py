@@ -140,10 +140,7 @@ def _train(plan: Plan, kept: KeptState, device: str, watch: Watch) -> tuple[Trai
     """Train from the kept state if there is one; return also the epoch after which it was kept, or 0."""
     graph, settings = plan.graph, plan.settings
     state = kept.load(device=device) or initial_state(
-        num_entities=len(graph.entities),
-        num_relations=len(graph.relations),
-        settings=settings,
-        device=device,
+        num_entities=len(graph.entities), num_relations=len(graph.relations), settings=settings, device=device
     )
     done = len(state.loss_by_epoch)
     if done:

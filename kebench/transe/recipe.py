@@ -1,7 +1,7 @@
 """Recipes: the settings of TransE, one TOML file each. Every number stands there and nowhere else."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
@@ -33,7 +33,7 @@ class Settings(Card):
     seed: int = Field(ge=0)
 
 
-def read_recipe(name_or_path: str, **changes: Any) -> Settings:
+def read_recipe(name_or_path: str, **changes: object) -> Settings:
     """Return the settings of a recipe, with single values replaced by those of `changes` that are not None.
 
     name_or_path: a name in ./pretraining or among the shipped, or a path to a .toml.

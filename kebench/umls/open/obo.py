@@ -15,6 +15,7 @@ from kebench.errors import UserError
 from kebench.umls.open.ids import id_of_address, read_id
 from kebench.umls.open.terms import (
     LICENCE,
+    SCOPES,
     Ontology,
     Synonym,
     Term,
@@ -23,12 +24,7 @@ from kebench.umls.open.terms import (
     relation_name,
 )
 
-_SCOPE_OF_TAG = {  # of OBO 1.0
-    "exact_synonym": "EXACT",
-    "broad_synonym": "BROAD",
-    "narrow_synonym": "NARROW",
-    "related_synonym": "RELATED",
-}
+_SCOPE_OF_TAG = {f"{scope.lower()}_synonym": scope for scope in SCOPES}  # of OBO 1.0
 _XREFS = ("xref", "xref_analog", "xref_unk")
 _STANZAS = ("Term", "Typedef", "Instance")
 _WITHOUT_ID = {
@@ -51,9 +47,7 @@ _RELATION_ID = re.compile(r"^[A-Za-z]+[:_]\d+$")  # RO:0004029: its name says mo
 _BEHIND_IDS = re.compile(r"(?<!\\)[!{\"].*")  # a comment, qualifiers, what the id is called
 _COMMENT = re.compile(r"(?<!\\)!.*")
 _QUALIFIERS = re.compile(r"\s\{[^{}]*=[^{}]*\}\s*$")
-_SYNONYM = re.compile(
-    r'"((?:[^"\\]|\\.)*)"\s*(?:(EXACT|BROAD|NARROW|RELATED)(?!\w)|(?=[\[{!]|$))', re.IGNORECASE
-)
+_SYNONYM = re.compile(rf'"((?:[^"\\]|\\.)*)"\s*(?:({"|".join(SCOPES)})(?!\w)|(?=[\[{{!]|$))', re.IGNORECASE)
 
 
 class _Frame:
@@ -64,6 +58,7 @@ class _Frame:
         self.line = line  # that of its id; until there is one, where it begins
         self.examples: dict[str, str] = {}  # of kinds in `Ontology.noted`, if the term is kept
         self.id = ""  # as it is written
+        self.last_id = ""  # that a clause named, "" if none could be read
         self.name = ""
         self.namespace = ""
         self.is_obsolete = False
@@ -127,7 +122,7 @@ def read_obo(file: IO[bytes], where: str, *, skip_faults: bool = False) -> Ontol
                     refuse(f"the term {term_id} is in line {first_lines[term_id]} already; remove one")
                 first_lines[term_id] = number
                 frames[-1].line = f"line {number}: {line}"
-            elif tag in _WITHOUT_ID and not _last_id(frames[-1], tag):
+            elif tag in _WITHOUT_ID and not frames[-1].last_id:
                 frames[-1].examples.setdefault(_WITHOUT_ID[tag], f"line {number}: {line}")
     return _ontology(header, frames, noted, examples)
 
@@ -155,22 +150,16 @@ def _read_clause(frame: _Frame, tag: str, value: str) -> str:
         words = _words(value)
         if len(words) != (2 if tag == "relationship" else 1):
             return "a relation and an id" if tag == "relationship" else "one id"
+        frame.last_id = read_id(words[0]) if tag in _XREFS else id_of_address(words[-1])
         if tag == "id":
             frame.id = words[0]
         elif tag == "alt_id":
-            frame.alternates.append(id_of_address(words[0]))
+            frame.alternates.append(frame.last_id)
         elif tag in _XREFS:
-            frame.xrefs.append(read_id(words[0]))
+            frame.xrefs.append(frame.last_id)
         else:
-            relation = "isa" if tag == "is_a" else words[0]
-            frame.relations.append((relation, id_of_address(words[-1])))
+            frame.relations.append(("isa" if tag == "is_a" else words[0], frame.last_id))
     return ""
-
-
-def _last_id(frame: _Frame, tag: str) -> str:
-    if tag in _XREFS:
-        return frame.xrefs[-1]
-    return frame.alternates[-1] if tag == "alt_id" else frame.relations[-1][1]
 
 
 def _words(value: str) -> list[str]:

@@ -14,6 +14,7 @@ from kebench.errors import UserError
 from kebench.umls.open.ids import id_of_address, read_id
 from kebench.umls.open.terms import (
     LICENCE,
+    SCOPES,
     Ontology,
     Synonym,
     Term,
@@ -22,12 +23,7 @@ from kebench.umls.open.terms import (
     relation_name,
 )
 
-SCOPE_OF_PREDICATE = {
-    "hasExactSynonym": "EXACT",
-    "hasBroadSynonym": "BROAD",
-    "hasNarrowSynonym": "NARROW",
-    "hasRelatedSynonym": "RELATED",
-}
+SCOPE_OF_PREDICATE = {f"has{scope.title()}Synonym": scope for scope in SCOPES}
 
 
 def read_obo_json(file: IO[bytes], where: str) -> Ontology:

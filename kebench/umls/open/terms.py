@@ -10,8 +10,7 @@ from kebench.errors import counted, counted_kind
 from kebench.files import sha256_of
 from kebench.umls.open.ids import prefix_of
 
-# What a table or an ontology may say of a synonym. An empty scope is one that the source does not state.
-SCOPES = ("EXACT", "BROAD", "NARROW", "RELATED", "")
+SCOPES = ("EXACT", "BROAD", "NARROW", "RELATED")  # what an ontology may say of a synonym
 
 # The branches of the Gene Ontology are kinds of things: UMLS gives them these semantic types.
 TYPES_OF_BRANCH = {
@@ -24,7 +23,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class Synonym(NamedTuple):
-    """Another name of a term. scope: one of `SCOPES`."""
+    """Another name of a term. scope: one of `SCOPES`, or "" if the source states none."""
 
     name: str
     scope: str = ""
