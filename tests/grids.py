@@ -1,31 +1,16 @@
-"""Runs whole grids in processes of their own, so that tests can kill them.
-
-A fork server that has imported everything starts each process in milliseconds instead of seconds.
-"""
+"""Runs whole grids in processes of their own, so that tests can kill them."""
 
 import hashlib
 import json
-import multiprocessing
-import os
-import sys
 from collections.abc import Callable
-from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kebench.records import read_record, record_paths
+from tests import forks
+from tests.forks import KILLED, Running
 
-PRELOADED = [
-    "torch",
-    "seqeval.metrics",
-    "kebench.cli.run",
-    "kebench.engine.local",
-    "kebench.finetune.job",
-    "kebench.umls.importing",
-    "kebench.transe.embed",
-    "tests.grids",
-]
-KILLED = -9
+__all__ = ["KILLED", "Place", "finish", "leftovers", "scores", "start"]
 
 
 class Place(NamedTuple):
@@ -49,61 +34,29 @@ class Place(NamedTuple):
         return (self.folder / "log").read_text()
 
 
-def fork_server() -> ForkServerContext:
-    """Return a context whose server has imported what a grid needs."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    return context
-
-
 def start(
-    context: ForkServerContext,
-    place: Place,
-    command: list[str],
-    crash_at: str = "",
-    disturb: Callable[[], None] | None = None,
-) -> ForkServerProcess:
+    place: Place, command: list[str], crash_at: str = "", disturb: Callable[[], None] | None = None
+) -> Running:
     """Start `kebench COMMAND` in a process of its own, which kills itself at the crash point named.
 
     disturb: is called there before the command.
     """
-    process = context.Process(target=_main, args=(place, command, crash_at, disturb), daemon=True)
-    process.start()
-    return process
+    place.folder.mkdir(parents=True, exist_ok=True)
+    return forks.start(
+        *command,
+        crash_at=crash_at,
+        folder=place.folder,
+        log=place.folder / "log",
+        before=disturb,
+        KEBENCH_CACHE=str(place.cache),
+    )
 
 
 def finish(
-    context: ForkServerContext,
-    place: Place,
-    command: list[str],
-    crash_at: str = "",
-    disturb: Callable[[], None] | None = None,
+    place: Place, command: list[str], crash_at: str = "", disturb: Callable[[], None] | None = None
 ) -> int | None:
     """Run `kebench COMMAND` to its end; return its exit code, -9 if it was killed."""
-    process = start(context, place, command, crash_at, disturb)
-    process.join()
-    return process.exitcode
-
-
-def _main(place: Place, command: list[str], crash_at: str, disturb: Callable[[], None] | None) -> None:
-    place.folder.mkdir(parents=True, exist_ok=True)
-    os.chdir(place.folder)
-    os.environ |= {"KEBENCH_CACHE": str(place.cache), "KEBENCH_CRASH_AT": crash_at}
-    log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    import torch
-
-    from kebench.cli import main
-
-    torch.set_num_threads(1)
-    if disturb is not None:
-        disturb()
-    try:
-        main(command)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+    return start(place, command, crash_at, disturb).wait()
 
 
 def scores(out: Path) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ import pytest
 
 from kebench.cli import kebench
 from kebench.cli.reproduce import parse
+from tests.forks import launcher
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
@@ -133,8 +133,7 @@ def test_blocks_that_need_no_download_work_in_their_order(name: str, tmp_path: P
     (path,) = (path for path in PAGES if path.name == name)
     scripts = tmp_path / "bin"
     scripts.mkdir()
-    (scripts / "kebench").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m kebench "$@"\n')
-    (scripts / "kebench").chmod(0o755)
+    (scripts / "kebench").symlink_to(launcher())
     here = tmp_path / "here"
     here.mkdir()
     environment = os.environ | {"PATH": f"{scripts}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}

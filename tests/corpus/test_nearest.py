@@ -16,7 +16,8 @@ from kebench.corpus.name_index import NameIndex, build_index
 from kebench.corpus.nearest import approximate_nearest, exact_nearest
 from kebench.errors import UserError
 from kebench.umls.knowledge_base import KnowledgeBase
-from tests.umls.test_crashes import KILLED, kebench
+from tests.forks import KILLED
+from tests.umls.test_crashes import kebench
 
 
 def random_vectors(rows: int, columns: int, *, seed: int) -> scipy.sparse.csr_matrix:

@@ -12,14 +12,13 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 from kebench.records import record_paths
 from tests.faults import whole
 from tests.faults.pipeline import STAGES, Stage, prepare, results, run_all
-from tests.grids import KILLED, Place, fork_server, start
+from tests.grids import KILLED, Place, start
 
 KILLS = 200
 LONGEST_LIFE_SECONDS = 0.6  # longer than a start, shorter than most stages
@@ -30,10 +29,10 @@ WHOLE = ("kb", "index", "rrf", "embed", "pretrain", "probe-build", "probe-export
 
 def main(kills: int = KILLS, seed: int = 0) -> int:
     """Return 0 if nothing was lost by any kill."""
-    context, draw = fork_server(), random.Random(seed)
+    draw = random.Random(seed)
     folder = Path(tempfile.mkdtemp(prefix="kebench-faults-"))
     quiet = prepare(folder / "undisturbed")
-    run_all(context, quiet)
+    run_all(quiet)
     expected = results(quiet)
     killed_in: Counter[str] = Counter()
     lost: list[str] = []
@@ -41,7 +40,7 @@ def main(kills: int = KILLS, seed: int = 0) -> int:
     while killed_in.total() < kills:
         passes += 1
         place = prepare(folder / f"pass-{passes}")
-        lost += disturbed_pass(context, place, expected, draw, killed_in, kills=kills)
+        lost += disturbed_pass(place, expected, draw, killed_in, kills=kills)
         print(f"pass {passes}: {killed_in.total()} killed so far, {len(lost)} lost", flush=True)
         if not lost:
             shutil.rmtree(place.folder)
@@ -57,7 +56,6 @@ def main(kills: int = KILLS, seed: int = 0) -> int:
 
 
 def disturbed_pass(
-    context: ForkServerContext,
     place: Place,
     expected: dict[str, Any],
     draw: random.Random,
@@ -71,15 +69,15 @@ def disturbed_pass(
     for name, stage in STAGES.items():
         longest = LONGEST_LIFE_SECONDS
         while not _is_there(place, name, stage):
-            process = start(context, place, stage.command.split())
+            process = start(place, stage.command.split())
             if killed_in.total() < kills:
-                process.join(timeout=draw.uniform(0.02, longest))
+                process.wait(draw.uniform(0.02, longest))
                 process.kill()
-            process.join()
-            if process.exitcode == 0:
+            code = process.wait()
+            if code == 0:
                 break
-            if process.exitcode != KILLED:
-                return [*lost, f"{place.folder}: {name} ended with {process.exitcode}: {place.log[-1000:]}"]
+            if code != KILLED:
+                return [*lost, f"{place.folder}: {name} ended with {code}: {place.log[-1000:]}"]
             killed_in[name] += 1
             longest *= GROWTH
             lost += _torn(place, name, expected)

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from tests.faults.damage import damaged
 from tests.faults.inputs import write_inputs
 from tests.faults.pipeline import prepare, run_all
-from tests.grids import Place, fork_server
+from tests.grids import Place
 
 INPUTS = 10_000
 SECONDS_AN_INPUT = 20  # of this process's own time; a machine that is busy with others may take longer
@@ -138,7 +138,7 @@ class HangError(BaseException):
 def make_place(folder: Path) -> Place:
     """Run the pipeline once, and write the inputs that it has not."""
     place = prepare(folder)
-    run_all(fork_server(), place)
+    run_all(place)
     write_inputs(place)
     return place
 

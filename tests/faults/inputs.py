@@ -3,14 +3,13 @@
 import gzip
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from kebench.shipped import shipped
 from kebench.tasks import card as card_module
 from kebench.tasks.check import digest_gold, digest_pairing, digest_text
 from kebench.tasks.readers import read_sentences
+from tests import forks
 from tests.corpus.test_pubmed import HEAD, citation
 from tests.corpus.test_readers import BIOC, PUBTATOR
 from tests.grids import Place
@@ -132,8 +131,9 @@ def write_inputs(place: Place) -> None:
     text = card.read_text().partition("[expected")[0].replace("ncbi-disease", "mine")
     (folder / "tasks" / "mine.toml").write_text(text + expected_of(world / "tasks" / "mini-ncbi-disease"))
     shutil.copytree(world / "tasks" / "mini-ncbi-disease", folder / "tasks-data" / "mine")
-    reproduce = [sys.executable, "-m", "kebench", "reproduce", "--profile", "reproduction.toml"]
-    subprocess.run([*reproduce, "--out", "reproduction"], cwd=folder, check=True, capture_output=True)
+    reproduce = ["reproduce", "--profile", "reproduction.toml", "--out", "reproduction"]
+    made = forks.run(*reproduce, folder=folder, before=forks.all_by_the_server())
+    assert made.returncode == 0, made.stderr
 
 
 def expected_of(folder: Path) -> str:

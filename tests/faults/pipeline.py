@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -162,12 +161,12 @@ def prepare(folder: Path) -> Place:
     return Place(folder)
 
 
-def run_all(context: ForkServerContext, place: Place, *, upto: str = "") -> None:
+def run_all(place: Place, *, upto: str = "") -> None:
     """Run the stages in order; upto: only those before this one."""
     for name, stage in STAGES.items():
         if name == upto:
             return
-        assert finish(context, place, stage.command.split()) == 0, f"{name}: {place.log[-3000:]}"
+        assert finish(place, stage.command.split()) == 0, f"{name}: {place.log[-3000:]}"
 
 
 def results(place: Place) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +45,18 @@ def test_a_damaged_entry_of_the_cache_changes_no_result(
     damage: Callable[[Path], None],
     quiet: Place,
     expected: dict[str, Any],
-    forks: ForkServerContext,
     tmp_path: Path,
 ) -> None:
     name, pattern, crash_at = CACHED[entry]
     stage, place = STAGES[name], copy_place(quiet, tmp_path / "place")
     shutil.rmtree(place.folder / stage.makes)
     if crash_at:  # leaves a state behind
-        assert finish(forks, place, stage.command.split(), crash_at=crash_at) == KILLED
+        assert finish(place, stage.command.split(), crash_at=crash_at) == KILLED
     found = sorted(place.cache.glob(pattern))
     assert found
     for path in found:
         damage(path)
-    assert finish(forks, place, stage.command.split()) == 0, place.log[-2000:]
+    assert finish(place, stage.command.split()) == 0, place.log[-2000:]
     made = place.folder / stage.makes
     if name == "probe-run":
         assert stage.result(made) == expected[name]
@@ -68,14 +66,12 @@ def test_a_damaged_entry_of_the_cache_changes_no_result(
         assert stage.result(made) == expected[name]
 
 
-def test_a_checkpoint_that_changed_between_two_runs_is_another_model(
-    quiet: Place, forks: ForkServerContext, tmp_path: Path
-) -> None:
+def test_a_checkpoint_that_changed_between_two_runs_is_another_model(quiet: Place, tmp_path: Path) -> None:
     place = copy_place(quiet, tmp_path / "place")
     before = {path: path.read_bytes() for path in record_paths(place.out)}
     vocabulary = place.folder / "checkpoint" / "tokenizer.json"
     vocabulary.write_text(vocabulary.read_text().replace('"the"', '"thx"', 1))
-    assert finish(forks, place, STAGES["run"].command.split()) == 0, place.log[-2000:]
+    assert finish(place, STAGES["run"].command.split()) == 0, place.log[-2000:]
     records = [read_record(path) for path in record_paths(place.out)]
     assert len(records) == 2 * len(before)
     assert len({record.model_hash for record in records}) == 2

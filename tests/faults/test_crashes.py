@@ -2,14 +2,13 @@
 
 import os
 import shutil
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
 from kebench.files import CRASH_POINTS
-from tests.grids import KILLED, Place, finish, fork_server, leftovers, scores
+from tests.grids import KILLED, Place, finish, leftovers, scores, start
 from tests.tiny_checkpoints import write_tiny_bert
 
 # Not written by a grid. `data`: tests/tasks, `card`: below, `kb`, `rrf`: tests/umls, `query-set`,
@@ -43,13 +42,7 @@ GRID_POINTS = [point for point in CRASH_POINTS if point.split(".")[0] not in OTH
 
 
 @pytest.fixture(scope="session")
-def server() -> ForkServerContext:
-    """Return the fork server that all grids here come from."""
-    return fork_server()
-
-
-@pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory, server: ForkServerContext) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a checkpoint, a broken one, and a cache that holds the miniature."""
     folder = tmp_path_factory.mktemp("once")
     write_tiny_bert(folder / "tiny-bert")
@@ -58,7 +51,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, server: ForkServerContex
     spoilt = {name: tensor * float("nan") for name, tensor in weights.items()}  # no plan can tell
     save_file(spoilt, folder / "tiny-broken" / "model.safetensors", metadata={"format": "pt"})
     place = Place(folder)
-    assert finish(server, place, [*grid(folder, "bert-mini-random"), "--plan"]) == 0, place.log
+    assert finish(place, [*grid(folder, "bert-mini-random"), "--plan"]) == 0, place.log
     return folder
 
 
@@ -70,26 +63,22 @@ def grid(once: Path, *models: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(
-    made_once: Path, server: ForkServerContext, tmp_path_factory: pytest.TempPathFactory
-) -> Place:
+def undisturbed(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Return a grid that ran to its end at once."""
     place = Place(tmp_path_factory.mktemp("undisturbed"))
     os.symlink(made_once / "cache", place.cache)
-    assert finish(server, place, command_for("record.written", made_once)) == 2, place.log
+    assert finish(place, command_for("record.written", made_once)) == 2, place.log
     assert len(scores(place.out)) == 2
     assert "2 runs failed" in place.log
     return place
 
 
 @pytest.fixture(scope="session")
-def undisturbed_mini(
-    made_once: Path, server: ForkServerContext, tmp_path_factory: pytest.TempPathFactory
-) -> Place:
+def undisturbed_mini(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Return the same for the grid of the miniature's own model."""
     place = Place(tmp_path_factory.mktemp("undisturbed-mini"))
     os.symlink(made_once / "cache", place.cache)
-    assert finish(server, place, command_for("model.written", made_once)) == 0, place.log
+    assert finish(place, command_for("model.written", made_once)) == 0, place.log
     return place
 
 
@@ -106,7 +95,6 @@ def test_a_grid_killed_at_a_write_ends_as_an_undisturbed_one(
     made_once: Path,
     undisturbed: Place,
     undisturbed_mini: Place,
-    server: ForkServerContext,
     tmp_path: Path,
 ) -> None:
     place, command = Place(tmp_path), command_for(point, made_once)
@@ -114,55 +102,45 @@ def test_a_grid_killed_at_a_write_ends_as_an_undisturbed_one(
     if not makes_miniature:
         place.cache.mkdir()
         os.symlink(made_once / "cache" / "mini", place.cache / "mini")
-    assert finish(server, place, command, crash_at=f"{point}:1") == KILLED, place.log
+    assert finish(place, command, crash_at=f"{point}:1") == KILLED, place.log
     scores(place.out)  # nothing torn, whenever it was killed
-    assert finish(server, place, command) == (0 if makes_miniature else 2), place.log
+    assert finish(place, command) == (0 if makes_miniature else 2), place.log
     assert len(scores(place.out)) == 2
     assert scores(place.out) == scores((undisturbed_mini if makes_miniature else undisturbed).out)
     assert [name for name in leftovers(place.out) if name.endswith(".running")] == []
 
 
 @pytest.mark.parametrize("moment", ["written", "renamed"])
-def test_a_card_is_there_whole_or_not_at_all(
-    moment: str, made_once: Path, server: ForkServerContext, tmp_path: Path
-) -> None:
+def test_a_card_is_there_whole_or_not_at_all(moment: str, made_once: Path, tmp_path: Path) -> None:
     place, command = Place(tmp_path), ["model", "add", "mine", "--from", str(made_once / "tiny-bert")]
     card = place.folder / "baselines" / "mine.toml"
-    assert finish(server, place, command, crash_at=f"card.{moment}:1") == KILLED, place.log
+    assert finish(place, command, crash_at=f"card.{moment}:1") == KILLED, place.log
     assert card.exists() == (moment == "renamed")
     if moment == "written":
-        assert finish(server, place, command) == 0, place.log
-    assert finish(server, place, ["model", "show", "mine"]) == 0, place.log
+        assert finish(place, command) == 0, place.log
+    assert finish(place, ["model", "show", "mine"]) == 0, place.log
 
 
-def test_a_finished_grid_does_nothing_and_says_so(
-    made_once: Path, server: ForkServerContext, tmp_path: Path
-) -> None:
+def test_a_finished_grid_does_nothing_and_says_so(made_once: Path, tmp_path: Path) -> None:
     place = Place(tmp_path)
     os.symlink(made_once / "cache", place.cache)
     command = grid(made_once, str(made_once / "tiny-bert"))
-    assert finish(server, place, command) == 0, place.log
+    assert finish(place, command) == 0, place.log
     before = {path: path.stat().st_mtime_ns for path in place.out.rglob("*")}
-    assert finish(server, place, command) == 0
+    assert finish(place, command) == 0
     assert "plan: 2 runs, 2 recorded in out\nnothing to do" in place.log
     assert {path: path.stat().st_mtime_ns for path in place.out.rglob("*")} == before
 
 
-def test_two_grids_on_one_folder_share_the_work(
-    made_once: Path, undisturbed: Place, server: ForkServerContext, tmp_path: Path
-) -> None:
-    from tests.grids import start
-
+def test_two_grids_on_one_folder_share_the_work(made_once: Path, undisturbed: Place, tmp_path: Path) -> None:
     places = [Place(tmp_path / name) for name in ("one", "two")]
     out = tmp_path / "shared"
     command = [*grid(made_once, str(made_once / "tiny-bert"))[:-1], str(out)]
     for place in places:
         place.folder.mkdir()
         os.symlink(made_once / "cache", place.cache)
-    grids = [start(server, place, command) for place in places]
-    for process in grids:
-        process.join()
-    assert [process.exitcode for process in grids] == [0, 0], [place.log for place in places]
+    grids = [start(place, command) for place in places]
+    assert [process.wait() for process in grids] == [0, 0], [place.log for place in places]
     assert scores(out) == scores(undisturbed.out)
     trained = [place.log.count(" s)") for place in places]  # "... dev 12.3 test 45.6 (2 s)"
     assert sum(trained) == 2

@@ -2,7 +2,6 @@
 
 import importlib
 import shutil
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +52,15 @@ def test_a_stage_killed_at_a_write_ends_as_an_undisturbed_one(
     point: str,
     quiet: Place,
     expected: dict[str, Any],
-    forks: ForkServerContext,
     tmp_path: Path,
 ) -> None:
     stage, place = STAGES[name], copy_place(quiet, tmp_path / "place")
     _remove(place.folder / stage.makes)
     _remove(place.cache / "sequences")
     command = stage.command.split()
-    assert finish(forks, place, command, crash_at=f"{point}:1") == KILLED, place.log[-2000:]
+    assert finish(place, command, crash_at=f"{point}:1") == KILLED, place.log[-2000:]
     if not (stage.refuses_what_is_there and stage.is_made(place)):
-        assert finish(forks, place, command) == 0, place.log[-2000:]
+        assert finish(place, command) == 0, place.log[-2000:]
     assert stage.result(place.folder / stage.makes) == expected[name]
 
 

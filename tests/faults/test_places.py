@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +46,9 @@ def without(name: str, quiet: Place, folder: Path) -> Place:
     return place
 
 
-def last_line(forks: ForkServerContext, place: Place, command: str, disturb: Callable[[], None]) -> str:
+def last_line(place: Place, command: str, disturb: Callable[[], None]) -> str:
     """Run a command in a bad place; return the line that it ends with."""
-    code = finish(forks, place, command.split(), disturb=disturb)
+    code = finish(place, command.split(), disturb=disturb)
     if code == NOT_ALLOWED:
         pytest.skip("this process may not mount")
     assert "Traceback" not in place.log, place.log
@@ -59,29 +58,25 @@ def last_line(forks: ForkServerContext, place: Place, command: str, disturb: Cal
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_stage_on_a_full_disk_ends_in_one_line_and_later_as_an_undisturbed_one(
-    name: str, quiet: Place, expected: dict[str, Any], forks: ForkServerContext, tmp_path: Path
+    name: str, quiet: Place, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     stage, place = STAGES[name], without(name, quiet, tmp_path / "place")
-    line = last_line(forks, place, stage.command, partial(no_file_above, LIMITS[name]))
+    line = last_line(place, stage.command, partial(no_file_above, LIMITS[name]))
     assert line.startswith("kebench: ") or "failed" in place.log
     assert not (place.folder / stage.makes).is_file()
-    assert finish(forks, place, stage.command.split()) == 0, place.log[-2000:]
+    assert finish(place, stage.command.split()) == 0, place.log[-2000:]
     assert stage.result(place.folder / stage.makes) == expected[name]
 
 
 @pytest.mark.parametrize("name", SMALL_DISKS)
-def test_a_small_file_system_that_fills_up_is_one_line(
-    name: str, quiet: Place, forks: ForkServerContext, tmp_path: Path
-) -> None:
+def test_a_small_file_system_that_fills_up_is_one_line(name: str, quiet: Place, tmp_path: Path) -> None:
     place = without(name, quiet, tmp_path / "place")
-    last_line(forks, place, SMALL_DISKS[name], partial(small_disk_at, place.folder / "small", "16k"))
+    last_line(place, SMALL_DISKS[name], partial(small_disk_at, place.folder / "small", "16k"))
     assert "No space left" in place.log or "the disk is full" in place.log
 
 
 @pytest.mark.parametrize("name", FROZEN)
-def test_a_place_that_cannot_be_written_is_one_line(
-    name: str, quiet: Place, forks: ForkServerContext, tmp_path: Path
-) -> None:
+def test_a_place_that_cannot_be_written_is_one_line(name: str, quiet: Place, tmp_path: Path) -> None:
     place = without(name, quiet, tmp_path / "place")
     command, frozen = STAGES[name].command, place.folder / "frozen"
     if name == "index":
@@ -89,7 +84,7 @@ def test_a_place_that_cannot_be_written_is_one_line(
     else:
         before, _, after = command.rpartition(f" {FROZEN[name]}")
         command = f"{before} frozen/{FROZEN[name]}{after}"
-    line = last_line(forks, place, command, partial(read_only, frozen))
+    line = last_line(place, command, partial(read_only, frozen))
     assert line.startswith("kebench: ")
     assert any(why in line for why in ("Read-only file system", "cannot be", "refuses to be written"))
 

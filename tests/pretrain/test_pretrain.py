@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from kebench.pretrain.recipe import SHELF, difference, read_recipe
 from kebench.pretrain.run import state_folder
 from kebench.run import rates_of
 from kebench.transe.embeddings import read_names, write_names
-from tests.grids import KILLED, Place, finish, fork_server
+from tests.grids import KILLED, Place, finish
 from tests.pretrain.conftest import SMALL, World, plan_of, resolved
 
 RECIPE = 'extends = "kebiolm-mini"\nlabel = "small"\n' + "".join(
@@ -63,11 +62,6 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(kebench, list(arguments), catch_exceptions=False)
 
 
-@pytest.fixture(scope="module")
-def server() -> ForkServerContext:
-    return fork_server()
-
-
 def filled(folder: Path) -> Place:
     folder.mkdir(exist_ok=True)
     (folder / "small.toml").write_text(RECIPE.replace("dropout = 0.0", "dropout = 0.2"))
@@ -75,9 +69,9 @@ def filled(folder: Path) -> Place:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(server: ForkServerContext, world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     there = filled(tmp_path_factory.mktemp("undisturbed"))
-    assert finish(server, there, command(world)) == 0, there.log
+    assert finish(there, command(world)) == 0, there.log
     return there.folder / "out"
 
 
@@ -165,11 +159,11 @@ def test_a_checkpoint_inherits_what_its_backbone_s_card_suggests(place: Path, wo
 
 @pytest.mark.parametrize("crash", CRASHES)
 def test_a_killed_pretraining_ends_with_the_weights_of_an_undisturbed_one(
-    crash: str, server: ForkServerContext, world: World, undisturbed: Path, tmp_path: Path
+    crash: str, world: World, undisturbed: Path, tmp_path: Path
 ) -> None:
     there = filled(tmp_path / "there")
-    assert finish(server, there, command(world), crash_at=crash) == KILLED
-    assert finish(server, there, command(world)) == 0, there.log
+    assert finish(there, command(world), crash_at=crash) == KILLED
+    assert finish(there, command(world)) == 0, there.log
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (there.folder / "out", undisturbed))
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     losses = [
@@ -220,13 +214,13 @@ def free_port() -> str:
 
 
 def test_a_damaged_state_is_passed_over_for_the_one_before(
-    server: ForkServerContext, world: World, undisturbed: Path, tmp_path: Path
+    world: World, undisturbed: Path, tmp_path: Path
 ) -> None:
     there = filled(tmp_path / "there")
-    assert finish(server, there, command(world), crash_at="pretraining-state.renamed:2") == KILLED
+    assert finish(there, command(world), crash_at="pretraining-state.renamed:2") == KILLED
     (folder,) = (there.cache / "pretraining").glob("*/step-0000004")
     (folder / "optimizer.pt").write_bytes(b"cut off")
-    assert finish(server, there, command(world)) == 0, there.log
+    assert finish(there, command(world)) == 0, there.log
     assert "unreadable" in there.log
     assert read_card(there.folder / "out").resumed_after_step == 2
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (there.folder / "out", undisturbed))

@@ -6,8 +6,9 @@ import pytest
 
 from kebench.probe.query_set import QuerySet
 from kebench.umls.knowledge_base import KnowledgeBase
+from tests.forks import KILLED
 from tests.probe.sets import built
-from tests.umls.test_crashes import KILLED, kebench
+from tests.umls.test_crashes import kebench
 
 
 @pytest.mark.parametrize("moment", ["written", "renamed"])

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,10 +25,11 @@ from kebench.probe.decoders import read_decoder
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import PROBE_PROTOCOL_VERSION, PROBE_RECORD, probe_record_paths
 from kebench.probe.stored import find_probes
+from tests import forks
+from tests.forks import KILLED
 from tests.probe.small_probes import answer, query_table, write_set
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_electra, write_tiny_kebiolm
 
-KILLED = -9
 SMALL = ("--beam", "2", "--max-masks", "3", "--queries", "150", "--device", "cpu")
 
 
@@ -48,23 +47,9 @@ def arguments(model: Path, query_set: Path, out: Path, *more: str) -> list[str]:
     return ["run", "--model", str(model), "--set", str(query_set), "--out", str(out), *SMALL, *more]
 
 
-def start(*command: str, crash_at: str = "", **more: Any) -> subprocess.Popen[str]:
+def start(*command: str, crash_at: str = "", own_session: bool = False) -> forks.Running:
     """Start `kebench probe COMMAND` in a process of its own; a part is 16 queries, so there are ten."""
-    environment = os.environ | {"KEBENCH_CRASH_AT": crash_at}
-    code = "import sys; from kebench.cli import main; main(sys.argv[1:])"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "probe", *command],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
-
-
-def ended(process: subprocess.Popen[str]) -> int:
-    process.communicate()
-    return process.returncode
+    return forks.start("probe", *command, crash_at=crash_at, own_session=own_session)
 
 
 def invoke(*command: str) -> Any:
@@ -146,9 +131,9 @@ def test_a_killed_probe_goes_on_to_the_same_end(
     moment: str, model: Path, query_set: Path, undisturbed: Any, tmp_path: Path
 ) -> None:
     command = arguments(model, query_set, tmp_path)
-    assert ended(start(*command, crash_at=moment)) == KILLED
+    assert start(*command, crash_at=moment).wait() == KILLED
     assert bool(probe_record_paths(tmp_path)) == (moment == "probe.renamed")
-    assert ended(start(*command)) == 0
+    assert start(*command).wait() == 0
     record, predictions = found(tmp_path)
     assert record == undisturbed[0]
     assert predictions["tokens"] == undisturbed[1]["tokens"]
@@ -159,7 +144,7 @@ def test_a_killed_probe_goes_on_to_the_same_end(
 def test_two_processes_share_a_probe(model: Path, query_set: Path, undisturbed: Any, tmp_path: Path) -> None:
     command = arguments(model, query_set, tmp_path)
     both = [start(*command), start(*command)]
-    assert [ended(process) for process in both] == [0, 0]
+    assert [process.wait() for process in both] == [0, 0]
     record, predictions = found(tmp_path)
     assert record == undisturbed[0]
     assert predictions.drop(["token_log_probs", "sum_log_prob"]) == undisturbed[1].drop(
@@ -245,7 +230,7 @@ def test_workers_end_with_the_command(
     how: signal.Signals, model: Path, query_set: Path, tmp_path: Path
 ) -> None:
     long = ("--queries", "1000", "--beam", "5", "--max-masks", "10", "--workers", "2")
-    process = start(*arguments(model, query_set, tmp_path, *long), start_new_session=True)
+    process = start(*arguments(model, query_set, tmp_path, *long), own_session=True)
     until(lambda: len(owners(tmp_path)) == 2)
     workers = owners(tmp_path) - {process.pid}
     if how == signal.SIGINT:  # a terminal sends it to all
@@ -329,7 +314,7 @@ def test_a_part_that_was_cut_off_is_decoded_again(
     model: Path, query_set: Path, undisturbed: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     command = arguments(model, query_set, tmp_path)
-    assert ended(start(*command, crash_at="probe-part.renamed:2")) == KILLED
+    assert start(*command, crash_at="probe-part.renamed:2").wait() == KILLED
     part = next(tmp_path.rglob("part-00001.parquet"))
     part.write_bytes(part.read_bytes()[:-10])
     invoke(*command)

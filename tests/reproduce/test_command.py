@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kebench import processes
 from kebench.cli import main
 from kebench.errors import UserError
 from kebench.reproduce import steps
@@ -27,7 +28,9 @@ from kebench.reproduce.stamps import State, state_of
 from kebench.reproduce.steps import Step, steps_of
 from kebench.shipped import shipped
 from kebench.tasks.card import read_task_card
+from tests import forks
 
+PYTHON = sys.executable
 # Commands without torch, so that a run takes seconds: a knowledge base of a table, and what is read of it.
 PROFILE = """
 title = "own"
@@ -116,10 +119,24 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have steps that this process starts done by forks: what is tested is which are begun, and when."""
+    monkeypatch.setattr(sys, "executable", str(forks.launcher()))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place where all is done, not to be changed."""
+    place = Place(tmp_path_factory.mktemp("made"))
+    ended = forks.run(*place.command, before=forks.all_by_the_server())
+    assert ended.returncode == 0, ended.stderr
+    return place
+
+
 @pytest.fixture
-def done(place: Place, capfd: pytest.CaptureFixture[str]) -> Place:
-    place.run()
-    capfd.readouterr()
+def done(made: Place, place: Place) -> Place:
+    shutil.copytree(made.out, place.out)
     return place
 
 
@@ -173,8 +190,11 @@ def test_a_touched_file_of_the_same_content_changes_nothing(done: Place) -> None
 
 
 def test_an_input_that_is_gone_is_missed_only_by_steps_that_need_it(
-    done: Place, capfd: pytest.CaptureFixture[str]
+    place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    done = place
+    done.run()
+    capfd.readouterr()
     done.terms.unlink()
     done.run()
     assert "nothing to do" in capfd.readouterr().err
@@ -560,7 +580,7 @@ def test_what_stands_there_without_a_stamp_is_not_taken_for_new(done: Place) -> 
 
 @pytest.mark.parametrize("point", ["step.written", "step.renamed", "kb.written", "kb.renamed"])
 def test_killed_at_a_write_the_same_command_finishes(place: Place, point: str) -> None:
-    command = [sys.executable, "-m", "kebench", *place.command]
+    command = [PYTHON, "-m", "kebench", *place.command]
     killed = subprocess.run(
         command, env=os.environ | {"KEBENCH_CRASH_AT": point}, capture_output=True, check=False
     )
@@ -573,7 +593,7 @@ def test_killed_at_a_write_the_same_command_finishes(place: Place, point: str) -
 def test_another_with_other_settings_is_refused_while_one_works(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    running = subprocess.Popen([sys.executable, "-m", "kebench", *place.command], stderr=subprocess.PIPE)
+    running = subprocess.Popen([PYTHON, "-m", "kebench", *place.command], stderr=subprocess.PIPE)
     wait_for(place.out / "steps" / "kb.json", running)
     running.send_signal(signal.SIGSTOP)
     other = place.folder / "other.tsv"
@@ -765,7 +785,7 @@ def test_a_value_that_cannot_be_is_told_before_anything_starts(
 def test_another_process_that_has_a_step_in_hand_is_named(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, "-m", "kebench", *place.command]
+    command = [PYTHON, "-m", "kebench", *place.command]
     running = subprocess.Popen(command, stderr=subprocess.PIPE)
     wait_for(place.out / "steps" / "kb.json", running)
     place.run()
@@ -784,7 +804,7 @@ def test_what_is_made_of_two_settings_is_not_kept(place: Place) -> None:
 
 
 def test_two_at_once_do_every_step_once(place: Place) -> None:
-    command = [sys.executable, "-m", "kebench", *place.command]
+    command = [PYTHON, "-m", "kebench", *place.command]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [one.communicate()[1] for one in both]
     assert [one.returncode for one in both] == [0, 0]
@@ -810,30 +830,32 @@ estimate = {minutes = 0.1, basis = "guessed"}
 """
 
 
+def _patient() -> None:
+    """Give a command that was told to stop as long as a busy machine takes."""
+    processes._GRACE_SECONDS = 300.0
+
+
 @pytest.fixture
-def embedding(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def embedding(tmp_path: Path) -> Iterator[forks.Running]:
     """A reproduction in the midst of a command of hours, in a session of its own as at a terminal."""
     (tmp_path / "long.toml").write_text(LONG)
-    running = subprocess.Popen(
-        [sys.executable, "-m", "kebench", "reproduce", "--profile", "long.toml", "--out", "out"],
-        cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env=os.environ | {"KEBENCH_CACHE": str(tmp_path / "cache")},
+    running = forks.start(
+        "reproduce", "--profile", "long.toml", "--out", "out", folder=tmp_path, log=tmp_path / "log",
+        own_session=True, before=_patient, KEBENCH_CACHE=str(tmp_path / "cache"),
     )  # fmt: skip
-    assert running.stderr is not None
-    for line in running.stderr:
-        if line.startswith("training on"):
-            break
+    while "training on" not in (tmp_path / "log").read_text():
+        assert running.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.02)
     yield running
     with suppress(ProcessLookupError):
         os.killpg(running.pid, signal.SIGKILL)
-    running.communicate()
 
 
-def _whole_group(running: subprocess.Popen[str]) -> None:
+def _whole_group(running: forks.Running) -> None:
     os.killpg(running.pid, signal.SIGINT)
 
 
-def _again_and_again(running: subprocess.Popen[str]) -> None:
+def _again_and_again(running: forks.Running) -> None:
     for _ in range(3):
         running.send_signal(signal.SIGTERM)
         time.sleep(0.1)
@@ -851,19 +873,19 @@ def _again_and_again(running: subprocess.Popen[str]) -> None:
     ids=["ctrl-c", "terminated-thrice", "interrupted-alone", "terminated", "hung-up"],
 )
 def test_stopped_it_says_so_once_and_leaves_no_process_behind(
-    embedding: subprocess.Popen[str], stop: Callable[[subprocess.Popen[str]], None]
+    embedding: forks.Running, stop: Callable[[forks.Running], None], tmp_path: Path
 ) -> None:
     (command,) = psutil.Process(embedding.pid).children()
     stop(embedding)
-    _, said = embedding.communicate()
-    assert embedding.returncode == 130
+    assert embedding.wait() == 130
+    said = (tmp_path / "log").read_text()
     assert said.count("stopped; what was finished is kept") == 1
     assert "Traceback" not in said
     assert not command.is_running()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems tell nobody of a parent's end")
-def test_killed_it_takes_its_command_along(embedding: subprocess.Popen[str]) -> None:
+def test_killed_it_takes_its_command_along(embedding: forks.Running) -> None:
     (command,) = psutil.Process(embedding.pid).children()
     embedding.kill()
     embedding.wait()
@@ -899,19 +921,8 @@ def test_the_whole_paper_on_the_miniature(tmp_path: Path) -> None:
     text = re.sub(r'^  "[^"]* --format latex [^"]*",\n', "", text, flags=re.MULTILINE)
     (tmp_path / "cut.toml").write_text(text)
     out = tmp_path / "out"
-    command = [
-        sys.executable,
-        "-m",
-        "kebench",
-        "reproduce",
-        "--profile",
-        str(tmp_path / "cut.toml"),
-        "--out",
-        str(out),
-    ]
-    made = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    command = ["reproduce", "--profile", tmp_path / "cut.toml", "--out", out]
+    made = forks.run(*command, before=forks.all_by_the_server())
     assert made.returncode == 0, made.stderr
     assert "Traceback" not in made.stderr
     for name in ("kb/kb.json", "corpus/corpus.json", "set/set.json", "models/continued-mini/config.json",
@@ -922,12 +933,11 @@ def test_the_whole_paper_on_the_miniature(tmp_path: Path) -> None:
     measured = {row["model"] for row in rows if row["task"] == "mini-gad"}
     assert measured == {"bert-mini-random", "bert-mini", "kebiolm-mini", "continued-mini"}
     assert "kebiolm-mini" in (out / "tables" / "probes.txt").read_text()
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    again = forks.run(*command)
+    assert again.returncode == 0
     assert "nothing to do" in again.stderr
     (tmp_path / "cut.toml").write_text(text.replace("--steps 4", "--steps 5"))
-    other = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    other = forks.run(*command, before=forks.all_by_the_server())
     assert other.returncode == 0, other.stderr
     assert "probe-bert-mini: to do" not in other.stderr
     with (out / "tables" / "leaderboard.csv").open() as file:

@@ -1,7 +1,6 @@
 """`kebench embed` from end to end: what it writes, that it goes on after a kill, and what it refuses."""
 
 import shutil
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from kebench.transe.train import initial_state, train
 from kebench.umls.filters import Filters
 from kebench.umls.importing import import_release
 from kebench.umls.rrf import find_release
-from tests.grids import KILLED, Place, finish, fork_server
+from tests.grids import KILLED, Place, finish
 from tests.transe.graphs import grid, settings, tree, write_triples
 
 RECIPE = """extends = "transe"
@@ -58,16 +57,11 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server() -> ForkServerContext:
-    return fork_server()
-
-
-@pytest.fixture(scope="module")
-def undisturbed(server: ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Return a place where the command ran to its end at once."""
     place = Place(tmp_path_factory.mktemp("undisturbed"))
     fill(place.folder)
-    assert finish(server, place, [*COMMAND, "--evaluate"]) == 0, place.log
+    assert finish(place, [*COMMAND, "--evaluate"]) == 0, place.log
     return place
 
 
@@ -259,14 +253,14 @@ def test_a_single_entity_is_refused(source: Path) -> None:
 
 @pytest.mark.parametrize("crash_at", CRASHES)
 def test_killed_anywhere_it_ends_with_the_same_vectors(
-    crash_at: str, undisturbed: Place, server: ForkServerContext, tmp_path: Path
+    crash_at: str, undisturbed: Place, tmp_path: Path
 ) -> None:
     place = Place(tmp_path)
     fill(place.folder)
     command = [*COMMAND, "--evaluate"]
-    assert finish(server, place, command, crash_at=crash_at) == KILLED, place.log
+    assert finish(place, command, crash_at=crash_at) == KILLED, place.log
     assert place.out.exists() == (crash_at == "embeddings.renamed")
-    assert finish(server, place, command) == 0, place.log
+    assert finish(place, command) == 0, place.log
     for name in ("embeddings.safetensors", "entities.parquet", "relations.parquet"):
         assert sha256_of(place.out / name) == sha256_of(undisturbed.out / name)
     ours, theirs = read_embeddings_card(place.out), read_embeddings_card(undisturbed.out)

@@ -1,32 +1,25 @@
 """A kill at any moment of an import or an export leaves nothing or the complete result."""
 
-import os
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from kebench.umls.knowledge_base import KnowledgeBase
 from kebench.umls.rrf import REMEDY
+from tests import forks
+from tests.faults.places import no_file_above
+from tests.forks import KILLED
 from tests.umls.releases import imported, write_release
-
-KILLED = -9
 
 
 def kebench(
     *arguments: str, crash_at: str = "", limit_bytes: int | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own; limit_bytes: of the largest file it can write."""
-    limited = (
-        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes},) * 2);"
-        if limit_bytes
-        else ""
-    )
-    code = f"import sys; {limited} from kebench.cli import main; main(sys.argv[1:])"
-    environment = os.environ | {"KEBENCH_CRASH_AT": crash_at}
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    before = partial(no_file_above, limit_bytes) if limit_bytes else None
+    return forks.run(*arguments, crash_at=crash_at, before=before)
 
 
 @pytest.mark.parametrize("moment", ["written", "renamed"])
