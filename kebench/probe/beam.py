@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-# N items, R states asked for, B beam, M most places, K best tokens of a place, C candidates, V vocabulary
+# N items, R states asked for, B beam, M most places, K best tokens of a place, C candidates
 OPEN = -1  # a place to be filled
 NO_PLACE = -2  # behind the last place of an item
 ROUNDED = 1e4
@@ -70,20 +70,6 @@ class Rules(NamedTuple):
     slots: bool = True
     duplicates: bool = False
     exact: bool = False
-
-
-RELEASED = Rules(slots=False, duplicates=True, exact=True)
-TOP = Rules(slots=False)
-
-
-def from_log_probs(log_probs: Callable[[Tensor, Tensor], Tensor], *, num_best: int) -> Predict:
-    """Return a `Predict` that asks a function from (item_R, token_RM) to log probabilities (R, M, V)."""
-
-    def predict(item_R: Tensor, token_RM: Tensor, asked_RM: Tensor) -> BestTokens:
-        log_prob_RMV = log_probs(item_R, token_RM).masked_fill(~asked_RM[..., None], -torch.inf)
-        return BestTokens(*log_prob_RMV.topk(min(num_best, log_prob_RMV.shape[-1]), dim=-1))
-
-    return predict
 
 
 def fill_by_confidence(predict: Predict, num_places_N: Tensor, *, beam: int, rules: Rules) -> Beams:

@@ -50,7 +50,13 @@ def read_index(path: Path, *, relations: Sequence[str] = ()) -> Index:
     entries: list[tuple[int, int, str, str]] = []
     for where, row in _rows(path):
         relation, direction = _question(where, row)
-        identifiers = _identifiers(where, row)
+        luis = row["lui"].split("|")
+        cuis = row["cui"].split("|") if "cui" in row else [""] * len(luis)
+        if len(cuis) != len(luis):
+            raise UserError(f"{where}: {len(cuis)} CUIs and {len(luis)} LUIs; {_REMEDY}")
+        identifiers = list(zip(cuis, luis, strict=True))
+        if ("", "") in identifiers:
+            raise UserError(f"{where}: an empty identifier; {_REMEDY}")
         if not relations or relation in relations:
             entries += [(len(queries), part, cui, lui) for part, (cui, lui) in enumerate(identifiers)]
             queries.append((len(queries), relation, direction))
@@ -104,17 +110,6 @@ def _question(where: str, row: dict[str, str]) -> tuple[str, str]:
     if not row["relation"]:
         raise UserError(f"{where}: no relation; {_REMEDY}")
     return row["relation"], direction
-
-
-def _identifiers(where: str, row: dict[str, str]) -> list[tuple[str, str]]:
-    """Return (CUI, LUI) of each concept of a line; either may be empty."""
-    luis = row["lui"].split("|")
-    cuis = row["cui"].split("|") if "cui" in row else [""] * len(luis)
-    if len(cuis) != len(luis):
-        raise UserError(f"{where}: {len(cuis)} CUIs and {len(luis)} LUIs; {_REMEDY}")
-    if not all(cui or lui for cui, lui in zip(cuis, luis, strict=True)):
-        raise UserError(f"{where}: an empty identifier; {_REMEDY}")
-    return list(zip(cuis, luis, strict=True))
 
 
 def ask_as_indexed(connection: Connection, kb: KnowledgeBase, index: Index, mode: str) -> Indexed:

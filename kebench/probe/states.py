@@ -195,20 +195,17 @@ class ReleasedBatches(ModelPredict):
 
     def _batches(self, item_R: Tensor, token_RM: Tensor) -> Iterator[tuple[Tensor, Packed, Tensor]]:
         """Yield the places of states in each batch that has some of them, as `ModelPredict` does."""
-        for item_I in self._item_batches():
+        beam, length_N = self.beams_NBM.shape[1], self.items.length_N
+        size = max(1, RELEASED_STATES // beam)
+        order = numpy.argsort(-length_N, kind="stable")  # the longest first
+        alike = numpy.split(order, numpy.flatnonzero(numpy.diff(length_N[order])) + 1)
+        parts = (of[start : start + size] for of in alike for start in range(0, len(of), size))
+        for item_I in (torch.from_numpy(part).to(self.beams_NBM.device) for part in parts):
             batch = torch.isin(item_R, item_I).nonzero()[:, 0]
             if len(batch):
                 state_BM = self.beams_NBM[item_I].flatten(0, 1)
-                item_B = item_I.repeat_interleave(self.beams_NBM.shape[1])
-                packed, first_B = self._pack(item_B, self.items.length_N[item_B.cpu().numpy()], state_BM)
+                item_B = item_I.repeat_interleave(beam)
+                packed, first_B = self._pack(item_B, length_N[item_B.cpu().numpy()], state_BM)
                 is_state = (item_R[batch, None] == item_B) & (token_RM[batch, None] == state_BM).all(-1)
                 state = is_state.long().argmax(1)  # of equal states any: in one batch they are alike
                 yield batch, packed, first_B[state]
-
-    def _item_batches(self) -> Iterator[Tensor]:
-        """Yield the items of each batch, the longest first."""
-        size = max(1, RELEASED_STATES // self.beams_NBM.shape[1])
-        order = numpy.argsort(-self.items.length_N, kind="stable")
-        for bucket in numpy.split(order, numpy.flatnonzero(numpy.diff(self.items.length_N[order])) + 1):
-            for start in range(0, len(bucket), size):
-                yield torch.from_numpy(bucket[start : start + size]).to(self.beams_NBM.device)

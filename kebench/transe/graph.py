@@ -136,8 +136,10 @@ def _from_folder(folder: Path) -> Graph:
             distinct = distinct[~is_there]
         triples[split] = distinct
         left_out[split] = {reason: number for reason, number in counts.items() if number}
-        if split != "train":
-            pairs_in_train[split] = _count_pairs_in(triples["train"], distinct)
+        if split != "train":  # whichever direction they have
+            pair, trained = (np.sort(of[:, [0, 2]].astype(np.int64)) for of in (distinct, triples["train"]))
+            is_joined = np.isin(pair[:, 0] << 32 | pair[:, 1], trained[:, 0] << 32 | trained[:, 1])
+            pairs_in_train[split] = int(is_joined.sum())
     left_out = {split: counts for split, counts in left_out.items() if counts}
     return Graph(entities, relations, triples, hash_of(content), left_out, pairs_in_train)
 
@@ -241,12 +243,6 @@ def _warn_of_near_doubles(path: Path, **names: pa.StringArray) -> None:
                 "they count as different",
                 path, len(alike), what, *pair,
             )  # fmt: skip
-
-
-def _count_pairs_in(train: Triples, triples: Triples) -> int:
-    """Count the triples whose two entities a triple of train joins, in whichever direction."""
-    pair, trained = (np.sort(of[:, [0, 2]].astype(np.int64), axis=1) for of in (triples, train))
-    return int(np.isin(pair[:, 0] << 32 | pair[:, 1], trained[:, 0] << 32 | trained[:, 1]).sum())
 
 
 def _sorted_names(*columns: pa.ChunkedArray) -> pa.StringArray:

@@ -10,18 +10,15 @@ from torch import Tensor
 
 from kebench.probe.beam import (
     OPEN,
-    RELEASED,
-    TOP,
     Beams,
     BestTokens,
     Rules,
     fill_by_confidence,
     fill_in_order,
     fill_independently,
-    from_log_probs,
     refine,
 )
-from tests.probe.toys import every_path, toy
+from tests.probe.toys import RELEASED, TOP, every_path, from_log_probs, toy
 
 SLOTS = Rules()
 

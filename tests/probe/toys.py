@@ -6,7 +6,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kebench.probe.beam import OPEN
+from kebench.probe.beam import OPEN, BestTokens, Predict, Rules
+
+RELEASED = Rules(slots=False, duplicates=True, exact=True)
+TOP = Rules(slots=False)
+
+
+def from_log_probs(log_probs: Callable[[Tensor, Tensor], Tensor], *, num_best: int) -> Predict:
+    """Return a `Predict` that asks a function from (item_R, token_RM) to log probabilities (R, M, V)."""
+
+    def predict(item_R: Tensor, token_RM: Tensor, asked_RM: Tensor) -> BestTokens:
+        log_prob_RMV = log_probs(item_R, token_RM).masked_fill(~asked_RM[..., None], -torch.inf)
+        return BestTokens(*log_prob_RMV.topk(min(num_best, log_prob_RMV.shape[-1]), dim=-1))
+
+    return predict
 
 
 def toy(

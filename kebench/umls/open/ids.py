@@ -8,9 +8,7 @@ others: MSH/D010300, HPO/HP:0001250. Sources that UMLS does not hold keep the pr
 import re
 from typing import NamedTuple
 
-NOT_KNOWN = (
-    "T071"  # Entity, the root of the semantic network: every concept has a type, this one says nothing
-)
+NOT_KNOWN = "T071"  # Entity, the root of the semantic network: a concept must have a type, this says nothing
 
 
 class Namespace(NamedTuple):
@@ -122,17 +120,17 @@ def rank_of(identifier: str) -> tuple[int, str]:
     return RANKS.get(prefix, len(RANKS)), prefix
 
 
+def namespace_of(prefix: str) -> Namespace:
+    """Return what ids of a prefix are; one that is not listed is its own source."""
+    return NAMESPACES.get(prefix, Namespace(prefix))
+
+
 def source_of(prefix: str) -> str:
     """Return the SAB of a prefix."""
-    return NAMESPACES[prefix].source if prefix in NAMESPACES else prefix
+    return namespace_of(prefix).source
 
 
 def code_of(identifier: str) -> str:
     """Return the CODE of an id: "D010300" for "MESH:D010300", "HP:0001250" as it is."""
     prefix, _, local = identifier.partition(":")
-    return local if prefix in NAMESPACES and NAMESPACES[prefix].bare else identifier
-
-
-def types_of(prefix: str) -> tuple[str, ...]:
-    """Return the semantic types of a namespace's terms, where a term does not say its own."""
-    return NAMESPACES[prefix].types if prefix in NAMESPACES else (NOT_KNOWN,)
+    return local if namespace_of(prefix).bare else identifier

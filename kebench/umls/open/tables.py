@@ -15,7 +15,7 @@ import numpy
 import pyarrow
 import pyarrow.parquet
 
-from kebench.umls.open.ids import code_of, prefix_of, rank_of, source_of, types_of
+from kebench.umls.open.ids import code_of, namespace_of, prefix_of, rank_of, source_of
 from kebench.umls.open.relations import broad_relation, inverse_of
 from kebench.umls.open.resolve import Facts
 from kebench.umls.open.semantic_types import semantic_types
@@ -118,9 +118,7 @@ def _name_batches(cuis: Sequence[str], members: dict[str, list[Term]]) -> Iterat
 
 
 def _columns(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> dict[str, list[str]]:
-    return (
-        dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) if rows else {n: [] for n in names}
-    )
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
 # --- semantic types ---
@@ -129,7 +127,7 @@ def _columns(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> dict[str,
 def _type_batches(cuis: Sequence[str], members: dict[str, list[Term]]) -> Iterator[dict[str, Any]]:
     rows: list[tuple[str, ...]] = []
     for cui in cuis:
-        types = {one for term in members[cui] for one in term.types or types_of(prefix_of(term.id))}
+        types = {one for term in members[cui] for one in term.types or namespace_of(prefix_of(term.id)).types}
         for tui in sorted(types):
             rows.append((cui, tui, semantic_types()[tui], f"AT{len(rows) + 1:08d}"))
     yield _columns(("CUI", "TUI", "STY", "ATUI"), rows)
