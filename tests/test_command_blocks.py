@@ -128,6 +128,7 @@ def test_what_is_left_out_or_shortened_is_shown_in_a_block_that_is_run() -> None
     assert set(SHORTER) | set(LEFT_OUT) <= set(marked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [path.name for path in PAGES if RUN in path.read_text()])
 def test_blocks_that_need_no_download_work_in_their_order(name: str, tmp_path: Path) -> None:
     (path,) = (path for path in PAGES if path.name == name)

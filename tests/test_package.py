@@ -40,6 +40,7 @@ def version(wheel: Path) -> str:
     return wheel.name.split("-")[1]
 
 
+@pytest.mark.slow
 def test_the_installed_wheel_finds_its_folders_far_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "site"
     install = [

@@ -166,6 +166,7 @@ POINTS = [f"{name}.{moment}:{n}" for name in ("shard", "corpus") for moment in (
           for n in (1, 2, 4)]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_any_write_the_same_command_ends_as_an_undisturbed_one(
     point: str, kb: KnowledgeBase, text: Path, tmp_path: Path
@@ -198,6 +199,7 @@ def test_an_index_says_beforehand_how_much_disk_it_takes(kb: KnowledgeBase, tmp_
     assert "will take" not in kebench("kb", "index", str(folder)).stderr
 
 
+@pytest.mark.slow
 def test_two_commands_share_the_files_of_one_corpus(kb: KnowledgeBase, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for n in range(12):
@@ -209,6 +211,7 @@ def test_two_commands_share_the_files_of_one_corpus(kb: KnowledgeBase, tmp_path:
     assert manifest(tmp_path / "out") == manifest(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_a_killed_command_s_file_is_taken_up_by_the_next(kb: KnowledgeBase, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("Breast cancer and gout.\n" * 60_000)
@@ -562,6 +565,7 @@ def test_a_shard_that_was_damaged_within_is_named_before_the_corpus_is_finished(
     assert passages(out) == before
 
 
+@pytest.mark.slow
 def test_workers_end_with_the_command_that_was_killed(kb: KnowledgeBase, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("Breast cancer and gout.\n" * 60_000)
@@ -579,6 +583,7 @@ def test_workers_end_with_the_command_that_was_killed(kb: KnowledgeBase, tmp_pat
     assert len(passages(tmp_path / "out")) == 60_000
 
 
+@pytest.mark.slow
 def test_processes_of_scispacy_end_without_a_word(kb: KnowledgeBase, text: Path, tmp_path: Path) -> None:
     pytest.importorskip("sparse_dot_topn")
     asked = ("--linker", "scispacy", "--mentions", "dictionary", "--processes", "2")

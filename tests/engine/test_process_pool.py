@@ -37,6 +37,7 @@ def test_two_processes_give_the_records_of_one_though_one_is_killed(place: Path,
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_process_each_time_is_written_down(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

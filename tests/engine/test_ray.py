@@ -36,6 +36,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield decided._replace(address=str(folder))  # where its caches are
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_records_of_this_machine(cluster: Cluster, place: Path, tmp_path: Path) -> None:
     """Of a model and data that only this process sees, by a descriptor that it alone has."""
     jobs = jobs_in(place)
@@ -63,6 +64,7 @@ def _caches(cluster: Cluster) -> list[Path]:
     return sorted(Path(cluster.address).glob("cache-*"))
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_on_a_node_is_written_down_here(
     cluster: Cluster, place: Path, tmp_path: Path
 ) -> None:
@@ -78,6 +80,7 @@ def test_a_job_that_fails_on_a_node_is_written_down_here(
     assert leftovers(tmp_path / "out") == [ending(job.stem(tmp_path), ".failed.json").name]
 
 
+@pytest.mark.slow
 def test_a_job_whose_checkpoint_went_away_fails_and_the_others_go_on(
     cluster: Cluster, place: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +98,7 @@ def test_a_job_whose_checkpoint_went_away_fails_and_the_others_go_on(
     assert told[jobs[1].identity] == ""
 
 
+@pytest.mark.slow
 def test_a_node_is_asked_for_its_device(cluster: Cluster) -> None:
     asked = ask_node(cluster, device="auto", precision="auto")
     assert asked.device == ("cpu", "fp32", "jobs ask for no GPU")
@@ -103,6 +107,7 @@ def test_a_node_is_asked_for_its_device(cluster: Cluster) -> None:
         ask_node(cluster, device="cuda", precision="auto")
 
 
+@pytest.mark.slow
 def test_as_many_jobs_run_as_fit_onto_the_nodes(cluster: Cluster) -> None:
     assert slots(cluster) == 2
     assert slots(cluster._replace(cpus=0.5)) == 4
@@ -111,6 +116,7 @@ def test_as_many_jobs_run_as_fit_onto_the_nodes(cluster: Cluster) -> None:
     assert slots(cluster._replace(memory_gib=1e6)) == 0
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_command_brings_back_what_it_prints(cluster: Cluster, tmp_path: Path) -> None:
     out = tmp_path / "out"
     printed = run_copies(["task", "list"], cluster, copies=2, shared=out, leases=[out])
@@ -118,6 +124,7 @@ def test_a_copy_of_a_command_brings_back_what_it_prints(cluster: Cluster, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_command_that_no_copy_can_do_is_refused_in_its_own_words(cluster: Cluster, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^no task 'gadd'; did you mean 'gad'"):
         run_copies(["task", "show", "gadd"], cluster, copies=2, shared=tmp_path, leases=[])

@@ -11,6 +11,7 @@ from kebench.records import read_record, record_paths
 from tests.faults.pipeline import STAGES, copy_place
 from tests.grids import KILLED, Place, finish
 
+pytestmark = pytest.mark.slow
 CACHED = {
     "features": ("run", "features/*.npz", ""),
     "sequences": ("pretrain", "sequences/*/train-*.arrow", ""),

@@ -11,6 +11,7 @@ from kebench.files import CRASH_POINTS
 from tests.grids import KILLED, Place, finish, leftovers, scores, start
 from tests.tiny_checkpoints import write_tiny_bert
 
+pytestmark = pytest.mark.slow
 # Not written by a grid. `data`: tests/tasks, `card`: below, `kb`, `rrf`: tests/umls, `query-set`,
 # `probe`: tests/probe, embeddings: tests/transe, `index`, `corpus`, `shard`: tests/corpus,
 # `sequences`, `pretraining-state`, `pretrained`: tests/pretrain, `shipped`: tests/engine,

@@ -37,6 +37,7 @@ def place(quiet: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     return found
 
 
+@pytest.mark.slow
 def test_damaged_files_end_in_one_line_or_in_a_result(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:

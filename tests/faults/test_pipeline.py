@@ -46,6 +46,7 @@ def points_of(module: str, test: str) -> set[str]:
     return {(case if isinstance(case, str) else case[0]).partition(":")[0] for case in cases}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "point"), POINTS)
 def test_a_stage_killed_at_a_write_ends_as_an_undisturbed_one(
     name: str,

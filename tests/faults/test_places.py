@@ -56,6 +56,7 @@ def last_line(place: Place, command: str, disturb: Callable[[], None]) -> str:
     return place.log.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_stage_on_a_full_disk_ends_in_one_line_and_later_as_an_undisturbed_one(
     name: str, quiet: Place, expected: dict[str, Any], tmp_path: Path
@@ -68,6 +69,7 @@ def test_a_stage_on_a_full_disk_ends_in_one_line_and_later_as_an_undisturbed_one
     assert stage.result(place.folder / stage.makes) == expected[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL_DISKS)
 def test_a_small_file_system_that_fills_up_is_one_line(name: str, quiet: Place, tmp_path: Path) -> None:
     place = without(name, quiet, tmp_path / "place")
@@ -75,6 +77,7 @@ def test_a_small_file_system_that_fills_up_is_one_line(name: str, quiet: Place, 
     assert "No space left" in place.log or "the disk is full" in place.log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FROZEN)
 def test_a_place_that_cannot_be_written_is_one_line(name: str, quiet: Place, tmp_path: Path) -> None:
     place = without(name, quiet, tmp_path / "place")

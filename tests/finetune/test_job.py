@@ -259,6 +259,7 @@ run_jobs(jobs, out, device=Device("cpu", "fp32", ""), options=RunOptions())
 """
 
 
+@pytest.mark.slow
 def test_two_processes_together_give_the_record_of_one(
     checkpoints: dict[str, Path], data: Path, tmp_path: Path
 ) -> None:

@@ -171,6 +171,7 @@ def test_a_kill_leaves_the_list_of_documents_whole_or_not_at_all(
     assert not path.exists() or len(path.read_text().split()) >= 8  # a batch is of eight sequences
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(world: World, accelerator: Accelerator, tmp_path: Path) -> None:
     expected = [step.losses for step in steps(trainer_of(world, accelerator, steps=20, batch_size=7), 20)]
     with socket.socket() as found:

@@ -157,6 +157,7 @@ def test_a_checkpoint_inherits_what_its_backbone_s_card_suggests(place: Path, wo
     assert model_hash(made.folder) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crash", CRASHES)
 def test_a_killed_pretraining_ends_with_the_weights_of_an_undisturbed_one(
     crash: str, world: World, undisturbed: Path, tmp_path: Path
@@ -176,6 +177,7 @@ def test_a_killed_pretraining_ends_with_the_weights_of_an_undisturbed_one(
         assert read_card(there.folder / "out").resumed_after_step == 4
 
 
+@pytest.mark.slow
 def test_two_processes_that_were_killed_end_where_one_does(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +215,7 @@ def free_port() -> str:
         return str(found.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_a_damaged_state_is_passed_over_for_the_one_before(
     world: World, undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -133,6 +133,7 @@ def test_the_states_that_the_released_answers_need_are_those_that_we_forward(
     assert all(ids.count(bert.tokenizer.mask_token_id) == num for ids, num in asked.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "refine"), [("independent", 0), ("order", 0), ("confidence", 0), ("confidence", 5)]
 )

@@ -124,6 +124,7 @@ def test_a_probe_that_is_recorded_is_not_made_again(
     assert again.stdout == first.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment", ["probe-part.written", "probe-part.renamed:2", "probe.written", "probe.renamed"]
 )
@@ -141,6 +142,7 @@ def test_a_killed_probe_goes_on_to_the_same_end(
     assert sorted(left) == ["predictions.parquet", PROBE_RECORD, "tokenizer.json"]
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_probe(model: Path, query_set: Path, undisturbed: Any, tmp_path: Path) -> None:
     command = arguments(model, query_set, tmp_path)
     both = [start(*command), start(*command)]
@@ -178,6 +180,7 @@ def waiting_for(event: Callable[[], None]) -> Callable[..., pyarrow.Table]:
     return answer
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_record_and_the_predictions_of_one_and_print_it_once(
     model: Path,
     query_set: Path,
@@ -200,6 +203,7 @@ def test_two_workers_give_the_record_and_the_predictions_of_one_and_print_it_onc
     assert not list(tmp_path.rglob("*.parts"))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_with_a_part_in_hand_does_not_lose_the_probe(
     model: Path,
     query_set: Path,
@@ -225,6 +229,7 @@ def test_a_worker_that_dies_with_a_part_in_hand_does_not_lose_the_probe(
     assert predictions["tokens"] == undisturbed[1]["tokens"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_with_the_command(
     how: signal.Signals, model: Path, query_set: Path, tmp_path: Path

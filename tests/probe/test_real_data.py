@@ -16,6 +16,7 @@ from kebench.umls.rrf import find_release
 from tests.probe.sets import answers_by_text, built
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_open_umls_stores_facts_once_and_gives_5525_queries(real_data: Path, tmp_path: Path) -> None:
     import_release(find_release(real_data / "kb" / "open-umls"), tmp_path / "kb", filters=PRESETS["fixed"])

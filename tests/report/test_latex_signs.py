@@ -50,6 +50,7 @@ def test_any_text_becomes_ascii_with_its_braces_in_pairs(text: str) -> None:
 BLOCKS = ((0xA0, 0x250), (0x300, 0x500), (0x1E00, 0x2200), (0x2200, 0x2600), (0xFB00, 0xFB07))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX here")
 def test_all_signs_of_names_compile_without_a_package(tmp_path: Path) -> None:
     signs = [chr(code) for start, end in BLOCKS for code in range(start, end)]

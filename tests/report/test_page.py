@@ -130,6 +130,7 @@ def models(browser: Any, table: int = 0) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_headings_sort_by_mouse_and_by_keyboard(browser: Any) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
@@ -144,6 +145,7 @@ def test_headings_sort_by_mouse_and_by_keyboard(browser: Any) -> None:
     assert [one for one in models(browser) if one in falling] == falling[::-1]
 
 
+@pytest.mark.slow
 def test_filters_leave_what_they_name(browser: Any) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import Select
@@ -164,6 +166,7 @@ def test_filters_leave_what_they_name(browser: Any) -> None:
     wait_for(browser, lambda: len(models(browser)) > 10)
 
 
+@pytest.mark.slow
 def test_a_cell_opens_its_seeds_comparisons_and_records(browser: Any) -> None:
     from selenium.webdriver.common.by import By
 
@@ -190,6 +193,7 @@ def test_a_cell_opens_its_seeds_comparisons_and_records(browser: Any) -> None:
     assert not browser.find_element(By.ID, "cell").is_displayed()
 
 
+@pytest.mark.slow
 def test_dark_and_light_can_be_chosen(browser: Any) -> None:
     from selenium.webdriver.common.by import By
 
@@ -201,6 +205,7 @@ def test_dark_and_light_can_be_chosen(browser: Any) -> None:
     assert browser.execute_script(colour) == before
 
 
+@pytest.mark.slow
 def test_a_narrow_screen_is_not_overflown(browser: Any) -> None:
     browser.set_window_size(360, 740)
     widths = "return [document.documentElement.scrollWidth, innerWidth]"
@@ -210,6 +215,7 @@ def test_a_narrow_screen_is_not_overflown(browser: Any) -> None:
     browser.set_window_size(1280, 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_that_a_screen_reader_would_stumble_over(browser: Any, theme: str) -> None:
     browser.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
@@ -220,6 +226,7 @@ def test_axe_finds_nothing_that_a_screen_reader_would_stumble_over(browser: Any,
     browser.execute_script("delete document.documentElement.dataset.theme")
 
 
+@pytest.mark.slow
 def test_paper_shows_what_is_folded_and_no_controls(browser: Any) -> None:
     with printed(browser):
         shown = "return getComputedStyle(arguments[0]).display"
@@ -232,6 +239,7 @@ def test_paper_shows_what_is_folded_and_no_controls(browser: Any) -> None:
         browser.execute_script("delete document.documentElement.dataset.theme")
 
 
+@pytest.mark.slow
 def test_nothing_is_complained_of_and_no_request_leaves_the_page(browser: Any, site: Path) -> None:
     assert browser.get_log("browser") == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]

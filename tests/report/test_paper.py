@@ -439,6 +439,7 @@ def test_only_models_and_hits_that_are_asked_for_are_shown(
     assert "2 of 2 looked at" in " ".join(shown.split())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex")
 def test_examples_compile_in_latex(probed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     body = printed(capsys, *examples_of(probed, "--format", "latex"))

@@ -204,6 +204,7 @@ def test_the_caption_says_which_metric_it_is() -> None:
     assert "strict" in plain(build(records), width=200)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX here")
 @pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.glob("*.tex")))
 def test_latex_compiles_as_it_is(name: str, tmp_path: Path) -> None:

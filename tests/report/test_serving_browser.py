@@ -13,6 +13,7 @@ from kebench.shipped import shipped
 from tests.report.browser import opened_browser, wait_for
 
 pytest.importorskip("altair")
+pytestmark = pytest.mark.slow
 SECONDS = 3600
 # Long timers end when a test says so: `elapse` ends them all, and returns how many were set anew meanwhile.
 CLOCK = """

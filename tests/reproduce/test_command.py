@@ -578,6 +578,7 @@ def test_what_stands_there_without_a_stamp_is_not_taken_for_new(done: Place) -> 
     assert new != old
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["step.written", "step.renamed", "kb.written", "kb.renamed"])
 def test_killed_at_a_write_the_same_command_finishes(place: Place, point: str) -> None:
     command = [PYTHON, "-m", "kebench", *place.command]
@@ -861,6 +862,7 @@ def _again_and_again(running: forks.Running) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stop",
     [
@@ -907,6 +909,7 @@ CUTS = {
 }
 
 
+@pytest.mark.slow
 def test_the_whole_paper_on_the_miniature(tmp_path: Path) -> None:
     pytest.importorskip("altair")
     text = resources.files("kebench.reproduce").joinpath("profiles", "mini.toml").read_text(encoding="utf-8")

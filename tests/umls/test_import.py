@@ -381,6 +381,7 @@ def test_filters_know_their_fields() -> None:
         Filters.model_validate({"language": "ENG"})
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_open_umls_in_released_mode_is_what_the_released_loader_makes_of_it(
     real_data: Path, tmp_path: Path
@@ -392,6 +393,7 @@ def test_open_umls_in_released_mode_is_what_the_released_loader_makes_of_it(
     assert sum(batch.num_rows for batch in kb.triples()) == 1_359_507
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_the_counts_of_open_umls_are_those_of_its_provenance(real_data: Path, tmp_path: Path) -> None:
     kb = imported(real_data / "kb" / "open-umls", tmp_path / "kb")
