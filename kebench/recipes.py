@@ -54,7 +54,10 @@ def read_settings(kind: type[AnySettings], shelf: Shelf, name_or_path: str, **ch
     what is wrong.
     """
     path = shelf.find(name_or_path)
-    fields = _fields(path, shelf, seen=())
+    fields: dict[str, Any] = {}
+    for stated in reversed(stated_fields(path, shelf)):
+        fields |= stated
+    fields.pop("extends", None)
     replaced = {name: value for name, value in changes.items() if value is not None}
     try:
         return kind.model_validate(fields | replaced)
@@ -62,15 +65,17 @@ def read_settings(kind: type[AnySettings], shelf: Shelf, name_or_path: str, **ch
         raise UserError(_fault(error, kind, path, replaced)) from None
 
 
-def _fields(path: Path, shelf: Shelf, *, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """Return a recipe's fields over those of the recipes that it extends."""
-    if path.resolve() in seen:
-        raise UserError(f"{path}: extends itself, by way of others; mend the field extends")
-    fields = read_toml(path)
-    if "extends" not in fields:
-        return fields
-    base = fields.pop("extends")
-    return _fields(base_path(path, base, shelf), shelf, seen=(*seen, path.resolve())) | fields
+def stated_fields(path: Path, shelf: Shelf) -> list[dict[str, Any]]:
+    """Return the fields of a recipe, and of each that it extends in turn, as their files state them."""
+    stated, seen = [], set[Path]()
+    while True:
+        if path.resolve() in seen:
+            raise UserError(f"{path}: extends itself, by way of others; mend the field extends")
+        seen.add(path.resolve())
+        stated.append(read_toml(path))
+        if "extends" not in stated[-1]:
+            return stated
+        path = base_path(path, stated[-1]["extends"], shelf)
 
 
 def base_path(path: Path, base: Any, shelf: Shelf) -> Path:

@@ -6,30 +6,40 @@ import shlex
 import sys
 import textwrap
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from kebench.cli.options import FOLDER, takes
 from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError, counted, did_you_mean
 
 _NOT_THERE = re.compile(r"'(.*)' does not exist")
 
 if TYPE_CHECKING:
-    from kebench.reproduce.needs import Lack
-    from kebench.reproduce.profile import Estimate, Profile
+    from kebench.reproduce.profile import Profile
     from kebench.reproduce.stamps import State
     from kebench.reproduce.steps import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceOptions:
+    """The options of the command."""
+
+    name: str
+    out: Path | None
+    assignments: tuple[str, ...]
+    stages: tuple[str, ...]
+    plan_only: bool
 
 
 @click.command()
 @click.option(
     "--profile", "name", default="mini", show_default=True, help="mini, open, full, or a .toml file."
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Where everything goes.  [default: reproduced/PROFILE]"
-)
+@click.option("--out", type=FOLDER, help="Where everything goes.  [default: reproduced/PROFILE]")
 @click.option(
     "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A variable of the profile; repeatable."
 )
@@ -39,51 +49,64 @@ if TYPE_CHECKING:
 @click.option(
     "--plan", "plan_only", is_flag=True, help="Show stages, what is done, costs, what is missing; stop."
 )
-def reproduce(
-    name: str, out: Path | None, assignments: tuple[str, ...], stages: tuple[str, ...], plan_only: bool
-) -> None:
+@takes(ReproduceOptions)
+def reproduce(options: ReproduceOptions) -> None:
     """Reproduce the KeBioLM paper: every stage in order, each done once.
 
     Knowledge base, entity vectors, linked text, pretraining, cloze set, probes, fine-tuning, tests, tables,
     page. mini is the embedded miniature, open takes openly licensed sources, full is the paper's setting.
     What has not changed is not made again; stopped at any moment, the same command goes on.
     """
-    from kebench.processes import STOPPED
+    from kebench.processes import STOPPED, run_command
     from kebench.reproduce.needs import lacks_of
     from kebench.reproduce.profile import read_profile, values_of
     from kebench.reproduce.run import StoppedError, carry_out
     from kebench.reproduce.stamps import State, state_of
     from kebench.reproduce.steps import steps_of
 
-    profile = read_profile(name)
-    _check_stages(stages, profile)
-    values = values_of(profile, assignments)
-    out = out or Path("reproduced") / Path(name).stem
+    profile = read_profile(options.name)
+    known = [stage.name for stage in profile.stages]
+    for name in options.stages:
+        if name not in known:
+            raise UserError(f"no stage '{name}'{did_you_mean(name, known)} there are {', '.join(known)}")
+    values = values_of(profile, options.assignments)
+    out = options.out or Path("reproduced") / Path(options.name).stem
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file; name a folder with --out")
     steps = steps_of(profile, values, out)
     states = {step.name: state_of(step, out) for step in steps}
-    chosen = [step for step in steps if not stages or step.stage.name in stages]
+    chosen = [step for step in steps if not options.stages or step.stage.name in options.stages]
     left = [step for step in chosen if states[step.name] is not State.DONE]
     lacks = lacks_of(profile, values, out, left)
     _print_plan(profile, chosen, states, out)
-    if plan_only:
-        _print_variables(profile, values)
-    _print_lacks(lacks)
-    blocking = [lack for lack in lacks if not lack.fetched]
-    number = sum(max(1, len(lack.names)) for lack in blocking)
+    if options.plan_only and profile.variables:
+        _say("variables, changed by --set NAME=VALUE:")
+        for name, variable in profile.variables.items():
+            _say(f"  {name}={shlex.quote(values[name]) if values.get(name) else ''}")
+            _say(textwrap.indent(textwrap.fill(variable.help, 76), "    "))
+    for lack in lacks:
+        said = f"{'to fetch' if lack.fetched else 'missing'}: {lack}"
+        _say("\n".join(textwrap.wrap(said, 80, subsequent_indent="  ", break_on_hyphens=False)))
+    number = sum(max(1, len(lack.names)) for lack in lacks if not lack.fetched)
     count = "1 thing is" if number == 1 else f"{number} things are"
-    if blocking and plan_only:
+    if number and options.plan_only:
         _say(f"{count} missing")
         return
-    if blocking:
+    if number:
         raise UserError(f"{count} missing (see above); nothing was started")
     _check_commands(left, out)
-    if stages:
-        _require_before(chosen, states)
-    if plan_only:
+    for before in (before for step in chosen for before in step.before):
+        if before not in chosen and states[before.name] is not State.DONE:
+            raise UserError(
+                f"the stage {before.stage.name} comes before and is not done ({before.name}: "
+                f"{states[before.name].value}); name it too, or leave out --stage"
+            )
+    if options.plan_only:
         return
-    _fetch([name for lack in lacks if lack.fetched for name in lack.names])
+    # Models are fetched now: without a network that fails in a minute, and not after the days before it.
+    models = [name for lack in lacks for name in lack.names]
+    if models and run_command(("model", "get", *models))[0]:
+        raise UserError("a model cannot be fetched (see above); nothing was started")
     try:
         made = carry_out(chosen, out, say=_say, again=lambda: steps_of(profile, values, out))
     except StoppedError:
@@ -92,13 +115,6 @@ def reproduce(
     for path in profile.shows:
         if (out / path).exists():
             _say(f"  {out / path}")
-
-
-def _check_stages(stages: tuple[str, ...], profile: "Profile") -> None:
-    known = [stage.name for stage in profile.stages]
-    for name in stages:
-        if name not in known:
-            raise UserError(f"no stage '{name}'{did_you_mean(name, known)} there are {', '.join(known)}")
 
 
 def _check_commands(steps: "list[Step]", out: Path) -> None:
@@ -147,27 +163,6 @@ def parse(command: click.Command, words: list[str]) -> click.Command:
     return parse(found, rest)
 
 
-def _require_before(chosen: "list[Step]", states: "dict[str, State]") -> None:
-    """Raise UserError if a step that a chosen one reads from is neither done nor chosen."""
-    from kebench.reproduce.stamps import State
-
-    for step in (before for one in chosen for before in one.before):
-        if step not in chosen and states[step.name] is not State.DONE:
-            raise UserError(
-                f"the stage {step.stage.name} comes before and is not done ({step.name}: "
-                f"{states[step.name].value}); name it too, or leave out --stage"
-            )
-
-
-def _fetch(models: list[str]) -> None:
-    """Fetch models now: without a network that fails in a minute, and not after the days before it."""
-    if models:
-        from kebench.processes import run_command
-
-        if run_command(("model", "get", *models))[0]:
-            raise UserError("a model cannot be fetched (see above); nothing was started")
-
-
 def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, State]", out: Path) -> None:
     """Say on stderr which stages there are, what of them is done, and what the rest costs."""
     from rich.console import Console
@@ -190,11 +185,13 @@ def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, Stat
         minutes += share * estimate.minutes
         gpu_hours += share * estimate.gpu_hours
         disk_gib += share * estimate.disk_gib
-        table.add_row(stage.name, stage.title, f"{done} of {len(of_stage)}", *_costs(estimate, share))
+        gpu = f"{share * estimate.gpu_hours:,.1f}" if estimate.gpu_hours else "-"
+        costs = (_duration(share * estimate.minutes), gpu, f"{share * estimate.disk_gib:,.2f} GiB")
+        table.add_row(stage.name, stage.title, f"{done} of {len(of_stage)}", *costs)
     print_unpadded(table, err=True)
-    changed = [step for step in steps if states[step.name] in (State.OUTDATED, State.DAMAGED)]
-    for step in changed:
-        console.print(f"{step.name}: {states[step.name].value}; it is made again", markup=False)
+    for step in steps:
+        if states[step.name] in (State.OUTDATED, State.DAMAGED):
+            console.print(f"{step.name}: {states[step.name].value}; it is made again", markup=False)
     total = f"left: {_duration(minutes)}"
     total += f", of it {gpu_hours:,.1f} GPU hours" if gpu_hours else ""
     console.print(f"{total}; {disk_gib:,.1f} GiB of disk")
@@ -204,33 +201,12 @@ def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, Stat
         console.print(f"  {basis}", markup=False)
 
 
-def _print_variables(profile: "Profile", values: dict[str, str]) -> None:
-    """Say on stderr what may be changed, and how it is set now."""
-    if profile.variables:
-        _say("variables, changed by --set NAME=VALUE:")
-    for name, variable in profile.variables.items():
-        _say(f"  {name}={shlex.quote(values[name]) if values.get(name) else ''}")
-        _say(textwrap.indent(textwrap.fill(variable.help, 76), "    "))
-
-
-def _costs(estimate: "Estimate", share: float) -> tuple[str, str, str]:
-    gpu = f"{share * estimate.gpu_hours:,.1f}" if estimate.gpu_hours else "-"
-    return _duration(share * estimate.minutes), gpu, f"{share * estimate.disk_gib:,.2f} GiB"
-
-
 def _duration(minutes: float) -> str:
     if minutes < 1:
         return f"{60 * minutes:.0f} s"
     if minutes < 120:
         return f"{minutes:.0f} min"
     return f"{minutes / 60:,.1f} h" if minutes < 72 * 60 else f"{minutes / 1440:,.0f} days"
-
-
-def _print_lacks(lacks: "list[Lack]") -> None:
-    """Say on stderr what is not there, and how to get it."""
-    for lack in lacks:
-        said = f"{'to fetch' if lack.fetched else 'missing'}: {lack}"
-        _say("\n".join(textwrap.wrap(said, 80, subsequent_indent="  ", break_on_hyphens=False)))
 
 
 def _say(line: str) -> None:

@@ -33,7 +33,10 @@ _log = logging.getLogger(__name__)
 def hash_of_path(path: Path, out: Path) -> str:
     """Return a hash of a file, or of all files in a folder. out: where what was read is noted."""
     note = out / STAMPS / f"read-{hash_of(str(path.resolve()))[:16]}.json"
-    seen = _read_note(note)
+    try:
+        seen = _FILES.validate_json(note.read_bytes())
+    except (OSError, ValueError):  # none yet, or damaged: all is read
+        seen = {}
     # Gone since: what was made of it stays good, and `needs` says if it is needed again.
     found = look(files_under(path), path.parent, seen) if path.exists() else seen
     if found != seen:
@@ -41,24 +44,16 @@ def hash_of_path(path: Path, out: Path) -> str:
     return hash_of({name: sha256 for name, (_, _, sha256) in found.items()})
 
 
-def _read_note(path: Path) -> Files:
-    """Return what was noted of files; nothing if that is damaged, and they are read again."""
-    try:
-        return _FILES.validate_json(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-
-
 def files_under(path: Path) -> list[Path]:
     """Return the files in a folder, or the file itself, but for what is being written and leases."""
-    if path.is_dir():
-        found = (one for one in path.rglob("*") if not _is_passing(one.relative_to(path)))
-        return sorted(one for one in found if one.is_file())
-    return [path] if path.is_file() else []
-
-
-def _is_passing(path: Path) -> bool:
-    return any(part.startswith(".") or part.endswith(PASSING) for part in path.parts)
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    return sorted(
+        one
+        for one in path.rglob("*")
+        if not any(part.startswith(".") or part.endswith(PASSING) for part in one.relative_to(path).parts)
+        and one.is_file()
+    )
 
 
 def look(files: Iterable[Path], root: Path, seen: Mapping[str, tuple[int, int, str]]) -> Files:
@@ -87,17 +82,15 @@ def look(files: Iterable[Path], root: Path, seen: Mapping[str, tuple[int, int, s
 
 def essence_of(files: Files, root: Path) -> str:
     """Return a hash of what files say, less what differs each time that they are made."""
-    return hash_of({name: _essence(root / name, *found) for name, found in files.items()})
-
-
-def _essence(path: Path, size: int, _: int, sha256: str) -> Any:
-    if path.suffix not in (".json", ".jsonl") or size > MOST_MANIFEST_BYTES:
-        return sha256
-    try:
-        lines = path.read_bytes().splitlines() if path.suffix == ".jsonl" else [path.read_bytes()]
-        return hash_of([steady(parse_json(line)) for line in lines])
-    except (ValueError, OSError):  # not JSON, or with NaN; gone since
-        return sha256
+    essences: dict[str, Any] = {}
+    for name, (size, _, sha256) in files.items():
+        path, essences[name] = root / name, sha256
+        if path.suffix in (".json", ".jsonl") and size <= MOST_MANIFEST_BYTES:
+            with suppress(ValueError, OSError):  # not JSON, or with NaN; gone since
+                content = path.read_bytes()
+                lines = content.splitlines() if path.suffix == ".jsonl" else [content]
+                essences[name] = hash_of([steady(parse_json(line)) for line in lines])
+    return hash_of(essences)
 
 
 def steady(value: Any) -> Any:

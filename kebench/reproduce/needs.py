@@ -2,7 +2,7 @@
 
 import importlib.util
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -12,11 +12,10 @@ from kebench.files import expand_home
 from kebench.model.source import cached_folder, card_of, resolve_card
 from kebench.reproduce.profile import PLACEHOLDER, Need, Profile
 from kebench.reproduce.steps import Step, split_words
-from kebench.tasks.card import SPLITS, TaskCard, default_data_folder, require_splits, select_tasks
+from kebench.tasks.card import SPLITS, default_data_folder, require_splits, select_tasks
 from kebench.umls.rrf import find_release
 
 _GIB = 1 << 30
-_GET = "kebench data get {names}"
 
 
 class Lack(NamedTuple):
@@ -39,11 +38,14 @@ class Lack(NamedTuple):
         return f"{what} ({self.why}); {remedy}"
 
 
-def _together(lacks: Iterable[Lack]) -> list[Lack]:
-    """Return one lack for all that say the same of several names; each name once, as it is first told."""
+def lacks_of(profile: Profile, values: Mapping[str, str], out: Path, steps: Collection[Step]) -> list[Lack]:
+    """Return everything that these steps need and that is not there, in the order of the profile.
+
+    What is said alike of several names is one lack; what several needs lack is told of once.
+    """
     said: set[tuple[str, str]] = set()
     names: dict[Lack, list[str]] = {}
-    for lack in lacks:
+    for lack in _each_lack(profile, values, out, steps):
         new = [name for name in lack.names if (lack.kind, name) not in said]
         said |= {(lack.kind, name) for name in new}
         if new or not lack.names:
@@ -51,115 +53,74 @@ def _together(lacks: Iterable[Lack]) -> list[Lack]:
     return [lack._replace(names=tuple(of_it)) for lack, of_it in names.items()]
 
 
-def lacks_of(profile: Profile, values: Mapping[str, str], out: Path, steps: Collection[Step]) -> list[Lack]:
-    """Return everything that these steps need and that is not there, in the order of the profile."""
-    stages = {step.stage.name for step in steps}
-    wanted = {name for step in steps for line in step.stage.commands for name in PLACEHOLDER.findall(line)}
-    lacks = [
-        Lack(f"--set {name}=...", (), variable.help, "set it")
-        for name, variable in profile.variables.items()
-        if name not in values and name in wanted
-    ]
+def _each_lack(
+    profile: Profile, values: Mapping[str, str], out: Path, steps: Collection[Step]
+) -> Iterator[Lack]:
+    stages = {step.stage.name: step.stage for step in steps}
+    used = {name for stage in stages.values() for name in PLACEHOLDER.findall(" ".join(stage.commands))}
+    for name, variable in profile.variables.items():
+        if name not in values and name in used:
+            yield Lack(f"--set {name}=...", (), variable.help, "set it")
     for need in profile.needs:
-        if need.stages and not set(need.stages) & stages:
-            continue
-        for name in need.names:
-            unset = [one for one in PLACEHOLDER.findall(name) if one not in values]
-            filled = PLACEHOLDER.sub(lambda found: values.get(found[1], ""), name)
-            if not unset and filled:
-                lacks += _CHECKS[need.kind](need, filled, out)
-    lacks += _launchers(profile, values, stages)
-    lacks += _ray(steps)
-    return _together(lacks)
+        for name in need.names if not need.stages or set(need.stages) & set(stages) else ():
+            is_set = all(one in values for one in PLACEHOLDER.findall(name))
+            if is_set and (filled := PLACEHOLDER.sub(lambda found: values[found[1]], name)):
+                yield from _lacks_of_name(need, filled, out)
+    for launcher in sorted({stage.launcher for stage in stages.values() if stage.launcher}):
+        words = split_words(values.get(launcher, ""))
+        if words and shutil.which(words[0]) is None:
+            remedy = f"name its path by --set {launcher}='/PATH/TO/PROGRAM ...'"
+            yield Lack("the program", words[:1], "not found", remedy)
+    every = [word for step in steps for command in step.commands for word in command.words]
+    if ("--engine", "ray") in pairwise(every) or "--engine=ray" in every:
+        yield from _lacking_package("ray", "pip install 'kebench[cluster]'")
 
 
-def _launchers(profile: Profile, values: Mapping[str, str], stages: Collection[str]) -> list[Lack]:
-    """Return the programs that start a stage's processes and are not there."""
-    named = {stage.launcher for stage in profile.stages if stage.launcher and stage.name in stages}
-    programs = {name: split_words(values.get(name, ""))[:1] for name in sorted(named)}
-    return [
-        Lack("the program", (words[0],), "not found", f"name its path by --set {name}='/PATH/TO/PROGRAM ...'")
-        for name, words in programs.items()
-        if words and shutil.which(words[0]) is None
-    ]
+def _lacks_of_name(need: Need, name: str, out: Path) -> Iterator[Lack]:
+    if need.kind == "path" and not expand_home(name).exists():
+        yield Lack("the path", (name,), "is not there", need.remedy)
+    elif need.kind == "release":
+        try:
+            find_release(expand_home(name))
+        except UserError as error:
+            yield Lack("a UMLS release in", (name,), str(error), need.remedy)
+    elif need.kind == "tasks":
+        data = default_data_folder()
+        for task in select_tasks(name):
+            try:
+                if task.access.kind != "embedded":
+                    require_splits([task], data, SPLITS)
+            except UserError:
+                remedy = "kebench data get {names}" if task.access.kind == "open" else need.remedy
+                yield Lack("data of", (task.name,), f"not whole in {data}", remedy)
+    elif need.kind == "models":
+        try:
+            card = card_of(name)
+            if card.source_kind == "embedded" or cached_folder(card):
+                return
+            if card.source_kind in ("manual", "path"):
+                resolve_card(card)
+                return
+            yield Lack("the model", (name,), "not fetched yet", "kebench model get {names}", fetched=True)
+        except UserError as error:
+            yield Lack("the model", (name,), first_line(error), need.remedy)
+    elif need.kind == "package":
+        yield from _lacking_package(name, need.remedy)
+    elif need.kind == "disk":
+        folder = next(path for path in (out.resolve(), *out.resolve().parents) if path.is_dir())
+        free = shutil.disk_usage(folder).free / _GIB
+        try:
+            wanted = float(name)
+        except ValueError:
+            raise UserError(f"needs: disk: {name}: expected a number of GiB; mend the profile") from None
+        if free < wanted:
+            yield Lack(f"{wanted:,.0f} GiB of disk", (), f"{folder} has {free:,.0f} free", need.remedy)
 
 
-def _ray(steps: Collection[Step]) -> list[Lack]:
-    """Return Ray, if a command is to work on it and it is not installed."""
-    words = [word for step in steps for command in step.commands for word in command.words]
-    is_wanted = ("--engine", "ray") in pairwise(words) or "--engine=ray" in words
-    return _package_if_lacking("ray", "pip install 'kebench[cluster]'") if is_wanted else []
-
-
-def _release(need: Need, name: str, out: Path) -> list[Lack]:
-    try:
-        find_release(expand_home(name))
-    except UserError as error:
-        return [Lack("a UMLS release in", (name,), str(error), need.remedy)]
-    return []
-
-
-def _path(need: Need, name: str, out: Path) -> list[Lack]:
-    return [] if expand_home(name).exists() else [Lack("the path", (name,), "is not there", need.remedy)]
-
-
-def _tasks(need: Need, name: str, out: Path) -> list[Lack]:
-    lacking = [card for card in select_tasks(name) if card.access.kind != "embedded" and not _is_whole(card)]
-    where = f"not whole in {default_data_folder()}"
-    return [
-        Lack("data of", (card.name,), where, _GET if card.access.kind == "open" else need.remedy)
-        for card in lacking
-    ]
-
-
-def _is_whole(card: TaskCard) -> bool:
-    try:
-        require_splits([card], default_data_folder(), SPLITS)
-    except UserError:
-        return False
-    return True
-
-
-def _models(need: Need, name: str, out: Path) -> list[Lack]:
-    try:
-        card = card_of(name)
-        if card.source_kind == "embedded" or cached_folder(card) is not None:
-            return []
-        if card.source_kind in ("manual", "path"):
-            resolve_card(card)
-            return []
-    except UserError as error:
-        return [Lack("the model", (name,), first_line(error), need.remedy)]
-    return [Lack("the model", (name,), "not fetched yet", "kebench model get {names}", fetched=True)]
-
-
-def _package(need: Need, name: str, out: Path) -> list[Lack]:
-    return _package_if_lacking(name, need.remedy)
-
-
-def _package_if_lacking(name: str, remedy: str) -> list[Lack]:
+def _lacking_package(name: str, remedy: str) -> Iterator[Lack]:
     try:
         is_there = importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):  # of a package within one that is not there; of no name at all
         is_there = False
-    if is_there:
-        return []
-    return [Lack("the package", (name,), "not installed", remedy)]
-
-
-def _disk(need: Need, name: str, out: Path) -> list[Lack]:
-    folder = next(path for path in (out.resolve(), *out.resolve().parents) if path.is_dir())
-    free = shutil.disk_usage(folder).free / _GIB
-    if free >= float(name):
-        return []
-    return [Lack(f"{float(name):,.0f} GiB of disk", (), f"{folder} has {free:,.0f} free", need.remedy)]
-
-
-_CHECKS: dict[str, Callable[[Need, str, Path], list[Lack]]] = {
-    "release": _release,
-    "path": _path,
-    "tasks": _tasks,
-    "models": _models,
-    "package": _package,
-    "disk": _disk,
-}
+    if not is_there:
+        yield Lack("the package", (name,), "not installed", remedy)

@@ -8,9 +8,9 @@ line may end in `> FILE`, which keeps what the command prints and is one of the 
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from kebench.bounded import read_toml
 from kebench.cards import Card
@@ -20,7 +20,6 @@ from kebench.files import expand_home
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 ALWAYS = frozenset({"out", "each"})
 _BRACES = re.compile(r"\{([^{}]*)\}")
-KINDS_READ = ("recipe", "model", "tasks")
 
 
 class Variable(Card):
@@ -49,15 +48,6 @@ class Need(Card):
     names: tuple[str, ...]
     remedy: str
     stages: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _sizes(self) -> "Need":
-        for name in self.names if self.kind == "disk" else ():
-            try:
-                float(name)
-            except ValueError:
-                raise ValueError(f"disk: {name}: expected a number of GiB") from None
-        return self
 
 
 class Estimate(Card):
@@ -90,18 +80,10 @@ class Stage(Card):
     each: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     makes: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
+    reads: tuple[Annotated[str, Field(pattern=r"^(recipe|model|tasks) .")], ...] = ()
     goes_on: bool = False
     launcher: str = ""
     estimate: Estimate
-
-    @field_validator("reads")
-    @classmethod
-    def _of_a_kind(cls, reads: tuple[str, ...]) -> tuple[str, ...]:
-        for read in reads:
-            if read.partition(" ")[0] not in KINDS_READ or not read.partition(" ")[2]:
-                raise ValueError(f"{read}: expected {', '.join(KINDS_READ)} and a name")
-        return reads
 
 
 class Profile(Card):
@@ -117,39 +99,29 @@ class Profile(Card):
     needs: tuple[Need, ...] = ()
     stages: tuple[Stage, ...]
 
-    @field_validator("stages")
-    @classmethod
-    def _in_order(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    @model_validator(mode="after")
+    def _names_what_is_there(self) -> "Profile":
+        def require_known(place: str, texts: tuple[str, ...], always: frozenset[str] = ALWAYS) -> None:
+            for name in _BRACES.findall(" ".join(texts)):
+                if name not in self.variables and name not in always:
+                    raise ValueError(f"{place}: no variable {{{name}}}")
+
         seen: set[str] = set()
-        for stage in stages:
+        for stage in self.stages:
             if stage.name in seen:
                 raise ValueError(f"two stages are called {stage.name}")
             if unknown := [name for name in stage.after if name not in seen]:
                 raise ValueError(f"{stage.name} is after {unknown[0]}, which does not stand before it")
-            seen.add(stage.name)
-        return stages
-
-    @model_validator(mode="after")
-    def _known_variables(self) -> "Profile":
-        known = {stage.name for stage in self.stages}
-        for need in self.needs:
-            if unknown := set(need.stages) - known:
-                raise ValueError(f"needs: no stage {unknown.pop()}")
-            for name in need.names:
-                self._require_known(name, "needs", frozenset())
-        for stage in self.stages:
             if stage.launcher and stage.launcher not in self.variables:
                 raise ValueError(f"{stage.name}: no variable {stage.launcher} for its launcher")
-            for line in (*stage.commands, *stage.makes, *stage.reads):
-                self._require_known(line, stage.name, ALWAYS)
-            for value in stage.each:
-                self._require_known(value, stage.name, frozenset({"out"}))
+            require_known(stage.name, (*stage.commands, *stage.makes, *stage.reads))
+            require_known(stage.name, stage.each, frozenset({"out"}))
+            seen.add(stage.name)
+        for need in self.needs:
+            if missing := set(need.stages) - seen:
+                raise ValueError(f"needs: no stage {missing.pop()}")
+            require_known("needs", need.names, frozenset())
         return self
-
-    def _require_known(self, text: str, place: str, always: frozenset[str]) -> None:
-        for name in _BRACES.findall(text):
-            if name not in self.variables and name not in always:
-                raise ValueError(f"{place}: no variable {{{name}}}")
 
 
 def profile_names() -> list[str]:
@@ -160,13 +132,12 @@ def profile_names() -> list[str]:
 
 def read_profile(name_or_path: str) -> Profile:
     """Read a profile, by name or from a .toml file. Raises UserError with file and field if it is none."""
+    known = profile_names()
     if name_or_path.endswith(".toml"):
         path = expand_home(name_or_path)
-    elif name_or_path in profile_names():
-        folder = resources.files("kebench.reproduce").joinpath("profiles")
-        path = Path(str(folder.joinpath(f"{name_or_path}.toml")))
+    elif name_or_path in known:
+        path = Path(str(resources.files("kebench.reproduce"))) / "profiles" / f"{name_or_path}.toml"
     else:
-        known = profile_names()
         hint = did_you_mean(name_or_path, known)
         raise UserError(
             f"no profile '{name_or_path}'{hint} there are {', '.join(known)}, or name a .toml file"

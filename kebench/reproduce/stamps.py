@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kebench.files import hash_of, write_atomically
+from kebench.files import hash_of
 from kebench.probe.record import PREDICTIONS, PROBE_RECORD, TOKENIZER
 from kebench.reproduce.contents import STAMPS, Files, files_under, hash_of_path, look
 from kebench.reproduce.steps import Step
@@ -59,62 +59,17 @@ def stamp_path(step: Step, out: Path) -> Path:
     return out / STAMPS / f"{step.name}.json"
 
 
-def read_stamp(step: Step, out: Path) -> Stamp | None:
-    """Return a step's stamp; None if there is none, or if it is damaged, which is the same."""
-    return _read(stamp_path(step, out))
-
-
-def _read(path: Path) -> Stamp | None:
+def read_stamp(path: Path) -> Stamp | None:
+    """Return a stamp; None if there is none, or if it is damaged, which is the same."""
     try:
         return Stamp.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def write_stamp(step: Step, out: Path, stamp: Stamp) -> None:
-    """Write a step's stamp."""
-    write_atomically(
-        stamp_path(step, out), stamp.model_dump_json(indent=1, by_alias=True) + "\n", point="step"
-    )
-
-
 def products_of(step: Step, out: Path, seen: Files) -> Files:
     """Return the files where a step makes its own. seen: those that need not be read again."""
     return look([path for made in step.makes for path in files_under(made)], out, seen)
-
-
-def still_there(stamp: Stamp, out: Path) -> Files:
-    """Return those of a stamp's products that are there, as they are now."""
-    return look([out / name for name in stamp.products], out, stamp.products)
-
-
-def spoilt(stamp: Stamp, out: Path) -> str:
-    """Say which product of a step that goes on its commands would not make again; "" if none.
-
-    They make a record again if it is gone with all that stands beside it. One that was changed, or is there
-    in part, they would take for finished.
-    """
-    found = still_there(stamp, out)
-    for name, (_, _, left) in stamp.products.items():
-        if name in found and found[name][2] != left and found[name][2] not in _left_by_others(name, out):
-            return f"{out / name} is not as it was left"
-        if name not in found and any(_unit(other) == _unit(name) for other in found):
-            return f"{out / name} is gone, and what belongs to it is not"
-    return ""
-
-
-def _unit(name: str) -> str:
-    """Return what a file of a folder of results belongs to: a run's stem, or a probe's folder."""
-    path = Path(name)
-    if path.name in (PROBE_RECORD, PREDICTIONS, TOKENIZER):
-        return str(path.parent)
-    return name.removesuffix(".json").removesuffix(".predictions.json.gz")
-
-
-def _left_by_others(name: str, out: Path) -> set[str]:
-    """Return what any step has left under a name: another one may have made it again."""
-    stamps = map(_read, (out / STAMPS).glob("*.json"))
-    return {one.products[name][2] for one in stamps if one and one.finished and name in one.products}
 
 
 def read_of(step: Step, out: Path) -> str:
@@ -128,33 +83,49 @@ def read_of(step: Step, out: Path) -> str:
         if one.stage.goes_on:
             made[one.name] = hash_of([folder_hash(path) for path in one.makes])
         else:
-            stamp = read_stamp(one, out)
+            stamp = read_stamp(stamp_path(one, out))
             made[one.name] = stamp.essence if stamp else ""
     return hash_of(made) if made else ""
 
 
-def is_stamped(step: Step, out: Path) -> bool:
-    """Say whether a step has been finished, and not been made from anything else since; a quick look."""
-    stamp = read_stamp(step, out)
-    return stamp is not None and stamp.finished and stamp.key == step.key
-
-
 def state_of(step: Step, out: Path) -> State:
     """Say whether a step is done."""
-    stamp = read_stamp(step, out)
+    stamp = read_stamp(stamp_path(step, out))
     if stamp is None:
         return State.TO_DO
-    if stamp.key != step.key:
-        return State.OUTDATED
-    if stamp.read != read_of(step, out):
+    if stamp.key != step.key or stamp.read != read_of(step, out):
         return State.OUTDATED
     if not stamp.finished:
         return State.BEGUN
-    return State.DONE if _are_as_left(step, out, stamp) else State.DAMAGED
-
-
-def _are_as_left(step: Step, out: Path, stamp: Stamp) -> bool:
-    # What goes on may have grown since.
-    found = still_there(stamp, out) if step.stage.goes_on else products_of(step, out, stamp.products)
+    if step.stage.goes_on:  # and may have grown since
+        found = look([out / name for name in stamp.products], out, stamp.products)
+    else:
+        found = products_of(step, out, stamp.products)
     left = {name: one[2] for name, one in stamp.products.items()}
-    return {name: one[2] for name, one in found.items()} == left
+    return State.DONE if {name: one[2] for name, one in found.items()} == left else State.DAMAGED
+
+
+def spoilt(stamp: Stamp, out: Path) -> str:
+    """Say which product of a step that goes on its commands would not make again; "" if none.
+
+    They make a record again if it is gone with all that stands beside it. One that was changed, or is there
+    in part, they would take for finished.
+    """
+    others = [one for path in (out / STAMPS).glob("*.json") if (one := read_stamp(path)) and one.finished]
+    found = look([out / name for name in stamp.products], out, stamp.products)
+    for name, (_, _, left) in stamp.products.items():
+        # Another step may have made it again.
+        as_left = {left, *(one.products[name][2] for one in others if name in one.products)}
+        if name in found and found[name][2] not in as_left:
+            return f"{out / name} is not as it was left"
+        if name not in found and any(_unit(other) == _unit(name) for other in found):
+            return f"{out / name} is gone, and what belongs to it is not"
+    return ""
+
+
+def _unit(name: str) -> str:
+    """Return what a file of a folder of results belongs to: a run's stem, or a probe's folder."""
+    path = Path(name)
+    if path.name in (PROBE_RECORD, PREDICTIONS, TOKENIZER):
+        return str(path.parent)
+    return name.removesuffix(".json").removesuffix(".predictions.json.gz")

@@ -5,21 +5,24 @@ tasks), and the keys of the steps before it.
 """
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kebench import __version__
 from kebench.cards import SOURCE_KINDS, model_card_paths
 from kebench.errors import UserError
 from kebench.files import expand_home, hash_of
+from kebench.model.fetch import PLACES
+from kebench.model.source import card_of
 from kebench.probe.record import PROBE_PROTOCOL_VERSION
+from kebench.recipes import Shelf, stated_fields
 from kebench.records import PROTOCOL_VERSION
 from kebench.reproduce.contents import STAMPS, hash_of_path
 from kebench.reproduce.profile import ALWAYS, PLACEHOLDER, Profile, Stage
-from kebench.reproduce.reads import content_of
+from kebench.tasks.card import SPLITS, default_data_folder, select_tasks
 
 # What decides the content of a model that a command names.
 _NAMES_A_MODEL = ("--model", "--backbone")
@@ -56,12 +59,12 @@ def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Ste
     Raises UserError if two would have one name, if one would make something outside {out}, or if a value
     cannot be split into words.
     """
+    hash_files = cache(partial(hash_of_path, out=out))
     inputs = {
-        name: hash_of_path(expand_home(values[name]), out)
+        name: hash_files(expand_home(values[name]))
         for name, variable in profile.variables.items()
         if variable.is_path and values.get(name)
     }
-    hash_files = cache(partial(hash_of_path, out=out))
     # Neither the folder nor the place of an input is part of a key: both may be moved.
     apart = {*inputs, *(name for name, variable in profile.variables.items() if variable.is_how)}
     unmoved = {**values, **{name: f"{{{name}}}" for name in apart}, "out": "{out}"}
@@ -74,13 +77,17 @@ def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Ste
             filled = {**values, "out": str(out)}
             filled["each"] = _fill(each, filled)
             commands = tuple(_command(line, filled, launcher, whole=inputs) for line in stage.commands)
-            reads = [*(_fill(one, filled) for one in stage.reads), *_models_of(commands, out)]
+            reads = [_fill(one, filled) for one in stage.reads]
+            for command in commands:  # and models that no step makes
+                words = [part for word in command.words for part in word.split("=", 1)]
+                named = [word for option, word in pairwise(words) if option in _NAMES_A_MODEL]
+                reads += [f"model {name}" for name in named if not _is_made(name, out)]
             hashed = {
                 "commands": [
                     _fill(line, {**unmoved, "each": _fill(each, unmoved)}) for line in stage.commands
                 ],
                 "inputs": {name: inputs[name] for name in sorted(read)},
-                "reads": [content_of(one, hash_files) for one in reads],
+                "reads": [_content_of(one, hash_files) for one in reads],
                 "before": [step.key for step in before],
             }
             if stage.goes_on:  # it knows what is finished, by rules that another version may have changed
@@ -88,31 +95,17 @@ def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Ste
             kept = (command.kept_in for command in commands if command.kept_in)
             makes = tuple(dict.fromkeys((*(out / _fill(path, filled) for path in stage.makes), *kept)))
             name = f"{stage.name}-{Path(filled['each']).name}" if each else stage.name
-            _check(name, makes, steps, out)
+            if any(step.name == name for step in steps):
+                raise UserError(
+                    f"two steps would be called {name}: 'each' of the profile names one thing twice, or a "
+                    "model of yours has the name of one that the profile makes; --set it under another name"
+                )
+            for path in makes:
+                inside, stamps = path.resolve(), out.resolve() / STAMPS
+                if out.resolve() not in inside.parents or stamps in (inside, *inside.parents):
+                    raise UserError(f"{name}: makes {path}, no place of its own in {out}; mend the profile")
             steps.append(Step(stage, name, commands, makes, before, hash_of(hashed)))
     return steps
-
-
-def _check(name: str, makes: Collection[Path], steps: Collection[Step], out: Path) -> None:
-    if any(step.name == name for step in steps):
-        raise UserError(
-            f"two steps would be called {name}: 'each' of the profile names one thing twice, or a model of "
-            "yours has the name of one that the profile makes; --set it under another name"
-        )
-    root = out.resolve()
-    for path in makes:
-        inside = path.resolve()
-        if root not in inside.parents or (root / STAMPS) in (inside, *inside.parents):
-            raise UserError(f"{name}: makes {path}, no place of its own in {out}; mend the profile")
-
-
-def _models_of(commands: Collection[Command], out: Path) -> Iterator[str]:
-    """Yield what commands read of models that no step makes, as `reads` of a stage has it."""
-    for command in commands:
-        words = [part for word in command.words for part in word.split("=", 1)]
-        for option, name in pairwise(words):
-            if option in _NAMES_A_MODEL and not _is_made(name, out):
-                yield f"model {name}"
 
 
 def _is_made(name: str, out: Path) -> bool:
@@ -150,3 +143,31 @@ def _command(
     if len(words) > 2 and words[-2] == ">":
         return Command(tuple(words[:-2]), Path(words[-1]), launcher)
     return Command(tuple(words), None, launcher)
+
+
+def _content_of(read: str, hash_files: Callable[[Path], str]) -> str:
+    """Return a hash of what `KIND NAME` of `reads` names; "" of a model or of tasks that are not there.
+
+    hash_files: of a file, or of all files in a folder. Raises UserError at a recipe that is none.
+    """
+    kind, _, name = read.partition(" ")
+    stated: Any
+    if kind == "recipe":
+        folder, _, stem = name.partition("/")
+        shelf = Shelf(folder)
+        # As Python writes it: TOML has dates and infinity, which JSON lacks.
+        return hash_of([repr(fields) for fields in stated_fields(shelf.find(stem), shelf)])
+    try:
+        if kind == "model":  # a card, and the files that the user may change; a fetched one is sealed
+            card = card_of(name)
+            files = hash_files(PLACES[card.source_kind](card)) if card.source_kind in PLACES else ""
+            place = {"source"} if card.source_kind == "path" else None  # the folder may be moved
+            return hash_of([card.model_dump(mode="json", exclude=place), files])
+        stated = []
+        for task in select_tasks(name):
+            splits = SPLITS if task.access.kind != "embedded" else ()
+            found = [hash_files(task.find_split(default_data_folder(), split)) for split in splits]
+            stated.append([task.model_dump(mode="json"), *found])
+        return hash_of(stated)
+    except UserError:
+        return ""  # `needs` says so, together with all else
