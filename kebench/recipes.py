@@ -46,7 +46,7 @@ class Shelf(NamedTuple):
         return paths[name_or_path]
 
 
-def read_settings(kind: type[AnySettings], shelf: Shelf, name_or_path: str, **changes: Any) -> AnySettings:
+def read_settings(kind: type[AnySettings], shelf: Shelf, name_or_path: str, **changes: object) -> AnySettings:
     """Return the settings of a recipe, with single values replaced by those of `changes` that are not None.
 
     A recipe may name another that it `extends`; it then states only what differs. Raises UserError with the

@@ -102,12 +102,13 @@ def runs_on_cluster(*, several: bool) -> Callable[[Callable[..., None]], Callabl
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
-        def call(*, cluster: "Cluster | None", copies: int | None = None, **given: Any) -> None:
-            refuse_workers(given.get("workers", 1), cluster)
+        def call(*, cluster: "Cluster | None", copies: int | None = None, **given: object) -> None:
+            parameters = click.get_current_context().params
+            refuse_workers(parameters.get("workers", 1), cluster)
             if cluster is None:
                 command(**given)
             else:
-                _run_on(cluster, copies if several else 1, given)
+                _run_on(cluster, copies if several else 1, parameters)
 
         return cluster_options(copies_option(call) if several else call)
 

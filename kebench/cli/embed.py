@@ -1,57 +1,60 @@
 """`kebench embed`: entity vectors by TransE, from a knowledge base or a folder of triples."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from kebench.cli.options import logging_options
+from kebench.cli.options import (
+    argument,
+    changes_of,
+    device_option,
+    log_dir_option,
+    log_option,
+    option,
+    takes,
+)
 from kebench.cli.tables import print_unpadded
 
 if TYPE_CHECKING:
-    from kebench.runtime import Device
-    from kebench.transe.embed import Plan
     from kebench.transe.embeddings import EmbeddingsCard
-    from kebench.transe.metrics import Numbers
 
 RECIPE = "transe"
 
 
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions:
+    """The options of the command. Those that change settings are None where they leave them."""
+
+    source: Path = argument(metavar="SOURCE")
+    out: Path = option(help="The new folder of embeddings.")
+    recipe: str = option(default=RECIPE, help="transe, transe-mini, or a .toml file.")
+    evaluate: bool = option(help="Hold triples out and rank them.")
+    epochs: int | None = option(changes=True, help="Instead of the recipe's.")
+    dimension: int | None = option(changes=True, help="Instead of the recipe's.")
+    learning_rate: float | None = option(changes=True, help="Instead of the recipe's.")
+    batch_size: int | None = option(changes=True, help="Instead of the recipe's.")
+    margin: float | None = option(changes=True, help="Instead of the recipe's.")
+    norm: int | None = option(changes=True, help="Of the distance, 2 or 1, instead of the recipe's.")
+    num_negatives: int | None = option(
+        changes=True, help="Corruptions of each triple, instead of the recipe's."
+    )
+    filtered_negatives: bool | None = option(
+        "--filtered-negatives/--any-negatives",
+        changes=True,
+        help="Whether a corruption may be a known triple.",
+    )
+    held_out_share: float | None = option(changes=True, help="Of the pairs of entities, with --evaluate.")
+    seed: int | None = option(changes=True, help="Instead of the recipe's.")
+    device: str = device_option("Where to train.")
+    loggers: tuple[str, ...] = log_option("the loss of each epoch and the speed")
+    log_dir: Path | None = log_dir_option("logs, beside --out")
+
+
 @click.command()
-@click.argument("source", metavar="SOURCE", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The new folder of embeddings.")
-@click.option("--recipe", default=RECIPE, show_default=True, help="transe, transe-mini, or a .toml file.")
-@click.option("--evaluate", is_flag=True, help="Hold triples out and rank them.")
-@click.option("--epochs", type=int, help="Instead of the recipe's.")
-@click.option("--dimension", type=int, help="Instead of the recipe's.")
-@click.option("--learning-rate", type=float, help="Instead of the recipe's.")
-@click.option("--batch-size", type=int, help="Instead of the recipe's.")
-@click.option("--margin", type=float, help="Instead of the recipe's.")
-@click.option("--norm", type=int, help="Of the distance, 2 or 1, instead of the recipe's.")
-@click.option("--num-negatives", type=int, help="Corruptions of each triple, instead of the recipe's.")
-@click.option(
-    "--filtered-negatives/--any-negatives", default=None, help="Whether a corruption may be a known triple."
-)
-@click.option("--held-out-share", type=float, help="Of the pairs of entities, with --evaluate.")
-@click.option("--seed", type=int, help="Instead of the recipe's.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to train.",
-)
-@logging_options("the loss of each epoch and the speed", beside="logs, beside --out")
-def embed(
-    source: Path,
-    out: Path,
-    recipe: str,
-    evaluate: bool,
-    device: str,
-    loggers: tuple[str, ...],
-    log_dir: Path | None,
-    **changes: Any,
-) -> None:
+@takes(EmbedOptions)
+def embed(options: EmbedOptions) -> None:
     """Train a vector for each entity of a knowledge base with TransE.
 
     SOURCE is a knowledge base (kebench kb import), or a folder with train.txt, valid.txt and test.txt:
@@ -64,31 +67,20 @@ def embed(
     from kebench.transe.embed import find_finished, make_embeddings, plan_embeddings
     from kebench.transe.recipe import read_recipe
 
-    logging = chosen_logging(loggers, log_dir, default=out.parent / "logs")
-    settings = read_recipe(recipe, **changes)
-    plan = plan_embeddings(source, settings, evaluate=evaluate)
+    out, recipe = options.out, options.recipe
+    logging = chosen_logging(options.loggers, options.log_dir, default=out.parent / "logs")
+    settings = read_recipe(recipe, **changes_of(options))
+    plan = plan_embeddings(options.source, settings, evaluate=options.evaluate)
     card = find_finished(out, plan.identity)
     if card:
         _say(f"nothing to do: {out} holds these embeddings")
-    else:
-        chosen = choose_device(device, "fp32")
-        _say_what_follows(plan, chosen, recipe, evaluate)
-        logged = {"recipe": recipe, "identity": plan.identity} | settings.model_dump()
-        with logged_run(logging, out.resolve().name, settings=logged) as write:
-            card = make_embeddings(plan, out, source=source.resolve().name, device=chosen.name, watch=write)
-    _print_card(card, out)
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _say_what_follows(plan: "Plan", device: "Device", recipe: str, evaluate: bool) -> None:
-    """State what is trained on, with which settings, and where, each with its reason."""
-    graph, settings = plan.graph, plan.settings
+        _print_card(card, out)
+        return
+    # What is trained on, with which settings, and where, each with its reason.
+    device, graph = choose_device(options.device, "fp32"), plan.graph
     _say(f"graph: {len(graph.entities):,} entities, {len(graph.relations):,} relations")
     held_out = ", ".join(f"{len(triples):,} {name}" for name, triples in graph.held_out.items())
-    reason = f"held out: {held_out} (--evaluate)" if evaluate else "nothing held out (no --evaluate)"
+    reason = f"held out: {held_out} (--evaluate)" if options.evaluate else "nothing held out (no --evaluate)"
     _say(f"training on {len(graph.triples['train']):,} triples; {reason}")
     num_triples = {split: len(triples) for split, triples in graph.triples.items()}
     for line in _notes_on_splits(graph.left_out, graph.pairs_in_train, num_triples):
@@ -104,6 +96,15 @@ def _say_what_follows(plan: "Plan", device: "Device", recipe: str, evaluate: boo
         f"seed {settings.seed}"
     )
     _say(f"device {device.name} ({device.reason})")
+    logged = {"recipe": recipe, "identity": plan.identity} | settings.model_dump()
+    with logged_run(logging, out.resolve().name, settings=logged) as write:
+        name = options.source.resolve().name
+        card = make_embeddings(plan, out, source=name, device=device.name, watch=write)
+    _print_card(card, out)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _notes_on_splits(
@@ -122,6 +123,8 @@ def _notes_on_splits(
 
 
 def _print_card(card: "EmbeddingsCard", out: Path) -> None:
+    from rich.table import Table
+
     click.echo(
         f"{out}: {card.num_entities:,} entities, {card.num_relations:,} relations, "
         f"dimension {card.settings.dimension}, loss {card.loss_by_epoch[-1]:.4f}"
@@ -129,26 +132,20 @@ def _print_card(card: "EmbeddingsCard", out: Path) -> None:
     if card.evaluation is None:
         click.echo("not evaluated; pass --evaluate and another --out to hold triples out and rank them")
         return
-    _print_evaluation(card.evaluation)
-    triples = ", ".join(f"{card.num_triples[split]:,} {split}" for split in card.evaluation)
-    click.echo(f"filtered ranks of {triples} triples among all {card.num_entities:,} entities")
-    for line in _notes_on_splits(card.left_out or {}, card.pairs_in_train or {}, card.num_triples):
-        click.echo(line)
-
-
-def _print_evaluation(evaluation: "dict[str, Numbers]") -> None:
-    """Print realistic ranks for heads, tails and both, and for both also what ties could change."""
-    from rich.table import Table
-
+    # Realistic ranks for heads, tails and both, and for both also what ties could change.
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("split", "asked for", "ties"):
         table.add_column(name, no_wrap=True)
     for name in ("MRR", "Hits@1", "Hits@3", "Hits@10", "mean rank"):
         table.add_column(name, justify="right", no_wrap=True)
-    for split, sides in evaluation.items():
+    for split, sides in card.evaluation.items():
         for side, ties in sides.items():
             for name, numbers in ties.items():
                 if side == "both" or name == "realistic":
                     shares = [f"{numbers[of]:.4f}" for of in ("mrr", "hits_at_1", "hits_at_3", "hits_at_10")]
                     table.add_row(split, side, name, *shares, f"{numbers['mean_rank']:,.1f}")
     print_unpadded(table)
+    triples = ", ".join(f"{card.num_triples[split]:,} {split}" for split in card.evaluation)
+    click.echo(f"filtered ranks of {triples} triples among all {card.num_entities:,} entities")
+    for line in _notes_on_splits(card.left_out or {}, card.pairs_in_train or {}, card.num_triples):
+        click.echo(line)

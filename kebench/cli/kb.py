@@ -1,31 +1,29 @@
 """`kebench kb`: make, describe and export knowledge bases."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kebench.cli.modes import Modes
+from kebench.cli.options import FILE, FOLDER, argument, option, takes
 from kebench.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from kebench.umls.filters import Filters
     from kebench.umls.knowledge_base import KnowledgeBase
     from kebench.umls.manifest import Manifest
 
-FOLDER = click.Path(path_type=Path)
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-OUT = click.option("--out", type=FOLDER, required=True, help="The new folder.")
 BREAKDOWN_ROWS = 20
 INDEX_BYTES_A_NAME = 440  # ours: 597 MB for the 1.36 million of open-umls
-ON_ERROR = click.option(
-    "--on-error",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="At a name, synonym or relation of an OBO file that cannot be read: stop, or count it and go on.",
-)
 MEMORY_HELP = "What DuckDB may use; default: 1000 to 3072, by size."
+
+
+def _on_error_option() -> Any:
+    where = "At a name, synonym or relation of an OBO file that cannot be read"
+    return option(
+        type=click.Choice(["stop", "skip"]), default="stop", help=f"{where}: stop, or count it and go on."
+    )
 
 
 @click.group("kb")
@@ -33,60 +31,51 @@ def kb() -> None:
     """Make, describe and export knowledge bases."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """The options of `kebench kb import`."""
+
+    folder: Path | None = argument(metavar="[DIR]", required=False)
+    out: Path = option(help="The new folder.")
+    ontologies: tuple[Path, ...] = option(
+        "--obo", type=FILE, help="An ontology, OBO or OBO-JSON; may be repeated."
+    )
+    terms: tuple[Path, ...] = option(type=FILE, help="A table of terms (docs/FORMATS.md); may be repeated.")
+    triples: tuple[Path, ...] = option(type=FILE, help="A table of triples; may be repeated.")
+    on_error: str = _on_error_option()
+    mode: str = option(
+        type=Modes(
+            "fixed",
+            "released",
+            without={"paper": "the paper does not say how the rows and names of a release are read"},
+        ),
+        default="fixed",
+        help="Which rows and which form of names: ours, or those of the code released with KeBioLM.",
+    )
+    languages: tuple[str, ...] = option("--language", help="Names in this language (ENG); may be repeated.")
+    all_languages: bool = option(help="Names in every language.")
+    sources: tuple[str, ...] = option(
+        "--source", help="Only this source (MSH, SNOMEDCT_US); may be repeated."
+    )
+    keep_suppressed: bool = option(help="Also names and relations that the release suppresses.")
+    relations: tuple[str, ...] = option("--relation", help="Only this RELA (may_treat); may be repeated.")
+    rels: tuple[str, ...] = option("--rel", help="Only this REL (RO, CHD, PAR); may be repeated.")
+    unnamed_relations: bool = option(help="Also rows without RELA, called by their REL.")
+    self_relations: bool = option(help="Also relations of a concept to itself.")
+    types: tuple[str, ...] = option(
+        "--semantic-type", help="Only concepts of this TUI (T047); may be repeated."
+    )
+    name: str = option(
+        "--release", default="", help="The release's name; default: what release.dat or DIR says."
+    )
+    memory_mib: int | None = option(
+        type=click.IntRange(200), help="What DuckDB may use; default: 1000 to 3072, by size."
+    )
+
+
 @kb.command("import")
-@click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
-@OUT
-@click.option(
-    "--obo", "ontologies", multiple=True, type=FILE, help="An ontology, OBO or OBO-JSON; may be repeated."
-)
-@click.option(
-    "--terms", multiple=True, type=FILE, help="A table of terms (docs/FORMATS.md); may be repeated."
-)
-@click.option("--triples", multiple=True, type=FILE, help="A table of triples; may be repeated.")
-@ON_ERROR
-@click.option(
-    "--mode",
-    type=Modes(
-        "fixed",
-        "released",
-        without={"paper": "the paper does not say how the rows and names of a release are read"},
-    ),
-    default="fixed",
-    show_default=True,
-    help="Which rows and which form of names: ours, or those of the code released with KeBioLM.",
-)
-@click.option("--language", "languages", multiple=True, help="Names in this language (ENG); may be repeated.")
-@click.option("--all-languages", is_flag=True, help="Names in every language.")
-@click.option(
-    "--source", "sources", multiple=True, help="Only this source (MSH, SNOMEDCT_US); may be repeated."
-)
-@click.option("--keep-suppressed", is_flag=True, help="Also names and relations that the release suppresses.")
-@click.option("--relation", "relations", multiple=True, help="Only this RELA (may_treat); may be repeated.")
-@click.option("--rel", "rels", multiple=True, help="Only this REL (RO, CHD, PAR); may be repeated.")
-@click.option("--unnamed-relations", is_flag=True, help="Also rows without RELA, called by their REL.")
-@click.option("--self-relations", is_flag=True, help="Also relations of a concept to itself.")
-@click.option(
-    "--semantic-type", "types", multiple=True, help="Only concepts of this TUI (T047); may be repeated."
-)
-@click.option(
-    "--release", "name", default="", help="The release's name; default: what release.dat or DIR says."
-)
-@click.option(
-    "--memory-mib", type=click.IntRange(200), help="What DuckDB may use; default: 1000 to 3072, by size."
-)
-def import_(
-    folder: Path | None,
-    out: Path,
-    ontologies: tuple[Path, ...],
-    terms: tuple[Path, ...],
-    triples: tuple[Path, ...],
-    on_error: str,
-    mode: str,
-    all_languages: bool,
-    name: str,
-    memory_mib: int | None,
-    **chosen: Any,
-) -> None:
+@takes(ImportOptions)
+def import_(options: ImportOptions) -> None:
     """Make a knowledge base of a UMLS release, or of ontologies and tables.
 
     DIR is a release's folder (or the one above its META) with MRCONSO, MRREL and MRSTY, plain or gzipped;
@@ -95,55 +84,68 @@ def import_(
     each filter left out.
     """
     from kebench.errors import UserError
+    from kebench.umls.filters import PRESETS
     from kebench.umls.importing import import_release
     from kebench.umls.open.importing import import_own
     from kebench.umls.rrf import find_release
 
-    filters = _filters(mode, all_languages, **chosen)
-    own = [*ontologies, *terms, *triples]
-    if (folder is None) != bool(own):
+    chosen = {
+        "languages": options.languages,
+        "sources": options.sources,
+        "relations": options.relations,
+        "rels": options.rels,
+        "semantic_types": options.types,
+        "keep_suppressed": options.keep_suppressed,
+        "keep_self_relations": options.self_relations,
+    }
+    changes: dict[str, object] = {field: value for field, value in chosen.items() if value}
+    if options.all_languages:
+        changes["languages"] = ()
+    if options.unnamed_relations:
+        changes["only_named_relations"] = False
+    filters = PRESETS[options.mode].model_copy(update=changes)
+    folder, files = options.folder, [*options.ontologies, *options.terms, *options.triples]
+    if (folder is None) != bool(files):
         raise UserError("name either the folder of a release, or files with --obo, --terms and --triples")
     if folder:
-        release = find_release(_release_folder(folder), name=name or _embedded_name(folder))
-        manifest = import_release(release, out, filters=filters, memory_mib=memory_mib)
+        release_name = options.name
+        if str(folder).startswith("embedded:"):  # the miniature's release, which is made on first use
+            embedded = str(folder).partition("embedded:")[2]
+            if embedded != "mini":
+                raise UserError(f"no embedded release '{embedded}'; there is embedded:mini")
+            from kebench.mini.build import miniature_release
+
+            folder, release_name = miniature_release(), options.name or embedded
+        release = find_release(folder, name=release_name)
+        manifest = import_release(release, options.out, filters=filters, memory_mib=options.memory_mib)
     else:
         manifest = import_own(
-            ontologies,
-            out,
-            terms=terms,
-            triples=triples,
-            skip_faults=on_error == "skip",
-            name=name,
+            options.ontologies,
+            options.out,
+            terms=options.terms,
+            triples=options.triples,
+            skip_faults=options.on_error == "skip",
+            name=options.name,
             filters=filters,
-            memory_mib=memory_mib,
+            memory_mib=options.memory_mib,
         )
-    _say_what_was_made(manifest, out)
+    _say_what_was_made(manifest, options.out)
 
 
-def _embedded_name(folder: Path) -> str:
-    return str(folder).partition("embedded:")[2] if str(folder).startswith("embedded:") else ""
+@dataclass(frozen=True, kw_only=True)
+class OpenOptions:
+    """The options of `kebench kb open`."""
 
-
-def _release_folder(folder: Path) -> Path:
-    """Return the folder itself, or that of the miniature's release, which is made on first use."""
-    if not (embedded := _embedded_name(folder)):
-        return folder
-    if embedded != "mini":
-        from kebench.errors import UserError
-
-        raise UserError(f"no embedded release '{embedded}'; there is embedded:mini")
-    from kebench.mini.build import miniature_release
-
-    return miniature_release()
+    folder: Path | None = argument(metavar="[DIR]", required=False)
+    out: Path = option(help="The new folder.")
+    fetch: bool = option(help="First fetch the two wheels that open-kb is made of (62 MB).")
+    on_error: str = _on_error_option()
+    memory_mib: int | None = option(type=click.IntRange(200), help=MEMORY_HELP)
 
 
 @kb.command("open")
-@click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
-@OUT
-@click.option("--fetch", is_flag=True, help="First fetch the two wheels that open-kb is made of (62 MB).")
-@ON_ERROR
-@click.option("--memory-mib", type=click.IntRange(200), help=MEMORY_HELP)
-def open_(folder: Path | None, out: Path, fetch: bool, on_error: str, memory_mib: int | None) -> None:
+@takes(OpenOptions)
+def open_(options: OpenOptions) -> None:
     """Make open-kb, a knowledge base of openly licensed sources, which may be shared.
 
     DIR holds the sources: the wheels that --fetch gets, ontologies (.obo, .json), tables of terms and triples
@@ -153,35 +155,18 @@ def open_(folder: Path | None, out: Path, fetch: bool, on_error: str, memory_mib
     from kebench.umls.open.fetch import fetch_wheels, wheels_folder
     from kebench.umls.open.importing import import_open_kb
 
-    folder = folder or wheels_folder()
-    if fetch:
+    folder = options.folder or wheels_folder()
+    if options.fetch:
         for path in fetch_wheels(folder):
             click.echo(f"{path}: there, SHA-256 as expected", err=True)
     manifest = import_open_kb(
-        folder, out, skip_faults=on_error == "skip", filters=PRESETS["fixed"], memory_mib=memory_mib
+        folder,
+        options.out,
+        skip_faults=options.on_error == "skip",
+        filters=PRESETS["fixed"],
+        memory_mib=options.memory_mib,
     )
-    _say_what_was_made(manifest, out)
-
-
-def _filters(mode: str, all_languages: bool, **chosen: Any) -> "Filters":
-    """Return the filters of a mode, less what single options replace."""
-    from kebench.umls.filters import PRESETS
-
-    replaced: dict[str, Any] = {
-        "languages": chosen["languages"],
-        "sources": chosen["sources"],
-        "relations": chosen["relations"],
-        "rels": chosen["rels"],
-        "semantic_types": chosen["types"],
-        "keep_suppressed": chosen["keep_suppressed"],
-        "keep_self_relations": chosen["self_relations"],
-    }
-    replaced = {field: value for field, value in replaced.items() if value}
-    if all_languages:
-        replaced["languages"] = ()
-    if chosen["unnamed_relations"]:
-        replaced["only_named_relations"] = False
-    return PRESETS[mode].model_copy(update=replaced)
+    _say_what_was_made(manifest, options.out)
 
 
 def _say_what_was_made(manifest: "Manifest", out: Path) -> None:

@@ -1,57 +1,118 @@
-"""Options that several commands have, and the one value in which a command gets all of its own."""
+"""How a command declares its options and gets them: as the fields of one frozen dataclass.
+
+```python
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    out: Path = option(help="Where records go.")
+
+
+@click.command()
+@takes(DemoOptions)
+def demo(options: DemoOptions) -> None: ...
+```
+
+--help shows them in the order of the fields.
+"""
 
 import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import click
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+DEVICES = click.Choice(["auto", "cpu", "cuda"])
+PRECISIONS = click.Choice(["auto", "fp32", "bf16"])
 
 Options = TypeVar("Options")
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = Callable[..., None]
 
 
-def takes(kind: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
-    """Hand a command its options and arguments as one frozen value of this kind, a field each."""
+def takes(
+    kind: type[Options], *, within: Callable[[Command], Command] = lambda command: command
+) -> Callable[[Callable[[Options], None]], Command]:
+    """Give a command the options that the fields of a dataclass declare, and hand it their values as one.
 
-    def decorate(command: Callable[[Options], None]) -> Callable[..., None]:
+    within: what is put around it, with options of its own, which come last.
+    """
+
+    def decorate(command: Callable[[Options], None]) -> Command:
         @functools.wraps(command)
         def call(**given: object) -> None:
             command(kind(**given))
 
-        return call
+        declared = within(call)
+        for field in reversed(dataclasses.fields(kind)):  # type: ignore[arg-type]
+            if "declare" in field.metadata:
+                declared = field.metadata["declare"](field)(declared)
+        return declared
 
     return decorate
 
 
-def part(options: Any, kind: type) -> dict[str, object]:
-    """Return those options that a dataclass has which theirs extends, by name."""
-    return {field.name: getattr(options, field.name) for field in dataclasses.fields(kind)}
+def option(*names: str, changes: bool = False, **attributes: Any) -> Any:
+    """Return a field that is an option, by default --NAME-OF-THE-FIELD.
+
+    Its type says whether it is a flag, is repeatable (a tuple), or is required (not None, without a default),
+    and, unless a `type` does, what it takes. changes: it takes the place of a setting of that name; None
+    leaves that. attributes: of `click.option`.
+    """
+
+    def declare(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
+        kinds = get_args(field.type) or (field.type,)
+        stated = dict(attributes)
+        if get_origin(field.type) is tuple:
+            stated["multiple"] = True
+        elif bool in kinds:
+            stated |= {"default": None} if type(None) in kinds else {}
+            stated |= {} if any("/" in name for name in names) else {"is_flag": True}
+        elif type(None) not in kinds and "default" not in stated:
+            stated["required"] = True
+        for kind, parameter in ((Path, FOLDER), (int, int), (float, float)):
+            if kind in kinds:
+                stated.setdefault("type", parameter)
+        if "default" in stated and bool not in kinds:
+            stated["show_default"] = stated["default"] != ""
+        return click.option(*(names or (f"--{field.name.replace('_', '-')}",)), field.name, **stated)
+
+    return dataclasses.field(metadata={"declare": declare, "changes": changes})
 
 
-def device_option(purpose: str) -> Callable[[Command], Command]:
-    """Return --device."""
-    kinds = click.Choice(["auto", "cpu", "cuda"])
-    return click.option("--device", type=kinds, default="auto", show_default=True, help=purpose)
+def argument(**attributes: Any) -> Any:
+    """Return a field that is an argument. attributes: of `click.argument`."""
+    return dataclasses.field(metadata={"declare": lambda field: click.argument(field.name, **attributes)})
 
 
-def precision_option(purpose: str) -> Callable[[Command], Command]:
-    """Return --precision."""
-    kinds = click.Choice(["auto", "fp32", "bf16"])
-    return click.option("--precision", type=kinds, default="auto", show_default=True, help=purpose)
+def added_by(decorator: Callable[[Command], Command]) -> Any:
+    """Return a field whose value a decorator of commands passes, with options of its own."""
+    return dataclasses.field(metadata={"declare": lambda field: decorator})
 
 
-def logging_options(what: str, *, beside: str) -> Callable[[Command], Command]:
-    """Return --log and --log-dir. what: is logged; beside: where it goes by default, in words."""
+def changes_of(options: Any) -> dict[str, object]:
+    """Return those options that take the place of settings, by name."""
+    fields = [field for field in dataclasses.fields(options) if field.metadata.get("changes")]
+    return {field.name: getattr(options, field.name) for field in fields}
 
-    def decorate(command: Command) -> Command:
-        kinds = click.Choice(["tensorboard", "wandb"])
-        where = click.option("--log-dir", type=FOLDER, help=f"What loggers write.  [default: {beside}]")
-        which = click.option("--log", "loggers", multiple=True, type=kinds, help=f"Log {what}; repeatable.")
-        return which(where(command))
 
-    return decorate
+def device_option(purpose: str) -> Any:
+    """Return the field of --device."""
+    return option(type=DEVICES, default="auto", help=purpose)
+
+
+def precision_option(purpose: str) -> Any:
+    """Return the field of --precision."""
+    return option(type=PRECISIONS, default="auto", help=purpose)
+
+
+def log_option(what: str) -> Any:
+    """Return the field of --log. what: is logged."""
+    kinds = click.Choice(["tensorboard", "wandb"])
+    return option("--log", type=kinds, help=f"Log {what}; repeatable.")
+
+
+def log_dir_option(default: str) -> Any:
+    """Return the field of --log-dir. default: where loggers write without it, in words."""
+    return option(help=f"What loggers write.  [default: {default}]")

@@ -1,7 +1,7 @@
 """`kebench probe run`: ask masked language models the queries of a set."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,74 +9,64 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kebench.cli.cluster import runs_on_cluster
+from kebench.cli.options import changes_of, device_option, option, precision_option, takes
 from kebench.errors import Refusals, UserError
 
 if TYPE_CHECKING:
     from kebench.probe.plan import ProbePlan
     from kebench.probe.record import ProbeRecord
-    from kebench.runtime import Device
 
-FOLDER = click.Path(path_type=Path)
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeOptions:
+    """The options of the command. Those that change settings are None where they leave them."""
+
+    models: tuple[str, ...] = option(
+        "--model", required=True, help="A card, folder or source; may be repeated."
+    )
+    folder: Path = option("--set", help="The folder of a query set.")
+    out: Path = option(default=Path("results/local"), help="Where results go.")
+    mode: str | None = option(
+        type=click.Choice(["fixed", "released", "paper"]),
+        help="How blanks are filled: our way, that of the code released with KeBioLM, or the paper's; "
+        "default: the set's.",
+    )
+    method: str | None = option(
+        "--decoder",
+        type=click.Choice(["independent", "order", "confidence"]),
+        changes=True,
+        help="Which blank is filled next, instead of the mode's (confidence).",
+    )
+    beam: int | None = option(
+        type=click.IntRange(1, 100),
+        changes=True,
+        help="States kept for a query and number of masks, instead of 5.",
+    )
+    max_masks: int | None = option(
+        type=click.IntRange(1, 50), changes=True, help="Most word pieces of an answer, instead of 10."
+    )
+    refine: int | None = option(
+        type=click.IntRange(0, 50),
+        changes=True,
+        help="Most rounds of predicting the least probable token anew; default 0.",
+    )
+    queries: int | None = option(type=click.IntRange(1), help="Only so many, drawn at random with --seed.")
+    seed: int = option(default=0, help="Of that draw.")
+    device: str = device_option("Where to compute.")
+    precision: str = precision_option("Of the arithmetic in the model.")
+    batch_tokens: int | None = option(type=click.IntRange(1), help="Word pieces in one forward pass.")
+    workers: int = option(
+        default=1,
+        type=click.IntRange(1),
+        help="Processes that share it, each with a GPU of its own.",
+    )
+    skip_headless: bool = option(help="Leave out models without a trained head.")
+    allow_remote_code: bool = option(help="Run code that comes with a checkpoint.")
 
 
 @click.command("run")
-@click.option(
-    "--model", "models", multiple=True, required=True, help="A card, folder or source; may be repeated."
-)
-@click.option("--set", "folder", type=FOLDER, required=True, help="The folder of a query set.")
-@click.option(
-    "--out", type=FOLDER, default=Path("results/local"), show_default=True, help="Where results go."
-)
-@click.option(
-    "--mode",
-    type=click.Choice(["fixed", "released", "paper"]),
-    help="How blanks are filled: our way, that of the code released with KeBioLM, or the paper's; default: "
-    "the set's.",
-)
-@click.option(
-    "--decoder",
-    "method",
-    type=click.Choice(["independent", "order", "confidence"]),
-    help="Which blank is filled next, instead of the mode's (confidence).",
-)
-@click.option(
-    "--beam",
-    type=click.IntRange(1, 100),
-    help="States kept for a query and number of masks, instead of 5.",
-)
-@click.option("--max-masks", type=click.IntRange(1, 50), help="Most word pieces of an answer, instead of 10.")
-@click.option(
-    "--refine",
-    type=click.IntRange(0, 50),
-    help="Most rounds of predicting the least probable token anew; default 0.",
-)
-@click.option("--queries", type=click.IntRange(1), help="Only so many, drawn at random with --seed.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of that draw.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-              help="Where to compute.")  # fmt: skip
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
-              help="Of the arithmetic in the model.")  # fmt: skip
-@click.option("--batch-tokens", type=click.IntRange(1), help="Word pieces in one forward pass.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1),
-              help="Processes that share it, each with a GPU of its own.")  # fmt: skip
-@click.option("--skip-headless", is_flag=True, help="Leave out models without a trained head.")
-@click.option("--allow-remote-code", is_flag=True, help="Run code that comes with a checkpoint.")
-@runs_on_cluster(several=True)
-def probe_run(
-    models: tuple[str, ...],
-    folder: Path,
-    out: Path,
-    mode: str | None,
-    queries: int | None,
-    seed: int,
-    device: str,
-    precision: str,
-    batch_tokens: int | None,
-    workers: int,
-    allow_remote_code: bool,
-    skip_headless: bool,
-    **changes: Any,
-) -> None:
+@takes(ProbeOptions, within=runs_on_cluster(several=True))
+def probe_run(options: ProbeOptions) -> None:
     """Fill the blanks of a query set with masked language models, and score the answers.
 
     What is recorded is not made again, and a probe that was stopped goes on. To use several GPUs, add
@@ -87,20 +77,22 @@ def probe_run(
     from kebench.probe.query_set import QuerySet
     from kebench.probe.run import drop_parts, find_finished, run_probe, run_probes
     from kebench.probe.set_places import remember_set
+    from kebench.processes import beside
     from kebench.run import resolve
     from kebench.runtime import choose_device, use_own_gpu
 
+    out = options.out
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file; name a folder for the results with --out")
-    query_set = QuerySet.open(folder)
-    remember_set(folder, query_set.manifest.content_hash)
-    chosen = choose_device(device, precision)
-    use_own_gpu(chosen.name)
-    fill_as: Any = mode or query_set.manifest.mode
-    decoder = read_decoder(fill_as, **changes)
+    query_set = QuerySet.open(options.folder)
+    remember_set(options.folder, query_set.manifest.content_hash)
+    device = choose_device(options.device, options.precision)
+    use_own_gpu(device.name)
+    mode: Any = options.mode or query_set.manifest.mode
+    decoder = read_decoder(mode, **changes_of(options))
     refusals = Refusals()
-    resolved = refusals.of_each(models, partial(resolve, allow_remote_code=allow_remote_code))
-    if skip_headless:
+    resolved = refusals.of_each(options.models, partial(resolve, allow_remote_code=options.allow_remote_code))
+    if options.skip_headless:
         for one in (one for one in resolved if one.card.mlm_head is False):
             click.echo(f"{one.card.name}: left out, its checkpoint has no trained head", err=True)
         resolved = [one for one in resolved if one.card.mlm_head is not False]
@@ -108,35 +100,43 @@ def probe_run(
         plan_probe(
             one,
             query_set,
-            mode=fill_as,
+            mode=mode,
             decoder=decoder,
-            precision="bf16" if chosen.precision == "bf16" else "fp32",
-            queries=queries,
-            seed=seed,
+            precision="bf16" if device.precision == "bf16" else "fp32",
+            queries=options.queries,
+            seed=options.seed,
         )
         for one in resolved
     ]
     missing = [plan for plan in plans if not find_finished(plan, out)]
-    check = partial(_check_model, allow_remote_code=allow_remote_code)
+    check = partial(_check_model, allow_remote_code=options.allow_remote_code)
     remarks = refusals.of_each(missing, check, name=lambda plan: plan.card.name)
     refusals.raise_all()
-    click.echo(f"device {chosen.name}, {chosen.precision} ({chosen.reason})", err=True)
+    click.echo(f"device {device.name}, {device.precision} ({device.reason})", err=True)
     for remark in (remark for of_model in remarks for remark in of_model):
         click.echo(remark, err=True)
-    how: dict[str, Any] = {
-        "device": chosen,
-        "allow_remote_code": allow_remote_code,
-        "batch_tokens": batch_tokens,
-    }
-    with _helped(workers if missing else 1, partial(run_probes, missing, out, **how), chosen):
+    allowed, tokens = options.allow_remote_code, options.batch_tokens
+    run_one = partial(run_probe, device=device, allow_remote_code=allowed, batch_tokens=tokens)
+    others: AbstractContextManager[None] = nullcontext()
+    if options.workers > 1 and missing:
+        click.echo(f"{options.workers} processes share the work (--workers)", err=True)
+        work = partial(run_probes, missing, out, run_one)
+        others = beside(options.workers, work, uses_gpus=device.name != "cpu")
+    with others:
         for plan in plans:
-            _say_what_follows(plan)
+            subset = plan.subset
+            drawn = f"{subset.queries:,} of" if subset.queries else "all"
+            seed = f" (seed {subset.seed})" if subset.queries else ""
+            total = f"{len(plan.query_set):,} queries{seed} in {plan.query_set.folder}"
+            click.echo(f"{plan.card.name}: {drawn} {total}", err=True)
+            beams = f"beam {decoder.beam}, 1 to {decoder.max_masks} masks, mode {plan.mode}"
+            click.echo(f"decoder {decoder.method}, {beams}", err=True)
             record = find_finished(plan, out)
             if plan not in missing:
                 click.echo(f"nothing to do: {plan.out(out)} holds this probe", err=True)
             if record:
                 drop_parts(plan, out)
-            _print_record(record or run_probe(plan, out, **how), plan.out(out))
+            _print_record(record or run_one(plan, out), plan.out(out))
 
 
 def _check_model(plan: "ProbePlan", *, allow_remote_code: bool) -> list[str]:
@@ -147,28 +147,6 @@ def _check_model(plan: "ProbePlan", *, allow_remote_code: bool) -> list[str]:
     trusted = card.trust_remote_code and allow_remote_code
     remarks = check_masked_lm(plan.folder, family=card.family, casing=card.casing, trust_remote_code=trusted)
     return [f"{card.name}: WARNING: {remark}" for remark in remarks]
-
-
-def _helped(workers: int, work: Callable[[], object], device: "Device") -> AbstractContextManager[None]:
-    """Let further processes do the same work beside this one."""
-    from kebench.processes import beside
-
-    if workers == 1:
-        return nullcontext()
-    click.echo(f"{workers} processes share the work (--workers)", err=True)
-    return beside(workers, work, uses_gpus=device.name != "cpu")
-
-
-def _say_what_follows(plan: "ProbePlan") -> None:
-    decoder, subset = plan.decoder, plan.subset
-    drawn = f"{subset.queries:,} of" if subset.queries else "all"
-    seed = f" (seed {subset.seed})" if subset.queries else ""
-    total = f"{len(plan.query_set):,} queries{seed}"
-    click.echo(f"{plan.card.name}: {drawn} {total} in {plan.query_set.folder}", err=True)
-    click.echo(
-        f"decoder {decoder.method}, beam {decoder.beam}, 1 to {decoder.max_masks} masks, mode {plan.mode}",
-        err=True,
-    )
 
 
 def _print_record(record: "ProbeRecord", folder: Path) -> None:
@@ -183,7 +161,8 @@ def _print_record(record: "ProbeRecord", folder: Path) -> None:
     ):
         ranked = by_us.by_mean
         figures = (as_released.hit, by_us.hit, ranked.acc_1, ranked.acc_5, ranked.mrr)
-        shown = [_percent(figure.macro_percent) for figure in figures]
+        percents = [figure.macro_percent for figure in figures]
+        shown = ["-" if percent is None else f"{percent:.2f}" for percent in percents]
         rows.append((name, f"{by_us.queries:,}", *shown))
     click.echo(f"{record.model} on {record.set}")
     print_table(("queries", "n", "hit, released", "hit", "Acc@1", "Acc@5", "MRR"), rows)
@@ -202,7 +181,3 @@ def _print_record(record: "ProbeRecord", folder: Path) -> None:
     )
     click.echo(f"Only longer answers have {counts.answers_longer_than_max_masks:,}.")
     click.echo(f"predictions and record: {folder}")
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"

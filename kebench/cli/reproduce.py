@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kebench.cli.options import FOLDER, takes
+from kebench.cli.options import option, takes
 from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError, counted, did_you_mean
 
@@ -28,27 +28,18 @@ if TYPE_CHECKING:
 class ReproduceOptions:
     """The options of the command."""
 
-    name: str
-    out: Path | None
-    assignments: tuple[str, ...]
-    stages: tuple[str, ...]
-    plan_only: bool
+    name: str = option("--profile", default="mini", help="mini, open, full, or a .toml file.")
+    out: Path | None = option(help="Where everything goes.  [default: reproduced/PROFILE]")
+    assignments: tuple[str, ...] = option(
+        "--set", metavar="NAME=VALUE", help="A variable of the profile; repeatable."
+    )
+    stages: tuple[str, ...] = option(
+        "--stage", help="Only this stage, once those before it are done; repeatable."
+    )
+    plan_only: bool = option("--plan", help="Show stages, what is done, costs, what is missing; stop.")
 
 
 @click.command()
-@click.option(
-    "--profile", "name", default="mini", show_default=True, help="mini, open, full, or a .toml file."
-)
-@click.option("--out", type=FOLDER, help="Where everything goes.  [default: reproduced/PROFILE]")
-@click.option(
-    "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A variable of the profile; repeatable."
-)
-@click.option(
-    "--stage", "stages", multiple=True, help="Only this stage, once those before it are done; repeatable."
-)
-@click.option(
-    "--plan", "plan_only", is_flag=True, help="Show stages, what is done, costs, what is missing; stop."
-)
 @takes(ReproduceOptions)
 def reproduce(options: ReproduceOptions) -> None:
     """Reproduce the KeBioLM paper: every stage in order, each done once.

@@ -9,7 +9,16 @@ import click
 
 from kebench.cli import WIDTH
 from kebench.cli.cluster import cluster_options, refuse_workers
-from kebench.cli.options import FOLDER, device_option, logging_options, part, precision_option, takes
+from kebench.cli.options import (
+    added_by,
+    changes_of,
+    device_option,
+    log_dir_option,
+    log_option,
+    option,
+    precision_option,
+    takes,
+)
 from kebench.errors import UserError, counted
 
 if TYPE_CHECKING:
@@ -23,89 +32,53 @@ ASK_ABOVE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class BudgetChanges:
-    """What the user puts in the place of a budget's values; None leaves them."""
+class GridOptions:
+    """The options of the command. Those that change the budget are None where they leave it."""
 
-    epochs: int | None
-    batch_size: int | None
-    patience: int | None
-    weight_decay: float | None
-    warmup_fraction: float | None
-    max_grad_norm: float | None
-    order: str | None
-    train_rows: int | None
-    dev_rows: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridOptions(BudgetChanges):
-    """The options of the command."""
-
-    models: tuple[str, ...]
-    tasks: str
-    seeds: int
-    budget: str
-    learning_rates: str
-    micro_batch: str
-    data: Path | None
-    out: Path
-    device: str
-    precision: str
-    keep_weights: str
-    loggers: tuple[str, ...]
-    log_dir: Path | None
-    energy: bool
-    country: str
-    workers: int
-    cluster: "Cluster | None"
-    wait: bool
-    allow_remote_code: bool
-    allow_missing_markers: bool
-    plan_only: bool
-    yes: bool
+    models: tuple[str, ...] = option("--model", required=True, help="Card, directory or source; repeatable.")
+    tasks: str = option(help="Tasks, suites or kinds: blurb, mini, ner, re, gad,ddi ...")
+    seeds: int = option(default=5, type=click.IntRange(1, 1000), help="Seeds 0 to N-1.")
+    budget: str = option(default="quick", help="paper, quick or smoke (budgets.toml).")
+    learning_rates: str = option(default="", help="Instead of the budget's or the card's: 1e-5,3e-5.")
+    epochs: int | None = option(changes=True, help="Instead of the budget's.")
+    batch_size: int | None = option(changes=True, help="Instead of the budget's.")
+    patience: int | None = option(
+        changes=True, help="Epochs without better dev score before a run ends; 0 never."
+    )
+    weight_decay: float | None = option(changes=True, help="Instead of the budget's.")
+    warmup_fraction: float | None = option(changes=True, help="Instead of the budget's.")
+    max_grad_norm: float | None = option(changes=True, help="Instead of the budget's.")
+    order: str | None = option(
+        type=click.Choice(["shuffled", "length-pools"]), changes=True, help="Order of training examples."
+    )
+    train_rows: int | None = option(
+        changes=True, help="Train on a subset of so many rows; part of the protocol."
+    )
+    dev_rows: int | None = option(changes=True, help="Choose epoch and rate on a subset of dev.")
+    micro_batch: str = option(default="auto", help="Examples in memory at once.")
+    data: Path | None = option(help="Data folder.  [default: KEBENCH_DATA, else the cache's]")
+    out: Path = option(default=DEFAULT_OUT, help="Folder of records.")
+    device: str = device_option("Where to run.")
+    precision: str = precision_option("bf16 only on CUDA; part of the protocol.")
+    keep_weights: str = option(
+        type=click.Choice(["none", "best"]),
+        default="none",
+        help="Of new runs; recorded ones are not run again.",
+    )
+    loggers: tuple[str, ...] = log_option("losses, rates, dev scores and speed")
+    log_dir: Path | None = log_dir_option("OUT/logs")
+    energy: bool = option(help="Measure energy; no part of a run's identity.")
+    country: str = option(default="", help="ISO code (DEU): with --energy, reckon CO2 by its electricity.")
+    workers: int = option(default=1, type=click.IntRange(1), help="Processes that run jobs.")
+    cluster: "Cluster | None" = added_by(cluster_options)
+    wait: bool = option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
+    allow_remote_code: bool = option(help="Run a checkpoint's own code if its card says so.")
+    allow_missing_markers: bool = option(help="Run on texts without the task's markers too.")
+    plan_only: bool = option("--plan", help="Show the plan and stop.")
+    yes: bool = option(help="Start --budget paper however long the estimate.")
 
 
 @click.command()
-@click.option(
-    "--model", "models", multiple=True, required=True, help="Card, directory or source; repeatable."
-)
-@click.option("--tasks", required=True, help="Tasks, suites or kinds: blurb, mini, ner, re, gad,ddi ...")
-@click.option("--seeds", default=5, show_default=True, type=click.IntRange(1, 1000), help="Seeds 0 to N-1.")
-@click.option("--budget", default="quick", show_default=True, help="paper, quick or smoke (budgets.toml).")
-@click.option("--learning-rates", default="", help="Instead of the budget's or the card's: 1e-5,3e-5.")
-@click.option("--epochs", type=int, help="Instead of the budget's.")
-@click.option("--batch-size", type=int, help="Instead of the budget's.")
-@click.option("--patience", type=int, help="Epochs without better dev score before a run ends; 0 never.")
-@click.option("--weight-decay", type=float, help="Instead of the budget's.")
-@click.option("--warmup-fraction", type=float, help="Instead of the budget's.")
-@click.option("--max-grad-norm", type=float, help="Instead of the budget's.")
-@click.option("--order", type=click.Choice(["shuffled", "length-pools"]), help="Order of training examples.")
-@click.option("--train-rows", type=int, help="Train on a subset of so many rows; part of the protocol.")
-@click.option("--dev-rows", type=int, help="Choose epoch and rate on a subset of dev.")
-@click.option("--micro-batch", default="auto", show_default=True, help="Examples in memory at once.")
-@click.option("--data", type=FOLDER, help="Data folder.  [default: KEBENCH_DATA, else the cache's]")
-@click.option("--out", type=FOLDER, default=DEFAULT_OUT, show_default=True, help="Folder of records.")
-@device_option("Where to run.")
-@precision_option("bf16 only on CUDA; part of the protocol.")
-@click.option(
-    "--keep-weights",
-    type=click.Choice(["none", "best"]),
-    default="none",
-    show_default=True,
-    help="Of new runs; recorded ones are not run again.",
-)
-@logging_options("losses, rates, dev scores and speed", beside="OUT/logs")
-@click.option("--energy", is_flag=True, help="Measure energy; no part of a run's identity.")
-@click.option("--country", default="", help="ISO code (DEU): with --energy, reckon CO2 by its electricity.")
-@click.option(
-    "--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that run jobs."
-)
-@cluster_options
-@click.option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
-@click.option("--allow-remote-code", is_flag=True, help="Run a checkpoint's own code if its card says so.")
-@click.option("--allow-missing-markers", is_flag=True, help="Run on texts without the task's markers too.")
-@click.option("--plan", "plan_only", is_flag=True, help="Show the plan and stop.")
-@click.option("--yes", is_flag=True, help="Start --budget paper however long the estimate.")
 @takes(GridOptions)
 def run(options: GridOptions) -> None:
     """Fine-tune models on tasks over seeds and write one record a run.
@@ -164,7 +137,7 @@ def _run_grid(options: GridOptions, engine: "Engine") -> int:
     from kebench.tasks.card import data_folder, select_tasks
 
     rank, num_processes = launched_processes()
-    out, changes = options.out, part(options, BudgetChanges)
+    out, changes = options.out, changes_of(options)
     budget = read_budget(options.budget, changes)
     grid = grids.plan_grid(
         options.models,

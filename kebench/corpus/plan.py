@@ -145,7 +145,7 @@ def plan_annotation(
     on_error: str = "stop",
     retracted: str = "drop",
     shard_documents: int = SHARD_DOCUMENTS,
-    **changes: Any,
+    **changes: object,
 ) -> AnnotationPlan:
     """Plan an annotation: see that everything it needs is there, and hash what decides it.
 

@@ -100,7 +100,7 @@ class Pretraining(Card):
 SHELF = Shelf("pretraining", "*.toml", others=tuple(transe_paths()))
 
 
-def read_recipe(name_or_path: str, **changes: Any) -> Pretraining:
+def read_recipe(name_or_path: str, **changes: object) -> Pretraining:
     """Return the settings of a recipe, with single values replaced by those of `changes` that are not None.
 
     name_or_path: a name in ./pretraining or among the shipped, or a path to a .toml. Epochs that are asked

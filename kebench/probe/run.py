@@ -139,20 +139,11 @@ def run_probe(
     return record
 
 
-def run_probes(
-    plans: Sequence[ProbePlan],
-    out: Path,
-    *,
-    device: Device,
-    allow_remote_code: bool,
-    batch_tokens: int | None,
-) -> None:
-    """Run those of some probes that are not made, as `run_probe` does; the same in several processes."""
+def run_probes(plans: Sequence[ProbePlan], out: Path, run_one: Callable[[ProbePlan, Path], object]) -> None:
+    """Run those of some probes that are not made, each by `run_one`; the same in several processes."""
     for plan in plans:
         if find_finished(plan, out) is None:
-            run_probe(
-                plan, out, device=device, allow_remote_code=allow_remote_code, batch_tokens=batch_tokens
-            )
+            run_one(plan, out)
 
 
 def drop_parts(plan: ProbePlan, out: Path) -> None:
