@@ -4,6 +4,7 @@ A card is validated when it is read: an unknown field, a wrong type or a missing
 with the file and the field. Task cards are in `kebench.tasks.card`.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -120,3 +121,13 @@ def read_model_card(name: str) -> ModelCard:
             f"{paths[name]}: name = '{card.name}', expected '{name}' as in the file's name; rename one"
         )
     return card
+
+
+def card_as_toml(card: ModelCard) -> str:
+    """Return a card as TOML. Its values are strings, booleans and rates, which JSON writes as TOML does."""
+    fields = card.model_dump(mode="json", exclude_defaults=True)
+    suggested = fields.pop("suggested", {})
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
+    lines += ["", "[suggested]"] if suggested else []
+    lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in suggested.items()]
+    return "\n".join(lines) + "\n"

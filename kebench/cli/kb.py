@@ -11,7 +11,6 @@ from kebench.cli.options import FILE, FOLDER, argument, option, takes
 from kebench.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from kebench.umls.knowledge_base import KnowledgeBase
     from kebench.umls.manifest import Manifest
 
 BREAKDOWN_ROWS = 20
@@ -176,7 +175,7 @@ def _say_what_was_made(manifest: "Manifest", out: Path) -> None:
         left_out = [
             f"{num:,} {reason.replace('_', ' ')}"
             for reason, num in counts.items()
-            if _is_reason(reason) and num
+            if reason not in ("read", "kept") and num
         ]
         read = f"{counts['read']:,}" if "read" in counts else "-"
         rows.append((what, read, f"{counts['kept']:,}", ", ".join(left_out) or "-"))
@@ -219,10 +218,6 @@ def _print_sources(manifest: "Manifest") -> None:
         click.echo()
 
 
-def _is_reason(name: str) -> bool:
-    return name not in ("read", "kept")
-
-
 @kb.command()
 @click.argument("folder", metavar="KB", type=FOLDER)
 @click.option("--by", "headings", multiple=True,
@@ -244,24 +239,20 @@ def stats(folder: Path, headings: tuple[str, ...], form: str) -> None:
         click.echo(json.dumps({"totals": totals(knowledge_base), **found}, indent=1, ensure_ascii=False))
         return
     if not headings:
-        _print_about(knowledge_base)
+        manifest = knowledge_base.manifest
+        content = f"content {manifest.content_hash[:12]}"
+        click.echo(f"{manifest.release}, made from {manifest.made_from}, {content}")
+        _print_sources(manifest)
         print_table(("", "count"), [(what, f"{num:,}") for what, num in totals(knowledge_base).items()])
     for heading, rows in counted.items():
         click.echo()
         shown = rows if headings else rows[:BREAKDOWN_ROWS]
-        print_table(BREAKDOWNS[heading][0], [tuple(_cell(value) for value in row) for row in shown])
+        print_table(
+            BREAKDOWNS[heading][0],
+            [tuple(f"{one:,}" if isinstance(one, int) else str(one) for one in row) for row in shown],
+        )
         if len(shown) < len(rows):
             click.echo(f"and {len(rows) - len(shown)} more: kebench kb stats {folder} --by {heading}")
-
-
-def _print_about(knowledge_base: "KnowledgeBase") -> None:
-    manifest = knowledge_base.manifest
-    click.echo(f"{manifest.release}, made from {manifest.made_from}, content {manifest.content_hash[:12]}")
-    _print_sources(manifest)
-
-
-def _cell(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 @kb.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kebench.cards import NAME_PATTERN, ModelCard, model_card_paths, read_model_card
+from kebench.cards import NAME_PATTERN, ModelCard, card_as_toml, model_card_paths, read_model_card
 from kebench.cli.found import metric_option, read_found, recorded_name, results_option
 from kebench.cli.modes import Modes
 from kebench.cli.tables import print_unpadded
@@ -29,23 +29,30 @@ def model() -> None:
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True, help="How to print it.")
 def list_models(form: str) -> None:
     """List every model that has a card."""
-    rows = [_list_row(read_model_card(name)) for name in sorted(model_card_paths())]
+    rows = []
+    for name in sorted(model_card_paths()):
+        card = read_model_card(name)
+        folder = _folder_if_there(card)
+        rows.append(
+            {
+                "name": card.name,
+                "family": card.family,
+                "casing": card.casing,
+                "mlm_head": _fetched(folder).get("mlm_head", card.mlm_head),
+                "source": card.source_kind,
+                "cached": folder is not None,
+            }
+        )
     if form == "json":
         click.echo(json.dumps(rows, indent=2))
-    else:
-        _print_table(rows)
+        return
+    from rich.table import Table
 
-
-def _list_row(card: ModelCard) -> dict[str, Any]:
-    folder = _folder_if_there(card)
-    return {
-        "name": card.name,
-        "family": card.family,
-        "casing": card.casing,
-        "mlm_head": _fetched(folder).get("mlm_head", card.mlm_head),
-        "source": card.source_kind,
-        "cached": folder is not None,
-    }
+    table = Table("name", "family", "casing", "MLM head", "source", "cached", box=None)
+    for row in rows:
+        table.add_row(*map(_cell, row.values()))
+    print_unpadded(table)
+    click.echo("MLM head -: not seen yet; 'kebench model get NAME' fetches a model and looks", err=True)
 
 
 def _folder_if_there(card: ModelCard) -> Path | None:
@@ -71,22 +78,10 @@ def _fetched(folder: Path | None) -> dict[str, Any]:
     return read_json(folder / FETCHED) if folder and (folder / FETCHED).is_file() else {}
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    table = Table("name", "family", "casing", "MLM head", "source", "cached", box=None)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    print_unpadded(table)
-    click.echo("MLM head -: not seen yet; 'kebench model get NAME' fetches a model and looks", err=True)
-
-
 def _cell(value: Any) -> str:
-    return (
-        {True: "yes", False: "no", None: "-"}[value]
-        if value is None or isinstance(value, bool)
-        else str(value)
-    )
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "-"}[value]
+    return str(value)
 
 
 @model.command()
@@ -143,8 +138,16 @@ def _say_what_is_found(card: ModelCard, folder: Path, *, trust_remote_code: bool
     Raises UserError if it cannot be run, unless it needs its own code for that, which is not trusted.
     """
     from kebench.model.checkpoint import check_checkpoint
+    from kebench.model.layout import describe_checkpoint
 
-    click.echo(f"kebench: {card.name}: {_found(folder)}", err=True)
+    facts = describe_checkpoint(folder)
+    head = {True: "an MLM head", False: "no MLM head", None: "an MLM head unknown for this family"}
+    click.echo(
+        f"kebench: {card.name}: {facts.family or 'unknown family'}, {facts.layers} layers x {facts.hidden}, "
+        f"{facts.parameters / 1e6:,.1f}M parameters, {facts.vocabulary:,} {facts.casing} pieces, "
+        f"{head[facts.has_mlm_head]}",
+        err=True,
+    )
     if card.trust_remote_code and not trust_remote_code:
         return
     checked = check_checkpoint(
@@ -156,18 +159,6 @@ def _say_what_is_found(card: ModelCard, folder: Path, *, trust_remote_code: bool
         click.echo(f"kebench: {card.name}: WARNING: {remark}", err=True)
 
 
-def _found(folder: Path) -> str:
-    from kebench.model.layout import describe_checkpoint
-
-    facts = describe_checkpoint(folder)
-    head = {True: "an MLM head", False: "no MLM head", None: "an MLM head unknown for this family"}
-    return (
-        f"{facts.family or 'unknown family'}, {facts.layers} layers x {facts.hidden}, "
-        f"{facts.parameters / 1e6:,.1f}M parameters, {facts.vocabulary:,} {facts.casing} pieces, "
-        f"{head[facts.has_mlm_head]}"
-    )
-
-
 @model.command()
 @click.argument("name")
 @click.option(
@@ -176,24 +167,17 @@ def _found(folder: Path) -> str:
 @click.option("--allow-remote-code", is_flag=True, help="Let the model run its own code when it is loaded.")
 def add(name: str, source: str, allow_remote_code: bool) -> None:
     """Check that a checkpoint loads and write its card, baselines/NAME.toml."""
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise UserError(
-            f"'{name}' cannot be a model's name; expected small letters, digits, '.', '+' and '-'"
-        )
-    path = Path("baselines") / f"{name}.toml"
-    if name in (known := model_card_paths()):
-        raise UserError(f"'{name}' is there already: {known[name]}; choose another name, or delete that card")
-    card = _checked_card(name, source, allow_remote_code=allow_remote_code)
-    write_atomically(path, _as_toml(card), point="card")
-    click.echo(path)
-
-
-def _checked_card(name: str, source: str, *, allow_remote_code: bool) -> ModelCard:
     from kebench.model.checkpoint import load_encoder
     from kebench.model.layout import read_config
     from kebench.model.source import card_of_source, resolve_card
     from kebench.run import make_embedded
 
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise UserError(
+            f"'{name}' cannot be a model's name; expected small letters, digits, '.', '+' and '-'"
+        )
+    if name in (known := model_card_paths()):
+        raise UserError(f"'{name}' is there already: {known[name]}; choose another name, or delete that card")
     if expand_home(source).is_dir():
         source = f"path:{expand_home(source).resolve()}"
     asked = card_of_source(source, name=name).model_copy(update={"trust_remote_code": allow_remote_code})
@@ -201,17 +185,10 @@ def _checked_card(name: str, source: str, *, allow_remote_code: bool) -> ModelCa
     load_encoder(folder, family=card.family, trust_remote_code=allow_remote_code)
     _say_what_is_found(card, folder, trust_remote_code=allow_remote_code)
     has_code = "auto_map" in read_config(folder)  # a card does not ask for code that is not there
-    return card.model_copy(update={"trust_remote_code": allow_remote_code and has_code})
-
-
-def _as_toml(card: ModelCard) -> str:
-    """Return a card as TOML. Its values are strings, booleans and rates, which JSON writes as TOML does."""
-    fields = card.model_dump(mode="json", exclude_defaults=True)
-    suggested = fields.pop("suggested", {})
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
-    lines += ["", "[suggested]"] if suggested else []
-    lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in suggested.items()]
-    return "\n".join(lines) + "\n"
+    card = card.model_copy(update={"trust_remote_code": allow_remote_code and has_code})
+    path = Path("baselines") / f"{name}.toml"
+    write_atomically(path, card_as_toml(card), point="card")
+    click.echo(path)
 
 
 @model.command(name="card")
@@ -269,13 +246,10 @@ def convert(source: Path, out: Path, form: str, fidelity: str) -> None:
         raise UserError(f"{out}: exists; choose another --out, or remove it")
     done = from_released(source, out, fidelity=fidelity) if form == "kebench" else to_released(source, out)
     below, above = done.layers
+    how = f"run as {done.fidelity}"
+    if form == "released":
+        how = f"it was {how}, which these files cannot say: convert back with --fidelity {done.fidelity}"
     click.echo(
         f"{out}: {below} layers of text and {above} of text and entities, {done.num_entities:,} entities "
-        f"and {done.special} special rows; {_how_it_is_run(done.fidelity, form)}"
+        f"and {done.special} special rows; {how}"
     )
-
-
-def _how_it_is_run(fidelity: str, form: str) -> str:
-    if form == "kebench":
-        return f"run as {fidelity}"
-    return f"it was run as {fidelity}, which these files cannot say: convert back with --fidelity {fidelity}"

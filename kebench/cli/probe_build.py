@@ -158,20 +158,25 @@ def stats(folder: Path, heading: str | None, form: str) -> None:
         counts = {"counts": manifest.counts} | ({"by_relation": manifest.by_relation} if heading else {})
         click.echo(json.dumps(counts, indent=1, ensure_ascii=False))
         return
-    _print_about(manifest)
-    _print_counts(manifest)
-    if heading:
-        click.echo()
-        _print_relations(manifest)
-
-
-def _print_about(manifest: "QuerySetManifest") -> None:
     source = manifest.knowledge_base
     of = f"of {source.release}, made from {source.made_from}" if source else "imported"
     click.echo(f"{manifest.name}: {of}, mode {manifest.mode}, content {manifest.content_hash[:12]}")
     if manifest.facts_stored:
         click.echo(f"facts are stored {manifest.facts_stored} (reverse there: {manifest.reverse_share:.1%})")
     click.echo(textwrap.fill(f"sharing: {manifest.sharing}", 80, break_on_hyphens=False))
+    _print_counts(manifest)
+    if not heading:
+        return
+    click.echo()
+    rows: list[tuple[str, ...]] = []
+    for relation, counts in manifest.by_relation.items():
+        numbers = (_cell(counts[name]) for name in ("queries", "mean_cuis", "type_1", "type_2"))
+        words, rule = (str(counts.get(name, "-")) for name in ("words", "rule"))
+        if len(relation) > NAME_WIDTH:  # a long relation is broken into lines, never inside a word
+            lines = textwrap.wrap(relation.replace("_", "_ "), NAME_WIDTH, break_long_words=False)
+            relation = "\n".join(line.replace("_ ", "_") for line in lines)
+        rows.append((relation, words, rule, *numbers))
+    print_table(("relation", "words", "rule", "queries", _mean(manifest), "type 1", "type 2"), rows)
 
 
 def _print_counts(manifest: "QuerySetManifest") -> None:
@@ -202,24 +207,6 @@ def _print_counts(manifest: "QuerySetManifest") -> None:
 def _mean(manifest: "QuerySetManifest") -> str:
     """Return what the mean is of: an imported set need not know of CUIs."""
     return "mean CUIs" if manifest.knowledge_base else "mean answers"
-
-
-def _print_relations(manifest: "QuerySetManifest") -> None:
-    columns = ("relation", "words", "rule", "queries", _mean(manifest), "type 1", "type 2")
-    rows: list[tuple[str, ...]] = []
-    for relation, counts in manifest.by_relation.items():
-        numbers = (_cell(counts[name]) for name in ("queries", "mean_cuis", "type_1", "type_2"))
-        words, rule = (str(counts.get(name, "-")) for name in ("words", "rule"))
-        rows.append((_at_underscores(relation), words, rule, *numbers))
-    print_table(columns, rows)
-
-
-def _at_underscores(relation: str) -> str:
-    """Break a long relation into lines, never inside a word."""
-    if len(relation) <= NAME_WIDTH:
-        return relation
-    lines = textwrap.wrap(relation.replace("_", "_ "), NAME_WIDTH, break_long_words=False)
-    return "\n".join(line.replace("_ ", "_") for line in lines)
 
 
 def _cell(value: Any) -> str:
