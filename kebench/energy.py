@@ -50,19 +50,16 @@ def chosen_metering(wanted: bool, country: str) -> Metering | None:
         )
     if os.environ.get("LOCAL_WORLD_SIZE", "1") != os.environ.get("WORLD_SIZE", "1"):
         raise UserError("--energy: measures one machine, but processes run on several; leave it out")
-    if country and country not in (known := _countries()):
-        raise UserError(
-            f"--country {country}{did_you_mean(country.upper(), known)} expected an ISO code of three "
-            "letters, such as DEU, of a country whose electricity codecarbon knows"
-        )
+    if country:
+        from codecarbon.input import DataSource
+
+        known: dict[str, Any] = DataSource().get_global_energy_mix_data()
+        if country not in known:
+            raise UserError(
+                f"--country {country}{did_you_mean(country.upper(), known)} expected an ISO code of three "
+                "letters, such as DEU, of a country whose electricity codecarbon knows"
+            )
     return Metering(country)
-
-
-def _countries() -> dict[str, Any]:
-    from codecarbon.input import DataSource
-
-    known: dict[str, Any] = DataSource().get_global_energy_mix_data()
-    return known
 
 
 @contextmanager
@@ -111,6 +108,15 @@ def _started(metering: Metering, accelerator: Any) -> Any:
 
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # importing it sets another one
     is_alone = accelerator.num_processes == 1
+    # As NVML numbers them: none on the CPU, the one in use, or all that several processes see.
+    gpus: list[int | str] | None = [] if accelerator.device.type != "cuda" else None
+    if gpus is None and is_alone:
+        import torch
+
+        place = torch.cuda.current_device()
+        named = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+        visible = [one for one in named if one]
+        gpus = [visible[place]] if visible else [place]
     tracker = OfflineEmissionsTracker(
         # Without a country nobody asks for CO2; an intensity keeps codecarbon from looking for one.
         country_iso_code=metering.country or "USA",
@@ -119,7 +125,7 @@ def _started(metering: Metering, accelerator: Any) -> Any:
         cloud_provider=None,
         cloud_region=None,
         tracking_mode="process" if is_alone else "machine",
-        gpu_ids=_gpus(accelerator, is_alone=is_alone),
+        gpu_ids=gpus,
         measure_power_secs=_EVERY_SECONDS,
         output_methods=[],
         output_handlers=[],
@@ -151,19 +157,6 @@ def _warn_of_defaults(tracker: Any) -> None:
 @cache
 def _warn_once(line: str) -> None:
     _log.warning(line)
-
-
-def _gpus(accelerator: Any, *, is_alone: bool) -> list[int | str] | None:
-    """Return which GPUs count, as NVML numbers them: none on the CPU, the one in use, or all it sees."""
-    if accelerator.device.type != "cuda":
-        return []
-    if not is_alone:
-        return None
-    import torch
-
-    place = torch.cuda.current_device()
-    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
-    return [visible[place]] if visible else [place]
 
 
 def _energy_of(tracker: Any, metering: Metering) -> Energy:

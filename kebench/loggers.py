@@ -9,7 +9,7 @@ import importlib.util
 import logging
 import os
 import random
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -138,6 +138,10 @@ def _open_wandb(folder: Path, name: str, step: int, settings: Mapping[str, Any])
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read when wandb is imported
     import wandb
 
+    # wandb gathers neither code, nor host, nor load; of these settings it has some.
+    wanted = {"disable_git": True, "disable_code": True, "x_save_requirements": False}
+    wanted |= dict.fromkeys(("x_disable_stats", "x_disable_meta", "x_disable_machine_info"), True)
+    known = {name: value for name, value in wanted.items() if name in wandb.Settings.model_fields}
     folder.mkdir(parents=True, exist_ok=True)
     run = wandb.init(
         dir=str(folder),
@@ -148,20 +152,13 @@ def _open_wandb(folder: Path, name: str, step: int, settings: Mapping[str, Any])
         config=dict(settings),
         reinit="create_new",
         save_code=False,
-        settings=wandb.Settings(silent=True, console="off", **_ungathered(wandb.Settings.model_fields)),
+        settings=wandb.Settings(silent=True, console="off", **known),
     )
 
     def write(step: int, numbers: Numbers) -> None:
         run.log(dict(numbers), step=step)
 
     return Logger(write, lambda is_whole: run.finish(exit_code=0 if is_whole else 1))
-
-
-def _ungathered(known: Container[str]) -> dict[str, bool]:
-    """Return the settings that keep wandb from gathering code, host and load; those that it has."""
-    wanted = {"disable_git": True, "disable_code": True, "x_save_requirements": False}
-    wanted |= dict.fromkeys(("x_disable_stats", "x_disable_meta", "x_disable_machine_info"), True)
-    return {name: value for name, value in wanted.items() if name in known}
 
 
 # The name of each is that of the package it needs.

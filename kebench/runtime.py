@@ -43,7 +43,11 @@ def choose_device(wanted: str = "auto", precision: str = "auto") -> Device:
     name = "cuda" if is_there and wanted in ("auto", "cuda") else "cpu"
     reason = "as asked" if wanted != "auto" else ("CUDA found" if is_there else "no CUDA found")
     if precision == "auto":
-        precision = "bf16" if name == "cuda" and _multiplies_in_bf16() else "fp32"
+        precision = "fp32"
+        if name == "cuda":
+            import torch
+
+            precision = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp32"
     if precision == "bf16" and name == "cpu":
         raise UserError("--precision bf16: meant for CUDA; on the CPU pass --precision fp32")
     return Device(name, precision, reason)
@@ -57,12 +61,6 @@ def has_cuda() -> bool:
     import torch
 
     return bool(torch.cuda.is_available())
-
-
-def _multiplies_in_bf16() -> bool:
-    import torch
-
-    return bool(torch.cuda.get_device_capability() >= (8, 0))
 
 
 def new_accelerator(device: Device) -> Any:
@@ -113,16 +111,13 @@ def device_description(device: str) -> str:
 
     if device.startswith("cuda"):
         return str(torch.cuda.get_device_name())
-    return f"{_processor()}, {torch.get_num_threads()} threads"
-
-
-def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        processor = names[0] if names else platform.machine()
     except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        processor = platform.processor() or platform.machine()
+    return f"{processor}, {torch.get_num_threads()} threads"
 
 
 def reset_peak_memory(device: str) -> None:

@@ -50,6 +50,8 @@ def run_copies(
     leases: the folders in which lost copies may have left leases.
     Raises UserError with what a copy said if none ended well.
     """
+    import ray
+
     running = {}
     deceased = Deceased(leases)
     with _marked(shared) as marker:
@@ -63,13 +65,20 @@ def run_copies(
             start(1)
         printed, faults, lost = None, [], list[_Copy]()
         while running or lost:
-            for reference in _done(running):
+            if not running:
+                time.sleep(_LOOK_SECONDS)
+            done = ray.wait(list(running), timeout=_LOOK_SECONDS)[0] if running else []
+            for reference in done:
                 copy = running.pop(reference)
-                ended = _get(reference)
-                if isinstance(ended, str):
-                    _log.warning("a copy was lost (%s)", ended)
+                try:
+                    ended: Ended = ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    ended = Ended(1, "", f"Ray could not run it: {first_line(error)}")
+                except ray.exceptions.RayError as error:
+                    _log.warning("a copy was lost (%s)", first_line(error))
                     lost += [copy]
-                elif ended.code:
+                    continue
+                if ended.code:
                     faults.append(ended.said)
                 elif printed is None:
                     printed = ended.printed
@@ -102,27 +111,6 @@ def _marked(shared: Path) -> Iterator[Path]:
         marker.unlink(missing_ok=True)
 
 
-def _done(running: dict[Any, _Copy]) -> list[Any]:
-    import ray
-
-    if not running:
-        time.sleep(_LOOK_SECONDS)
-        return []
-    return list(ray.wait(list(running), num_returns=1, timeout=_LOOK_SECONDS)[0])
-
-
-def _get(reference: Any) -> "Ended | str":
-    import ray
-
-    try:
-        ended: Ended = ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        return Ended(1, "", f"Ray could not run it: {first_line(error)}")
-    except ray.exceptions.RayError as error:
-        return first_line(error)
-    return ended
-
-
 def _run_command(
     arguments: list[str], folder: str, marker: str, task: str, cpus: float, theirs: list[Any]
 ) -> Ended:
@@ -133,7 +121,12 @@ def _run_command(
     except UserError as error:
         return Ended(2, "", str(error))
     if not Path(marker).exists():
-        return Ended(2, "", _unseen(Path(marker).parent))
+        where = f"{Path(marker).parent}: not seen by node {socket.gethostname()}"
+        return Ended(
+            2,
+            "",
+            f"{where}; this command shares its work in a folder that every node must see at the same place",
+        )
     use_threads(cpus)
     os.environ[TASK] = task
     os.chdir(folder)
@@ -151,10 +144,3 @@ def _run_command(
                     logging.getLogger().removeHandler(handler)
     lines = [line for line in said.getvalue().splitlines() if line.strip()]
     return Ended(int(code or 0), printed.getvalue(), lines[-1].removeprefix("kebench: ") if lines else "")
-
-
-def _unseen(folder: Path) -> str:
-    return (
-        f"{folder}: not seen by node {socket.gethostname()}; this command shares its work in a folder that "
-        "every node must see at the same place"
-    )

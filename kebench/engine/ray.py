@@ -72,10 +72,17 @@ class RayPool:
         for reference in ray.wait(running, num_returns=len(running), timeout=0)[0]:
             job = self._running.pop(reference)
             settled = self._get(reference)
-            if isinstance(settled, Lacking):
-                self._send(job, settled)
-            else:
+            if not isinstance(settled, Lacking):
                 ended.append((job, settled))
+                continue
+            try:  # the files that the node lacks go into the object store, and the job to Ray again
+                for parcel in parcels_of(job):
+                    if parcel.key in settled.keys and parcel.key not in self._put:
+                        self._put[parcel.key] = ray.put(pack(parcel))
+            except (UserError, OSError) as error:
+                ended.append((job, Settled(error=told(error))))
+            else:
+                self.submit(job)
         return ended
 
     def _get(self, reference: Any) -> "Settled | Lacking":
@@ -94,19 +101,6 @@ class RayPool:
         except ray.exceptions.RayError as error:
             return Settled(error=f"Ray could not run it: {first_line(error)}")
         return settled
-
-    def _send(self, job: Job, lacking: Lacking) -> None:
-        """Put the files that a node lacks into the object store, and give the job to Ray again."""
-        import ray
-
-        try:
-            for parcel in parcels_of(job):
-                if parcel.key in lacking.keys and parcel.key not in self._put:
-                    self._put[parcel.key] = ray.put(pack(parcel))
-        except (UserError, OSError) as error:
-            self._unsent.append((job, Settled(error=told(error))))
-            return
-        self.submit(job)
 
 
 def _fine_tune(
