@@ -19,62 +19,33 @@ from kebench import __version__
 from kebench.cli.harmless import Harmless, spell_out
 from kebench.errors import UserError, did_you_mean
 
-# name: (module in kebench.cli, its click command, one-line help)
-COMMANDS: dict[str, tuple[str, str, str]] = {
-    "annotate": (
-        "annotate",
-        "annotate",
-        "Link text to a knowledge base, and write a corpus to pretrain models on.",
-    ),
-    "compare": ("compare", "compare", "Compare two models on the tasks that both have."),
-    "corpus": ("corpus", "corpus", "Describe linked corpora, and score their links."),
-    "curves": (
-        "curves",
-        "curves",
-        "Show the losses of pretrainings, and what the models made of held-out text.",
-    ),
-    "data": ("data", "data", "Check, fetch and convert the data sets of the tasks."),
-    "demo": ("demo", "demo", "Fine-tune a small BERT on the embedded miniature and print a leaderboard."),
-    "embed": ("embed", "embed", "Train a vector for each entity of a knowledge base with TransE."),
-    "errors": ("errors", "errors", "Show what a model gets wrong on a task, over all seeds, or in a probe."),
-    "kb": ("kb", "kb", "Make, describe and export knowledge bases."),
-    "leaderboard": ("leaderboard", "leaderboard", "Print mean and deviation of every model on every task."),
-    "merge": (
-        "merge",
-        "merge",
-        "Copy runs and probes of several folders into one, and report what contradicts.",
-    ),
-    "model": ("model", "model", "List, show, add and fetch checkpoints."),
-    "overlap": (
-        "overlap",
-        "overlap",
-        "Count the mentions of tasks that a knowledge base knows, and F1 inside and outside of it.",
-    ),
-    "page": ("page", "page", "Write a results page: one HTML file that needs no network."),
-    "pretrain": ("pretrain", "pretrain", "Pretrain KeBioLM or one of its variants."),
-    "probe": (
-        "probe",
-        "probe",
-        "Build cloze sets, probe masked language models, show and compare what they know.",
-    ),
-    "recipe": ("recipe", "recipe", "List and show the recipes of pretraining."),
-    "records": ("records", "records", "Ask the records by SQL, in DuckDB's dialect: a row a run."),
-    "reproduce": (
-        "reproduce",
-        "reproduce",
-        "Reproduce the KeBioLM paper: every stage in order, each done once.",
-    ),
-    "run": ("run", "run", "Fine-tune models on tasks over seeds and write one record a run."),
-    "serve": ("serve", "serve", "Serve the results page while a grid runs."),
-    "significance": ("significance", "significance", "Test every model against every other on every task."),
-    "table": (
-        "table",
-        "table",
-        "Print a table of the KeBioLM paper with our numbers beside the printed ones.",
-    ),
-    "task": ("task", "task", "List and show the tasks."),
+# The one-line help of each; its name is that of its module here, and of its click command in it.
+COMMANDS: dict[str, str] = {
+    "annotate": "Link text to a knowledge base, and write a corpus to pretrain models on.",
+    "compare": "Compare two models on the tasks that both have.",
+    "corpus": "Describe linked corpora, and score their links.",
+    "curves": "Show the losses of pretrainings, and what the models made of held-out text.",
+    "data": "Check, fetch and convert the data sets of the tasks.",
+    "demo": "Fine-tune a small BERT on the embedded miniature and print a leaderboard.",
+    "embed": "Train a vector for each entity of a knowledge base with TransE.",
+    "errors": "Show what a model gets wrong on a task, over all seeds, or in a probe.",
+    "kb": "Make, describe and export knowledge bases.",
+    "leaderboard": "Print mean and deviation of every model on every task.",
+    "merge": "Copy runs and probes of several folders into one, and report what contradicts.",
+    "model": "List, show, add and fetch checkpoints.",
+    "overlap": "Count the mentions of tasks that a knowledge base knows, and F1 inside and outside of it.",
+    "page": "Write a results page: one HTML file that needs no network.",
+    "pretrain": "Pretrain KeBioLM or one of its variants.",
+    "probe": "Build cloze sets, probe masked language models, show and compare what they know.",
+    "recipe": "List and show the recipes of pretraining.",
+    "records": "Ask the records by SQL, in DuckDB's dialect: a row a run.",
+    "reproduce": "Reproduce the KeBioLM paper: every stage in order, each done once.",
+    "run": "Fine-tune models on tasks over seeds and write one record a run.",
+    "serve": "Serve the results page while a grid runs.",
+    "significance": "Test every model against every other on every task.",
+    "table": "Print a table of the KeBioLM paper with our numbers beside the printed ones.",
+    "task": "List and show the tasks.",
 }
-
 
 WIDTH = 80  # columns of a terminal that does not say how wide it is
 NARROWEST = 20  # ours; fewer columns, 0 among them, are no width
@@ -99,13 +70,12 @@ class LazyGroup(click.Group):
         """Import a command and return it; None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module, attribute, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(f"kebench.cli.{module}"), attribute)
+        command: click.Command = getattr(importlib.import_module(f"kebench.cli.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][2]) for name in sorted(COMMANDS)])
+            formatter.write_dl(sorted(COMMANDS.items()))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find the command that the arguments begin with; UserError with the nearest name if none."""
@@ -128,11 +98,7 @@ def kebench() -> None:
     if level not in logging.getLevelNamesMapping():
         raise UserError(f"KEBENCH_LOG={level}: expected DEBUG, INFO, WARNING or ERROR")
     logging.getLogger("kebench").setLevel(level)
-    _mend_width()
-
-
-def _mend_width() -> None:
-    """Take 80 columns where the terminal, or COLUMNS, states a width at which no table can be printed."""
+    # A terminal, or COLUMNS, may state a width at which no table can be printed.
     stated = os.environ.get("COLUMNS", "")
     narrowest = min(shutil.get_terminal_size().columns, int(stated) if stated.isdecimal() else WIDTH)
     if narrowest < NARROWEST:
@@ -146,13 +112,6 @@ def main(arguments: list[str] | None = None) -> None:
 
         end_with_starter()
     sys.stdout = Harmless(sys.stdout)
-    try:
-        _run(arguments)
-    finally:
-        sys.stdout = sys.stdout.stream if isinstance(sys.stdout, Harmless) else sys.stdout
-
-
-def _run(arguments: list[str] | None) -> None:
     try:
         given = sys.argv[1:] if arguments is None else arguments
         kebench.main(args=given, prog_name="kebench", standalone_mode=False, obj=given)
@@ -181,6 +140,8 @@ def _run(arguments: list[str] | None) -> None:
         if found is None or (found[1] and int(found[1]) not in THE_SYSTEMS_REFUSALS):
             raise
         _fail_of_system("a write", os.strerror(int(found[1] or errno.ENOSPC)))
+    finally:
+        sys.stdout = sys.stdout.stream if isinstance(sys.stdout, Harmless) else sys.stdout
 
 
 def _fail_of_system(what: str, reason: str) -> None:
