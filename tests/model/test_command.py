@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kebench.cards import ModelCard, Suggested, read_card
+from kebench.cards import ModelCard, Suggested, card_as_toml, read_card
 from kebench.cli import main
-from kebench.cli.model import _as_toml
 from kebench.mini.build import _key
 from kebench.model.source import card_of_source
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
@@ -120,4 +119,4 @@ def test_a_card_with_a_suggestion_is_written_so_that_it_reads_the_same() -> None
     card = card_of_source("path:/a", name="a").model_copy(
         update={"suggested": Suggested(learning_rates=(1e-05, 1e-3), reason='"tiny"', origin="b")}
     )
-    assert ModelCard.model_validate(tomllib.loads(_as_toml(card))) == card
+    assert ModelCard.model_validate(tomllib.loads(card_as_toml(card))) == card
