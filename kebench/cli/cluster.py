@@ -3,69 +3,53 @@
 import functools
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from kebench.cli.options import Command, declare, option
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
     from kebench.engine.cluster import Cluster
 
-_ENGINE = click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="ray: on a Ray cluster (docs/SCALE.md).",
-)
-_OPTIONS = (
-    click.option(
-        "--address", default="", help="Ray: HOST:PORT, auto; default: RAY_ADDRESS, else this machine alone."
-    ),
-    click.option(
-        "--gpus-per-job", type=click.FloatRange(0, 1), help="Ray: share of a GPU; default: 1 where there are."
-    ),
-    click.option(
-        "--cpus-per-job",
-        type=click.FloatRange(0),
-        default=1.0,
-        show_default=True,
-        help="Ray: cores of a job.",
-    ),
-    click.option(
-        "--memory-per-job", type=click.FloatRange(0), default=0.0, help="Ray: GiB that a job needs."
-    ),
-)
 _OF_RAY = ("address", "gpus_per_job", "cpus_per_job", "memory_per_job", "copies")
 
 
-def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
+@dataclass(frozen=True)
+class ClusterOptions:
+    """The options that name a cluster, and what a job asks of it."""
+
+    engine: str = option(
+        type=click.Choice(["local", "ray"]), default="local", help="ray: on a Ray cluster (docs/SCALE.md)."
+    )
+    address: str = option(
+        default="", help="Ray: HOST:PORT, auto; default: RAY_ADDRESS, else this machine alone."
+    )
+    gpus_per_job: float | None = option(
+        type=click.FloatRange(0, 1), help="Ray: share of a GPU; default: 1 where there are."
+    )
+    cpus_per_job: float = option(type=click.FloatRange(0), default=1.0, help="Ray: cores of a job.")
+    memory_per_job: float = option(
+        type=click.FloatRange(0), default=0.0, show_default=False, help="Ray: GiB that a job needs."
+    )
+
+
+def cluster_options(command: Command) -> Command:
     """Give a command the options of a cluster, and the cluster that they name as `cluster`."""
 
     @functools.wraps(command)
-    def call(
-        engine: str,
-        address: str,
-        gpus_per_job: float | None,
-        cpus_per_job: float,
-        memory_per_job: float,
-        **given: object,
-    ) -> None:
-        cluster = read_cluster(engine, address, gpus_per_job, cpus_per_job, memory_per_job)
-        command(cluster=cluster, **given)
+    def call(**given: object) -> None:
+        taken: dict[str, Any] = {field.name: given.pop(field.name) for field in fields(ClusterOptions)}
+        command(cluster=read_cluster(ClusterOptions(**taken)), **given)
 
-    named: Callable[..., None] = call
-    for option in reversed((_ENGINE, *_OPTIONS)):
-        named = option(named)
-    return named
+    return declare(ClusterOptions, call)
 
 
-def read_cluster(
-    engine: str, address: str, gpus_per_job: float | None, cpus_per_job: float, memory_per_job: float
-) -> "Cluster | None":
+def read_cluster(asked: ClusterOptions) -> "Cluster | None":
     """Return the cluster that options name; None for this machine. Raises UserError if they disagree."""
     from kebench.engine.cluster import Cluster
     from kebench.leases import TASK
@@ -73,17 +57,17 @@ def read_cluster(
 
     if os.environ.get(TASK):  # this is a copy that a cluster runs
         return None
-    if engine == "local":
+    if asked.engine == "local":
         # Whatever its value: one that is also the default has been written for a reason.
         context = click.get_current_context()
         for name in _OF_RAY:
             if context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT):
-                option = f"--{name.replace('_', '-')}"
-                raise UserError(f"{option}: only with --engine ray; add that, or leave it out")
+                given = f"--{name.replace('_', '-')}"
+                raise UserError(f"{given}: only with --engine ray; add that, or leave it out")
         return None
     if launched_processes()[1] > 1:
         raise UserError("--engine ray: not under accelerate launch or torchrun; start the command alone")
-    return Cluster(address, gpus_per_job, cpus_per_job, memory_per_job)
+    return Cluster(asked.address, asked.gpus_per_job, asked.cpus_per_job, asked.memory_per_job)
 
 
 def refuse_workers(workers: int, cluster: "Cluster | None") -> None:
@@ -94,13 +78,13 @@ def refuse_workers(workers: int, cluster: "Cluster | None") -> None:
         raise UserError(f"--workers {workers}: only with --engine local, and not under a launcher")
 
 
-def runs_on_cluster(*, several: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def runs_on_cluster(*, several: bool) -> Callable[[Command], Command]:
     """Let a command that shares its work in the folder `out` be run by a cluster, once or several times."""
     copies_option = click.option(
         "--copies", type=click.IntRange(1), help="Ray: commands that share it; default: all that fit."
     )
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def call(*, cluster: "Cluster | None", copies: int | None = None, **given: object) -> None:
             parameters = click.get_current_context().params

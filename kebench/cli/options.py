@@ -44,13 +44,17 @@ def takes(
         def call(**given: object) -> None:
             command(kind(**given))
 
-        declared = within(call)
-        for field in reversed(dataclasses.fields(kind)):  # type: ignore[arg-type]
-            if "declare" in field.metadata:
-                declared = field.metadata["declare"](field)(declared)
-        return declared
+        return declare(kind, within(call))
 
     return decorate
+
+
+def declare(kind: type, command: Command) -> Command:
+    """Give a command the options that the fields of a dataclass declare."""
+    for field in reversed(dataclasses.fields(kind)):
+        if "declare" in field.metadata:
+            command = field.metadata["declare"](field)(command)
+    return command
 
 
 def option(*names: str, changes: bool = False, **attributes: Any) -> Any:
@@ -75,7 +79,7 @@ def option(*names: str, changes: bool = False, **attributes: Any) -> Any:
             if kind in kinds:
                 stated.setdefault("type", parameter)
         if "default" in stated and bool not in kinds:
-            stated["show_default"] = stated["default"] != ""
+            stated.setdefault("show_default", stated["default"] != "")
         return click.option(*(names or (f"--{field.name.replace('_', '-')}",)), field.name, **stated)
 
     return dataclasses.field(metadata={"declare": declare, "changes": changes})

@@ -1,20 +1,19 @@
 """`kebench probe build`, `import`, `export` and `stats`: sets of cloze queries."""
 
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kebench.cli.modes import Modes
+from kebench.cli.options import FILE, FOLDER, argument, option, takes
 from kebench.cli.tables import NAME_WIDTH, print_table
 
 if TYPE_CHECKING:
     from kebench.probe.query_set import QuerySetManifest
 
-FOLDER = click.Path(path_type=Path)
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-OUT = click.option("--out", type=FOLDER, required=True, help="The new folder of the set.")
 RECIPE = "umls-2020aa"
 # heading in the table: its count in set.json
 NUMBERS = {
@@ -32,40 +31,38 @@ NUMBERS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """The options of `kebench probe build`."""
+
+    folder: Path = argument(metavar="KB")
+    out: Path = option(help="The new folder of the set.")
+    recipe: str = option(default=RECIPE, help="umls-2020aa, open, mini, or a .toml file.")
+    index: Path | None = option(
+        type=FILE, help="Make the queries that this file of identifiers names, and no other."
+    )
+    mode: str | None = option(
+        type=Modes(
+            "fixed",
+            "released",
+            without={
+                "paper": "a set is made of names as a knowledge base was imported, of which the paper says "
+                "little; 'kebench probe run --mode paper' fills its blanks as the paper does"
+            },
+        ),
+        help="Ours, or as the code released with KeBioLM; default: as KB was imported.",
+    )
+    cap: int | None = option(
+        type=click.IntRange(1, 999_999), help="Queries a relation, instead of the recipe's."
+    )
+    seed: int | None = option(type=click.IntRange(0), help="Instead of the recipe's.")
+    relations: tuple[str, ...] = option("--relation", help="Only this one (may_treat); may be repeated.")
+    memory_mib: int | None = option(type=click.IntRange(200), help="What DuckDB may use; default: 2048.")
+
+
 @click.command()
-@click.argument("folder", metavar="KB", type=FOLDER)
-@OUT
-@click.option("--recipe", default=RECIPE, show_default=True, help="umls-2020aa, open, mini, or a .toml file.")
-@click.option(
-    "--index", type=FILE, help="Make the queries that this file of identifiers names, and no other."
-)
-@click.option(
-    "--mode",
-    type=Modes(
-        "fixed",
-        "released",
-        without={
-            "paper": "a set is made of names as a knowledge base was imported, of which the paper says "
-            "little; 'kebench probe run --mode paper' fills its blanks as the paper does"
-        },
-    ),
-    help="Ours, or as the code released with KeBioLM; default: as KB was imported.",
-)
-@click.option("--cap", type=click.IntRange(1, 999_999), help="Queries a relation, instead of the recipe's.")
-@click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's.")
-@click.option("--relation", "relations", multiple=True, help="Only this one (may_treat); may be repeated.")
-@click.option("--memory-mib", type=click.IntRange(200), help="What DuckDB may use; default: 2048.")
-def build(
-    folder: Path,
-    out: Path,
-    recipe: str,
-    index: Path | None,
-    mode: str | None,
-    cap: int | None,
-    seed: int | None,
-    relations: tuple[str, ...],
-    memory_mib: int | None,
-) -> None:
+@takes(BuildOptions)
+def build(options: BuildOptions) -> None:
     """Build a set of cloze queries of a knowledge base.
 
     Every triple asks for its tail ("s r [MASK].") and for its head ("[MASK] r o."). Queries of one text are
@@ -78,15 +75,20 @@ def build(
     from kebench.probe.recipe import read_probe_recipe
     from kebench.umls.knowledge_base import KnowledgeBase
 
-    if index and (cap, seed) != (None, None):
+    cap, seed = options.cap, options.seed
+    if options.index and (cap, seed) != (None, None):
         raise UserError("--cap and --seed choose queries, and so does --index; name one or the other")
     settings = read_probe_recipe(
-        recipe, mode=mode, max_queries_per_relation=cap, seed=seed, relations=relations or None
+        options.recipe,
+        mode=options.mode,
+        max_queries_per_relation=cap,
+        seed=seed,
+        relations=options.relations or None,
     )
-    plan = plan_set(KnowledgeBase.open(folder), settings, index=index)
+    plan = plan_set(KnowledgeBase.open(options.folder), settings, index=options.index)
     reason = "as asked" if settings.mode else "as the knowledge base was imported"
-    click.echo(f"mode {plan.mode} ({reason}), recipe {recipe}", err=True)
-    _say_what_was_made(build_set(plan, out, memory_mib=memory_mib), out)
+    click.echo(f"mode {plan.mode} ({reason}), recipe {options.recipe}", err=True)
+    _say_what_was_made(build_set(plan, options.out, memory_mib=options.memory_mib), options.out)
 
 
 def _say_what_was_made(manifest: "QuerySetManifest", out: Path) -> None:
@@ -113,7 +115,7 @@ def _say_what_was_made(manifest: "QuerySetManifest", out: Path) -> None:
 
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@OUT
+@click.option("--out", type=FOLDER, required=True, help="The new folder of the set.")
 @click.option(
     "--prompts", type=FILE, help='BioLAMA\'s: {"relation": ..., "template": "[X] ... [Y] ."} a line.'
 )

@@ -6,7 +6,7 @@ import pytest
 
 from kebench.cli import cluster as cluster_module
 from kebench.cli import main
-from kebench.cli.cluster import read_cluster
+from kebench.cli.cluster import ClusterOptions, read_cluster
 from kebench.engine.cluster import Cluster
 from kebench.leases import TASK
 
@@ -82,10 +82,10 @@ def test_a_launcher_s_processes_take_neither_ray_nor_workers(
 
 
 def test_a_copy_that_a_cluster_runs_starts_no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = ("ray", "head:1", None, 1.0, 0.0)
-    assert read_cluster(*given) == Cluster("head:1", None, 1.0, 0.0)
+    given = ClusterOptions("ray", "head:1", None, 1.0, 0.0)
+    assert read_cluster(given) == Cluster("head:1", None, 1.0, 0.0)
     monkeypatch.setenv(TASK, "t")
-    assert read_cluster(*given) is None
+    assert read_cluster(given) is None
 
 
 def test_energy_is_of_one_run_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
