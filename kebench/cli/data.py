@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kebench.cli.options import FOLDER
 from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from kebench.tasks.check import Finding
 
-FOLDER = click.Path(path_type=Path)
 DATA_HELP = (
     "The folder with the tasks' folders, or with blurb/. Default: KEBENCH_DATA, else the cache's data folder."
 )
@@ -105,32 +103,23 @@ def build(task: str, source: Path, folder: Path | None, force: bool) -> None:
 
 
 def _print_findings(findings: "list[Finding]", form: str) -> None:
+    """Print found and expected of each split: units, rows, labels and hashes."""
+    from rich.table import Table
+
     if form == "json":
         import json
 
-        click.echo(json.dumps([_as_json(finding) for finding in findings], indent=2))
+        rows = [
+            {
+                **finding._asdict(),
+                "found": finding.found._asdict() if finding.found else None,
+                "expected": finding.expected.model_dump(exclude_defaults=True) if finding.expected else None,
+                "facts": finding.facts.model_dump() if finding.facts else None,
+            }
+            for finding in findings
+        ]
+        click.echo(json.dumps(rows, indent=2))
         return
-    print_unpadded(_table(findings))
-    click.echo("units: mentions or instances; rows: sentences or instances; labels: equal counts")
-    for finding in findings:
-        if finding.message:
-            click.echo(f"{finding.level}: {finding.message}")
-        for remark in finding.remarks:
-            if remark not in finding.message:
-                click.echo(f"{finding.task} {finding.split}: {remark}")
-
-
-def _as_json(finding: "Finding") -> dict[str, object]:
-    expected = finding.expected.model_dump(exclude_defaults=True) if finding.expected else None
-    found = finding.found._asdict() if finding.found else None
-    facts = finding.facts.model_dump() if finding.facts else None
-    return {**finding._asdict(), "found": found, "expected": expected, "facts": facts}
-
-
-def _table(findings: "list[Finding]") -> "Table":
-    """Return found/expected per split: mentions or instances, sentences or instances, labels, sha256."""
-    from rich.table import Table
-
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("task", "split"):
         table.add_column(name, no_wrap=True)
@@ -139,26 +128,30 @@ def _table(findings: "list[Finding]") -> "Table":
     table.add_column("sha256", no_wrap=True)
     table.add_column("", no_wrap=True)
     for finding in findings:
-        table.add_row(*_cells(finding), style={"error": "red", "note": "yellow"}.get(finding.level, ""))
-    return table
-
-
-def _cells(finding: "Finding") -> list[str]:
-    found, expected = finding.found, finding.expected
-    labels = sha256 = "-"
-    if found and expected and expected.labels:
-        equal = sum(found.labels.get(label, 0) == count for label, count in expected.labels.items())
-        labels = f"{equal}/{len(expected.labels)}"
-    if found and expected and expected.sha256:
-        sha256 = "known" if found.sha256 in expected.sha256 else "other"
-    return [
-        finding.task,
-        finding.split,
-        str(found.units) if found else "-",
-        str(expected.units) if expected else "-",
-        str(found.rows) if found else "-",
-        str(expected.rows) if expected else "-",
-        labels,
-        sha256,
-        finding.level,
-    ]
+        found, expected = finding.found, finding.expected
+        labels = sha256 = "-"
+        if found and expected and expected.labels:
+            equal = sum(found.labels.get(label, 0) == count for label, count in expected.labels.items())
+            labels = f"{equal}/{len(expected.labels)}"
+        if found and expected and expected.sha256:
+            sha256 = "known" if found.sha256 in expected.sha256 else "other"
+        table.add_row(
+            finding.task,
+            finding.split,
+            str(found.units) if found else "-",
+            str(expected.units) if expected else "-",
+            str(found.rows) if found else "-",
+            str(expected.rows) if expected else "-",
+            labels,
+            sha256,
+            finding.level,
+            style={"error": "red", "note": "yellow"}.get(finding.level, ""),
+        )
+    print_unpadded(table)
+    click.echo("units: mentions or instances; rows: sentences or instances; labels: equal counts")
+    for finding in findings:
+        if finding.message:
+            click.echo(f"{finding.level}: {finding.message}")
+        for remark in finding.remarks:
+            if remark not in finding.message:
+                click.echo(f"{finding.task} {finding.split}: {remark}")
