@@ -15,7 +15,7 @@ from kebench.cli.options import Command, added_by, argument, changes_of, option,
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    source: str = argument()
+    source: Path = argument()
     out: Path = option(help="Where to.")
     epochs: int | None = option(changes=True)
     rate: float | None = option("--learning-rate", changes=True)
@@ -45,7 +45,7 @@ def test_a_command_gets_its_options_as_one_value() -> None:
     code, options = run("it", "--out", "o", "--epochs", "3", "--name", "a", "--name", "b", "--fast", "--any")
     assert code == 0
     assert options == Options(
-        source="it", out=Path("o"), epochs=3, rate=None, names=("a", "b"), budget="quick", note="",
+        source=Path("it"), out=Path("o"), epochs=3, rate=None, names=("a", "b"), budget="quick", note="",
         fast=True, wait=True, exact=False,
     )  # fmt: skip
 

@@ -67,7 +67,7 @@ def option(*names: str, changes: bool = False, **attributes: Any) -> Any:
 
     def declare(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
         kinds = get_args(field.type) or (field.type,)
-        stated = dict(attributes)
+        stated = _type_of(field) | attributes
         if get_origin(field.type) is tuple:
             stated["multiple"] = True
         elif bool in kinds:
@@ -75,9 +75,6 @@ def option(*names: str, changes: bool = False, **attributes: Any) -> Any:
             stated |= {} if any("/" in name for name in names) else {"is_flag": True}
         elif type(None) not in kinds and "default" not in stated:
             stated["required"] = True
-        for kind, parameter in ((Path, FOLDER), (int, int), (float, float)):
-            if kind in kinds:
-                stated.setdefault("type", parameter)
         if "default" in stated and bool not in kinds:
             stated.setdefault("show_default", stated["default"] != "")
         return click.option(*(names or (f"--{field.name.replace('_', '-')}",)), field.name, **stated)
@@ -86,8 +83,18 @@ def option(*names: str, changes: bool = False, **attributes: Any) -> Any:
 
 
 def argument(**attributes: Any) -> Any:
-    """Return a field that is an argument. attributes: of `click.argument`."""
-    return dataclasses.field(metadata={"declare": lambda field: click.argument(field.name, **attributes)})
+    """Return a field that is an argument. attributes: of `click.argument`; the type is as of an option."""
+
+    def declare(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
+        return click.argument(field.name, **_type_of(field) | attributes)
+
+    return dataclasses.field(metadata={"declare": declare})
+
+
+def _type_of(field: "dataclasses.Field[Any]") -> dict[str, Any]:
+    kinds = get_args(field.type) or (field.type,)
+    types = ((Path, FOLDER), (int, int), (float, float))
+    return next(({"type": parameter} for kind, parameter in types if kind in kinds), {})
 
 
 def added_by(decorator: Callable[[Command], Command]) -> Any:
