@@ -130,7 +130,9 @@ def stale_token(path: Path) -> str | None:
     Gone: the process ended on this machine, or on another did not touch the lease for ten minutes.
     """
     try:
-        age_seconds = _age(path)
+        touched_ns = path.stat().st_mtime_ns
+        # A clock that was set back, here or on the owner's machine, must not keep a dead owner's lease alive.
+        age_seconds = max(time.time() - touched_ns / 1e9, _silent_seconds(path, touched_ns=touched_ns))
         owner = Owner.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
@@ -144,16 +146,11 @@ def stale_token(path: Path) -> str | None:
 _seen: dict[Path, tuple[int, float]] = {}  # when a lease was touched last, and since when we see it so
 
 
-def _age(path: Path) -> float:
-    """Return for how many seconds a lease has not been touched, at least.
-
-    By its time of change, or by how long we have seen that time stand still: a clock that was set back, here
-    or on the owner's machine, must not keep a dead owner's lease alive.
-    """
-    touched = path.stat().st_mtime_ns
-    if path not in _seen or _seen[path][0] != touched:
-        _seen[path] = (touched, time.monotonic())
-    return max(time.time() - touched / 1e9, time.monotonic() - _seen[path][1])
+def _silent_seconds(path: Path, *, touched_ns: int) -> float:
+    """Return for how long we have seen that a lease was touched last then, by our clock alone."""
+    if path not in _seen or _seen[path][0] != touched_ns:
+        _seen[path] = (touched_ns, time.monotonic())
+    return time.monotonic() - _seen[path][1]
 
 
 def _machine() -> str:
@@ -210,7 +207,6 @@ class Deceased:
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._folders = list(folders)
-        self._seen: dict[Path, tuple[int, float]] = {}  # when it was touched last, and since when we know
 
     def remove_leases(self, task: str) -> bool:
         """Remove those leases of a task that are silent; say whether none is left."""
@@ -218,16 +214,12 @@ class Deceased:
         for path in (found for folder in self._folders for found in folder.rglob("*.running")):
             try:
                 owner = Owner.model_validate_json(path.read_bytes())  # opening it also refreshes NFS's memory
-                touched = path.stat().st_mtime_ns
+                silent_seconds = _silent_seconds(path, touched_ns=path.stat().st_mtime_ns)
             except (OSError, ValidationError):
                 continue
             if owner.task != task:
                 continue
-            was, since = self._seen.get(path, (0, 0.0))
-            if was != touched:
-                since = time.monotonic()
-                self._seen[path] = (touched, since)
-            is_gone = stale_token(path) == owner.token or time.monotonic() - since >= TASK_SILENT_SECONDS
+            is_gone = stale_token(path) == owner.token or silent_seconds >= TASK_SILENT_SECONDS
             left = not (is_gone and _move_away(path, owner.token)) or left
         return not left
 
