@@ -62,18 +62,14 @@ class Detector:
                     shortened = self._shorten(document)
                 for short in shortened._.abbreviations:
                     long_forms[short.start_char, short.end_char] = short._.long_form.text
-            spans = self._spans(text, document)
+            if self._dictionary is not None:
+                spans = [(match.char_start, match.char_end) for match in self._dictionary.find(text)]
+            else:
+                found = document.ents if self.kind == "ner" else map(_trimmed, document.noun_chunks)
+                spans = [(span.start_char, span.end_char) for span in found if len(span)]
             yield [
                 Detected(start, end, long_forms.get((start, end), text[start:end])) for start, end in spans
             ]
-
-    def _spans(self, text: str, document: Any) -> list[tuple[int, int]]:
-        if self._dictionary is not None:
-            return [(match.char_start, match.char_end) for match in self._dictionary.find(text)]
-        if self.kind == "ner":
-            return [(entity.start_char, entity.end_char) for entity in document.ents]
-        trimmed = [_trimmed(chunk) for chunk in document.noun_chunks]
-        return [(chunk.start_char, chunk.end_char) for chunk in trimmed if len(chunk)]
 
 
 def _trimmed(chunk: Any) -> Any:

@@ -101,13 +101,19 @@ def describe_checkpoint(folder: Path) -> CheckpointFacts:
     refuse_other_kinds(folder)
     family = family_of(folder)
     shapes = tensor_shapes(folder)
+    parameters = 0
+    for name, shape in shapes.items():
+        first, _, rest = name.partition(".")
+        # neither of a head, nor of the pooler (`bert.pooler.dense`)
+        if is_weight(name) and not is_head(first) and rest.partition(".")[0] not in NOT_ENCODER:
+            parameters += math.prod(shape)
     return CheckpointFacts(
         family=family,
         layers=number_of(folder, "num_hidden_layers"),
         hidden=number_of(folder, "hidden_size"),
         vocabulary=number_of(folder, "vocab_size"),
         casing=casing_of(folder) or "",
-        parameters=sum(math.prod(shape) for name, shape in shapes.items() if _is_encoder_tensor(name)),
+        parameters=parameters,
         has_mlm_head=has_mlm_head(family, shapes),
         max_tokens=max_tokens_of(folder),
     )
@@ -128,12 +134,6 @@ def is_weight(name: str) -> bool:
 def is_head(part: str) -> bool:
     """Whether the first part of a tensor's name is that of a head, or of the pooler."""
     return part in NOT_ENCODER or bool(_HEAD_WORD.search(part) and not _ENCODER_WORD.search(part))
-
-
-def _is_encoder_tensor(name: str) -> bool:
-    """Whether a tensor is of the encoder: neither of a head, nor of the pooler (`bert.pooler.dense`)."""
-    first, _, rest = name.partition(".")
-    return is_weight(name) and not is_head(first) and rest.partition(".")[0] not in NOT_ENCODER
 
 
 def refuse_other_kinds(folder: Path) -> None:

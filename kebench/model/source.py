@@ -193,7 +193,19 @@ def _fetch(card: ModelCard) -> Path:
                         (other / name).rename(folder / name)
                 shutil.rmtree(other)
             _check_sha256(card, folder)
-            (folder / FETCHED).write_text(json.dumps(_provenance(card, folder, revision), indent=2) + "\n")
+            facts = describe_checkpoint(folder)
+            stated = {
+                "source": card.source,
+                "revision": revision,
+                "sha256": weights_sha256(folder),
+                "fetched_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+                "family": facts.family or card.family,
+                "layers": facts.layers,
+                "hidden": facts.hidden,
+                "parameters": facts.parameters,
+                "mlm_head": facts.has_mlm_head,
+            }
+            (folder / FETCHED).write_text(json.dumps(stated, indent=2) + "\n")
     except NoNetworkError as error:
         has_card = card.name in model_card_paths()
         command = f"model get {card.name}" if has_card else f"model add NAME --from {card.source}"
@@ -202,21 +214,6 @@ def _fetch(card: ModelCard) -> Path:
             f"'kebench {command}', or pass a local directory"
         ) from None
     return place
-
-
-def _provenance(card: ModelCard, folder: Path, revision: str) -> dict[str, Any]:
-    facts = describe_checkpoint(folder)
-    return {
-        "source": card.source,
-        "revision": revision,
-        "sha256": weights_sha256(folder),
-        "fetched_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "family": facts.family or card.family,
-        "layers": facts.layers,
-        "hidden": facts.hidden,
-        "parameters": facts.parameters,
-        "mlm_head": facts.has_mlm_head,
-    }
 
 
 def weights_sha256(folder: Path) -> str:

@@ -1,12 +1,11 @@
 """Sequences of a corpus on disk: made once for a corpus and a tokenizer, then mapped into memory.
 
-One Arrow file a shard of the corpus, one for training and one for what is held out, so memory does not grow
-with the corpus and any sequence can be read at any time. They live in the cache (docs/FORMATS.md).
+A folder a shard of the corpus, with an Arrow file for training and one for what is held out, so memory does
+not grow with the corpus and any sequence can be read at any time. Each folder appears whole or not at all,
+with the hashes of its files; what is damaged is made again. They live in the cache (docs/FORMATS.md).
 """
 
-import hashlib
 import json
-import logging
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -21,13 +20,14 @@ import pyarrow.parquet
 from kebench.bounded import parse_json, read_within
 from kebench.corpus.linked import LinkedCorpus, LinkedPassage
 from kebench.errors import UserError
-from kebench.files import cache_folder, hash_of, sha256_of, sweep_temporaries, write_atomically
+from kebench.files import atomic_folder, cache_folder, hash_of, remove_if_broken, sweep_temporaries
 from kebench.leases import share_one
 from kebench.pretrain.encode import Ints, PackedSequence, Packer, encode_passages
 from kebench.progress import progress
 
 ENCODING_VERSION = 1  # raised by every change that can move a piece, a mention or what is held out
-MANIFEST = "sequences.json"
+FOLDER_VERSION = 2  # raised by every change of how a folder in the cache is laid out
+CORPUS, MANIFEST, COUNTS = "corpus", "sequences.json", "counts.json"
 SPLITS = ("train", "held-out")
 _SCHEMA = pa.schema(
     [
@@ -37,8 +37,6 @@ _SCHEMA = pa.schema(
         ("documents", pa.list_(pa.string())),
     ]
 )
-
-_log = logging.getLogger(__name__)
 
 
 class Shard(NamedTuple):
@@ -98,7 +96,8 @@ class EncodedCorpus(NamedTuple):
 
     def split(self, name: str) -> Sequences:
         """Open the sequences of a split."""
-        return Sequences(sorted(self.folder.glob(f"{name}-*.arrow")))
+        # without what a kill has left unfinished, whose name begins with a dot
+        return Sequences(sorted(self.folder.glob(f"[!.]*/{name}.arrow")))
 
 
 def encode_corpus(
@@ -113,56 +112,53 @@ def encode_corpus(
     if None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id):
         raise UserError("the backbone's tokenizer has no [CLS], [SEP] or [MASK]; choose another backbone")
     spelling = tokenizer.backend_tokenizer.to_str()
-    identity = hash_of([ENCODING_VERSION, corpus.manifest.content_hash, spelling, max_tokens, held_out_share])
+    decides = [ENCODING_VERSION, corpus.manifest.content_hash, spelling, max_tokens, held_out_share]
+    identity = hash_of([FOLDER_VERSION, *decides])
     folder = cache_folder() / "sequences" / identity[:16]
-    share_one(
-        folder.with_suffix(".running"),
-        is_done=lambda: _is_whole(folder),
-        work=lambda: _encode(corpus, tokenizer, folder, max_tokens=max_tokens, held_out_share=held_out_share),
-    )
-    stated = parse_json(read_within(folder / MANIFEST))
+    places = [folder / path.stem for path in corpus.paths()]
+    whole = folder / CORPUS  # written last
+
+    def is_done() -> bool:
+        for place in (*places, whole):
+            remove_if_broken(place)
+        return all(place.is_dir() for place in (*places, whole))
+
+    def encode() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep_temporaries(folder)
+        cuis = sorted(corpus.cuis())
+        row_of = {cui: row for row, cui in enumerate(cuis)}
+        counts: dict[str, Counter[str]] = {name: Counter() for name in (*SPLITS, "dropped")}
+        with progress("sequences", total=corpus.manifest.counts.documents, unit="documents") as advance:
+            for shard, place in zip(corpus.manifest.shards, places, strict=True):
+                if not place.is_dir():
+                    with atomic_folder(place, point="sequences", sealed=True) as made:
+                        passages = corpus.passages_of(shard)
+                        _encode_shard(passages, made, tokenizer, row_of, max_tokens, held_out_share)
+                of_shard = parse_json(read_within(place / COUNTS))
+                for name in counts:
+                    counts[name].update(of_shard[name])
+                advance(shard.documents)
+        with atomic_folder(whole, point="sequences", sealed=True) as made:
+            stated = {"schema": 1, "counts": counts, "cuis": cuis}
+            (made / MANIFEST).write_text(json.dumps(stated), encoding="utf-8")
+
+    share_one(folder.with_suffix(".running"), is_done=is_done, work=encode)
+    stated = parse_json(read_within(whole / MANIFEST))
     if not stated["counts"]["train"]["sequences"]:
         raise UserError(f"{corpus.folder}: no text to train on; choose a corpus with documents")
     return EncodedCorpus(folder, pa.array(stated["cuis"], pa.string()), stated["counts"])
 
 
-def _encode(
-    corpus: LinkedCorpus, tokenizer: Any, folder: Path, *, max_tokens: int, held_out_share: float
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep_temporaries(folder)
-    cuis = sorted(corpus.cuis())
-    row_of = {cui: row for row, cui in enumerate(cuis)}
-    counts: dict[str, Counter[str]] = {name: Counter() for name in (*SPLITS, "dropped")}
-    shards: dict[str, Any] = {}
-    with progress("sequences", total=corpus.manifest.counts.documents, unit="documents") as advance:
-        for shard, path in zip(corpus.manifest.shards, corpus.paths(), strict=True):
-            done = folder / f"{path.stem}.json"
-            if not _is_whole_shard(done):
-                found = _encode_shard(
-                    corpus.passages_of(shard), path, tokenizer, row_of, folder, max_tokens, held_out_share
-                )
-                write_atomically(done, json.dumps(found), point="sequences")
-            shards[done.stem] = parse_json(read_within(done))
-            for name in counts:
-                counts[name].update(shards[done.stem][name])
-            advance(shard.documents)
-    hashes = {name: one["sha256"] for name, one in shards.items()}
-    stated = {"schema": 1, "counts": counts, "cuis": cuis, "sha256": hashes}
-    text = json.dumps(stated | {"seal": _seal_of(stated)})
-    write_atomically(folder / MANIFEST, text, point="sequences")
-
-
 def _encode_shard(
     passages: Iterator[LinkedPassage],
-    path: Path,
+    folder: Path,
     tokenizer: Any,
     row_of: dict[str, int],
-    folder: Path,
     max_tokens: int,
     held_out_share: float,
-) -> dict[str, Any]:
-    """Write the sequences of one shard of a corpus, `path`; return what they are."""
+) -> None:
+    """Write the sequences of one shard of a corpus, and how many they are, into a folder that exists."""
     dropped: Counter[str] = Counter()
     rows: dict[str, list[PackedSequence]] = {}
     packers: dict[str, Packer] = {}
@@ -176,61 +172,16 @@ def _encode_shard(
     ):
         split = SPLITS[is_held_out(document, held_out_share)]
         rows[split] += packers[split].add(document, pieces)
-    hashes = {}
+    counts: dict[str, dict[str, int]] = {"dropped": dropped}
     for split in SPLITS:
         rows[split] += packers[split].flush()
-        content = _arrow_file(rows[split])
-        write_atomically(_arrow_path(folder, split, path.stem), content, point="sequences")
-        hashes[split] = hashlib.sha256(content).hexdigest()
-    counts = {
-        split: Counter(
-            sequences=len(rows[split]),
-            pieces=sum(len(one.piece_T) for one in rows[split]),
-            mentions=sum(len(one.mention_M3) for one in rows[split]),
-        )
-        for split in SPLITS
-    }
-    return {**counts, "dropped": dropped, "sha256": hashes}
-
-
-def _arrow_path(folder: Path, split: str, shard: str) -> Path:
-    return folder / f"{split}-{shard}.arrow"
-
-
-def _is_whole_shard(done: Path) -> bool:
-    """Whether the sequences of a shard are there, as they were written."""
-    try:
-        hashes = parse_json(read_within(done))["sha256"]
-        return _are_as_written(done.parent, done.stem, hashes)
-    except FileNotFoundError:
-        return False
-    except (ValueError, KeyError, TypeError, AttributeError):  # damaged, or of an older version
-        return False
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether the sequences of a corpus are there, as they were written; what is damaged is made again."""
-    try:
-        stated = parse_json(read_within(folder / MANIFEST))
-        if stated["seal"] == _seal_of(stated) and all(
-            _are_as_written(folder, shard, hashes) for shard, hashes in stated["sha256"].items()
-        ):
-            return True
-    except FileNotFoundError:
-        return False
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    _log.warning("%s: damaged, or of an older version; what is wrong in it is made again", folder)
-    return False
-
-
-def _are_as_written(folder: Path, shard: str, hashes: dict[str, str]) -> bool:
-    return all(sha256_of(_arrow_path(folder, split, shard)) == hashes[split] for split in SPLITS)
-
-
-def _seal_of(stated: dict[str, Any]) -> str:
-    """Return the hash of what sequences.json says."""
-    return hash_of({name: value for name, value in stated.items() if name != "seal"})
+        _write_arrow(rows[split], folder / f"{split}.arrow")
+        counts[split] = {
+            "sequences": len(rows[split]),
+            "pieces": sum(len(one.piece_T) for one in rows[split]),
+            "mentions": sum(len(one.mention_M3) for one in rows[split]),
+        }
+    (folder / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
 
 
 def is_held_out(document: str, share: float) -> bool:
@@ -238,7 +189,7 @@ def is_held_out(document: str, share: float) -> bool:
     return zlib.crc32(document.encode()) < share * 2**32
 
 
-def _arrow_file(sequences: list[PackedSequence]) -> bytes:
+def _write_arrow(sequences: list[PackedSequence], path: Path) -> None:
     def lists(values: Iterator[Any], kind: pa.DataType) -> pa.ListArray:
         parts = list(values)
         offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int32)
@@ -251,8 +202,5 @@ def _arrow_file(sequences: list[PackedSequence]) -> bytes:
         lists((one.mention_M3.ravel() for one in sequences), pa.int32()),
         pa.array([list(one.documents) for one in sequences], pa.list_(pa.string())),
     ]
-    sink = pa.BufferOutputStream()
-    with pyarrow.ipc.new_file(sink, _SCHEMA) as writer:
+    with pyarrow.ipc.new_file(str(path), _SCHEMA) as writer:
         writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
-    content: bytes = sink.getvalue().to_pybytes()
-    return content

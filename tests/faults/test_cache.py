@@ -14,8 +14,8 @@ from tests.grids import KILLED, Place, finish
 pytestmark = pytest.mark.slow
 CACHED = {
     "features": ("run", "features/*.npz", ""),
-    "sequences": ("pretrain", "sequences/*/train-*.arrow", ""),
-    "counts of sequences": ("pretrain", "sequences/*/sequences.json", ""),
+    "sequences": ("pretrain", "sequences/*/*/train.arrow", ""),
+    "counts of sequences": ("pretrain", "sequences/*/corpus/sequences.json", ""),
     "miniature's data": ("run", "mini/world-*/tasks/mini-gad/train.tsv", ""),
     "miniature's release": ("kb", "mini/world-*/release/MRCONSO.RRF", ""),
     "state of embeddings": ("embed", "embeddings/*/epoch-*/tables.safetensors", "embeddings.written:1"),

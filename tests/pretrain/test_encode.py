@@ -1,5 +1,6 @@
 """Sequences: whole sentences, nothing lost, mentions where they were."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -190,8 +191,14 @@ def test_a_killed_encoding_goes_on(
 ) -> None:
     monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path))
     encoded = encode_corpus(corpus, tokenizer, max_tokens=32, held_out_share=0.0)
-    before = {path.name: path.read_bytes() for path in encoded.folder.iterdir()}
-    for name in ("sequences.json", "00000-00001.json", "train-00000-00001.arrow"):
-        (encoded.folder / name).unlink()
-    again = encode_corpus(corpus, tokenizer, max_tokens=32, held_out_share=0.0)
-    assert {path.name: path.read_bytes() for path in again.folder.iterdir()} == before
+
+    def files() -> dict[str, bytes]:
+        paths = (path for path in encoded.folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(encoded.folder)): path.read_bytes() for path in paths}
+
+    before = files()
+    shutil.rmtree(encoded.folder / "corpus")
+    shutil.rmtree(encoded.folder / "00000-00001")
+    (encoded.folder / "00000-00000" / "train.arrow").unlink()
+    encode_corpus(corpus, tokenizer, max_tokens=32, held_out_share=0.0)
+    assert files() == before

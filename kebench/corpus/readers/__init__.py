@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from kebench.bounded import parse_json
@@ -97,7 +97,11 @@ def read_passages(
     assert on_error in ON_ERROR, on_error
     keeps_retracted = form == "pubmed" and retracted == "keep"
     reader = partial(read_pubmed, keep_retracted=True) if keeps_retracted else READERS[form]
-    for read in _reads(path, form, reader):
+    reads = reader(path)
+    first = next(reads, None)
+    if first is None:
+        first = Fault("", f"no document in it, read as {form}" if first_bytes(path) else "the file is empty")
+    for read in chain([first], reads):
         if isinstance(read, Passage) and (problem := passage_problem(read)):
             shown = read.document_id.encode(errors="backslashreplace").decode()
             read = Fault(f"document {shown}", problem)
@@ -114,13 +118,3 @@ def read_passages(
             _log.warning("%s; left out", message)
         if faults.total() == SHOWN_FAULTS:
             _log.warning("more of this file are counted and not shown")
-
-
-def _reads(path: Path, form: str, reader: Callable[[Path], Iterator[Read]]) -> Iterator[Read]:
-    """Yield what a reader does; a fault if that is nothing."""
-    found = False
-    for read in reader(path):
-        found = True
-        yield read
-    if not found:
-        yield Fault("", f"no document in it, read as {form}" if first_bytes(path) else "the file is empty")
