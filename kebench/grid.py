@@ -4,11 +4,13 @@ What writes them stands in `kebench.report`, one file a format. A number is roun
 CSV and JSON hold it whole.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 DASH = "–"
+NAME_WIDTH = 21  # names of a listing's rows up to here are never broken; ours
+PUBLISHED_TITLE = "published"  # over the rows that are
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,26 @@ class Cell:
         )
 
 
+def mean_cell(count: int, num_runs: int) -> Cell:
+    """Return a count over all runs as a mean: of one run a whole number."""
+    return Cell(count) if num_runs == 1 else Cell(count / num_runs, ",.1f")
+
+
+def share_cell(count: float | None, total: float | None) -> Cell:
+    """Return which part of a total a count is, in percent; missing where one of them is, or the total 0."""
+    return Cell() if count is None or not total else Cell(100 * count / total)
+
+
+def count_cell(number: float | str | None) -> Cell:
+    """Return a count, or a mean of counts with two digits behind the point where it is no whole number."""
+    if isinstance(number, float | int) and float(number).is_integer():
+        return Cell(int(number))
+    return Cell(number, ",.2f")
+
+
 UNDEFINED = Cell(mark="°")  # measured, and 0 / 0; a note says why
 Plain: TypeAlias = Cell | str | int | None
+GridRows: TypeAlias = list[tuple[Plain, ...]]
 
 
 def number_text(value: float | int | str, form: str = "") -> str:
@@ -94,8 +114,13 @@ class Grid:
 
     rows: of cells; a bare word, whole number or None stands for the cell of it.
     best, second: (row, column) of the cells to emphasise. breaks: rows before which a rule is drawn.
+    groups: what stands over runs of columns behind the first, and over how many. row_styles: colours of a
+    listing's rows, in a terminal that has some.
+    published: the row from which on they are as their sources print them: under a rule and a heading of their
+    own, and left out where a block of columns has nothing of theirs.
     layout: `numbers` has names set left and all else right. `prose` holds texts, which are wrapped, the first
-    column twice as wide.
+    column twice as wide. `board` is a leaderboard: set left; in LaTeX about the points; the second best is
+    shown in LaTeX alone. `listing` has no rules, and lines longer than a terminal rather than broken numbers.
     """
 
     headings: tuple[str, ...]
@@ -103,7 +128,10 @@ class Grid:
     best: frozenset[tuple[int, int]] = frozenset()
     second: frozenset[tuple[int, int]] = frozenset()
     breaks: frozenset[int] = frozenset()
-    layout: Literal["numbers", "prose"] = "numbers"
+    layout: Literal["numbers", "prose", "board", "listing"] = "numbers"
+    published: int | None = None
+    groups: tuple[tuple[str, int], ...] = ()
+    row_styles: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def cells(self) -> tuple[tuple[Cell, ...], ...]:
@@ -115,12 +143,23 @@ class Grid:
         """The rows as people read them."""
         return tuple(tuple(cell.text() for cell in row) for row in self.cells)
 
+    def shown_rows(self, columns: Iterable[int]) -> list[int]:
+        """Return the rows of a block of columns: all, but published ones only if they have some of it."""
+        columns, first = list(columns), len(self.rows) if self.published is None else self.published
+        rows = enumerate(self.cells)
+        return [
+            place
+            for place, row in rows
+            if place < first or any(row[column].value is not None for column in columns)
+        ]
+
 
 @dataclass(frozen=True)
 class Sheet:
     """What is printed together: a title, captions under it, grids, and notes at the end.
 
-    best, second: what the emphasised cells are, in words; the first note says so, and how they are shown.
+    best, second: what the emphasised cells are, in words; the first note says so, and how they are shown. Or
+    best is a sentence, with {how} in it.
     """
 
     title: str
@@ -132,6 +171,9 @@ class Sheet:
 
     def all_notes(self, *, best: str, second: str) -> list[str]:
         """Return the notes. best, second: how a format shows such cells ("bold"), "" if it does not."""
+        if "{how}" in self.best:
+            how = best if best.startswith("with ") else f"in {best}"
+            return [self.best.format(how=how + (f", second {second}" if second else "")), *self.notes]
         shown = [f"{how}: {what}" for how, what in ((best, self.best), (second, self.second)) if how and what]
         if not shown:
             return list(self.notes)

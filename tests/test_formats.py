@@ -49,8 +49,7 @@ from kebench.records import (
 from kebench.report.compare_export import FIELDS as TEST_FIELDS
 from kebench.report.costs import COST_FIELDS
 from kebench.report.export import FIELDS
-from kebench.report.probe_export import PROBE_FIELDS
-from kebench.report.probe_groups import GROUP_FIELDS
+from kebench.report.probe_export import GROUP_FIELDS, PROBE_FIELDS
 from kebench.report.published import (
     PrintedExample,
     PrintedSize,

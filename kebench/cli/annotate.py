@@ -162,7 +162,7 @@ def annotate(options: AnnotateOptions) -> None:
 def print_manifest(manifest: "CorpusManifest") -> None:
     """Print what a corpus holds and what was left out."""
     counts = manifest.counts.model_dump()
-    print_table(("", "number"), [(name, f"{value:,}") for name, value in counts.items()])
+    print_table(("", "number"), list(counts.items()))
     print_wrapped(
         "detected: mentions found; mentions: those of them that are linked; links: pairs of mention and "
         "concept; cuis: distinct concepts"

@@ -1,6 +1,5 @@
 """`kebench compare`: is one model better than another, on other seeds and on other sentences?"""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +12,6 @@ from kebench.cli.found import (
     metric_option,
     predictions_of,
     read_found,
-    render_sheet,
     require_here,
     resamples_option,
     results_option,
@@ -21,6 +19,7 @@ from kebench.cli.found import (
     suite_option,
     tasks_option,
 )
+from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.cli.unseen import board_without_seen, unseen_options
 from kebench.errors import UserError
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from kebench.grid import Sheet
     from kebench.report.compare import Predictions
     from kebench.report.table import Metric
-
-FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 
 
 @click.command()
@@ -63,7 +60,7 @@ FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 @resamples_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resamples.")
 @unseen_options
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@format_option
 def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: bool, **options: Any) -> None:
     """Compare two models on the tasks that both have.
 
@@ -71,7 +68,7 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     dev. T-tests ask whether the difference would hold for other seeds, permutation and bootstrap whether for
     other sentences.
     """
-    from kebench.report.compare_export import render_tests_csv
+    from kebench.report.compare_export import FIELDS
     from kebench.report.rows import find_key
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards
@@ -99,13 +96,12 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
             both, predictions, cards, metric, options["data"], found.other_names
         )
     compared = compare_them(board, a, b, found, predictions, options)
-    if form == "json":
-        content = {"schema": 1, "comparisons": compared.fields}
-        click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
-    elif form == "csv":
-        click.echo(render_tests_csv(compared.rows), nl=False)
-    else:
-        click.echo("\n".join(render_sheet(sheet, form) for sheet in compared.sheets), nl=False)
+    print_sheets(
+        compared.sheets,
+        form,
+        rows=lambda: Rows(FIELDS, compared.rows),
+        content=lambda: {"schema": 1, "comparisons": compared.fields},
+    )
 
 
 class Rendered(NamedTuple):

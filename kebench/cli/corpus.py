@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from kebench.cli import WIDTH
-from kebench.cli.tables import print_wrapped
+from kebench.cli.tables import format_option, print_table, print_wrapped
+from kebench.grid import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,8 @@ def corpus() -> None:
 
 @corpus.command()
 @click.argument("folder", metavar="CORPUS", type=FOLDER)
-def stats(folder: Path) -> None:
+@format_option
+def stats(folder: Path, form: str) -> None:
     """Print what a corpus holds, what it was made of, and what was left out."""
     from kebench.cli.annotate import print_manifest
     from kebench.corpus.linked import LinkedCorpus
@@ -40,6 +42,10 @@ def stats(folder: Path) -> None:
         "linker": "; ".join([manifest.settings.linker, *(f"{k} {v}" for k, v in settings.items())]),
         "inputs": ", ".join(f"{one.name} ({one.format})" for one in manifest.inputs),
     }
+    if form != "terminal":
+        counts = manifest.counts.model_dump()
+        print_table(("", "number"), list(counts.items()), form, content=lambda: {**about, "counts": counts})
+        return
     for name, text in about.items():
         click.echo("\n".join(textwrap.wrap(f"{name}: {text}", WIDTH, subsequent_indent="  ", max_lines=6)))
     print_manifest(manifest)
@@ -115,6 +121,7 @@ def _passage_text(passage: "LinkedPassage", names: "Mapping[str, str]") -> str:
 @click.option("--semantic-type", "types", multiple=True,
               help="Only links to concepts of this TUI (T047); repeatable.")  # fmt: skip
 @click.option("--id-map", type=FILE, help="Concepts of the file's ids, lines of ID, tab, CUI.")
+@format_option
 def score(
     folder: Path,
     gold_file: Path,
@@ -122,6 +129,7 @@ def score(
     kinds: tuple[str, ...],
     types: tuple[str, ...],
     id_map: Path | None,
+    form: str,
 ) -> None:
     """Print precision, recall and F1 of a corpus's mentions and links against gold ones."""
     from collections import Counter
@@ -153,7 +161,9 @@ def score(
         raise UserError(
             f"{folder}: none of its documents {what} in {gold_file}; name the file that it was made of"
         )
-    _print_quality(found)
+    _print_quality(found, form)
+    if form != "terminal":
+        return
     if found.other_text:
         print_wrapped(f"not scored: {found.other_text:,} passages whose text is another in {gold_file}")
     if faults:
@@ -163,17 +173,16 @@ def score(
         )
 
 
-def _print_quality(found: "Quality") -> None:
-    from kebench.cli.tables import print_table
-
+def _print_quality(found: "Quality", form: str) -> None:
     rows = []
     for name in ("spans", "links", "concepts"):
         counts = getattr(found, name)
         percents = (counts.precision_percent, counts.recall_percent, counts.f1_percent)
-        shown = ("-" if value is None else f"{value:.1f}" for value in percents)
-        rows.append((name, *shown, f"{counts.num_gold:,}",
-                     f"{counts.num_predicted:,}", f"{counts.num_correct:,}"))  # fmt: skip
-    print_table(("", "P", "R", "F1", "gold", "found", "right"), rows)
+        sizes = (counts.num_gold, counts.num_predicted, counts.num_correct)
+        rows.append((name, *map(Cell, percents), *sizes))
+    print_table(("", "P", "R", "F1", "gold", "found", "right"), rows, form)
+    if form != "terminal":
+        return
     click.echo("spans: both ends; links: and the concept; concepts: of each document, anywhere")
     click.echo("of a mention's links the best count, as many as gold names there, or one")
     if found.further:

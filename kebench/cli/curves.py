@@ -1,21 +1,25 @@
 """`kebench curves`: how pretrainings went."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
+
+from kebench.cli.tables import format_option, print_sheets
+from kebench.grid import Cell, Grid, Sheet
 
 ROWS = 12  # of a printed curve; ours
 
 
 @click.command()
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@format_option
 @click.option("--out", type=click.Path(path_type=Path), help="Draw them, to a .html, .svg or .png file.")
-def curves(folders: tuple[Path, ...], out: Path | None) -> None:
+def curves(folders: tuple[Path, ...], form: str, out: Path | None) -> None:
     """Show the losses of pretrainings, and what the models made of held-out text.
 
     DIR is a checkpoint of 'kebench pretrain'. Each printed row is the mean of a stretch of steps.
     """
-    from kebench.cli.tables import print_table
     from kebench.files import expand_home
     from kebench.pretrain.curve import HELD_OUT, LOSSES
     from kebench.pretrain.curves import absent_losses, averaged, draw, read_curves
@@ -29,17 +33,19 @@ def curves(folders: tuple[Path, ...], out: Path | None) -> None:
         draw(found, out)
         click.echo(out)
         return
+    columns = ("step", "loss", *LOSSES, "perplexity", "pieces %", "F1", "links %")
+    sheets = []
     for name, rows in found.items():
         absent = absent_losses(rows)
         table = [
             (
-                f"{row['step']:,}",
-                *("-" if loss in absent else f"{row[loss]:.3f}" for loss in ("loss", *LOSSES)),
-                *(f"{row[score]:.2f}" if score in row else "-" for score in HELD_OUT),
+                row["step"],
+                *(Cell(None if loss in absent else row[loss], ".3f") for loss in ("loss", *LOSSES)),
+                *(Cell(row.get(score), ".2f") for score in HELD_OUT),
             )
             for row in averaged(rows, ROWS)
         ]
-        click.echo(name)
-        columns = ("step", "loss", *LOSSES, "perplexity", "pieces %", "F1", "links %")
-        print_table(columns, table)
-    click.echo("perplexity, right pieces, F1 of mentions, right links: on held-out documents")
+        sheets.append(Sheet(name, (), (Grid(columns, table, layout="listing"),)))
+    said = "perplexity, right pieces, F1 of mentions, right links: on held-out documents"
+    sheets[-1] = replace(sheets[-1], notes=(said,))
+    print_sheets(sheets, form)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from kebench.cli.options import FOLDER
-from kebench.cli.tables import print_unpadded
+from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError
+from kebench.grid import Cell
 
 if TYPE_CHECKING:
+    from kebench.grid import GridRows
     from kebench.tasks.check import Finding
 
 DATA_HELP = (
@@ -26,7 +28,7 @@ def data() -> None:
 @click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
 @click.option("--data", "named", type=FOLDER, help="The same as DIR.")
 @click.option("--tasks", default="blurb", show_default=True, help="Tasks, suites or kinds, comma-separated.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option
 @click.option("--allow-missing-markers", is_flag=True, help="Let through texts without the task's markers.")
 def check(
     folder: Path | None, named: Path | None, tasks: str, form: str, allow_missing_markers: bool
@@ -99,55 +101,48 @@ def build(task: str, source: Path, folder: Path | None, force: bool) -> None:
     from kebench.tasks.card import data_folder, read_task_card
     from kebench.tasks.convert import build_task
 
-    _print_findings(build_task(read_task_card(task), source, data_folder(folder), force=force), "table")
+    _print_findings(build_task(read_task_card(task), source, data_folder(folder), force=force), "terminal")
 
 
 def _print_findings(findings: "list[Finding]", form: str) -> None:
     """Print found and expected of each split: units, rows, labels and hashes."""
-    from rich.table import Table
-
-    if form == "json":
-        import json
-
-        rows = [
-            {
-                **finding._asdict(),
-                "found": finding.found._asdict() if finding.found else None,
-                "expected": finding.expected.model_dump(exclude_defaults=True) if finding.expected else None,
-                "facts": finding.facts.model_dump() if finding.facts else None,
-            }
-            for finding in findings
-        ]
-        click.echo(json.dumps(rows, indent=2))
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("task", "split"):
-        table.add_column(name, no_wrap=True)
-    for name in ("units", "expected", "rows", "expected", "labels"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("sha256", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    rows: GridRows = []
     for finding in findings:
         found, expected = finding.found, finding.expected
-        labels = sha256 = "-"
+        labels = sha256 = None
         if found and expected and expected.labels:
             equal = sum(found.labels.get(label, 0) == count for label, count in expected.labels.items())
             labels = f"{equal}/{len(expected.labels)}"
         if found and expected and expected.sha256:
             sha256 = "known" if found.sha256 in expected.sha256 else "other"
-        table.add_row(
-            finding.task,
-            finding.split,
-            str(found.units) if found else "-",
-            str(expected.units) if expected else "-",
-            str(found.rows) if found else "-",
-            str(expected.rows) if expected else "-",
-            labels,
-            sha256,
-            finding.level,
-            style={"error": "red", "note": "yellow"}.get(finding.level, ""),
+        rows.append(
+            (
+                finding.task,
+                finding.split,
+                Cell(found.units if found else None, "d"),
+                Cell(expected.units if expected else None, "d"),
+                Cell(found.rows if found else None, "d"),
+                Cell(expected.rows if expected else None, "d"),
+                labels,
+                sha256,
+                finding.level,
+            )
         )
-    print_unpadded(table)
+    content = [
+        {
+            **finding._asdict(),
+            "found": finding.found._asdict() if finding.found else None,
+            "expected": finding.expected.model_dump(exclude_defaults=True) if finding.expected else None,
+            "facts": finding.facts.model_dump() if finding.facts else None,
+        }
+        for finding in findings
+    ]
+    colours = {"error": "red", "note": "yellow"}
+    styles = {place: colours.get(one.level, "") for place, one in enumerate(findings)}
+    headings = ("task", "split", "units", "expected", "rows", "expected", "labels", "sha256", "")
+    print_table(headings, rows, form, row_styles=styles, content=lambda: content)
+    if form != "terminal":
+        return
     click.echo("units: mentions or instances; rows: sentences or instances; labels: equal counts")
     for finding in findings:
         if finding.message:

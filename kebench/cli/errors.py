@@ -1,5 +1,6 @@
 """`kebench errors`: where a model goes wrong on a task, or in a probe."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,12 +11,12 @@ from kebench.cli.found import (
     predictions_of,
     read_found,
     recorded_name,
-    render_sheet,
     require_here,
     results_option,
     row_name,
     say,
 )
+from kebench.cli.tables import format_option, print_sheets
 from kebench.errors import UserError, counted
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from kebench.tasks.card import TaskCard
     from kebench.tasks.readers import Pair, Sentence
 
-FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 # How a stretch is shown: (style in a terminal, brackets elsewhere).
 _SHOWN = {
     "": ("", "", ""),
@@ -71,7 +71,7 @@ class Both(NamedTuple):
 @click.option(
     "--top", type=click.IntRange(1), help="--probe: from which place on an answer is low.  [default: 5]"
 )
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@format_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -127,18 +127,30 @@ def _show(
         write_atomically(out, build_errors_page(sheet, shown, calibrated), point="page")
         click.echo(out)
         return
+    if shown and form == "csv":
+        say("csv: the tables alone; --format json has the sentences too")
     if form in ("csv", "json"):
-        from kebench.cli.errors_export import export
-
-        export(sheet, shown, form)
+        print_sheets([sheet], form, content=lambda: _content(sheet, shown))
         return
-    if shown:
-        from dataclasses import replace
-
-        sheet = replace(sheet, notes=(*sheet.notes, _LEGEND))
-    click.echo(render_sheet(sheet, form), nl=False)
+    notes = (*sheet.notes, _LEGEND) if shown else sheet.notes
+    print_sheets([replace(sheet, notes=notes)], form)
     for sentence in shown:
         _print_sentence(sentence, form)
+
+
+def _content(sheet: "Sheet", shown: "list[Shown]") -> dict[str, Any]:
+    """Return what JSON holds: the tables, and the sentences."""
+    from kebench.report.write_json import sheets_content
+
+    sentences = [
+        {
+            "place": one.place + 1,  # the first is 1, as printed
+            "errors": one.errors,
+            "stretches": [{"text": text, "kind": kind} for text, kind in one.stretches],
+        }
+        for one in shown
+    ]
+    return {**sheets_content([sheet]), "sentences": sentences}
 
 
 def _task_errors(

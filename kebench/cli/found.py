@@ -9,7 +9,6 @@ import click
 from kebench.errors import UserError, counted, did_you_mean
 
 if TYPE_CHECKING:
-    from kebench.grid import Sheet
     from kebench.records import OtherName, Record
     from kebench.report.compare import Predictions
     from kebench.tasks.card import TaskCard
@@ -281,21 +280,6 @@ def predictions_of(found: Found) -> "Predictions":
         return read_predictions(found.paths[run_key(record)])
 
     return of_record
-
-
-def render_sheet(sheet: "Sheet", form: str) -> str:
-    """Return a sheet in one of the formats for people: terminal, markdown, latex."""
-    from rich.console import Console
-
-    from kebench.report.write_latex import sheets_as_latex
-    from kebench.report.write_markdown import sheets_as_markdown
-    from kebench.report.write_terminal import sheets_for_terminal
-
-    if form == "terminal":
-        console = Console()
-        is_styled = console.is_terminal and not console.is_dumb_terminal
-        return sheets_for_terminal([sheet], width=console.width, is_styled=is_styled)
-    return {"markdown": sheets_as_markdown, "latex": sheets_as_latex}[form]([sheet])
 
 
 def say_left_out(error: UserError) -> None:

@@ -8,7 +8,8 @@ import click
 
 from kebench.cli.modes import Modes
 from kebench.cli.options import FILE, FOLDER, argument, option, takes
-from kebench.cli.tables import print_table
+from kebench.cli.tables import format_option, print_sheets, print_table
+from kebench.grid import Grid, GridRows, Sheet
 
 if TYPE_CHECKING:
     from kebench.umls.manifest import Manifest
@@ -170,15 +171,14 @@ def open_(options: OpenOptions) -> None:
 
 def _say_what_was_made(manifest: "Manifest", out: Path) -> None:
     """Print what became of the rows: how many were read, left out for what, kept."""
-    rows: list[tuple[str, ...]] = []
+    rows: GridRows = []
     for what, counts in manifest.counts.items():
         left_out = [
             f"{num:,} {reason.replace('_', ' ')}"
             for reason, num in counts.items()
             if reason not in ("read", "kept") and num
         ]
-        read = f"{counts['read']:,}" if "read" in counts else "-"
-        rows.append((what, read, f"{counts['kept']:,}", ", ".join(left_out) or "-"))
+        rows.append((what, counts.get("read"), counts["kept"], ", ".join(left_out) or "-"))
     print_table(("", "read", "kept", "left out"), rows)
     _print_sources(manifest)
     if manifest.unification:
@@ -200,8 +200,8 @@ def _print_sources(manifest: "Manifest") -> None:
             (
                 source["name"],
                 source["version"] or "-",
-                f"{source['terms']:,}",
-                f"{source['relations']:,}",
+                source["terms"],
+                source["relations"],
                 source["licence"] or "none stated",
             )
             for source in manifest.sources
@@ -223,7 +223,7 @@ def _print_sources(manifest: "Manifest") -> None:
 @click.option("--by", "headings", multiple=True,
               type=click.Choice(["source", "relation", "type", "language"]),
               help="Only this breakdown, with all its rows; may be repeated.")  # fmt: skip
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option
 def stats(folder: Path, headings: tuple[str, ...], form: str) -> None:
     """Print a knowledge base's counts, by source, relation, semantic type and language."""
     from kebench.umls.knowledge_base import KnowledgeBase
@@ -231,26 +231,30 @@ def stats(folder: Path, headings: tuple[str, ...], form: str) -> None:
 
     knowledge_base = KnowledgeBase.open(folder)
     counted = {heading: breakdown(knowledge_base, heading) for heading in headings or BREAKDOWNS}
-    if form == "json":
-        import json
-
-        columns = {heading: BREAKDOWNS[heading][0] for heading in counted}
-        found = {h: [dict(zip(columns[h], row, strict=True)) for row in rows] for h, rows in counted.items()}
-        click.echo(json.dumps({"totals": totals(knowledge_base), **found}, indent=1, ensure_ascii=False))
+    tables: dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]] = {
+        heading: (BREAKDOWNS[heading][0], rows) for heading, rows in counted.items()
+    }
+    if form != "terminal":
+        counts = totals(knowledge_base)
+        if not headings:
+            tables = {"": (("", "count"), list(counts.items())), **tables}
+        grids = [Grid(columns, rows, layout="listing") for columns, rows in tables.values()]
+        found = {
+            h: [dict(zip(BREAKDOWNS[h][0], row, strict=True)) for row in rows] for h, rows in counted.items()
+        }
+        title = f"{knowledge_base.manifest.release}, content {knowledge_base.content_hash[:12]}"
+        print_sheets([Sheet(title, (), tuple(grids))], form, content=lambda: {"totals": counts, **found})
         return
     if not headings:
         manifest = knowledge_base.manifest
         content = f"content {manifest.content_hash[:12]}"
         click.echo(f"{manifest.release}, made from {manifest.made_from}, {content}")
         _print_sources(manifest)
-        print_table(("", "count"), [(what, f"{num:,}") for what, num in totals(knowledge_base).items()])
-    for heading, rows in counted.items():
+        print_table(("", "count"), list(totals(knowledge_base).items()))
+    for heading, (columns, rows) in tables.items():
         click.echo()
         shown = rows if headings else rows[:BREAKDOWN_ROWS]
-        print_table(
-            BREAKDOWNS[heading][0],
-            [tuple(f"{one:,}" if isinstance(one, int) else str(one) for one in row) for row in shown],
-        )
+        print_table(columns, shown)
         if len(shown) < len(rows):
             click.echo(f"and {len(rows) - len(shown)} more: kebench kb stats {folder} --by {heading}")
 

@@ -1,6 +1,5 @@
 """`kebench leaderboard`: tables of mean and deviation from the records of one or more folders."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,14 +19,11 @@ from kebench.cli.found import (
     suite_option,
     tasks_option,
 )
+from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.cli.unseen import board_without_seen, unseen_options
 
 if TYPE_CHECKING:
-    from kebench.report.costs import Asked
-    from kebench.report.published import PublishedTable
-    from kebench.report.table import Leaderboard, Metric
-
-FORMATS = ("terminal", "markdown", "latex", "csv", "json")
+    from kebench.report.table import Metric
 
 
 @click.command()
@@ -35,7 +31,7 @@ FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 @suite_option
 @tasks_option
 @click.option("--models", help="Only these models, measured and published: minilm,kebiolm.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@format_option
 @metric_option
 @click.option(
     "--published/--no-published", default=True, show_default=True, help="Show published rows under blurb."
@@ -61,7 +57,9 @@ def leaderboard(
     The learning rate of each number is the one with the best mean dev score over seeds; test scores
     never enter. A column holds one protocol. Published numbers stand below, marked, and are not ranked.
     """
+    from kebench.report.board import board_sheets
     from kebench.report.costs import parse_columns, with_costs
+    from kebench.report.export import board_content, board_fields, board_rows
     from kebench.report.published import read_published_tables
     from kebench.report.table import PUBLISHED_SUITE, build_leaderboard
     from kebench.tasks.card import all_task_cards
@@ -82,43 +80,16 @@ def leaderboard(
         if printed:
             say("published rows are of whole test sets and not shown")
     else:
-        shown = _filter_published(printed, wanted)
-        board = build_leaderboard(kept, cards=cards, metric=metric, published=shown, other_names=others)
-    _say_about_metric(board)
-    click.echo(_renderer(form, asked)(with_costs(board, asked)), nl=False)
-
-
-def _filter_published(printed: list["PublishedTable"], models: list[str]) -> list["PublishedTable"]:
-    if not models:
-        return printed
-    kept = ((table, tuple(row for row in table.rows if row.model in models)) for table in printed)
-    return [table.model_copy(update={"rows": rows}) for table, rows in kept]
-
-
-def _say_about_metric(board: "Leaderboard") -> None:
-    if board.metric == "as-published":
+        if wanted:
+            kept_rows = ((one, tuple(row for row in one.rows if row.model in wanted)) for one in printed)
+            printed = [one.model_copy(update={"rows": rows}) for one, rows in kept_rows]
+        board = build_leaderboard(kept, cards=cards, metric=metric, published=printed, other_names=others)
+    if metric == "as-published":
         say("NER as published numbers are scored; rates were chosen by the strict dev score")
-
-
-def _renderer(form: str, asked: "Asked") -> "Callable[[Leaderboard], str]":
-    from kebench.report import export, latex, render
-
-    renderers = {
-        "terminal": _render_terminal,
-        "markdown": render.render_markdown,
-        "latex": latex.render_latex,
-        "csv": lambda board: export.render_csv(board, asked),
-        "json": lambda board: export.render_json(board, asked),
-    }
-    assert set(renderers) == set(FORMATS), "each format needs its renderer"
-    return renderers[form]
-
-
-def _render_terminal(board: "Leaderboard") -> str:
-    from rich.console import Console
-
-    from kebench.report.render import render_terminal
-
-    console = Console()
-    is_styled = console.is_terminal and not console.is_dumb_terminal
-    return render_terminal(board, width=console.width, is_styled=is_styled)
+    board = with_costs(board, asked)
+    print_sheets(
+        board_sheets(board),
+        form,
+        rows=lambda: Rows(board_fields(asked), board_rows(board, asked)),
+        content=lambda: board_content(board, asked),
+    )

@@ -1,6 +1,5 @@
 """`kebench model`: the checkpoints that can be fine-tuned, and how to add one."""
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +9,12 @@ import click
 from kebench.cards import NAME_PATTERN, ModelCard, card_as_toml, model_card_paths, read_model_card
 from kebench.cli.found import metric_option, read_found, recorded_name, results_option
 from kebench.cli.modes import Modes
-from kebench.cli.tables import print_unpadded
+from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError
 from kebench.files import expand_home, write_atomically
 
 if TYPE_CHECKING:
     from kebench.report.table import Metric
-
-FORMATS = click.Choice(["text", "json"])
 
 
 @click.group()
@@ -26,7 +23,7 @@ def model() -> None:
 
 
 @model.command(name="list")
-@click.option("--format", "form", type=FORMATS, default="text", show_default=True, help="How to print it.")
+@format_option
 def list_models(form: str) -> None:
     """List every model that has a card."""
     rows = []
@@ -43,16 +40,11 @@ def list_models(form: str) -> None:
                 "cached": folder is not None,
             }
         )
-    if form == "json":
-        click.echo(json.dumps(rows, indent=2))
-        return
-    from rich.table import Table
-
-    table = Table("name", "family", "casing", "MLM head", "source", "cached", box=None)
-    for row in rows:
-        table.add_row(*map(_cell, row.values()))
-    print_unpadded(table)
-    click.echo("MLM head -: not seen yet; 'kebench model get NAME' fetches a model and looks", err=True)
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    headings = ("name", "family", "casing", "MLM head", "source", "cached")
+    print_table(headings, cells, form, title="Models", content=lambda: rows)
+    if form == "terminal":
+        click.echo("MLM head -: not seen yet; 'kebench model get NAME' fetches a model and looks", err=True)
 
 
 def _folder_if_there(card: ModelCard) -> Path | None:
@@ -86,7 +78,7 @@ def _cell(value: Any) -> str:
 
 @model.command()
 @click.argument("name")
-@click.option("--format", "form", type=FORMATS, default="text", show_default=True, help="How to print it.")
+@format_option
 def show(name: str, form: str) -> None:
     """Show one model's card, and what has been seen of its weights."""
     card = read_model_card(name)
@@ -98,11 +90,13 @@ def show(name: str, form: str) -> None:
             _say_what_is_found(card, folder)
         except UserError as error:
             click.echo(f"kebench: {card.name}: cannot be run: {error}", err=True)
-    if form == "json":
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
-    else:
+    if form == "terminal":
         for line in _lines(shown):
             click.echo(line)
+    else:
+        fields = [line.strip().partition(" ") for line in _lines(shown)]
+        rows = [(name, value.strip()) for name, _, value in fields]
+        print_table(("field", "value"), rows, form, title=card.title, content=lambda: shown)
 
 
 def _lines(fields: dict[str, Any], indent: str = "") -> list[str]:

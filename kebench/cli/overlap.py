@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from kebench.cli.tables import Rows, format_option, print_sheets
+
 if TYPE_CHECKING:
+    from kebench.grid import Sheet
     from kebench.report.strata import Overlap, Strata, StratumScore
     from kebench.tasks.card import TaskCard
     from kebench.tasks.readers import Sentence
     from kebench.umls.knowledge_base import KnowledgeBase
 
 FOLDER = click.Path(path_type=Path)
-FORMATS = ("table", "csv", "json")
 
 
 class Setting(NamedTuple):
@@ -35,8 +37,7 @@ class Setting(NamedTuple):
 )
 @click.option("--results", "folders", type=FOLDER, multiple=True,
               help="Records of runs: adds F1 on known and unknown mentions; repeatable.")  # fmt: skip
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True,
-              help="With --results csv is the table of F1 alone, json both.")  # fmt: skip
+@format_option
 def overlap(
     kb_folder: Path,
     corpus_folder: Path | None,
@@ -69,12 +70,15 @@ def overlap(
         overlap=tuple(counted),
         scores=tuple(_score_rows(runs, cards, folders_of, knowledge_base) if runs else ()),
     )
-    if form == "json":
-        click.echo(found.model_dump_json(indent=1, by_alias=True))
-    elif form == "csv":
-        _print_csv(found)
-    else:
-        _print_tables(found)
+    if form == "csv" and found.scores:
+        click.echo("csv: F1 alone; --format json has the counts of mentions too", err=True)
+    rows = [row.model_dump() for row in found.scores or found.overlap]
+    print_sheets(
+        _sheets(found),
+        form,
+        rows=lambda: Rows(list(rows[0]), rows),
+        content=lambda: found.model_dump(mode="json", by_alias=True),
+    )
 
 
 def count_known(
@@ -182,38 +186,36 @@ def _test_tags(predictions: dict[str, Any], test: "list[Sentence]", path: Path) 
     return found
 
 
-def _print_tables(found: "Strata") -> None:
-    from textwrap import fill
+def _sheets(found: "Strata") -> "list[Sheet]":
+    """Return the counts, then F1 under each protocol."""
+    from dataclasses import replace
 
-    from kebench.cli.tables import print_table
+    from kebench.grid import Cell, Grid, Sheet
     from kebench.report.strata import overlap_grid
 
-    grid = overlap_grid(found)
-    print_table(grid.headings, grid.texts)
-    click.echo("mentions of all splits; known if letters and digits are those of a name")
+    notes = ["mentions of all splits; known if letters and digits are those of a name"]
     if any(row.mentions is None for row in found.overlap):
-        click.echo("-: the task's files blind their mentions")
-        click.echo("   (--raw names the originals of chemprot and ddi)")
-    if not found.scores:
-        return
+        notes.append(
+            "-: the task's files blind their mentions (--raw names the originals of chemprot and ddi)"
+        )
+    sheets = [Sheet("", (), (replace(overlap_grid(found), layout="listing"),), tuple(notes))]
     for protocol in dict.fromkeys(row.protocol for row in found.scores):
         rows = [
-            (row.task, row.model, row.mentions, f"{row.gold:,}", f"{row.mean:.2f}",
-             "-" if row.deviation is None else f"{row.deviation:.2f}", str(row.seeds))
-            for row in found.scores if row.protocol == protocol
-        ]  # fmt: skip
-        click.echo(f"\n{fill(protocol, 80)}")
-        print_table(("task", "model", "mentions", "gold", "F1", "sd", "n"), rows)
-    click.echo("strict F1 on the test set; a wrong entity counts under the kind of its own text")
-
-
-def _print_csv(found: "Strata") -> None:
-    import csv
-    import sys
-
+            (
+                row.task,
+                row.model,
+                row.mentions,
+                row.gold,
+                Cell(row.mean, ".2f"),
+                Cell(row.deviation, ".2f"),
+                row.seeds,
+            )
+            for row in found.scores
+            if row.protocol == protocol
+        ]
+        grid = Grid(("task", "model", "mentions", "gold", "F1", "sd", "n"), rows, layout="listing")
+        sheets.append(Sheet("", (protocol,) if protocol else (), (grid,)))
     if found.scores:
-        click.echo("csv: F1 alone; --format json has the counts of mentions too", err=True)
-    rows = [row.model_dump() for row in found.scores or found.overlap]
-    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+        said = "strict F1 on the test set; a wrong entity counts under the kind of its own text"
+        sheets[-1] = replace(sheets[-1], notes=(said,))
+    return sheets

@@ -134,23 +134,24 @@ def pretrain(options: PretrainOptions) -> None:
 
 def _print_card(card: "PretrainingCard", out: Path) -> None:
     from kebench.cli.tables import print_table
+    from kebench.grid import Cell
 
     train, held_out = card.sequences["train"], card.sequences["held-out"]
-    rows = [
-        ("steps", f"{card.steps:,}"),
-        ("sequences", f"{train['sequences']:,}"),
-        ("word pieces", f"{train['pieces']:,}"),
-        ("mentions", f"{train['mentions']:,}"),
-        ("held out: sequences", f"{held_out['sequences']:,}"),
-        ("held out: mentions", f"{held_out['mentions']:,}"),
+    rows: list[tuple[str, int | Cell]] = [
+        ("steps", card.steps),
+        ("sequences", train["sequences"]),
+        ("word pieces", train["pieces"]),
+        ("mentions", train["mentions"]),
+        ("held out: sequences", held_out["sequences"]),
+        ("held out: mentions", held_out["mentions"]),
     ]
     if card.num_entities:
         rows += [
-            ("entities", f"{card.num_entities:,}"),
-            ("of them without a vector, drawn", f"{card.drawn_entities:,}"),
+            ("entities", card.num_entities),
+            ("of them without a vector, drawn", card.drawn_entities),
         ]
     rows += [
-        (f"held out: {name.replace('_', ' ')}", f"{value:,.2f}") for name, value in card.held_out.items()
+        (f"held out: {name.replace('_', ' ')}", Cell(value, ",.2f")) for name, value in card.held_out.items()
     ]
     print_table(("", "number"), rows)
     click.echo(f"checkpoint: {out}")

@@ -3,13 +3,14 @@
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from kebench.cli.modes import Modes
 from kebench.cli.options import FILE, FOLDER, argument, option, takes
-from kebench.cli.tables import NAME_WIDTH, print_table
+from kebench.cli.tables import format_option, print_sheets
+from kebench.grid import NAME_WIDTH, Grid, GridRows, Sheet, count_cell
 
 if TYPE_CHECKING:
     from kebench.probe.query_set import QuerySetManifest
@@ -95,7 +96,8 @@ def _say_what_was_made(manifest: "QuerySetManifest", out: Path) -> None:
     from kebench.probe.set_places import remember_set
 
     remember_set(out, manifest.content_hash)
-    _print_counts(manifest)
+    print_sheets([Sheet("", (), (_counts(manifest),))], "terminal")
+    _print_ambiguous(manifest)
     lost = {name: num for name, num in manifest.missing.items() if num}
     if lost:
         parts = ", ".join(f"{num:,} {name.replace('_', ' ')}" for name, num in lost.items())
@@ -148,17 +150,17 @@ def export(folder: Path, out: Path) -> None:
 @click.command()
 @click.argument("folder", metavar="SET", type=FOLDER)
 @click.option("--by", "heading", type=click.Choice(["relation"]), help="Also the numbers of each relation.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option
 def stats(folder: Path, heading: str | None, form: str) -> None:
     """Print a set's counts, those of the paper's beside them."""
     from kebench.probe.query_set import QuerySet
 
     manifest = QuerySet.open(folder).manifest
-    if form == "json":
-        import json
-
+    if form != "terminal":
+        grids = (_counts(manifest), *([_relations(manifest, is_broken=False)] if heading else []))
+        title = f"{manifest.name}, mode {manifest.mode}, content {manifest.content_hash[:12]}"
         counts = {"counts": manifest.counts} | ({"by_relation": manifest.by_relation} if heading else {})
-        click.echo(json.dumps(counts, indent=1, ensure_ascii=False))
+        print_sheets([Sheet(title, (), grids)], form, content=lambda: counts)
         return
     source = manifest.knowledge_base
     of = f"of {source.release}, made from {source.made_from}" if source else "imported"
@@ -166,35 +168,30 @@ def stats(folder: Path, heading: str | None, form: str) -> None:
     if manifest.facts_stored:
         click.echo(f"facts are stored {manifest.facts_stored} (reverse there: {manifest.reverse_share:.1%})")
     click.echo(textwrap.fill(f"sharing: {manifest.sharing}", 80, break_on_hyphens=False))
-    _print_counts(manifest)
-    if not heading:
-        return
-    click.echo()
-    rows: list[tuple[str, ...]] = []
-    for relation, counts in manifest.by_relation.items():
-        numbers = (_cell(counts[name]) for name in ("queries", "mean_cuis", "type_1", "type_2"))
-        words, rule = (str(counts.get(name, "-")) for name in ("words", "rule"))
-        if len(relation) > NAME_WIDTH:  # a long relation is broken into lines, never inside a word
-            lines = textwrap.wrap(relation.replace("_", "_ "), NAME_WIDTH, break_long_words=False)
-            relation = "\n".join(line.replace("_ ", "_") for line in lines)
-        rows.append((relation, words, rule, *numbers))
-    print_table(("relation", "words", "rule", "queries", _mean(manifest), "type 1", "type 2"), rows)
+    print_sheets([Sheet("", (), (_counts(manifest),))], form)
+    _print_ambiguous(manifest)
+    if heading:
+        click.echo()
+        print_sheets([Sheet("", (), (_relations(manifest, is_broken=True),))], form)
 
 
-def _print_counts(manifest: "QuerySetManifest") -> None:
-    """Print the counts; beside them those of the paper, if the recipe has them and no relation was chosen."""
+def _counts(manifest: "QuerySetManifest") -> Grid:
+    """Return the counts; beside them the paper's, if the recipe has them and no relation was chosen."""
     recipe = manifest.recipe or {}
     published = {} if recipe.get("relations") else recipe.get("published", {})
-    rows = [
-        (heading, *((_cell(published.get(name)),) if published else ()))
+    rows: GridRows = [
+        (
+            _mean(manifest) if heading == "mean CUIs" else heading,
+            count_cell(manifest.counts[name]),
+            *([count_cell(published.get(name))] if published else []),
+        )
         for heading, name in NUMBERS.items()
         if manifest.counts.get(name) is not None
     ]
-    found = [_cell(manifest.counts[NUMBERS[row[0]]]) for row in rows]
-    columns = ("", "this set", *(("paper",) if published else ()))
-    names = {"mean CUIs": _mean(manifest)}
-    table = [(names.get(row[0], row[0]), num, *row[1:]) for row, num in zip(rows, found, strict=True)]
-    print_table(columns, table)
+    return Grid(("", "this set", *(("paper",) if published else ())), rows, layout="listing")
+
+
+def _print_ambiguous(manifest: "QuerySetManifest") -> None:
     counts = manifest.counts
     if counts.get("ambiguous_share") is not None:
         of = "concepts of the knowledge base" if manifest.knowledge_base else "answers of this set"
@@ -211,9 +208,16 @@ def _mean(manifest: "QuerySetManifest") -> str:
     return "mean CUIs" if manifest.knowledge_base else "mean answers"
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if not isinstance(value, int | float):  # a recipe's published number that is none
-        return str(value)
-    return f"{value:,.2f}" if isinstance(value, float) and not value.is_integer() else f"{value:,.0f}"
+def _relations(manifest: "QuerySetManifest", *, is_broken: bool) -> Grid:
+    """Return the numbers of each relation. is_broken: long names into lines, never inside a word."""
+    columns = ("relation", "words", "rule", "queries", _mean(manifest), "type 1", "type 2")
+    rows: GridRows = []
+    for relation, counts in manifest.by_relation.items():
+        name = relation
+        if is_broken and len(relation) > NAME_WIDTH:
+            lines = textwrap.wrap(relation.replace("_", "_ "), NAME_WIDTH, break_long_words=False)
+            name = "\n".join(line.replace("_ ", "_") for line in lines)
+        numbers = (count_cell(counts[one]) for one in ("queries", "mean_cuis", "type_1", "type_2"))
+        words, rule = (str(counts.get(one, "-")) for one in ("words", "rule"))
+        rows.append((name, words, rule, *numbers))
+    return Grid(columns, rows, layout="listing")

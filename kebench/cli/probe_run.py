@@ -152,8 +152,9 @@ def _check_model(plan: "ProbePlan", *, allow_remote_code: bool) -> list[str]:
 def _print_record(record: "ProbeRecord", folder: Path) -> None:
     """Print the scores of one probe, what became of its queries, and where it is."""
     from kebench.cli.tables import print_table
+    from kebench.grid import Cell, GridRows
 
-    rows = []
+    rows: GridRows = []
     for name, by_us, as_released in (
         ("all", record.scores.fixed.overall, record.scores.released.overall),
         ("type 1", record.scores.fixed.type_1, record.scores.released.type_1),
@@ -161,9 +162,7 @@ def _print_record(record: "ProbeRecord", folder: Path) -> None:
     ):
         ranked = by_us.by_mean
         figures = (as_released.hit, by_us.hit, ranked.acc_1, ranked.acc_5, ranked.mrr)
-        percents = [figure.macro_percent for figure in figures]
-        shown = ["-" if percent is None else f"{percent:.2f}" for percent in percents]
-        rows.append((name, f"{by_us.queries:,}", *shown))
+        rows.append((name, by_us.queries, *(Cell(figure.macro_percent, ".2f") for figure in figures)))
     click.echo(f"{record.model} on {record.set}")
     print_table(("queries", "n", "hit, released", "hit", "Acc@1", "Acc@5", "MRR"), rows)
     counts, decoder = record.counts, record.decoder

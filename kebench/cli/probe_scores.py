@@ -1,13 +1,14 @@
 """`kebench probe show` and `kebench probe scores`: what models answered, and how they compare."""
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kebench.cli.found import results_option
+from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 LOCAL = Path("results/local")
 REMEDY = "make some with 'kebench probe run'"
 FOLDER = click.Path(path_type=Path)
-FORMATS = ("table", "markdown", "latex", "csv", "json")
 LOOKED_AT = 5000  # queries that are judged to find hits or misses; ours
 _WIDTH = 80
 _INDENT = " " * 14  # what the names of an example's lines take
@@ -193,7 +193,7 @@ def _word(is_hit: bool) -> str:
     type=click.Choice(["relation", "semantic-type", "answer-length"]),
     help="Break the scores down, by the fixed rule, instead.",
 )
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@format_option
 @click.option(
     "--published/--no-published", default=True, show_default=True, help="Show the paper's Table 6 below."
 )
@@ -210,31 +210,28 @@ def scores(
     FOLDER is searched for probes, as is what --results names; default: results/local. A table holds one set
     and one way of probing.
     """
-    from kebench.report.probe_export import render_probes_csv, render_probes_json
-    from kebench.report.probe_groups import render_groups
-    from kebench.report.probes import PROBE_SUITE, build_probe_tables
+    from kebench.report import probe_export as export
+    from kebench.report.probes import PROBE_SUITE, groups_sheets, probe_sheets
     from kebench.report.published import read_published_tables
 
     records = _records((*places, *folders) or (LOCAL,), set_name)
     if by:
-        click.echo(render_groups(records, by, form), nl=False)
+        rows = list(export.group_rows(records, by))
+        print_sheets(
+            groups_sheets(records, by),
+            form,
+            rows=lambda: Rows(export.GROUP_FIELDS, rows),
+            content=lambda: {"schema": export.PROBE_EXPORT_SCHEMA, "groups": rows},
+        )
         return
     printed = read_published_tables(PROBE_SUITE) if published else []
-    exports = {"csv": render_probes_csv, "json": render_probes_json}
-    if form in exports:
-        click.echo(exports[form](records, printed), nl=False)
-    else:
-        click.echo(_renderer(form)(build_probe_tables(records, printed)), nl=False)
-
-
-def _renderer(form: str) -> "Callable[..., str]":
-    from kebench.report import probes
-
-    return {
-        "table": probes.render_probes_terminal,
-        "markdown": probes.render_probes_markdown,
-        "latex": probes.render_probes_latex,
-    }[form]
+    figures = list(export.probe_rows(records, printed))
+    print_sheets(
+        [sheet for sheet, _ in probe_sheets(records, printed)],
+        form,
+        rows=lambda: Rows(export.PROBE_FIELDS, map(export.flat, figures)),
+        content=lambda: {"schema": export.PROBE_EXPORT_SCHEMA, "figures": figures},
+    )
 
 
 def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeRecord]":

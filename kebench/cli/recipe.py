@@ -1,11 +1,10 @@
 """`kebench recipe`: what a pretraining recipe says, and how it differs from the one it extends."""
 
-import json
 from typing import Any
 
 import click
 
-FORMATS = click.Choice(["text", "json"])
+from kebench.cli.tables import format_option, print_table
 
 
 @click.group()
@@ -14,9 +13,9 @@ def recipe() -> None:
 
 
 @recipe.command(name="list")
-def list_recipes() -> None:
+@format_option
+def list_recipes(form: str) -> None:
     """List every recipe of `kebench pretrain`, and what it changes."""
-    from kebench.cli.tables import print_table
     from kebench.pretrain.recipe import SHELF, base_of, difference, read_recipe
 
     rows = []
@@ -24,22 +23,25 @@ def list_recipes() -> None:
         changed = difference(name)
         said = ", ".join(f"{key} {_shown(new)}" for key, (_, new) in changed.items() if key != "label")
         rows.append((name, read_recipe(name).label, base_of(name) or "-", said or "-"))
-    print_table(("recipe", "label", "extends", "changes"), rows)
+    print_table(("recipe", "label", "extends", "changes"), rows, form, title="Recipes of pretraining")
 
 
 @recipe.command()
 @click.argument("name")
-@click.option("--format", "form", type=FORMATS, default="text", show_default=True, help="How to print it.")
+@format_option
 def show(name: str, form: str) -> None:
     """Print a recipe with all its settings, and its difference from the one it extends."""
     from kebench.pretrain.recipe import about, base_of, difference, read_recipe
 
     settings, base, changed = read_recipe(name).model_dump(), base_of(name), difference(name)
-    if form == "json":
+    if form != "terminal":
         changes = {key: {"base": old, "this": new} for key, (old, new) in changed.items()}
-        click.echo(
-            json.dumps({"name": name, "settings": settings, "extends": base, "changes": changes}, indent=2)
-        )
+        rows = [
+            (key, _shown(value), _shown(changed[key][0]) if key in changed else "")
+            for key, value in settings.items()
+        ]
+        content = {"name": name, "settings": settings, "extends": base, "changes": changes}
+        print_table(("setting", name, base or "-"), rows, form, content=lambda: content)
         return
     if lines := about(name):
         click.echo("\n".join([*lines, ""]))

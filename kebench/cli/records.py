@@ -1,6 +1,5 @@
 """`kebench records`: every run as a row of a table that SQL can ask."""
 
-import json
 import re
 from math import isfinite
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import Any
 import click
 
 from kebench.cli.found import read_found, results_option
+from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError, first_line
+from kebench.grid import Cell
 
-FORMATS = click.Choice(["table", "csv", "json"])
 DEFAULT = """select task, model, learning_rate as rate, seed, round(dev_percent, 2) as dev,
  round(test_percent, 2) as test, best_epoch as epoch, round(seconds) as seconds from records
  order by all"""
@@ -23,7 +23,7 @@ DEFAULT = """select task, model, learning_rate as rate, seed, round(dev_percent,
     "--sql", default=DEFAULT, help="What to ask of the table `records`.  [default: the runs and their scores]"
 )
 @click.option("--columns", is_flag=True, help="Only name the columns of `records`.")
-@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@format_option
 def records(folders: tuple[Path, ...], sql: str, columns: bool, form: str) -> None:
     """Ask the records by SQL, in DuckDB's dialect: a row a run.
 
@@ -63,43 +63,33 @@ def _ordered(sql: str) -> str:
 
 
 def _print(names: list[str], lines: list[tuple[Any, ...]], form: str) -> None:
-    from kebench.cli.tables import print_table
-
-    if form == "json":
-        rows = [dict(zip(names, line, strict=True)) for line in lines]
-        click.echo(json.dumps(_finite(rows), indent=1, ensure_ascii=False, default=str, allow_nan=False))
-    elif form == "csv":
-        import csv
-        import sys
-
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(lines)
-    else:
-        columns = (_texts([line[place] for line in lines]) for place in range(len(names)))
-        print_table(tuple(names), list(zip(*columns, strict=True)))
+    """Print what was found: JSON has text, or null, for what it has no type for."""
+    cells = zip(*(_cells([line[place] for line in lines]) for place in range(len(names))), strict=True)
+    print_table(
+        names,
+        list(cells),
+        form,
+        content=lambda: [dict(zip(names, map(_plain, line), strict=True)) for line in lines],
+    )
 
 
-def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows with null for what JSON has no number for."""
-    return [
-        {
-            name: None if isinstance(value, float) and not isfinite(value) else value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if value is None or isinstance(value, str | int | bool) else str(value)
 
 
-def _texts(values: list[Any]) -> list[str]:
-    """Return a column's values as text: fractions with as many digits behind the point as the longest has."""
+def _cells(values: list[Any]) -> list[Cell]:
+    """Return a column's values: fractions with as many digits behind the point as the longest has."""
     fractions = [f"{value:g}" for value in values if isinstance(value, float)]
     decimals = max((len(text.partition(".")[2]) for text in fractions), default=0)
-    is_plain = all(text.replace(".", "").removeprefix("-").isdigit() for text in fractions)
-    return [_text(value, f".{decimals}f" if is_plain else "g") for value in values]
-
-
-def _text(value: Any, form: str) -> str:
-    if value is None:
-        return "-"
-    return format(value, form) if isinstance(value, float) else str(value)
+    is_plain = not any("e" in text or "n" in text for text in fractions)  # no exponent, inf or nan
+    form = f".{decimals}f" if is_plain else "g"
+    return [
+        Cell(value, form)
+        if isinstance(value, float)
+        else Cell(value, "d")
+        if isinstance(value, int) and not isinstance(value, bool)
+        else Cell(None if value is None else str(value))
+        for value in values
+    ]

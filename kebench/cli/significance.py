@@ -1,6 +1,5 @@
 """`kebench significance`: which models differ from which, on which tasks."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from kebench.cli.found import (
     predictions_of,
     read_found,
     recorded_name,
-    render_sheet,
     require_here,
     resamples_option,
     results_option,
@@ -22,9 +20,8 @@ from kebench.cli.found import (
     suite_option,
     tasks_option,
 )
+from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.cli.unseen import board_without_seen, unseen_options
-
-FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 
 
 @click.command()
@@ -43,7 +40,7 @@ FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 @correction_option(over="all pairs of models on all tasks")
 @resamples_option
 @unseen_options
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@format_option
 def significance(folders: tuple[Path, ...], models: str | None, form: str, **options: Any) -> None:
     """Test every model against every other on every task.
 
@@ -52,7 +49,7 @@ def significance(folders: tuple[Path, ...], models: str | None, form: str, **opt
     models on.
     """
     from kebench.report.compare import Settings
-    from kebench.report.compare_export import render_tests_csv, significance_fields, significance_rows
+    from kebench.report.compare_export import FIELDS, significance_fields, significance_rows
     from kebench.report.significance import significance as test_all
     from kebench.report.significance import significance_sheet
     from kebench.report.table import build_leaderboard
@@ -77,11 +74,9 @@ def significance(folders: tuple[Path, ...], models: str | None, form: str, **opt
         without_seen=options["without_seen"],
     )
     tested = test_all(board, test=options["test"], settings=settings, predictions=predictions)
-    if form == "json":
-        content = {"schema": 1, "significance": [significance_fields(one) for one in tested]}
-        click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
-    elif form == "csv":
-        rows = (row for one in tested for row in significance_rows(one))
-        click.echo(render_tests_csv(rows), nl=False)
-    else:
-        click.echo("\n".join(render_sheet(significance_sheet(one), form) for one in tested), nl=False)
+    print_sheets(
+        map(significance_sheet, tested),
+        form,
+        rows=lambda: Rows(FIELDS, (row for one in tested for row in significance_rows(one))),
+        content=lambda: {"schema": 1, "significance": [significance_fields(one) for one in tested]},
+    )

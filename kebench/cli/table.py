@@ -10,20 +10,19 @@ from kebench.cli.found import (
     LOCAL,
     read_found,
     recorded_name,
-    render_sheet,
     results_option,
     row_name,
     say,
     split_names,
     weights_now,
 )
+from kebench.cli.tables import format_option, print_sheets
 from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from kebench.grid import Sheet
     from kebench.report.published import PublishedTable
 
-FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 SCORES = ("paper-2", "paper-3", "paper-4")
 NAMES = (*(f"paper-{number}" for number in range(1, 8)), "paper-stars")
 
@@ -57,7 +56,7 @@ NAMES = (*(f"paper-{number}" for number in range(1, 8)), "paper-stars")
 @click.option("--models", help="paper-7: only these models: bert-tiny,my-kebiolm.")
 @click.option("--n", "count", type=click.IntRange(1), help="paper-7: most queries.  [default: 8]")
 @click.option("--hits", is_flag=True, help="paper-7: only queries that some model answers.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@format_option
 def table(
     name: str,
     folders: tuple[Path, ...],
@@ -103,16 +102,7 @@ def table(
             sheets = _example_sheets(folders, set_folder, models, count=count, is_hits=hits)
         case _:
             sheets = _score_sheets(int(name.removeprefix("paper-")), folders, pairs, suite)
-    click.echo(_rendered(sheets, form), nl=False)
-
-
-def _rendered(sheets: "list[Sheet]", form: str) -> str:
-    from kebench.report.sheet_export import sheets_as_csv, sheets_as_json
-
-    exports = {"csv": sheets_as_csv, "json": sheets_as_json}
-    if form in exports:
-        return exports[form](sheets)
-    return "\n".join(render_sheet(sheet, form) for sheet in sheets)
+    print_sheets(sheets, form)
 
 
 def _data_sheet(

@@ -1,9 +1,8 @@
-"""Tables and long lines for the terminal, as the commands print them."""
+"""`--format`, the same on every command that prints tables, and what prints them; long lines of text."""
 
-import re
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -12,39 +11,106 @@ from kebench.cli import WIDTH
 if TYPE_CHECKING:
     from rich.table import Table
 
-_NUMBER = re.compile(r"-|[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?")
-_NARROW_TEXT = 12  # what is left of a column of text before lines grow too long; ours
-NAME_WIDTH = 21  # names of rows up to here are not broken, however narrow the terminal; ours
+    from kebench.grid import Plain, Sheet
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+FORMATS = ("terminal", "markdown", "latex", "csv", "json")
+_FORMERLY = {"table": "terminal", "text": "terminal"}  # what some commands called it; still taken
 
 
-def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table to stdout; columns of numbers and dashes are set to the right, and never broken.
+class _Format(click.Choice[str]):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(_FORMERLY.get(value, value), param, ctx)
 
-    Where even then not all fits, lines are longer than the terminal is wide.
-    """
+
+class Rows(NamedTuple):
+    """What CSV holds instead of a line a cell: a line a row of these fields."""
+
+    fields: Sequence[str]
+    rows: Iterable[Mapping[str, Any]]
+
+
+def format_option(command: Command) -> Command:
+    """Add --format."""
+    return click.option(
+        "--format",
+        "form",
+        type=_Format(FORMATS),
+        default="terminal",
+        show_default=True,
+        help="How to print it; csv and json round nothing.",
+    )(command)
+
+
+def print_sheets(
+    sheets: "Iterable[Sheet]",
+    form: str,
+    *,
+    rows: Callable[[], Rows] | None = None,
+    content: Callable[[], Any] | None = None,
+) -> None:
+    """Print sheets to stdout in one of FORMATS. rows, content: what CSV, and JSON, hold instead of sheets."""
+    click.echo(_written(list(sheets), form, rows, content), nl=False)
+
+
+def _written(
+    sheets: "list[Sheet]", form: str, rows: Callable[[], Rows] | None, content: Callable[[], Any] | None
+) -> str:
+    match form:
+        case "markdown":
+            from kebench.report.write_markdown import sheets_as_markdown
+
+            return sheets_as_markdown(sheets)
+        case "latex":
+            from kebench.report.write_latex import sheets_as_latex
+
+            return sheets_as_latex(sheets)
+        case "csv":
+            from kebench.report.write_csv import rows_as_csv, sheets_as_csv
+
+            return rows_as_csv(*rows()) if rows else sheets_as_csv(sheets)
+        case "json":
+            from kebench.report.write_json import as_json, sheets_as_json
+
+            return as_json(content()) if content else sheets_as_json(sheets)
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    least = 0
-    for place, name in enumerate(columns):
-        texts = [line for row in rows for line in row[place].splitlines()]
-        is_number = bool(texts) and all(_NUMBER.fullmatch(text) for text in texts)
-        is_name = place == 0 and all(len(text) <= NAME_WIDTH for text in texts)
-        wide = max(map(len, (*re.split(r"\s+", name), *texts)))  # a heading may be broken between words
-        narrowest = wide if is_name or is_number else min(wide, _NARROW_TEXT)
-        table.add_column(
-            name,
-            justify="right" if is_number else "left",
-            overflow="fold",
-            no_wrap=is_name,
-            min_width=narrowest,
-        )
-        least += 2 + narrowest
-    for row in rows:
-        table.add_row(*map(Text, row))  # text, so that square brackets are not read as styles
-    print_unpadded(table, width=max(Console().width, least))
+    from kebench.report.write_terminal import sheets_for_terminal
+
+    console = Console()
+    is_styled = console.is_terminal and not console.is_dumb_terminal
+    return sheets_for_terminal(sheets, width=console.width, is_styled=is_styled)
+
+
+def print_table(
+    headings: Sequence[str],
+    rows: "Iterable[Sequence[Plain]]",
+    form: str = "terminal",
+    *,
+    title: str = "",
+    row_styles: Mapping[int, str] | None = None,
+    content: Callable[[], Any] | None = None,
+) -> None:
+    """Print a listing to stdout; columns of numbers are set to the right, and never broken.
+
+    CSV has a line a row, JSON an object a row, by its headings. title: in the formats for documents.
+    row_styles: colours of rows in a terminal. content: what JSON holds instead.
+    """
+    from kebench.grid import Grid, Sheet
+
+    is_document = form in ("markdown", "latex")
+    grid = Grid(tuple(headings), list(rows), layout="listing", row_styles=row_styles or {})
+    values = [[cell.value for cell in row] for row in grid.cells]
+    if form == "csv":
+        from kebench.report.write_csv import lines_as_csv
+
+        click.echo(lines_as_csv(headings, values), nl=False)
+        return
+    print_sheets(
+        [Sheet(title if is_document else "", (), (grid,))],
+        form,
+        content=content or (lambda: [dict(zip(headings, line, strict=True)) for line in values]),
+    )
 
 
 def print_unpadded(table: "Table", *, width: int | None = None, err: bool = False) -> None:

@@ -4,14 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kebench.cli.tables import print_table
+from kebench.cli.tables import format_option, print_table
 
 if TYPE_CHECKING:
     from kebench.tasks.card import TaskCard
-
-FORM = click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
-)
 
 
 @click.group("task")
@@ -20,37 +16,33 @@ def task() -> None:
 
 
 @task.command("list")
-@FORM
+@format_option
 def list_tasks(form: str) -> None:
     """List every task: the shipped ones and those of ./tasks/*.toml."""
     from kebench.tasks.card import all_task_cards
 
     cards = all_task_cards()
-    if form == "json":
-        _print_json([card.model_dump(mode="json") for card in cards])
-        return
     rows = [(card.name, card.suite, card.kind, *_units(card), card.access.kind) for card in cards]
-    print_table(("task", "suite", "kind", "train", "dev", "test", "data"), rows)
+    headings = ("task", "suite", "kind", "train", "dev", "test", "data")
+    content = [card.model_dump(mode="json") for card in cards]
+    print_table(headings, rows, form, title="Tasks", content=lambda: content)
 
 
 @task.command()
 @click.argument("name")
-@FORM
+@format_option
 def show(name: str, form: str) -> None:
     """Show one task: its files, labels, metric, licence, expected sizes and where to get the data."""
     from kebench.tasks.card import read_task_card
 
     card = read_task_card(name)
-    if form == "json":
-        _print_json(card.model_dump(mode="json"))
-        return
-    print_table(("field", "value"), _facts(card))
+    print_table(("field", "value"), _facts(card), form, content=lambda: card.model_dump(mode="json"))
 
 
-def _units(card: "TaskCard") -> list[str]:
+def _units(card: "TaskCard") -> list[int | None]:
     from kebench.tasks.card import SPLITS
 
-    return [f"{card.expected[split].units:,}" if split in card.expected else "-" for split in SPLITS]
+    return [card.expected[split].units if split in card.expected else None for split in SPLITS]
 
 
 def _facts(card: "TaskCard") -> list[tuple[str, str]]:
@@ -85,9 +77,3 @@ def _size(card: "TaskCard", split: str) -> str:
     if expected.published not in (None, expected.units):
         size += f"; the paper's Table 1 prints {expected.published}: {expected.reason}"
     return size
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from kebench.grid import Grid
+from kebench.grid import Cell, Grid, GridRows, share_cell
 from kebench.report.errors import Run, mean_percent
 from kebench.scoring.relations import count_relations
 
@@ -18,7 +18,7 @@ def agreement_instances_grid(runs: Sequence[Run], *, negative: str) -> Grid:
     right = Counter(place for run in runs for place in _right(run))
     everywhere = Counter(right[place] for place in range(len(gold)))
     positive = Counter(right[place] for place, label in enumerate(gold) if label != negative)
-    rows = [
+    rows: GridRows = [
         (
             f"right by {number} of {len(runs)} seeds",
             *_counted(everywhere, number),
@@ -33,7 +33,7 @@ def agreement_instances_grid(runs: Sequence[Run], *, negative: str) -> Grid:
     ]
     if alike:
         rows.append(("F1 of one seed against another, mean", "", "", mean_percent(alike), ""))
-    return Grid(("agreement of seeds", "instances", "%", "positive", "% of these"), tuple(rows))
+    return Grid(("agreement of seeds", "instances", "%", "positive", "% of these"), rows)
 
 
 def _right(run: Run) -> Iterable[int]:
@@ -41,6 +41,5 @@ def _right(run: Run) -> Iterable[int]:
     return (place for place, (gold, predicted) in enumerate(pairs) if gold == predicted)
 
 
-def _counted(by_number: Counter[int], number: int) -> tuple[str, str]:
-    total = by_number.total()
-    return f"{by_number[number]:,}", f"{100 * by_number[number] / total:.1f}" if total else "-"
+def _counted(by_number: Counter[int], number: int) -> tuple[int, Cell]:
+    return by_number[number], share_cell(by_number[number], by_number.total())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from kebench.grid import Grid, Sheet
+from kebench.grid import Cell, Grid, Sheet, mean_cell
 from kebench.scoring.calibration import (
     NUM_BINS,
     Bin,
@@ -59,9 +59,9 @@ def calibration_grid(found: Calibration) -> Grid:
     rows = []
     for one in found.bins:
         stretch = f"{one.place / NUM_BINS:.2f} to {(one.place + 1) / NUM_BINS:.2f}"
-        number = f"{one.number:,}" if found.num_runs == 1 else f"{one.number / found.num_runs:,.1f}"
-        rows.append((stretch, number, f"{100 * one.confidence:.1f}", f"{100 * one.accuracy:.1f}"))
-    return Grid((f"confidence ({found.decisions})", "a run", "confidence, %", "right, %"), tuple(rows))
+        number = mean_cell(one.number, found.num_runs)
+        rows.append((stretch, number, Cell(100 * one.confidence), Cell(100 * one.accuracy)))
+    return Grid((f"confidence ({found.decisions})", "a run", "confidence, %", "right, %"), rows)
 
 
 def with_calibration(sheet: Sheet, found: Sequence[Calibration]) -> Sheet:

@@ -4,9 +4,7 @@ A p-value never stands without its test, sides, n, correction and family. Nothin
 not have is None (empty in CSV). Averages are rows too, of the task `average`, outside the family.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from kebench.report.compare import AVERAGE_TESTS, RESAMPLED, TESTS, Comparison
@@ -126,15 +124,6 @@ def significance_fields(found: Significance) -> dict[str, Any]:
         "tests": list(significance_rows(found)),
         "ranking": ranking and {**friedman, **ranking._asdict()},
     }
-
-
-def render_tests_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the rows as CSV; the numbers of `n` stand with a blank between."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, "n": " ".join(map(str, row["n"] or ()))} for row in rows)
-    return out.getvalue()
 
 
 def _complete(row: Row) -> Row:

@@ -9,28 +9,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from kebench.errors import UserError, did_you_mean
-from kebench.grid import Grid, Sheet
+from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Sheet
 from kebench.report.compare import NO_SEED_AVERAGE
 from kebench.report.published import PrintedRow, mark_rows, read_published_tables
 from kebench.report.rows import find_key, row_of
-from kebench.report.table import PUBLISHED_SUITE, Cell, Column, Leaderboard, RowKey, Table, average_by_seed
+from kebench.report.table import PUBLISHED_SUITE, Column, Leaderboard, RowKey, Table, average_by_seed
+from kebench.report.table import Cell as TaskCell
 from kebench.report.words import (
-    DASH,
     KIND_TITLES,
     SCORES,
-    UNDEFINED,
-    Style,
     column_notes,
     column_title,
-    p_text,
-    summary_text,
+    summary_cell,
 )
 from kebench.stats.families import CORRECTIONS, Correction, correct
 from kebench.stats.pvalue import PValue, Sides
 from kebench.stats.seeds import one_sample_t
 from kebench.stats.summary import Summary
-
-_STYLE = Style(space="", best="")
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class PublishedComparison:
     printed: PrintedRow
     table: Table
     kinds: tuple[str, ...]
-    tasks: tuple[tuple[Column, Cell, float, PValue], ...]
+    tasks: tuple[tuple[Column, TaskCell, float, PValue], ...]
     correction: Correction
     corrected: tuple[float | None, ...]
     averages: tuple[tuple[str, Summary, float, PValue], ...]
@@ -108,7 +103,7 @@ def _compare_in(
     )  # fmt: skip
 
 
-def _test(cell: Cell, score: float, sides: Sides) -> PValue:
+def _test(cell: TaskCell, score: float, sides: Sides) -> PValue:
     return _one_sample(list(cell.test_percent_by_seed.values()), score, sides)
 
 
@@ -141,30 +136,29 @@ def published_sheet(comparison: PublishedComparison) -> Sheet:
 def _grid(comparison: PublishedComparison) -> Grid:
     headings = ("task", comparison.model, "n", "published", "difference", "95% interval", "p", "corrected")
     decimals = comparison.printed.table.decimals
-    rows = [
+    rows: GridRows = [
         (column_title(column), *_cells(cell.score, score, test, corrected, decimals))
         for (column, cell, score, test), corrected in zip(comparison.tasks, comparison.corrected, strict=True)
     ]
-    rows += [(column_title(column), UNDEFINED, *[DASH] * 6) for _, column in comparison.undefined]
+    rows += [(column_title(column), UNDEFINED, *[None] * 6) for _, column in comparison.undefined]
     rows += [
         (f"{KIND_TITLES[kind]} average", *_cells(average, score, test, None, decimals))
         for kind, average, score, test in comparison.averages
     ]
-    return Grid(headings, tuple(rows), breaks=frozenset([len(comparison.tasks) + len(comparison.undefined)]))
+    return Grid(headings, rows, breaks=frozenset([len(comparison.tasks) + len(comparison.undefined)]))
 
 
 def _cells(
     ours: Summary, score: float, test: PValue, corrected: float | None, decimals: int
-) -> tuple[str, ...]:
-    interval = " to ".join(f"{end - score:+.1f}" for end in test.interval) if test.interval else DASH
+) -> tuple[Cell, ...]:
     return (
-        summary_text(ours, _STYLE, show_n=False),
-        DASH if ours.n is None else str(ours.n),
-        f"{score:.{decimals}f}",
-        f"{ours.mean - score:+.1f}",
-        interval,
-        p_text(test.p),
-        p_text(corrected),
+        summary_cell(ours),
+        Cell(ours.n, "d"),
+        Cell(score, f".{decimals}f"),
+        Cell(ours.mean - score, "+.1f"),
+        Cell(form="+.1f", interval=test.interval and (test.interval[0] - score, test.interval[1] - score)),
+        Cell(test.p, "p"),
+        Cell(corrected, "p"),
     )
 
 

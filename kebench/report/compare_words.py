@@ -3,26 +3,21 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kebench.grid import Grid, Sheet
+from kebench.grid import DASH, UNDEFINED, Cell, Grid, GridRows, Plain, Sheet
 from kebench.report.compare import AVERAGE_TESTS, TESTS, AverageComparison, Comparison, TaskComparison
-from kebench.report.table import Cell
+from kebench.report.table import Cell as TaskCell
 from kebench.report.words import (
-    DASH,
     KIND_TITLES,
     SCORES,
-    UNDEFINED,
-    Style,
     column_name,
     column_notes,
     column_title,
-    p_text,
-    summary_text,
+    summary_cell,
 )
 from kebench.stats.families import CORRECTIONS
 from kebench.stats.pvalue import PValue
 from kebench.stats.summary import Summary
 
-_STYLE = Style(space="", best="")
 _HEADINGS = {
     "welch": "Welch t",
     "paired": "paired t",
@@ -71,13 +66,13 @@ def _is_unequal(task: TaskComparison) -> bool:
     return rates[0] != rates[1] and any(origin != {"card"} for origin in origins)
 
 
-def _rates_tried(cell: Cell) -> tuple[tuple[float, ...], frozenset[str | None]]:
+def _rates_tried(cell: TaskCell) -> tuple[tuple[float, ...], frozenset[str | None]]:
     """Return the rates that were tried of a model on a task, and who chose them, None where unknown."""
     rates = tuple(sorted({run.settings.learning_rate for run in cell.tried}))
     return rates, frozenset(run.provenance.learning_rate_from for run in cell.tried)
 
 
-def _tried(cell: Cell) -> str:
+def _tried(cell: TaskCell) -> str:
     rates, origins = _rates_tried(cell)
     words = {"option": "the user's", "card": "suggested by its card", "budget": "the budget's"}
     who = " and ".join(words[origin] for origin in sorted(filter(None, origins)))
@@ -85,63 +80,58 @@ def _tried(cell: Cell) -> str:
 
 
 def _differences(comparison: Comparison) -> Grid:
+    rows: GridRows = []
+    for task in comparison.tasks:
+        needed: Plain = None
+        if min(len(task.a.runs), len(task.b.runs)) > 1:
+            needed = ">1000" if task.seeds_needed is None else Cell(task.seeds_needed, "d")
+        rows.append(
+            (
+                column_title(task.column),
+                summary_cell(task.a.test),
+                summary_cell(task.b.test),
+                Cell(task.difference, "+.1f"),
+                Cell(form="+.1f", interval=task.p_values["bootstrap"].interval),
+                Cell(task.hedges_g, "+.1f"),
+                Cell(task.dominance.bound if task.dominance else None, ".2f"),
+                needed,
+            )
+        )
+    rows += [(column_title(column), UNDEFINED, UNDEFINED, *[None] * 5) for _, column in comparison.undefined]
     headings = ("task", comparison.a, comparison.b, "difference", "95% interval", "g", "ASO", "seeds")
-    undefined = (
-        (column_title(column), UNDEFINED, UNDEFINED, *[DASH] * 5) for _, column in comparison.undefined
-    )
-    return Grid(headings, (*(_difference_row(task) for task in comparison.tasks), *undefined))
-
-
-def _difference_row(task: TaskComparison) -> tuple[str, ...]:
-    bound = task.dominance.bound if task.dominance else None
-    needed = "" if min(len(task.a.runs), len(task.b.runs)) > 1 else DASH
-    return (
-        column_title(task.column),
-        summary_text(task.a.test, _STYLE, show_n=False),
-        summary_text(task.b.test, _STYLE, show_n=False),
-        f"{task.difference:+.1f}",
-        _interval(task.p_values["bootstrap"]),
-        DASH if task.hedges_g is None else f"{task.hedges_g:+.1f}",
-        DASH if bound is None else f"{bound:.2f}",
-        needed or (">1000" if task.seeds_needed is None else str(task.seeds_needed)),
-    )
+    return Grid(headings, rows)
 
 
 def _p_values(comparison: Comparison) -> Grid:
     is_family = comparison.settings.correction != "none" and len(comparison.tasks) > 1
-    rows = tuple(
-        (column_title(task.column), *(_p_cell(task, name, is_family=is_family) for name in TESTS))
+    rows: GridRows = [
+        (
+            column_title(task.column),
+            *(
+                Cell(task.p_values[name].p, "p", corrected=task.corrected[name] if is_family else None)
+                for name in TESTS
+            ),
+        )
         for task in comparison.tasks
-    )
+    ]
     return Grid(("p-values", *(_HEADINGS[name] for name in TESTS)), rows)
-
-
-def _p_cell(task: TaskComparison, name: str, *, is_family: bool) -> str:
-    p, corrected = task.p_values[name].p, task.corrected[name]
-    if p is None:
-        return DASH
-    return f"{p_text(p)} ({p_text(corrected)})" if is_family and corrected is not None else p_text(p)
 
 
 def _averages(comparison: Comparison) -> Grid:
     headings = ("average", comparison.a, comparison.b, "difference", "95% interval", "g")
-    rows = tuple(
+    rows: GridRows = [
         (
             KIND_TITLES[average.kind],
-            summary_text(average.a, _STYLE, show_n=False),
-            summary_text(average.b, _STYLE, show_n=False),
-            f"{average.difference:+.1f}",
-            _interval(average.p_values["paired"]),
-            DASH if average.hedges_g is None else f"{average.hedges_g:+.1f}",
-            *(p_text(average.p_values[name].p) for name in AVERAGE_TESTS),
+            summary_cell(average.a),
+            summary_cell(average.b),
+            Cell(average.difference, "+.1f"),
+            Cell(form="+.1f", interval=average.p_values["paired"].interval),
+            Cell(average.hedges_g, "+.1f"),
+            *(Cell(average.p_values[name].p, "p") for name in AVERAGE_TESTS),
         )
         for average in comparison.averages
-    )
+    ]
     return Grid((*headings, *(_HEADINGS[name] for name in AVERAGE_TESTS)), rows)
-
-
-def _interval(tested: PValue) -> str:
-    return " to ".join(f"{end:+.1f}" for end in tested.interval) if tested.interval else DASH
 
 
 def _name(task: TaskComparison) -> str:
@@ -317,7 +307,7 @@ def _task_fields(task: TaskComparison) -> dict[str, Any]:
     }
 
 
-def _cell_fields(cell: Cell) -> dict[str, Any]:
+def _cell_fields(cell: TaskCell) -> dict[str, Any]:
     rates, origins = _rates_tried(cell)
     return {
         **_summary_fields(cell.score),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from kebench.errors import UserError, did_you_mean
+from kebench.grid import Cell
 from kebench.records import Record
 from kebench.report.table import Extra, Leaderboard, Table
 
@@ -21,7 +22,6 @@ COST_FIELDS = {
     "hours": ("gpu_hours", "cpu_hours", "cost_runs"),
     "cost": ("cost", "currency"),
 }
-_DASH = "–"
 _ESTIMATE = "~"
 _PROCESSOR = re.compile(r", \d+ threads$")  # how a record's device says that it is no GPU
 
@@ -131,48 +131,41 @@ def _extras(costs: Sequence[Cost], every: Sequence[Cost], asked: Asked) -> tuple
     """Return a block's columns; GPU and CPU hours only where some row of the table has them."""
     extras = []
     if "energy" in asked.columns:
-        extras.append(Extra("kWh", tuple(map(_energy_text, costs))))
+        extras.append(Extra("kWh", tuple(map(_energy_cell, costs))))
     if "co2" in asked.columns:
-        extras.append(Extra("kg CO2", tuple(map(_co2_text, costs))))
+        extras.append(Extra("kg CO2", tuple(map(_co2_cell, costs))))
     if "hours" in asked.columns:
         for title, hours in (("GPU h", "gpu_hours"), ("CPU h", "cpu_hours")):
             if any(getattr(cost, hours) for cost in every):
-                extras.append(Extra(title, tuple(_number(getattr(cost, hours)) for cost in costs)))
+                extras.append(Extra(title, tuple(_amount(getattr(cost, hours)) for cost in costs)))
     if asked.price:
-        texts = tuple(_money(cost.money(asked.price)) for cost in costs)
-        extras.append(Extra(asked.price.currency or "cost", texts))
+        cells = (_amount(cost.money(asked.price), least=0.01) for cost in costs)
+        extras.append(Extra(asked.price.currency or "cost", tuple(cells)))
     return tuple(extras)
 
 
-def _energy_text(cost: Cost) -> str:
-    """Write energy; ~ if it is an estimate, and how many runs it is of where that is not all."""
-    if cost.energy_kwh is None:
-        return _DASH
-    return (
-        f"{_ESTIMATE * cost.is_estimate}{_number(cost.energy_kwh)}{_part(cost.num_measured, cost.num_runs)}"
-    )
+def _energy_cell(cost: Cost) -> Cell:
+    """Return energy; ~ if it is an estimate, and how many runs it is of where that is not all."""
+    return _part_measured(cost.energy_kwh, cost.num_measured, cost)
 
 
-def _co2_text(cost: Cost) -> str:
-    """Write CO2 as energy is written."""
-    if cost.co2_kg is None:
-        return _DASH
-    return f"{_ESTIMATE * cost.is_estimate}{_number(cost.co2_kg)}{_part(cost.num_reckoned, cost.num_runs)}"
+def _co2_cell(cost: Cost) -> Cell:
+    return _part_measured(cost.co2_kg, cost.num_reckoned, cost)
 
 
-def _part(number: int, num_runs: int) -> str:
-    return f" ({number}/{num_runs})" if number < num_runs else ""
+def _part_measured(value: float | None, num_measured: int, cost: Cost) -> Cell:
+    if value is None:
+        return Cell()
+    part = f" ({num_measured}/{cost.num_runs})" if num_measured < cost.num_runs else ""
+    return replace(_amount(value), before=_ESTIMATE * cost.is_estimate, mark=part)
 
 
-def _number(value: float) -> str:
-    """Write a number with two digits that count, and never so that something looks like nothing."""
-    if value == 0:
-        return _DASH
-    return f"{value:.2f}" if value >= 1 else f"{value:.2g}"
+def _amount(value: float, *, least: float = 1) -> Cell:
+    """Return an amount that is printed with two digits that count; nothing at all is a missing one.
 
-
-def _money(value: float) -> str:
-    return f"{value:.2f}" if value >= 0.01 else _number(value)
+    least: of amounts from here on the two digits behind the point count.
+    """
+    return Cell(value, ".2f" if value >= least else ".2g") if value else Cell()
 
 
 def _notes(table: Table, costs: Sequence[Cost], asked: Asked) -> list[str]:
@@ -191,17 +184,13 @@ def _notes(table: Table, costs: Sequence[Cost], asked: Asked) -> list[str]:
     if {"energy", "co2"} & set(asked.columns):
         if any(cost.is_estimate for cost in costs):
             notes.append(f"{_ESTIMATE} no meter was read")
-        if any("/" in text for cost in costs for text in _shown_of(cost, asked)):
+        shown = [of for name, of in (("energy", _energy_cell), ("co2", _co2_cell)) if name in asked.columns]
+        if any(of(cost).mark for cost in costs for of in shown):
             notes.append("(n/m) n of m runs were measured")
     if asked.price:
         price = f"{asked.price.per_hour:g} {asked.price.currency}".rstrip()
         notes.append(f"Cost at {price} an hour of a GPU, or of a machine where the CPU ran it")
     return notes
-
-
-def _shown_of(cost: Cost, asked: Asked) -> list[str]:
-    texts = {"energy": _energy_text, "co2": _co2_text}
-    return [text_of(cost) for name, text_of in texts.items() if name in asked.columns]
 
 
 def _co2_notes(costs: Sequence[Cost]) -> list[str]:

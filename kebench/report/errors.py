@@ -12,8 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple, TypeVar
 
-from kebench.grid import Grid
-from kebench.report.words import DASH
+from kebench.grid import Cell, Grid, GridRows, mean_cell, share_cell
 from kebench.scoring.counts import Counts
 from kebench.scoring.entities import count_entities, strict_spans
 
@@ -63,15 +62,10 @@ def kinds_grid(runs: Sequence[Run]) -> Grid:
             counts["spurious"] += len(judged.spurious)
     gold = sum(counts[kind] for kind in KINDS)
     rows = [
-        (kind, mean_count(counts[kind], len(runs)), f"{100 * counts[kind] / gold:.1f}" if gold else DASH)
+        (kind, mean_cell(counts[kind], len(runs)), share_cell(counts[kind], gold))
         for kind in (*KINDS, "spurious")
     ]
-    return Grid(("kind", "a run", "% of gold"), tuple(rows))
-
-
-def mean_count(count: int, num_runs: int) -> str:
-    """Write a count over all runs as a mean: of one run a whole number."""
-    return f"{count:,}" if num_runs == 1 else f"{count / num_runs:,.1f}"
+    return Grid(("kind", "a run", "% of gold"), rows)
 
 
 def _judged(run: Run) -> list[Judged]:
@@ -98,12 +92,12 @@ def strata_grid(
                 for name, holds in strata.items():
                     if holds(place, span):
                         counts[name][kind] += 1
-    rows = []
+    rows: GridRows = []
     for name, found in counts.items():
         gold = sum(found.values())
-        shares = (f"{100 * found[kind] / gold:.1f}" if gold else DASH for kind in KINDS)
-        rows.append((name, f"{gold / len(runs):,.0f}", *shares))
-    return Grid(("gold mentions", "number", *(f"{kind}, %" for kind in KINDS)), tuple(rows))
+        shares = (share_cell(found[kind], gold) for kind in KINDS)
+        rows.append((name, Cell(gold / len(runs), ",.0f"), *shares))
+    return Grid(("gold mentions", "number", *(f"{kind}, %" for kind in KINDS)), rows)
 
 
 def _of_length(length: int) -> Callable[[int, Span], bool]:
@@ -171,11 +165,11 @@ def agreement_grid(runs: Sequence[Run]) -> Grid:
     for run in runs:
         found.update(_correct(run))
     by_number = Counter(found[one] for one in golds)
-    rows = [
+    rows: GridRows = [
         (
             f"found by {number} of {len(runs)} seeds",
-            f"{by_number[number]:,}",
-            f"{100 * by_number[number] / len(golds):.1f}",
+            by_number[number],
+            share_cell(by_number[number], len(golds)),
         )
         for number in range(len(runs), -1, -1)
         if golds
@@ -185,13 +179,13 @@ def agreement_grid(runs: Sequence[Run]) -> Grid:
     ]
     if alike:
         rows.append(("F1 of one seed against another, mean", mean_percent(alike), ""))
-    return Grid(("agreement of seeds", "gold mentions", "%"), tuple(rows))
+    return Grid(("agreement of seeds", "gold mentions", "%"), rows)
 
 
-def mean_percent(percents: Sequence[float | None]) -> str:
-    """Write a mean; a dash if one of the numbers is undefined."""
+def mean_percent(percents: Sequence[float | None]) -> Cell:
+    """Return a mean as a cell; a missing one if one of the numbers is undefined."""
     known = [percent for percent in percents if percent is not None]
-    return f"{sum(known) / len(known):.1f}" if len(known) == len(percents) else DASH
+    return Cell(sum(known) / len(known) if len(known) == len(percents) else None)
 
 
 def _correct(run: Run) -> Iterable[tuple[int, Span]]:
@@ -233,11 +227,8 @@ def _both_grid(
         (False, True): f"only {b}",
         (False, False): "neither",
     }
-    rows = [
-        (said, f"{counts[key]:,}", f"{100 * counts[key] / len(found):.1f}" if found else DASH)
-        for key, said in names.items()
-    ]
-    return Grid(headings, tuple(rows))
+    rows = [(said, counts[key], share_cell(counts[key], len(found))) for key, said in names.items()]
+    return Grid(headings, rows)
 
 
 def _by_most(found_by_run: Iterable[Iterable[Found]], num_runs: int) -> set[Found]:
@@ -297,15 +288,15 @@ def confusion_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
     counts = Counter(
         (gold, predicted) for run in runs for gold, predicted in zip(run.gold, run.predicted, strict=True)
     )
-    rows = tuple(
-        (gold, *(mean_count(counts[gold, predicted], len(runs)) for predicted in labels)) for gold in labels
-    )
+    rows: GridRows = [
+        (gold, *(mean_cell(counts[gold, predicted], len(runs)) for predicted in labels)) for gold in labels
+    ]
     return Grid(("gold / predicted", *labels), rows)
 
 
 def label_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
     """Return precision, recall and F1 of each relation label, from counts over all seeds; a dash for none."""
-    rows = []
+    rows: GridRows = []
     for label in labels:
         gold = sum(one == label for run in runs for one in run.gold)
         predicted = sum(one == label for run in runs for one in run.predicted)
@@ -313,9 +304,8 @@ def label_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
         right = sum(one == other == label for one, other in pairs)
         counts = Counts(gold, predicted, right)
         percents = (counts.precision_percent, counts.recall_percent, counts.f1_percent)
-        shares = ("-" if percent is None else f"{percent:.1f}" for percent in percents)
-        rows.append((label, f"{gold / len(runs):,.0f}", *shares))
-    return Grid(("label", "gold", "precision", "recall", "F1"), tuple(rows))
+        rows.append((label, Cell(gold / len(runs), ",.0f"), *map(Cell, percents)))
+    return Grid(("label", "gold", "precision", "recall", "F1"), rows)
 
 
 def marker_grid(
@@ -337,6 +327,6 @@ def marker_grid(
                 one, other = run.gold[place], run.predicted[place]
                 gold, predicted = gold + (one != negative), predicted + (other != negative)
                 right += one == other != negative
-        f1 = f"{200 * right / (gold + predicted):.1f}" if gold else DASH
-        rows.append((name, f"{len(places):,}", f"{gold / len(runs):,.0f}", f1))
-    return Grid(("indicators in the text", "instances", "positive", "F1"), tuple(rows))
+        f1 = Cell(200 * right / (gold + predicted) if gold else None)
+        rows.append((name, len(places), Cell(gold / len(runs), ",.0f"), f1))
+    return Grid(("indicators in the text", "instances", "positive", "F1"), rows)

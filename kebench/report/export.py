@@ -1,12 +1,9 @@
-"""A leaderboard for programs: JSON, and CSV with one line a number.
+"""A leaderboard for programs: what its JSON holds, and a row a number.
 
 Every measured number comes with its deviation, n, seeds, learning rate and dev mean; every published
 one with its source. Nothing is rounded. What is missing is null (JSON) or empty (CSV).
 """
 
-import csv
-import io
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,35 +47,29 @@ NO_GOLD = "no gold in the test set: the score is undefined"
 NO_GOLD_OF_A_TASK = "no gold in the test set of a task: the average is undefined"
 
 
-def render_json(leaderboard: Leaderboard, asked: Asked = NO_COSTS) -> str:
-    """Return the tables as one JSON object. asked: for fields of what the runs took."""
+def board_content(board: Leaderboard, asked: Asked = NO_COSTS) -> dict[str, Any]:
+    """Return the tables for JSON. asked: for fields of what the runs took."""
     tables = [
         {
             "suite": table.suite,
-            "caption": captions(table, leaderboard.metric),
+            "caption": captions(table, board.metric),
             "protocol": dict(table.protocol),
             "notes": list(table.notes),
-            "numbers": list(_numbers(table, leaderboard, asked)),
+            "numbers": list(_numbers(table, board, asked)),
         }
-        for table in leaderboard.tables
+        for table in board.tables
     ]
-    content = {"schema": SCHEMA, "metric": leaderboard.metric, "tables": tables}
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return {"schema": SCHEMA, "metric": board.metric, "tables": tables}
 
 
-def render_csv(leaderboard: Leaderboard, asked: Asked = NO_COSTS) -> str:
-    """Return one line a number, measured and published. asked: for columns of what the runs took."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, _fields(asked), lineterminator="\n")
-    writer.writeheader()
-    for table in leaderboard.tables:
-        for number in _numbers(table, leaderboard, asked):
-            seeds = " ".join(str(seed) for seed in number["seeds"] or ())
-            writer.writerow({**number, "seeds": seeds})
-    return out.getvalue()
+def board_rows(board: Leaderboard, asked: Asked = NO_COSTS) -> Iterator[dict[str, Any]]:
+    """Yield a row a number, measured and published. asked: for columns of what the runs took."""
+    for table in board.tables:
+        yield from _numbers(table, board, asked)
 
 
-def _fields(asked: Asked) -> tuple[str, ...]:
+def board_fields(asked: Asked = NO_COSTS) -> tuple[str, ...]:
+    """Return the fields of a number."""
     return (*FIELDS, *(name for column in asked.columns for name in COST_FIELDS[column]))
 
 
@@ -97,7 +88,7 @@ def _numbers(table: Table, leaderboard: Leaderboard, asked: Asked) -> Iterator[d
 
 
 def _complete(number: dict[str, Any], asked: Asked) -> dict[str, Any]:
-    return {field: number.get(field) for field in _fields(asked)}
+    return {field: number.get(field) for field in board_fields(asked)}
 
 
 def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[str, Any]]:

@@ -1,36 +1,24 @@
 """The leaderboards of the page: rows and cells, and what a cell opens: runs, seeds, comparisons."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kebench import grid
 from kebench.cards import ModelCard
 from kebench.chart_styles import ModelStyle
 from kebench.errors import counted
+from kebench.grid import DASH, UNDEFINED, p_text
 from kebench.report import figures
+from kebench.report.board import block_grid, board_sheets
 from kebench.report.page_sections import anchor_of
 from kebench.report.protocol import setting_lines
 from kebench.report.significance import Significance, test_words
 from kebench.report.table import Block, Cell, Column, Leaderboard, Row, Table
-from kebench.report.words import (
-    DASH,
-    UNDEFINED,
-    Style,
-    captions,
-    footnotes,
-    headings,
-    p_text,
-    published_lines,
-    second_cells,
-    summary_text,
-)
-from kebench.stats.summary import Summary
+from kebench.report.words import captions, column_name, summary_cell
 
-STYLE = Style(space="", best="in bold")
 BELOW = "▾"  # published rows have the daggers
 RUN_HEADINGS = ("seed", "test F1", "dev F1", "epoch", "rate", "seconds", "device", "commit", "record")
 COMPARISON_HEADINGS = ("model", "its mean", "difference", "n", "p", "corrected")
-_EMPTY = {"mean": DASH, "sd": "", "order": "-1", "mark": ""}
 
 
 class Board:
@@ -50,74 +38,70 @@ class Board:
     ) -> None:
         self._cards = cards
         self._styles = styles
-        self._metric = board.metric
         self._runs: set[str] = set()
         self.cells: dict[str, dict[str, Any]] = {}
         self.plots: list[dict[str, str]] = []
         self.curves: list[dict[str, str]] = []
-        self.tables = [
-            self._table(table, found) for table, found in zip(board.tables, significance, strict=True)
-        ]
+        self.tables = []
+        for table, sheet, found in zip(board.tables, board_sheets(board), significance, strict=True):
+            notes = sheet.all_notes(best="bold", second="")
+            if found.pairs:
+                notes.append(f"{BELOW} significantly below the best of the column: {test_words(found)}.")
+            self.tables.append(
+                {
+                    "suite": table.suite,
+                    "budget": budget_of(table),
+                    "captions": captions(table, board.metric),
+                    "notes": notes,
+                    "blocks": [self._block(table, block, found) for block in table.blocks],
+                }
+            )
         self.num_runs = len(self._runs)
-
-    def _table(self, table: Table, found: Significance) -> dict[str, Any]:
-        below = [f"{BELOW} significantly below the best of the column: {test_words(found)}."]
-        return {
-            "suite": table.suite,
-            "budget": budget_of(table),
-            "captions": captions(table, self._metric),
-            "notes": [*footnotes(table, STYLE), *(below if found.pairs else [])],
-            "blocks": [self._block(table, block, found) for block in table.blocks],
-        }
 
     def _block(self, table: Table, block: Block, found: Significance) -> dict[str, Any]:
         for place, column in enumerate(block.columns):
             self._draw(table, block, column, place)
-        marks = dict.fromkeys(second_cells(block), "second") | dict.fromkeys(block.best, "best")
-        rows = [self._row(block, place, row, found, marks) for place, row in enumerate(block.rows)]
-        rows += [
-            {
-                "label": line.label,
-                "family": self._family(printed.row.model),
-                "published": True,
-                "anchor": "",
-                "cells": [
-                    {"mean": text, "order": _order_of(text), "mark": "", "sd": ""} for text in line.cells
-                ],
-            }
-            for line, printed in zip(published_lines(block, STYLE), block.published, strict=True)
-        ]
-        return {"kind": block.kind, "headings": headings(block), "rows": rows}
-
-    def _family(self, model: str) -> str:
-        card = self._cards.get(model)
-        return card.family if card else ""
+        shown = block_grid(block, show_n=False)
+        rows = []
+        for place, row in enumerate(block.rows):
+            cells = []
+            for column_place, cell in enumerate(shown.cells[place][1:], start=1):
+                at = (place, column_place)
+                mark = "best" if at in shown.best else "second" if at in shown.second else ""
+                cells.append({**_shown_cell(cell), "mark": mark})
+            for column_place, column in enumerate(block.columns):
+                if measured := row.cells[column_place]:
+                    opened = self._opened(block, row, column, measured, found)
+                    cells[column_place] = {**cells[column_place], **opened}
+            of_row = (row.label, row.key.model, cells, anchor_of("model", row.key.model))
+            rows.append(self._row(*of_row, is_published=False))
+        for printed, line in zip(block.published, shown.cells[len(block.rows) :], strict=True):
+            cells = [_shown_cell(cell) for cell in line[1:]]
+            rows.append(self._row(line[0].text(), printed.row.model, cells, "", is_published=True))
+        return {"kind": block.kind, "headings": shown.headings, "rows": rows}
 
     def _row(
-        self, block: Block, place: int, row: Row, found: Significance, marks: Mapping[tuple[int, int], str]
+        self, label: str, model: str, cells: list[dict[str, str]], anchor: str, *, is_published: bool
     ) -> dict[str, Any]:
-        cells = []
-        for column_place, column in enumerate(block.columns):
-            cell, mark = row.cells[column_place], marks.get((place, column_place), "")
-            cells.append(self._measured(block, row, column, cell, mark, found) if cell else _EMPTY)
-        cells.append(_average_cell(row, marks.get((place, len(block.columns)), "")))
+        card = self._cards.get(model)
         return {
-            "label": row.label,
-            "family": self._family(row.key.model),
-            "published": False,
-            "anchor": anchor_of("model", row.key.model),
+            "label": label,
+            "family": card.family if card else "",
+            "published": is_published,
+            "anchor": anchor,
             "cells": cells,
         }
 
-    def _measured(
-        self, block: Block, row: Row, column: Column, cell: Cell, mark: str, found: Significance
-    ) -> dict[str, Any]:
+    def _opened(
+        self, block: Block, row: Row, column: Column, cell: Cell, found: Significance
+    ) -> dict[str, str]:
+        """Keep what a measured cell opens, and return how it is reached."""
         cell_id = str(len(self.cells))
-        summary = summary_text(cell.test, STYLE, show_n=True) if cell.test else UNDEFINED
+        test = summary_cell(cell.test, show_n=True).text() if cell.test else UNDEFINED.text()
         self._runs.update(run.identity for run in cell.runs)
         self.cells[cell_id] = {
             "model": row.label,
-            "task": f"{column.heading} {column.letter}".rstrip(),
+            "task": column_name(column),
             "column": column.hash[:16],
             "summary": _summary_words(cell),
             "runs": [_run_line(cell, place) for place in range(len(cell.runs))],
@@ -126,12 +110,8 @@ class Board:
         }
         return {
             "id": cell_id,
-            "mean": f"{cell.test.mean:.1f}" if cell.test else UNDEFINED,
-            "sd": _sd_text(cell.test) if cell.test else "",
-            "order": f"{cell.test.mean:.4f}" if cell.test else "-1",
-            "mark": mark,
             "dagger": BELOW * found.is_below_best(row.key, column),
-            "said": f"{row.label} on {column.heading}: {summary}; open",
+            "said": f"{row.label} on {column.heading}: {test}; open",
         }
 
     def _draw(self, table: Table, block: Block, column: Column, place: int) -> None:
@@ -140,12 +120,17 @@ class Board:
         scored = {label: cell for label, cell in cells.items() if cell.test}
         if scored:
             self.plots.append({"id": column.hash[:16], "svg": figures.dot_plot(scored, self._styles)})
-        curves = {label: _dev_curve(cell) for label, cell in cells.items() if cell.dev}
-        if not curves:
-            return
-        title = f"{column.heading} {column.letter}".rstrip()
-        chart = figures.learning_curves(curves, self._styles)
-        self.curves.append({"title": f"{title} ({table.suite}, {table.caption})", "chart": chart})
+        curves = {
+            label: [  # the mean dev score after each epoch that all seeds reached
+                sum(scores) / len(scores)
+                for scores in zip(*(run.dev_percent_by_epoch for run in cell.runs), strict=False)
+            ]
+            for label, cell in cells.items()
+            if cell.dev
+        }
+        if curves:
+            title = f"{column_name(column)} ({table.suite}, {table.caption})"
+            self.curves.append({"title": title, "chart": figures.learning_curves(curves, self._styles)})
 
 
 def budget_of(table: Table) -> str:
@@ -153,45 +138,34 @@ def budget_of(table: Table) -> str:
     return table.caption.split(":")[0]
 
 
-def _order_of(text: str) -> str:
-    number = re.match(r"\d+(\.\d+)?", text)
-    return number.group() if number else "-1"
-
-
-def _average_cell(row: Row, mark: str) -> dict[str, str]:
-    average = row.average
-    if average is None:
-        return {**_EMPTY, "mean": UNDEFINED if row.has_undefined else DASH}
-    text, order = f"{average.mean:.1f}", f"{average.mean:.4f}"
-    return {"mean": text, "sd": _sd_text(average), "order": order, "mark": mark}
-
-
-def _sd_text(summary: Summary) -> str:
-    return "" if summary.sd is None else f"{summary.sd:.1f}"
+def _shown_cell(cell: grid.Cell) -> dict[str, str]:
+    """Return a cell's texts, and the number that it is sorted by: none, which comes last, for nothing."""
+    order = f"{cell.value:.4f}" if isinstance(cell.value, float | int) else "-"
+    return {
+        "mean": f"{cell.before}{cell.value_text()}{cell.mark}",
+        "sd": cell.deviation_text(),
+        "order": order,
+        "mark": "",
+    }
 
 
 def _summary_words(cell: Cell) -> str:
-    test, dev = (
-        summary_text(one, STYLE, show_n=False) if one else UNDEFINED for one in (cell.test, cell.dev)
-    )
-    rate = f"learning rate {cell.learning_rate:g}"
-    return f"F1 {test} over {counted(len(cell.runs), 'seed')}; dev {dev}; {rate}{_calibration_text(cell)}"
-
-
-def _calibration_text(cell: Cell) -> str:
+    test, dev = (summary_cell(one).text() if one else UNDEFINED.text() for one in (cell.test, cell.dev))
     errors = [run.test.calibration_error_percent for run in cell.runs]
     known = [error for error in errors if error is not None]
-    if len(known) < len(errors):
-        return ""
-    return f"; expected calibration error {sum(known) / len(known):.1f}%"
+    calibration = ""
+    if len(known) == len(errors):
+        calibration = f"; expected calibration error {sum(known) / len(known):.1f}%"
+    rate = f"learning rate {cell.learning_rate:g}"
+    return f"F1 {test} over {counted(len(cell.runs), 'seed')}; dev {dev}; {rate}{calibration}"
 
 
 def _run_line(cell: Cell, place: int) -> list[str]:
     run = cell.runs[place]
+    scores = (cell.test_percent_by_seed.get(run.seed), run.dev.score_percent)
     return [
         str(run.seed),
-        _percent(cell.test_percent_by_seed.get(run.seed)),
-        _percent(run.dev.score_percent),
+        *(UNDEFINED.text() if score is None else f"{score:.2f}" for score in scores),
         str(run.best_epoch),
         f"{run.settings.learning_rate:g}",
         f"{run.provenance.seconds:,.0f}",
@@ -199,10 +173,6 @@ def _run_line(cell: Cell, place: int) -> list[str]:
         run.provenance.commit[:12] or DASH,
         run.identity[:16],
     ]
-
-
-def _percent(percent: float | None) -> str:
-    return UNDEFINED if percent is None else f"{percent:.2f}"
 
 
 def _comparisons(block: Block, row: Row, column: Column, cell: Cell, found: Significance) -> list[list[str]]:
@@ -224,9 +194,3 @@ def _comparisons(block: Block, row: Row, column: Column, cell: Cell, found: Sign
             ]
         )
     return lines
-
-
-def _dev_curve(cell: Cell) -> list[float]:
-    """Return the mean dev score after each epoch that all seeds reached."""
-    curves = [run.dev_percent_by_epoch for run in cell.runs]
-    return [sum(scores) / len(scores) for scores in zip(*curves, strict=False)]

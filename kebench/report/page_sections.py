@@ -6,17 +6,14 @@ from typing import Any
 
 from kebench.cards import ModelCard
 from kebench.chart_styles import ModelStyle
+from kebench.grid import DASH, p_text
 from kebench.probe.record import ProbeRecord
 from kebench.report import figures
-from kebench.report.probes import GROUPS as PROBE_GROUPS
-from kebench.report.probes import HEADINGS as PROBE_HEADINGS
-from kebench.report.probes import PROBE_SUITE, ProbeRow, build_probe_tables, row_labels
-from kebench.report.probes import caption as probe_caption
+from kebench.report.probes import PROBE_SUITE, probe_sheets, row_labels
 from kebench.report.published import read_published_tables
 from kebench.report.significance import Significance, test_words
 from kebench.report.strata import Strata, overlap_grid, strata_grids
 from kebench.report.table import Leaderboard
-from kebench.report.words import DASH, p_text
 from kebench.tasks.card import TaskCard
 
 
@@ -61,40 +58,44 @@ def probe_sections(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
     The published rows of Table 6 stand below the first, as in `kebench probe scores`.
     """
     shown = []
-    for table in build_probe_tables(list(records), read_published_tables(PROBE_SUITE)):
-        group = [record for record in records if probe_caption(record) == table.caption]
-        group.sort(key=lambda record: record.model)
+    for sheet, group in probe_sheets(records, read_published_tables(PROBE_SUITE)):
+        (grid,) = sheet.grids
         labels = row_labels(group)
         intervals = {labels[record.identity]: _interval(record) for record in group}
+        behind = 1 + sum(number for _, number in grid.groups[:2])  # the hits that the intervals are of
+        rows = [(*row[:behind], intervals.get(row[0], DASH), *row[behind:]) for row in grid.texts]
+        bars = []
+        for record in group:
+            fixed = record.scores.fixed
+            for kind, bucket in (("type 1", fixed.type_1), ("type 2", fixed.type_2), ("all", fixed.overall)):
+                if bucket.hit.macro_percent is not None:
+                    bars.append((labels[record.identity], kind, bucket.hit.macro_percent))
+        names = sorted({name for record in group for name in record.scores.fixed.by_relation})
+        of_each = [record.scores.fixed.by_relation for record in group]
         shown.append(
             {
-                "caption": table.caption,
-                "groups": [(name, len(headings) + (name == _FIXED)) for name, headings in PROBE_GROUPS],
-                "headings": _with_interval(PROBE_HEADINGS, "95% interval of all"),
-                "rows": [_probe_row(row, intervals[row.label]) for row in table.rows],
-                "published": [_probe_row(row, DASH) for row in table.published],
-                "notes": table.notes,
-                "chart": figures.probe_bars(
-                    [bar for record in group for bar in _bars(record, labels[record.identity])]
+                "caption": sheet.title,
+                "groups": [(name, number + (place == 1)) for place, (name, number) in enumerate(grid.groups)],
+                "headings": (
+                    *grid.headings[1:behind],
+                    "95% interval of all",
+                    *grid.headings[behind:],
                 ),
+                "rows": rows[: grid.published],
+                "published": [] if grid.published is None else rows[grid.published :],
+                "notes": sheet.notes,
+                "chart": figures.probe_bars(bars),
                 "relation_headings": ("relation", *(labels[record.identity] for record in group)),
-                "relations": _relations(group),
+                "relations": [
+                    [
+                        name,
+                        *(_percent(found[name].hit_percent if name in found else None) for found in of_each),
+                    ]
+                    for name in names
+                ],
             }
         )
     return shown
-
-
-_FIXED, _ = PROBE_GROUPS[1]
-_AFTER_FIXED = sum(len(headings) for _, headings in PROBE_GROUPS[:2])
-
-
-def _probe_row(row: ProbeRow, interval: str) -> tuple[str, ...]:
-    return (row.label, *_with_interval(tuple(map(_percent, row.percents)), interval))
-
-
-def _with_interval(cells: tuple[str, ...], interval: str) -> tuple[str, ...]:
-    """Put the interval behind the hits that it is of."""
-    return (*cells[:_AFTER_FIXED], interval, *cells[_AFTER_FIXED:])
 
 
 def _interval(record: ProbeRecord) -> str:
@@ -164,23 +165,6 @@ def task_sections(board: Leaderboard, cards: Sequence[TaskCard]) -> list[dict[st
 
 def _percent(percent: float | None) -> str:
     return DASH if percent is None else f"{percent:.2f}"
-
-
-def _bars(record: ProbeRecord, label: str) -> list[tuple[str, str, float]]:
-    fixed = record.scores.fixed
-    kinds = (("type 1", fixed.type_1), ("type 2", fixed.type_2), ("all", fixed.overall))
-    hits = [(kind, bucket.hit.macro_percent) for kind, bucket in kinds]
-    return [(label, kind, percent) for kind, percent in hits if percent is not None]
-
-
-def _relations(group: Sequence[ProbeRecord]) -> list[list[str]]:
-    names = sorted({name for record in group for name in record.scores.fixed.by_relation})
-
-    def found(record: ProbeRecord, name: str) -> float | None:
-        one = record.scores.fixed.by_relation.get(name)
-        return one.hit_percent if one else None
-
-    return [[name, *(_percent(found(record, name)) for record in group)] for name in names]
 
 
 def _probe_text(record: ProbeRecord) -> str:

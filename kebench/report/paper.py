@@ -6,20 +6,18 @@ score as exact.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from kebench.grid import Grid, Sheet
+from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Sheet, p_text
 from kebench.report.published import AVERAGES, PublishedRow, PublishedTable
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import HEADINGS, Leaderboard, Row, RowKey, Table
 from kebench.report.words import (
-    DASH,
     KIND_TITLES,
-    UNDEFINED,
-    Style,
     column_notes,
-    p_text,
-    summary_text,
+    printed_cell,
+    summary_cell,
     undefined_columns,
 )
 from kebench.stats.families import Correction, correct
@@ -30,20 +28,18 @@ from kebench.stats.summary import Summary
 
 ALPHA = 0.05
 BASELINE = "pubmedbert"  # whom the stars of Table 2 are against
-_STYLE = Style(space="", best="")
 
 
 class Beside(NamedTuple):
     """Our number beside a printed one. is_within_noise: None where no test can say.
 
-    missing: what stands where we have no number, a marked dash if it is undefined.
+    ours: as a cell; undefined, or missing where we have no number.
     """
 
     name: str
-    ours: Summary | None
+    ours: Cell
     printed: float
     is_within_noise: bool | None
-    missing: str
 
 
 def paper_sheets(
@@ -108,18 +104,14 @@ def _beside(table: Table, printed: PublishedRow, key: RowKey) -> list[Beside]:
         if row.average or row.has_undefined:
             measured[block.kind] = row.average
     names = [*printed.scores, *printed.averages]
-    order = [name for name in (*HEADINGS, *AVERAGES) if name in names]
-    return [
-        _pair(name, measured.get(name), printed, missing=UNDEFINED if name in measured else DASH)
-        for name in order
-    ]
-
-
-def _pair(name: str, ours: Summary | None, printed: PublishedRow, *, missing: str) -> Beside:
-    score, sd = printed.percent_of(name), printed.sd.get(name)
-    assert score is not None, "only what is printed is asked for"
-    is_noise = _is_within_noise(ours, score, sd, printed.n) if printed.comparable else None
-    return Beside(name, ours, score, is_noise, missing)
+    pairs = []
+    for name in (name for name in (*HEADINGS, *AVERAGES) if name in names):
+        score, sd, ours = printed.percent_of(name), printed.sd.get(name), measured.get(name)
+        assert score is not None, "only what is printed is asked for"
+        is_noise = _is_within_noise(ours, score, sd, printed.n) if printed.comparable else None
+        missing = UNDEFINED if name in measured else Cell()
+        pairs.append(Beside(name, summary_cell(ours, show_n=True) if ours else missing, score, is_noise))
+    return pairs
 
 
 def _is_within_noise(ours: Summary | None, score: float, sd: float | None, n: int | None) -> bool | None:
@@ -132,16 +124,16 @@ def _is_within_noise(ours: Summary | None, score: float, sd: float | None, n: in
 
 def _grid(printed: PublishedRow, ours: str, pairs: Sequence[Beside], decimals: int) -> Grid:
     label = printed.label if ours == printed.model else f"{printed.label} ({ours})"
-    rows = tuple(
+    rows = [
         (
             _heading(pair.name),
-            summary_text(pair.ours, _STYLE, show_n=True) if pair.ours else pair.missing,
-            _printed_text(printed, pair.name, decimals),
-            f"{pair.ours.mean - pair.printed:+.1f}" if pair.ours else DASH,
-            {True: "yes", False: "no", None: DASH}[pair.is_within_noise],
+            pair.ours,
+            _printed_cell(printed, pair.name, decimals),
+            Cell(pair.ours.value - pair.printed if isinstance(pair.ours.value, float) else None, "+.1f"),
+            {True: "yes", False: "no", None: None}[pair.is_within_noise],
         )
         for pair in pairs
-    )
+    ]
     breaks = frozenset(place for place, pair in enumerate(pairs) if pair.name == AVERAGES[0])
     return Grid((label, "ours", "published", "difference", "within noise"), rows, breaks=breaks)
 
@@ -152,13 +144,10 @@ def _sheet_of_printed(published: PublishedTable) -> Sheet:
         for name in (*HEADINGS, *AVERAGES)
         if any(row.percent_of(name) is not None for row in published.rows)
     ]
-    rows = tuple(
-        (
-            _heading(name),
-            *(_printed_text(row, name, published.decimals) for row in published.rows),
-        )
+    rows: GridRows = [
+        (_heading(name), *(_printed_cell(row, name, published.decimals) for row in published.rows))
         for name in names
-    )
+    ]
     headings = ("published", *(row.label for row in published.rows))
     return Sheet(
         title=f"{published.source}, as printed; no record of ours is of these models (see --as)",
@@ -172,13 +161,9 @@ def _heading(name: str) -> str:
     return f"{KIND_TITLES[name]} average" if name in AVERAGES else HEADINGS[name]
 
 
-def _printed_text(row: PublishedRow, name: str, decimals: int) -> str:
-    """Write a score as it is printed: with its deviation, and the mark of significance."""
-    score, sd = row.percent_of(name), row.sd.get(name)
-    if score is None:
-        return DASH
-    mark = "*" if name in row.significant else ""
-    return f"{score:.{decimals}f}" + ("" if sd is None else f"±{sd:.{decimals}f}") + mark
+def _printed_cell(row: PublishedRow, name: str, decimals: int) -> Cell:
+    """Return a score as it is printed: with its deviation, and the mark of significance."""
+    return replace(printed_cell(row, name, decimals), mark="*" if name in row.significant else "")
 
 
 def stars_sheet(published: PublishedTable) -> Sheet:
@@ -199,14 +184,14 @@ def stars_sheet(published: PublishedTable) -> Sheet:
     breaks = frozenset({len(family)})
     grids = []
     for said, found in (("p", points), ("range of p", columns)):
-        cells = tuple(
+        cells = [
             (
                 _heading(name),
                 "*" if name in ours.significant else "",
-                *(_range_text(column.get(name)) for column in found),
+                *(_range_cell(column.get(name)) for column in found),
             )
             for name in names
-        )
+        ]
         headings = (said, "printed", *(_assumption_text(*assumption) for assumption in _ASSUMPTIONS))
         grids.append(Grid(headings, cells, breaks=breaks))
     n = ours.n
@@ -278,12 +263,14 @@ def _ranges(
     }
 
 
-def _range_text(found: Range | None) -> str:
+def _range_cell(found: Range | None) -> Cell:
+    """Return a range of p-values, one where both ends print the same, with what it says of significance."""
     if found is None:
-        return DASH
-    said = {True: "yes", False: "no", None: "?"}[found.verdict(ALPHA)]
-    low, high = p_text(found.low), p_text(found.high)
-    return f"{low} {said}" if low == high else f"{low} to {high} {said}"
+        return Cell()
+    said = {True: " yes", False: " no", None: " ?"}[found.verdict(ALPHA)]
+    if p_text(found.low) == p_text(found.high):
+        return Cell(found.low, "p", mark=said)
+    return Cell(form="p", interval=(found.low, found.high), mark=said)
 
 
 def _verdict_notes(

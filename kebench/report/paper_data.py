@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kebench.grid import Grid, Sheet
+from kebench.grid import Cell, Grid, GridRows, Plain, Sheet, count_cell, share_cell
 from kebench.probe.query_set import QuerySet
 from kebench.probe.recipe import read_probe_recipe
 from kebench.probe.record import Figure, ProbeRecord
@@ -11,7 +11,6 @@ from kebench.report.probes import BUCKETS, caption, row_labels
 from kebench.report.published import PublishedRow, PublishedSizes, PublishedTable
 from kebench.report.strata import Overlap
 from kebench.report.table import HEADINGS
-from kebench.report.words import DASH
 from kebench.tasks.card import TABLE_ORDER, TaskCard
 from kebench.tasks.check import check_task
 
@@ -38,15 +37,15 @@ def data_sheet(
     in_order = sorted(
         (card for card in cards if card.name in TABLE_ORDER), key=lambda one: TABLE_ORDER.index(one.name)
     )
-    rows, notes = [], []
+    rows, notes = GridRows(), list[str]()
     for card in in_order:
         found = {finding.split: finding for finding in check_task(card, data)}
-        cells = []
+        cells: list[int | None] = []
         for split in _SPLITS:
             finding, expected = found.get(split), card.expected[split]
             printed = expected.units if expected.published is None else expected.published
             ours = finding.found.units if finding and finding.found else None
-            cells += [DASH if ours is None else f"{ours:,}", f"{printed:,}"]
+            cells += [ours, printed]
             if ours is not None and ours != printed:
                 notes.append(
                     f"{HEADINGS[card.name]} {split}: {expected.reason or 'another number than printed'}."
@@ -57,7 +56,7 @@ def data_sheet(
     return Sheet(
         "Table 1 of Yuan et al. 2021, and ours: the data sets",
         ("Mentions (NER) or instances (relations) of each split",),
-        (Grid(headings, tuple(rows)), _known_grid(sizes, known)),
+        (Grid(headings, rows), _known_grid(sizes, known)),
         (
             *notes,
             *(
@@ -81,26 +80,22 @@ def _known_grid(sizes: PublishedSizes, known: Sequence[Overlap]) -> Grid:
     rows = []
     for printed in sizes.rows:
         mine = ours.get(printed.task, nothing)
-        cells = [*([_number(mine.mentions)] if known else []), _number(printed.mentions)]
+        cells: list[Plain] = [*([mine.mentions] if known else []), printed.mentions]
         for count, theirs in ((mine.in_kb, printed.in_umls), (mine.in_corpus, printed.in_kebiolm)):
             if known:
-                cells += [_number(count), _share(count, mine.mentions)]
-            cells += [_number(theirs), _share(theirs, printed.mentions)]
+                cells += [count, share_cell(count, mine.mentions)]
+            cells += [theirs, share_cell(theirs, printed.mentions)]
         rows.append((HEADINGS[printed.task], *cells))
-    return Grid(tuple(headings), tuple(rows))
-
-
-def _share(count: int | None, total: int | None) -> str:
-    return DASH if count is None or not total else f"{100 * count / total:.1f}"
+    return Grid(tuple(headings), rows)
 
 
 def set_sheet(query_set: QuerySet) -> Sheet:
     """Return Table 5: a cloze set's size beside the paper's."""
     printed = read_probe_recipe("umls-2020aa").published
     counts = query_set.manifest.counts
-    rows = tuple(
-        (said, _number(counts.get(name)), _number(printed.get(name))) for name, said in _SIZES.items()
-    )
+    rows = [
+        (said, count_cell(counts.get(name)), count_cell(printed.get(name))) for name, said in _SIZES.items()
+    ]
     source = query_set.manifest.knowledge_base
     of = f" of {source.release}" if source else ", imported"
     return Sheet(
@@ -149,7 +144,7 @@ def probe_sheets(
                 f"{published.source}, and ours: {heading}",
                 ("Recall@5 as the paper has it, percent, with the 95% interval over relations",),
                 (
-                    Grid(("", "ours", "interval", "published", "difference", "within noise"), tuple(rows)),
+                    Grid(("", "ours", "interval", "published", "difference", "within noise"), rows),
                     *([_printed_grid(alone)] if alone and not sheets else []),
                 ),
                 (
@@ -177,27 +172,24 @@ _NO_ROW = "No model of ours is one of the table's; --as MODEL=ROW puts one besid
 
 
 def _printed_grid(rows: Sequence[PublishedRow]) -> Grid:
-    cells = ((row.label, *(_percent(row.scores.get(_PRINTED[name])) for name in BUCKETS)) for row in rows)
-    return Grid(("published", *BUCKETS.values()), tuple(cells))
+    return Grid(
+        ("published", *BUCKETS.values()),
+        [(row.label, *(Cell(row.scores.get(_PRINTED[name]), ".2f") for name in BUCKETS)) for row in rows],
+    )
 
 
-def _beside(ours: Figure, printed: float | None, *, is_papers: bool) -> tuple[str, ...]:
-    interval = DASH
+def _beside(ours: Figure, printed: float | None, *, is_papers: bool) -> tuple[Plain, ...]:
+    interval = difference = within = None
     if ours.low_percent is not None and ours.high_percent is not None:
-        interval = f"{ours.low_percent:.2f} to {ours.high_percent:.2f}"
-    difference = within = DASH
+        interval = (ours.low_percent, ours.high_percent)
     if printed is not None and ours.macro_percent is not None and is_papers:
-        difference = f"{ours.macro_percent - printed:+.2f}"
-        if ours.low_percent is not None and ours.high_percent is not None:
-            within = "yes" if ours.low_percent <= printed <= ours.high_percent else "no"
-    return (_percent(ours.macro_percent), interval, _percent(printed), difference, within)
-
-
-def _percent(percent: float | None) -> str:
-    return DASH if percent is None else f"{percent:.2f}"
-
-
-def _number(number: float | None) -> str:
-    if number is None:
-        return DASH
-    return f"{number:,.2f}" if isinstance(number, float) and not number.is_integer() else f"{int(number):,}"
+        difference = ours.macro_percent - printed
+        if interval:
+            within = "yes" if interval[0] <= printed <= interval[1] else "no"
+    return (
+        Cell(ours.macro_percent, ".2f"),
+        Cell(form=".2f", interval=interval),
+        Cell(printed, ".2f"),
+        Cell(difference, "+.2f"),
+        within,
+    )

@@ -6,10 +6,9 @@ are its authors' choice, and printed as a sheet of their own; ours are taken eve
 
 from collections.abc import Mapping, Sequence
 
-from kebench.grid import Grid, Sheet
-from kebench.probe.examples import Answer, Example
+from kebench.grid import DASH, Grid, Sheet
+from kebench.probe.examples import Example
 from kebench.report.published import PublishedExamples
-from kebench.report.words import DASH
 
 _MODELS_A_GRID = 3  # more do not leave room for words on 80 columns
 _SHOWN_CONCEPTS = 2
@@ -50,7 +49,7 @@ def printed_examples_sheet(printed: PublishedExamples) -> Sheet:
             "First line: the query, and an answer of one mask. Second line: an accepted concept, and an "
             "answer of more masks",
         ),
-        (Grid(("query and answer", *printed.models), tuple(rows), breaks=breaks, layout="prose"),),
+        (Grid(("query and answer", *printed.models), rows, breaks=breaks, layout="prose"),),
         printed.notes,
     )
 
@@ -68,7 +67,7 @@ def _title(caption: str) -> str:
 
 
 def _grid(examples: Mapping[str, Sequence[Example]]) -> Grid:
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[str | None, ...]] = []
     right: set[tuple[int, int]] = set()
     for several in zip(*examples.values(), strict=True):
         lines = (
@@ -77,18 +76,18 @@ def _grid(examples: Mapping[str, Sequence[Example]]) -> Grid:
         )
         for heading, answers in lines:
             right |= {(len(rows), place) for place, one in enumerate(answers, 1) if one and one.is_right}
-            rows.append((heading, *map(_text, answers)))
+            rows.append((heading, *(answer and (answer.string or "(nothing)") for answer in answers)))
         rows[-1] = (rows[-1][0], *map(_with_right, rows[-1][1:], several))
     breaks = frozenset(range(2, len(rows), 2))
-    return Grid(("query and answer", *examples), tuple(rows), frozenset(right), breaks=breaks, layout="prose")
+    return Grid(("query and answer", *examples), rows, frozenset(right), breaks=breaks, layout="prose")
 
 
-def _with_right(text: str, example: Example) -> str:
+def _with_right(text: str | None, example: Example) -> str | None:
     """Add the best right answer to the second line where neither line shows one."""
     right, shown = example.right, (example.one_mask, example.more_masks)
     if right is None or any(answer and answer.is_right for answer in shown):
         return text
-    return f"{text}; at {example.rank}: {right.string}"
+    return f"{text or DASH}; at {example.rank}: {right.string}"
 
 
 def _gold(example: Example) -> str:
@@ -98,9 +97,3 @@ def _gold(example: Example) -> str:
     named = [cui if name == cui else f"{cui}: {name}" for name, cui in example.gold[:_SHOWN_CONCEPTS]]
     more = len(example.gold) - len(named)
     return "; ".join(named) + (f"; {more} more" if more else "")
-
-
-def _text(answer: Answer | None) -> str:
-    if answer is None:
-        return DASH
-    return answer.string or "(nothing)"

@@ -4,21 +4,18 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from kebench.errors import UserError
-from kebench.grid import Grid, Sheet
+from kebench.grid import Grid, GridRows, Sheet
 from kebench.report.published import PublishedTable
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import Leaderboard, RowKey, Table
 from kebench.report.words import (
     KIND_TITLES,
-    Style,
-    average_text,
-    cell_text,
+    average_cell,
     column_notes,
     column_title,
+    task_cell,
     undefined_columns,
 )
-
-_STYLE = Style(space="", best="")
 
 
 class _Variant(NamedTuple):
@@ -61,18 +58,14 @@ def _sheet(table: Table, published: PublishedTable, variants: list[_Variant]) ->
         ]
         if not shown:
             continue
-        columns = [[cell_text(cell, _STYLE, show_n=False) for cell in row.cells] for _, row in shown]
-        rows = [
-            (column_title(column), *texts) for column, *texts in zip(block.columns, *columns, strict=True)
+        rows: GridRows = [
+            (column_title(column), *(task_cell(row.cells[place], show_n=False) for _, row in shown))
+            for place, column in enumerate(block.columns)
         ]
-        rows.append(
-            (
-                f"{KIND_TITLES[block.kind]} average",
-                *(average_text(row, _STYLE, show_n=False) for _, row in shown),
-            )
-        )
+        averages = (average_cell(row, show_n=False) for _, row in shown)
+        rows.append((f"{KIND_TITLES[block.kind]} average", *averages))
         headings = ("ours", *(variant.label for variant, _ in shown))
-        grids.append(Grid(headings, tuple(rows), breaks=frozenset({len(rows) - 1})))
+        grids.append(Grid(headings, rows, breaks=frozenset({len(rows) - 1})))
     if not grids:
         return None
     named = "; ".join(f"{variant.label}: {variant.key.model}" for variant in variants)

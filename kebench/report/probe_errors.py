@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from kebench.errors import counted
-from kebench.grid import Grid, Sheet
+from kebench.grid import Grid, GridRows, Sheet, share_cell
 from kebench.probe.outcomes import KINDS, WRONG, Outcome
 from kebench.probe.record import NO_ANSWER, longer_than
-from kebench.report.words import DASH
 
 _ALWAYS = ("first", "near", "far", "missed", "length")  # shown even where no query is one
 _MANY_WORDS = 4
@@ -83,14 +82,14 @@ def _names(k: int) -> dict[str, str]:
 
 def _overall(outcomes: Sequence[Outcome], kinds: Sequence[str], names: dict[str, str]) -> Grid:
     counts = Counter(one.kind for one in outcomes)
-    rows = ((names[kind], f"{counts[kind]:,}", _share(counts[kind], len(outcomes))) for kind in kinds)
-    return Grid(("right answer", "queries", "%"), tuple(rows))
+    rows = [(names[kind], counts[kind], share_cell(counts[kind], len(outcomes))) for kind in kinds]
+    return Grid(("right answer", "queries", "%"), rows)
 
 
 def _wrong_answers(outcomes: Sequence[Outcome], wrong: Sequence[str]) -> Grid:
     counts = Counter(one.wrong for one in outcomes if one.wrong)
-    rows = ((_WRONG_NAMES[one], f"{counts[one]:,}", _share(counts[one], counts.total())) for one in wrong)
-    return Grid(("wrong first answer", "queries", "%"), tuple(rows))
+    rows = [(_WRONG_NAMES[one], counts[one], share_cell(counts[one], counts.total())) for one in wrong]
+    return Grid(("wrong first answer", "queries", "%"), rows)
 
 
 _WRONG_NAMES = {
@@ -114,12 +113,12 @@ def _strata(
     for one in outcomes:
         if (group := group_of(one)) in counts:
             counts[group][one.kind] += 1
-    rows = (
-        (group, f"{found.total():,}", *(_share(found[kind], found.total()) for kind in kinds))
+    rows: GridRows = [
+        (group, found.total(), *(share_cell(found[kind], found.total()) for kind in kinds))
         for group, found in ((group, counts[group]) for group in groups)
         if found
-    )
-    return Grid((heading, "queries", *(names[kind] for kind in kinds)), tuple(rows))
+    ]
+    return Grid((heading, "queries", *(names[kind] for kind in kinds)), rows)
 
 
 def _wrong_by_relation(outcomes: Iterable[Outcome], relations: Sequence[str], wrong: Sequence[str]) -> Grid:
@@ -127,20 +126,16 @@ def _wrong_by_relation(outcomes: Iterable[Outcome], relations: Sequence[str], wr
     for one in outcomes:
         if one.wrong and one.relation in counts:
             counts[one.relation][one.wrong] += 1
-    rows = (
-        (relation, f"{found.total():,}", *(_share(found[one], found.total()) for one in wrong))
+    rows: GridRows = [
+        (relation, found.total(), *(share_cell(found[one], found.total()) for one in wrong))
         for relation, found in counts.items()
         if found
-    )
-    return Grid(("wrong first answer, by relation", "queries", *wrong), tuple(rows))
+    ]
+    return Grid(("wrong first answer, by relation", "queries", *wrong), rows)
 
 
 def _length(number: int, most: int, beyond: str) -> str:
     return NO_ANSWER if not number else str(number) if number <= most else beyond
-
-
-def _share(count: int, total: int) -> str:
-    return f"{100 * count / total:.1f}" if total else DASH
 
 
 def _notes(k: int, kinds: Sequence[str], *, has_types: bool) -> list[str]:

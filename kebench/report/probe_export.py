@@ -1,15 +1,15 @@
-"""Probes for programs: JSON, and CSV with one line a figure. Nothing is rounded; what is missing is empty."""
+"""Probes for programs: a row a figure, or a group of a breakdown; nothing is rounded, None is missing."""
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from kebench.probe.record import Bucket, Figure, ProbeRecord
+from kebench.probe.record import Bucket, Figure, Group, ProbeRecord
+from kebench.report.probes import BREAKDOWNS
 from kebench.report.published import PublishedTable
 
 PROBE_EXPORT_SCHEMA = 1
+SHARED = ("set", "set_hash", "mode", "precision", "model", "model_hash", "identity")
+GROUP_FIELDS = (*SHARED, "by", "group", *Group.model_fields)
 # The fields of a figure, in the order of the CSV's columns.
 PROBE_FIELDS = (
     "origin",  # measured or published
@@ -33,24 +33,10 @@ PROBE_FIELDS = (
 )
 
 
-def render_probes_json(records: Iterable[ProbeRecord], published: Sequence[PublishedTable]) -> str:
-    """Return every figure as one JSON object."""
-    content = {"schema": PROBE_EXPORT_SCHEMA, "figures": list(_figures(records, published))}
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-
-
-def render_probes_csv(records: Iterable[ProbeRecord], published: Sequence[PublishedTable]) -> str:
-    """Return one line a figure, measured and published."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, PROBE_FIELDS, lineterminator="\n")
-    writer.writeheader()
-    for figure in _figures(records, published):
-        decoder = " ".join(f"{name}={value}" for name, value in (figure["decoder"] or {}).items())
-        writer.writerow({**figure, "decoder": decoder})
-    return out.getvalue()
-
-
-def _figures(records: Iterable[ProbeRecord], published: Sequence[PublishedTable]) -> Iterator[dict[str, Any]]:
+def probe_rows(
+    records: Iterable[ProbeRecord], published: Sequence[PublishedTable]
+) -> Iterator[dict[str, Any]]:
+    """Yield every figure, measured and published."""
     for record in records:
         shared = record.model_dump(include={*PROBE_FIELDS[1 : PROBE_FIELDS.index("rule")]})
         for figure in _measured(record):
@@ -69,6 +55,20 @@ def _figures(records: Iterable[ProbeRecord], published: Sequence[PublishedTable]
                         "source": f"{table.source}; {row.source}",
                     }
                 )
+
+
+def flat(figure: dict[str, Any]) -> dict[str, Any]:
+    """Return a figure for CSV: the decoder as one text."""
+    decoder = " ".join(f"{name}={value}" for name, value in (figure["decoder"] or {}).items())
+    return {**figure, "decoder": decoder}
+
+
+def group_rows(records: Iterable[ProbeRecord], by: str) -> Iterator[dict[str, Any]]:
+    """Yield every group of the breakdowns of some probes. by: a key of BREAKDOWNS."""
+    for record in records:
+        shared = record.model_dump(include=set(SHARED))
+        for name, group in getattr(record.scores.fixed, BREAKDOWNS[by]).items():
+            yield {**shared, "by": by, "group": name, **group.model_dump()}
 
 
 def _complete(figure: dict[str, Any]) -> dict[str, Any]:

@@ -12,16 +12,15 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 from kebench.errors import UserError, counted
-from kebench.grid import UNDEFINED, Grid, Plain, Sheet
+from kebench.grid import UNDEFINED, Cell, Grid, Plain, Sheet, p_text
 from kebench.report.compare import SAME_SEEDS, Predictions, Settings, UnitStatistics, p_value_of, unit_counts
-from kebench.report.table import Cell, Column, Leaderboard, RowKey, Table, best_and_second
+from kebench.report.table import Cell as TaskCell
+from kebench.report.table import Column, Leaderboard, RowKey, Table, best_and_second
 from kebench.report.words import (
-    DASH,
     KIND_TITLES,
     SCORES,
     column_notes,
     column_title,
-    p_text,
     summary_cell,
 )
 from kebench.stats.families import CORRECTIONS, correct
@@ -67,7 +66,7 @@ class Significance:
     settings: Settings
     labels: Mapping[RowKey, str]
     columns: tuple[tuple[str, Column], ...]
-    cells: Mapping[tuple[RowKey, str], Cell]
+    cells: Mapping[tuple[RowKey, str], TaskCell]
     pairs: tuple[Pair, ...]
     ranking: Ranking | None
     ranked: tuple[RowKey, ...]
@@ -127,7 +126,7 @@ def significance_of(
     A test over examples draws as many resamples as are needed for a corrected p to reach the level.
     """
     labels: dict[RowKey, str] = {}
-    cells: dict[tuple[RowKey, str], Cell] = {}
+    cells: dict[tuple[RowKey, str], TaskCell] = {}
     columns: list[tuple[str, Column]] = []
     undefined: set[tuple[RowKey, str]] = set()
     for block in table.blocks:
@@ -152,7 +151,7 @@ def significance_of(
 
 def _tested(
     columns: Sequence[tuple[str, Column]],
-    cells: Mapping[tuple[RowKey, str], Cell],
+    cells: Mapping[tuple[RowKey, str], TaskCell],
     models: Sequence[RowKey],
     test: Test,
     settings: Settings,
@@ -171,7 +170,9 @@ def _tested(
     return tuple(pair._replace(p=p) for pair, p in zip(pairs, corrected, strict=True))
 
 
-def _test(test: Test, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitStatistics) -> PValue:
+def _test(
+    test: Test, kind: str, a: TaskCell, b: TaskCell, settings: Settings, counts: UnitStatistics
+) -> PValue:
     """Test two models on a task; a paired t-test only over the seeds that the printed means are of.
 
     Over shared seeds alone the better model could be the worse. The other tests see to that themselves.
@@ -182,7 +183,9 @@ def _test(test: Test, kind: str, a: Cell, b: Cell, settings: Settings, counts: U
 
 
 def _ranking(
-    columns: Sequence[tuple[str, Column]], cells: Mapping[tuple[RowKey, str], Cell], models: Sequence[RowKey]
+    columns: Sequence[tuple[str, Column]],
+    cells: Mapping[tuple[RowKey, str], TaskCell],
+    models: Sequence[RowKey],
 ) -> tuple[tuple[RowKey, ...], Ranking | None]:
     """Rank the models that have every task of the table, each task once."""
     hashes = [column.hash for _, column in columns if column.letter in ("", "a")]
@@ -271,7 +274,7 @@ def _wins(found: Significance) -> Grid:
     rows = tuple(
         (
             f"{found.labels[row]} ({number})",
-            *(":".join(map(str, wins[row, one])) if (row, one) in wins else DASH for one in models),
+            *(":".join(map(str, wins[row, one])) if (row, one) in wins else None for one in models),
         )
         for number, row in enumerate(models, start=1)
     )
@@ -279,20 +282,13 @@ def _wins(found: Significance) -> Grid:
 
 
 def _ranks(found: Significance, ranking: Ranking) -> Grid:
-    order = sorted(range(len(found.ranked)), key=lambda place: ranking.mean_ranks[place])
-    rows = tuple(
-        (
-            found.labels[found.ranked[place]],
-            f"{ranking.mean_ranks[place]:.2f}",
-            "".join(
-                letter
-                for letter, group in zip("abcdefghijklmnopqrstuvwxyz", ranking.groups, strict=False)
-                if place in group
-            )
-            or DASH,
+    rows = []
+    for place in sorted(range(len(found.ranked)), key=lambda place: ranking.mean_ranks[place]):
+        groups = zip("abcdefghijklmnopqrstuvwxyz", ranking.groups, strict=False)
+        letters = "".join(letter for letter, group in groups if place in group)
+        rows.append(
+            (found.labels[found.ranked[place]], Cell(ranking.mean_ranks[place], ".2f"), letters or None)
         )
-        for place in order
-    )
     return Grid(("mean rank", "rank", "group"), rows)
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from kebench.bounded import read_within
 from kebench.errors import UserError, first_fault
-from kebench.grid import Grid
+from kebench.grid import Cell, Grid, share_cell
 from kebench.records import Part, Printable
 
 STRATA_SCHEMA: Literal[1] = 1
@@ -80,9 +80,9 @@ def overlap_grid(strata: Strata) -> Grid:
     rows = []
     for one in strata.overlap:
         counts = (one.in_kb, *((one.in_corpus,) if has_corpus else ()))
-        shares = [text for count in counts for text in (_count(count), _share(count, one.mentions))]
-        rows.append((one.task, _count(one.mentions), *shares))
-    return Grid(headings, tuple(rows))
+        shares = [cell for count in counts for cell in (count, share_cell(count, one.mentions))]
+        rows.append((one.task, one.mentions, *shares))
+    return Grid(headings, rows)
 
 
 def strata_grids(strata: Strata) -> list[tuple[str, Grid]]:
@@ -101,23 +101,6 @@ def strata_grids(strata: Strata) -> list[tuple[str, Grid]]:
 def _strata_grid(scores: Sequence[StratumScore]) -> Grid:
     models = list(dict.fromkeys(score.model for score in scores))
     gold = {score.mentions: score.gold for score in scores}
-    cells = {(score.mentions, score.model): score for score in scores}
-    rows = tuple(
-        (kind, f"{number:,}", *(_score(cells.get((kind, model))) for model in models))
-        for kind, number in gold.items()
-    )
+    cells = {(score.mentions, score.model): Cell(score.mean, deviation=score.deviation) for score in scores}
+    rows = [(kind, number, *(cells.get((kind, model)) for model in models)) for kind, number in gold.items()]
     return Grid(("mentions", "gold", *models), rows)
-
-
-def _count(count: int | None) -> str:
-    return "-" if count is None else f"{count:,}"
-
-
-def _share(count: int | None, total: int | None) -> str:
-    return "-" if count is None or not total else f"{100 * count / total:.1f}"
-
-
-def _score(score: StratumScore | None) -> str:
-    if score is None:
-        return "-"
-    return f"{score.mean:.1f}" if score.deviation is None else f"{score.mean:.1f}±{score.deviation:.1f}"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
+from kebench import grid
 from kebench.records import OtherName, Record, SplitFacts
 from kebench.report.protocol import (
     Fields,
@@ -69,10 +70,10 @@ class Cell:
 
 
 class Extra(NamedTuple):
-    """A column behind the average that is no score: a title, and the text of each measured row."""
+    """A column behind the average that is no score: a title, and the cell of each measured row."""
 
     title: str
-    texts: tuple[str, ...]
+    cells: tuple[grid.Cell, ...]
 
 
 @dataclass(frozen=True)

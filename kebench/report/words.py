@@ -1,19 +1,16 @@
-"""What a table says, the same in every format: the texts of its cells, its captions and its footnotes."""
+"""What a table says, the same in every format: its cells, its captions and its footnotes."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from kebench.grid import Cell
-from kebench.report.published import PrintedRow
+from kebench.grid import UNDEFINED, Cell
+from kebench.report.published import PublishedRow
 from kebench.report.table import Block, Column, Metric, Row, Table, best_and_second
 from kebench.report.table import Cell as TaskCell
 from kebench.stats.summary import Summary
 from kebench.tasks.facts import is_seen_widely, seen_words
 
-DASH = "–"
-UNDEFINED = f"{DASH}°"  # measured, and 0 / 0
+ORDER = "Rows: best average first, then best first column."
 SEEN = "△"  # on a task of which much of the test set stands in train or dev
 KIND_TITLES = {"ner": "NER", "relation": "RE"}
 # What the score of each kind is; under `as-published` only NER differs (docs/FIDELITY.md).
@@ -26,23 +23,6 @@ SCORES = {
     ("strict", "relation"): "RE: micro F1 over the positive labels",
     ("as-published", "relation"): "RE: micro F1 over the positive labels",
 }
-
-
-class Style(NamedTuple):
-    """How a format writes numbers: the space around ±, and how it shows which is best."""
-
-    space: str
-    best: str
-
-
-@dataclass(frozen=True)
-class Line:
-    """One printed row: label and cells as text; best, second: the places of cells to emphasise."""
-
-    label: str
-    cells: tuple[str, ...]
-    best: frozenset[int] = frozenset()
-    second: frozenset[int] = frozenset()
 
 
 def headings(block: Block) -> tuple[str, ...]:
@@ -71,28 +51,10 @@ def column_notes(columns: Iterable[tuple[str, Column]], undefined: Collection[st
     ]
     if names := [column_name(column) for _, column in columns if column.hash in undefined]:
         notes.append(
-            f"{UNDEFINED} Undefined: no gold in the test set of {', '.join(names)}. It enters no average."
+            f"{UNDEFINED.text()} Undefined: no gold in the test set of {', '.join(names)}. "
+            "It enters no average."
         )
     return notes
-
-
-def measured_lines(table: Table, block: Block, style: Style) -> list[Line]:
-    """Return the measured rows of a block as text."""
-    show_n = shared_n(table) is None
-    second = second_cells(block)
-    return [
-        Line(
-            row.label,
-            (
-                *(cell_text(cell, style, show_n=show_n) for cell in row.cells),
-                average_text(row, style, show_n=show_n),
-                *(extra.texts[place] for extra in block.extras),
-            ),
-            frozenset(column for line, column in block.best if line == place),
-            frozenset(column for line, column in second if line == place),
-        )
-        for place, row in enumerate(block.rows)
-    ]
 
 
 def second_cells(block: Block) -> frozenset[tuple[int, int]]:
@@ -104,75 +66,29 @@ def second_cells(block: Block) -> frozenset[tuple[int, int]]:
     )
 
 
-def published_lines(block: Block, style: Style) -> list[Line]:
-    """Return the published rows of a block as text, each with its mark."""
-    return [
-        Line(
-            f"{printed.row.label} {printed.mark}",
-            (
-                *(_printed_text(printed, name, style) for name in _printed_names(block)),
-                *(DASH for _ in block.extras),
-            ),
-        )
-        for printed in block.published
-    ]
-
-
-def cell_text(cell: TaskCell | None, style: Style, *, show_n: bool) -> str:
-    """Write a model's score on a task; a dash if nothing was measured, a marked one if it is undefined."""
+def task_cell(cell: TaskCell | None, *, show_n: bool) -> Cell:
+    """Return a model's score on a task; missing if nothing was measured, marked if it is undefined."""
     if cell is None:
-        return DASH
-    return summary_text(cell.test, style, show_n=show_n) if cell.test else UNDEFINED
+        return Cell()
+    return summary_cell(cell.test, show_n=show_n) if cell.test else UNDEFINED
 
 
-def average_text(row: Row, style: Style, *, show_n: bool) -> str:
-    """Write a model's average likewise: one over an undefined score is undefined."""
+def average_cell(row: Row, *, show_n: bool) -> Cell:
+    """Return a model's average likewise: one over an undefined score is undefined."""
     is_undefined = row.average is None and row.has_undefined
-    return UNDEFINED if is_undefined else summary_text(row.average, style, show_n=show_n)
+    return UNDEFINED if is_undefined else summary_cell(row.average, show_n=show_n)
 
 
-def summary_text(summary: Summary | None, style: Style, *, show_n: bool) -> str:
-    """Write mean, deviation if there is one and, where it is not in the caption, n; a dash for nothing."""
-    if summary is None:
-        return DASH
-    sd = "" if summary.sd is None else f"{style.space}±{style.space}{summary.sd:.1f}"
-    n = f" ({summary.n})" if show_n and summary.n is not None else ""
-    return f"{summary.mean:.1f}{sd}{n}"
-
-
-def summary_cell(summary: Summary | None, *, show_n: bool, mark: str = "") -> Cell:
+def summary_cell(summary: Summary | None, *, show_n: bool = False, mark: str = "") -> Cell:
     """Return mean, deviation and, where it is not in the caption, n as a cell; a missing one for nothing."""
     if summary is None:
         return Cell(mark=mark)
     return Cell(summary.mean, deviation=summary.sd, n=summary.n if show_n else None, mark=mark)
 
 
-def p_text(p: float | None) -> str:
-    """Write a p-value with three digits, as papers do: .012, <.001, >.999; a dash where there is none.
-
-    Only a p-value of 1, as a permutation or a correction gives, is 1.000.
-    """
-    if p is None:
-        return DASH
-    if p < 0.001:
-        return "<.001"
-    text = f"{p:.3f}".removeprefix("0")
-    return ">.999" if text == "1.000" and p < 1 else text
-
-
-def _printed_text(printed: PrintedRow, name: str, style: Style) -> str:
-    percent, sd = printed.row.percent_of(name), printed.row.sd.get(name)
-    if percent is None:
-        return DASH
-    decimals = printed.table.decimals
-    deviation = "" if sd is None else f"{style.space}±{style.space}{sd:.{decimals}f}"
-    return f"{percent:.{decimals}f}{deviation}"
-
-
-def _printed_names(block: Block) -> list[str]:
-    """Return what to look up for each column; a second column of a task gets no published score."""
-    tasks = [column.task if column.letter in ("", "a") else "" for column in block.columns]
-    return [*tasks, block.kind]
+def printed_cell(row: PublishedRow, name: str, decimals: int) -> Cell:
+    """Return a published score or average with its deviation, as it is printed."""
+    return Cell(row.percent_of(name), f".{decimals}f", deviation=row.sd.get(name))
 
 
 def _summaries(row: Row) -> list[Summary | None]:
@@ -199,29 +115,26 @@ def _what_is_shown(n: int | None) -> str:
     return " of one seed" if n == 1 else f", mean ± sd over {n} seeds"
 
 
-def footnotes(table: Table, style: Style) -> list[str]:
+def footnotes(table: Table) -> list[str]:
     """Return how to read the table, the chosen rates, and the sources of published rows."""
+    averages = [row.average for block in table.blocks for row in block.rows]
+    is_ranked = any(len(block.rows) > 1 for block in table.blocks)
+    lettered = [column for block in table.blocks for column in block.columns if column.letter]
+    columns = [(block.kind, column) for block in table.blocks for column in block.columns]
     return [
-        *_reading_notes(table, style),
+        *([ORDER] if is_ranked and not any(block.best for block in table.blocks) else []),
+        *(["An average needs every task of its suite and kind."] if None in averages else []),
+        *(
+            ["An average has a deviation only where all its tasks have the same seeds."]
+            if any(average and average.n is None for average in averages)
+            else []
+        ),
         f"Learning rate, by mean dev score: {_rates(table)}.",
         *(f"{note}." for note in table.notes),
-        *_column_footnotes(table),
+        *column_notes(columns, undefined_columns(table)),
+        *(f"{column_name(column)}: {column.footnote}." for column in lettered),
         *_published_footnotes(table),
     ]
-
-
-def _reading_notes(table: Table, style: Style) -> list[str]:
-    """Say how best scores, rows and averages are to be read, where the table has such."""
-    notes = []
-    if any(len(block.rows) > 1 for block in table.blocks):
-        best = f"Best measured score {style.best}. " if any(block.best for block in table.blocks) else ""
-        notes.append(f"{best}Rows: best average first, then best first column.")
-    averages = [row.average for block in table.blocks for row in block.rows]
-    if None in averages:
-        notes.append("An average needs every task of its suite and kind.")
-    if any(average and average.n is None for average in averages):
-        notes.append("An average has a deviation only where all its tasks have the same seeds.")
-    return notes
 
 
 def _rates(table: Table) -> str:
@@ -241,12 +154,6 @@ def _usual_and_others(by_task: dict[str, str]) -> str:
     usual = Counter(by_task.values()).most_common(1)[0][0]
     others = ", ".join(f"{task} {rate}" for task, rate in by_task.items() if rate != usual)
     return f"{usual} ({others})" if others else usual
-
-
-def _column_footnotes(table: Table) -> list[str]:
-    columns = [(block.kind, column) for block in table.blocks for column in block.columns]
-    lettered = [f"{column_name(one)}: {one.footnote}." for _, one in columns if one.letter]
-    return [*column_notes(columns, undefined_columns(table)), *lettered]
 
 
 def undefined_columns(table: Table) -> set[str]:

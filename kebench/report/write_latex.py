@@ -1,24 +1,62 @@
-"""Sheets as LaTeX with booktabs: one table environment a sheet, everything escaped."""
+"""Sheets as LaTeX with booktabs: one table environment a sheet, everything escaped.
 
-from collections.abc import Iterable, Iterator, Sequence
+A line on top says which packages the preamble needs: booktabs, for texts array, for leaderboards siunitx;
+pdflatex compiles it as it is, also where more of them are loaded. Leaderboards have their numbers aligned at
+their points by siunitx; the other tables mix numbers, intervals and words, and are set right.
+"""
 
-from kebench.grid import Grid, Sheet
-from kebench.report.fitting import fit_latex, latex_width_pt
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import sqrt
+from typing import NamedTuple
+
+from kebench.grid import PUBLISHED_TITLE, Cell, Grid, Sheet
+from kebench.report.fitting import NARROW_TABCOLSEP_PT, TEXT_WIDTH_PT, fit_latex, latex_width_pt
 from kebench.report.latex_signs import escape_latex
+
+_BOARD_PREAMBLE = (
+    "% needs \\usepackage{booktabs} and \\usepackage{siunitx}\n"
+    "\\providecommand{\\kebsecond}[1]{\\rlap{\\underline{\\phantom{#1}}}}\n"
+)
+_SETUP = (
+    "\\sisetup{detect-weight=true, reset-text-series=false, "
+    "text-series-to-math=true, table-align-text-before=false, table-align-text-after=false}"
+)
+_MOST_UNBROKEN_PT = 90.0  # of a text in a listing that is not wrapped; ours
+# Names of 13 signs and more that are not letters alone, and after what they may be broken.
+_LONG_NAME = re.compile(r"(?=[^ ]*[^A-Za-z ])[^ {}]{13,}")
+_NAME_PARTS = re.compile(r"\\[_#&%$]|[-/:.=,]|[A-Za-z0-9]{8}")
+_MOST_ROWS = 35  # of leaderboards on a page, beside caption and notes
+_BOLD_SHARE = 1.15  # of bold digits to plain ones
 
 
 def sheets_as_latex(sheets: Iterable[Sheet]) -> str:
-    """Return sheets as one table environment each: best bold, second underlined."""
-    return "\n".join(map(_sheet_text, sheets))
+    """Return sheets as one table environment each, a long leaderboard as one for each grid.
+
+    Best bold, second underlined.
+    """
+    sheets = list(sheets)
+    has_board = any(grid.layout == "board" for sheet in sheets for grid in sheet.grids)
+    return (_BOARD_PREAMBLE if has_board else "") + "\n".join(map(_sheet_text, sheets))
 
 
 def _sheet_text(sheet: Sheet) -> str:
-    packages = "array,booktabs" if any(grid.layout == "prose" for grid in sheet.grids) else "booktabs"
-    lines = [f"% needs \\usepackage{{{packages}}}", "\\begin{table}\n\\centering\n\\footnotesize"]
-    caption = " ".join(f"{line.rstrip('.')}." for line in (sheet.title, *sheet.captions))
-    lines.append(f"\\caption{{{escape_latex(caption)}}}")
-    for grid in sheet.grids:
-        lines += ["\n\\medskip\n", *_grid_lines(grid)]
+    layouts = {grid.layout for grid in sheet.grids}
+    blocks = [list(_grid_lines(grid)) for grid in sheet.grids]
+    is_long = "board" in layouts and (
+        sum(line.endswith("\\\\") for lines in blocks for line in lines) > _MOST_ROWS
+    )
+    caption = " ".join(f"{line.rstrip('.')}." for line in (sheet.title, *sheet.captions) if line)
+    setup = f"\n{_SETUP}" if "board" in layouts else ""
+    lines = []
+    if "board" not in layouts:
+        lines.append(f"% needs \\usepackage{{{'array,' if layouts & {'prose', 'listing'} else ''}booktabs}}")
+    opening = f"\\begin{{table}}\n\\centering\n\\footnotesize{setup}"
+    lines += [opening, *([f"\\caption{{{escape_latex(caption)}}}"] if caption else [])]
+    for place, block in enumerate(blocks):
+        if place and is_long:
+            lines += ["\\end{table}\n", opening, f"\\caption{{{escape_latex(f'{caption} (Continued.)')}}}"]
+        lines += ["\n\\medskip\n", *block]
     if notes := sheet.all_notes(best="bold", second="underlined"):
         lines.append("\n\\medskip\n\\raggedright\\footnotesize")
         lines += [f"{escape_latex(note)}\\par" for note in notes]
@@ -27,46 +65,183 @@ def _sheet_text(sheet: Sheet) -> str:
 
 def _grid_lines(grid: Grid) -> Iterator[str]:
     """Write a grid so that it fits on the page, cut between columns into blocks if it must be."""
+    space = " " if grid.layout == "board" else ""
+    texts = [list(grid.headings), *([cell.text(space=space) for cell in row] for row in grid.cells)]
+    widths = [max(map(latex_width_pt, column)) for column in zip(*texts, strict=True)]
     if grid.layout == "prose":
-        yield from _block_lines(grid, range(1, len(grid.headings)), columns=_prose_columns(grid))
+        columns = _columns([2.0, *[1.0] * (len(widths) - 1)])
+        yield from _block_lines(grid, range(1, len(widths)), columns=columns)
         return
-    columns = zip(grid.headings, *grid.texts, strict=True)
-    fit = fit_latex([max(map(latex_width_pt, column)) for column in columns])
+    is_wide = grid.layout == "listing" and sum(widths) + 12 * (len(widths) - 1) > TEXT_WIDTH_PT
+    if is_wide and any(_is_wrapped(grid, place, width) for place, width in enumerate(widths)):
+        yield from _listing_lines(grid, widths)
+        return
+    board = {}
+    if grid.layout == "board":
+        board = {place: _points([row[place] for row in grid.cells]) for place in range(1, len(widths))}
+        widths = [widths[0], *(max(board[place].width_pt, widths[place]) for place in board)]
+    fit = fit_latex(widths)
     if fit.commands:
         yield f"{{{fit.commands}"
-    for place, run in enumerate(fit.runs):
-        if place:
+    for number, run in enumerate(fit.runs):
+        if number:
             yield "\n\\medskip\n"
-        yield from _block_lines(grid, run, columns="l" + "r" * len(run))
+        columns = "".join(board[place].setting for place in run) if board else "r" * len(run)
+        yield from _block_lines(grid, run, columns="l" + columns, board=board)
     if fit.commands:
         yield "\\par}"
 
 
-def _block_lines(grid: Grid, shown: Sequence[int], *, columns: str) -> Iterator[str]:
+class _Points(NamedTuple):
+    """How a column of numbers is set about its points: for siunitx, its widest deviation, its width."""
+
+    setting: str
+    widest_sd: str
+    width_pt: float
+
+
+def _points(cells: Sequence[Cell]) -> _Points:
+    """Return a column as wide as its widest: digits about the point, and room for what stands behind."""
+    found = [cell for cell in cells if _is_aligned(cell)]
+    parts = [cell.value_text().lstrip("-").partition(".") for cell in found]
+    before = max((len(whole) for whole, _, _ in parts), default=2)
+    after = max((len(decimals) for _, _, decimals in parts), default=1)
+    sign = "-" if any(cell.value_text().startswith("-") for cell in found) else ""
+    widest = max((cell.deviation_text() for cell in found), key=len, default="")
+    room = max((_behind(cell, widest) for cell in found), key=len, default="")
+    room = f", table-space-text-post={{\\bfseries{room}}}" if room else ""
+    widths = [
+        max((latex_width_pt(text) for text in texts), default=0.0)
+        for texts in (
+            [cell.value_text() for cell in found],
+            [cell.deviation_text() for cell in found],
+            [str(cell.n) for cell in found if cell.n is not None],
+        )
+    ]
+    between = latex_width_pt("±") * bool(widths[1]) + latex_width_pt(" ()") * bool(widths[2])
+    setting = f"S[table-format={sign}{before}.{after}{room}]"
+    return _Points(setting, widest, _BOLD_SHARE * (sum(widths) + between))
+
+
+def _is_aligned(cell: Cell) -> bool:
+    """Return whether siunitx sets a cell: a fraction written out, without a mark."""
+    is_fraction = isinstance(cell.value, float) and not (cell.before or cell.mark)
+    return is_fraction and "." in cell.value_text() and "e" not in cell.value_text()
+
+
+def _behind(cell: Cell, widest_sd: str) -> str:
+    """Return what stands behind a mean: deviation, as wide as the column's widest, and n."""
+    sd = cell.deviation_text()
+    missing = f"\\phantom{{{'0' * (len(widest_sd) - len(sd))}}}" if sd and len(sd) < len(widest_sd) else ""
+    deviation = f"\\,$\\pm$\\,{missing}{sd}" if sd else ""
+    return deviation + ("" if cell.n is None else f"\\,({cell.n})")
+
+
+def _block_lines(
+    grid: Grid, shown: Sequence[int], *, columns: str, board: Mapping[int, _Points] | None = None
+) -> Iterator[str]:
+    """Write some columns. board: of a leaderboard, how each is set about its points."""
+    board, places = board or {}, (0, *shown)
     yield f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}\n\\toprule"
-    yield f"{' & '.join(escape_latex(grid.headings[column]) for column in (0, *shown))} \\\\\n\\midrule"
-    for place in range(len(grid.rows)):
+    if grid.groups and len(shown) == len(grid.headings) - 1:
+        over = [
+            f"\\multicolumn{{{number}}}{{c}}{{{escape_latex(name)}}}" if name else ""
+            for name, number in grid.groups
+        ]
+        yield f" & {' & '.join(over)} \\\\"
+    headings = [escape_latex(grid.headings[place]) for place in places]
+    yield _row(
+        [f"{{{text}}}" if place in board else text for place, text in zip(places, headings, strict=True)]
+    )
+    yield "\\midrule"
+    rows = grid.shown_rows(shown)
+    for place in rows:
         if place in grid.breaks:
             yield "\\midrule"
-        yield f"{' & '.join(_cell_text(grid, place, column) for column in (0, *shown))} \\\\"
+        if (
+            grid.published is not None
+            and place >= grid.published
+            and place == _first_from(rows, grid.published)
+        ):
+            title = f"\\multicolumn{{{len(places)}}}{{@{{}}l}}{{\\emph{{{PUBLISHED_TITLE}}}}}"
+            yield f"\\midrule\n{title} \\\\"
+        yield _row(
+            [
+                _point_text(grid, place, column, board[column])
+                if column in board
+                else _cell_text(grid, place, column)
+                for column in places
+            ]
+        )
     yield "\\bottomrule\n\\end{tabular}"
 
 
-def _prose_columns(grid: Grid) -> str:
-    """Return columns of text that fill the line but for their gaps, the first twice as wide as each other."""
-    num_columns = len(grid.headings)
-    share = (1 - 0.04 * (num_columns - 1)) / (num_columns + 1)  # a gap is 12 pt of article's 345
-    column = ">{{\\raggedright\\arraybackslash}}p{{{width:.3f}\\linewidth}}"
-    widths = (2 * share, *[share] * (len(grid.headings) - 1))
-    return "".join(column.format(width=width) for width in widths)
+def _first_from(places: Sequence[int], start: int) -> int:
+    return next(place for place in places if place >= start)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"{' & '.join(cells)} \\\\"
+
+
+def _is_wrapped(grid: Grid, column: int, width_pt: float) -> bool:
+    return width_pt > _MOST_UNBROKEN_PT and not all(row[column].is_number for row in grid.cells)
+
+
+def _listing_lines(grid: Grid, widths_pt: Sequence[float]) -> Iterator[str]:
+    """Write a listing that is too wide: long texts are wrapped, and share what the other columns leave."""
+    wrapped = [_is_wrapped(grid, place, width) for place, width in enumerate(widths_pt)]
+    pairs = list(zip(widths_pt, wrapped, strict=True))
+    used = sum(width for width, is_wrapped in pairs if not is_wrapped) / TEXT_WIDTH_PT
+    # by the root, so that the shorter of two texts is not squeezed
+    shares = [sqrt(min(width, TEXT_WIDTH_PT)) if is_wrapped else 0.0 for width, is_wrapped in pairs]
+    gap = 2 * NARROW_TABCOLSEP_PT / TEXT_WIDTH_PT
+    columns = _columns(shares, room=max(0.3, 1 - used), gap=gap)
+    yield f"{{\\setlength{{\\tabcolsep}}{{{NARROW_TABCOLSEP_PT:g}pt}}"
+    yield from _block_lines(grid, range(1, len(widths_pt)), columns=columns)
+    yield "\\par}"
+
+
+def _columns(shares: Sequence[float], *, room: float = 1, gap: float = 0.04) -> str:
+    """Return columns of wrapped text that fill part of the line, gaps included; plain ones without a share.
+
+    room, gap: parts of the line; a usual gap is 12 pt of article's 345.
+    """
+    left = (room - gap * (len(shares) - 1)) / sum(shares)
+    wrapped = (
+        ">{{\\raggedright\\arraybackslash\\hspace{{0pt}}}}p{{{width:.3f}\\linewidth}}"  # first words break
+    )
+    return "".join(wrapped.format(width=share * left) if share else "l" for share in shares)
+
+
+def _breakable(text: str) -> str:
+    """Return LaTeX of a text whose long names may be broken where TeX sees no syllables, if they have to."""
+    return _LONG_NAME.sub(lambda name: _NAME_PARTS.sub(r"\g<0>\\penalty9999 ", name[0]), text)
 
 
 def _cell_text(grid: Grid, row: int, column: int) -> str:
     cell = grid.cells[row][column]
-    text = escape_latex(cell.text())
+    text, value = escape_latex(cell.text()), escape_latex(cell.value_text())
+    if grid.layout in ("prose", "listing"):
+        text = _breakable(text)
+    if isinstance(cell.value, float | int) or cell.interval:
+        text, value = (re.sub(r"(?<![\w.])-(?=[\d.])", "$-$", one) for one in (text, value))
     if (row, column) in grid.best:
         return f"\\textbf{{{text}}}"
     if (row, column) not in grid.second:
         return text
-    mean = escape_latex(cell.value_text())  # a line under all of mean, deviation and mark looks like a rule
-    return f"\\underline{{{mean}}}{text.removeprefix(mean)}"
+    # a line under all of mean, deviation and mark would look like a rule
+    return f"\\underline{{{value}}}{text.removeprefix(value)}"
+
+
+def _point_text(grid: Grid, row: int, column: int, points: _Points) -> str:
+    """Return a cell for a column of numbers: the mean, which siunitx aligns, and the rest as its text."""
+    cell, is_best = grid.cells[row][column], (row, column) in grid.best
+    if not _is_aligned(cell):
+        shown = escape_latex(cell.text(space=" "))
+        return f"{{\\textbf{{{shown}}}}}" if is_best else f"{{{shown}}}"
+    value, behind = cell.value_text(), _behind(cell, points.widest_sd)
+    before = "\\bfseries " if is_best else ""
+    if (row, column) in grid.second and not is_best:
+        before = f"{{\\kebsecond{{{value.replace('-', '$-$')}}}}}"
+    return f"{before}{value}{f'{{{behind}}}' if behind else ''}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from kebench.grid import Grid, Sheet
+from kebench.grid import PUBLISHED_TITLE, Grid, Sheet
 
 
 def sheets_as_markdown(sheets: Iterable[Sheet]) -> str:
@@ -11,26 +11,35 @@ def sheets_as_markdown(sheets: Iterable[Sheet]) -> str:
 
 
 def _sheet_text(sheet: Sheet) -> str:
-    parts = [f"**{escape_markdown(sheet.title)}**", *(escape_markdown(caption) for caption in sheet.captions)]
+    parts = [f"**{escape_markdown(sheet.title)}**"] if sheet.title else []
+    parts += [escape_markdown(caption) for caption in sheet.captions]
     parts += ["\n".join(_grid_lines(grid)) for grid in sheet.grids]
-    if notes := sheet.all_notes(best="bold", second="in italics"):
+    is_board = any(grid.layout == "board" for grid in sheet.grids)
+    if notes := sheet.all_notes(best="bold", second="" if is_board else "in italics"):
         parts.append("\n".join(f"- {escape_markdown(note)}" for note in notes))
     return "\n\n".join(parts) + "\n"
 
 
 def _grid_lines(grid: Grid) -> Iterator[str]:
-    yield _line(escape_markdown(heading) for heading in grid.headings)
-    column = " --- |" if grid.layout == "prose" else " ---: |"
+    groups = ["", *(f"{name}: " for name, number in grid.groups for _ in range(number))]
+    groups += [""] * (len(grid.headings) - len(groups))
+    pairs = zip(groups, grid.headings, strict=True)
+    yield _line(escape_markdown(f"{group}{heading}") for group, heading in pairs)
+    column = " ---: |" if grid.layout == "numbers" else " --- |"
     yield f"| --- |{column * (len(grid.headings) - 1)}"
-    for place, row in enumerate(grid.texts):
-        yield _line(
-            f"**{cell}**"
-            if (place, column) in grid.best
-            else f"*{cell}*"
-            if (place, column) in grid.second
-            else cell
-            for column, cell in enumerate(map(escape_markdown, row))
-        )
+    space, has_second = (" ", False) if grid.layout == "board" else ("", True)
+    for place, row in enumerate(grid.cells):
+        if place == grid.published:
+            yield _line([f"*{PUBLISHED_TITLE}*", *[""] * (len(row) - 1)])
+        cells = []
+        for column_place, cell in enumerate(row):
+            text = escape_markdown(cell.text(space=space))
+            if (place, column_place) in grid.best:
+                text = f"**{text}**"
+            elif has_second and (place, column_place) in grid.second:
+                text = f"*{text}*"
+            cells.append(text)
+        yield _line(cells)
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -1,19 +1,22 @@
 """Sheets for a terminal: lines no longer than it is wide, the best in bold."""
 
 import io
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from rich.box import Box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kebench.grid import Grid, Sheet
+from kebench.grid import NAME_WIDTH, PUBLISHED_TITLE, Grid, Sheet
 from kebench.report.fitting import column_runs
 
 # Rules only: under the headings and above the published rows.
 RULES = Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
 _LEAST_NAME = 14  # narrower names of rows are not broken to keep a grid in one block; ours
+_NARROW_TEXT = 12  # what is left of a listing's column of text before lines grow too long; ours
 
 
 def sheets_for_terminal(sheets: Iterable[Sheet], *, width: int, is_styled: bool) -> str:
@@ -27,81 +30,158 @@ def sheets_for_terminal(sheets: Iterable[Sheet], *, width: int, is_styled: bool)
 
 def _sheet_text(sheet: Sheet, *, width: int, is_styled: bool) -> str:
     out = io.StringIO()
+    width = max(width, *map(_least_width, sheet.grids), 0)
     console = Console(file=out, width=width, force_terminal=is_styled, highlight=False, legacy_windows=False)
-    console.print(Text(sheet.title, style="bold"))
+    is_listing = bool(sheet.grids) and all(grid.layout == "listing" for grid in sheet.grids)
+    if sheet.title:
+        console.print(Text(sheet.title, style="bold"))
     for caption in sheet.captions:
         console.print(Text(caption))
-    for grid in sheet.grids:
-        if grid.layout == "prose":
+    for number, table in enumerate(_tables(sheet, width=width, is_styled=is_styled)):
+        if number or ((sheet.title or sheet.captions) and not is_listing):
             console.print()
-            _print_prose(console, grid, is_styled=is_styled)
-            continue
-        gap = _gap(grid, width)
-        for columns in _blocks(grid, width, gap=gap):
-            console.print()
-            _print_grid(console, grid, columns, gap=gap, is_styled=is_styled)
-    emphasis = ("bold", "underlined") if is_styled else ("with *", "")
-    notes = sheet.all_notes(best=emphasis[0], second=emphasis[1])
-    if notes:
+        for part in table:
+            console.print(part)
+    is_board = any(grid.layout == "board" for grid in sheet.grids)
+    second = "underlined" if is_styled and not is_board else ""
+    notes = sheet.all_notes(best="bold" if is_styled else "with *", second=second)
+    if notes and not is_listing:
         console.print()
     for note in notes:
         console.print(Text(note))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def _widths(grid: Grid) -> list[int]:
+def _tables(sheet: Sheet, *, width: int, is_styled: bool) -> Iterator[list[Text | Table]]:
+    """Yield what is printed one below the other: tables, and what stands over their columns."""
+    for grid in sheet.grids:
+        if grid.layout == "prose":
+            yield [_prose_table(grid, is_styled=is_styled)]
+        elif grid.layout == "listing":
+            yield [_listing_table(grid, is_styled=is_styled)]
+        else:
+            widths = _widths(grid, is_styled=is_styled)
+            gap, runs = _fitting_columns(grid, widths, width=width, is_styled=is_styled)
+            for columns in runs:
+                table = _number_table(grid, columns, gap=gap, is_styled=is_styled)
+                used = sum(widths[column] + gap for column in columns)
+                start = min(widths[0], width - used)
+                yield [*_over_columns(grid, columns, widths, start=start, gap=gap), table]
+
+
+def _widths(grid: Grid, *, is_styled: bool) -> list[int]:
     """Return how wide each column may get; a best cell may have a star."""
-    rows = [
-        [len(text) + ((row, column) in grid.best) for column, text in enumerate(texts)]
-        for row, texts in enumerate(grid.texts)
+    has_stars = not (grid.layout == "board" and is_styled)
+    columns = zip(grid.headings, *grid.texts, strict=True)
+    widths = [
+        max(len(text) + (has_stars and (row, place) in grid.best) for row, text in enumerate(texts, start=-1))
+        for place, texts in enumerate(columns)
     ]
-    return [max(column) for column in zip(map(len, grid.headings), *rows, strict=True)]
+    has_published = grid.layout == "board" or grid.published is not None
+    return [max(widths[0], len(PUBLISHED_TITLE) if has_published else 0), *widths[1:]]
 
 
-def _gap(grid: Grid, width: int) -> int:
-    """Return the gap between columns with which all of them fit: 2 if so, else 1; and 2 if none does."""
-    longest = _widths(grid)[0]
-    for least, gap in ((longest, 2), (longest, 1), (_LEAST_NAME, 1)):
-        if _room_for_names(grid, width, gap=gap) >= least:
-            return gap
-    return 2
+def _over_columns(
+    grid: Grid, columns: Sequence[int], widths: Sequence[int], *, start: int, gap: int
+) -> list[Text]:
+    """Return the line of what stands over groups of columns, each in the middle. start: where columns do."""
+    if not grid.groups:
+        return []
+    group_of = [name for name, number in grid.groups for _ in range(number)]
+    line = " " * start
+    for name, group in groupby(columns, key=lambda column: group_of[column - 1]):
+        room = sum(widths[column] + gap for column in group)
+        line += " " * gap + f"{name[: room - gap]:^{room - gap}}"
+    return [Text(line.rstrip(), no_wrap=True)]
 
 
-def _room_for_names(grid: Grid, width: int, *, gap: int) -> int:
-    """Return what all other columns leave of a terminal's width to the names of the rows."""
-    return width - sum(_widths(grid)[1:]) - gap * (len(grid.headings) - 1)
+def _fitting_columns(
+    grid: Grid, widths: Sequence[int], *, width: int, is_styled: bool
+) -> tuple[int, list[list[int]]]:
+    """Return the gap between columns, and runs of columns that fit beside the names of the rows.
+
+    The gap is 2, or 1 where only then all columns fit; for one run of all the names may be broken. On a
+    leaderboard stars part the columns too.
+    """
+    if grid.layout == "board":
+        gap = 2 if is_styled else 1
+        return gap, list(column_runs(widths, room=width, gap=gap))
+    for least, gap in ((widths[0], 2), (widths[0], 1), (_LEAST_NAME, 1)):
+        room = width - sum(widths[1:]) - gap * (len(widths) - 1)
+        if room >= least:
+            is_whole = room >= _LEAST_NAME
+            runs = [list(range(1, len(widths)))] if is_whole else column_runs(widths, room=width, gap=gap)
+            return gap, list(runs)
+    return 2, list(column_runs(widths, room=width, gap=2))
 
 
-def _blocks(grid: Grid, width: int, *, gap: int) -> list[list[int]]:
-    """Return runs of columns that fit beside the names of the rows, which may be broken for one run."""
-    widths = _widths(grid)
-    if _room_for_names(grid, width, gap=gap) >= _LEAST_NAME:
-        return [list(range(1, len(widths)))]
-    return list(column_runs(widths, room=width, gap=gap))
-
-
-def _print_grid(console: Console, grid: Grid, columns: Sequence[int], *, gap: int, is_styled: bool) -> None:
+def _number_table(grid: Grid, columns: Sequence[int], *, gap: int, is_styled: bool) -> Table:
     table = Table(box=RULES, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
     table.add_column(Text(grid.headings[0]), overflow="fold")
     for column in columns:
-        table.add_column(Text(grid.headings[column]), justify="right", no_wrap=True)
-    for place, row in enumerate(grid.texts):
-        texts = [_styled(grid, place, column, row[column], is_styled=is_styled) for column in columns]
-        table.add_row(Text(row[0]), *texts, end_section=place + 1 in grid.breaks)
-    console.print(table)
+        heading, is_board = Text(grid.headings[column]), grid.layout == "board"
+        table.add_column(heading, justify="left" if is_board else "right", no_wrap=True)
+    shown = grid.shown_rows(columns)
+    first = next((place for place in shown if grid.published is not None and place >= grid.published), None)
+    for place in shown:
+        if place == first:
+            table.add_row(Text(PUBLISHED_TITLE, style="italic"))
+        row = grid.cells[place]
+        texts = [_styled(grid, place, column, is_styled=is_styled) for column in columns]
+        is_last = place + 1 in grid.breaks or (first is not None and place + 1 == grid.published)
+        table.add_row(Text(row[0].text()), *texts, end_section=is_last)
+    return table
 
 
-def _print_prose(console: Console, grid: Grid, *, is_styled: bool) -> None:
+def _prose_table(grid: Grid, *, is_styled: bool) -> Table:
     table = Table(box=RULES, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
     for column, heading in enumerate(grid.headings):
         table.add_column(Text(heading), ratio=1 if column else 2, overflow="fold")
-    for place, row in enumerate(grid.texts):
-        texts = [_styled(grid, place, column, text, is_styled=is_styled) for column, text in enumerate(row)]
+    for place, row in enumerate(grid.cells):
+        texts = [_styled(grid, place, column, is_styled=is_styled) for column in range(len(row))]
         table.add_row(*texts, end_section=place + 1 in grid.breaks)
-    console.print(table)
+    return table
 
 
-def _styled(grid: Grid, row: int, column: int, text: str, *, is_styled: bool) -> Text:
+def _listing_table(grid: Grid, *, is_styled: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, (name, narrowest) in enumerate(zip(grid.headings, _narrowest(grid), strict=True)):
+        table.add_column(
+            Text(name),
+            justify="right" if _holds_numbers(grid, place) else "left",
+            overflow="fold",
+            no_wrap=place == 0 and narrowest <= NAME_WIDTH,
+            min_width=narrowest,
+        )
+    for place, row in enumerate(grid.cells):
+        style = grid.row_styles.get(place, "") if is_styled else ""
+        table.add_row(*(Text(cell.text(dash="-")) for cell in row), style=style)
+    return table
+
+
+def _least_width(grid: Grid) -> int:
+    """Return the width that a listing needs so that no number is broken; other grids can do with any."""
+    return sum(2 + narrowest for narrowest in _narrowest(grid)) if grid.layout == "listing" else 0
+
+
+def _narrowest(grid: Grid) -> list[int]:
+    """Return how narrow the columns of a listing may get: those of numbers, and short names, not at all."""
+    widths = []
+    for place, heading in enumerate(grid.headings):
+        texts = [line for row in grid.cells for line in row[place].text(dash="-").splitlines()]
+        is_name = place == 0 and all(len(text) <= NAME_WIDTH for text in texts)
+        wide = max(map(len, (*re.split(r"\s+", heading), *texts)))  # headings are broken between words
+        widths.append(wide if is_name or _holds_numbers(grid, place) else min(wide, _NARROW_TEXT))
+    return widths
+
+
+def _holds_numbers(grid: Grid, column: int) -> bool:
+    return bool(grid.rows) and all(row[column].is_number for row in grid.cells)
+
+
+def _styled(grid: Grid, row: int, column: int, *, is_styled: bool) -> Text:
+    text = grid.cells[row][column].text()
     if (row, column) in grid.best:
         return Text(text, style="bold") if is_styled else Text(f"{text}*")
-    return Text(text, style="underline" if is_styled and (row, column) in grid.second else "")
+    is_second = is_styled and grid.layout != "board" and (row, column) in grid.second
+    return Text(text, style="underline" if is_second else "")

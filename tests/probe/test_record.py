@@ -19,7 +19,7 @@ from kebench.probe.record import (
 from kebench.probe.scores import score_probe
 from kebench.probe.stored import find_probes
 from kebench.records import record_paths
-from kebench.report.probes import build_probe_tables, caption
+from kebench.report.probes import caption, probe_sheets
 from tests.probe.small_probes import answer, prediction_table, probe_record, query_table, word_pieces
 
 
@@ -53,7 +53,7 @@ def test_a_record_from_before_versions_were_kept_is_read_and_stands_apart(
     old = read_probe_record(path)
     assert old.protocol_version == 2
     assert caption(old) == f"{caption(record)}, protocol 2 of probes"
-    assert len(build_probe_tables([old, record])) == 2
+    assert len(probe_sheets([old, record])) == 2
 
 
 def test_a_folder_that_is_still_being_written_holds_no_record(tmp_path: Path, record: ProbeRecord) -> None:

@@ -10,12 +10,10 @@ import pytest
 from kebench.errors import UserError
 from kebench.records import Energy, EnergyPart, Record
 from kebench.report.costs import Asked, Price, cost_of, parse_columns, parse_price, with_costs
-from kebench.report.export import render_csv, render_json
-from kebench.report.latex import render_latex
 from kebench.report.published import read_published_tables
-from kebench.report.render import render_markdown, render_terminal
 from kebench.report.table import Leaderboard, build_leaderboard
 from kebench.tasks.card import all_task_cards
+from tests.report.boards import render_csv, render_json, render_latex, render_markdown, render_terminal
 from tests.report.sample_records import sample_record
 
 ALL = Asked(("energy", "hours", "cost"), Price(2.0, "EUR"))

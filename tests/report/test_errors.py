@@ -44,7 +44,7 @@ def test_a_span_is_right_cut_wrong_missed_or_spurious() -> None:
 
 def test_kinds_are_means_over_seeds() -> None:
     # Seed 0: right, right, boundary. Seed 1: boundary, missed, missed, and a spurious one at 5.
-    assert kinds_grid(RUNS).rows == (
+    assert kinds_grid(RUNS).texts == (
         ("correct", "1.0", "33.3"),
         ("boundary", "1.0", "33.3"),
         ("missed", "1.0", "33.3"),
@@ -53,14 +53,14 @@ def test_kinds_are_means_over_seeds() -> None:
 
 
 def test_strata_know_lengths_abbreviations_and_training() -> None:
-    rows = {row[0]: row[1:] for row in strata_grid(RUNS, [WORDS], {"a b"}).rows}
+    rows = {row[0]: row[1:] for row in strata_grid(RUNS, [WORDS], {"a b"}).texts}
     assert rows["1 word"] == ("1", "50.0", "0.0", "50.0")
     assert rows["3 words"] == ("1", "0.0", "50.0", "50.0")
     assert rows["4 words and more"] == ("0", "–", "–", "–")
     assert rows["abbreviation"] == rows["1 word"]
     assert rows["in training"] == ("1", "50.0", "50.0", "0.0")
     assert rows["not in training"][0] == "2"
-    assert "abbreviation" not in {row[0] for row in strata_grid(RUNS, None, None).rows}
+    assert "abbreviation" not in {row[0] for row in strata_grid(RUNS, None, None).texts}
 
 
 @pytest.mark.parametrize(
@@ -85,16 +85,16 @@ def test_training_mentions_are_compared_in_small_letters() -> None:
 
 
 def test_seeds_agree_where_they_find_the_same() -> None:
-    rows = {row[0]: row[1] for row in agreement_grid(RUNS).rows}
+    rows = {row[0]: row[1] for row in agreement_grid(RUNS).texts}
     assert rows["found by 1 of 2 seeds"] == "2"
     assert rows["found by 0 of 2 seeds"] == "1"
     assert rows["F1 of one seed against another, mean"] == "0.0"
-    assert len(agreement_grid(RUNS[:1]).rows) == 2
+    assert len(agreement_grid(RUNS[:1]).texts) == 2
 
 
 def test_models_are_held_against_each_other_by_most_of_their_seeds() -> None:
     right = [Run(0, [GOLD], [GOLD])]
-    rows = {row[0]: row[1] for row in against_grid("one", RUNS[:1], "two", right).rows}
+    rows = {row[0]: row[1] for row in against_grid("one", RUNS[:1], "two", right).texts}
     assert rows == {"both": "2", "only one": "0", "only two": "1", "neither": "0"}
 
 
@@ -102,7 +102,7 @@ def test_models_are_held_against_each_other_on_relation_instances_too() -> None:
     gold = ["no", "up", "up", "down"]
     one = [Run(seed, gold, ["no", "up", "no", "up"]) for seed in range(2)] + [Run(2, gold, ["up"] * 4)]
     two = [Run(0, gold, ["up", "up", "up", "no"])]
-    rows = against_instances_grid("one", one, "two", two).rows
+    rows = against_instances_grid("one", one, "two", two).texts
     # One is right on the first two by most seeds, though its third seed is right on the third as well.
     assert rows == (("both", "1", "25.0"), ("only one", "1", "25.0"), ("only two", "1", "25.0"),
                     ("neither", "1", "25.0"))  # fmt: skip
@@ -119,16 +119,16 @@ def test_the_sentence_with_most_errors_comes_first_and_one_without_never() -> No
 
 def test_relations_are_counted_by_label_and_by_indicator() -> None:
     runs = [Run(0, ["no", "up", "up"], ["up", "up", "no"])]
-    assert confusion_grid(runs, ["no", "up"]).rows == (("no", "0", "1"), ("up", "1", "1"))
-    assert confusion_grid([*runs, *runs], ["no", "up"]).rows[0] == ("no", "0.0", "1.0")  # a mean over seeds
-    assert label_grid(runs, ["no", "up"]).rows[1] == ("up", "2", "50.0", "50.0", "50.0")
+    assert confusion_grid(runs, ["no", "up"]).texts == (("no", "0", "1"), ("up", "1", "1"))
+    assert confusion_grid([*runs, *runs], ["no", "up"]).texts[0] == ("no", "0.0", "1.0")  # a mean over seeds
+    assert label_grid(runs, ["no", "up"]).texts[1] == ("up", "2", "50.0", "50.0", "50.0")
     texts = ["@G$ and @D$", "@G$ and @D$", "@G-D$"]
     grid = marker_grid(runs, texts, ["@G$", "@D$", "@G-D$"], ["@G-D$"], negative="no")
     assert grid.texts == (("@G$ and @D$", "2", "1", "66.7"), ("@G-D$", "1", "1", "0.0"))
 
 
 def test_a_label_that_is_never_predicted_has_no_precision() -> None:
-    assert label_grid([Run(0, ["up"], ["no"])], ["up"]).rows == (("up", "1", "-", "0.0", "0.0"),)
+    assert label_grid([Run(0, ["up"], ["no"])], ["up"]).texts == (("up", "1", "–", "0.0", "0.0"),)
 
 
 def test_sentences_are_escaped_where_they_are_written_as_latex_or_markdown() -> None:

@@ -22,7 +22,7 @@ def is_known(words: object) -> bool:
 
 def test_mentions_in_and_out_of_the_knowledge_base_are_told_apart() -> None:
     rows = {
-        row[0]: row[1:] for row in strata_grid([Run(0, [GOLD], [PREDICTED])], [WORDS], SEEN, is_known).rows
+        row[0]: row[1:] for row in strata_grid([Run(0, [GOLD], [PREDICTED])], [WORDS], SEEN, is_known).texts
     }
     assert rows["in the KB"] == ("2", "50.0", "50.0", "0.0")
     assert rows["not in the KB"] == ("1", "0.0", "0.0", "100.0")
@@ -32,7 +32,7 @@ def test_mentions_in_and_out_of_the_knowledge_base_are_told_apart() -> None:
 
 def test_without_a_training_set_only_the_knowledge_base_tells() -> None:
     grid = strata_grid([Run(0, [GOLD], [PREDICTED])], [WORDS], None, is_known)
-    assert [row[0] for row in grid.rows][-2:] == ["in the KB", "not in the KB"]
+    assert [row[0] for row in grid.texts][-2:] == ["in the KB", "not in the KB"]
 
 
 @pytest.fixture(scope="module")

@@ -174,13 +174,24 @@ def test_the_stars_have_point_p_and_one_sided_holm(capsys: pytest.CaptureFixture
         "p", "printed", "one-sided", "one-sided, Holm", "two-sided", "two-sided, Holm", "two-sided, BH"
     ]  # fmt: skip
     assert ranges["headings"][1:] == points["headings"][1:]
-    rows = {row[0]: row[1:] for row in points["rows"]}
+    names = [row[0] for row in points["rows"]]
+    rows = dict(zip(names, (row[1:] for row in points["rows"]), strict=True))
+    beside = {(names[one["row"]], one["column"]): one for one in points["beside"]}
+
+    def texts(name: str, *columns: int) -> list[str]:
+        cells = zip((rows[name][column - 1] for column in columns), columns, strict=True)
+        return [f"{p:.3f} {beside[name, column]['mark']}" for p, column in cells]
+
     # t = .5 / (.3 / sqrt 5) = 3.727, p = .0102; fourth of eight by p, so Holm takes it five times.
-    assert rows["BC5dis"][:4] == ["*", ".010 yes", ".051 no", ".020 yes"]
-    assert rows["GAD"][1:3] == [".006 yes", ".033 yes"]
-    assert rows["ChemProt"][1:3] == [".045 yes", ".178 no"]
-    assert {row[0]: row[3] for row in ranges["rows"]}["BC5dis"] == ".017 to .157 ?"
+    assert rows["BC5dis"][0] == "*"
+    assert texts("BC5dis", 2, 3, 4) == ["0.010 yes", "0.051 no", "0.020 yes"]
+    assert texts("GAD", 2, 3) == ["0.006 yes", "0.033 yes"]
+    assert texts("ChemProt", 2, 3) == ["0.045 yes", "0.178 no"]
     assert rows["RE average"][2] is None
+    row = [row[0] for row in ranges["rows"]].index("BC5dis")
+    (found,) = (one for one in ranges["beside"] if (one["row"], one["column"]) == (row, 3))
+    assert [round(end, 3) for end in found["interval"]] == [0.017, 0.157]
+    assert found["mark"] == "?"
 
 
 def test_what_survives_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,8 +245,10 @@ def test_the_right_half_of_table_1_is_printed_as_it_is(
     for task in ("BC5chem", "BC5dis", "NCBI", "BC2GM", "JNLPBA"):
         assert sums[task] == RIGHT_HALF[task][0]
     shares = {row[0]: (row[3], row[5]) for row in right["rows"]}
-    assert shares["JNLPBA"][1] == 8.7  # the lowest of section 4.2, which names another task
-    assert shares["DDI"][1] == 58.5
+    assert shares["JNLPBA"][1] == pytest.approx(
+        8.7, abs=0.05
+    )  # the lowest of section 4.2, which names another task
+    assert shares["DDI"][1] == pytest.approx(58.5, abs=0.05)
 
 
 def test_our_knowledge_base_stands_beside_the_right_half(
@@ -251,7 +264,7 @@ def test_our_knowledge_base_stands_beside_the_right_half(
     ]  # fmt: skip
     assert len(set(right["headings"])) == len(right["headings"]), "a CSV names its cells by these"
     row = next(row for row in right["rows"] if row[0] == "NCBI")
-    assert row[1:] == [200, 6884, 50, 25.0, 1985, 28.8, None, None, 1091, 15.8]
+    assert row[1:] == [200, 6884, 50, 25.0, 1985, 100 * 1985 / 6884, None, None, 1091, 100 * 1091 / 6884]
 
 
 def test_options_of_paper_1_are_refused_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
@@ -363,9 +376,15 @@ def test_a_table_is_csv_and_json_too(results: Path, capsys: pytest.CaptureFixtur
         csv.DictReader(io.StringIO(printed(capsys, "paper-2", "--results", str(results), "--format", "csv")))
     )
     (cell,) = (one for one in lines if (one["row"], one["column"]) == ("NCBI", "published"))
-    assert cell["value"] == "89.1±0.3*"
+    assert (cell["value"], cell["deviation"], cell["mark"]) == ("89.1", "0.3", "*")
     (sheet,) = json.loads(printed(capsys, "paper-2", "--results", str(results), "--format", "json"))["sheets"]
-    assert ["NCBI", "89.1±0.3 (5)", "89.1±0.3*", 0.0, "yes"] in sheet["grids"][0]["rows"]
+    rows = sheet["grids"][0]["rows"]
+    (row,) = (row for row in rows if row[0] == "NCBI")
+    assert row == ["NCBI", pytest.approx(89.1), 89.1, pytest.approx(0.0), "yes"]
+    (ours,) = (
+        one for one in sheet["grids"][0]["beside"] if (one["row"], one["column"]) == (rows.index(row), 1)
+    )
+    assert (ours["n"], ours["deviation"]) == (5, pytest.approx(0.1**0.5))
 
 
 def test_no_hit_is_a_sentence(

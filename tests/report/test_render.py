@@ -11,16 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from kebench.grid import p_text
 from kebench.records import Record
-from kebench.report.export import render_csv, render_json
-from kebench.report.latex import render_latex
 from kebench.report.latex_signs import escape_latex
 from kebench.report.published import read_published_tables
-from kebench.report.render import render_markdown, render_terminal
 from kebench.report.table import Leaderboard, build_leaderboard
-from kebench.report.words import p_text
 from kebench.report.write_markdown import escape_markdown
 from kebench.tasks.card import all_task_cards
+from tests.report.boards import render_csv, render_json, render_latex, render_markdown, render_terminal
 from tests.report.sample_records import NER_TASKS, sample_grid, sample_record
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -50,14 +50,14 @@ def strata(tmp_path: Path) -> Strata:
 def test_shares_are_of_the_mentions_and_blinded_tasks_have_dashes(strata: Strata) -> None:
     grid = overlap_grid(strata)
     assert grid.headings == ("task", "mentions", "in KB", "%")
-    assert grid.texts == (("ncbi-disease", "6,881", "5,203", "75.6"), ("gad", "-", "-", "-"))
+    assert grid.texts == (("ncbi-disease", "6,881", "5,203", "75.6"), ("gad", "–", "–", "–"))
 
 
 def test_models_stand_side_by_side_and_what_is_not_there_is_a_dash(strata: Strata) -> None:
     ((task, grid),) = strata_grids(strata)
     assert task == "ncbi-disease"
     assert grid.headings == ("mentions", "gold", "a", "b")
-    assert grid.texts == (("known", "700", "80.0±0.5", "70.0"), ("unknown", "700", "40.0±1.0", "-"))
+    assert grid.texts == (("known", "700", "80.0±0.5", "70.0"), ("unknown", "700", "40.0±1.0", "–"))
 
 
 def test_each_protocol_of_a_task_has_a_grid_of_its_own_and_one_alone_needs_no_name(tmp_path: Path) -> None:

@@ -13,16 +13,14 @@ from kebench.errors import UserError
 from kebench.records import Record, Score, stem_of, write_record
 from kebench.report.compare import Settings, compare
 from kebench.report.errors import Run, label_grid, marker_grid, mean_percent
-from kebench.report.export import render_csv, render_json
 from kebench.report.frame import row_of_record
-from kebench.report.latex import render_latex
 from kebench.report.merge import contradiction
 from kebench.report.page_board import Board
-from kebench.report.render import render_markdown, render_terminal
 from kebench.report.selection import choose_rate
 from kebench.report.significance import significance, significance_of
 from kebench.report.table import Leaderboard, build_leaderboard
 from kebench.tasks.card import all_task_cards
+from tests.report.boards import render_csv, render_json, render_latex, render_markdown, render_terminal
 from tests.report.sample_records import RELATION_TASKS, sample_grid, sample_record, write_sample
 
 
@@ -136,7 +134,7 @@ def test_the_page_shows_it_last_and_draws_nothing_of_it() -> None:
     styles = model_styles(row.label for row in board().tables[0].blocks[0].rows)
     shown = Board(board(), [tested], {}, styles)
     cells = [row["cells"] for row in shown.tables[0]["blocks"][0]["rows"]]
-    assert [(row[2]["mean"], row[2]["order"], row[3]["mean"]) for row in cells] == [("–°", "-1", "–°")] * 2
+    assert [(row[2]["mean"], row[2]["order"], row[3]["mean"]) for row in cells] == [("–°", "-", "–°")] * 2
     gad = next(cell for cell in shown.cells.values() if cell["task"] == "GAD")
     assert gad["summary"].startswith("F1 –° over 3 seeds; dev 60.0")
     assert (gad["runs"][0][1], gad["comparisons"]) == ("–°", [])
@@ -180,14 +178,14 @@ def test_rates_that_dev_cannot_tell_apart_are_said() -> None:
 
 def test_a_label_without_gold_has_no_recall_and_no_f1() -> None:
     runs = [Run(0, ["no", "no"], ["up", "no"])]
-    assert label_grid(runs, ["up"]).rows == (("up", "0", "0.0", "-", "-"),)
+    assert label_grid(runs, ["up"]).texts == (("up", "0", "0.0", "–", "–"),)
     texts = ["@A$ and @B$", "@A$ or @B$"]
-    assert marker_grid(runs, texts, ["@A$", "@B$"], [], negative="no").rows[0][-1] == "–"
+    assert marker_grid(runs, texts, ["@A$", "@B$"], [], negative="no").texts[0][-1] == "–"
 
 
 def test_a_mean_over_an_undefined_number_is_a_dash() -> None:
-    assert mean_percent([50.0, 60.0]) == "55.0"
-    assert mean_percent([50.0, None]) == "–"
+    assert mean_percent([50.0, 60.0]).text() == "55.0"
+    assert mean_percent([50.0, None]).text() == "–"
 
 
 def test_what_a_later_version_keeps_of_the_files_is_no_contradiction() -> None:

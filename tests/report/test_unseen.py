@@ -11,12 +11,12 @@ from kebench.cli import main
 from kebench.errors import UserError
 from kebench.records import Record, read_predictions, record_paths, stem_of, write_record
 from kebench.report.model_index import model_index
-from kebench.report.render import render_terminal
 from kebench.report.table import build_leaderboard
 from kebench.report.unseen import say_left_out, without_seen
 from kebench.scoring.predictions import score_split
 from kebench.shipped import shipped
 from kebench.tasks.card import all_task_cards
+from tests.report.boards import render_terminal
 from tests.report.sample_records import sample_record
 
 RECORDED = shipped("results/recorded")

@@ -1,0 +1,60 @@
+"""The leaderboard as sheets for people, one a table: a grid a kind of task, with published rows below."""
+
+from kebench.grid import Cell, Grid, GridRows, Sheet
+from kebench.report.published import PrintedRow
+from kebench.report.table import Block, Leaderboard
+from kebench.report.words import (
+    ORDER,
+    average_cell,
+    captions,
+    footnotes,
+    headings,
+    printed_cell,
+    second_cells,
+    shared_n,
+    task_cell,
+)
+
+
+def board_sheets(board: Leaderboard) -> list[Sheet]:
+    """Return a sheet for each table of the leaderboard."""
+    sheets = []
+    for table in board.tables:
+        protocol, numbers = captions(table, board.metric)
+        show_n = shared_n(table) is None
+        has_best = any(block.best for block in table.blocks)
+        grids = tuple(block_grid(block, show_n=show_n) for block in table.blocks)
+        best = f"Best measured score {{how}}. {ORDER}" if has_best else ""
+        sheets.append(Sheet(protocol, (numbers,), grids, tuple(footnotes(table)), best))
+    return sheets
+
+
+def block_grid(block: Block, *, show_n: bool) -> Grid:
+    """Return the measured rows of a block, then the published ones with their marks."""
+    rows: GridRows = [
+        (
+            row.label,
+            *(task_cell(cell, show_n=show_n) for cell in row.cells),
+            average_cell(row, show_n=show_n),
+            *(extra.cells[place] for extra in block.extras),
+        )
+        for place, row in enumerate(block.rows)
+    ]
+    return Grid(
+        headings(block),
+        (*rows, *(_published_row(block, printed) for printed in block.published)),
+        best=frozenset((row, 1 + column) for row, column in block.best),
+        second=frozenset((row, 1 + column) for row, column in second_cells(block)),
+        layout="board",
+        published=len(rows),
+    )
+
+
+def _published_row(block: Block, printed: PrintedRow) -> tuple[str | Cell, ...]:
+    """Return a published row; the second column of a task gets none of its scores."""
+    names = [column.task if column.letter in ("", "a") else "" for column in block.columns]
+    return (
+        f"{printed.row.label} {printed.mark}",
+        *(printed_cell(printed.row, name, printed.table.decimals) for name in (*names, block.kind)),
+        *(Cell() for _ in block.extras),
+    )
