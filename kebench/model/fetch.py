@@ -5,6 +5,7 @@ in its model folder only known model files are taken (`choose_files`).
 """
 
 import logging
+import lzma
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -29,6 +31,8 @@ SECONDS_WITHOUT_ANSWER = 20.0  # ours; a hub that is silent for longer counts as
 COPIED_AT_ONCE = 1 << 20  # bytes
 MOST_RATIO = 100  # of unpacked to packed; ours: weights hardly shrink, JSON to a tenth or so
 MOST_SMALL_BYTES = 64 << 20  # what may be packed in any ratio
+# What a damaged archive raises, of whatever kind.
+_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 
 class Fetched(NamedTuple):
@@ -158,36 +162,41 @@ def fetch_url(card: ModelCard, folder: Path) -> Fetched:
     address, _, inside = card.source_value.partition("#")
     part = cache_folder() / "downloads" / f"{hash_of(address)[:16]}.part"
     with downloaded(address, part, description=f"fetching {card.name}") as archive:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                inside = inside or _model_folder(_members_of_zip(opened, card.source), card.source)
-                _unzip_folder(opened, inside, folder, source=card.source)
-        else:
-            _untar_folder(archive, inside, folder, source=card.source)
+        try:
+            if zipfile.is_zipfile(archive):
+                with zipfile.ZipFile(archive) as opened:
+                    inside = inside or _model_folder(_members_of_zip(opened, card.source), card.source)
+                    _unzip_folder(opened, inside, folder, source=card.source)
+            else:
+                _untar_folder(archive, inside, folder, source=card.source)
+        except tarfile.FilterError as error:
+            raise _unsafe(card.source, str(error)) from None
+        except _UNREADABLE as error:
+            raise UserError(
+                f"{card.source}: not a readable tar or zip archive ({error}); check the address, try again"
+            ) from None
     return Fetched("")
 
 
 def _untar_folder(archive: Path, inside: str, folder: Path, *, source: str) -> None:
-    try:
-        with tarfile.open(archive) as opened:
-            members, packed = {}, archive.stat().st_size
-            for member in opened:
-                _refuse_path(member.name, source=source)
-                tarfile.data_filter(member, str(folder))  # refuses links that lead outside, and devices
-                _refuse_bomb(member.name, member.size, packed=packed, source=source)
-                members[member.name] = member
-            inside = inside or _model_folder(list(members), source)
-            prefix = f"{inside}/" if inside else ""
-            for name in choose_files(
-                path.removeprefix(prefix) for path in members if path.startswith(prefix)
-            ):
-                if (content := opened.extractfile(members[prefix + name])) is not None:
-                    with content:
-                        _copy_to(content, folder / name)
-    except tarfile.FilterError as error:
-        raise _unsafe(source, str(error)) from None
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"{source}: not a readable tar or zip archive ({error}); check the address") from None
+    with tarfile.open(archive) as opened:
+        members, packed = {}, archive.stat().st_size
+        for member in opened:
+            _refuse_path(member.name, source=source)
+            tarfile.data_filter(member, str(folder))  # refuses links that lead outside, and devices
+            _refuse_bomb(member.name, member.size, packed=packed, source=source)
+            members[member.name] = member
+        inside = inside or _model_folder(list(members), source)
+        prefix = f"{inside}/" if inside else ""
+        for name in choose_files(path.removeprefix(prefix) for path in members if path.startswith(prefix)):
+            if (content := opened.extractfile(members[prefix + name])) is not None:
+                with content:
+                    _copy_to(content, folder / name)
+        assert opened.fileobj is not None, "it is open"
+        rest = 0
+        while part := opened.fileobj.read(COPIED_AT_ONCE):  # to the end: gzip's checksum is there
+            rest += len(part)
+            _refuse_bomb("what stands behind its files", rest, packed=packed, source=source)
 
 
 def _model_folder(names: list[str], source: str) -> str:

@@ -1,6 +1,7 @@
 """From a name to a directory: what is fetched, what is refused, and what happens without network."""
 
 import functools
+import gzip
 import hashlib
 import http.server
 import io
@@ -256,6 +257,41 @@ def test_an_address_without_archive_is_told(
     (served[0] / "page.tar.gz").write_text("<html>moved</html>")
     with pytest.raises(UserError, match=expected):
         resolve_card(card(f"url:{served[1]}{address}"))
+
+
+def test_an_archive_that_goes_on_for_ever_behind_its_files_is_refused(
+    served: tuple[Path, str], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kebench.model.fetch.MOST_SMALL_BYTES", 1 << 20)
+    monkeypatch.setattr("kebench.model.fetch.COPIED_AT_ONCE", 1 << 16)
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as made:
+        entry = tarfile.TarInfo("model/config.json")
+        entry.size = 2
+        made.addfile(entry, io.BytesIO(b"{}"))
+    (served[0] / "long.tar.gz").write_bytes(gzip.compress(tar.getvalue() + bytes(8 << 20)))
+    with pytest.raises(
+        UserError, match=r"unsafe \(what stands behind its files would unpack from [\d,]+ to 1,"
+    ):
+        resolve_card(card(f"url:{served[1]}/long.tar.gz"))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz"])
+def test_an_archive_that_is_damaged_within_is_one_line_and_is_fetched_anew(
+    kind: str, file_server: FileServer, cache: Path, tmp_path: Path, checkpoints: dict[str, Path]
+) -> None:
+    form = {"tar.gz": "gztar", "tar.xz": "xztar"}.get(kind, kind)
+    good = Path(shutil.make_archive(str(tmp_path / "model"), form, checkpoints["bert"])).read_bytes()
+    middle = len(good) // 2
+    file_server.files[f"/model.{kind}"] = good[:middle] + bytes(64) + good[middle + 64 :]
+    asked = card(f"url:{file_server.url}/model.{kind}")
+    with pytest.raises(
+        UserError, match=r"not a readable tar or zip archive \(.+\); check the address, try again"
+    ):
+        resolve_card(asked)
+    assert everything_in(cache) == []
+    file_server.files[f"/model.{kind}"] = good
+    assert model_hash(resolve_card(asked).folder) == model_hash(checkpoints["bert"])
 
 
 def test_a_url_without_network_is_one_clear_line(cache: Path) -> None:
