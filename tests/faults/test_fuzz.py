@@ -3,7 +3,6 @@
 import gzip
 import json
 import random
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -71,5 +70,9 @@ def test_any_predictions_are_read_or_one_line(
 ) -> None:
     content = json.dumps({"kind": kind, "dev": dev, "test": test}).encode()
     (tmp_path / "a.predictions.json.gz").write_bytes(gzip.compress(content))
-    with suppress(UserError):
+    said = ""
+    try:
         read_predictions(tmp_path / "a.json")
+    except UserError as error:
+        said = str(error)
+    assert "\n" not in said

@@ -40,7 +40,7 @@ def test_every_published_table_reads_and_names_models_and_tasks_that_exist(name:
         assert all(read_task_card(task).suite == table.suite for task in row.scores)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if any(row.averages for row in read(name).rows)])
 def test_every_printed_average_is_the_mean_of_its_row_to_rounding(name: str) -> None:
     for row in read(name).rows:
         for kind, printed in row.averages.items():

@@ -892,6 +892,7 @@ def test_killed_it_takes_its_command_along(embedding: forks.Running) -> None:
     embedding.kill()
     embedding.wait()
     psutil.wait_procs([command])
+    assert not command.is_running()
 
 
 # What is left out: all variants but KeBioLM and the control, and most of every number.

@@ -157,7 +157,9 @@ def test_where_registration_is_needed_the_steps_are_said(
 
 def test_sources_are_pinned_to_a_commit() -> None:
     for name in ("bc5cdr-chem", "bc5cdr-disease", "ncbi-disease", "bc2gm", "jnlpba"):
-        for url in read_task_card(name).access.sources.values():
+        sources = read_task_card(name).access.sources
+        assert sources
+        for url in sources.values():
             assert "/df0df02fae6dbb87d88ffcf323b9096528f06f84/" in url
 
 

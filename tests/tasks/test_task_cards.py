@@ -51,6 +51,7 @@ def test_expected_sizes_are_those_of_table_1_or_say_why_not(name: str) -> None:
 @pytest.mark.parametrize("name", TABLE_1)
 def test_expected_labels_add_up(name: str) -> None:
     card = read_task_card(name)
+    assert card.expected
     for size in card.expected.values():
         counted = size.labels["B"] if card.kind == "ner" else sum(size.labels.values())
         assert counted == size.units
