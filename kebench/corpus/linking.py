@@ -68,7 +68,7 @@ class LinkingSettings(Part):
     id_map: str | None = None
 
 
-def read_settings(linker: str, *, preset: str | None = None, **changes: Any) -> LinkingSettings:
+def read_settings(linker: str, *, preset: str | None = None, **changes: object) -> LinkingSettings:
     """Return the settings of a linker: a preset's, with changes that are not None. Raises UserError.
 
     preset: None is the paper's for scispacy; others have none.

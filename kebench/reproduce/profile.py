@@ -3,6 +3,7 @@
 A stage is one or more command lines of kebench. `{out}` in them is the reproduction's folder, `{NAME}` a
 variable of the profile that its user may set, `{each}` one of the values that the stage is repeated for; a
 line may end in `> FILE`, which keeps what the command prints and is one of the stage's products.
+docs/FORMATS.md says what each field means.
 """
 
 import re
@@ -23,12 +24,7 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 class Variable(Card):
-    """A value that the user may set with --set NAME=VALUE.
-
-    default: "" is left out of the command; None means that the user must set it.
-    is_path: a file or folder that is read; its content decides whether steps are made again.
-    is_how: says how a command works, not what it makes (processes, engines): changing it makes nothing again.
-    """
+    """A value that the user may set with --set NAME=VALUE. An empty default is left out of the command."""
 
     help: str
     default: str | None = None
@@ -37,12 +33,7 @@ class Variable(Card):
 
 
 class Need(Card):
-    """Something that must be there before anything starts.
-
-    kind: release (RRF of UMLS), path, tasks (their data), models, package (importable), disk (free GiB).
-    names: what of that kind; may hold variables. remedy: how to get it, in one line; {name} is the task or
-    model. stages: those that need it, if not all do.
-    """
+    """Something that must be there before anything starts. names: may hold variables."""
 
     kind: Literal["release", "path", "tasks", "models", "package", "disk"]
     names: tuple[str, ...]
@@ -51,10 +42,7 @@ class Need(Card):
 
 
 class Estimate(Card):
-    """What a stage costs where nothing of it is cached: on the machine that the profile's `machine` names.
-
-    minutes: of the clock. gpu_hours: what of it GPUs compute. basis: where the figures come from.
-    """
+    """What a stage costs where nothing of it is cached: on the machine that the profile's `machine` names."""
 
     minutes: float = Field(0.0, ge=0)
     gpu_hours: float = Field(0.0, ge=0)
@@ -63,15 +51,10 @@ class Estimate(Card):
 
 
 class Stage(Card):
-    """One or more commands.
+    """One or more commands: one step, or one for each value of `each`.
 
-    each: repeats the commands, with one step for each value; without it the stage is one step.
-    after: stages whose products these commands read. makes: files and folders under {out} of one step; those
-    after `>` need not be named.
-    reads: what else decides the products, as `KIND NAME`: recipe FOLDER/NAME, model NAME, tasks NAMES.
     goes_on: the commands know what is finished in their folder, which therefore stays when inputs change, and
     may grow.
-    launcher: the variable that says how to start these commands in several processes, if any does.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
@@ -87,10 +70,7 @@ class Stage(Card):
 
 
 class Profile(Card):
-    """A reproduction of the paper at one size.
-
-    machine: what the estimates are for. shows: products to name at the end.
-    """
+    """A reproduction of the paper at one size. shows: products to name at the end."""
 
     title: str
     machine: str

@@ -13,7 +13,7 @@ from kebench.errors import UserError
 from kebench.files import write_atomically
 from kebench.leases import share_one, stale_token
 from kebench.processes import STOPPED, end_when_told, run_command
-from kebench.reproduce.contents import STAMPS, Files, essence_of
+from kebench.reproduce.contents import Files, essence_of
 from kebench.reproduce.stamps import (
     STAMP_SCHEMA,
     Stamp,
@@ -46,9 +46,8 @@ def carry_out(
     folder; StoppedError if the user stopped a command.
     """
     end_when_told()  # with the command in hand, which else would go on alone
-    leases = {step.name: out / STAMPS / f"{step.name}.running" for step in steps}
     for step in again():
-        stamp, lease = read_stamp(stamp_path(step, out)), out / STAMPS / f"{step.name}.running"
+        stamp, lease = read_stamp(stamp_path(step, out)), stamp_path(step, out).with_suffix(".running")
         is_other = stamp is not None and not stamp.finished and stamp.key != step.key
         if is_other and lease.exists() and stale_token(lease) is None:
             raise UserError(
@@ -65,7 +64,7 @@ def carry_out(
         made.append(step)
 
     for step in steps:
-        lease = leases[step.name]
+        lease = stamp_path(step, out).with_suffix(".running")
         if lease.exists() and stale_token(lease) is None and not is_done(step):
             say(f"{step.name}: another process has it in hand; waiting for it")
         share_one(lease, is_done=partial(is_done, step), work=partial(work, step))

@@ -80,8 +80,11 @@ def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Ste
             reads = [_fill(one, filled) for one in stage.reads]
             for command in commands:  # and models that no step makes
                 words = [part for word in command.words for part in word.split("=", 1)]
-                named = [word for option, word in pairwise(words) if option in _NAMES_A_MODEL]
-                reads += [f"model {name}" for name in named if not _is_made(name, out)]
+                for option, name in pairwise(words):
+                    # A folder in {out} is made, unless it is called as a card, whose name wins, or a source.
+                    is_known = name in model_card_paths() or name.partition(":")[0] in SOURCE_KINDS
+                    is_made = not is_known and out.resolve() in Path(name).resolve().parents
+                    reads += [f"model {name}"] if option in _NAMES_A_MODEL and not is_made else []
             hashed = {
                 "commands": [
                     _fill(line, {**unmoved, "each": _fill(each, unmoved)}) for line in stage.commands
@@ -106,13 +109,6 @@ def steps_of(profile: Profile, values: Mapping[str, str], out: Path) -> list[Ste
                     raise UserError(f"{name}: makes {path}, no place of its own in {out}; mend the profile")
             steps.append(Step(stage, name, commands, makes, before, hash_of(hashed)))
     return steps
-
-
-def _is_made(name: str, out: Path) -> bool:
-    """Say whether a model is a folder in {out}: neither a card, whose name wins, nor a source."""
-    if name in model_card_paths() or name.partition(":")[0] in SOURCE_KINDS:
-        return False
-    return out.resolve() in Path(name).resolve().parents
 
 
 def _fill(line: str, values: Mapping[str, str]) -> str:
