@@ -83,9 +83,11 @@ def _do(step: Step, out: Path, say: Say, again: Callable[[], Sequence[Step]]) ->
                 f"{step.name}: {fault}; put it back, or remove it with what belongs to it (a run's record "
                 "and predictions, a probe's folder), and the same command makes it again"
             )
-        own = before.products if before and before.finished else {}
-        others = {name: one for name, one in products_of(step, out, own).items() if name not in own}
-        others = before.products if before and state is State.BEGUN else others
+        if before and state is State.BEGUN:
+            others = before.products
+        else:
+            own = before.products if before and before.finished else {}
+            others = {name: one for name, one in products_of(step, out, own).items() if name not in own}
     elif state is not State.BEGUN:
         # Renamed, so that nothing is lost and nothing old is taken for new: it is outdated or damaged, its
         # stamp was lost, or it is none of ours.
