@@ -50,8 +50,12 @@ class Owner(BaseModel):
 @contextmanager
 def lease(path: Path) -> Iterator[bool]:
     """Yield whether this process now holds the lease; it is kept alive and removed at the end."""
-    token = _take(path)
-    if token is None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = uuid.uuid4().hex
+    is_ours = _create(path, token)
+    if not is_ours and (judged := stale_token(path)) is not None:
+        is_ours = _move_away(path, judged) and _create(path, token)
+    if not is_ours:
         yield False
         return
     stop = threading.Event()
@@ -63,17 +67,6 @@ def lease(path: Path) -> Iterator[bool]:
         stop.set()
         if _token_in(path) == token:
             path.unlink(missing_ok=True)
-
-
-def _take(path: Path) -> str | None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    token = uuid.uuid4().hex
-    if _create(path, token):
-        return token
-    judged = stale_token(path)
-    if judged is None:
-        return None
-    return token if _move_away(path, judged) and _create(path, token) else None
 
 
 def _create(path: Path, token: str) -> bool:
