@@ -69,6 +69,7 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     UserError if no record is left.
     """
     from kebench.records import OtherName, Record, read_other_names, read_records
+    from kebench.report.merge import contradiction
 
     chosen = folders or (_default_folder(),)
     by_run: dict[tuple[str, str, str], Record] = {}
@@ -79,7 +80,9 @@ def read_found(folders: tuple[Path, ...]) -> Found:
             raise UserError(f"{folder}: no such folder of records; {REMEDY}")
         for path, record in read_records(folder, left_out=say_left_out):
             if run_key(record) in by_run:
-                _say_if_contradicting(by_run[run_key(record)], paths[run_key(record)], record, path)
+                kept = paths[run_key(record)]
+                if difference := contradiction(by_run[run_key(record)], record):
+                    say(f"contradiction: {kept} stays, {path} is left out: {difference}")
                 continue
             by_run[run_key(record)], paths[run_key(record)] = record, path
         try:
@@ -98,14 +101,6 @@ def read_found(folders: tuple[Path, ...]) -> Found:
         if name not in known and (other.recorded_as, other.model_hash) in recorded
     }
     return Found(records, paths, chosen, where, others)
-
-
-def _say_if_contradicting(kept: "Record", kept_path: Path, other: "Record", other_path: Path) -> None:
-    """Say so, in the words of `kebench merge`, if two records of one run are not of one result."""
-    from kebench.report.merge import contradiction
-
-    if difference := contradiction(kept, other):
-        say(f"contradiction: {kept_path} stays, {other_path} is left out: {difference}")
 
 
 def run_key(record: "Record") -> tuple[str, str, str]:
@@ -149,14 +144,11 @@ def require_here(found: Found, *, models: Iterable[str] = (), task: str = "") ->
         (task, task, task),
     ):
         if name and name not in here and any(recorded.glob(f"{place}/")):
+            shipped = recorded.relative_to(Path.cwd()) if recorded.is_relative_to(Path.cwd()) else recorded
             raise UserError(
                 f"{found.where}: no records of {said}; those shipped with kebench have some: pass "
-                f"--results {LOCAL} --results {_beside_here(recorded)}"
+                f"--results {LOCAL} --results {shipped}"
             )
-
-
-def _beside_here(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def filter_found(
@@ -168,7 +160,15 @@ def filter_found(
     cards: list["TaskCard"],
 ) -> list["Record"]:
     """Return the records that the options choose. Raises UserError if none is left."""
-    names = _names_of_tasks(suite, tasks, cards)
+    from kebench.tasks.card import select_tasks
+
+    names = None
+    if suite is not None or tasks is not None:
+        suites = {card.suite for card in cards}
+        if suite is not None and suite not in suites:
+            raise UserError(f"no suite '{suite}'; there are {', '.join(sorted(suites))}")
+        chosen = select_tasks(tasks, kind_suite=suite or "blurb") if tasks else cards
+        names = {card.name for card in chosen if suite in (None, card.suite)}
     kept = [
         record
         for record in found.records
@@ -180,19 +180,6 @@ def filter_found(
             "--models leave; widen them"
         )
     return kept
-
-
-def _names_of_tasks(suite: str | None, tasks: str | None, cards: list["TaskCard"]) -> set[str] | None:
-    """Return the tasks' names that both options leave, None if neither is given."""
-    from kebench.tasks.card import select_tasks
-
-    if suite is None and tasks is None:
-        return None
-    suites = {card.suite for card in cards}
-    if suite is not None and suite not in suites:
-        raise UserError(f"no suite '{suite}'; there are {', '.join(sorted(suites))}")
-    chosen = select_tasks(tasks, kind_suite=suite or "blurb") if tasks else cards
-    return {card.name for card in chosen if suite in (None, card.suite)}
 
 
 def recorded_name(

@@ -16,7 +16,6 @@ from kebench.cli.found import (
 )
 
 if TYPE_CHECKING:
-    from kebench.cards import ModelCard
     from kebench.report.page import Material
     from kebench.report.table import Metric
 
@@ -72,6 +71,7 @@ def material(
     overlap: Path | None = None,
 ) -> "Material":
     """Return what a page of the folders is made of."""
+    from kebench.cards import model_card_paths, read_model_card
     from kebench.probe.stored import find_probes
     from kebench.report.page import Material
     from kebench.report.published import read_published_tables
@@ -89,10 +89,5 @@ def material(
     strata = read_strata(overlap) if overlap else None
     probes = find_probes(found.folders, left_out=say_left_out)
     records = [probe.record for probe in probes]
-    return Material(board, records, _model_cards(), cards, title, strata)
-
-
-def _model_cards() -> "dict[str, ModelCard]":
-    from kebench.cards import model_card_paths, read_model_card
-
-    return {name: read_model_card(name) for name in model_card_paths()}
+    models = {name: read_model_card(name) for name in model_card_paths()}
+    return Material(board, records, models, cards, title, strata)

@@ -174,14 +174,12 @@ def _answer_text(answer: "Answer | None") -> str:
 def _verdict_text(example: "Example") -> str:
     """Say which right answer ranks best, and where the two rules disagree."""
     fixed = example.right is not None
-    differ = "" if fixed == example.is_released_hit else f"; by the released rule a {_word(not fixed)}"
+    differ = (
+        "" if fixed == example.is_released_hit else f"; by the released rule a {'miss' if fixed else 'hit'}"
+    )
     if example.right is None:
         return f"none of {example.num_answers} answers is accepted{differ}"
     return f"{example.right.string}, {example.rank} of {example.num_answers} answers{differ}"
-
-
-def _word(is_hit: bool) -> str:
-    return "hit" if is_hit else "miss"
 
 
 @click.command()

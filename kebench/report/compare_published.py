@@ -4,7 +4,7 @@ The measured scores are those computed as published numbers are. The published s
 papers seldom print a deviation; how its runs were trained is its source's affair, and stands in a note.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from kebench.report.words import (
     column_notes,
     column_title,
     summary_cell,
+    summary_fields,
 )
 from kebench.stats.families import CORRECTIONS, Correction, correct
 from kebench.stats.pvalue import PValue, Sides
@@ -84,14 +85,17 @@ def _compare_in(
         for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
             score = printed.row.scores.get(column.task)
             if cell and cell.test and score is not None:
-                tasks.append((column, cell, score, _test(cell, score, sides)))
+                tested = _one_sample(list(cell.test_percent_by_seed.values()), score, sides)
+                tasks.append((column, cell, score, tested))
                 kinds.append(block.kind)
             elif cell and score is not None:
                 undefined.append((block.kind, column))
         printed_average = printed.row.percent_of(block.kind)
         if row and row.average and printed_average is not None:
             by_seed = average_by_seed([cell for cell in row.cells if cell])
-            tested = _test_average(by_seed, printed_average, sides)
+            tested = PValue(None, "one-sample t", sides, (), "seeds", note=NO_SEED_AVERAGE)
+            if by_seed is not None:
+                tested = _one_sample(list(by_seed.values()), printed_average, sides)
             averages.append((block.kind, row.average, printed_average, tested))
     if not tasks:
         return None
@@ -101,16 +105,6 @@ def _compare_in(
         model, printed, table, tuple(kinds), tuple(tasks), correction, tuple(corrected), tuple(averages),
         tuple(undefined),
     )  # fmt: skip
-
-
-def _test(cell: TaskCell, score: float, sides: Sides) -> PValue:
-    return _one_sample(list(cell.test_percent_by_seed.values()), score, sides)
-
-
-def _test_average(by_seed: Mapping[int, float] | None, score: float, sides: Sides) -> PValue:
-    if by_seed is None:
-        return PValue(None, "one-sample t", sides, (), "seeds", note=NO_SEED_AVERAGE)
-    return _one_sample(list(by_seed.values()), score, sides)
 
 
 def _one_sample(scores: Sequence[float], score: float, sides: Sides) -> PValue:
@@ -187,12 +181,10 @@ def _notes(comparison: PublishedComparison) -> list[str]:
 
 def published_as_fields(comparison: PublishedComparison) -> dict[str, Any]:
     """Return the comparison for JSON, unrounded."""
-    rows: Sequence[dict[str, Any]] = [
+    rows = [
         {
             "task": column.task,
-            "mean_percent": cell.score.mean,
-            "sd_percent": cell.score.sd,
-            "n": cell.score.n,
+            **summary_fields(cell.score),
             "percent_by_seed": dict(cell.test_percent_by_seed),
             "records": [run.identity for run in cell.runs],
             "published_percent": score,
@@ -211,9 +203,7 @@ def published_as_fields(comparison: PublishedComparison) -> dict[str, Any]:
         "averages": [
             {
                 "kind": kind,
-                "mean_percent": average.mean,
-                "sd_percent": average.sd,
-                "n": average.n,
+                **summary_fields(average),
                 "published_percent": score,
                 "correction": "none",
                 "tests": [{**test._asdict(), "p_corrected": None}],

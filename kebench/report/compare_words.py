@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kebench.grid import DASH, UNDEFINED, Cell, Grid, GridRows, Plain, Sheet
-from kebench.report.compare import AVERAGE_TESTS, TESTS, AverageComparison, Comparison, TaskComparison
+from kebench.report.compare import AVERAGE_TESTS, TESTS, Comparison, TaskComparison
 from kebench.report.table import Cell as TaskCell
 from kebench.report.words import (
     KIND_TITLES,
@@ -13,10 +13,10 @@ from kebench.report.words import (
     column_notes,
     column_title,
     summary_cell,
+    summary_fields,
 )
 from kebench.stats.families import CORRECTIONS
 from kebench.stats.pvalue import PValue
-from kebench.stats.summary import Summary
 
 _HEADINGS = {
     "welch": "Welch t",
@@ -141,6 +141,12 @@ def _name(task: TaskComparison) -> str:
 def _notes(comparison: Comparison) -> list[str]:
     settings, tasks = comparison.settings, comparison.tasks
     sides = _SIDES[settings.sides].format(a=comparison.a, b=comparison.b)
+    exceptions: dict[str, list[TaskComparison]] = {}  # why a test has no p-value, or which seeds it took
+    for task in tasks:
+        for name in ("welch", "paired", "permutation"):  # the bootstrap lacks what permutation lacks
+            if note := task.p_values[name].note:
+                exceptions.setdefault(f"{_HEADINGS[name]}: {note}", []).append(task)
+    units = " or ".join(dict.fromkeys(task.p_values["permutation"].unit for task in tasks))
     is_family = settings.correction != "none" and len(tasks) > 1
     correction = (
         f"; in brackets {CORRECTIONS[settings.correction]}, for each test over its tasks that have a p-value"
@@ -149,14 +155,14 @@ def _notes(comparison: Comparison) -> list[str]:
         f"p-values are {sides}, uncorrected{correction if is_family else ''}.",
         f"Welch t, paired t: would it hold for other seeds? n: {_sizes(tasks, 'welch')}; "
         f"paired {_sizes(tasks, 'paired')}.",
-        f"Permutation, bootstrap: would it hold for other {_unit_words(tasks)}, of these very runs? "
+        f"Permutation, bootstrap: would it hold for other {units}, of these very runs? "
         f"{settings.num_resamples:,} resamples, seed {settings.seed}; n: {_sizes(tasks, 'permutation')}.",
         "Both: the larger of Welch t and permutation, for a claim about the two models.",
         "g: Hedges' g over seeds. ASO: almost stochastic order, the upper bound of the violation ratio; "
         f"under 0.5 more of the squared distance of the quantiles favours {comparison.a}. The bound is "
         "asymptotic, not corrected, and too low for few seeds: without any order one in five is under 0.5.",
         "Seeds: so many of each show a difference of 0.5 with power .8 (Welch t, two-sided, .05).",
-        *_exceptions(tasks),
+        *(f"{note} ({_names(several)})." for note, several in exceptions.items()),
         *_notes_of_averages(comparison),
         *(f"{_name(task)}: {task.column.footnote}." for task in tasks if task.column.letter),
         *column_notes(
@@ -183,40 +189,32 @@ def _notes_of_averages(comparison: Comparison) -> list[str]:
             "leaderboard; interval of the paired t-test. p-values uncorrected: the averages stand outside "
             f"the family of the tasks, and say nothing of other sentences.{sizes and f' n: {sizes}.'}"
         )
-    notes += _untested_averages(comparison.averages)
-    averaged = {average.kind for average in comparison.averages}
-    missing = dict.fromkeys(task.kind for task in comparison.tasks if task.kind not in averaged)
-    if missing:
-        kinds = " and ".join(KIND_TITLES[kind] for kind in missing)
-        notes.append(
-            f"No average of {kinds}: it takes every such task of {comparison.table.suite} from both models, "
-            "once."
-        )
-    return notes
-
-
-def _untested_averages(averages: Iterable[AverageComparison]) -> list[str]:
-    """Say which averages lack which test, and why; what is the same of several is said once."""
+    # which averages lack which test, and why; what is the same of several is said once
     lacking: dict[tuple[str, str], list[str]] = {}
-    for average in averages:
+    for average in comparison.averages:
         reasons: dict[str, list[str]] = {}
         for name in AVERAGE_TESTS:
             if note := average.p_values[name].note:
                 reasons.setdefault(note, []).append(_HEADINGS[name])
         for note, tests in reasons.items():
             lacking.setdefault((" and no ".join(tests), note), []).append(KIND_TITLES[average.kind])
-    return [
+    notes += [
         f"No {tests} of the average of {' and '.join(kinds)}: {note}."
         for (tests, note), kinds in lacking.items()
     ]
+    averaged = {average.kind for average in comparison.averages}
+    missing = dict.fromkeys(task.kind for task in comparison.tasks if task.kind not in averaged)
+    if missing:
+        names = " and ".join(KIND_TITLES[kind] for kind in missing)
+        notes.append(
+            f"No average of {names}: it takes every such task of {comparison.table.suite} from both models, "
+            "once."
+        )
+    return notes
 
 
 def _names(tasks: Iterable[TaskComparison]) -> str:
     return ", ".join(_name(task) for task in tasks)
-
-
-def _unit_words(tasks: Iterable[TaskComparison]) -> str:
-    return " or ".join(dict.fromkeys(task.p_values["permutation"].unit for task in tasks))
 
 
 def _sizes(tasks: Sequence[TaskComparison], name: str) -> str:
@@ -244,16 +242,6 @@ def _size(p_value: PValue) -> str:
     return f"{sizes} {p_value.unit.removesuffix('s') if p_value.n == (1,) else p_value.unit}"
 
 
-def _exceptions(tasks: Sequence[TaskComparison]) -> list[str]:
-    """Say why a test has no p-value, and which seeds a test over examples took."""
-    notes: dict[str, list[TaskComparison]] = {}
-    for task in tasks:
-        for name in ("welch", "paired", "permutation"):  # the bootstrap lacks what permutation lacks
-            if note := task.p_values[name].note:
-                notes.setdefault(f"{_HEADINGS[name]}: {note}", []).append(task)
-    return [f"{note} ({_names(several)})." for note, several in notes.items()]
-
-
 def comparison_fields(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison for JSON: nothing rounded, each p-value with its test, sides and n."""
     settings = comparison.settings
@@ -265,27 +253,39 @@ def comparison_fields(comparison: Comparison) -> dict[str, Any]:
         **settings._asdict(),
         "unequal_footing": [task.column.task for task in comparison.tasks if _is_unequal(task)],
         "family": {name: family_of(comparison, name) for name in TESTS},
-        "tasks": [_task_fields(task) for task in comparison.tasks],
-        "averages": [_average_fields(average) for average in comparison.averages],
+        "tasks": [
+            {
+                "task": task.column.task,
+                "column": task.column.hash,
+                "a": _cell_fields(task.a),
+                "b": _cell_fields(task.b),
+                "difference_percent": task.difference,
+                "hedges_g": task.hedges_g,
+                "almost_stochastic_order": task.dominance._asdict() if task.dominance else None,
+                "seeds_needed": task.seeds_needed,
+                "tests": [
+                    {**task.p_values[name]._asdict(), "p_corrected": task.corrected[name]} for name in TESTS
+                ],
+            }
+            for task in comparison.tasks
+        ],
+        "averages": [
+            {
+                "kind": average.kind,
+                "tasks": list(average.tasks),
+                "a": summary_fields(average.a),
+                "b": summary_fields(average.b),
+                "difference_percent": average.difference,
+                "hedges_g": average.hedges_g,
+                "correction": "none",
+                "tests": [
+                    {**average.p_values[name]._asdict(), "p_corrected": None} for name in AVERAGE_TESTS
+                ],
+            }
+            for average in comparison.averages
+        ],
         "undefined": [column.task for _, column in comparison.undefined],
     }
-
-
-def _average_fields(average: AverageComparison) -> dict[str, Any]:
-    return {
-        "kind": average.kind,
-        "tasks": list(average.tasks),
-        "a": _summary_fields(average.a),
-        "b": _summary_fields(average.b),
-        "difference_percent": average.difference,
-        "hedges_g": average.hedges_g,
-        "correction": "none",
-        "tests": [{**average.p_values[name]._asdict(), "p_corrected": None} for name in AVERAGE_TESTS],
-    }
-
-
-def _summary_fields(summary: Summary) -> dict[str, Any]:
-    return {"mean_percent": summary.mean, "sd_percent": summary.sd, "n": summary.n}
 
 
 def family_of(comparison: Comparison, test: str) -> list[str]:
@@ -293,24 +293,10 @@ def family_of(comparison: Comparison, test: str) -> list[str]:
     return [_name(task) for task in comparison.tasks if task.p_values[test].p is not None]
 
 
-def _task_fields(task: TaskComparison) -> dict[str, Any]:
-    return {
-        "task": task.column.task,
-        "column": task.column.hash,
-        "a": _cell_fields(task.a),
-        "b": _cell_fields(task.b),
-        "difference_percent": task.difference,
-        "hedges_g": task.hedges_g,
-        "almost_stochastic_order": task.dominance._asdict() if task.dominance else None,
-        "seeds_needed": task.seeds_needed,
-        "tests": [{**task.p_values[name]._asdict(), "p_corrected": task.corrected[name]} for name in TESTS],
-    }
-
-
 def _cell_fields(cell: TaskCell) -> dict[str, Any]:
     rates, origins = _rates_tried(cell)
     return {
-        **_summary_fields(cell.score),
+        **summary_fields(cell.score),
         "learning_rate": cell.learning_rate,
         "learning_rates_tried": list(rates),
         "learning_rates_from": sorted(filter(None, origins)),

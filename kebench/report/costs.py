@@ -114,17 +114,17 @@ def with_costs(board: Leaderboard, asked: Asked) -> Leaderboard:
     """Return the leaderboard with a column of each block's rows for each that is asked for."""
     if not asked.columns:
         return board
-    return replace(board, tables=tuple(_table_with_costs(table, asked) for table in board.tables))
-
-
-def _table_with_costs(table: Table, asked: Asked) -> Table:
-    costs = [[cost_of(row.tried) for row in block.rows] for block in table.blocks]
-    every = [cost for of_block in costs for cost in of_block]
-    blocks = tuple(
-        replace(block, extras=_extras(of_block, every, asked))
-        for block, of_block in zip(table.blocks, costs, strict=True)
-    )
-    return replace(table, blocks=blocks, notes=(*table.notes, *_notes(table, every, asked)))
+    tables = []
+    for table in board.tables:
+        costs = [[cost_of(row.tried) for row in block.rows] for block in table.blocks]
+        every = [cost for of_block in costs for cost in of_block]
+        blocks = tuple(
+            replace(block, extras=_extras(of_block, every, asked))
+            for block, of_block in zip(table.blocks, costs, strict=True)
+        )
+        notes = (*table.notes, *_notes(table, every, asked))
+        tables.append(replace(table, blocks=blocks, notes=notes))
+    return replace(board, tables=tuple(tables))
 
 
 def _extras(costs: Sequence[Cost], every: Sequence[Cost], asked: Asked) -> tuple[Extra, ...]:
@@ -173,14 +173,25 @@ def _notes(table: Table, costs: Sequence[Cost], asked: Asked) -> list[str]:
     counted = f"{', '.join(asked.columns).capitalize()}: of all runs of a row, every seed and rate tried"
     notes = [counted]
     if "energy" in asked.columns:
-        runs = (run for block in table.blocks for row in block.rows for run in row.tried)
-        sources = dict.fromkeys(source for run in runs for source in _sources(run))
+        energies = [
+            run.provenance.energy for block in table.blocks for row in block.rows for run in row.tried
+        ]
+        sources = dict.fromkeys(
+            f"{name} {'estimated as' if part.is_estimate else 'by'} {part.measured_with}"
+            for one in energies
+            if one
+            for name, part in (("processor", one.cpu), ("GPU", one.gpu), ("memory", one.ram))
+            if part
+        )
         if sources:
             notes.append(f"Energy: {'; '.join(sources)}")
         if any(cost.num_measured == 0 for cost in costs):
             notes.append("A dash: no run was measured ('kebench run --energy')")
     if "co2" in asked.columns:
-        notes += _co2_notes(costs)
+        if countries := sorted({one for cost in costs for one in cost.countries}):
+            notes.append(f"CO2: from the energy, by the electricity of {', '.join(countries)}")
+        if any(cost.co2_kg is None for cost in costs):
+            notes.append("A dash for CO2: it was not reckoned ('kebench run --energy --country DEU')")
     if {"energy", "co2"} & set(asked.columns):
         if any(cost.is_estimate for cost in costs):
             notes.append(f"{_ESTIMATE} no meter was read")
@@ -191,27 +202,6 @@ def _notes(table: Table, costs: Sequence[Cost], asked: Asked) -> list[str]:
         price = f"{asked.price.per_hour:g} {asked.price.currency}".rstrip()
         notes.append(f"Cost at {price} an hour of a GPU, or of a machine where the CPU ran it")
     return notes
-
-
-def _co2_notes(costs: Sequence[Cost]) -> list[str]:
-    notes = []
-    if countries := sorted({one for cost in costs for one in cost.countries}):
-        notes.append(f"CO2: from the energy, by the electricity of {', '.join(countries)}")
-    if any(cost.co2_kg is None for cost in costs):
-        notes.append("A dash for CO2: it was not reckoned ('kebench run --energy --country DEU')")
-    return notes
-
-
-def _sources(run: Record) -> list[str]:
-    energy = run.provenance.energy
-    if energy is None:
-        return []
-    parts = {"processor": energy.cpu, "GPU": energy.gpu, "memory": energy.ram}
-    return [
-        f"{name} {'estimated as' if part.is_estimate else 'by'} {part.measured_with}"
-        for name, part in parts.items()
-        if part
-    ]
 
 
 def cost_fields(runs: Iterable[Record], asked: Asked) -> dict[str, object]:

@@ -20,10 +20,13 @@ def render_document(template: str, content: dict[str, Any], *, script: str | Non
     """
     css = _asset("page.css")
     scripts = [_library(), _asset(script)] if script else []
+    try:
+        from jinja2 import Environment, FunctionLoader
+    except ImportError:
+        raise UserError("the page needs jinja2; pip install 'kebench[charts]'") from None
+    environment = Environment(loader=FunctionLoader(_asset), autoescape=True, keep_trailing_newline=True)
     return str(
-        _environment()
-        .get_template(template)
-        .render(
+        environment.get_template(template).render(
             css=css,
             scripts=scripts,
             style_hashes=_hash(css),
@@ -31,14 +34,6 @@ def render_document(template: str, content: dict[str, Any], *, script: str | Non
             **content,
         )
     )
-
-
-def _environment() -> Any:
-    try:
-        from jinja2 import Environment, FunctionLoader
-    except ImportError:
-        raise UserError("the page needs jinja2; pip install 'kebench[charts]'") from None
-    return Environment(loader=FunctionLoader(_asset), autoescape=True, keep_trailing_newline=True)
 
 
 def _asset(name: str) -> str:

@@ -87,15 +87,11 @@ def _rare_sign(sign: str) -> str:
     parts = unicodedata.normalize("NFKD", sign)
     letters = "".join(part for part in parts if not unicodedata.combining(part))
     if letters != sign and all(part in _SIGNS or part.isascii() for part in letters):
-        return _with_marks(letters, [part for part in parts if unicodedata.combining(part)])
+        text = escape_latex(letters)
+        for mark in filter(unicodedata.combining, parts):
+            text = _accented(text, mark)
+        return text
     return f"\\texttt{{U+{ord(sign):04X}}}"
-
-
-def _with_marks(letters: str, marks: list[str]) -> str:
-    text = escape_latex(letters)
-    for mark in marks:
-        text = _accented(text, mark)
-    return text
 
 
 def _accented(text: str, mark: str) -> str:

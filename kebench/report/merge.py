@@ -45,17 +45,6 @@ def _is_same_score(one: Score, other: Score) -> bool:
     )
 
 
-def _identity_of(record: Record) -> str:
-    return identity_of(
-        model_hash=record.model_hash,
-        task_version=record.task_version,
-        task_hash=record.task_hash,
-        seed=record.seed,
-        settings=record.settings,
-        protocol=record.protocol,
-    )
-
-
 class Merged(NamedTuple):
     """What became of the records that were found.
 
@@ -146,7 +135,8 @@ def _take_run(path: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
     for split, stated in (("dev", record.dev), ("test", record.test)):
         if not _is_same_score(score_split(predictions, split), stated):
             raise UserError(f"{path}: its predictions give another {split} score; fetch both files again")
-    if record.identity != _identity_of(record):
+    identifying = record.model_dump(include={"model_hash", "task_version", "task_hash", "seed"})
+    if record.identity != identity_of(**identifying, settings=record.settings, protocol=record.protocol):
         raise UserError(f"{path}: its identity is not that of its settings; fetch it again")
     stem.parent.mkdir(parents=True, exist_ok=True)
     write_record(stem, record, predictions)

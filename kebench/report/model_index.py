@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kebench import __version__
-from kebench.records import SplitFacts
 from kebench.report.protocol import describe_protocol
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import Cell, Column, Leaderboard, Table
@@ -23,29 +22,16 @@ def model_index(board: Leaderboard, name: str, *, tasks: Iterable[TaskCard], lic
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    cards = {card.name: card for card in tasks}
-    results = [
-        EvalResult(**_fields(table, kind, column, cell, board.metric, cards))
-        for table, kind, column, cell in _cells(board, name)
-    ]
+    cards, key = {card.name: card for card in tasks}, find_key(board, name)
+    results = []
+    for table, block in ((one, block) for one in board.tables for block in one.blocks):
+        row = row_of(block.rows, key)
+        for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
+            if cell and cell.test:
+                results.append(EvalResult(**_fields(table, block.kind, column, cell, board.metric, cards)))
     known: dict[str, Any] = {"license": licence} if licence else {}
     data = ModelCardData(model_name=name, eval_results=results, library_name="transformers", **known)
     return f"---\n{data.to_yaml()}\n---\n"
-
-
-def _cells(board: Leaderboard, name: str) -> Iterable[tuple[Table, str, Column, Cell]]:
-    key = find_key(board, name)
-    for table in board.tables:
-        for block in table.blocks:
-            row = row_of(block.rows, key)
-            for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
-                if cell and cell.test:
-                    yield table, block.kind, column, cell
-
-
-def _seen(kind: str, test: SplitFacts | None) -> dict[str, str]:
-    """Say so where much of the test set stands in train or dev."""
-    return {"test_set": seen_words(kind, "test", test)} if test and is_seen_widely(test) else {}
 
 
 def _fields(
@@ -54,6 +40,7 @@ def _fields(
     budget = sorted({run.protocol.budget for run in cell.runs})
     protocol = describe_protocol(table.protocol, budgets=budget, differing=set())
     how = " as published (lenient seqeval)" if metric == "as-published" and kind == "ner" else ""
+    seen = column.test  # said where much of the test set stands in train or dev
     seeds = "1 seed" if cell.score.n == 1 else f"{cell.score.n} seeds"
     sd = "unknown" if cell.score.sd is None else f"{cell.score.sd:.2f}"
     return {
@@ -67,7 +54,7 @@ def _fields(
         "metric_args": {
             "protocol": protocol,
             "learning_rate": cell.learning_rate,
-            **_seen(kind, column.test),
+            **({"test_set": seen_words(kind, "test", seen)} if seen and is_seen_widely(seen) else {}),
         },
         "source_name": f"kebench {__version__}",
         "source_url": "https://github.com/kebench/kebench",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kebench.cards import ModelCard
-from kebench.chart_styles import ModelStyle, model_styles
+from kebench.chart_styles import model_styles
 from kebench.errors import counted
 from kebench.probe.record import ProbeRecord
 from kebench.report import figures
@@ -60,69 +60,55 @@ def build_page(
     refresh_seconds, running, failed: of a page that is served while a grid runs.
     """
     figures.require_charts()
-    content = {"refresh_seconds": refresh_seconds, "running": running, "failed": failed, **_content(material)}
-    return render_document("page.html.j2", content, script="page.js")
-
-
-def _content(material: Material) -> dict[str, Any]:
-    """Return what the template shows."""
+    tables, cards = material.board.tables, material.cards
+    blocks = [block for table in tables for block in table.blocks]
+    strata = material.overlap.scores if material.overlap else ()
+    labels = [*(row.label for block in blocks for row in block.rows), *(one.model for one in strata)]
+    styles = model_styles(labels)  # how each model looks, in all charts of the page
     settings = Settings(metric=material.board.metric)
     significance = [
         significance_of(table, test="welch", settings=settings, predictions=_no_predictions)
-        for table in material.board.tables
+        for table in tables
     ]
-    styles = _styles(material)
-    board = Board(material.board, significance, material.cards, styles)
+    board = Board(material.board, significance, cards, styles)
     tested = [significance_section(found, styles) for found in significance if found.pairs]
     probes = probe_sections(material.probes)
     overlap = overlap_sections(material.overlap, styles) if material.overlap else None
     sections = [("leaderboard", "Leaderboard", True), ("significance", "Significance", tested)]
     sections += [("probes", "What models know", probes), ("overlap", "Known and unknown names", overlap)]
     sections += [("curves", "Learning curves", True), ("models", "Models", True), ("tasks", "Tasks", True)]
+    models = {row.key.model for block in blocks for row in block.rows}
     data = {
         "cells": board.cells,
         "run_headings": RUN_HEADINGS,
         "comparison_headings": COMPARISON_HEADINGS,
         "comparison_note": COMPARISON_NOTE,
     }
-    return {
+    content = {
+        "refresh_seconds": refresh_seconds,
+        "running": running,
+        "failed": failed,
         "title": material.title,
         "sections": [(anchor, name) for anchor, name, is_there in sections if is_there],
-        "choices": _choices(material),
+        "choices": [  # the filters over the leaderboards
+            ("suite", list(dict.fromkeys(table.suite for table in tables))),
+            ("budget", list(dict.fromkeys(budget_of(table) for table in tables))),
+            ("kind", list(dict.fromkeys(block.kind for block in blocks))),
+            ("family", sorted({card.family for name in models if (card := cards.get(name))})),
+        ],
         "tables": board.tables,
         "significance": tested,
         "probes": probes,
         "overlap": overlap,
         "curves": board.curves,
         "plots": board.plots,
-        "models": model_sections(material.board, material.probes, material.cards),
+        "models": model_sections(material.board, material.probes, cards),
         "tasks": task_sections(material.board, material.tasks),
         "num_runs": counted(board.num_runs, "run"),
         "num_probes": counted(len(material.probes), "probe"),
         "data": json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
     }
-
-
-def _styles(material: Material) -> dict[str, ModelStyle]:
-    """Return how each model looks, in all charts of the page."""
-    blocks = (block for table in material.board.tables for block in table.blocks)
-    strata = material.overlap.scores if material.overlap else ()
-    return model_styles(
-        [*(row.label for block in blocks for row in block.rows), *(one.model for one in strata)]
-    )
-
-
-def _choices(material: Material) -> list[tuple[str, list[str]]]:
-    """Return the filters over the leaderboards: (name, what can be chosen)."""
-    tables = material.board.tables
-    blocks = [block for table in tables for block in table.blocks]
-    models = {row.key.model for block in blocks for row in block.rows}
-    return [
-        ("suite", list(dict.fromkeys(table.suite for table in tables))),
-        ("budget", list(dict.fromkeys(budget_of(table) for table in tables))),
-        ("kind", list(dict.fromkeys(block.kind for block in blocks))),
-        ("family", sorted({card.family for name in models if (card := material.cards.get(name))})),
-    ]
+    return render_document("page.html.j2", content, script="page.js")
 
 
 def _no_predictions(record: Any) -> dict[str, Any]:

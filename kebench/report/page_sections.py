@@ -133,7 +133,11 @@ def model_sections(
                 ("casing", card.casing), ("licence", card.licence), ("citation", card.citation),
                 ("note", card.note), *fields,
             ]  # fmt: skip
-        fields += [(f"probe of {one.set}", _probe_text(one)) for one in probes if one.model == model]
+        for one in (one for one in probes if one.model == model):
+            hit = one.scores.fixed.overall.hit
+            interval = "" if hit.low_percent is None else f" (95% interval {_interval(one)})"
+            said = f"hit {_percent(hit.macro_percent)}%{interval}; {one.counts.queries:,} queries"
+            fields.append((f"probe of {one.set}", said))
         shown.append(
             {
                 "anchor": anchor_of("model", model),
@@ -165,9 +169,3 @@ def task_sections(board: Leaderboard, cards: Sequence[TaskCard]) -> list[dict[st
 
 def _percent(percent: float | None) -> str:
     return DASH if percent is None else f"{percent:.2f}"
-
-
-def _probe_text(record: ProbeRecord) -> str:
-    hit = record.scores.fixed.overall.hit
-    interval = "" if hit.low_percent is None else f" (95% interval {_interval(record)})"
-    return f"hit {_percent(hit.macro_percent)}%{interval}; {record.counts.queries:,} queries"

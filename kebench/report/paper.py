@@ -5,7 +5,7 @@ see it: Welch's with the printed deviation where one is printed, else a one-samp
 score as exact.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -108,18 +108,14 @@ def _beside(table: Table, printed: PublishedRow, key: RowKey) -> list[Beside]:
     for name in (name for name in (*HEADINGS, *AVERAGES) if name in names):
         score, sd, ours = printed.percent_of(name), printed.sd.get(name), measured.get(name)
         assert score is not None, "only what is printed is asked for"
-        is_noise = _is_within_noise(ours, score, sd, printed.n) if printed.comparable else None
+        is_noise = None
+        if printed.comparable and ours and ours.sd is not None and ours.n is not None:
+            theirs = (score, sd, printed.n) if sd is not None and printed.n else (score, 0.0, None)
+            p = welch_from_summaries((ours.mean, ours.sd, ours.n), theirs)
+            is_noise = None if p is None else p > ALPHA
         missing = UNDEFINED if name in measured else Cell()
         pairs.append(Beside(name, summary_cell(ours, show_n=True) if ours else missing, score, is_noise))
     return pairs
-
-
-def _is_within_noise(ours: Summary | None, score: float, sd: float | None, n: int | None) -> bool | None:
-    if ours is None or ours.sd is None or ours.n is None:
-        return None
-    theirs = (score, sd, n) if sd is not None and n else (score, 0.0, None)
-    p = welch_from_summaries((ours.mean, ours.sd, ours.n), theirs)
-    return None if p is None else p > ALPHA
 
 
 def _grid(printed: PublishedRow, ours: str, pairs: Sequence[Beside], decimals: int) -> Grid:
@@ -282,7 +278,7 @@ def _verdict_notes(
     for assumption, column in zip(_ASSUMPTIONS, columns, strict=True):
         verdicts = {name: column[name].verdict(ALPHA) for name in starred}
         parts = [
-            f"{said} {_names(name for name, verdict in verdicts.items() if verdict is value)}"
+            f"{said} {', '.join(HEADINGS[name] for name, verdict in verdicts.items() if verdict is value)}"
             for value, said in ((True, "hold:"), (None, "undecided:"), (False, "fall:"))
             if value in verdicts.values()
         ]
@@ -290,7 +286,3 @@ def _verdict_notes(
             f"Of the {len(starred)} stars on tasks, {_assumption_text(*assumption)}: {'; '.join(parts)}."
         )
     return notes
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(HEADINGS[name] for name in names)

@@ -1,7 +1,7 @@
 """What goes wrong in a probe: by relation and by length of the answer, and what wrong first answers are."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from kebench.errors import counted
 from kebench.grid import Grid, GridRows, Sheet, share_cell
@@ -21,55 +21,8 @@ def probe_errors_sheet(
         outcomes = [
             one._replace(wrong="known" if one.wrong == "other type" else one.wrong) for one in outcomes
         ]
-    names = _names(k)
     shown = {one.kind for one in outcomes} | {kind for kind in _ALWAYS if k > 1 or kind != "near"}
-    kinds = [kind for kind in KINDS if kind in shown]
-    wrong = WRONG if has_types else ("known", "unknown")
-    by_relation = Counter(one.relation for one in outcomes)
-    relations = _shown_relations(by_relation)
-    pieces = [*map(str, range(1, max_masks + 1)), longer_than(max_masks), NO_ANSWER]
-    words = [*map(str, range(1, _MANY_WORDS)), f"{_MANY_WORDS} and more", NO_ANSWER]
-
-    def by(heading: str, group_of: Callable[[Outcome], str], groups: Sequence[str]) -> Grid:
-        return _strata(heading, outcomes, group_of, groups, kinds=kinds, names=names)
-
-    return Sheet(
-        title,
-        (
-            caption,
-            "Right answers by the fixed rule, ranked by mean log probability; % of the queries of a row",
-        ),
-        (
-            _overall(outcomes, kinds, names),
-            _wrong_answers(outcomes, wrong),
-            by("relation", lambda one: one.relation, relations),
-            by("word pieces", lambda one: _length(one.num_pieces, max_masks, longer_than(max_masks)), pieces),
-            by("words", lambda one: _length(one.num_words, _MANY_WORDS - 1, words[-2]), words),
-            _wrong_by_relation(outcomes, relations, wrong),
-        ),
-        (*_notes(k, kinds, has_types=has_types), *_left_out(by_relation, relations)),
-    )
-
-
-def _shown_relations(queries: Counter[str]) -> list[str]:
-    """Return the relations with queries enough, most first; all of them where none has."""
-    names = [name for name, _ in queries.most_common()]
-    return [name for name in names if queries[name] >= _MIN_QUERIES] or names
-
-
-def _left_out(queries: Counter[str], shown: Sequence[str]) -> list[str]:
-    few = [number for name, number in queries.items() if name not in set(shown)]
-    if not few:
-        return []
-    return [
-        f"Left out by relation: {counted(len(few), 'relation')} of fewer than {_MIN_QUERIES} queries, "
-        f"{sum(few):,} in all."
-    ]
-
-
-def _names(k: int) -> dict[str, str]:
-    """Return what the kinds are called in headings."""
-    return {
+    names = {
         "first": "first",
         "near": "second" if k == 2 else f"2 to {k}",
         "far": f"below {k}",
@@ -78,21 +31,71 @@ def _names(k: int) -> dict[str, str]:
         "undecoded": "undecoded",
         "unanswerable": "no answer",
     }
+    kinds = {kind: names[kind] for kind in KINDS if kind in shown}
+    wrong = {name: name for name in (WRONG if has_types else ("known", "unknown"))}
+    by_relation = Counter(one.relation for one in outcomes)
+    most_first = [name for name, _ in by_relation.most_common()]
+    relations = [name for name in most_first if by_relation[name] >= _MIN_QUERIES] or most_first
+    few = [number for name, number in by_relation.items() if name not in set(relations)]
+    pieces = [*map(str, range(1, max_masks + 1)), longer_than(max_masks), NO_ANSWER]
+    words = [*map(str, range(1, _MANY_WORDS)), f"{_MANY_WORDS} and more", NO_ANSWER]
+
+    def length(number: int, groups: Sequence[str]) -> str:
+        return NO_ANSWER if not number else groups[min(number, len(groups) - 1) - 1]
+
+    answers, wrong_ones = [one.kind for one in outcomes], [one for one in outcomes if one.wrong]
+    return Sheet(
+        title,
+        (
+            caption,
+            "Right answers by the fixed rule, ranked by mean log probability; % of the queries of a row",
+        ),
+        (
+            _counts("right answer", answers, kinds),
+            _counts("wrong first answer", [one.wrong for one in wrong_ones], {w: _WRONG[w] for w in wrong}),
+            _strata("relation", relations, [(one.relation, one.kind) for one in outcomes], kinds),
+            _strata(
+                "word pieces", pieces, [(length(one.num_pieces, pieces), one.kind) for one in outcomes], kinds
+            ),
+            _strata("words", words, [(length(one.num_words, words), one.kind) for one in outcomes], kinds),
+            _strata(
+                "wrong first answer, by relation",
+                relations,
+                [(one.relation, one.wrong) for one in wrong_ones],
+                wrong,
+            ),
+        ),
+        (
+            "first, below: the place of the best right answer among all of a query, of every length. no "
+            "beam: it was never found, though as many word pieces as an accepted name has were tried. too "
+            "long: every accepted name has more word pieces than masks were tried.",
+            "Word pieces, words: of the shortest accepted name.",
+            "A concept is known here if it is an answer to any query of the set; a name of a concept that no "
+            "query accepts counts as none.",
+            *(
+                []
+                if has_types
+                else ["The set says no semantic types, so which concepts are of the right one is not known."]
+            ),
+            *(
+                ["undecoded: the text leaves no room for a mask, or has no single mask token."]
+                if "undecoded" in kinds
+                else []
+            ),
+            *(["no answer: the set accepts nothing."] if "unanswerable" in kinds else []),
+            *(
+                [
+                    f"Left out by relation: {counted(len(few), 'relation')} of fewer than {_MIN_QUERIES} "
+                    f"queries, {sum(few):,} in all."
+                ]
+                if few
+                else []
+            ),
+        ),
+    )
 
 
-def _overall(outcomes: Sequence[Outcome], kinds: Sequence[str], names: dict[str, str]) -> Grid:
-    counts = Counter(one.kind for one in outcomes)
-    rows = [(names[kind], counts[kind], share_cell(counts[kind], len(outcomes))) for kind in kinds]
-    return Grid(("right answer", "queries", "%"), rows)
-
-
-def _wrong_answers(outcomes: Sequence[Outcome], wrong: Sequence[str]) -> Grid:
-    counts = Counter(one.wrong for one in outcomes if one.wrong)
-    rows = [(_WRONG_NAMES[one], counts[one], share_cell(counts[one], counts.total())) for one in wrong]
-    return Grid(("wrong first answer", "queries", "%"), rows)
-
-
-_WRONG_NAMES = {
+_WRONG = {
     "right type": "a concept of the right semantic type",
     "other type": "a concept of another type",
     "known": "a concept",
@@ -100,57 +103,21 @@ _WRONG_NAMES = {
 }
 
 
+def _counts(heading: str, found: Sequence[str], names: Mapping[str, str]) -> Grid:
+    """Return how often each kind of answer was found. names: of the kinds, as the rows name them."""
+    counts = Counter(found)
+    rows = [(name, counts[kind], share_cell(counts[kind], len(found))) for kind, name in names.items()]
+    return Grid((heading, "queries", "%"), rows)
+
+
 def _strata(
-    heading: str,
-    outcomes: Iterable[Outcome],
-    group_of: Callable[[Outcome], Hashable],
-    groups: Sequence[str],
-    *,
-    kinds: Sequence[str],
-    names: dict[str, str],
+    heading: str, groups: Sequence[str], found: Sequence[tuple[str, str]], names: Mapping[str, str]
 ) -> Grid:
-    counts: dict[Hashable, Counter[str]] = {group: Counter() for group in groups}
-    for one in outcomes:
-        if (group := group_of(one)) in counts:
-            counts[group][one.kind] += 1
+    """Return the shares of kinds in groups that have any. found: the group and the kind of each query."""
+    counts, totals = Counter(found), Counter(group for group, _ in found)
     rows: GridRows = [
-        (group, found.total(), *(share_cell(found[kind], found.total()) for kind in kinds))
-        for group, found in ((group, counts[group]) for group in groups)
-        if found
+        (group, totals[group], *(share_cell(counts[group, kind], totals[group]) for kind in names))
+        for group in groups
+        if totals[group]
     ]
-    return Grid((heading, "queries", *(names[kind] for kind in kinds)), rows)
-
-
-def _wrong_by_relation(outcomes: Iterable[Outcome], relations: Sequence[str], wrong: Sequence[str]) -> Grid:
-    counts: dict[str, Counter[str]] = {relation: Counter() for relation in relations}
-    for one in outcomes:
-        if one.wrong and one.relation in counts:
-            counts[one.relation][one.wrong] += 1
-    rows: GridRows = [
-        (relation, found.total(), *(share_cell(found[one], found.total()) for one in wrong))
-        for relation, found in counts.items()
-        if found
-    ]
-    return Grid(("wrong first answer, by relation", "queries", *wrong), rows)
-
-
-def _length(number: int, most: int, beyond: str) -> str:
-    return NO_ANSWER if not number else str(number) if number <= most else beyond
-
-
-def _notes(k: int, kinds: Sequence[str], *, has_types: bool) -> list[str]:
-    notes = [
-        "first, below: the place of the best right answer among all of a query, of every length. no beam: it "
-        "was never found, though as many word pieces as an accepted name has were tried. too long: every "
-        "accepted name has more word pieces than masks were tried.",
-        "Word pieces, words: of the shortest accepted name.",
-        "A concept is known here if it is an answer to any query of the set; a name of a concept that no "
-        "query accepts counts as none.",
-    ]
-    if not has_types:
-        notes.append("The set says no semantic types, so which concepts are of the right one is not known.")
-    if "undecoded" in kinds:
-        notes.append("undecoded: the text leaves no room for a mask, or has no single mask token.")
-    if "unanswerable" in kinds:
-        notes.append("no answer: the set accepts nothing.")
-    return notes
+    return Grid((heading, "queries", *names.values()), rows)

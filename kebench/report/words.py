@@ -86,6 +86,11 @@ def summary_cell(summary: Summary | None, *, show_n: bool = False, mark: str = "
     return Cell(summary.mean, deviation=summary.sd, n=summary.n if show_n else None, mark=mark)
 
 
+def summary_fields(summary: Summary) -> dict[str, float | int | None]:
+    """Return mean, deviation and n for JSON."""
+    return {"mean_percent": summary.mean, "sd_percent": summary.sd, "n": summary.n}
+
+
 def printed_cell(row: PublishedRow, name: str, decimals: int) -> Cell:
     """Return a published score or average with its deviation, as it is printed."""
     return Cell(row.percent_of(name), f".{decimals}f", deviation=row.sd.get(name))

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from kebench.grid import Cell, Grid, Sheet
+from kebench.grid import Grid, Sheet
 
 SHEET_SCHEMA = 1
 
@@ -39,7 +39,19 @@ def _grid_fields(grid: Grid) -> dict[str, object]:
         {"row": row, "column": column, **fields}
         for row, cells in enumerate(grid.cells)
         for column, cell in enumerate(cells)
-        if (fields := _fields_beside(cell))
+        if (
+            fields := {
+                name: value
+                for name, value in (
+                    ("deviation", cell.deviation),
+                    ("n", cell.n),
+                    ("interval", cell.interval and list(cell.interval)),
+                    ("corrected", cell.corrected),
+                    ("mark", f"{cell.before}{cell.mark}".strip()),
+                )
+                if value not in (None, "")
+            }
+        )
     ]
     return {
         "headings": list(grid.headings),
@@ -50,15 +62,3 @@ def _grid_fields(grid: Grid) -> dict[str, object]:
         "best": sorted([row, column] for row, column in grid.best),
         **({"beside": beside} if beside else {}),
     }
-
-
-def _fields_beside(cell: Cell) -> dict[str, object]:
-    """Return what stands beside a value: a deviation, n, an interval, a corrected p-value, a mark."""
-    fields = {
-        "deviation": cell.deviation,
-        "n": cell.n,
-        "interval": cell.interval and list(cell.interval),
-        "corrected": cell.corrected,
-        "mark": f"{cell.before}{cell.mark}".strip(),
-    }
-    return {name: value for name, value in fields.items() if value not in (None, "")}

@@ -23,7 +23,7 @@ _SETUP = (
     "text-series-to-math=true, table-align-text-before=false, table-align-text-after=false}"
 )
 _MOST_UNBROKEN_PT = 90.0  # of a text in a listing that is not wrapped; ours
-# Names of 13 signs and more that are not letters alone, and after what they may be broken.
+# Names of 13 signs and more that are not letters alone, and after what they may be broken if they have to.
 _LONG_NAME = re.compile(r"(?=[^ ]*[^A-Za-z ])[^ {}]{13,}")
 _NAME_PARTS = re.compile(r"\\[_#&%$]|[-/:.=,]|[A-Za-z0-9]{8}")
 _MOST_ROWS = 35  # of leaderboards on a page, beside caption and notes
@@ -154,15 +154,12 @@ def _block_lines(
         [f"{{{text}}}" if place in board else text for place, text in zip(places, headings, strict=True)]
     )
     yield "\\midrule"
-    rows = grid.shown_rows(shown)
+    rows, start = grid.shown_rows(shown), grid.published
+    first = next((place for place in rows if start is not None and place >= start), None)
     for place in rows:
         if place in grid.breaks:
             yield "\\midrule"
-        if (
-            grid.published is not None
-            and place >= grid.published
-            and place == _first_from(rows, grid.published)
-        ):
+        if place == first:
             title = f"\\multicolumn{{{len(places)}}}{{@{{}}l}}{{\\emph{{{PUBLISHED_TITLE}}}}}"
             yield f"\\midrule\n{title} \\\\"
         yield _row(
@@ -174,10 +171,6 @@ def _block_lines(
             ]
         )
     yield "\\bottomrule\n\\end{tabular}"
-
-
-def _first_from(places: Sequence[int], start: int) -> int:
-    return next(place for place in places if place >= start)
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -214,16 +207,11 @@ def _columns(shares: Sequence[float], *, room: float = 1, gap: float = 0.04) -> 
     return "".join(wrapped.format(width=share * left) if share else "l" for share in shares)
 
 
-def _breakable(text: str) -> str:
-    """Return LaTeX of a text whose long names may be broken where TeX sees no syllables, if they have to."""
-    return _LONG_NAME.sub(lambda name: _NAME_PARTS.sub(r"\g<0>\\penalty9999 ", name[0]), text)
-
-
 def _cell_text(grid: Grid, row: int, column: int) -> str:
     cell = grid.cells[row][column]
     text, value = escape_latex(cell.text()), escape_latex(cell.value_text())
     if grid.layout in ("prose", "listing"):
-        text = _breakable(text)
+        text = _LONG_NAME.sub(lambda name: _NAME_PARTS.sub(r"\g<0>\\penalty9999 ", name[0]), text)
     if isinstance(cell.value, float | int) or cell.interval:
         text, value = (re.sub(r"(?<![\w.])-(?=[\d.])", "$-$", one) for one in (text, value))
     if (row, column) in grid.best:
