@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from floor import CLOCKS, measure_machine
 
-from kebench.finetune.encode import Encoded, choose_rows
+from kebench.finetune.encode import choose_rows
+from kebench.kinds.encoded import Encoded
+from kebench.kinds.iob import Sentence
+from kebench.kinds.registry import read_split
 from kebench.model.source import resolve_model
 from kebench.records import Settings
 from kebench.tasks.card import read_task_card
-from kebench.tasks.readers import Sentence, read_split
 
 TASK = "ncbi-disease"
 SUBSET_SEED = 0  # of the training rows' hash order
@@ -117,7 +119,7 @@ def watched_steps(watch: Watch) -> Iterator[None]:
 
 def load(spec: Spec) -> Loaded:
     """Tokenise the chosen training rows, and no others, so that memory is training's."""
-    from kebench.finetune.ner import encode_sentences
+    from kebench.kinds.ner import encode_sentences
     from kebench.model.checkpoint import load_tokenizer
 
     resolved, card = resolve_model(spec.model), read_task_card(TASK)
@@ -125,7 +127,7 @@ def load(spec: Spec) -> Loaded:
     sentences = read_sentences(spec, "train")
     rows = choose_rows(len(sentences), spec.rows, seed=SUBSET_SEED)
     chosen = [sentences[row] for row in rows]
-    encoded = encode_sentences(tokenizer, chosen, max_length=card.max_length)
+    encoded = encode_sentences(tokenizer, chosen, card, card.max_length)
     return Loaded(resolved.folder, tokenizer, encoded, settings_of(spec, card.max_length))
 
 
@@ -160,10 +162,12 @@ def train_ours(spec: Spec, loaded: Loaded, watch: Watch) -> Any:
 
     from kebench.finetune import loop
     from kebench.finetune.classifier import Classifier
-    from kebench.finetune.ner import TAGS
+    from kebench.kinds.ner import tags_of
     from kebench.model.checkpoint import load_encoder
 
-    model = Classifier(load_encoder(loaded.folder), num_labels=len(TAGS), states_per_decision=1)
+    model = Classifier(
+        load_encoder(loaded.folder), num_outputs=len(tags_of(read_task_card(TASK))), states_per_decision=1
+    )
     loop.collate = watched_collate(loop.collate, watch, to_length=PADDED_LENGTH * (spec.variant == PADDED))
     loop.train(
         model,
@@ -197,10 +201,10 @@ def train_theirs(spec: Spec, loaded: Loaded, watch: Watch) -> Any:
     """Train with transformers' Trainer, and return its model in a form for kebench's `predict`."""
     import transformers
 
-    from kebench.finetune.ner import TAGS
+    from kebench.kinds.ner import tags_of
 
     model = transformers.AutoModelForTokenClassification.from_pretrained(
-        loaded.folder, num_labels=len(TAGS), local_files_only=True
+        loaded.folder, num_labels=len(tags_of(read_task_card(TASK))), local_files_only=True
     )
     with tempfile.TemporaryDirectory() as folder:
         transformers.Trainer(
@@ -294,12 +298,12 @@ def test_f1_percent(spec: Spec, loaded: Loaded, model: Any) -> float:
     from accelerate import Accelerator
 
     from kebench.finetune.loop import predict
-    from kebench.finetune.ner import encode_sentences, predicted_split
+    from kebench.kinds.ner import encode_sentences, predicted_split
     from kebench.scoring.entities import count_entities
 
     sentences = read_sentences(spec, "test")
-    encoded = encode_sentences(loaded.tokenizer, sentences, max_length=loaded.settings.max_length)
+    encoded = encode_sentences(loaded.tokenizer, sentences, read_task_card(TASK), loaded.settings.max_length)
     pad_id = loaded.tokenizer.pad_token_id
     answers = predict(model, encoded, pad_id=pad_id, accelerator=Accelerator(cpu=True))
-    split = predicted_split(sentences, encoded, answers)
+    split = predicted_split(read_task_card(TASK), sentences, encoded, answers)
     return count_entities(split["gold"], split["predicted"]).f1_percent

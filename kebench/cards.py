@@ -28,6 +28,12 @@ class Card(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Part(BaseModel):
+    """What every part of a record obeys: declared fields only, nothing changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
 AnyCard = TypeVar("AnyCard", bound=Card)
 
 

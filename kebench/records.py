@@ -7,23 +7,25 @@ Field order is part of the format; docs/FORMATS.md comments each field.
 """
 
 import gzip
-import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from kebench.bounded import MOST_PREDICTIONS_BYTES, parse_json, read_within, unpack_gzip
+from kebench.bounded import read_within
+from kebench.cards import Part
 from kebench.errors import UserError, first_fault
 from kebench.files import hash_of, write_atomically
+from kebench.scoring.score import Score, upgraded
 
 # Raised by every change that can move a score (marked **Scores** in the changelog).
 PROTOCOL_VERSION = 1
-RECORD_SCHEMA: Literal[1] = 1
+RECORD_SCHEMA: Literal[2] = 2
 PREDICTIONS_SCHEMA = 1
 OTHER_NAMES = "other-names.json"
+SCORES = ".scores.json"  # ends the names of files of further scores
 
 
 def _is_no_place(name: str) -> str:
@@ -36,12 +38,6 @@ def _is_no_place(name: str) -> str:
 Printable = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f/]+$"), AfterValidator(_is_no_place)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
-
-
-class Part(BaseModel):
-    """What every part of a record obeys: declared fields only, nothing changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Settings(Part):
@@ -82,61 +78,17 @@ class Protocol(Part):
     subset: Subset
 
 
-class Score(Part):
-    """One split's score. All percentages run from 0 to 100; None where they are 0 / 0, and undefined.
-
-    The score and recall are undefined without gold, precision where nothing was predicted: an F1 is then 0.
-    score_as_published_percent: the same predictions scored the way published numbers are, where
-        that differs (NER: lenient seqeval, cut gold left out); None where it does not (relation).
-    num_cut: words (NER) or instances (relation) that the maximum length cut into.
-    num_missing_markers: entity indicators (relation) that the cut text no longer holds.
-    calibration_error_percent: expected, over predicted entities (NER) or all instances (relation); None in
-        records from before confidences were kept, and where nothing was predicted.
-    """
-
-    score_percent: float | None
-    score_as_published_percent: float | None
-    precision_percent: float | None
-    recall_percent: float | None
-    num_gold: int
-    num_predicted: int
-    num_correct: int
-    num_examples: int
-    num_cut: int
-    num_missing_markers: int = 0
-    calibration_error_percent: float | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _zero_of_nothing_is_undefined(cls, fields: Any) -> Any:
-        """Read records from before undefined scores were None, which have 0 there."""
-        if not isinstance(fields, dict):
-            return fields
-        without_gold = ("score_percent", "score_as_published_percent", "recall_percent")
-        undefined = {
-            **dict.fromkeys(without_gold, fields.get("num_gold") == 0),
-            "precision_percent": fields.get("num_predicted") == 0,
-        }
-        return {name: None if undefined.get(name) and value == 0 else value for name, value in fields.items()}
-
-    @model_validator(mode="after")
-    def _is_undefined_for_a_reason(self) -> "Score":
-        if (self.score_percent is None) != (self.num_gold == 0):
-            raise ValueError(f"score_percent {self.score_percent} of {self.num_gold} gold units")
-        return self
-
-
 class SplitFacts(Part):
     """What one split's file holds that a reader of its score should know; over all rows, before training.
 
     None where it was not looked for: in older records, and where the kind of task or the split has no such.
 
-    num_examples: sentences (NER) or instances (relation).
-    num_gold: what its F1 is counted over: mentions (NER), or instances with a positive label (relation).
-    tag_scheme: how the file tags mentions (NER), as `kebench.tasks.schemes` names it.
+    num_examples: sentences, instances; num_gold: what its score is counted over (mentions, positive
+        instances).
+    tag_scheme: how the file tags mentions, as `kebench.kinds.schemes` names it.
     num_seen: examples of dev or test whose normalised text stands in train (of test: in train or dev).
     num_contradicting: those of them that stand there with other labels.
-    num_marker_faults: instances (relation) in which an entity indicator of the card is missing or misspelt.
+    num_marker_faults: instances in which an entity indicator of the card is missing or misspelt.
     num_words, num_unknown_words: words, and those of which the model's tokenizer makes an unknown token.
     """
 
@@ -213,11 +165,15 @@ class Provenance(Part):
 class Record(Part):
     """One finished run. `identity` hashes what can move its score, and names its file.
 
+    kind: of the task, as `kebench.kinds` names it; its metric is in the protocol.
+    dev_percent_by_epoch: None for an epoch after which the score was undefined.
     splits: what the files of the task hold; empty in records from before it was kept.
+    Records of schema 1, which had two kinds of task and one metric of each, are read into this one.
     """
 
-    schema_version: Literal[1] = Field(RECORD_SCHEMA, alias="schema")
+    schema_version: Literal[2] = Field(RECORD_SCHEMA, alias="schema")
     identity: Hash
+    kind: Name
     model: Name
     model_hash: Printable
     task: Name
@@ -229,10 +185,15 @@ class Record(Part):
     dev: Score
     test: Score
     best_epoch: int
-    dev_percent_by_epoch: tuple[float, ...]
+    dev_percent_by_epoch: tuple[float | None, ...]
     train_loss_by_epoch: tuple[float, ...]
     provenance: Provenance
     splits: dict[Printable, SplitFacts] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_schema_1(cls, fields: Any) -> Any:
+        return upgraded(fields) if isinstance(fields, dict) and fields.get("schema") == 1 else fields
 
     @property
     def column(self) -> str:
@@ -299,13 +260,43 @@ def ending(stem: Path, suffix: str) -> Path:
 def read_record(path: Path) -> Record:
     """Read one record. Raises UserError with file and field if it is not one of ours."""
     try:
-        return Record.model_validate_json(read_within(path))
+        record = Record.model_validate_json(read_within(path))
+        beside = ending(path.with_suffix(""), SCORES)
+        if not beside.is_file():
+            return record
+        more = FurtherScores.model_validate_json(read_within(beside))
+        if more.identity != record.identity:
+            raise UserError(
+                f"{beside}: scores of another run; remove it, and 'kebench rescore' writes it again"
+            )
+        return record.model_copy(
+            update={
+                split: score.model_copy(update={"further": {**score.further, **getattr(more, split)}})
+                for split, score in (("dev", record.dev), ("test", record.test))
+            }
+        )
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except ValidationError as error:
         raise UserError(
             f"{path}: not a record ({first_fault(error, whole='the file')}); remove it or fetch it again"
         ) from None
+
+
+class FurtherScores(Part):
+    """Percentages by metric that `kebench rescore` computed from a run's predictions; None if undefined."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    identity: Hash
+    dev: dict[str, float | None]
+    test: dict[str, float | None]
+
+
+def write_further_scores(path: Path, found: FurtherScores) -> Path:
+    """Write further scores beside the record of a run; return their file."""
+    beside = ending(path.with_suffix(""), SCORES)
+    write_atomically(beside, found.model_dump_json(indent=1, by_alias=True) + "\n", point="record")
+    return beside
 
 
 class OtherName(Part):
@@ -343,99 +334,13 @@ def write_other_names(out: Path, names: Mapping[str, OtherName]) -> None:
         write_atomically(out / OTHER_NAMES, text, point="record")
 
 
-def read_predictions(path: Path) -> dict[str, Any]:
-    """Read the predictions beside a record: {"dev": {...}, "test": {...}}, see docs/FORMATS.md.
-
-    Raises UserError if they are missing, torn, or not of that form.
-    """
-    beside = path.parent / (path.name.removesuffix(".json") + ".predictions.json.gz")
-    try:
-        packed = read_within(beside, MOST_PREDICTIONS_BYTES)
-        predictions: dict[str, Any] = parse_json(unpack_gzip(packed, MOST_PREDICTIONS_BYTES))
-        fault = _fault_of_predictions(predictions)
-    except OSError as error:
-        fault = error.strerror or str(error)  # the whole of it names the file again
-    except ValueError as error:
-        fault = str(error)
-    if fault:
-        raise UserError(f"{beside}: cannot be read ({fault}); remove its record and run it again")
-    return predictions
-
-
-def _fault_of_predictions(predictions: Any) -> str:
-    """Return what is wrong with stored predictions, or ""."""
-    if not isinstance(predictions, dict) or predictions.get("kind") not in ("ner", "relation"):
-        return "not predictions"
-    is_ner = predictions["kind"] == "ner"
-    if not is_ner and not isinstance(predictions.get("negative"), str):
-        return "no negative label"
-    names = ("ids", "gold", "predicted", *(("num_kept",) if is_ner else ()))
-    for split in ("dev", "test"):
-        part = predictions.get(split)
-        part = part if isinstance(part, dict) else {}
-        found = [part.get(name) for name in names]
-        lists = [one for one in found if isinstance(one, list)]
-        if len(lists) < len(names) or len({len(one) for one in lists}) > 1:
-            return f"{split}: {', '.join(names)} are not lists of one length"
-        _, gold, predicted, *_ = lists
-        if not all(isinstance(one, str) for one in (*gold, *predicted)):
-            return f"{split}: a label that is no text"
-        if is_ner and any(len(tags) != len(others) for tags, others in zip(gold, predicted, strict=True)):
-            return f"{split}: a sentence with more tags than words, or fewer"
-        if is_ner and not _are_lengths(lists[3], gold):
-            return f"{split}: num_kept are not numbers of words"
-        if "seen" in part and not _are_rows(part["seen"], len(gold)):
-            return f"{split}: seen are not rows of the split"
-        counts = () if is_ner else ("num_cut", "num_missing_markers")
-        if any(type(part.get(name)) is not int for name in counts):
-            return f"{split}: {' or '.join(counts)} is no number"
-        confidence = part.get("confidence_permille")
-        if confidence is not None and not _are_confidences(confidence, predicted, is_ner=is_ner):
-            return f"{split}: confidence_permille does not fit what was predicted"
-    return ""
-
-
-def _are_rows(found: Any, num_rows: int) -> bool:
-    """Whether these are numbers of rows, from 0, ascending."""
-    return (
-        isinstance(found, list)
-        and all(type(one) is int and 0 <= one < num_rows for one in found)
-        and all(one < other for one, other in itertools.pairwise(found))
-    )
-
-
-def _are_lengths(found: list[Any], gold: list[str]) -> bool:
-    """Whether there is a number of kept words for each sentence, at most all of them."""
-    return all(type(one) is int and 0 <= one <= len(tags) for one, tags in zip(found, gold, strict=True))
-
-
-def _are_confidences(found: Any, predicted: list[Any], *, is_ner: bool) -> bool:
-    """Whether there is a number from 0 to 1000 for each label (relation), or each tag, null if cut (ner)."""
-    if not isinstance(found, list) or len(found) != len(predicted):
-        return False
-    if not is_ner:
-        return all(_is_permille(one) for one in found)
-    return all(
-        isinstance(of_words, list)
-        and len(of_words) == len(tags)
-        and all(
-            _is_permille(one) or (one is None and tag == "O") for one, tag in zip(of_words, tags, strict=True)
-        )
-        for of_words, tags in zip(found, predicted, strict=True)
-    )
-
-
-def _is_permille(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= 1000
-
-
 def record_paths(out: Path) -> list[Path]:
     """Return the records' files under a folder, sorted; failures and predictions are not among them."""
     return sorted(path for path in out.glob("*/*/*.json") if not _is_other(path))
 
 
 def _is_other(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.endswith((".failed.json", ".predictions.json"))
+    return path.name.startswith(".") or path.name.endswith((".failed.json", ".predictions.json", SCORES))
 
 
 def read_records(

@@ -15,21 +15,13 @@ from kebench.errors import Refusals, UserError
 from kebench.finetune.budgets import Budget
 from kebench.finetune.encode import choose_rows
 from kebench.finetune.plan import Job, TaskFiles, find_task_files
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.registry import KINDS
 from kebench.model.layout import CheckpointFacts, describe_checkpoint, refuse_other_kinds
 from kebench.model.source import ResolvedModel, model_hash, resolve_model
-from kebench.records import (
-    PROTOCOL_VERSION,
-    OtherName,
-    Protocol,
-    RateOrigin,
-    Record,
-    Subset,
-    read_records,
-)
-from kebench.tasks.card import SPLITS, TaskCard
+from kebench.records import PROTOCOL_VERSION, OtherName, Protocol, RateOrigin, Record, Subset, read_records
+from kebench.scoring.metrics import METRICS
 from kebench.tasks.check import check_files
-from kebench.tasks.facts import count_gold, gold_unit
-from kebench.tasks.readers import read_split
 
 _log = logging.getLogger(__name__)
 
@@ -269,10 +261,12 @@ def _check_model(model: ResolvedModel, *, tasks: Iterable[TaskFiles], allow_remo
     for task in tasks:
         found = {}
         for split, path in task.paths.items():
-            read = functools.partial(read_split, task.card, path)
             try:
                 found[split] = count_unknown(
-                    checked.tokenizer, task.card, read, data_sha256=task.sha256[split]
+                    checked.tokenizer,
+                    task.card,
+                    lambda card=task.card, path=path: KINDS[card.kind].read(card, path).examples,  # type: ignore[misc]
+                    data_sha256=task.sha256[split],
                 )
             except UserError:  # `check_data` tells of it
                 continue
@@ -291,13 +285,14 @@ def _require_gold_in_dev(job: Job) -> None:
     card, path, subset = job.task.card, job.task.paths["dev"], job.protocol.subset
     if subset.dev_rows is None:  # check_files has looked at the whole of it
         return
-    examples = read_split(card, path)
+    kind = KINDS[card.kind]
+    examples = kind.read(card, path).examples
     rows = choose_rows(len(examples), subset.dev_rows, seed=subset.seed)
-    if count_gold(card, [examples[row] for row in rows]):
+    if kind.count_gold(card, [examples[row] for row in rows]):
         return
     raise UserError(
-        f"{card.name}: no {gold_unit(card.kind)} in the {len(rows)} rows of dev that are used, so neither "
-        "epoch nor learning rate can be chosen by its F1; raise --dev-rows"
+        f"{card.name}: no {kind.words.gold} in the {len(rows)} rows of dev that are used, so neither "
+        f"epoch nor learning rate can be chosen by its {METRICS[card.metric].title}; raise --dev-rows"
     )
 
 

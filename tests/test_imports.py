@@ -11,13 +11,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "kebench"
 BASE = {
     "errors", "files", "shipped", "cards", "recipes", "leases", "records", "runtime", "progress", "download",
-    "loggers", "energy", "bounded", "chart_styles", "processes", "grid",
+    "loggers", "energy", "bounded", "chart_styles", "processes", "grid", "scoring",
 }  # fmt: skip
-TASKS = BASE | {"scoring", "umls", "tasks"}
+TASKS = BASE | {"kinds", "umls", "tasks"}
 MODELS = TASKS | {"corpus", "transe", "model"}
 MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),
-    "scoring": BASE | {"scoring"},
+    "kinds": BASE | {"kinds"},
     "umls": BASE | {"umls"},
     "tasks": TASKS,
     "corpus": TASKS | {"corpus"},

@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "recipe": "List and show the recipes of pretraining.",
     "records": "Ask the records by SQL, in DuckDB's dialect: a row a run.",
     "reproduce": "Reproduce the KeBioLM paper: every stage in order, each done once.",
+    "rescore": "Compute metrics of finished runs from their stored predictions.",
     "run": "Fine-tune models on tasks over seeds and write one record a run.",
     "serve": "Serve the results page while a grid runs.",
     "significance": "Test every model against every other on every task.",

@@ -26,7 +26,7 @@ from kebench.errors import UserError
 if TYPE_CHECKING:
     from kebench.grid import Sheet
     from kebench.report.compare import Predictions
-    from kebench.report.table import Metric
+    from kebench.report.table import Choice
 
 
 @click.command()
@@ -82,7 +82,7 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     cards = all_task_cards()
     found = read_found(folders)
     kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=[], cards=cards)
-    metric: Metric = "as-published" if is_published else options["metric"]
+    metric: Choice = "as-published" if is_published else options["metric"]
     board = build_leaderboard(kept, cards=cards, metric=metric, other_names=found.other_names)
     compare_them = _against_published if is_published else _against_measured
     a = row_name(a, kept, found.other_names)

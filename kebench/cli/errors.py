@@ -22,11 +22,11 @@ from kebench.errors import UserError, counted
 if TYPE_CHECKING:
     from kebench.cli.found import Found
     from kebench.grid import Grid, Sheet
+    from kebench.kinds.card import TaskCard
+    from kebench.kinds.kind import Examples
     from kebench.report.calibration import Calibration
     from kebench.report.errors import Run, Shown
     from kebench.report.table import Cell, Leaderboard
-    from kebench.tasks.card import TaskCard
-    from kebench.tasks.readers import Pair, Sentence
 
 # How a stretch is shown: (style in a terminal, brackets elsewhere).
 _SHOWN = {
@@ -248,9 +248,9 @@ def _runs(cell: "Cell", predictions: list[dict[str, Any]]) -> "list[Run]":
 
 def _examples(
     card: "TaskCard", data: Path | None, runs: list["Run"], *, must_be_there: bool
-) -> "list[Sentence] | list[Pair] | None":
+) -> "Examples | None":
     """Return the test set with its words, None (with a line) where it is not there and need not be."""
-    from kebench.tasks.readers import read_split
+    from kebench.kinds.registry import read_split
 
     try:
         examples = read_split(card, card.find_split(_data_of(card, data), "test"))
@@ -279,7 +279,7 @@ def _ner(
     title: str,
     runs: list["Run"],
     examples: Any,
-    card: "TaskCard",
+    card: Any,
     data: Path | None,
     both: Both | None,
     kb_folder: Path | None,
@@ -320,18 +320,18 @@ def _ner(
 
 
 def _seen(card: "TaskCard", data: Path | None) -> set[str] | None:
+    from kebench.kinds.registry import read_split
     from kebench.report.errors import training_mentions
-    from kebench.tasks.readers import read_tagged_split
 
     try:
-        sentences = read_tagged_split(card, card.find_split(_data_of(card, data), "train")).sentences
+        sentences = read_split(card, card.find_split(_data_of(card, data), "train"))
     except UserError as error:
         say(f"without the training set: {error}")
         return None
     return training_mentions((one.tags for one in sentences), (one.words for one in sentences))
 
 
-def _relation(title: str, runs: list["Run"], examples: Any, card: "TaskCard", both: Both | None) -> "Sheet":
+def _relation(title: str, runs: list["Run"], examples: Any, card: Any, both: Both | None) -> "Sheet":
     from kebench.grid import Sheet
     from kebench.report.agreement import agreement_instances_grid
     from kebench.report.errors import against_instances_grid, confusion_grid, label_grid, marker_grid

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from kebench.tasks.readers import Sentence
+    from kebench.kinds.iob import Sentence
 
 NOTE = (
     "in the KB: letters and digits of the mention, in lower case, are those of a name of {release}, "
@@ -22,7 +22,8 @@ class Known(NamedTuple):
 
 def known_mentions(kb_folder: Path, sentences: "Sequence[Sentence]") -> Known:
     """Return which gold mentions of some sentences a knowledge base knows, as `kebench overlap` counts."""
-    from kebench.corpus.overlap import KnownNames, mentions_of
+    from kebench.corpus.overlap import KnownNames
+    from kebench.kinds.ner import mentions_of
     from kebench.umls.knowledge_base import KnowledgeBase
 
     knowledge_base = KnowledgeBase.open(kb_folder)

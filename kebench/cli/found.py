@@ -9,9 +9,9 @@ import click
 from kebench.errors import UserError, counted, did_you_mean
 
 if TYPE_CHECKING:
+    from kebench.kinds.card import TaskCard
     from kebench.records import OtherName, Record
     from kebench.report.compare import Predictions
-    from kebench.tasks.card import TaskCard
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LOCAL = Path("results/local")
@@ -26,12 +26,24 @@ results_option = click.option(
 )
 suite_option = click.option("--suite", help="Only this suite: blurb or mini.")
 tasks_option = click.option("--tasks", help="Only these tasks, suites or kinds: gad,ddi,ner ...")
+
+
+def check_metric(choice: str) -> str:
+    """Return the choice. Raises UserError if it names no metric."""
+    from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN
+
+    known = (OWN, AS_PUBLISHED, *METRICS)
+    if choice not in known:
+        raise UserError(f"no metric '{choice}'{did_you_mean(choice, known)} there are {', '.join(known)}")
+    return choice
+
+
 metric_option = click.option(
     "--metric",
-    type=click.Choice(["strict", "as-published"]),
     default="strict",
     show_default=True,
-    help="Score NER strictly, or as published numbers are scored.",
+    callback=lambda context, parameter, choice: check_metric(choice),
+    help="strict: each task's own; as-published: as published numbers are scored; or a metric: accuracy ...",
 )
 resamples_option = click.option(
     "--resamples", type=click.IntRange(min=999), default=10_000, show_default=True
@@ -261,7 +273,7 @@ def check_models(wanted: list[str], known: set[str]) -> None:
 
 def predictions_of(found: Found) -> "Predictions":
     """Return what reads the predictions beside a record."""
-    from kebench.records import read_predictions
+    from kebench.kinds.stored import read_predictions
 
     def of_record(record: "Record") -> dict[str, Any]:
         return read_predictions(found.paths[run_key(record)])

@@ -23,7 +23,7 @@ from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.cli.unseen import board_without_seen, unseen_options
 
 if TYPE_CHECKING:
-    from kebench.report.table import Metric
+    from kebench.report.table import Choice
 
 
 @click.command()
@@ -45,7 +45,7 @@ def leaderboard(
     tasks: str | None,
     models: str | None,
     form: str,
-    metric: "Metric",
+    metric: "Choice",
     published: bool,
     without_seen: bool,
     data: Path | None,

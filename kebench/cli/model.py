@@ -14,7 +14,7 @@ from kebench.errors import UserError
 from kebench.files import expand_home, write_atomically
 
 if TYPE_CHECKING:
-    from kebench.report.table import Metric
+    from kebench.report.table import Choice
 
 
 @click.group()
@@ -189,7 +189,7 @@ def add(name: str, source: str, allow_remote_code: bool) -> None:
 @click.argument("name")
 @results_option
 @metric_option
-def print_card(name: str, folders: tuple[Path, ...], metric: "Metric") -> None:
+def print_card(name: str, folders: tuple[Path, ...], metric: "Choice") -> None:
     """Print a model's scores as the model-index of a Hugging Face model card, YAML for its README.md."""
     from kebench.report.model_index import model_index
     from kebench.report.table import build_leaderboard

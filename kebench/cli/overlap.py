@@ -9,9 +9,9 @@ from kebench.cli.tables import Rows, format_option, print_sheets
 
 if TYPE_CHECKING:
     from kebench.grid import Sheet
+    from kebench.kinds.card import TaskCard
+    from kebench.kinds.kind import Examples
     from kebench.report.strata import Overlap, Strata, StratumScore
-    from kebench.tasks.card import TaskCard
-    from kebench.tasks.readers import Sentence
     from kebench.umls.knowledge_base import KnowledgeBase
 
 FOLDER = click.Path(path_type=Path)
@@ -90,7 +90,9 @@ def count_known(
 ) -> "list[Overlap]":
     """Count the mentions of each task that a knowledge base and a corpus, if one is named, know."""
     from kebench.corpus.linked import LinkedCorpus
-    from kebench.corpus.overlap import SPLITS, KnownNames, mention_texts, overlap_of
+    from kebench.corpus.overlap import KnownNames, mention_texts, overlap_of
+    from kebench.kinds.card import SPLITS
+    from kebench.kinds.registry import KINDS
     from kebench.report.strata import Overlap
     from kebench.run import data_of
     from kebench.tasks.card import require_splits
@@ -99,7 +101,7 @@ def count_known(
     if corpus:
         corpus.require_made_with(knowledge_base)
     folders_of = {card.name: data_of(card, data) for card in cards}
-    theirs = [card for card in cards if card.kind == "ner" and folders_of[card.name] == data]
+    theirs = [card for card in cards if KINDS[card.kind].mentions and folders_of[card.name] == data]
     require_splits(theirs, data, SPLITS)
     texts = {card.name: mention_texts(card, folders_of[card.name], raw) for card in cards}
     cuis = corpus.cuis() if corpus else None
@@ -112,14 +114,17 @@ def _settings(folders: tuple[Path, ...], cards: "list[TaskCard]") -> list[Settin
     """Return the cells of the leaderboard's NER tasks, by task and protocol. Raises UserError if none."""
     from kebench.cli.found import read_found, run_key
     from kebench.errors import UserError
+    from kebench.kinds.registry import KINDS
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards
 
-    wanted = [card.name for card in cards if card.kind == "ner"]
+    wanted = [card.name for card in cards if KINDS[card.kind].mentions]
     stored = read_found(folders)
     records = [record for record in stored.records if record.task in wanted]
     if not records:
-        raise UserError(f"{', '.join(map(str, folders))}: no run of these NER tasks; see 'kebench run'")
+        raise UserError(
+            f"{', '.join(map(str, folders))}: no run of these tasks with mentions; see 'kebench run'"
+        )
     found = []
     for table in build_leaderboard(records, cards=all_task_cards()).tables:
         (block,) = table.blocks
@@ -136,26 +141,25 @@ def _score_rows(
     runs: list[Setting], cards: "list[TaskCard]", data: dict[str, Path], knowledge_base: "KnowledgeBase"
 ) -> "list[StratumScore]":
     """Score the runs of each model on the mentions of each kind."""
-    from kebench.corpus.overlap import BUCKETS, KnownNames, bucket_counts, mentions_of
-    from kebench.records import read_predictions
+    from kebench.corpus.overlap import BUCKETS, KnownNames, bucket_counts
+    from kebench.kinds.registry import KINDS
+    from kebench.kinds.stored import read_predictions
     from kebench.report.strata import StratumScore
     from kebench.stats.summary import summarise
-    from kebench.tasks.readers import Sentence, read_split
 
     rows = []
     by_name = {card.name: card for card in cards}
     for run in runs:
         card = by_name[run.task]
-        test = [
-            one
-            for one in read_split(card, card.find_split(data[card.name], "test"))
-            if isinstance(one, Sentence)
-        ]
-        train = read_split(card, card.find_split(data[card.name], "train"))
-        seen = {text for one in train if isinstance(one, Sentence) for text in mentions_of(one, one.tags)}
+        kind = KINDS[card.kind]
+        assert kind.mentions, "only kinds with mentions were chosen"
+        test, train = (
+            kind.read(card, card.find_split(data[card.name], split)).examples for split in ("test", "train")
+        )
+        seen = {text for one in train for text in kind.mentions(one, kind.labels_of(one))}
         predicted = [_test_tags(read_predictions(path), test, path) for path in run.paths]
         texts = {text for tags in predicted for one, line in zip(test, tags, strict=True)
-                 for text in (*mentions_of(one, line), *mentions_of(one, one.tags))}  # fmt: skip
+                 for text in (*kind.mentions(one, line), *kind.mentions(one, one.tags))}  # fmt: skip
         known = KnownNames(knowledge_base, texts)
         counted = [bucket_counts(test, tags, known.has, seen.__contains__) for tags in predicted]
         for bucket in BUCKETS:
@@ -173,7 +177,7 @@ def _score_rows(
     return rows
 
 
-def _test_tags(predictions: dict[str, Any], test: "list[Sentence]", path: Path) -> list[str]:
+def _test_tags(predictions: dict[str, Any], test: "Examples", path: Path) -> list[str]:
     """Return the predicted tags of every test sentence. Raises UserError if they are of other data."""
     from kebench.errors import UserError
 

@@ -17,7 +17,7 @@ from kebench.cli.found import (
 
 if TYPE_CHECKING:
     from kebench.report.page import Material
-    from kebench.report.table import Metric
+    from kebench.report.table import Choice
 
 
 @click.command()
@@ -53,9 +53,13 @@ def page(
 
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file; name a folder for the page with --out")
-    metric: Metric = "as-published" if options["metric"] == "as-published" else "strict"
     shown = material(
-        folders, title=title, metric=metric, suite=options["suite"], tasks=options["tasks"], overlap=overlap
+        folders,
+        title=title,
+        metric=options["metric"] or "strict",
+        suite=options["suite"],
+        tasks=options["tasks"],
+        overlap=overlap,
     )
     write_atomically(out / "index.html", build_page(shown), point="page")
     click.echo(out / "index.html")
@@ -65,7 +69,7 @@ def material(
     folders: tuple[Path, ...],
     *,
     title: str,
-    metric: "Metric" = "strict",
+    metric: "Choice" = "strict",
     suite: str | None = None,
     tasks: str | None = None,
     overlap: Path | None = None,

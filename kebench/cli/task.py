@@ -7,7 +7,7 @@ import click
 from kebench.cli.tables import format_option, print_table
 
 if TYPE_CHECKING:
-    from kebench.tasks.card import TaskCard
+    from kebench.kinds.card import TaskCard
 
 
 @click.group("task")
@@ -40,19 +40,24 @@ def show(name: str, form: str) -> None:
 
 
 def _units(card: "TaskCard") -> list[int | None]:
-    from kebench.tasks.card import SPLITS
+    from kebench.kinds.card import SPLITS
 
     return [card.expected[split].units if split in card.expected else None for split in SPLITS]
 
 
 def _facts(card: "TaskCard") -> list[tuple[str, str]]:
+    from kebench.kinds.card import TaskCard
+
     facts = [
         ("task", f"{card.name} (version {card.version}): {card.title}"),
         ("suite, kind", f"{card.suite}, {card.kind}"),
         ("files", f"{' or '.join(card.folders)}: {', '.join(card.files.values())} ({card.format})"),
         ("metric", card.metric),
-        ("labels", ", ".join(card.labels) + (f" (not counted: {card.negative})" if card.negative else "")),
-        ("markers", ", ".join(card.markers)),
+        *[
+            (name, _own_field(card, name))
+            for name in type(card).model_fields
+            if name not in TaskCard.model_fields
+        ],
         ("max length", f"{card.max_length} word pieces"),
         ("licence", card.licence),
         ("citation", card.citation),
@@ -61,6 +66,12 @@ def _facts(card: "TaskCard") -> list[tuple[str, str]]:
         *[(split, _size(card, split)) for split in card.expected],
     ]
     return [(field, value) for field, value in facts if value]
+
+
+def _own_field(card: "TaskCard", name: str) -> str:
+    """Return a field that only the kind of task has; "" where it says nothing."""
+    value = getattr(card, name)
+    return ", ".join(value) if isinstance(value, tuple) else "yes" if value is True else str(value or "")
 
 
 def _how_to_get(card: "TaskCard") -> str:

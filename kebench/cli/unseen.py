@@ -9,10 +9,10 @@ import click
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
+    from kebench.kinds.card import TaskCard
     from kebench.records import OtherName, Record
     from kebench.report.compare import Predictions
-    from kebench.report.table import Leaderboard, Metric
-    from kebench.tasks.card import TaskCard
+    from kebench.report.table import Choice, Leaderboard
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,7 +34,7 @@ def board_without_seen(
     records: "Sequence[Record]",
     predictions: "Predictions",
     cards: "Sequence[TaskCard]",
-    metric: "Metric",
+    metric: "Choice",
     data: Path | None,
     other_names: "Mapping[str, OtherName]",
 ) -> "tuple[Leaderboard, Predictions]":
@@ -61,10 +61,11 @@ def board_without_seen(
 def _seen_in_data(record: "Record", cards: "Sequence[TaskCard]", data: Path | None) -> Sequence[int]:
     """Return which test examples were seen, from the very files that a run was made from."""
     from kebench.finetune.plan import find_task_files
+    from kebench.kinds.card import SPLITS
+    from kebench.kinds.registry import read_split
     from kebench.run import data_of
-    from kebench.tasks.card import SPLITS, data_folder
+    from kebench.tasks.card import data_folder
     from kebench.tasks.facts import seen_rows
-    from kebench.tasks.readers import read_split
 
     what = f"{record.task}: which test examples were seen is not kept in these older runs"
     card = next((card for card in cards if card.name == record.task), None)

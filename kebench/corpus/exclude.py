@@ -17,8 +17,10 @@ from kebench.corpus.passage import Passage
 from kebench.corpus.readers.stream import lines_or_refusal
 from kebench.errors import UserError
 from kebench.files import hash_of
-from kebench.tasks.card import TaskCard, require_splits
-from kebench.tasks.readers import Pair, Sentence, read_split
+from kebench.kinds.card import TaskCard
+from kebench.kinds.kind import Example
+from kebench.kinds.registry import KINDS
+from kebench.tasks.card import require_splits
 
 MIN_CHARACTERS = 40  # letters and digits; ours: about seven words
 _MARKER = re.compile(r"@[A-Za-z-]+\$")
@@ -85,8 +87,8 @@ def find_held_out(tasks: Sequence[TaskCard], data: Path, files_of_ids: Iterable[
     ids: set[str] = set()
     texts: set[str] = set()
     for task in tasks:
-        for example in read_split(task, task.find_split(data, "test")):
-            if isinstance(example, Pair) and (found := _PMID_EXAMPLE.fullmatch(example.id)):
+        for example in KINDS[task.kind].read(task, task.find_split(data, "test")).examples:
+            if found := _PMID_EXAMPLE.fullmatch(example.id):
                 ids.add(found[1])
             texts |= _long_enough(example)
     files = tuple(files_of_ids)
@@ -118,7 +120,6 @@ def read_ids(path: Path) -> set[str]:
     return set(ids)
 
 
-def _long_enough(example: Pair | Sentence) -> set[str]:
-    text = " ".join(example.words) if isinstance(example, Sentence) else example.text
-    longest = max((compared(part) for part in _MARKER.split(text)), key=len)
+def _long_enough(example: Example) -> set[str]:
+    longest = max((compared(part) for part in _MARKER.split(example.text)), key=len)
     return {longest} if len(longest) >= MIN_CHARACTERS else set()

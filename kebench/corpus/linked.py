@@ -15,11 +15,11 @@ import pyarrow.parquet
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from kebench.bounded import read_within
+from kebench.cards import Part
 from kebench.corpus.linking import LinkingSettings
 from kebench.corpus.passage import Mention
 from kebench.errors import UserError, first_fault
 from kebench.files import sha256_of
-from kebench.records import Part
 from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
 

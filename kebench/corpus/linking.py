@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import Field, ValidationError
 
+from kebench.cards import Part
 from kebench.corpus.passage import Mention, Passage
 from kebench.errors import UserError, did_you_mean, first_fault
-from kebench.records import Part
 
 LinkerName = Literal["scispacy", "dictionary", "gold"]
 DEFAULT_PRESET = "paper"

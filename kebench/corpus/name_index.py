@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kebench.bounded import parse_json, read_within
+from kebench.cards import Part
 from kebench.corpus.extras import imported
 from kebench.errors import UserError, first_fault
 from kebench.files import (
@@ -34,7 +35,6 @@ from kebench.files import (
     temporary_beside,
     write_atomically,
 )
-from kebench.records import Part
 from kebench.runtime import software, utc_now
 from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase

@@ -6,7 +6,7 @@ DDI are the entities of their original distributions that stand in a pair of the
 blind them; GAD has no such distribution.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,16 +14,16 @@ import pyarrow
 
 from kebench.corpus.exclude import compared
 from kebench.errors import UserError
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.iob import Sentence
+from kebench.kinds.registry import KINDS
 from kebench.scoring.counts import Counts
-from kebench.scoring.entities import strict_spans
-from kebench.tasks.card import TaskCard
+from kebench.scoring.entities import Tags, entity_spans
 from kebench.tasks.convert.chemprot import read_entity_texts
 from kebench.tasks.convert.ddi import read_drug_texts
-from kebench.tasks.readers import Sentence, read_split
 from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
 
-SPLITS = ("train", "dev", "test")
 RAW: dict[str, Callable[[Path], list[str]]] = {"chemprot": read_entity_texts, "ddi": read_drug_texts}
 
 
@@ -45,21 +45,21 @@ def mention_texts(task: TaskCard, data: Path, raw: Path | None) -> list[str] | N
 
     raw: the folder of original distributions (chemprot, ddi).
     """
-    if task.kind == "ner":
-        examples = [one for split in SPLITS for one in read_split(task, task.find_split(data, split))]
-        return [text for one in examples if isinstance(one, Sentence) for text in mentions_of(one, one.tags)]
+    kind = KINDS[task.kind]
+    if kind.mentions:
+        splits = (kind.read(task, task.find_split(data, split)).examples for split in SPLITS)
+        return [
+            text
+            for examples in splits
+            for one in examples
+            for text in kind.mentions(one, kind.labels_of(one))
+        ]
     if task.name not in RAW or raw is None:
         return None
     folder = raw / task.name
     if not folder.exists():
         raise UserError(f"{folder}: no such folder; --raw names the one with the original chemprot and ddi")
     return RAW[task.name](folder)
-
-
-def mentions_of(sentence: Sentence, tags: str) -> Iterator[str]:
-    """Yield the text of every entity that some tags of a sentence mark."""
-    for start, end in strict_spans(tags):
-        yield " ".join(sentence.words[start:end])
 
 
 class KnownNames:
@@ -101,20 +101,21 @@ def overlap_of(
 
 def bucket_counts(
     sentences: Sequence[Sentence],
-    predicted: Sequence[str],
+    predicted: Sequence[Tags],
     is_known: Callable[[str], bool],
     is_seen: Callable[[str], bool],
 ) -> dict[str, Counts]:
     """Count entities by kind; a wrong one counts under the kind of its own text.
 
-    predicted: a string of tags for each sentence of the test set, in order.
+    predicted: the tags of each sentence of the test set, in order.
     """
     totals = dict.fromkeys(BUCKETS, Counts(0, 0, 0))
     for sentence, tags in zip(sentences, predicted, strict=True):
-        gold, found = set(strict_spans(sentence.tags)), set(strict_spans(tags))
-        for start, end in gold | found:
+        gold, found = set(entity_spans(sentence.tags)), set(entity_spans(tags))
+        for span in gold | found:
+            start, end, *_ = span
             text = " ".join(sentence.words[start:end])
-            one = Counts((start, end) in gold, (start, end) in found, (start, end) in gold & found)
+            one = Counts(span in gold, span in found, span in gold & found)
             for name in _buckets(is_known(text), is_seen(text)):
                 totals[name] = Counts(*map(sum, zip(totals[name], one, strict=True)))
     return totals

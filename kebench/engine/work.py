@@ -95,7 +95,7 @@ def fine_tune_watched(
         **job.settings.model_dump(),
     }
 
-    def watch(epoch: "Epoch", dev_percent: float) -> None:
+    def watch(epoch: "Epoch", dev_percent: float | None) -> None:
         """Log each step's loss and rate once the epoch is over: no step waits for a logger."""
         first = epoch.last_step - len(epoch.losses) + 1
         for place, (loss, rate) in enumerate(zip(epoch.losses, epoch.learning_rates, strict=True)):
@@ -104,7 +104,7 @@ def fine_tune_watched(
             "epoch": epoch.number,
             "train/loss_of_epoch": epoch.mean_loss,
             "train/examples_per_second": epoch.num_examples / max(epoch.seconds, 1e-9),
-            "dev/score_percent": dev_percent,
+            **({} if dev_percent is None else {"dev/score_percent": dev_percent}),
         }
         write(epoch.last_step, of_epoch)
 

@@ -1,79 +1,21 @@
-"""Examples as word pieces, in flat arrays that load from the cache in milliseconds.
-
-Every example is a row of word pieces and some *decisions*: places whose hidden states the
-classifier reads, and the label it should give. NER decides once a word, at its first piece; a
-relation is one decision at two places. So both kinds share arrays, batches, loop and cache.
-"""
+"""Tokenised splits in the cache, subsets of rows, and what decides how a tokenizer cuts text."""
 
 import io
 import logging
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kebench.files import cache_folder, hash_of, write_atomically
+from kebench.kinds.encoded import Encoded, Ragged
 
-# Raised when encode_sentences or encode_pairs changes what it returns.
+# Raised when a kind of task encodes otherwise than before.
 ENCODING_VERSION = 2
 _log = logging.getLogger(__name__)
-
-Ints = npt.NDArray[np.integer[Any]]
-
-
-class Ragged(NamedTuple):
-    """Rows of different length: row i is values[offsets[i]:offsets[i + 1]]."""
-
-    values: Ints
-    offsets: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, rows: list[Any]) -> "Ragged":
-        """Pack a list of integer sequences, or of equally wide 2-d ones."""
-        arrays = [np.asarray(row, dtype=np.int32) for row in rows]
-        lengths = np.array([len(array) for array in arrays], dtype=np.int64)
-        offsets = np.concatenate([np.zeros(1, dtype=np.int64), lengths.cumsum()])
-        filled = [array for array in arrays if len(array)]
-        return cls(np.concatenate(filled) if filled else np.zeros(0, dtype=np.int32), offsets)
-
-    def row(self, place: int) -> Ints:
-        """Return one row, a view."""
-        return self.values[self.offsets[place] : self.offsets[place + 1]]
-
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """Return the length of every row."""
-        return np.diff(self.offsets)
-
-
-class Encoded(NamedTuple):
-    """One split as arrays.
-
-    pieces: word pieces of each example, special tokens included, cut at the maximum length.
-    places: for each decision, the (1 or 2) places in `pieces` that the classifier reads.
-    units: for each decision, which word (NER) or which instance (0, relation) it is about.
-    labels: for each decision, the index of its gold label.
-    was_cut: for each example, 1 if the maximum length cut pieces off, else 0.
-    num_missing: for each example, how many of its two entity indicators it lacks (relations; NER 0).
-    """
-
-    pieces: Ragged
-    places: Ragged
-    units: Ragged
-    labels: Ragged
-    was_cut: Ragged
-    num_missing: Ragged
-
-    @property
-    def num_examples(self) -> int:
-        """How many examples there are (len() would count the fields)."""
-        return len(self.pieces.offsets) - 1
-
-    def take(self, rows: Sequence[int]) -> "Encoded":
-        """Return some examples, in the order of `rows`."""
-        return Encoded(*(Ragged.of([ragged.row(row) for row in rows]) for ragged in self))
 
 
 def cached(key: dict[str, Any], make: Callable[[], Encoded]) -> Encoded:
@@ -106,11 +48,6 @@ def _dump(encoded: Encoded) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
-
-
-def was_cut(batch: Any) -> Ragged:
-    """Tell for each text of a tokenised batch whether the maximum length cut pieces off."""
-    return Ragged.of([[int(bool(encoding.overflowing))] for encoding in batch.encodings])
 
 
 def choose_rows(num_rows: int, limit: int | None, *, seed: int) -> list[int]:

@@ -7,25 +7,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kebench.files import atomic_folder
-from kebench.finetune import ner, relations
 from kebench.finetune.classifier import Classifier
-from kebench.finetune.encode import Encoded, cached, choose_rows, tokenizer_hash
+from kebench.finetune.encode import cached, choose_rows, tokenizer_hash
 from kebench.finetune.loop import Epoch, Trained, predict, train
-from kebench.finetune.ner import TAGS, encode_sentences
 from kebench.finetune.plan import Job
-from kebench.finetune.relations import add_markers, encode_pairs
 from kebench.finetune.words import count_unknown
+from kebench.kinds.card import SPLITS
+from kebench.kinds.encoded import Encoded
+from kebench.kinds.registry import KINDS
+from kebench.kinds.stored import score_split
 from kebench.model.checkpoint import load_encoder, load_tokenizer
 from kebench.model.families import quiet_transformers
 from kebench.model.source import write_suggested
 from kebench.records import PREDICTIONS_SCHEMA, RECORD_SCHEMA, Energy, Provenance, Record, SplitFacts
 from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, seed_everything, utc_now
-from kebench.scoring.entities import count_entities
-from kebench.scoring.predictions import score_split
-from kebench.scoring.relations import count_relations
-from kebench.tasks.card import SPLITS
+from kebench.scoring.metrics import METRICS
 from kebench.tasks.facts import seen_rows, split_facts
-from kebench.tasks.readers import read_split
 
 
 class Finished(NamedTuple):
@@ -59,10 +56,11 @@ class Prepared(NamedTuple):
     def predict(self, split: str) -> dict[str, Any]:
         """Return the model's predictions for a split as they are stored."""
         examples, pad_id = self.splits[split], self.tokenizer.pad_token_id
-        answers = predict(self.model, examples.encoded, pad_id=pad_id, accelerator=self.accelerator)
-        if self.job.task.card.kind == "ner":
-            return ner.predicted_split(examples.read, examples.encoded, answers)
-        return relations.predicted_split(examples.read, examples.encoded, answers, card=self.job.task.card)
+        answers = predict(
+            self.model, examples.encoded, pad_id=pad_id, accelerator=self.accelerator, head=self.model.head
+        )
+        card = self.job.task.card
+        return KINDS[card.kind].predicted(card, examples.read, examples.encoded, answers)
 
 
 def fine_tune(
@@ -73,7 +71,7 @@ def fine_tune(
     micro_batch: int | None = None,
     allow_remote_code: bool = False,
     keep_weights: Path | None = None,
-    watch: Callable[[Epoch, float], None] = lambda epoch, dev_percent: None,
+    watch: Callable[[Epoch, float | None], None] = lambda epoch, dev_percent: None,
     read_meter: Callable[[], Energy | None] = lambda: None,
 ) -> Finished:
     """Carry out one job. Raises UserError if the model or the data cannot be read.
@@ -86,6 +84,8 @@ def fine_tune(
     started, clock = utc_now(), time.monotonic()
     reset_peak_memory(str(accelerator.device))
     prepared = prepare(job, accelerator=accelerator, allow_remote_code=allow_remote_code)
+    card, kind, metric = job.task.card, KINDS[job.task.card.kind], METRICS[job.task.card.metric]
+    header = {"schema": PREDICTIONS_SCHEMA, "kind": kind.name, **kind.header(card)}
     trained = train(
         prepared.model,
         prepared.splits["train"].encoded,
@@ -93,13 +93,12 @@ def fine_tune(
         seed=job.seed,
         pad_id=prepared.tokenizer.pad_token_id,
         accelerator=accelerator,
-        score_dev=lambda: _f1_percent(job, prepared.predict("dev")),
+        score_dev=lambda: metric.score({**header, "dev": prepared.predict("dev")}, "dev"),
+        untrained_percent=metric.untrained_percent,
         micro_batch=micro_batch,
         watch=watch,
     )
-    card = job.task.card
-    predictions: dict[str, Any] = {"schema": PREDICTIONS_SCHEMA, "kind": card.kind, "negative": card.negative}
-    predictions |= {split: prepared.predict(split) for split in ("dev", "test")}
+    predictions: dict[str, Any] = header | {split: prepared.predict(split) for split in ("dev", "test")}
     predictions["test"]["seen"] = list(prepared.seen)
     if keep_weights is not None and accelerator.is_main_process:
         _save(prepared, keep_weights)
@@ -127,19 +126,19 @@ def prepare(job: Job, *, accelerator: Any, allow_remote_code: bool = False) -> P
     tokenizer = load_tokenizer(
         job.folder, family=job.card.family, casing=job.card.casing, trust_remote_code=trusted
     )
-    read = {split: read_split(job.task.card, job.task.paths[split]) for split in SPLITS}
-    facts = split_facts(job.task.card, read, schemes=job.task.schemes)
+    card, kind = job.task.card, KINDS[job.task.card.kind]
+    read = {split: kind.read(card, job.task.paths[split]).examples for split in SPLITS}
+    facts = split_facts(card, read, schemes=job.task.schemes)
     for split in SPLITS:
         unknown = count_unknown(
-            tokenizer, job.task.card, partial(read.__getitem__, split), data_sha256=job.task.sha256[split]
+            tokenizer, card, partial(read.__getitem__, split), data_sha256=job.task.sha256[split]
         )
         counts = {"num_words": unknown.num_words, "num_unknown_words": unknown.num_unknown}
         facts[split] = facts[split].model_copy(update=counts)
-    if job.task.card.kind == "relation":
-        add_markers(tokenizer, job.task.card)
+    kind.prepare(tokenizer, card)
     splits = {split: _examples(job, tokenizer, split, read[split]) for split in SPLITS}
     model = _build_model(job, tokenizer, trust_remote_code=trusted).to(accelerator.device)
-    seen = seen_rows(job.task.card, read, "test").rows
+    seen = seen_rows(card, read, "test").rows
     return Prepared(job, tokenizer, splits, facts, seen, model, accelerator)
 
 
@@ -150,6 +149,7 @@ def _record(
     return Record(
         schema=RECORD_SCHEMA,
         identity=job.identity,
+        kind=job.task.card.kind,
         model=job.card.name,
         model_hash=job.model_hash,
         task=job.task.card.name,
@@ -158,8 +158,8 @@ def _record(
         seed=job.seed,
         settings=job.settings,
         protocol=job.protocol,
-        dev=score_split(predictions, "dev"),
-        test=score_split(predictions, "test"),
+        dev=score_split(predictions, "dev", metric=job.protocol.metric),
+        test=score_split(predictions, "test", metric=job.protocol.metric),
         best_epoch=trained.best_epoch,
         dev_percent_by_epoch=trained.dev_percent_by_epoch,
         train_loss_by_epoch=trained.train_loss_by_epoch,
@@ -174,39 +174,30 @@ def _build_model(job: Job, tokenizer: Any, *, trust_remote_code: bool) -> Classi
     if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
         # Rows drawn like any new row (N(0, 0.02)); transformers' default would fit a Gaussian to 30,000 rows.
         encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    is_ner = job.task.card.kind == "ner"
-    num_labels = len(TAGS) if is_ner else len(job.task.card.labels)
-    return Classifier(encoder, num_labels=num_labels, states_per_decision=1 if is_ner else 2)
+    kind = KINDS[job.task.card.kind]
+    return Classifier(
+        encoder,
+        num_outputs=kind.num_outputs(job.task.card),
+        states_per_decision=kind.states_per_decision,
+        head=kind.head,
+    )
 
 
 def _examples(job: Job, tokenizer: Any, split: str, read: Sequence[Any]) -> Examples:
     """Tokenise a split, or take the tokenised form from the cache, then choose the subset."""
-    card, max_length = job.task.card, job.settings.max_length
+    card, kind, max_length = job.task.card, KINDS[job.task.card.kind], job.settings.max_length
     key = {
         "tokenizer": tokenizer_hash(tokenizer),
         "data": job.task.sha256[split],
-        "form": [card.kind, card.format, card.labels, card.markers, card.merged_markers, max_length],
+        "form": [*kind.hashed(card), max_length],
     }
     if split in job.task.converted:
         key["scheme"] = job.task.converted[split]
-    if card.kind == "ner":
-        encoded = cached(key, lambda: encode_sentences(tokenizer, read, max_length=max_length))
-    else:
-        encoded = cached(key, lambda: encode_pairs(tokenizer, read, card=card, max_length=max_length))
+    encoded = cached(key, lambda: kind.encode(tokenizer, read, card, max_length))
     subset = job.protocol.subset
     limit = {"train": subset.train_rows, "dev": subset.dev_rows, "test": None}[split]
     rows = choose_rows(len(read), limit, seed=subset.seed)
     return Examples([read[row] for row in rows], encoded.take(rows))
-
-
-def _f1_percent(job: Job, split: dict[str, Any]) -> float:
-    """The score that chooses the epoch; the published protocol's slower one is left to the end."""
-    if job.task.card.kind == "ner":
-        counts = count_entities(split["gold"], split["predicted"])
-    else:
-        counts = count_relations(split["gold"], split["predicted"], negative=job.task.card.negative)
-    assert counts.f1_percent is not None, "a dev set without gold is refused when a grid is planned"
-    return counts.f1_percent
 
 
 def _save(prepared: Prepared, folder: Path) -> None:

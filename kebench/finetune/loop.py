@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from kebench.errors import UserError
 from kebench.finetune.classifier import Batch, Classifier, collate
-from kebench.finetune.encode import Encoded, Ints
+from kebench.finetune.heads import HEADS, Head
+from kebench.kinds.encoded import Answer, Encoded, Ints
 from kebench.model.memory import halving
 from kebench.model.optimizer import decay_matrices_only, linear_rate, micro_batches
 from kebench.records import Settings
@@ -31,13 +32,6 @@ EVALUATION_BATCH = 64
 
 class NotFiniteError(UserError):
     """A model computes what is no number: nothing it answers means anything."""
-
-
-class Answer(NamedTuple):
-    """What a model says of one example: a label for each decision, and its probability in thousandths."""
-
-    labels: Ints
-    permille: Ints
 
 
 class Epoch(NamedTuple):
@@ -58,11 +52,12 @@ class Epoch(NamedTuple):
 class Trained(NamedTuple):
     """How a training went. The model itself holds the weights of its best epoch afterwards.
 
+    dev_percent_by_epoch: None for an epoch after which the score was undefined.
     micro_batch: examples that were in memory at once in the end.
     """
 
     best_epoch: int
-    dev_percent_by_epoch: tuple[float, ...]
+    dev_percent_by_epoch: tuple[float | None, ...]
     train_loss_by_epoch: tuple[float, ...]
     micro_batch: int
 
@@ -75,20 +70,23 @@ def train(
     seed: int,
     pad_id: int,
     accelerator: Any,
-    score_dev: Callable[[], float],
+    score_dev: Callable[[], float | None],
+    untrained_percent: float | None = 0.0,
     micro_batch: int | None = None,
-    watch: Callable[[Epoch, float], None] = lambda epoch, dev_percent: None,
+    watch: Callable[[Epoch, float | None], None] = lambda epoch, dev_percent: None,
 ) -> Trained:
     """Train, score dev after every epoch, and leave the best epoch's weights in the model.
 
-    score_dev: the model's score as it stands, a percentage; of equal epochs the earliest is best.
+    score_dev: the model's score as it stands, a percentage, None if it is undefined; of equal epochs the
+        earliest is best. untrained_percent: of a model that has not begun to learn
+        (`kebench.scoring.metrics`).
     micro_batch: examples in memory at once; None starts with the batch and halves it when CUDA runs out.
     watch: is told what each epoch did, and the dev score after it.
     Raises NotFiniteError with epoch, step and rate if a loss, a gradient or an answer is not finite.
     """
     trainer = _Trainer(model, settings, encoded.num_examples, accelerator, micro_batch)
     order = np.random.default_rng(seed)
-    scores: list[float] = []
+    scores: list[float | None] = []
     losses: list[float] = []
     # On disk: a copy in memory would raise the peak. The file has no name and ends with the process.
     with tempfile.TemporaryFile() as best_weights:
@@ -97,12 +95,12 @@ def train(
             losses.append(done.mean_loss)
             scores.append(_score(score_dev, done))
             watch(done, scores[-1])
-            best_epoch = scores.index(max(scores)) + 1
+            best_epoch = _best(scores) + 1
             if best_epoch == epoch < settings.epochs:
                 best_weights.seek(0)
                 best_weights.truncate()
                 torch.save(model.state_dict(), best_weights)
-            if _is_over(scores, settings.patience):
+            if _is_over(scores, settings.patience, untrained_percent):
                 break
         if best_epoch < epoch:
             best_weights.seek(0)
@@ -110,7 +108,7 @@ def train(
     return Trained(best_epoch, tuple(scores), tuple(losses), trainer.micro_batch)
 
 
-def _score(score_dev: Callable[[], float], done: Epoch) -> float:
+def _score(score_dev: Callable[[], float | None], done: Epoch) -> float | None:
     try:
         return score_dev()
     except NotFiniteError as error:
@@ -120,10 +118,18 @@ def _score(score_dev: Callable[[], float], done: Epoch) -> float:
         ) from None
 
 
-def _is_over(scores: list[float], patience: int) -> bool:
-    """Whether so many epochs have brought nothing better. A score of 0 is a model that has not begun."""
-    best = max(scores)
-    return bool(patience) and best > 0 and len(scores) - 1 - scores.index(best) >= patience
+def _best(scores: list[float | None]) -> int:
+    """Return the place of the first of the best scores; an undefined one is below all others."""
+    return max(
+        range(len(scores)), key=lambda place: (scores[place] is not None, scores[place] or 0.0, -place)
+    )
+
+
+def _is_over(scores: list[float | None], patience: int, untrained_percent: float | None) -> bool:
+    """Whether so many epochs have brought nothing better than a score of one that has begun to learn."""
+    best = scores[_best(scores)]
+    has_begun = best is not None and (untrained_percent is None or best > untrained_percent)
+    return bool(patience) and has_begun and len(scores) - 1 - _best(scores) >= patience
 
 
 def epoch_batches(encoded: Encoded, settings: Settings, order: np.random.Generator) -> list[Ints]:
@@ -150,6 +156,7 @@ class _Trainer:
         steps = -(-num_rows // settings.batch_size) * settings.epochs
         self.settings = settings
         self.accelerator = accelerator
+        self.head = model.head
         self.model = accelerator.prepare_model(model)
         self.optimizer = torch.optim.AdamW(
             decay_matrices_only(model, settings.weight_decay), lr=settings.learning_rate, fused=True
@@ -205,7 +212,8 @@ class _Trainer:
         for place, (part, weight) in enumerate(parts):
             last = place == len(parts) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.model):
-                batch = collate(encoded, part, pad_id=pad_id).to(self.accelerator.device)
+                batch = collate(encoded, part, pad_id=pad_id, label_type=self.head.label_type)
+                batch = batch.to(self.accelerator.device)
                 # DistributedDataParallel averages gradients over processes; times their number, they sum.
                 loss = self._summed_loss(batch) * weight * self.accelerator.num_processes / num_decisions
                 self.accelerator.backward(loss)
@@ -214,7 +222,7 @@ class _Trainer:
         return mean
 
     def _summed_loss(self, batch: Batch) -> Tensor:
-        return nn.functional.cross_entropy(self.model(batch), batch.labels_P, reduction="sum")
+        return self.head.summed_loss(self.model(batch), batch.labels)
 
 
 def _refuse_not_finite(
@@ -238,13 +246,19 @@ def _refuse_not_finite(
 
 
 def predict(
-    model: nn.Module, encoded: Encoded, *, pad_id: int, accelerator: Any, batch_size: int = EVALUATION_BATCH
+    model: nn.Module,
+    encoded: Encoded,
+    *,
+    pad_id: int,
+    accelerator: Any,
+    head: Head = HEADS["softmax"],
+    batch_size: int = EVALUATION_BATCH,
 ) -> list[Answer]:
-    """Return each example's predicted labels and their probabilities, in the order of the examples.
+    """Return what a model answers to each example, with probabilities, in the order of the examples.
 
     Examples are sorted by length, so that little is padding; the result does not depend on it or on
     batch_size but for near ties (the best two logits within 1e-4). Processes share the examples,
-    and each gets all answers. Raises NotFiniteError if an answer's probability is no number.
+    and each gets all answers. Raises NotFiniteError if an answer is no number.
     """
     model.eval()
     by_length = np.argsort(encoded.pieces.lengths(), kind="stable")[::-1]
@@ -252,8 +266,11 @@ def predict(
     answered: list[tuple[int, Answer]] = []
     while len(mine):
         best, batch_size = halving(
-            lambda size, left=mine: _best_labels(  # type: ignore[misc]
-                model, collate(encoded, left[:size], pad_id=pad_id).to(accelerator.device)
+            lambda size, left=mine: _answers(  # type: ignore[misc]
+                model,
+                collate(encoded, left[:size], pad_id=pad_id, label_type=head.label_type),
+                head,
+                accelerator.device,
             ),
             batch_size,
         )
@@ -269,13 +286,12 @@ def predict(
     return [answer for _, answer in sorted(answered, key=lambda one: one[0])]
 
 
-def _best_labels(model: nn.Module, batch: Batch) -> Answer:
-    """Return the best label of every decision of a batch, and its softmax."""
+def _answers(model: nn.Module, batch: Batch, head: Head, device: torch.device) -> Answer:
+    """Return the answer to every decision of a batch, and its probability in thousandths."""
     with torch.inference_mode():
-        logits_PL = model(batch).float()
-        labels_P = logits_PL.argmax(-1)
-        best_P = logits_PL.softmax(-1).gather(-1, labels_P[:, None]).squeeze(-1)
-        permille_P = (1000 * best_P).round().cpu()
-    if not permille_P.isfinite().all():
+        outputs_PL = model(batch.to(device)).float()
+        labels, probability = head.decide(outputs_PL)
+    if not outputs_PL.isfinite().all():
         raise NotFiniteError("what the model answers is not finite")
-    return Answer(*(values.cpu().numpy().astype(np.int32) for values in (labels_P, permille_P)))
+    permille = (1000 * probability).round().int() if probability is not None else outputs_PL[:, :0].int()
+    return Answer(labels.cpu().numpy(), permille.cpu().numpy())

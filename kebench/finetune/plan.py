@@ -6,15 +6,15 @@ from typing import NamedTuple
 from kebench.cards import ModelCard
 from kebench.errors import UserError
 from kebench.files import hash_of, sha256_of
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.registry import KINDS
+from kebench.kinds.schemes import Scheme, one_scheme
 from kebench.records import Protocol, RateOrigin, Settings, identity_of, record_stem
-from kebench.tasks.card import SPLITS, TaskCard
 from kebench.tasks.check import explain_unreadable
-from kebench.tasks.readers import read_tagged_split
-from kebench.tasks.schemes import Scheme, one_scheme
 
 
 class TaskFiles(NamedTuple):
-    """A task with its three files, their SHA-256, and how they are tagged (ner)."""
+    """A task with its three files, their SHA-256, and how they are tagged, where they are."""
 
     card: TaskCard
     paths: dict[str, Path]
@@ -29,23 +29,21 @@ class TaskFiles(NamedTuple):
     @property
     def hash(self) -> str:
         """Hash what can move a score: the files, and how the card has them read and scored."""
-        card = self.card
-        reading = [card.kind, card.format, card.metric, card.labels, card.negative]
         # Records of before other schemes were recognised read such files as IOB2: theirs is another task.
         converted = [self.converted] if self.converted else []
-        return hash_of([self.sha256, reading, card.markers, card.merged_markers, *converted])
+        return hash_of([self.sha256, *KINDS[self.card.kind].hashed(self.card), *converted])
 
 
 def find_task_files(card: TaskCard, data: Path) -> TaskFiles:
-    """Find, hash and (ner) read a task's files. Raises UserError if one is missing or cannot be read."""
+    """Find and hash a task's files, and read how they are tagged. Raises UserError if that cannot be done."""
     paths = {split: card.find_split(data, split) for split in SPLITS}
     sha256 = {split: sha256_of(path) for split, path in paths.items()}
-    if card.kind != "ner":
+    if not KINDS[card.kind].has_scheme:
         return TaskFiles(card, paths, sha256)
     schemes: dict[str, Scheme | None] = {}
     for split, path in paths.items():
         try:
-            schemes[split] = read_tagged_split(card, path).scheme
+            schemes[split] = KINDS[card.kind].read(card, path).scheme
         except UserError as error:
             raise UserError(explain_unreadable(error, path)) from None
     return TaskFiles(card, paths, sha256, one_scheme(schemes))

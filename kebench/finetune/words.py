@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from kebench.files import cache_folder, hash_of, write_atomically
 from kebench.finetune.encode import tokenizer_hash
-from kebench.tasks.card import TaskCard
-from kebench.tasks.facts import Examples
-from kebench.tasks.readers import Sentence
+from kebench.kinds.card import TaskCard
+from kebench.kinds.kind import Examples
+from kebench.kinds.registry import KINDS
 
 # Raised when `count_unknown` counts otherwise.
 COUNTING_VERSION = 1
@@ -67,14 +67,15 @@ def count_unknown(
 ) -> UnknownWords:
     """Count a split's words, and those with an unknown piece; from the cache if they were counted before.
 
-    Words are those of the file (NER), or what stands between blanks, but for entity indicators (relation).
+    Words are those of the kind of task: of the file, or what stands between blanks, but for entity
+        indicators.
     read: returns the split's examples, of the file with that hash.
     """
     key = {
         "version": COUNTING_VERSION,
         "tokenizer": tokenizer_hash(tokenizer),
         "data": data_sha256,
-        "form": [card.kind, card.format, card.markers],
+        "form": KINDS[card.kind].hashed(card),
     }
     path = cache_folder() / "features" / f"{hash_of(key)}.words"
     try:
@@ -86,11 +87,9 @@ def count_unknown(
 
 
 def _words(examples: Examples, card: TaskCard) -> Iterator[str]:
+    words_of = KINDS[card.kind].words_of
     for example in examples:
-        if isinstance(example, Sentence):
-            yield from example.words
-        else:
-            yield from (word for word in example.text.split() if not any(one in word for one in card.markers))
+        yield from words_of(card, example)
 
 
 def _count(tokenizer: Any, words: Counter[str]) -> UnknownWords:

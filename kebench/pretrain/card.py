@@ -6,9 +6,10 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from kebench.bounded import read_within
+from kebench.cards import Part
 from kebench.errors import UserError, first_fault
 from kebench.pretrain.recipe import Pretraining
-from kebench.records import Part, Provenance
+from kebench.records import Provenance
 
 CARD = "pretraining.json"
 

@@ -13,10 +13,10 @@ import pyarrow.parquet
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from kebench.bounded import read_within
+from kebench.cards import Part
 from kebench.errors import UserError, first_fault
 from kebench.files import sha256_of
 from kebench.probe.recognise import recognised
-from kebench.records import Part
 from kebench.umls.rrf import InputFile
 
 MANIFEST, QUERIES = "set.json", "queries.parquet"

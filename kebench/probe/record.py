@@ -10,9 +10,10 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from kebench.bounded import read_within
+from kebench.cards import Part
 from kebench.errors import UserError, first_fault
 from kebench.files import hash_of, write_atomically
-from kebench.records import Hash, Name, Part, Printable, Provenance
+from kebench.records import Hash, Name, Printable, Provenance
 
 # Raised by every change that can move a probe's prediction or score (marked **Scores** in the changelog).
 PROBE_PROTOCOL_VERSION = 3

@@ -20,7 +20,7 @@ def board_sheets(board: Leaderboard) -> list[Sheet]:
     """Return a sheet for each table of the leaderboard."""
     sheets = []
     for table in board.tables:
-        protocol, numbers = captions(table, board.metric)
+        protocol, numbers = captions(table)
         show_n = shared_n(table) is None
         has_best = any(block.best for block in table.blocks)
         grids = tuple(block_grid(block, show_n=show_n) for block in table.blocks)

@@ -5,14 +5,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, Sheet, mean_cell
+from kebench.kinds.registry import KINDS
 from kebench.scoring.calibration import (
     NUM_BINS,
     Bin,
     calibration_error_percent,
     has_confidence,
-    judgements,
     reliability,
-    word_judgements,
 )
 from kebench.stats.summary import Summary, summarise
 
@@ -33,19 +32,12 @@ class Calibration(NamedTuple):
 
 
 def calibrations(predictions: Sequence[dict[str, Any]]) -> list[Calibration]:
-    """Return the calibration of a cell's runs on the test set; none if a run's confidences were not kept.
-
-    NER: of the predicted entities and of every word's tag. Relations: of all instances.
-    """
+    """Return the calibration of a cell's runs on the test set; none if a run's confidences were not kept."""
     if not all(has_confidence(one, "test") for one in predictions):
         return []
-    kind = predictions[0]["kind"]
-    named = "predicted entities" if kind == "ner" else "instances"
-    by_run = {named: [judgements(one, "test") for one in predictions]}
-    if kind == "ner":
-        by_run["words"] = [word_judgements(one["test"]) for one in predictions]
     found = []
-    for decisions, runs in by_run.items():
+    for decisions, judgements in KINDS[predictions[0]["kind"]].calibrated:
+        runs = [list(judgements(one["test"])) for one in predictions]
         errors = [calibration_error_percent(reliability(run)) for run in runs]
         known = [error for error in errors if error is not None]
         if known:

@@ -12,8 +12,8 @@ import numpy as np
 from kebench.errors import UserError
 from kebench.records import Record
 from kebench.report.rows import find_key, row_of
-from kebench.report.table import Cell, Column, Leaderboard, Metric, RowKey, Table, average_by_seed
-from kebench.scoring.metrics import metric_of
+from kebench.report.table import Cell, Choice, Column, Leaderboard, RowKey, Table, average_by_seed
+from kebench.scoring.metrics import METRICS, OWN, metric_of
 from kebench.stats.dominance import Dominance, almost_stochastic_order
 from kebench.stats.families import Correction, correct
 from kebench.stats.pvalue import PValue, Sides
@@ -34,7 +34,7 @@ AVERAGE_TESTS = ("welch", "paired")
 class Settings(NamedTuple):
     """How two models are compared. seed: of the resamples. without_seen: what the records were scored on."""
 
-    metric: Metric = "strict"
+    metric: Choice = OWN
     sides: Sides = "two-sided"
     correction: Correction = "holm"
     unit: Unit = "example"
@@ -47,8 +47,8 @@ class Settings(NamedTuple):
 class TaskComparison:
     """Two models on one task. p_values: by the names in TESTS; `corrected` likewise, within the family.
 
-    seeds_needed: to see a difference of 0.5 F1 with the larger of the two deviations; None beyond 1,000 or
-    with one seed.
+    seeds_needed: to see a difference of 0.5 points with the larger of the two deviations; None beyond 1,000
+    or with one seed.
     """
 
     column: Column
@@ -118,10 +118,11 @@ def compare(
     counts = unit_counts(predictions, settings)
     compared = [_compare_in(table, keys, (a, b), settings, counts) for table in board.tables]
     found = [comparison for comparison in compared if comparison and comparison.tasks]
-    if undefined := [column.task for one in compared if one for _, column in one.undefined if not found]:
+    if undefined := [column for one in compared if one for _, column in one.undefined if not found]:
+        metric, tasks = METRICS[undefined[0].metric], ", ".join(column.task for column in undefined)
         raise UserError(
-            f"{a} and {b}: F1 is undefined on {', '.join(undefined)}, of which the test set has no gold; "
-            "nothing to compare"
+            f"{a} and {b}: {metric.title} is undefined on {tasks}, of which the test set has no "
+            f"{metric.lacks}; nothing to compare"
         )
     if not found:
         raise UserError(

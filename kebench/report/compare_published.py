@@ -17,12 +17,14 @@ from kebench.report.table import PUBLISHED_SUITE, Column, Leaderboard, RowKey, T
 from kebench.report.table import Cell as TaskCell
 from kebench.report.words import (
     KIND_TITLES,
-    SCORES,
     column_notes,
     column_title,
+    score_title,
+    score_words,
     summary_cell,
     summary_fields,
 )
+from kebench.scoring.metrics import AS_PUBLISHED
 from kebench.stats.families import CORRECTIONS, Correction, correct
 from kebench.stats.pvalue import PValue, Sides
 from kebench.stats.seeds import one_sample_t
@@ -67,7 +69,7 @@ def compare_published(
 
     Nothing, if the model has none of its tasks. Raises UserError if the row may not be compared.
     """
-    assert board.metric == "as-published", "published scores are compared with scores computed as they are"
+    assert board.metric == AS_PUBLISHED, "published scores are compared with scores computed as they are"
     if not printed.row.comparable:
         raise UserError(f"{printed.row.label} of {printed.table.source}: {printed.row.reason}; not compared")
     tables = [table for table in board.tables if table.suite == printed.table.suite]
@@ -116,11 +118,14 @@ def _one_sample(scores: Sequence[float], score: float, sides: Sides) -> PValue:
 def published_sheet(comparison: PublishedComparison) -> Sheet:
     """Return the comparison as one grid."""
     printed = comparison.printed
+    tested = {column.hash for column, *_ in comparison.tasks}
+    blocks = comparison.table.blocks
+    columns = [(block.kind, one) for block in blocks for one in block.columns if one.hash in tested]
     return Sheet(
         title=f"{comparison.model} against {printed.row.label} as published: {comparison.table.caption}",
         captions=(
-            "F1 in percent, mean ± sd over seeds, computed as published numbers are. "
-            + "; ".join(SCORES["as-published", kind] for kind in comparison.kinds),
+            f"{score_title(columns)} in percent, mean ± sd over seeds, computed as published numbers are. "
+            + score_words(columns),
         ),
         grids=(_grid(comparison),),
         notes=tuple(_notes(comparison)),
@@ -197,7 +202,7 @@ def published_as_fields(comparison: PublishedComparison) -> dict[str, Any]:
         "published": comparison.printed.row.label,
         "source": comparison.printed.table.source,
         "protocol": dict(comparison.table.protocol),
-        "metric": "as-published",
+        "metric": AS_PUBLISHED,
         "correction": comparison.correction,
         "tasks": rows,
         "averages": [

@@ -8,10 +8,11 @@ from kebench.report.compare import AVERAGE_TESTS, TESTS, Comparison, TaskCompari
 from kebench.report.table import Cell as TaskCell
 from kebench.report.words import (
     KIND_TITLES,
-    SCORES,
     column_name,
     column_notes,
     column_title,
+    score_title,
+    score_words,
     summary_cell,
     summary_fields,
 )
@@ -30,14 +31,13 @@ _SIDES = {"two-sided": "two-sided", "greater": "one-sided ({a} better)", "less":
 
 def comparison_sheet(comparison: Comparison) -> Sheet:
     """Return a comparison as grids: the differences, what the tests say of them, and the averages."""
-    table, settings = comparison.table, comparison.settings
-    kinds = dict.fromkeys(task.kind for task in comparison.tasks)
-    scores = "; ".join(SCORES[settings.metric, kind] for kind in kinds)
+    table = comparison.table
+    columns = [(task.kind, task.column) for task in comparison.tasks]
     return Sheet(
         title=f"{comparison.a} against {comparison.b}: {table.suite}, {table.caption}",
         captions=(
             *unequal_footing(comparison),
-            f"F1 in percent, mean ± sd over seeds. {scores}",
+            f"{score_title(columns)} in percent, mean ± sd over seeds. {score_words(columns)}",
             f"Difference: {comparison.a} less {comparison.b}, with the 95% interval of the paired bootstrap",
         ),
         grids=(

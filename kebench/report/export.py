@@ -52,7 +52,7 @@ def board_content(board: Leaderboard, asked: Asked = NO_COSTS) -> dict[str, Any]
     tables = [
         {
             "suite": table.suite,
-            "caption": captions(table, board.metric),
+            "caption": captions(table),
             "protocol": dict(table.protocol),
             "notes": list(table.notes),
             "numbers": list(_numbers(table, board, asked)),

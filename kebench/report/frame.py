@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kebench.errors import UserError, counted
-from kebench.records import Record, read_predictions, read_records
+from kebench.kinds.stored import read_predictions
+from kebench.records import Record, read_records
 from kebench.report.compare import Predictions, Settings, compare
 from kebench.report.compare_export import FIELDS, comparison_rows, published_rows, significance_rows
 from kebench.report.compare_published import compare_published, printed_rows_of
 from kebench.report.significance import Test, significance
 from kebench.report.table import Leaderboard, build_leaderboard
+from kebench.scoring.metrics import AS_PUBLISHED, METRICS
 from kebench.tasks.card import all_task_cards
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def published_frame(
 
     Scores are those computed as published numbers are, whatever the settings' metric.
     """
-    settings = (settings or Settings())._replace(metric="as-published")
+    settings = (settings or Settings())._replace(metric=AS_PUBLISHED)
     board = _stored(folder, tasks=tasks, models=(), settings=settings).board
     return _frame(
         row
@@ -141,6 +143,11 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+def _as_published(record: Record) -> float | None:
+    """Return the score by the metric of published numbers, None where that is the task's own."""
+    return record.test.further.get(METRICS[record.protocol.metric].published)
+
+
 def row_of_record(record: Record) -> dict[str, Any]:
     """Return a run as a row of the frame."""
     test = record.splits.get("test")
@@ -151,7 +158,7 @@ def row_of_record(record: Record) -> dict[str, Any]:
         "seed": record.seed,
         "dev_percent": record.dev.score_percent,
         "test_percent": record.test.score_percent,
-        "test_as_published_percent": record.test.score_as_published_percent,
+        "test_as_published_percent": _as_published(record),
         "num_examples": record.test.num_examples,
         "num_cut": record.test.num_cut,
         "num_seen": test.num_seen if test else None,

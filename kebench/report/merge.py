@@ -13,36 +13,39 @@ from typing import Any, NamedTuple
 
 from kebench.errors import UserError
 from kebench.files import atomic_folder
+from kebench.kinds.stored import read_predictions, score_split
 from kebench.probe.record import PREDICTIONS, PROBE_RECORD, TOKENIZER, probe_record_paths, read_probe_record
 from kebench.records import (
     Record,
-    Score,
     ending,
     identity_of,
     read_other_names,
-    read_predictions,
     read_record,
     record_paths,
     stem_of,
     write_other_names,
     write_record,
 )
-from kebench.scoring.predictions import score_split
+from kebench.scoring.score import Score
 
 
 def _is_same_score(one: Score, other: Score) -> bool:
     """Return whether two scores are equal but for the rounding of another machine.
 
-    one: computed from predictions. other: as stated, 0 in older records where it is undefined now.
+    one: computed from predictions. other: as stated; what it does not hold yet is not compared.
     """
-    ours, theirs = one.model_dump(), other.model_dump()
+    stated = _flat(other)
     return all(
-        value == stated
-        or (value is None and stated == 0)
-        or (isinstance(value, float) and stated is not None and isclose(value, stated, abs_tol=1e-6))
-        for name, value in ours.items()
-        for stated in [theirs[name]]
+        value == stated[name]
+        or (None not in (value, stated[name]) and isclose(value, stated[name], abs_tol=1e-6))
+        for name, value in _flat(one).items()
+        if name in stated
     )
+
+
+def _flat(score: Score) -> dict[str, Any]:
+    fields = score.model_dump(exclude={"details", "further", "by_label"})
+    return {**fields, **score.details, **{f"further {name}": value for name, value in score.further.items()}}
 
 
 class Merged(NamedTuple):
@@ -133,7 +136,7 @@ def _take_run(path: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
     _require_free(ending(stem, ".json"), ours, path)
     predictions = read_predictions(path)
     for split, stated in (("dev", record.dev), ("test", record.test)):
-        if not _is_same_score(score_split(predictions, split), stated):
+        if not _is_same_score(score_split(predictions, split, metric=record.protocol.metric), stated):
             raise UserError(f"{path}: its predictions give another {split} score; fetch both files again")
     identifying = record.model_dump(include={"model_hash", "task_version", "task_hash", "seed"})
     if record.identity != identity_of(**identifying, settings=record.settings, protocol=record.protocol):
@@ -171,6 +174,10 @@ def _place(path: Path, folder: Path) -> tuple[str, ...]:
     return path.parent.relative_to(folder).parts
 
 
+_SCORED = ("dev", "test")
+_FOLLOWS = ("by_label", "further")
+
+
 def contradiction(one: Record, other: Record) -> str:
     """Return the first field in which two records of one identity contradict; "" if they agree."""
     return _difference(_compared(one.model_dump()), _compared(other.model_dump()))
@@ -179,9 +186,16 @@ def contradiction(one: Record, other: Record) -> str:
 def _compared(fields: dict[str, Any]) -> dict[str, Any]:
     """Return what two records of one identity must share: all but where, when and how long.
 
-    Facts of files neither: the identity covers the files, and more is kept of them from version to version.
+    Facts of files neither, and what follows from the predictions: more is kept of both from version to
+        version.
     """
-    return {name: value for name, value in fields.items() if name not in ("provenance", "splits")}
+    left_out = {"provenance", "splits"}
+    scores = {
+        split: {k: v for k, v in fields[split].items() if k not in _FOLLOWS}
+        for split in _SCORED
+        if split in fields
+    }
+    return {name: value for name, value in {**fields, **scores}.items() if name not in left_out}
 
 
 def _difference(one: dict[str, Any], other: dict[str, Any], path: str = "") -> str:

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kebench import __version__
+from kebench.kinds.card import TaskCard
+from kebench.kinds.registry import KINDS
 from kebench.report.protocol import describe_protocol
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import Cell, Column, Leaderboard, Table
-from kebench.tasks.card import TaskCard
+from kebench.scoring.metrics import METRICS
 from kebench.tasks.facts import is_seen_widely, seen_words
-
-_TASK_TYPES = {"ner": "token-classification", "relation": "text-classification"}
-_METRICS = {"ner": "entity F1", "relation": "micro F1 over positive labels"}
 
 
 def model_index(board: Leaderboard, name: str, *, tasks: Iterable[TaskCard], licence: str = "") -> str:
@@ -28,28 +27,28 @@ def model_index(board: Leaderboard, name: str, *, tasks: Iterable[TaskCard], lic
         row = row_of(block.rows, key)
         for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
             if cell and cell.test:
-                results.append(EvalResult(**_fields(table, block.kind, column, cell, board.metric, cards)))
+                results.append(EvalResult(**_fields(table, block.kind, column, cell, cards)))
     known: dict[str, Any] = {"license": licence} if licence else {}
     data = ModelCardData(model_name=name, eval_results=results, library_name="transformers", **known)
     return f"---\n{data.to_yaml()}\n---\n"
 
 
 def _fields(
-    table: Table, kind: str, column: Column, cell: Cell, metric: str, cards: Mapping[str, TaskCard]
+    table: Table, kind: str, column: Column, cell: Cell, cards: Mapping[str, TaskCard]
 ) -> dict[str, Any]:
+    metric = METRICS[column.metric]
     budget = sorted({run.protocol.budget for run in cell.runs})
     protocol = describe_protocol(table.protocol, budgets=budget, differing=set())
-    how = " as published (lenient seqeval)" if metric == "as-published" and kind == "ner" else ""
     seen = column.test  # said where much of the test set stands in train or dev
     seeds = "1 seed" if cell.score.n == 1 else f"{cell.score.n} seeds"
     sd = "unknown" if cell.score.sd is None else f"{cell.score.sd:.2f}"
     return {
-        "task_type": _TASK_TYPES[kind],
+        "task_type": KINDS[kind].task_type,
         "dataset_type": column.task,
         "dataset_name": cards[column.task].title if column.task in cards else column.task,
         "dataset_split": "test",
-        "metric_type": "f1",
-        "metric_name": f"{_METRICS[kind]}{how}, mean of {seeds}, sd {sd}",
+        "metric_type": metric.title.lower(),
+        "metric_name": f"{metric.words}, mean of {seeds}, sd {sd}",
         "metric_value": round(cell.score.mean, 2),
         "metric_args": {
             "protocol": protocol,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from kebench.cards import ModelCard
 from kebench.chart_styles import model_styles
 from kebench.errors import counted
+from kebench.kinds.card import TaskCard
 from kebench.probe.record import ProbeRecord
 from kebench.report import figures
 from kebench.report.compare import Settings
@@ -26,7 +27,6 @@ from kebench.report.page_sections import (
 from kebench.report.significance import significance_of
 from kebench.report.strata import Strata
 from kebench.report.table import Leaderboard
-from kebench.tasks.card import TaskCard
 
 COMPARISON_NOTE = (
     "Difference: this model less the other; n: seeds of the two. Welch's t-test over seeds, two-sided; "

@@ -15,9 +15,10 @@ from kebench.report.protocol import setting_lines
 from kebench.report.significance import Significance, test_words
 from kebench.report.table import Block, Cell, Column, Leaderboard, Row, Table
 from kebench.report.words import captions, column_name, summary_cell
+from kebench.scoring.metrics import METRICS
 
 BELOW = "▾"  # published rows have the daggers
-RUN_HEADINGS = ("seed", "test F1", "dev F1", "epoch", "rate", "seconds", "device", "commit", "record")
+RUN_HEADINGS = ("seed", "test score", "dev score", "epoch", "rate", "seconds", "device", "commit", "record")
 COMPARISON_HEADINGS = ("model", "its mean", "difference", "n", "p", "corrected")
 
 
@@ -51,7 +52,7 @@ class Board:
                 {
                     "suite": table.suite,
                     "budget": budget_of(table),
-                    "captions": captions(table, board.metric),
+                    "captions": captions(table),
                     "notes": notes,
                     "blocks": [self._block(table, block, found) for block in table.blocks],
                 }
@@ -103,7 +104,7 @@ class Board:
             "model": row.label,
             "task": column_name(column),
             "column": column.hash[:16],
-            "summary": _summary_words(cell),
+            "summary": f"{METRICS[column.metric].title} {_summary_words(cell)}",
             "runs": [_run_line(cell, place) for place in range(len(cell.runs))],
             "settings": setting_lines(cell.runs[0]),
             "comparisons": _comparisons(block, row, column, cell, found),
@@ -157,7 +158,7 @@ def _summary_words(cell: Cell) -> str:
     if len(known) == len(errors):
         calibration = f"; expected calibration error {sum(known) / len(known):.1f}%"
     rate = f"learning rate {cell.learning_rate:g}"
-    return f"F1 {test} over {counted(len(cell.runs), 'seed')}; dev {dev}; {rate}{calibration}"
+    return f"{test} over {counted(len(cell.runs), 'seed')}; dev {dev}; {rate}{calibration}"
 
 
 def _run_line(cell: Cell, place: int) -> list[str]:

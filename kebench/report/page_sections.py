@@ -7,6 +7,7 @@ from typing import Any
 from kebench.cards import ModelCard
 from kebench.chart_styles import ModelStyle
 from kebench.grid import DASH, p_text
+from kebench.kinds.card import TaskCard
 from kebench.probe.record import ProbeRecord
 from kebench.report import figures
 from kebench.report.probes import PROBE_SUITE, probe_sheets, row_labels
@@ -14,7 +15,6 @@ from kebench.report.published import read_published_tables
 from kebench.report.significance import Significance, test_words
 from kebench.report.strata import Strata, overlap_grid, strata_grids
 from kebench.report.table import Leaderboard
-from kebench.tasks.card import TaskCard
 
 
 def anchor_of(kind: str, name: str) -> str:

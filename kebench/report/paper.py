@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Sheet, p_text
-from kebench.report.published import AVERAGES, PublishedRow, PublishedTable
+from kebench.report.published import AVERAGES, PublishedRow, PublishedTable, paper_headings
 from kebench.report.rows import find_key, row_of
-from kebench.report.table import HEADINGS, Leaderboard, Row, RowKey, Table
+from kebench.report.table import Leaderboard, Row, RowKey, Table
 from kebench.report.words import (
     KIND_TITLES,
     column_notes,
@@ -105,7 +105,7 @@ def _beside(table: Table, printed: PublishedRow, key: RowKey) -> list[Beside]:
             measured[block.kind] = row.average
     names = [*printed.scores, *printed.averages]
     pairs = []
-    for name in (name for name in (*HEADINGS, *AVERAGES) if name in names):
+    for name in (name for name in (*paper_headings(), *AVERAGES) if name in names):
         score, sd, ours = printed.percent_of(name), printed.sd.get(name), measured.get(name)
         assert score is not None, "only what is printed is asked for"
         is_noise = None
@@ -137,7 +137,7 @@ def _grid(printed: PublishedRow, ours: str, pairs: Sequence[Beside], decimals: i
 def _sheet_of_printed(published: PublishedTable) -> Sheet:
     names = [
         name
-        for name in (*HEADINGS, *AVERAGES)
+        for name in (*paper_headings(), *AVERAGES)
         if any(row.percent_of(name) is not None for row in published.rows)
     ]
     rows: GridRows = [
@@ -154,7 +154,7 @@ def _sheet_of_printed(published: PublishedTable) -> Sheet:
 
 
 def _heading(name: str) -> str:
-    return f"{KIND_TITLES[name]} average" if name in AVERAGES else HEADINGS[name]
+    return f"{KIND_TITLES[name]} average" if name in AVERAGES else paper_headings()[name]
 
 
 def _printed_cell(row: PublishedRow, name: str, decimals: int) -> Cell:
@@ -167,9 +167,11 @@ def stars_sheet(published: PublishedTable) -> Sheet:
     rows = {row.model: row for row in published.rows}
     ours, baseline = rows["kebiolm"], rows[BASELINE]
     names = [
-        name for name in (*HEADINGS, *AVERAGES) if name in ours.sd and baseline.percent_of(name) is not None
+        name
+        for name in (*paper_headings(), *AVERAGES)
+        if name in ours.sd and baseline.percent_of(name) is not None
     ]
-    family = [name for name in names if name in HEADINGS]
+    family = [name for name in names if name in paper_headings()]
     points, columns = (
         [
             _ranges(ours, baseline, names, family, *assumption, published.decimals, is_exact=is_exact)
@@ -276,9 +278,9 @@ def _verdict_notes(
     starred = [name for name in family if name in ours.significant]
     notes = []
     for assumption, column in zip(_ASSUMPTIONS, columns, strict=True):
-        verdicts = {name: column[name].verdict(ALPHA) for name in starred}
+        verdicts = {paper_headings()[name]: column[name].verdict(ALPHA) for name in starred}
         parts = [
-            f"{said} {', '.join(HEADINGS[name] for name, verdict in verdicts.items() if verdict is value)}"
+            f"{said} {', '.join(name for name, verdict in verdicts.items() if verdict is value)}"
             for value, said in ((True, "hold:"), (None, "undecided:"), (False, "fall:"))
             if value in verdicts.values()
         ]

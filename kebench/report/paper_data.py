@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kebench.grid import Cell, Grid, GridRows, Plain, Sheet, count_cell, share_cell
+from kebench.kinds.card import TaskCard
 from kebench.probe.query_set import QuerySet
 from kebench.probe.recipe import read_probe_recipe
 from kebench.probe.record import Figure, ProbeRecord
 from kebench.report.probes import BUCKETS, caption, row_labels
-from kebench.report.published import PublishedRow, PublishedSizes, PublishedTable
+from kebench.report.published import PublishedRow, PublishedSizes, PublishedTable, paper_headings
 from kebench.report.strata import Overlap
-from kebench.report.table import HEADINGS
-from kebench.tasks.card import TABLE_ORDER, TaskCard
 from kebench.tasks.check import check_task
 
 _SPLITS = ("train", "dev", "test")
@@ -34,11 +33,11 @@ def data_sheet(
     said in a note. sizes: what the paper prints of mentions; known: what a knowledge base of ours, and a
     corpus, know of them.
     """
-    in_order = sorted(
-        (card for card in cards if card.name in TABLE_ORDER), key=lambda one: TABLE_ORDER.index(one.name)
-    )
+    headings = paper_headings()
     rows, notes = GridRows(), list[str]()
-    for card in in_order:
+    for card in sorted(
+        (one for one in cards if one.name in headings), key=lambda one: list(headings).index(one.name)
+    ):
         found = {finding.split: finding for finding in check_task(card, data)}
         cells: list[int | None] = []
         for split in _SPLITS:
@@ -48,15 +47,15 @@ def data_sheet(
             cells += [ours, printed]
             if ours is not None and ours != printed:
                 notes.append(
-                    f"{HEADINGS[card.name]} {split}: {expected.reason or 'another number than printed'}."
+                    f"{headings[card.name]} {split}: {expected.reason or 'another number than printed'}."
                 )
-        notes += [f"{HEADINGS[card.name]}: {one.message}" for one in found.values() if one.level == "error"]
-        rows.append((HEADINGS[card.name], *cells))
-    headings = ("", *(f"{split}{which}" for split in _SPLITS for which in ("", ", paper")))
+        notes += [f"{headings[card.name]}: {one.message}" for one in found.values() if one.level == "error"]
+        rows.append((headings[card.name], *cells))
+    titles = ("", *(f"{split}{which}" for split in _SPLITS for which in ("", ", paper")))
     return Sheet(
         "Table 1 of Yuan et al. 2021, and ours: the data sets",
         ("Mentions (NER) or instances (relations) of each split",),
-        (Grid(headings, rows), _known_grid(sizes, known)),
+        (Grid(titles, rows), _known_grid(sizes, known)),
         (
             *notes,
             *(
@@ -85,7 +84,7 @@ def _known_grid(sizes: PublishedSizes, known: Sequence[Overlap]) -> Grid:
             if known:
                 cells += [count, share_cell(count, mine.mentions)]
             cells += [theirs, share_cell(theirs, printed.mentions)]
-        rows.append((HEADINGS[printed.task], *cells))
+        rows.append((paper_headings()[printed.task], *cells))
     return Grid(tuple(headings), rows)
 
 

@@ -4,15 +4,18 @@ They are shown beside measured scores, with a mark, and never ranked with them.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
 from kebench.cards import Card, read_card
+from kebench.kinds.registry import KINDS
 from kebench.shipped import shipped
+from kebench.tasks.card import all_task_cards
 
-AVERAGES = ("ner", "relation")
+AVERAGES = tuple(KINDS)
 MARKS = "†‡§¶"
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -23,7 +26,7 @@ class PublishedRow(Card):
     model: the name of our card; label: the name that the table prints.
     source: where the publishing paper has the numbers from.
     comparable: whether the row may be compared with the others of its table; `reason` if not.
-    averages, sd, significant: by task, or by `ner` and `relation` for the averages.
+    averages, sd, significant: by task, or by kind of task for the averages.
     n: runs behind each number, where the paper states it.
     """
 
@@ -148,6 +151,14 @@ def read_published_tables(suite: str) -> list[PublishedTable]:
     """Return the published tables of one suite."""
     tables = (read_published_table(path) for path in published_table_paths())
     return [table for table in tables if table.suite == suite]
+
+
+@cache
+def paper_headings() -> dict[str, str]:
+    """Return the tasks of the paper's Table 2 in table order, with what stands over their columns."""
+    printed = read_published_table(shipped("results/published") / "kebiolm-table2.toml")
+    tasks = {task for row in printed.rows for task in row.scores}
+    return {card.name: card.heading for card in all_task_cards() if card.name in tasks}
 
 
 def mark_rows(tables: Sequence[PublishedTable]) -> list[PrintedRow]:

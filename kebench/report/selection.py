@@ -3,6 +3,7 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import NamedTuple
 
 from kebench.records import Record
@@ -29,11 +30,15 @@ def choose_rate(records: Iterable[Record]) -> Selection:
     assert by_rate, "choose_rate needs records"
     kept, shared = _comparable_rates(by_rate)
     means = {rate: _mean_dev_percent(by_rate[rate], shared) for rate in kept}
-    best = min(kept, key=lambda rate: (-(means[rate] or 0.0), rate))
+    best = min(kept, key=lambda rate: (_undefined_last(means[rate]), rate))
     runs, note = by_rate[best], _note(by_rate, kept, shared)
     if len(kept) > 1 and means[best] is None:
-        note = "; ".join(filter(None, (note, "no gold in dev, so that of these rates the least is shown")))
+        note = "; ".join(filter(None, (note, "no score in dev, so that of these rates the least is shown")))
     return Selection(best, tuple(runs[seed] for seed in sorted(runs)), note)
+
+
+def _undefined_last(mean: float | None) -> float:
+    return inf if mean is None else -mean
 
 
 def _group_by_rate(records: Iterable[Record]) -> dict[float, Runs]:

@@ -18,9 +18,10 @@ from kebench.report.table import Cell as TaskCell
 from kebench.report.table import Column, Leaderboard, RowKey, Table, best_and_second
 from kebench.report.words import (
     KIND_TITLES,
-    SCORES,
     column_notes,
     column_title,
+    score_title,
+    score_words,
     summary_cell,
 )
 from kebench.stats.families import CORRECTIONS, correct
@@ -200,14 +201,12 @@ def significance_sheet(found: Significance) -> Sheet:
     grids = [*_scores(found), _wins(found)]
     if found.ranking:
         grids.append(_ranks(found, found.ranking))
-    kinds = dict.fromkeys(kind for kind, _ in found.columns)
-    scores = "; ".join(SCORES[found.settings.metric, kind] for kind in kinds)
     n = _shared_n(found)
     seeds = "(number of seeds)" if n is None else f"over {n} seed{'' if n == 1 else 's'}"
     return Sheet(
         title=f"{found.table.suite}, {found.table.caption}",
         captions=(
-            f"F1 in percent, mean ± sd {seeds}. {scores}",
+            f"{score_title(found.columns)} in percent, mean ± sd {seeds}. {score_words(found.columns)}",
             f"{DAGGER} significantly below the best of the column: {test_words(found)}",
         ),
         grids=tuple(grids),

@@ -11,9 +11,10 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from kebench.bounded import read_within
+from kebench.cards import Part
 from kebench.errors import UserError, first_fault
 from kebench.grid import Cell, Grid, share_cell
-from kebench.records import Part, Printable
+from kebench.records import Printable
 
 STRATA_SCHEMA: Literal[1] = 1
 

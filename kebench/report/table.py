@@ -9,9 +9,12 @@ Rows are one model, weights and fidelity each: best average first, then best fir
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from kebench import grid
+from kebench.errors import UserError
+from kebench.kinds.card import TaskCard
+from kebench.kinds.registry import KINDS
 from kebench.records import OtherName, Record, SplitFacts
 from kebench.report.protocol import (
     Fields,
@@ -23,20 +26,12 @@ from kebench.report.protocol import (
 )
 from kebench.report.published import PrintedRow, PublishedTable, mark_rows
 from kebench.report.selection import choose_rate
+from kebench.scoring.metrics import AS_PUBLISHED, OWN, metric_of
 from kebench.stats.summary import Summary, summarise
-from kebench.tasks.card import TABLE_ORDER, TaskCard
 
-Metric = Literal["strict", "as-published"]
+Choice = str  # of the metric shown: OWN, AS_PUBLISHED, or the name of one
 NO_OTHERS: Mapping[str, OtherName] = {}
 PUBLISHED_SUITE = "blurb"
-# The names of Table 2 of the paper, which fit over a column of numbers.
-HEADINGS = dict(
-    zip(
-        TABLE_ORDER,
-        ("BC5chem", "BC5dis", "NCBI", "BC2GM", "JNLPBA", "ChemProt", "DDI", "GAD"),
-        strict=True,
-    )
-)
 
 
 class RowKey(NamedTuple):
@@ -80,12 +75,13 @@ class Extra(NamedTuple):
 class Column:
     """One task under one protocol. letter: tells columns of one task apart; footnote: how they differ.
 
-    test: what the test file holds, as far as the records keep it.
+    metric: the name of the one shown. test: what the test file holds, as far as the records keep it.
     """
 
     task: str
     hash: str
     heading: str
+    metric: str
     letter: str = ""
     footnote: str = ""
     test: SplitFacts | None = None
@@ -122,7 +118,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """The tasks of one kind, `ner` or `relation`. best: (row, column) of the best measured means."""
+    """The tasks of one kind. best: (row, column) of the best measured means."""
 
     kind: str
     columns: tuple[Column, ...]
@@ -147,7 +143,7 @@ class Table:
 class Leaderboard:
     """All tables of one metric, the one nearest to the paper's protocol first."""
 
-    metric: Metric
+    metric: Choice
     tables: tuple[Table, ...]
 
 
@@ -164,29 +160,41 @@ def build_leaderboard(
     records: Sequence[Record],
     *,
     cards: Sequence[TaskCard],
-    metric: Metric = "strict",
+    metric: Choice = OWN,
     published: Sequence[PublishedTable] = (),
     other_names: Mapping[str, OtherName] = NO_OTHERS,
 ) -> Leaderboard:
     """Build the tables of all records.
 
     cards: every task card, in table order; they say which tasks make up the average of a suite.
-    metric: `as-published` takes the score that is computed as published numbers are, where there is one.
+    metric: `strict` shows each task's own, `as-published` the one that published numbers are in, a name that
+        one; tasks of kinds that do not have it are left out, with a note.
     published: tables shown, with a mark, under the first measured block of their suite and kind.
     other_names: of models, which stand in the labels of their rows.
     """
-    groups = _group_records(records, {card.name: card.suite for card in cards})
+    left_out = sorted({record.task for record in records if not _has_metric(record, metric)})
+    records = [record for record in records if record.task not in left_out]
+    groups = _group_records(records, {card.name: card.suites for card in cards})
     differing = differing_names([group.protocol for group in groups])
     labels = _row_labels(records, other_names)
     tables = [_build_table(group, cards, metric, labels, differing) for group in groups]
-    return Leaderboard(metric, _with_published(tables, published))
+    if left_out:
+        note = f"{metric} is no metric of {', '.join(left_out)}"
+        tables = [replace(table, notes=(*table.notes, note)) for table in tables]
+    shown = published if metric in (OWN, AS_PUBLISHED) else ()  # what is printed is of one metric
+    return Leaderboard(metric, _with_published(tables, shown))
 
 
-def _group_records(records: Iterable[Record], suite_of: Mapping[str, str]) -> list[_Group]:
+def _has_metric(record: Record, choice: Choice) -> bool:
+    return choice in (OWN, AS_PUBLISHED, record.protocol.metric) or choice in KINDS[record.kind].metrics
+
+
+def _group_records(records: Iterable[Record], suites_of: Mapping[str, tuple[str, ...]]) -> list[_Group]:
     groups: dict[tuple[str, Fields], _Group] = {}
     for record in records:
-        key = (suite_of.get(record.task, "no suite"), shared_fields(record))
-        groups.setdefault(key, _Group(*key)).records.append(record)
+        for suite in suites_of.get(record.task, ("no suite",)):
+            key = (suite, shared_fields(record))
+            groups.setdefault(key, _Group(*key)).records.append(record)
     return sorted(groups.values(), key=_nearest_to_the_paper_first)
 
 
@@ -241,16 +249,16 @@ def _row_key(record: Record) -> RowKey:
 def _build_table(
     group: _Group,
     cards: Sequence[TaskCard],
-    metric: Metric,
+    metric: Choice,
     labels: Mapping[RowKey, str],
     differing: set[str],
 ) -> Table:
     blocks, notes = [], []
-    for kind in ("ner", "relation"):
-        records = [record for record in group.records if _kind_of(record) == kind]
+    for kind in KINDS:
+        records = [record for record in group.records if record.kind == kind]
         if records:
-            tasks = [card.name for card in cards if (card.suite, card.kind) == (group.suite, kind)]
-            block, block_notes = _build_block(kind, records, tasks, metric, labels)
+            theirs = [card for card in cards if group.suite in card.suites and card.kind == kind]
+            block, block_notes = _build_block(kind, records, theirs, metric, labels)
             blocks.append(block)
             notes += block_notes
     budgets = sorted({record.protocol.budget for record in group.records})
@@ -258,15 +266,16 @@ def _build_table(
     return Table(group.suite, group.protocol, caption, tuple(blocks), tuple(notes))
 
 
-def _kind_of(record: Record) -> str:
-    return "ner" if record.protocol.metric == "entity_f1" else "relation"
-
-
 def _build_block(
-    kind: str, records: Sequence[Record], tasks: Sequence[str], metric: Metric, labels: Mapping[RowKey, str]
+    kind: str,
+    records: Sequence[Record],
+    cards: Sequence[TaskCard],
+    metric: Choice,
+    labels: Mapping[RowKey, str],
 ) -> tuple[Block, list[str]]:
-    """Build the columns, cells and averages of one kind. tasks: all of the suite's, in table order."""
-    columns = _build_columns(records, tasks)
+    """Build the columns, cells and averages of one kind. cards: of all the suite's tasks, in table order."""
+    columns = _build_columns(records, cards, metric)
+    tasks = [card.name for card in cards]
     runs: dict[tuple[RowKey, str, str], list[Record]] = defaultdict(list)
     for record in records:
         runs[_row_key(record), record.task, record.column].append(record)
@@ -284,24 +293,30 @@ def _build_block(
     return Block(kind, columns, tuple(rows), _best_cells(rows)), notes
 
 
-def _build_columns(records: Sequence[Record], tasks: Sequence[str]) -> tuple[Column, ...]:
+def _build_columns(
+    records: Sequence[Record], cards: Sequence[TaskCard], choice: Choice
+) -> tuple[Column, ...]:
     """Return one column a task and protocol, in table order; several of one task get letters."""
     parts: dict[str, dict[str, Fields]] = defaultdict(dict)
     tests: dict[str, SplitFacts] = {}
+    metrics: dict[str, str] = {}
+    headings = {card.name: card.heading or card.name for card in cards}
+    tasks = list(headings)
     for record in records:
+        metrics[record.column] = metric_of(record.protocol.metric, choice).name
         parts[record.task][record.column] = task_fields(record)
         if "test" in record.splits:
             tests[record.column] = record.splits["test"]
     in_order = sorted(parts, key=lambda task: (tasks.index(task) if task in tasks else len(tasks), task))
     columns: list[Column] = []
     for task in in_order:
-        heading = HEADINGS.get(task.removeprefix("mini-"), task)
         differing = differing_names(list(parts[task].values()))
         by_part = sorted(parts[task].items(), key=lambda column: repr(column[1]))
         for place, (column_hash, part) in enumerate(by_part):
             letter = _letter(place) if len(by_part) > 1 else ""
             footnote = describe_task_part(part, differing)
-            columns.append(Column(task, column_hash, heading, letter, footnote, tests.get(column_hash)))
+            heading, metric, test = headings.get(task, task), metrics[column_hash], tests.get(column_hash)
+            columns.append(Column(task, column_hash, heading, metric, letter, footnote, test))
     return tuple(columns)
 
 
@@ -309,7 +324,7 @@ def _letter(place: int) -> str:
     return chr(ord("a") + place) if place < 26 else str(place + 1)
 
 
-def _build_cell(records: Sequence[Record], metric: Metric) -> tuple[Cell, str]:
+def _build_cell(records: Sequence[Record], metric: Choice) -> tuple[Cell, str]:
     rate, runs, note = choose_rate(records)
     test = _summary([_test_percent(record, metric) for record in runs])
     by_seed = {
@@ -320,18 +335,22 @@ def _build_cell(records: Sequence[Record], metric: Metric) -> tuple[Cell, str]:
 
 
 def _summary(percents: Sequence[float | None]) -> Summary | None:
-    """Summarise scores over seeds; None if one is undefined, as then all are: they share their gold."""
+    """Summarise scores over seeds; None if one is undefined: a mean of the others would be of other seeds."""
     known = [percent for percent in percents if percent is not None]
     return summarise(known) if len(known) == len(percents) else None
 
 
-def _test_percent(record: Record, metric: Metric) -> float | None:
-    as_published = record.test.score_as_published_percent
-    if metric == "strict" or (
-        as_published is None and not (_kind_of(record) == "ner" and record.test.num_cut)
-    ):
+def _test_percent(record: Record, choice: Choice) -> float | None:
+    """Return a run's score by the metric shown. Raises UserError if it was not computed."""
+    metric = metric_of(record.protocol.metric, choice).name
+    if metric == record.protocol.metric:
         return record.test.score_percent
-    return as_published  # None where all gold lies beyond the maximum length
+    if metric not in record.test.further:
+        raise UserError(
+            f"{record.task}, {record.model}, seed {record.seed}: no {metric} in its record; "
+            "'kebench rescore' computes it from its predictions"
+        )
+    return record.test.further[metric]
 
 
 def _average(cells: Sequence[Cell | None], columns: Sequence[Column], tasks: Sequence[str]) -> Summary | None:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from kebench.kinds.stored import score_split
 from kebench.records import Record, SplitFacts
 from kebench.report.compare import Predictions
 from kebench.report.table import Leaderboard
-from kebench.scoring.predictions import score_split
 
 # Of a record whose predictions do not say which test examples were seen: their rows, from 0.
 FindSeen = Callable[[Record], Sequence[int]]
@@ -36,7 +36,11 @@ def without_seen(records: Iterable[Record], predictions: Predictions, *, find_se
         num_left, before = len(rest["test"]["ids"]), record.test.num_examples
         left_out[record.column] = f"{before - num_left:,} of {before:,}"
         facts = {**record.splits, "test": SplitFacts(num_examples=num_left, num_seen=0)}
-        kept.append(record.model_copy(update={"test": score_split(rest, "test"), "splits": facts}))
+        kept.append(
+            record.model_copy(
+                update={"test": score_split(rest, "test", metric=record.protocol.metric), "splits": facts}
+            )
+        )
     return Unseen(kept, of_the_rest, left_out)
 
 

@@ -4,25 +4,17 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from kebench.grid import UNDEFINED, Cell
+from kebench.kinds.registry import KINDS
 from kebench.report.published import PublishedRow
-from kebench.report.table import Block, Column, Metric, Row, Table, best_and_second
+from kebench.report.table import Block, Column, Row, Table, best_and_second
 from kebench.report.table import Cell as TaskCell
+from kebench.scoring.metrics import METRICS
 from kebench.stats.summary import Summary
 from kebench.tasks.facts import is_seen_widely, seen_words
 
 ORDER = "Rows: best average first, then best first column."
 SEEN = "△"  # on a task of which much of the test set stands in train or dev
-KIND_TITLES = {"ner": "NER", "relation": "RE"}
-# What the score of each kind is; under `as-published` only NER differs (docs/FIDELITY.md).
-SCORES = {
-    ("strict", "ner"): "NER: strict entity F1 against the full gold",
-    (
-        "as-published",
-        "ner",
-    ): "NER: entity F1 as published, lenient seqeval without gold beyond the maximum length",
-    ("strict", "relation"): "RE: micro F1 over the positive labels",
-    ("as-published", "relation"): "RE: micro F1 over the positive labels",
-}
+KIND_TITLES = {name: kind.title for name, kind in KINDS.items()}
 
 
 def headings(block: Block) -> tuple[str, ...]:
@@ -50,8 +42,11 @@ def column_notes(columns: Iterable[tuple[str, Column]], undefined: Collection[st
         if column.test and is_seen_widely(column.test)
     ]
     if names := [column_name(column) for _, column in columns if column.hash in undefined]:
+        lacks = " or ".join(
+            dict.fromkeys(METRICS[one.metric].lacks for _, one in columns if one.hash in undefined)
+        )
         notes.append(
-            f"{UNDEFINED.text()} Undefined: no gold in the test set of {', '.join(names)}. "
+            f"{UNDEFINED.text()} Undefined: no {lacks} in the test set of {', '.join(names)}. "
             "It enters no average."
         )
     return notes
@@ -107,10 +102,30 @@ def shared_n(table: Table) -> int | None:
     return counts.pop() if len(counts) == 1 else None
 
 
-def captions(table: Table, metric: Metric) -> list[str]:
+def captions(table: Table) -> list[str]:
     """Return the protocol, then what the numbers are."""
-    scores = "; ".join(SCORES[metric, block.kind] for block in table.blocks)
-    return [f"{table.suite}, {table.caption}", f"F1 in percent{_what_is_shown(shared_n(table))}. {scores}"]
+    columns = [(block.kind, column) for block in table.blocks for column in block.columns]
+    shown = f"{score_title(columns)} in percent{_what_is_shown(shared_n(table))}"
+    return [f"{table.suite}, {table.caption}", f"{shown}. {score_words(columns)}"]
+
+
+def score_title(columns: Iterable[tuple[str, Column]]) -> str:
+    """Return what the scores of some columns are called, "F1", or "Scores" of several metrics."""
+    titles = {METRICS[column.metric].title for _, column in columns}
+    title = titles.pop() if len(titles) == 1 else "scores"
+    return f"{title[0].upper()}{title[1:]}" if len(title) > 3 else title
+
+
+def score_words(columns: Iterable[tuple[str, Column]]) -> str:
+    """Say what the scores of each kind are: "NER: strict entity F1 ...; RE: micro F1 ..."."""
+    names: dict[str, dict[str, list[str]]] = {}
+    for kind, column in columns:
+        names.setdefault(kind, {}).setdefault(METRICS[column.metric].words, []).append(column_name(column))
+    return "; ".join(
+        f"{KIND_TITLES[kind]}: "
+        + ", ".join(f"{words} ({', '.join(tasks)})" if len(by) > 1 else words for words, tasks in by.items())
+        for kind, by in names.items()
+    )
 
 
 def _what_is_shown(n: int | None) -> str:

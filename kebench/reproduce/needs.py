@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from kebench.errors import UserError, first_line
 from kebench.files import expand_home
+from kebench.kinds.card import SPLITS
 from kebench.model.source import cached_folder, card_of, resolve_card
 from kebench.reproduce.profile import PLACEHOLDER, Need, Profile
 from kebench.reproduce.steps import Step, split_words
-from kebench.tasks.card import SPLITS, default_data_folder, require_splits, select_tasks
+from kebench.tasks.card import default_data_folder, require_splits, select_tasks
 from kebench.umls.rrf import find_release
 
 _GIB = 1 << 30

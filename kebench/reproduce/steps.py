@@ -15,6 +15,7 @@ from kebench import __version__
 from kebench.cards import SOURCE_KINDS, model_card_paths
 from kebench.errors import UserError
 from kebench.files import expand_home, hash_of
+from kebench.kinds.card import SPLITS
 from kebench.model.fetch import PLACES
 from kebench.model.source import card_of
 from kebench.probe.record import PROBE_PROTOCOL_VERSION
@@ -22,7 +23,7 @@ from kebench.recipes import Shelf, stated_fields
 from kebench.records import PROTOCOL_VERSION
 from kebench.reproduce.contents import STAMPS, hash_of_path
 from kebench.reproduce.profile import ALWAYS, PLACEHOLDER, Profile, Stage
-from kebench.tasks.card import SPLITS, default_data_folder, select_tasks
+from kebench.tasks.card import default_data_folder, select_tasks
 
 # What decides the content of a model that a command names.
 _NAMES_A_MODEL = ("--model", "--backbone")

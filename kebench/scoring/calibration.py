@@ -1,15 +1,12 @@
 """Whether a model is right as often as it says: calibration error, and the bins of a reliability plot.
 
-Confidence is the probability of the predicted label. A predicted entity has the product of its words'
-confidences, since each word is a decision of its own. Guo et al., "On Calibration of Modern Neural Networks"
-(ICML 2017), equations 2 and 3, with their 15 bins of equal width.
+Confidence is the probability of the predicted label; what the decisions are, the kind of task says.
+Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equations 2 and 3, with their 15 bins of
+equal width.
 """
 
-from collections.abc import Iterable, Iterator
-from math import prod
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
-
-from kebench.scoring.entities import strict_spans
 
 NUM_BINS = 15
 WHOLE = 1000  # confidences are stored in thousandths
@@ -34,37 +31,9 @@ class Bin(NamedTuple):
     accuracy: float
 
 
-def has_confidence(predictions: dict[str, Any], split: str) -> bool:
+def has_confidence(predictions: Mapping[str, Any], split: str) -> bool:
     """Return whether the confidences of a split were stored; runs from before they were have none."""
     return predictions[split].get("confidence_permille") is not None
-
-
-def judgements(predictions: dict[str, Any], split: str) -> list[Judgement]:
-    """Return what calibration is counted over: predicted entities (ner), or all instances (relation)."""
-    part = predictions[split]
-    if predictions["kind"] == "ner":
-        return list(_of_entities(part))
-    lines = zip(part["gold"], part["predicted"], part["confidence_permille"], strict=True)
-    return [Judgement(permille / WHOLE, gold == predicted) for gold, predicted, permille in lines]
-
-
-def word_judgements(part: dict[str, Any]) -> list[Judgement]:
-    """Return every tag that was decided (ner), O among them; words that were cut off are not."""
-    lines = zip(part["gold"], part["predicted"], part["confidence_permille"], strict=True)
-    return [
-        Judgement(permille / WHOLE, gold == predicted)
-        for golds, predicteds, of_words in lines
-        for gold, predicted, permille in zip(golds, predicteds, of_words, strict=True)
-        if permille is not None
-    ]
-
-
-def _of_entities(part: dict[str, Any]) -> Iterator[Judgement]:
-    lines = zip(part["gold"], part["predicted"], part["confidence_permille"], strict=True)
-    for gold, predicted, of_words in lines:
-        golds = set(strict_spans(gold))
-        for start, end in strict_spans(predicted):
-            yield Judgement(prod(one / WHOLE for one in of_words[start:end]), (start, end) in golds)
 
 
 def reliability(found: Iterable[Judgement], num_bins: int = NUM_BINS) -> list[Bin]:

@@ -9,6 +9,7 @@ entity; the released KeBioLM code also leaves out gold words beyond the maximum 
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from kebench.scoring.counts import Counts
 
@@ -30,7 +31,7 @@ def strict_spans(tags: str) -> list[tuple[int, int]]:
     return spans
 
 
-def entity_spans(tags: Tags) -> list[tuple[int, int]] | list[tuple[int, int, str]]:
+def entity_spans(tags: Tags) -> Sequence[Any]:
     """Return the entities of a sentence by strict IOB2: half-open word spans, typed where the tags are.
 
     An I of another type than the entity before it continues none, like one that follows an O.

@@ -50,7 +50,7 @@ class Metric:
     words: str
     units: Callable[[Predictions, str], Floats]
     percent: Callable[[Floats], Floats]
-    details: Callable[[Floats], dict[str, float | None]] = lambda sums: {}
+    details: Callable[[Floats], dict[str, int | float | None]] = lambda sums: {}
     by_label: Callable[[Predictions, str], dict[str, Counts]] = lambda predictions, split: {}
     lacks: str = "gold"
     is_additive: bool = True
@@ -85,7 +85,7 @@ def f1_percent(counts: Floats) -> Floats:
     return f1
 
 
-def _count_details(counts: Floats) -> dict[str, float | None]:
+def _count_details(counts: Floats) -> dict[str, int | float | None]:
     found = Counts(*map(int, counts))
     return {
         "precision_percent": found.precision_percent,

@@ -12,30 +12,14 @@ from typing import Literal, NamedTuple
 
 from kebench.errors import UserError
 from kebench.files import sha256_of
+from kebench.kinds.card import SPLITS, Expected, TaskCard
+from kebench.kinds.kind import Examples, Read
+from kebench.kinds.lines import FETCH_AGAIN, LineError
+from kebench.kinds.registry import KINDS
+from kebench.kinds.schemes import one_scheme
 from kebench.records import SplitFacts
-from kebench.tasks.card import SPLITS, Expected, TaskCard
-from kebench.tasks.facts import (
-    MOST_MARKER_FAULTS,
-    Examples,
-    expected_markers,
-    gold_unit,
-    is_amiss,
-    marker_faults,
-    remarks,
-    split_facts,
-)
-from kebench.tasks.readers import (
-    FETCH_AGAIN,
-    MEND_TYPES,
-    LineError,
-    Pair,
-    Sentence,
-    TaggedFile,
-    read_split,
-    read_tagged_split,
-    several_types,
-)
-from kebench.tasks.schemes import one_scheme
+from kebench.scoring.metrics import METRICS
+from kebench.tasks.facts import MOST_MARKER_FAULTS, is_amiss, remarks, split_facts
 
 
 class Size(NamedTuple):
@@ -117,23 +101,22 @@ def check_files(
 
     allow_missing_markers: texts without the card's entity indicators are counted, however many they are.
     """
-    read: dict[str, Examples] = {}
-    tagged: dict[str, TaggedFile] = {}
+    kind = KINDS[card.kind]
+    read: dict[str, Read] = {}
     findings: dict[str, Finding] = {}
     for split, path in paths.items():
         try:
-            if card.kind == "ner":
-                tagged[split] = read_tagged_split(card, path)
-                _refuse_other_type(card, paths, tagged, split)
-            read[split] = tagged[split].sentences if card.kind == "ner" else read_split(card, path)
+            read[split] = kind.read(card, path)
+            kind.refuse_beside(card, paths, read, split)
         except UserError as error:
+            read.pop(split, None)
             message = explain_unreadable(error, path)
             findings[split] = Finding(card.name, split, "error", None, card.expected.get(split), message)
-    schemes = one_scheme({split: tagged[split].scheme for split in read if split in tagged})
-    facts = split_facts(card, read, schemes=schemes)
-    for split, examples in read.items():
+    schemes = one_scheme({split: one.scheme for split, one in read.items()})
+    facts = split_facts(card, {split: one.examples for split, one in read.items()}, schemes=schemes)
+    for split, (examples, *_) in read.items():
         level, message, found = _judge(card, split, paths[split], examples)
-        faults = marker_faults(card, examples) if facts[split].num_marker_faults else []
+        faults = kind.marks.faults(card, examples) if kind.marks and facts[split].num_marker_faults else []
         if (
             len(faults) > MOST_MARKER_FAULTS * len(examples)
             and level != "error"
@@ -148,8 +131,8 @@ def check_files(
         if split == "dev" and facts[split].num_gold == 0 and level != "error":
             level = "error"
             message = (
-                f"{paths[split]}: no {gold_unit(card.kind)}, so neither epoch nor learning rate can be "
-                "chosen by its F1; move examples with one there from train"
+                f"{paths[split]}: no {kind.words.gold}, so neither epoch nor learning rate can be chosen by "
+                f"its {METRICS[card.metric].title}; move examples with one there from train"
             )
         elif is_amiss(facts[split]) and level != "error":
             level = "note"
@@ -157,19 +140,6 @@ def check_files(
         expected = card.expected.get(split)
         findings[split] = Finding(card.name, split, level, found, expected, message, facts[split], said)
     return findings
-
-
-def _refuse_other_type(
-    card: TaskCard, paths: Mapping[str, Path], tagged: Mapping[str, TaggedFile], split: str
-) -> None:
-    """Raise LineError if a file's mentions are of another type than those of a file before it."""
-    if card.ignore_types:
-        return
-    for name, line in tagged[split].types.items():
-        for other, before in tagged.items():
-            if name and any(before.types) and name not in before.types:
-                what = several_types([name, *before.types], where=f"of {paths[other].name}")
-                raise LineError(paths[split], line, what, MEND_TYPES)
 
 
 def check_file(card: TaskCard, split: str, path: Path) -> Finding:
@@ -193,54 +163,51 @@ def _judge(
 
 
 def _too_many_faults(card: TaskCard, path: Path, faults: Sequence[str], num_texts: int) -> str:
+    marks = KINDS[card.kind].marks
+    assert marks is not None, "only a kind with entity indicators has such faults"
     return (
-        f"{path}: {len(faults)} of {num_texts} texts do not hold {expected_markers(card)} ({faults[0]}); "
+        f"{path}: {len(faults)} of {num_texts} texts do not hold {marks.expected(card)} ({faults[0]}); "
         "mend the texts or the card's markers, or pass --allow-missing-markers if they are meant so"
     )
 
 
 def measure(card: TaskCard, path: Path) -> Size:
     """Read and count one file. Raises UserError as the readers do."""
-    return _size_of(card, path, read_split(card, path))
+    return _size_of(card, path, KINDS[card.kind].read(card, path).examples)
 
 
 def _size_of(card: TaskCard, path: Path, examples: Examples) -> Size:
-    labels = Counter[str]()
+    kind, labels = KINDS[card.kind], Counter[str]()
     for example in examples:
-        labels.update(example.tags if isinstance(example, Sentence) else [example.label])
-    units = labels["B"] if card.kind == "ner" else len(examples)
-    digests = (digest_gold(examples), digest_text(examples), digest_pairing(examples))
-    return Size(units, len(examples), labels, *digests, sha256_of(path))
+        labels.update(kind.labels_of(example))
+    return Size(
+        kind.count_units(examples),
+        len(examples),
+        labels,
+        digest_gold(card, examples),
+        digest_text(examples),
+        digest_pairing(examples),
+        sha256_of(path),
+    )
 
 
-def digest_gold(examples: Examples) -> str:
+def digest_gold(card: TaskCard, examples: Examples) -> str:
     """Return 16 hex digits that change when labels move between rows, but not with the rows' order.
 
-    They cover each sentence's tags, or each pair's id and label, and no text: other white space or
+    They cover each sentence's tags, or each other example's id and label, and no text: other white space or
     another tokenizer's quotes leave them alone, a shuffled label column does not.
     """
-    rows = [row.tags if isinstance(row, Sentence) else f"{row.id}\t{row.label}" for row in examples]
-    return _digest(rows)
+    return _digest(map(KINDS[card.kind].gold_row, examples))
 
 
 def digest_text(examples: Examples) -> str:
-    """Return 16 hex digits of all words (NER) or texts (relation), in no order and without blanks."""
-    words = [word for example in examples for word in _texts(example)]
-    return _digest("".join(word.split()) for word in words)
+    """Return 16 hex digits of all words or texts, in no order and without blanks."""
+    return _digest("".join(word.split()) for example in examples for word in example.words)
 
 
 def digest_pairing(examples: Examples) -> str:
     """Return 16 hex digits of which words or texts stand with which labels, rows in no order."""
-    return _digest(
-        "".join("\t".join(_texts(row)).split())
-        + "\t"
-        + (row.tags if isinstance(row, Sentence) else row.label)
-        for row in examples
-    )
-
-
-def _texts(example: Sentence | Pair) -> tuple[str, ...]:
-    return example.words if isinstance(example, Sentence) else (example.text,)
+    return _digest("".join("\t".join(row.words).split()) + "\t" + row.gold for row in examples)
 
 
 def _digest(rows: Iterable[str]) -> str:
@@ -249,26 +216,29 @@ def _digest(rows: Iterable[str]) -> str:
 
 def describe(card: TaskCard, size: Size | Expected) -> str:
     """Return "960 mentions in 940 sentences" or "535 instances"."""
-    if card.kind == "relation":
-        return f"{size.units} instances"
-    return f"{size.units} mentions in {size.rows} sentences"
+    words = KINDS[card.kind].words
+    return f"{size.units} {words.unit}s{_in_rows(card, size)}"
+
+
+def _in_rows(card: TaskCard, size: Size | Expected) -> str:
+    words = KINDS[card.kind].words
+    return f" in {size.rows} {words.example}s" if words.unit != words.example else ""
 
 
 def _difference(card: TaskCard, found: Size, expected: Expected) -> str:
     """Return what is wrong with the counts, or ""."""
     if (found.units, found.rows) != (expected.units, expected.rows):
-        wanted = f"{expected.units} in {expected.rows}" if card.kind == "ner" else f"{expected.units}"
+        wanted = f"{expected.units}{f' in {expected.rows}' if _in_rows(card, expected) else ''}"
         return f"{describe(card, found)}, expected {wanted}"
+    kind = KINDS[card.kind].words.label
     for label in sorted(expected.labels):
         if found.labels[label] != expected.labels[label]:
-            kind = "tag" if card.kind == "ner" else "label"
             return f"{kind} '{label}' {found.labels[label]} times, expected {expected.labels[label]}"
-    kind = "tags" if card.kind == "ner" else "labels"
     if expected.gold and found.gold != expected.gold:
-        return f"right counts, but {kind} stand on other rows than in the published file"
+        return f"right counts, but {kind}s stand on other rows than in the published file"
     # Another text alone may be another tokenizer's; the very text with other labels is a shuffled column.
     if expected.text and found.text == expected.text and found.pairing != expected.pairing:
-        return f"right counts, but its texts stand beside other {kind} than in the published file"
+        return f"right counts, but its texts stand beside other {kind}s than in the published file"
     return ""
 
 

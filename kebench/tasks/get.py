@@ -11,9 +11,10 @@ from typing import NamedTuple
 from kebench.download import NoNetworkError, downloaded, explain_write_errors
 from kebench.errors import UserError
 from kebench.files import write_atomically
-from kebench.tasks.card import SPLITS, TaskCard
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.lines import FETCH_AGAIN
+from kebench.kinds.registry import KINDS
 from kebench.tasks.check import Finding, check_file, check_task
-from kebench.tasks.readers import FETCH_AGAIN, Sentence, read_tagged_split
 
 
 class Fetched(NamedTuple):
@@ -80,17 +81,9 @@ def _get_split(card: TaskCard, split: str, target: Path, *, force: bool) -> Fetc
 def _as_published(card: TaskCard, split: str, part: Path) -> bytes:
     """Return the bytes to keep: BLURB's own form where the download differs from it in form alone."""
     content = part.read_bytes()
-    if card.format == "iob" and split in card.expected:
-        in_form = iob_form(read_tagged_split(card, part).sentences)
+    kind = KINDS[card.kind]
+    if kind.written and split in card.expected:
+        in_form = kind.written(kind.read(card, part).examples)
         if hashlib.sha256(in_form).hexdigest() in card.expected[split].sha256:
             return in_form
     return content
-
-
-def iob_form(sentences: list[Sentence]) -> bytes:
-    """Return sentences as BLURB writes them: `token TAB tag`, a blank line after each sentence."""
-    lines = [
-        "".join(f"{word}\t{tag}\n" for word, tag in zip(row.words, row.tags, strict=True))
-        for row in sentences
-    ]
-    return "".join(f"{line}\n" for line in lines).encode()

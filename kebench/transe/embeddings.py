@@ -20,9 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kebench.bounded import read_within
+from kebench.cards import Part
 from kebench.errors import UserError, first_fault
 from kebench.files import atomic_folder, sha256_of
-from kebench.records import Part, Provenance
+from kebench.records import Provenance
 from kebench.transe.metrics import Numbers
 from kebench.transe.recipe import Settings
 

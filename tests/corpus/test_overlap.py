@@ -11,10 +11,11 @@ from kebench.cli.annotate import annotate
 from kebench.cli.overlap import overlap
 from kebench.corpus.overlap import BUCKETS, KnownNames, bucket_counts, mention_texts, overlap_of
 from kebench.errors import UserError
+from kebench.kinds.iob import Sentence
+from kebench.kinds.registry import read_split
 from kebench.records import record_stem, stem_of, write_record
 from kebench.scoring.counts import Counts
 from kebench.tasks.card import read_task_card, select_tasks
-from kebench.tasks.readers import Sentence, read_split
 from kebench.umls.knowledge_base import KnowledgeBase
 from tests.report.sample_records import sample_record, write_sample
 

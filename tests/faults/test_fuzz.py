@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kebench.errors import UserError
-from kebench.records import read_predictions, read_record
+from kebench.kinds.stored import read_predictions
+from kebench.records import read_record
 from tests.faults.damage import damaged
 from tests.faults.fuzz import TARGETS, fuzz
 from tests.faults.inputs import write_inputs

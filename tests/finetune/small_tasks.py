@@ -5,9 +5,11 @@ from pathlib import Path
 
 from kebench.cards import ModelCard
 from kebench.finetune.plan import Job, find_task_files
+from kebench.kinds.card import TaskCard
+from kebench.kinds.ner import NerCard
+from kebench.kinds.relation import RelationCard
 from kebench.model.source import model_hash
 from kebench.records import PROTOCOL_VERSION, Protocol, Settings, Subset
-from kebench.tasks.card import TaskCard
 
 SHARED = {
     "title": "small",
@@ -18,10 +20,10 @@ SHARED = {
     "citation": "ours",
     "access": {"kind": "registration", "instructions": "none"},
 }
-NER = TaskCard(
+NER = NerCard(
     name="small-ner", kind="ner", format="iob", folders=("small-ner",), metric="entity_f1", **SHARED
 )
-RELATION = TaskCard(
+RELATION = RelationCard(
     name="small-relation",
     kind="relation",
     format="pairs",

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kebench.finetune.encode import Encoded, Ints, cached, choose_rows, tokenizer_hash
-from kebench.finetune.loop import Answer
-from kebench.finetune.ner import TAGS, encode_sentences, predicted_split
-from kebench.finetune.relations import add_markers, encode_pairs
+from kebench.finetune.encode import cached, choose_rows, tokenizer_hash
+from kebench.kinds.encoded import Answer, Encoded, Ints
+from kebench.kinds.iob import Sentence
+from kebench.kinds.ner import encode_sentences, predicted_split, tags_of
+from kebench.kinds.pairs import Pair
+from kebench.kinds.relation import add_markers, encode_pairs
 from kebench.model.checkpoint import load_tokenizer
-from kebench.tasks.readers import Pair, Sentence
 from tests.finetune.conftest import WRITERS
-from tests.finetune.small_tasks import RELATION
+from tests.finetune.small_tasks import NER, RELATION
 
 
 def sentence(*words: str, tags: str = "") -> Sentence:
@@ -25,7 +26,7 @@ def sentence(*words: str, tags: str = "") -> Sentence:
 def test_a_word_is_decided_at_the_piece_it_begins_with(checkpoints: dict[str, Path], family: str) -> None:
     tokenizer = load_tokenizer(checkpoints[family], family=family, casing="uncased")
     words = ("the", "xq7", "cancer", "-", "treatment", "é")
-    encoded = encode_sentences(tokenizer, [sentence(*words)], max_length=64)
+    encoded = encode_sentences(tokenizer, [sentence(*words)], NER, 64)
     assert encoded.units.row(0).tolist() == list(range(6))
     pieces = tokenizer.convert_ids_to_tokens(encoded.pieces.row(0).tolist())
     firsts = [pieces[place] for place in encoded.places.row(0)[:, 0]]
@@ -40,9 +41,9 @@ def test_words_beyond_the_maximum_length_count_as_o_and_the_gold_stays_whole(
 ) -> None:
     tokenizer = load_tokenizer(checkpoints["bert"], family="bert", casing="uncased")
     example = sentence("the", "cancer", "the", "cancer", tags="OBOB")
-    encoded = encode_sentences(tokenizer, [example], max_length=4)  # [CLS] the cancer [SEP]
+    encoded = encode_sentences(tokenizer, [example], NER, 4)  # [CLS] the cancer [SEP]
     kept = encoded.units.row(0).tolist()
-    stored = predicted_split([example], encoded, [sure_of(encoded.labels.row(0))])
+    stored = predicted_split(NER, [example], encoded, [sure_of(encoded.labels.row(0))])
     assert kept == [0, 1]
     assert (stored["gold"], stored["predicted"], stored["num_kept"]) == (["OBOB"], ["OBOO"], [2])
     assert stored["confidence_permille"] == [[900, 900, None, None]]
@@ -51,8 +52,8 @@ def test_words_beyond_the_maximum_length_count_as_o_and_the_gold_stays_whole(
 def test_a_word_the_tokenizer_drops_counts_as_o_but_not_as_cut(checkpoints: dict[str, Path]) -> None:
     tokenizer = load_tokenizer(checkpoints["bert"], family="bert", casing="uncased")
     example = sentence("the", "cancer", "\u200b", tags="OBB")
-    encoded = encode_sentences(tokenizer, [example], max_length=64)
-    stored = predicted_split([example], encoded, [sure_of(encoded.labels.row(0))])
+    encoded = encode_sentences(tokenizer, [example], NER, 64)
+    stored = predicted_split(NER, [example], encoded, [sure_of(encoded.labels.row(0))])
     assert encoded.units.row(0).tolist() == [0, 1]
     assert (stored["predicted"], stored["num_kept"]) == (["OBO"], [3])
 
@@ -64,7 +65,7 @@ def sure_of(labels: Ints) -> Answer:
 def encode_text(checkpoints: dict[str, Path], family: str, text: str, max_length: int = 64) -> Encoded:
     tokenizer = load_tokenizer(checkpoints[family], family=family, casing="uncased")
     add_markers(tokenizer, RELATION)
-    return encode_pairs(tokenizer, [Pair("0", text, "treats")], card=RELATION, max_length=max_length)
+    return encode_pairs(tokenizer, [Pair("0", text, "treats")], RELATION, max_length)
 
 
 @pytest.mark.parametrize("family", WRITERS)
@@ -133,4 +134,4 @@ def test_two_tokenizers_never_share_cached_data(checkpoints: dict[str, Path]) ->
 
 
 def test_tags_are_stored_as_letters() -> None:
-    assert set(TAGS) == set("OBI")
+    assert set(tags_of(NER)) == set("OBI")

@@ -16,8 +16,9 @@ from kebench.cli import COMMANDS, kebench, main
 from kebench.engine.local import run_jobs
 from kebench.engine.work import RunOptions
 from kebench.errors import UserError
+from kebench.kinds.stored import read_predictions
 from kebench.loggers import LOGGERS, Logger, Logging, chosen_logging, logged_run
-from kebench.records import Record, read_predictions, read_record, record_paths
+from kebench.records import Record, read_record, record_paths
 from kebench.runtime import Device
 from tests.finetune.small_tasks import NER, job_on
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from kebench.finetune import loop
 from kebench.finetune.classifier import Batch, Classifier
-from kebench.finetune.encode import Encoded, Ragged
 from kebench.finetune.job import Prepared, prepare
 from kebench.finetune.loop import epoch_batches, predict, train
+from kebench.kinds.encoded import Encoded, Ragged
 from kebench.model.optimizer import linear_rate
 from kebench.records import Settings
 from tests.finetune.small_tasks import NER, RELATION, job_on

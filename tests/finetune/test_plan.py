@@ -7,7 +7,8 @@ import pytest
 from kebench.errors import UserError
 from kebench.files import hash_of, sha256_of
 from kebench.finetune.plan import TaskFiles, find_task_files
-from kebench.tasks.card import SPLITS, select_tasks
+from kebench.kinds.card import SPLITS
+from kebench.tasks.card import select_tasks
 from tests.finetune.small_tasks import NER
 
 IOB2 = "a\tB\nb\tI\nc\tO\nd\tB\n\nx\tB\ny\tB\n"

@@ -7,9 +7,10 @@ import pytest
 
 from kebench.finetune.job import fine_tune
 from kebench.finetune.words import UnknownWords, count_unknown
+from kebench.kinds.iob import Sentence
+from kebench.kinds.pairs import Pair
 from kebench.model.checkpoint import load_tokenizer
 from kebench.runtime import software
-from kebench.tasks.readers import Pair, Sentence
 from tests.finetune.small_tasks import NER, RELATION, job_on
 from tests.tiny_checkpoints import write_tiny_old_bert
 

@@ -3,14 +3,17 @@ from pathlib import Path
 
 import pytest
 
+from kebench.kinds.card import SPLITS
+from kebench.kinds.iob import Sentence
+from kebench.kinds.pairs import Pair
+from kebench.kinds.registry import read_split
 from kebench.mini.build import SEED
 from kebench.mini.ner import NER_TASKS
 from kebench.mini.relations import PAIR_TASKS
 from kebench.mini.sentences import held_out_concepts
 from kebench.mini.tasks import TASKS, Tasks
 from kebench.mini.world import World
-from kebench.tasks.card import SPLITS, read_task_card
-from kebench.tasks.readers import Pair, Sentence, read_split
+from kebench.tasks.card import read_task_card
 
 
 def _examples(built: Path, task: str, split: str) -> list[Sentence] | list[Pair]:

@@ -8,7 +8,6 @@ from kebench.records import (
     Protocol,
     Provenance,
     Record,
-    Score,
     Settings,
     SplitFacts,
     Subset,
@@ -16,6 +15,7 @@ from kebench.records import (
     stem_of,
     write_record,
 )
+from kebench.scoring.score import Score
 
 NER_TASKS = ("bc5cdr-chem", "bc5cdr-disease", "ncbi-disease", "bc2gm", "jnlpba")
 RELATION_TASKS = ("chemprot", "ddi", "gad")
@@ -71,13 +71,14 @@ def sample_record(
         "protocol": protocol,
     }
     return Record(
-        schema=1,
+        schema=2,
+        kind="ner" if is_ner else "relation",
         identity=identity_of(**identifying),
         model=model,
         task=task,
         **identifying,
-        dev=_score(dev, None),
-        test=_score(test, as_published),
+        dev=_score(dev, None, is_ner=is_ner),
+        test=_score(test, as_published, is_ner=is_ner),
         best_epoch=1,
         dev_percent_by_epoch=(dev,),
         train_loss_by_epoch=(0.1,),
@@ -95,15 +96,18 @@ def sample_record(
     )
 
 
-def _score(percent: float | None, as_published: float | None) -> Score:
+def _score(percent: float | None, as_published: float | None, *, is_ner: bool) -> Score:
+    published = percent if as_published is None else as_published
     return Score(
         score_percent=percent,
-        score_as_published_percent=as_published,
-        precision_percent=percent,
-        recall_percent=percent,
-        num_gold=0 if percent is None else 10,
-        num_predicted=10,
-        num_correct=5,
+        details={
+            "precision_percent": percent,
+            "recall_percent": percent,
+            "num_gold": 0 if percent is None else 10,
+            "num_predicted": 10,
+            "num_correct": 5,
+        },
+        further={"entity_f1_lenient": published} if is_ner else {},
         num_examples=10,
         num_cut=0,
     )

@@ -258,7 +258,7 @@ def test_a_run_in_two_folders_counts_once(results: Path, capsys: pytest.CaptureF
     [
         ("{", "Invalid JSON"),
         ('{"hello": 1}', "Field required"),
-        ('{"schema": 2}', "schema: Input should be 1"),
+        ('{"schema": 3}', "schema: Input should be 2"),
     ],
 )
 def test_a_file_that_is_no_record_of_ours_is_named_and_nothing_else_changes(

@@ -6,6 +6,8 @@ import pytest
 
 from kebench.cli import main
 from kebench.cli.errors import sentence_line
+from kebench.kinds.pairs import Pair
+from kebench.kinds.registry import read_split
 from kebench.mini.build import miniature_data
 from kebench.records import stem_of, write_record
 from kebench.report.errors import (
@@ -26,7 +28,6 @@ from kebench.report.errors import (
 )
 from kebench.shipped import shipped
 from kebench.tasks.card import read_task_card
-from kebench.tasks.readers import Pair, read_split
 from tests.report.sample_records import sample_record, write_sample
 
 RECORDED = ["--results", str(shipped("results/recorded"))]

@@ -8,14 +8,8 @@ from typing import Any
 import pytest
 
 from kebench.cli import main
-from kebench.records import (
-    OtherName,
-    read_other_names,
-    read_predictions,
-    read_record,
-    record_paths,
-    write_other_names,
-)
+from kebench.kinds.stored import read_predictions
+from kebench.records import OtherName, read_other_names, read_record, record_paths, write_other_names
 from kebench.shipped import shipped
 from tests.probe.test_scores_command import small_record, write_probe
 from tests.report.sample_records import sample_record, write_sample

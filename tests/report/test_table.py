@@ -7,19 +7,19 @@ import pytest
 
 from kebench.records import Record
 from kebench.report.published import read_published_tables
-from kebench.report.table import Block, Leaderboard, Metric, build_leaderboard
+from kebench.report.table import Block, Choice, Leaderboard, build_leaderboard
 from kebench.stats.summary import Summary
 from kebench.tasks.card import all_task_cards
 from tests.report.sample_records import NER_TASKS, RELATION_TASKS, sample_grid, sample_record
 
-HEAVY = ("torch", "transformers", "pandas", "numpy", "scipy", "sklearn")
+HEAVY = ("torch", "transformers", "pandas", "scipy", "sklearn")
 
 
-def build(records: list[Record], metric: Metric = "strict") -> Leaderboard:
+def build(records: list[Record], metric: Choice = "strict") -> Leaderboard:
     return build_leaderboard(records, cards=all_task_cards(), metric=metric)
 
 
-def only_block(records: list[Record], metric: Metric = "strict") -> Block:
+def only_block(records: list[Record], metric: Choice = "strict") -> Block:
     (table,) = build(records, metric).tables
     (block,) = table.blocks
     return block

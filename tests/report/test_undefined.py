@@ -10,7 +10,7 @@ import pytest
 from kebench.chart_styles import model_styles
 from kebench.cli import main
 from kebench.errors import UserError
-from kebench.records import Record, Score, stem_of, write_record
+from kebench.records import Record, stem_of, write_record
 from kebench.report.compare import Settings, compare
 from kebench.report.errors import Run, label_grid, marker_grid, mean_percent
 from kebench.report.frame import row_of_record
@@ -19,6 +19,7 @@ from kebench.report.page_board import Board
 from kebench.report.selection import choose_rate
 from kebench.report.significance import significance, significance_of
 from kebench.report.table import Leaderboard, build_leaderboard
+from kebench.scoring.score import Score
 from kebench.tasks.card import all_task_cards
 from tests.report.boards import render_csv, render_json, render_latex, render_markdown, render_terminal
 from tests.report.sample_records import RELATION_TASKS, sample_grid, sample_record, write_sample
@@ -172,7 +173,7 @@ def test_rates_that_dev_cannot_tell_apart_are_said() -> None:
     undefined = records()[-1].test
     choice = choose_rate([run(3e-5, undefined), run(1e-5, undefined)])
     assert choice.learning_rate == 1e-5
-    assert choice.note == "no gold in dev, so that of these rates the least is shown"
+    assert choice.note == "no score in dev, so that of these rates the least is shown"
     assert choose_rate([run(3e-5, undefined)]).note == ""
 
 

@@ -1,5 +1,7 @@
 """Entity and relation F1: by hand, and against seqeval and scikit-learn on any prediction."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,10 +10,10 @@ from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.scheme import IOB2
 from sklearn.metrics import f1_score as sklearn_f1
 
-from kebench.records import Score
+from kebench.kinds.stored import score_split
 from kebench.scoring.entities import count_entities, lenient_f1_percent, strict_spans
-from kebench.scoring.predictions import score_split
 from kebench.scoring.relations import count_relations
+from kebench.scoring.score import Score, upgraded
 
 LABELS = ("false", "CPR:3", "CPR:4")
 
@@ -42,7 +44,7 @@ def test_cut_words_are_missed_by_the_strict_score_and_left_out_by_the_published_
     split = {"ids": ["0"], "gold": ["BOB"], "predicted": ["BOO"], "num_kept": [2]}
     score = score_split({"kind": "ner", "negative": "", "test": split}, "test")
     assert score.score_percent == pytest.approx(200 / 3)  # P 1/1, R 1/2
-    assert score.score_as_published_percent == 100
+    assert score.further["entity_f1_lenient"] == 100
     assert score.num_cut == 1
 
 
@@ -67,7 +69,7 @@ def test_two_sides_of_which_neither_is_gold_overlap_the_same_both_ways() -> None
 def test_the_published_score_is_undefined_where_all_gold_was_cut_off() -> None:
     split = {"ids": ["0"], "gold": ["OOB"], "predicted": ["OOO"], "num_kept": [2]}
     score = score_split({"kind": "ner", "negative": "", "test": split}, "test")
-    assert (score.score_percent, score.score_as_published_percent) == (0, None)
+    assert (score.score_percent, score.further["entity_f1_lenient"]) == (0, None)
 
 
 RECORDED_ZERO = {
@@ -77,11 +79,17 @@ RECORDED_ZERO = {
 
 
 def test_an_older_record_s_zero_without_gold_is_read_as_undefined() -> None:
-    score = Score.model_validate(RECORDED_ZERO)
-    assert score.score_percent is score.score_as_published_percent is None
-    assert score.precision_percent is score.recall_percent is None
-    found = Score.model_validate({**RECORDED_ZERO, "num_gold": 3, "num_predicted": 2})
-    assert (found.score_percent, found.precision_percent, found.recall_percent) == (0, 0, 0)
+    score = of_schema_1(RECORDED_ZERO)
+    assert score.score_percent is score.further["entity_f1_lenient"] is None
+    assert score.details["precision_percent"] is score.details["recall_percent"] is None
+    found = of_schema_1({**RECORDED_ZERO, "num_gold": 3, "num_predicted": 2})
+    assert [found.score_percent, *found.details.values()] == [0, 0, 0, 3, 2, 0]
+
+
+def of_schema_1(score: dict[str, Any]) -> Score:
+    record = upgraded({"schema": 1, "protocol": {"metric": "entity_f1"}, "dev": score, "test": score})
+    assert (record["schema"], record["kind"]) == (2, "ner")
+    return Score.model_validate(record["test"])
 
 
 @pytest.mark.parametrize(("percent", "num_gold"), [(50.0, 0), (None, 3)])
@@ -89,7 +97,7 @@ def test_a_score_without_gold_and_gold_without_a_score_are_refused(
     percent: float | None, num_gold: int
 ) -> None:
     with pytest.raises(ValidationError, match=f"score_percent {percent} of {num_gold} gold units"):
-        Score.model_validate({**RECORDED_ZERO, "score_percent": percent, "num_gold": num_gold})
+        of_schema_1({**RECORDED_ZERO, "score_percent": percent, "num_gold": num_gold})
 
 
 sentences = st.lists(

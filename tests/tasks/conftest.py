@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kebench.tasks.card import TaskCard
+from kebench.kinds.card import TaskCard
+from kebench.tasks.card import task_card
 from kebench.tasks.check import measure
 
 # Two sentences, three mentions (two of them adjacent), ten tokens.
@@ -42,7 +43,7 @@ RELATION_FIELDS = {
 def _card(fields: dict[str, Any], text: str, folder: Path, access: dict[str, Any] | None) -> TaskCard:
     """Return a card that expects `text` in each split, and write the text there."""
     fields = {**fields, "folders": [fields["name"]], "access": access or {"kind": "embedded"}}
-    card = TaskCard.model_validate(fields)
+    card = task_card(fields)
     files = folder / card.name
     files.mkdir(parents=True, exist_ok=True)
     for name in card.files.values():
@@ -57,7 +58,7 @@ def _card(fields: dict[str, Any], text: str, folder: Path, access: dict[str, Any
         "pairing": size.pairing,
         "sha256": [size.sha256],
     }
-    return TaskCard.model_validate({**fields, "expected": dict.fromkeys(card.files, expected)})
+    return task_card({**fields, "expected": dict.fromkeys(card.files, expected)})
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ import pytest
 from kebench.cli import main
 from kebench.errors import UserError
 from kebench.files import sha256_of
-from kebench.tasks.card import SPLITS, read_task_card
+from kebench.kinds.card import SPLITS
+from kebench.kinds.pairs import Pair
+from kebench.tasks.card import read_task_card
 from kebench.tasks.convert import build_task, pairs_form
 from kebench.tasks.convert.chemprot import convert_chemprot
 from kebench.tasks.convert.ddi import _read_documents, convert_ddi, split_documents
-from kebench.tasks.readers import Pair
 
 # "Zinc binds ABC.": Zinc 0-4, ABC 11-14; after the tab at 15 "Zincase β is a zinc enzyme. It stops ABC."
 ABSTRACTS = "7\tZinc binds ABC.\tZincase β is a zinc enzyme. It stops ABC.\n"

@@ -10,9 +10,12 @@ import pytest
 
 from kebench.cli import main
 from kebench.errors import UserError
-from kebench.tasks.card import SPLITS, TaskCard, read_task_card, select_tasks
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.iob import Sentence
+from kebench.kinds.ner import read_sentences as read_tagged_split
+from kebench.kinds.pairs import Pair
+from kebench.tasks.card import read_task_card, select_tasks, task_card
 from kebench.tasks.check import check_data, check_task, digest_gold, measure
-from kebench.tasks.readers import Pair, Sentence, read_tagged_split
 
 Write = Callable[..., TaskCard]
 
@@ -137,13 +140,15 @@ def test_a_data_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_the_gold_digest_ignores_the_order_of_rows_and_their_text() -> None:
     a, b = Sentence("0", ("x", "y"), "BO"), Sentence("1", ("z",), "O")
-    assert digest_gold([a, b]) == digest_gold([b, a._replace(words=("x", "``"))])
-    assert digest_gold([a, b]) != digest_gold([a._replace(tags="OB"), b])
+    ner, relation = read_task_card("bc2gm"), read_task_card("gad")
+    assert digest_gold(ner, [a, b]) == digest_gold(ner, [b, a._replace(words=("x", "``"))])
+    assert digest_gold(ner, [a, b]) != digest_gold(ner, [a._replace(tags="OB"), b])
     first, second = Pair("1", "t", "0"), Pair("2", "u", "1")
-    assert digest_gold([first, second]) == digest_gold([second, first._replace(text="t ")])
-    assert digest_gold([first, second]) != digest_gold(
-        [first._replace(label="1"), second._replace(label="0")]
+    assert digest_gold(relation, [first, second]) == digest_gold(
+        relation, [second, first._replace(text="t ")]
     )
+    exchanged = [first._replace(label="1"), second._replace(label="0")]
+    assert digest_gold(relation, [first, second]) != digest_gold(relation, exchanged)
 
 
 @pytest.mark.realdata
@@ -262,7 +267,7 @@ def _own(data: Path, *, train: str, dev: str, test: str, **fields: object) -> Ta
     (data / "own").mkdir(parents=True)
     for split, text in (("train", train), ("dev", dev), ("test", test)):
         (data / "own" / f"{split}.tsv").write_text("\n".join(text.split(" ")) + "\n")
-    return TaskCard.model_validate(OWN | fields)
+    return task_card(OWN | fields)
 
 
 def test_another_scheme_is_said_and_its_mentions_are_counted(tmp_path: Path) -> None:
@@ -295,8 +300,8 @@ def test_a_file_of_another_type_than_train_is_refused(tmp_path: Path) -> None:
     assert (test.level, test.message) == (
         "error",
         f"{tmp_path}/own/test.tsv line 2: a mention of type 'Disease', others of train.tsv are of type "
-        "'Chemical', and types are not scored; keep one type, or write ignore_types = true into the "
-        "task's card",
+        "'Chemical', and no types are told apart; name them in the task's card (types = [...]), keep one "
+        "type, or write ignore_types = true there",
     )
     ignoring = _own(tmp_path / "b", **files, ignore_types=True)
     assert [finding.level for finding in check_task(ignoring, tmp_path / "b")] == ["note"] * 3
@@ -328,8 +333,8 @@ def test_real_corpora_of_one_type_pass_and_of_sixteen_do_not(
     path = tmp_path / "train.tsv"
     path.write_bytes(gzip.decompress((real_data / "ner" / corpus / "train.tsv.gz").read_bytes()))
     if corpus == "AnatEM-IOB":
-        assert measure(TaskCard.model_validate(OWN), path).units == 6946
+        assert measure(task_card(OWN), path).units == 6946
         return
     with pytest.raises(UserError, match="others of this file are of type"):
-        measure(TaskCard.model_validate(OWN), path)
-    assert measure(TaskCard.model_validate(OWN | {"ignore_types": True}), path).units == 10826
+        measure(task_card(OWN), path)
+    assert measure(task_card(OWN | {"ignore_types": True}), path).units == 10826

@@ -12,7 +12,8 @@ import pytest
 
 from kebench.cli import main
 from kebench.errors import UserError
-from kebench.tasks.card import SPLITS, TaskCard, read_task_card
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.tasks.card import read_task_card
 from kebench.tasks.get import get_task
 from tests.file_server import FileServer
 
@@ -120,9 +121,9 @@ def test_a_crash_leaves_the_file_whole_or_absent(
     folder = tmp_path / "crash"
     (tmp_path / "card.json").write_text(card.model_dump_json())
     program = (
-        "import sys; from pathlib import Path; from kebench.tasks.card import TaskCard; "
+        "import sys; from pathlib import Path; from kebench.kinds.ner import NerCard; "
         "from kebench.tasks.get import get_task; "
-        "get_task(TaskCard.model_validate_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))"
+        "get_task(NerCard.model_validate_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))"
     )
     crashed = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "card.json"), str(folder)],

@@ -7,7 +7,7 @@ import seqeval.scheme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kebench.tasks.schemes import (
+from kebench.kinds.schemes import (
     CLOSED,
     Mention,
     MisfitError,

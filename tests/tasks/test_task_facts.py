@@ -7,16 +7,19 @@ import pytest
 
 from kebench.cli import main
 from kebench.errors import UserError
-from kebench.tasks.card import SPLITS, TaskCard, select_tasks
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.pairs import Pair
+from kebench.kinds.registry import read_split
+from kebench.kinds.relation import marker_faults
+from kebench.tasks.card import select_tasks, task_card
 from kebench.tasks.check import check_task
-from kebench.tasks.facts import marker_faults, split_facts
-from kebench.tasks.readers import Pair, read_split
+from kebench.tasks.facts import split_facts
 
 Write = Callable[..., TaskCard]
 
 
 def _card(*markers: str, merged: tuple[str, ...] = ()) -> TaskCard:
-    return TaskCard.model_validate(
+    return task_card(
         {
             "name": "rel",
             "title": "Relations",

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from kebench.cli import main
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.iob import Sentence
+from kebench.kinds.pairs import Pair
+from kebench.kinds.registry import read_split
 from kebench.records import SplitFacts
-from kebench.tasks.card import SPLITS, TaskCard, read_task_card
+from kebench.tasks.card import read_task_card
 from kebench.tasks.facts import is_amiss, is_beyond_chance, is_seen_widely, remarks, seen_rows, split_facts
-from kebench.tasks.readers import Pair, Sentence, read_split
 from tests.finetune.small_tasks import NER, RELATION
 
 LONG = "the patients had a headache that no tablet could end"  # 52 characters

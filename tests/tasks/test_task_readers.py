@@ -8,17 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kebench.errors import UserError
-from kebench.tasks.card import TaskCard
-from kebench.tasks.get import iob_form
-from kebench.tasks.readers import (
-    GAD_HEADER,
-    Pair,
-    Sentence,
-    read_pairs,
-    read_sentences,
-    read_split,
-    read_tagged_split,
-)
+from kebench.kinds.card import TaskCard
+from kebench.kinds.iob import Sentence, iob_form, read_sentences
+from kebench.kinds.ner import read_sentences as read_tagged_split
+from kebench.kinds.pairs import GAD_HEADER, Pair, read_pairs
+from kebench.kinds.registry import read_split
+from kebench.tasks.card import task_card
 
 LABELS = ("1", "0")
 MARKERS = ("@GENE$", "@DISEASE$")
@@ -93,13 +88,15 @@ def test_gads_header_is_no_instance(tmp_path: Path) -> None:
         ),
         (
             "-DOCSTART-\n\n\na\tB-X\n\n\nb\tO\nc\tB-Y\n",
-            "line 8: a mention of type 'Y', others of this file are of type 'X', and types are not "
-            "scored; keep one type, or write ignore_types = true into the task's card",
+            "line 8: a mention of type 'Y', others of this file are of type 'X', and no types are "
+            "told apart; name them in the task's card (types = [...]), keep one type, or write ignore_types "
+            "= true there",
         ),
         (
             "a\tB-X\nb\tB\n",
-            "line 2: a mention of no type, others of this file are of type 'X', and types are not "
-            "scored; keep one type, or write ignore_types = true into the task's card",
+            "line 2: a mention of no type, others of this file are of type 'X', and no types are "
+            "told apart; name them in the task's card (types = [...]), keep one type, or write ignore_types "
+            "= true there",
         ),
         (b"a\tB\n\xff\tO\n", "line 2: not UTF-8 (invalid start byte); fetch the file again"),
     ],
@@ -212,7 +209,7 @@ def test_a_file_of_the_users_own_is_mended_not_fetched(tmp_path: Path) -> None:
 def _card(**fields: object) -> TaskCard:
     given = {"title": "Own", "suite": "mine", "kind": "ner", "format": "iob", "folders": ["own"]}
     told = {"name": "own", "licence": "none", "citation": "none", "access": {"kind": "embedded"}}
-    return TaskCard.model_validate(given | told | fields)
+    return task_card(given | told | fields)
 
 
 IOB2 = "a\tB\nb\tI\nc\tO\n\nd\tB\ne\tB\n"

@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 from kebench.download import explain_write_errors
 from kebench.errors import UserError, did_you_mean
 from kebench.files import atomic_folder, write_atomically
-from kebench.tasks.card import SPLITS, TaskCard
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.pairs import Pair
 from kebench.tasks.check import Finding, check_file
 from kebench.tasks.convert.chemprot import convert_chemprot
 from kebench.tasks.convert.ddi import convert_ddi
-from kebench.tasks.readers import Pair
 
 # task: what turns its original distribution (a folder or an archive) into the pairs of each split
 CONVERTERS: dict[str, Callable[[Path], dict[str, list[Pair]]]] = {

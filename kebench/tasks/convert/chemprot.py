@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kebench.errors import UserError
+from kebench.kinds.pairs import Pair
 from kebench.tasks.convert.sentences import sentence_spans
-from kebench.tasks.readers import Pair
 
 POSITIVE_LABELS = ("CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9")
 

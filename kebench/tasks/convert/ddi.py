@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from kebench.errors import UserError
-from kebench.tasks.readers import Pair
+from kebench.kinds.pairs import Pair
 
 MAX_DOCUMENT_BYTES = 5_000_000  # ours; the largest document has about 0.3 MB
 _PREFIXES = {"D": "DDI-DrugBank.d", "M": "DDI-MedLine.d"}

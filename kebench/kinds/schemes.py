@@ -229,6 +229,14 @@ def bio_string(mentions: Sequence[Mention], num_words: int) -> str:
     return "".join(letters)
 
 
+def bio_tags(mentions: Sequence[Mention], num_words: int) -> tuple[str, ...]:
+    """Return mentions as a sentence's tags in IOB2 with types: B-DNA, I-DNA, O."""
+    tags = ["O"] * num_words
+    for start, end, kind in mentions:
+        tags[start:end] = [f"B-{kind}"] + [f"I-{kind}"] * (end - start - 1)
+    return tuple(tags)
+
+
 def one_scheme(schemes: Mapping[str, Scheme | None]) -> dict[str, Scheme | None]:
     """Name the schemes of a task's files alike: a file of IO beside one of IOB1 is IOB1 without its B."""
     has_iob1 = "IOB1" in schemes.values()

@@ -1,0 +1,46 @@
+"""`kebench rescore`: stored runs scored by further metrics."""
+
+from pathlib import Path
+
+import click
+
+from kebench.cli.found import say_left_out
+from kebench.errors import UserError, counted
+
+
+@click.command()
+@click.argument(
+    "folders", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False)
+)
+@click.option("--metric", help="Only this one: accuracy, macro_f1 ...  [default: all of each kind of task]")
+def rescore(folders: tuple[Path, ...], metric: str | None) -> None:
+    """Compute metrics of finished runs from their stored predictions.
+
+    They are written beside each record, which stays as it is; leaderboard, compare and significance show
+    them with --metric. What cannot be computed is said, with the reason.
+    """
+    from kebench.cli.found import check_metric
+    from kebench.cli.tables import print_table
+    from kebench.report.rescore import rescore as score_again
+    from kebench.stats.summary import summarise
+
+    if metric:
+        check_metric(metric)
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise UserError(f"{missing[0]}: no such folder of records; run some with 'kebench run'")
+    found = score_again(folders, metric=metric, left_out=say_left_out)
+    rows = []
+    for (task, model, name), percents in sorted(found.computed.items()):
+        known = [percent for percent in percents if percent is not None]
+        mean = f"{summarise(known).mean:.1f}" if len(known) == len(percents) else "–"
+        rows.append((task, model, name, mean, str(len(percents))))
+    if rows:
+        print_table(("task", "model", "metric", "test, mean", "runs"), rows)
+    for reason, paths in found.refused.items():
+        click.echo(f"not computed of {counted(len(paths), 'run')}: {reason}", err=True)
+    if not rows:
+        why = (
+            "nothing was computed (see above)" if found.refused else "no records; run some with 'kebench run'"
+        )
+        raise UserError(f"{', '.join(map(str, folders))}: {why}")
+    click.echo(f"{counted(found.num_written, 'file')} of further scores written beside the records", err=True)

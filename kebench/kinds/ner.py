@@ -1,0 +1,260 @@
+"""NER as tagging (KeBioLM, section 4.3): one decision a word, read at its first word piece.
+
+Mentions have one type or none: then tags are B, I and O. A card that names types has B and I of each. Words
+that the maximum length cuts off, and words of which the tokenizer leaves nothing, get no decision and count
+as
+O: the gold stays whole, and the number of cut words is recorded.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from kebench.kinds.card import TaskCard
+from kebench.kinds.encoded import Answer, Encoded, Ragged, was_cut
+from kebench.kinds.iob import MEND_TYPES, Sentence, iob_form, read_tagged, several_types
+from kebench.kinds.kind import Calibrated, Kind, Permille, Read, Stored, StoredSplit, Words
+from kebench.kinds.lines import LineError
+from kebench.kinds.schemes import Scheme
+from kebench.scoring.calibration import WHOLE, Judgement
+from kebench.scoring.entities import Tags, entity_spans
+
+
+class NerCard(TaskCard):
+    """A task of tagged mentions.
+
+    format: iob (token TAB tag). scheme: that of the tags, where a file in another is to be refused; None
+        recognises it.
+    types: of mentions, as the tags name them ("DNA" of B-DNA); they are learnt and scored. None: mentions
+        have no types. ignore_types: the files may tag several, which are neither learnt nor scored.
+    """
+
+    kind: Literal["ner"] = "ner"
+    format: Literal["iob"]
+    metric: Literal["entity_f1", "word_macro_f1"] = "entity_f1"
+    scheme: Scheme | None = None
+    types: tuple[str, ...] = ()
+    ignore_types: bool = False
+
+    @field_validator("types")
+    @classmethod
+    def _are_names(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(types)) < len(types) or not all(name and name == "".join(name.split()) for name in types):
+            raise ValueError("expected names without blanks, each once, as they stand behind B- and I-")
+        return types
+
+    @model_validator(mode="after")
+    def _has_types_or_not(self) -> "NerCard":
+        if self.types and self.ignore_types:
+            raise ValueError("types are either named or ignored: remove types or ignore_types")
+        return self
+
+
+def tags_of(card: NerCard) -> list[str]:
+    """Return the tags of a task; a label's index is its place here."""
+    return (
+        ["O", *(f"{letter}-{name}" for name in card.types for letter in "BI")] if card.types else list("OBI")
+    )
+
+
+def read_sentences(card: NerCard, path: Path) -> Read:
+    """Read one split's file. Raises UserError with file and line."""
+    found = read_tagged(
+        path, scheme=card.scheme, types=card.types, ignore_types=card.ignore_types, remedy=card.remedy
+    )
+    return Read(found.examples, found.scheme, found.types)
+
+
+def refuse_other_type(card: NerCard, paths: Mapping[str, Path], read: Mapping[str, Read], split: str) -> None:
+    """Raise LineError if a file's mentions are of another type than those of a file before it."""
+    if card.ignore_types or card.types:
+        return
+    for name, line in read[split].types.items():
+        for other, before in read.items():
+            if name and any(before.types) and name not in before.types:
+                what = several_types([name, *before.types], where=f"of {paths[other].name}")
+                raise LineError(paths[split], line, what, MEND_TYPES)
+
+
+def _hashed(card: NerCard) -> list[Any]:
+    # What a record of an untyped task has always been hashed of; types come in where there are such.
+    return [[card.kind, card.format, card.metric, (), ""], (), (), *([card.types] if card.types else [])]
+
+
+def encode_sentences(
+    tokenizer: Any, sentences: Sequence[Sentence], card: NerCard, max_length: int
+) -> Encoded:
+    """Tokenise pre-split words and find each word's first piece.
+
+    The tokenizer must treat a word as if a blank stood before it (`load_tokenizer` sees to that
+    for byte-level BPE), or first pieces would differ from those of running text.
+    """
+    batch = tokenizer(
+        [list(sentence.words) for sentence in sentences],
+        is_split_into_words=True,
+        truncation=True,
+        max_length=max_length,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )
+    number = {tag: place for place, tag in enumerate(tags_of(card))}
+    rows = [_first_places(batch.word_ids(row)) for row in range(len(sentences))]
+    labels = [
+        [number[sentence.tags[word]] for word in words]
+        for sentence, (words, _) in zip(sentences, rows, strict=True)
+    ]
+    return Encoded(
+        pieces=Ragged.of(batch["input_ids"]),
+        places=Ragged.of([np.reshape(places, (-1, 1)) for _, places in rows]),
+        units=Ragged.of([words for words, _ in rows]),
+        labels=Ragged.of(labels),
+        was_cut=was_cut(batch),
+        num_missing=Ragged.of([[0]] * len(sentences)),
+    )
+
+
+def _first_places(word_ids: Sequence[int | None]) -> tuple[list[int], list[int]]:
+    """Return the words that have a piece, and the place of each one's first piece."""
+    first: dict[int, int] = {}
+    for place, word in enumerate(word_ids):
+        if word is not None:
+            first.setdefault(word, place)
+    return list(first), list(first.values())
+
+
+def predicted_split(
+    card: NerCard, sentences: Sequence[Sentence], encoded: Encoded, answers: Sequence[Answer]
+) -> dict[str, Any]:
+    """Return what is stored of one split: ids, gold and predicted tags, confidences, words kept; no text."""
+    predicted: list[str | list[str]] = []
+    confidences, num_kept = [], []
+    names = tags_of(card)
+    for row, (sentence, answer) in enumerate(zip(sentences, answers, strict=True)):
+        words = encoded.units.row(row)
+        tags = ["O"] * len(sentence.words)
+        permille: list[int | None] = [None] * len(sentence.words)
+        for word, label, confidence in zip(words, answer.labels, answer.permille, strict=True):
+            tags[word] = names[label]
+            permille[word] = int(confidence)
+        predicted.append(tags if card.types else "".join(tags))
+        confidences.append(permille)
+        is_cut = encoded.was_cut.row(row)[0]
+        num_kept.append(int(words.max(initial=-1)) + 1 if is_cut else len(sentence.words))
+    return {
+        "ids": [sentence.id for sentence in sentences],
+        "gold": [
+            sentence.tags if isinstance(sentence.tags, str) else list(sentence.tags) for sentence in sentences
+        ],
+        "predicted": predicted,
+        "num_kept": num_kept,
+        "confidence_permille": confidences,
+    }
+
+
+class StoredSentences(StoredSplit):
+    """Tags are a string where mentions have no types, else a list. num_kept: words that were not cut off."""
+
+    gold: list[str | list[str]]
+    predicted: list[str | list[str]]
+    num_kept: list[Annotated[int, Field(ge=0)]]
+    confidence_permille: list[list[Permille | None]] | None = None
+
+    @model_validator(mode="after")
+    def _has_a_tag_a_word(self) -> "StoredSentences":
+        for gold, predicted, kept in zip(self.gold, self.predicted, self.num_kept, strict=True):
+            if len(gold) != len(predicted) or kept > len(gold):
+                raise ValueError("a sentence with more tags, or words kept, than words, or fewer tags")
+        for tags, of_words in zip(self.predicted, self.confidence_permille or [], strict=False):
+            if len(tags) != len(of_words) or any(
+                one is None and tag != "O" for one, tag in zip(of_words, tags, strict=True)
+            ):
+                raise ValueError("confidence_permille does not fit what was predicted")
+        return self
+
+
+class StoredTagging(Stored):
+    """types: those that tags may have behind B- and I-; none of untyped tasks."""
+
+    types: list[str] = []
+    dev: StoredSentences
+    test: StoredSentences
+
+    @model_validator(mode="after")
+    def _knows_its_tags(self) -> "StoredTagging":
+        known = (
+            {"O", *(f"{letter}-{name}" for name in self.types for letter in "BI")}
+            if self.types
+            else set("OBI")
+        )
+        for part in (self.dev, self.test):
+            for tags in (*part.gold, *part.predicted):
+                if isinstance(tags, str) is bool(self.types) or not known.issuperset(tags):
+                    raise ValueError("a tag that is none of the task's")
+        return self
+
+
+def entity_judgements(part: Mapping[str, Any]) -> Iterator[Judgement]:
+    """Yield every predicted entity: its confidence is the product of its words', each decided by itself."""
+    lines = zip(part["gold"], part["predicted"], part["confidence_permille"], strict=True)
+    for gold, predicted, of_words in lines:
+        golds = set(entity_spans(gold))
+        for span in entity_spans(predicted):
+            yield Judgement(prod(one / WHOLE for one in of_words[span[0] : span[1]]), span in golds)
+
+
+def word_judgements(part: Mapping[str, Any]) -> Iterator[Judgement]:
+    """Yield every tag that was decided, O among them; words that were cut off are not."""
+    lines = zip(part["gold"], part["predicted"], part["confidence_permille"], strict=True)
+    for golds, predicteds, of_words in lines:
+        for gold, predicted, permille in zip(golds, predicteds, of_words, strict=True):
+            if permille is not None:
+                yield Judgement(permille / WHOLE, gold == predicted)
+
+
+def mentions_of(sentence: Sentence, tags: Tags) -> Iterator[str]:
+    """Yield the text of every entity that some tags of a sentence mark."""
+    for start, end, *_ in entity_spans(tags):
+        yield " ".join(sentence.words[start:end])
+
+
+def count_mentions(sentences: Iterable[Sentence]) -> int:
+    """Count the mentions of sentences, each at the tag that begins it."""
+    return sum(
+        one.tags.count("B") if isinstance(one.tags, str) else sum(tag[0] == "B" for tag in one.tags)
+        for one in sentences
+    )
+
+
+NER = Kind(
+    name="ner",
+    short="ner",
+    title="NER",
+    words=Words("sentence", "mention", "mention", "tag"),
+    card=NerCard,
+    metrics=("entity_f1", "entity_f1_lenient", "word_macro_f1"),
+    task_type="token-classification",
+    read=read_sentences,
+    hashed=_hashed,
+    encode=encode_sentences,
+    num_outputs=lambda card: len(tags_of(card)),
+    predicted=predicted_split,
+    stored=StoredTagging,
+    labels_of=lambda sentence: sentence.tags,
+    header=lambda card: {"types": list(card.types)} if card.types else {},
+    count_units=count_mentions,
+    count_gold=lambda card, sentences: count_mentions(sentences),
+    gold_row=lambda sentence: sentence.gold,
+    refuse_beside=refuse_other_type,
+    cut=lambda part: {
+        "num_cut": sum(len(tags) - kept for tags, kept in zip(part["gold"], part["num_kept"], strict=True))
+    },
+    calibrated=(Calibrated("predicted entities", entity_judgements), Calibrated("words", word_judgements)),
+    mentions=mentions_of,
+    words_of=lambda card, sentence: sentence.words,
+    written=lambda sentences: iob_form(list(sentences)),
+    has_scheme=True,
+)

@@ -1,0 +1,70 @@
+"""Scores stored runs by further metrics of their kind: from predictions, beside the record, never in it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from kebench.errors import UserError
+from kebench.kinds.registry import KINDS
+from kebench.kinds.stored import read_predictions
+from kebench.records import FurtherScores, Record, read_records, write_further_scores
+from kebench.scoring.metrics import METRICS
+
+
+class Rescored(NamedTuple):
+    """What was computed, and what could not be.
+
+    computed: (task, model, metric) and the test scores of its runs, None where undefined.
+    num_written: files of further scores that are new or changed. refused: reasons, each with its runs.
+    """
+
+    computed: dict[tuple[str, str, str], list[float | None]]
+    num_written: int
+    refused: dict[str, list[Path]]
+
+
+def rescore(
+    folders: Iterable[Path], *, metric: str | None, left_out: Callable[[UserError], object]
+) -> Rescored:
+    """Compute a metric, or all of each run's kind, for every run that has predictions.
+
+    A run's own metric stands in its record. Written is what the record does not hold yet. left_out: told of
+    files that are no records.
+    """
+    computed: dict[tuple[str, str, str], list[float | None]] = defaultdict(list)
+    refused: dict[str, list[Path]] = defaultdict(list)
+    num_written = 0
+    for folder in folders:
+        for path, record in read_records(folder, left_out=left_out):
+            own = record.protocol.metric
+            asked = [metric] if metric else [name for name in KINDS[record.kind].metrics if name != own]
+            found: dict[str, dict[str, float | None]] = {"dev": {}, "test": {}}
+            for name in asked:
+                try:
+                    scores = _scores(path, record, name)
+                except UserError as error:
+                    refused[str(error)].append(path)
+                    continue
+                computed[record.task, record.model, name].append(scores["test"])
+                for split, percent in scores.items():
+                    found[split][name] = percent
+            # What was computed before stays beside what is new.
+            dev, test = record.dev.further | found["dev"], record.test.further | found["test"]
+            if (dev, test) != (record.dev.further, record.test.further):
+                write_further_scores(
+                    path, FurtherScores(schema=1, identity=record.identity, dev=dev, test=test)
+                )
+                num_written += 1
+    return Rescored(dict(computed), num_written, dict(refused))
+
+
+def _scores(path: Path, record: Record, name: str) -> dict[str, float | None]:
+    """Return a metric's scores of dev and test. Raises UserError if it cannot be computed."""
+    kind = KINDS[record.kind]
+    if name == record.protocol.metric:
+        raise UserError(f"{name} is the own metric of {record.task}, and stands in its records")
+    if name not in kind.metrics:
+        raise UserError(f"{name} is no metric of {record.task}; {kind.title} has {', '.join(kind.metrics)}")
+    predictions = read_predictions(path)
+    return {split: METRICS[name].score(predictions, split) for split in ("dev", "test")}
