@@ -93,6 +93,7 @@ def browser(page: Path) -> Iterator[Any]:
         yield driver
 
 
+@pytest.mark.slow
 def test_a_browser_complains_of_nothing_and_neither_does_axe(browser: Any) -> None:
     assert browser.get_log("browser") == []
     assert accessibility_faults(browser) == []

@@ -36,7 +36,10 @@ def has_tex() -> bool:
     return not any(one.returncode for one in found)
 
 
-pytestmark = pytest.mark.skipif(not has_tex(), reason="no pdflatex with booktabs, array and siunitx here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not has_tex(), reason="no pdflatex with booktabs, array and siunitx here"),
+]
 
 
 def compile_latex(bodies: Iterable[str], folder: Path) -> None:
