@@ -92,7 +92,7 @@ def number_text(value: float | int | str, form: str = "") -> str:
         return value
     if form == "p":
         return p_text(value)
-    return format(value, form or (",d" if isinstance(value, int) else ".1f"))
+    return format(value, form or (",d" if isinstance(value, int) else "z.1f"))  # z: never -0.0
 
 
 def p_text(p: float | None) -> str:

@@ -398,7 +398,7 @@ def best_and_second(means: Sequence[float | None]) -> tuple[frozenset[int], froz
 
     Means that print the same are equally good: a table does not show what tells them apart.
     """
-    texts = {place: f"{mean:.1f}" for place, mean in enumerate(means) if mean is not None}
+    texts = {place: f"{mean:z.1f}" for place, mean in enumerate(means) if mean is not None}
     ranked = sorted(set(texts.values()), key=float, reverse=True)
 
     def printed_as(rank: int) -> frozenset[int]:

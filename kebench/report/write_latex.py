@@ -7,6 +7,7 @@ their points by siunitx; the other tables mix numbers, intervals and words, and 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import sqrt
 from typing import NamedTuple
 
@@ -26,12 +27,12 @@ _MOST_UNBROKEN_PT = 90.0  # of a text in a listing that is not wrapped; ours
 # Names of 13 signs and more that are not letters alone, and after what they may be broken if they have to.
 _LONG_NAME = re.compile(r"(?=[^ ]*[^A-Za-z ])[^ {}]{13,}")
 _NAME_PARTS = re.compile(r"\\[_#&%$]|[-/:.=,]|[A-Za-z0-9]{8}")
-_MOST_ROWS = 35  # of leaderboards on a page, beside caption and notes
+_MOST_ROWS = 35  # of a table on a page, beside caption and notes
 _BOLD_SHARE = 1.15  # of bold digits to plain ones
 
 
 def sheets_as_latex(sheets: Iterable[Sheet]) -> str:
-    """Return sheets as one table environment each, a long leaderboard as one for each grid.
+    """Return sheets as one table environment each, a long one as one for each grid or part of a grid.
 
     Best bold, second underlined.
     """
@@ -42,10 +43,10 @@ def sheets_as_latex(sheets: Iterable[Sheet]) -> str:
 
 def _sheet_text(sheet: Sheet) -> str:
     layouts = {grid.layout for grid in sheet.grids}
-    blocks = [list(_grid_lines(grid)) for grid in sheet.grids]
-    is_long = "board" in layouts and (
-        sum(line.endswith("\\\\") for lines in blocks for line in lines) > _MOST_ROWS
-    )
+    grids = [part for grid in sheet.grids for part in _parts(grid)]
+    blocks = [list(_grid_lines(grid)) for grid in grids]
+    num_rows = sum(line.endswith("\\\\") for lines in blocks for line in lines)
+    is_long = num_rows > _MOST_ROWS and ("board" in layouts or len(grids) > len(sheet.grids))
     caption = " ".join(f"{line.rstrip('.')}." for line in (sheet.title, *sheet.captions) if line)
     setup = f"\n{_SETUP}" if "board" in layouts else ""
     lines = []
@@ -55,12 +56,21 @@ def _sheet_text(sheet: Sheet) -> str:
     lines += [opening, *([f"\\caption{{{escape_latex(caption)}}}"] if caption else [])]
     for place, block in enumerate(blocks):
         if place and is_long:
-            lines += ["\\end{table}\n", opening, f"\\caption{{{escape_latex(f'{caption} (Continued.)')}}}"]
+            again = f"{caption} (Continued.)".strip()
+            lines += ["\\end{table}\n", opening, f"\\caption{{{escape_latex(again)}}}"]
         lines += ["\n\\medskip\n", *block]
     if notes := sheet.all_notes(best="bold", second="underlined"):
         lines.append("\n\\medskip\n\\raggedright\\footnotesize")
         lines += [f"{escape_latex(note)}\\par" for note in notes]
     return "\n".join([*lines, "\\end{table}"]) + "\n"
+
+
+def _parts(grid: Grid) -> list[Grid]:
+    """Return a grid in parts that fit on a page each, where nothing in it is known by its place."""
+    if len(grid.rows) <= _MOST_ROWS or grid.best or grid.second or grid.breaks or grid.published is not None:
+        return [grid]
+    starts = range(0, len(grid.rows), _MOST_ROWS)
+    return [replace(grid, rows=grid.rows[start : start + _MOST_ROWS]) for start in starts]
 
 
 def _grid_lines(grid: Grid) -> Iterator[str]:

@@ -117,3 +117,12 @@ def test_scores_below_zero_undefined_ones_and_published_rows(tmp_path: Path) -> 
     assert "a & \\underline{$-$1.5}$\\pm$0.5 & $-$2.0 to $-$1.0 \\\\" in sheets_as_latex([sheet])
     board = build_leaderboard(sample_grid(), cards=cards, published=read_published_tables("blurb"))
     compile_latex([below, sheets_as_latex([sheet]), render_latex(board)], tmp_path)
+
+
+def test_a_table_of_many_rows_goes_on_in_further_tables(tmp_path: Path) -> None:
+    rows = [(f"relation_{number}", number) for number in range(100)]
+    source = sheets_as_latex([Sheet("long", (), (Grid(("relation", "queries"), rows),), ("a note",))])
+    assert source.count("\\begin{table}") == source.count("\\end{table}") == 3
+    assert source.count("(Continued.)") == 2
+    assert source.count("a note") == 1
+    compile_latex([source], tmp_path)

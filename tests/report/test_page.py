@@ -10,7 +10,10 @@ import pytest
 
 from kebench.cli import main
 from kebench.report.figures import _tile
+from kebench.report.page import Material, build_page
+from kebench.report.table import build_leaderboard
 from kebench.shipped import shipped
+from kebench.tasks.card import all_task_cards
 from tests.probe.test_scores_command import small_record, write_probe
 from tests.report.browser import accessibility_faults, opened_browser, printed, wait_for
 from tests.report.sample_records import sample_record, write_sample
@@ -248,3 +251,29 @@ def test_nothing_is_complained_of_and_no_request_leaves_the_page(browser: Any, s
         one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"
     }
     assert urls == {f"file://{site}/index.html"}
+
+
+@pytest.mark.slow
+def test_scores_below_zero_are_sorted_as_numbers_and_missing_ones_come_last(tmp_path: Path) -> None:
+    from selenium.webdriver.common.by import By
+
+    scores = {"minilm": -7.0, "bert-tiny": 6.0, "bert-mini": -70.0}
+    records = [
+        sample_record(model, "ddi", seed=seed, test=mean + seed)
+        for model, mean in scores.items()
+        for seed in range(3)
+    ]
+    records += [sample_record(model, "chemprot", test=1.0) for model in (*scores, "other")]
+    board = build_leaderboard(records, cards=all_task_cards())
+    page = tmp_path / "index.html"
+    page.write_text(build_page(Material(board, [], {}, all_task_cards())))
+    with opened_browser(f"file://{page}") as browser:
+        heading = browser.find_elements(By.CSS_SELECTOR, "table.board th")[2]
+        assert heading.text.startswith("DDI")
+        heading.click()
+        wait_for(browser, lambda: heading.get_attribute("aria-sort") == "descending")
+        assert models(browser) == ["bert-tiny", "minilm", "bert-mini", "other"]
+        plots = browser.execute_script(
+            "return [...document.querySelectorAll('template')].map(one => one.innerHTML)"
+        )
+        assert any("−70" in plot or "-70" in plot for plot in plots)
