@@ -216,8 +216,7 @@ def _published(number: int) -> "PublishedTable":
 def _score_sheets(
     number: int, folders: tuple[Path, ...], pairs: tuple[str, ...], suite: str | None
 ) -> "list[Sheet]":
-    from kebench.report.paper import paper_sheets
-    from kebench.report.paper_layout import layout_sheets
+    from kebench.report.paper import layout_sheets, paper_sheets
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards
 

@@ -1,5 +1,7 @@
 """Tables 2, 3 and 4 of the KeBioLM paper beside our numbers: difference, and whether it lies within noise.
 
+Or their layout, with our numbers on another suite, such as the miniature.
+
 Ours are scored as published numbers are. A difference is within noise if a two-sided t-test at .05 does not
 see it: Welch's with the printed deviation where one is printed, else a one-sample test that takes the printed
 score as exact.
@@ -7,18 +9,20 @@ score as exact.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
+from kebench.errors import UserError
 from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Sheet, p_text
 from kebench.report.published import AVERAGES, PublishedRow, PublishedTable, paper_headings
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import Leaderboard, Row, RowKey, Table
 from kebench.report.words import (
     KIND_TITLES,
-    column_notes,
+    average_cell,
+    column_title,
     printed_cell,
     summary_cell,
-    undefined_columns,
+    table_notes,
+    task_cell,
 )
 from kebench.stats.families import Correction, correct
 from kebench.stats.printed import Printed, Range, printed_p
@@ -30,18 +34,6 @@ ALPHA = 0.05
 BASELINE = "pubmedbert"  # whom the stars of Table 2 are against
 
 
-class Beside(NamedTuple):
-    """Our number beside a printed one. is_within_noise: None where no test can say.
-
-    ours: as a cell; undefined, or missing where we have no number.
-    """
-
-    name: str
-    ours: Cell
-    printed: float
-    is_within_noise: bool | None
-
-
 def paper_sheets(
     board: Leaderboard, published: PublishedTable, *, measured_as: Mapping[str, str]
 ) -> list[Sheet]:
@@ -51,15 +43,21 @@ def paper_sheets(
     where none is named.
     """
     tables = [table for table in board.tables if table.suite == published.suite]
+    keys = _our_rows(board, tables, published, measured_as)
+    sheets = [_sheet(table, published, keys) for table in tables]
+    return [sheet for sheet in sheets if sheet] or [_sheet_of_printed(published)]
+
+
+def _our_rows(
+    board: Leaderboard, tables: Sequence[Table], published: PublishedTable, measured_as: Mapping[str, str]
+) -> dict[str, RowKey]:
+    """Return which row of ours stands beside which published one, by the model of that."""
     models = {row.key.model for table in tables for block in table.blocks for row in block.rows}
-    keys = {
+    return {
         row.model: find_key(board, measured_as.get(row.model, row.model))
         for row in published.rows
         if row.model in measured_as or row.model in models
     }
-    sheets = [_sheet(table, published, keys) for table in tables]
-    found = [sheet for sheet in sheets if sheet]
-    return found or [_sheet_of_printed(published)]
 
 
 def _sheet(table: Table, published: PublishedTable, keys: Mapping[str, RowKey]) -> Sheet | None:
@@ -67,7 +65,7 @@ def _sheet(table: Table, published: PublishedTable, keys: Mapping[str, RowKey]) 
     for printed in published.rows:
         key = keys.get(printed.model)
         if key and any(row_of(block.rows, key) for block in table.blocks):
-            grids.append(_grid(printed, key.model, _beside(table, printed, key), published.decimals))
+            grids.append(_grid(table, printed, key, published.decimals))
             shown.append(printed)
     if not grids:
         return None
@@ -82,17 +80,14 @@ def _sheet(table: Table, published: PublishedTable, keys: Mapping[str, RowKey]) 
             "exact), uncorrected: of twenty lines that are noise, one says no. A dash: fewer than two seeds, "
             "no variance, or other seeds for each task of an average.",
             *(f"{row.label} {row.reason}: not compared." for row in shown if not row.comparable),
-            *(f"{note}" for note in published.notes),
-            *column_notes(
-                [(block.kind, column) for block in table.blocks for column in block.columns],
-                undefined_columns(table),
-            ),
+            *published.notes,
+            *table_notes(table),
         ),
     )
 
 
-def _beside(table: Table, printed: PublishedRow, key: RowKey) -> list[Beside]:
-    """Return what the row prints, task by task and then the averages, with our numbers where we have them."""
+def _grid(table: Table, printed: PublishedRow, key: RowKey, decimals: int) -> Grid:
+    """Return what a row prints, task by task and then the averages, with our numbers where we have them."""
     measured: dict[str, Summary | None] = {}
     for block in table.blocks:
         row: Row | None = row_of(block.rows, key)
@@ -103,35 +98,67 @@ def _beside(table: Table, printed: PublishedRow, key: RowKey) -> list[Beside]:
                 measured[column.task] = cell.test
         if row.average or row.has_undefined:
             measured[block.kind] = row.average
-    names = [*printed.scores, *printed.averages]
-    pairs = []
-    for name in (name for name in (*paper_headings(), *AVERAGES) if name in names):
-        score, sd, ours = printed.percent_of(name), printed.sd.get(name), measured.get(name)
-        assert score is not None, "only what is printed is asked for"
-        is_noise = None
+    rows: GridRows = []
+    names = [name for name in (*paper_headings(), *AVERAGES) if printed.percent_of(name) is not None]
+    for name in names:
+        theirs, ours = _printed_cell(printed, name, decimals), measured.get(name)
+        assert isinstance(theirs.value, float), "only what is printed is shown"
+        within_noise = None
         if printed.comparable and ours and ours.sd is not None and ours.n is not None:
-            theirs = (score, sd, printed.n) if sd is not None and printed.n else (score, 0.0, None)
-            p = welch_from_summaries((ours.mean, ours.sd, ours.n), theirs)
-            is_noise = None if p is None else p > ALPHA
+            spread = (
+                (theirs.deviation, printed.n) if theirs.deviation is not None and printed.n else (0.0, None)
+            )
+            p = welch_from_summaries((ours.mean, ours.sd, ours.n), (theirs.value, *spread))
+            within_noise = None if p is None else "yes" if p > ALPHA else "no"
         missing = UNDEFINED if name in measured else Cell()
-        pairs.append(Beside(name, summary_cell(ours, show_n=True) if ours else missing, score, is_noise))
-    return pairs
-
-
-def _grid(printed: PublishedRow, ours: str, pairs: Sequence[Beside], decimals: int) -> Grid:
-    label = printed.label if ours == printed.model else f"{printed.label} ({ours})"
-    rows = [
-        (
-            _heading(pair.name),
-            pair.ours,
-            _printed_cell(printed, pair.name, decimals),
-            Cell(pair.ours.value - pair.printed if isinstance(pair.ours.value, float) else None, "+.1f"),
-            {True: "yes", False: "no", None: None}[pair.is_within_noise],
-        )
-        for pair in pairs
-    ]
-    breaks = frozenset(place for place, pair in enumerate(pairs) if pair.name == AVERAGES[0])
+        difference = Cell(ours.mean - theirs.value if ours else None, "+.1f")
+        shown = summary_cell(ours, show_n=True) if ours else missing
+        rows.append((_heading(name), shown, theirs, difference, within_noise))
+    label = printed.label if key.model == printed.model else f"{printed.label} ({key.model})"
+    breaks = frozenset(place for place, name in enumerate(names) if name == AVERAGES[0])
     return Grid((label, "ours", "published", "difference", "within noise"), rows, breaks=breaks)
+
+
+def layout_sheets(
+    board: Leaderboard, published: PublishedTable, *, suite: str, measured_as: Mapping[str, str]
+) -> list[Sheet]:
+    """Return the table's layout with our scores on another suite, one sheet for each protocol of ours.
+
+    measured_as: as for `paper_sheets`. Raises UserError if no model of ours stands there.
+    """
+    tables = [table for table in board.tables if table.suite == suite]
+    keys = _our_rows(board, tables, published, measured_as)
+    labels = {row.model: row.label for row in published.rows}
+    sheets = []
+    for table in tables:
+        grids = []
+        for block in table.blocks:
+            found = {labels[model]: row_of(block.rows, key) for model, key in keys.items()}
+            shown = {label: row for label, row in found.items() if row}
+            rows: GridRows = [
+                (column_title(column), *(task_cell(row.cells[place], show_n=False) for row in shown.values()))
+                for place, column in enumerate(block.columns)
+            ]
+            averages = (average_cell(row, show_n=False) for row in shown.values())
+            rows.append((f"{KIND_TITLES[block.kind]} average", *averages))
+            if shown:
+                grids.append(Grid(("ours", *shown), rows, breaks=frozenset({len(rows) - 1})))
+        named = "; ".join(f"{labels[model]}: {key.model}" for model, key in keys.items())
+        notes = (
+            f"The suite {table.suite} is not the paper's: hold the order of columns against the printed one, "
+            "not the scores. 'kebench compare' says which differences hold.",
+            *table_notes(table),
+        )
+        if grids:
+            title = f"The layout of {published.source}, with ours on the suite {table.suite}: {table.caption}"
+            captions = ("F1 in percent, mean ± sd; scored as published numbers are", named)
+            sheets.append(Sheet(title, captions, tuple(grids), notes))
+    if not sheets:
+        raise UserError(
+            f"no records on the suite {suite} of a model of this table; say which of yours stands where by "
+            f"--as MODEL=ROW, with the rows {', '.join(row.model for row in published.rows)}"
+        )
+    return sheets
 
 
 def _sheet_of_printed(published: PublishedTable) -> Sheet:

@@ -140,7 +140,6 @@ def footnotes(table: Table) -> list[str]:
     averages = [row.average for block in table.blocks for row in block.rows]
     is_ranked = any(len(block.rows) > 1 for block in table.blocks)
     lettered = [column for block in table.blocks for column in block.columns if column.letter]
-    columns = [(block.kind, column) for block in table.blocks for column in block.columns]
     return [
         *([ORDER] if is_ranked and not any(block.best for block in table.blocks) else []),
         *(["An average needs every task of its suite and kind."] if None in averages else []),
@@ -151,7 +150,7 @@ def footnotes(table: Table) -> list[str]:
         ),
         f"Learning rate, by mean dev score: {_rates(table)}.",
         *(f"{note}." for note in table.notes),
-        *column_notes(columns, undefined_columns(table)),
+        *table_notes(table),
         *(f"{column_name(column)}: {column.footnote}." for column in lettered),
         *_published_footnotes(table),
     ]
@@ -174,6 +173,12 @@ def _usual_and_others(by_task: dict[str, str]) -> str:
     usual = Counter(by_task.values()).most_common(1)[0][0]
     others = ", ".join(f"{task} {rate}" for task, rate in by_task.items() if rate != usual)
     return f"{usual} ({others})" if others else usual
+
+
+def table_notes(table: Table) -> list[str]:
+    """Return what the marks of a table's columns mean."""
+    columns = [(block.kind, column) for block in table.blocks for column in block.columns]
+    return column_notes(columns, undefined_columns(table))
 
 
 def undefined_columns(table: Table) -> set[str]:
