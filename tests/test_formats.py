@@ -14,7 +14,10 @@ from kebench.corpus.linking import LinkingSettings
 from kebench.corpus.name_index import IndexManifest
 from kebench.corpus.passage import Mention
 from kebench.finetune.budgets import Budget
-from kebench.finetune.encode import Encoded
+from kebench.kinds.card import Access, Expected, TaskCard
+from kebench.kinds.encoded import Encoded
+from kebench.kinds.ner import NerCard
+from kebench.kinds.relation import RelationCard
 from kebench.leases import Owner
 from kebench.pretrain.card import PretrainingCard
 from kebench.pretrain.recipe import Pretraining
@@ -38,10 +41,10 @@ from kebench.probe.tables import COUNTS
 from kebench.records import (
     Energy,
     EnergyPart,
+    FurtherScores,
     Protocol,
     Provenance,
     Record,
-    Score,
     Settings,
     SplitFacts,
     Subset,
@@ -61,7 +64,7 @@ from kebench.report.published import (
 from kebench.report.strata import Overlap, Strata, StratumScore
 from kebench.reproduce.profile import Estimate, Need, Profile, Stage, Variable
 from kebench.reproduce.stamps import Stamp
-from kebench.tasks.card import Access, Expected, TaskCard
+from kebench.scoring.score import LabelScore, Score
 from kebench.transe.embeddings import EmbeddingsCard
 from kebench.transe.recipe import Settings as TranseSettings
 from kebench.umls.filters import Filters
@@ -90,6 +93,8 @@ PLACES: list[tuple[Any, At]] = [
     (ModelCard, At("Model card")),
     (Suggested, At("Model card", row="suggested")),
     (TaskCard, At("Task card")),
+    (set(NerCard.model_fields) - set(TaskCard.model_fields), At("Task card", "field of a kind")),
+    (set(RelationCard.model_fields) - set(TaskCard.model_fields), At("Task card", "field of a kind")),
     (Access, At("Task card", "field of `access`")),
     (Expected, At("Task card", "field of `expected.SPLIT`")),
     (Budget, At("Budgets")),
@@ -98,10 +103,12 @@ PLACES: list[tuple[Any, At]] = [
     (Protocol, At("A record", "field of `protocol`")),
     (Subset, At("A record", "field of `protocol`", row="subset")),
     (Score, At("A record", "field of `dev` and `test`")),
+    (LabelScore, At("A record", "field of `dev` and `test`", row="by_label")),
     (SplitFacts, At("A record", "field of a split in `splits`")),
     (Provenance, At("A record", "field of `provenance`")),
     (Energy, At("A record", "field of `energy`")),
     (EnergyPart, At("A record", "field of `energy`")),
+    (FurtherScores, At("Further scores")),
     (PREDICTIONS.names, At("Predictions of a probe", "column of `predictions.parquet`")),
     (ProbeRecord, At("Probe records")),
     (ProbeSubset, At("Probe records", row="subset")),
