@@ -1,7 +1,7 @@
 """`kebench significance`: which models differ from which, on which tasks."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,6 +23,11 @@ from kebench.cli.found import (
 from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.cli.unseen import board_without_seen, unseen_options
 
+if TYPE_CHECKING:
+    from kebench.report.significance import Test
+    from kebench.report.table import Choice
+    from kebench.stats.families import Correction
+
 
 @click.command()
 @results_option
@@ -41,7 +46,19 @@ from kebench.cli.unseen import board_without_seen, unseen_options
 @resamples_option
 @unseen_options
 @format_option
-def significance(folders: tuple[Path, ...], models: str | None, form: str, **options: Any) -> None:
+def significance(
+    folders: tuple[Path, ...],
+    suite: str | None,
+    tasks: str | None,
+    models: str | None,
+    metric: "Choice",
+    test: "Test",
+    correction: "Correction",
+    resamples: int,
+    without_seen: bool,
+    data: Path | None,
+    form: str,
+) -> None:
     """Test every model against every other on every task.
 
     Prints models by tasks, with a dagger where a model is significantly below the best; models by models,
@@ -61,19 +78,19 @@ def significance(folders: tuple[Path, ...], models: str | None, form: str, **opt
     wanted = [recorded_name(word, known, found.other_names) for word in split_names(models)]
     require_here(found, models=wanted)
     check_models(wanted, known)
-    kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=wanted, cards=cards)
-    predictions, metric, others = predictions_of(found), options["metric"], found.other_names
-    if options["without_seen"]:
-        board, predictions = board_without_seen(kept, predictions, cards, metric, options["data"], others)
+    kept = filter_found(found, suite=suite, tasks=tasks, models=wanted, cards=cards)
+    predictions, others = predictions_of(found), found.other_names
+    if without_seen:
+        board, predictions = board_without_seen(kept, predictions, cards, metric, data, others)
     else:
         board = build_leaderboard(kept, cards=cards, metric=metric, other_names=others)
     settings = Settings(
-        metric=options["metric"],
-        correction=options["correction"],
-        num_resamples=options["resamples"],
-        without_seen=options["without_seen"],
+        metric=metric,
+        correction=correction,
+        num_resamples=resamples,
+        without_seen=without_seen,
     )
-    tested = test_all(board, test=options["test"], settings=settings, predictions=predictions)
+    tested = test_all(board, test=test, settings=settings, predictions=predictions)
     print_sheets(
         map(significance_sheet, tested),
         form,
