@@ -1,12 +1,11 @@
 """`kebench compare`: is one model better than another, on other seeds and on other sentences?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kebench.cli.found import (
-    Found,
     correction_option,
     filter_found,
     metric_option,
@@ -24,8 +23,6 @@ from kebench.cli.unseen import board_without_seen, unseen_options
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
-    from kebench.grid import Sheet
-    from kebench.report.compare import Predictions
     from kebench.report.table import Choice
 
 
@@ -68,9 +65,19 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     dev. T-tests ask whether the difference would hold for other seeds, permutation and bootstrap whether for
     other sentences.
     """
-    from kebench.report.compare_export import FIELDS
+    from kebench.report.compare import Settings
+    from kebench.report.compare import compare as compare_models
+    from kebench.report.compare_export import FIELDS, comparison_rows, published_rows
+    from kebench.report.compare_published import (
+        compare_published,
+        printed_rows_of,
+        published_as_fields,
+        published_sheet,
+    )
+    from kebench.report.compare_words import comparison_fields, comparison_sheet
+    from kebench.report.published import read_published_tables
     from kebench.report.rows import find_key
-    from kebench.report.table import build_leaderboard
+    from kebench.report.table import PUBLISHED_SUITE, build_leaderboard
     from kebench.tasks.card import all_task_cards
 
     if is_published and (options["unit"] != "example" or options["metric"] != "strict"):
@@ -84,7 +91,6 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
     kept = filter_found(found, suite=options["suite"], tasks=options["tasks"], models=[], cards=cards)
     metric: Choice = "as-published" if is_published else options["metric"]
     board = build_leaderboard(kept, cards=cards, metric=metric, other_names=found.other_names)
-    compare_them = _against_published if is_published else _against_measured
     a = row_name(a, kept, found.other_names)
     b = b if is_published else row_name(b, kept, found.other_names)
     require_here(found, models=[a] if is_published else [a, b])
@@ -95,86 +101,37 @@ def compare(a: str, b: str, folders: tuple[Path, ...], form: str, is_published: 
         board, predictions = board_without_seen(
             both, predictions, cards, metric, options["data"], found.other_names
         )
-    compared = compare_them(board, a, b, found, predictions, options)
-    print_sheets(
-        compared.sheets,
-        form,
-        rows=lambda: Rows(FIELDS, compared.rows),
-        content=lambda: {"schema": 1, "comparisons": compared.fields},
-    )
-
-
-class Rendered(NamedTuple):
-    """What comparisons say: for people, for JSON, and a row a test."""
-
-    sheets: list["Sheet"]
-    fields: list[dict[str, Any]]
-    rows: list[dict[str, Any]]
-
-
-def _against_measured(
-    board: Any, a: str, b: str, found: Found, predictions: "Predictions", options: dict[str, Any]
-) -> Rendered:
-    from kebench.report.compare import Settings
-    from kebench.report.compare import compare as compare_models
-    from kebench.report.compare_export import comparison_rows
-    from kebench.report.compare_words import comparison_fields, comparison_sheet
-
-    _point_to_published(found, (a, b))
-    settings = Settings(
-        options["metric"],
-        options["sides"],
-        options["correction"],
-        options["unit"],
-        options["resamples"],
-        options["seed"],
-        options["without_seen"],
-    )
-    compared = compare_models(board, a, b, settings=settings, predictions=predictions)
-    return Rendered(
-        [comparison_sheet(one) for one in compared],
-        [comparison_fields(one) for one in compared],
-        [row for one in compared for row in comparison_rows(one)],
-    )
-
-
-def _point_to_published(found: Found, names: tuple[str, str]) -> None:
-    """Raise UserError for a model without records of which there is a published row, and say how to ask."""
-    from kebench.report.published import read_published_tables
-    from kebench.report.table import PUBLISHED_SUITE
-
+    if is_published:
+        compared = [
+            one
+            for row in printed_rows_of(b)
+            for one in compare_published(
+                board, a, row, sides=options["sides"], correction=options["correction"]
+            )
+        ]
+        if not compared:
+            raise UserError(f"{a} has been run on no task of which a score of {b} is printed; run it on one")
+        print_sheets(
+            map(published_sheet, compared),
+            form,
+            rows=lambda: Rows(FIELDS, (row for one in compared for row in published_rows(one))),
+            content=lambda: {"schema": 1, "comparisons": list(map(published_as_fields, compared))},
+        )
+        return
     measured = {record.model for record in found.records}
     rows = [row for table in read_published_tables(PUBLISHED_SUITE) for row in table.rows]
-    for name in names:
+    for name in (a, b):
         if name not in measured and any(name in (row.model, row.label) for row in rows):
             raise UserError(
                 f"no records of model '{name}', but a published row: pass --published, with the row "
                 "behind the measured model"
             )
-
-
-def _against_published(
-    board: Any, a: str, b: str, found: Found, predictions: "Predictions", options: dict[str, Any]
-) -> Rendered:
-    from kebench.report.compare_export import published_rows
-    from kebench.report.compare_published import (
-        compare_published,
-        printed_rows_of,
-        published_as_fields,
-        published_sheet,
-    )
-
-    compared = [
-        comparison
-        for printed in printed_rows_of(b)
-        for comparison in compare_published(
-            board, a, printed, sides=options["sides"], correction=options["correction"]
-        )
-    ]
-    if not compared:
-        raise UserError(f"{a} has been run on no task of which a score of {b} is printed; run it on one")
-    return Rendered(
-        [published_sheet(one) for one in compared],
-        [published_as_fields(one) for one in compared],
-        [row for one in compared for row in published_rows(one)],
+    names = ("metric", "sides", "correction", "unit", "resamples", "seed", "without_seen")
+    settings = Settings(*(options[name] for name in names))
+    between = compare_models(board, a, b, settings=settings, predictions=predictions)
+    print_sheets(
+        map(comparison_sheet, between),
+        form,
+        rows=lambda: Rows(FIELDS, (row for one in between for row in comparison_rows(one))),
+        content=lambda: {"schema": 1, "comparisons": list(map(comparison_fields, between))},
     )

@@ -57,6 +57,8 @@ def show(
 
     Queries are taken evenly from those that the options leave. PREDICTIONS is the folder of one probe.
     """
+    import pyarrow.compute as pc
+
     from kebench.probe.query_set import QuerySet
     from kebench.probe.record import PROBE_RECORD, read_probe_record
     from kebench.probe.set_places import find_set
@@ -74,7 +76,15 @@ def show(
     if not named:
         _say(f"{query_set.folder}: the set of this probe")
     check_set(query_set, record)
-    queries = _queries(query_set, relation)
+    queries = query_set.table()
+    if relation is not None:
+        relations = set(queries["relation"].unique().to_pylist())
+        if relation not in relations:
+            raise UserError(
+                f"{query_set.folder}: no query of relation '{relation}'{did_you_mean(relation, relations)} "
+                f"'kebench probe stats {query_set.folder}' shows all"
+            )
+        queries = queries.filter(pc.equal(queries["relation"], relation))
     shown = _examples(queries, record_path.parent, record, count=count, wanted=wanted)
     _say(f"{record.model} on {record.set}; hits by the {record.mode} rule")
     if older := rules_differ(record):
@@ -103,22 +113,6 @@ def _folder_of(model: str, query_set: "QuerySet | None", out: Path) -> Path:
     newest = newest_probe(fitting)
     _say(f"{newest.folder}: the newest of {len(fitting)}, of {newest.record.provenance.started_utc}")
     return newest.folder
-
-
-def _queries(query_set: "QuerySet", relation: str | None) -> "pa.Table":
-    """Return the set's queries, of one relation if it is named. Raises UserError if there is none."""
-    import pyarrow.compute as pc
-
-    queries = query_set.table()
-    if relation is None:
-        return queries
-    relations = set(queries["relation"].unique().to_pylist())
-    if relation not in relations:
-        raise UserError(
-            f"{query_set.folder}: no query of relation '{relation}'{did_you_mean(relation, relations)} "
-            f"'kebench probe stats {query_set.folder}' shows all"
-        )
-    return queries.filter(pc.equal(queries["relation"], relation))
 
 
 def _examples(
@@ -150,13 +144,20 @@ def _example_lines(example: "Example", mode: str) -> Iterator[str]:
     """Yield the lines of one example, none wider than 80 columns."""
     yield from textwrap.wrap(example.text, _WIDTH, subsequent_indent="  ")
     gold = ", ".join(name if name == cui else f"{name} ({cui})" for name, cui in example.gold) or "nothing"
+    # which right answer ranks best, and where the two rules disagree
+    fixed = example.right is not None
+    by_released = f"; by the released rule a {'miss' if fixed else 'hit'}"
+    differ = "" if fixed == example.is_released_hit else by_released
+    said = f"none of {example.num_answers} answers is accepted{differ}"
+    if example.right is not None:
+        said = f"{example.right.string}, {example.rank} of {example.num_answers} answers{differ}"
     verdict = "HIT" if example.is_hit(mode) else "miss"
     lines = {
         "relation": f"{example.relation}, query {example.query_id}",
         "accepted": gold,
         "one mask": _answer_text(example.one_mask),
         "more masks": _answer_text(example.more_masks),
-        verdict: _verdict_text(example),
+        verdict: said,
     }
     for name, text in lines.items():
         yield from textwrap.wrap(
@@ -169,17 +170,6 @@ def _answer_text(answer: "Answer | None") -> str:
         return "-"
     masks = f"{answer.num_masks} masks, mean log p" if answer.num_masks > 1 else "log p"
     return f"{answer.string or '(nothing)'} ({masks} {answer.mean_log_prob:.2f})"
-
-
-def _verdict_text(example: "Example") -> str:
-    """Say which right answer ranks best, and where the two rules disagree."""
-    fixed = example.right is not None
-    differ = (
-        "" if fixed == example.is_released_hit else f"; by the released rule a {'miss' if fixed else 'hit'}"
-    )
-    if example.right is None:
-        return f"none of {example.num_answers} answers is accepted{differ}"
-    return f"{example.right.string}, {example.rank} of {example.num_answers} answers{differ}"
 
 
 @click.command()

@@ -7,10 +7,7 @@ from kebench.cli.found import say
 from kebench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from kebench.grid import Sheet
-    from kebench.probe.examples import Example
     from kebench.probe.query_set import QuerySet
     from kebench.probe.stored import StoredProbe
 
@@ -60,7 +57,14 @@ def _chosen(
 def _sheet(
     heading: str, probes: "list[StoredProbe]", query_set: "QuerySet", *, count: int, is_hits: bool
 ) -> "Sheet":
-    from kebench.probe.stored import decoded_queries, even_places, evenly
+    from kebench.probe.examples import examples
+    from kebench.probe.stored import (
+        decoded_queries,
+        even_places,
+        evenly,
+        read_predictions,
+        read_tokenizer,
+    )
     from kebench.report.paper_examples import examples_sheet, no_examples_sheet
     from kebench.report.probes import row_labels
 
@@ -70,7 +74,11 @@ def _sheet(
     decoded = len(queries)
     judged = evenly(queries, LOOKED_AT if is_hits else count)
     labels = row_labels(probe.record for probe in probes)
-    found = {labels[probe.record.identity]: _examples(probe, judged) for probe in probes}
+    found = {}
+    for probe in probes:
+        predictions = read_predictions(probe.folder, of=judged)
+        answered = examples(judged, predictions, read_tokenizer(probe.folder))
+        found[labels[probe.record.identity]] = answered
     notes = [f"Queries: taken evenly from the {decoded:,} that all of these probes decoded."]
     if is_hits:
         if len(judged) < decoded:
@@ -88,10 +96,3 @@ def _sheet(
         if not hit:
             return no_examples_sheet(heading, num_queries=len(judged), mode=mode)
     return examples_sheet(heading, found, notes=notes)
-
-
-def _examples(probe: "StoredProbe", queries: "pa.Table") -> "list[Example]":
-    from kebench.probe.examples import examples
-    from kebench.probe.stored import read_predictions, read_tokenizer
-
-    return examples(queries, read_predictions(probe.folder, of=queries), read_tokenizer(probe.folder))

@@ -41,18 +41,14 @@ def fit_latex(widths_pt: Sequence[float]) -> Fit:
     ):
         if share * sum(widths_pt) + 2 * tabcolsep * num_gaps <= TEXT_WIDTH_PT:
             return Fit(size, tabcolsep, whole)
-    runs = _even_runs(widths_pt, room=TEXT_WIDTH_PT, gap=2 * NARROW_TABCOLSEP_PT)
-    return Fit("footnotesize", NARROW_TABCOLSEP_PT, tuple(map(tuple, runs)))
-
-
-def _even_runs(widths: Sequence[float], *, room: float, gap: float) -> list[list[int]]:
-    """Return as few runs as fit, of equally many columns if these fit too: no column stands alone."""
-    runs = list(column_runs(widths, room=room, gap=gap))
-    places = range(1, len(widths))
+    # as few blocks as fit, of equally many columns if these fit too: no column stands alone
+    gap, places = 2 * NARROW_TABCOLSEP_PT, range(1, len(widths_pt))
+    runs = list(column_runs(widths_pt, room=TEXT_WIDTH_PT, gap=gap))
     each = ceil(len(places) / len(runs))
     even = [list(places[start : start + each]) for start in range(0, len(places), each)]
-    fits = (widths[0] + sum(gap + widths[place] for place in run) <= room for run in even)
-    return even if all(fits) else runs
+    if all(widths_pt[0] + sum(gap + widths_pt[place] for place in run) <= TEXT_WIDTH_PT for run in even):
+        runs = even
+    return Fit("footnotesize", NARROW_TABCOLSEP_PT, tuple(map(tuple, runs)))
 
 
 def column_runs(widths: Sequence[float], *, room: float, gap: float) -> Iterator[list[int]]:

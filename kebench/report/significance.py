@@ -5,7 +5,7 @@ by models, the tasks won and lost; and mean ranks, where there are tasks enough.
 is all pairs of models on all tasks of the table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from kebench.errors import UserError, counted
 from kebench.grid import UNDEFINED, Cell, Grid, Plain, Sheet, p_text
-from kebench.report.compare import SAME_SEEDS, Predictions, Settings, UnitStatistics, p_value_of, unit_counts
+from kebench.report.compare import SAME_SEEDS, Predictions, Settings, p_value_of, unit_counts
 from kebench.report.table import Cell as TaskCell
 from kebench.report.table import Column, Leaderboard, RowKey, Table, best_and_second
 from kebench.report.words import (
@@ -143,57 +143,30 @@ def significance_of(
     enough = max(settings.num_resamples, _RESAMPLES_A_TEST * num_tests)
     settings = settings._replace(num_resamples=enough)
     counts = unit_counts(predictions, settings)
-    pairs = _tested(columns, cells, list(labels), test, settings, counts)
-    ranked, ranking = _ranking(columns, cells, list(labels))
-    return Significance(
-        table, test, settings, labels, tuple(columns), cells, pairs, ranking, ranked, frozenset(undefined)
-    )
-
-
-def _tested(
-    columns: Sequence[tuple[str, Column]],
-    cells: Mapping[tuple[RowKey, str], TaskCell],
-    models: Sequence[RowKey],
-    test: Test,
-    settings: Settings,
-    counts: UnitStatistics,
-) -> tuple[Pair, ...]:
-    """Return every pair on every task that both have, better first, with its corrected p."""
-    pairs: list[Pair] = []
+    pairs: list[Pair] = []  # every pair on every task that both have, better first
     for kind, column in columns:
-        for pair in combinations(models, 2):
-            if any((model, column.hash) not in cells for model in pair):
-                continue
+        having = [model for model in labels if (model, column.hash) in cells]
+        for pair in combinations(having, 2):
             better, worse = sorted(pair, key=lambda model: -cells[model, column.hash].score.mean)
             a, b = cells[better, column.hash], cells[worse, column.hash]
-            pairs.append(Pair(better, worse, column.hash, _test(test, kind, a, b, settings, counts), None))
+            if test == "paired" and set(a.test_percent_by_seed) != set(b.test_percent_by_seed):
+                # over shared seeds alone the better model could be the worse; other tests see to that
+                tested = PValue(None, "paired t", settings.sides, (), "seeds", note=SAME_SEEDS)
+            else:
+                tested = p_value_of(test, kind, a, b, settings, counts)
+            pairs.append(Pair(better, worse, column.hash, tested, None))
     corrected = correct([pair.raw for pair in pairs], settings.correction)
-    return tuple(pair._replace(p=p) for pair, p in zip(pairs, corrected, strict=True))
-
-
-def _test(
-    test: Test, kind: str, a: TaskCell, b: TaskCell, settings: Settings, counts: UnitStatistics
-) -> PValue:
-    """Test two models on a task; a paired t-test only over the seeds that the printed means are of.
-
-    Over shared seeds alone the better model could be the worse. The other tests see to that themselves.
-    """
-    if test == "paired" and set(a.test_percent_by_seed) != set(b.test_percent_by_seed):
-        return PValue(None, "paired t", settings.sides, (), "seeds", note=SAME_SEEDS)
-    return p_value_of(test, kind, a, b, settings, counts)
-
-
-def _ranking(
-    columns: Sequence[tuple[str, Column]],
-    cells: Mapping[tuple[RowKey, str], TaskCell],
-    models: Sequence[RowKey],
-) -> tuple[tuple[RowKey, ...], Ranking | None]:
-    """Rank the models that have every task of the table, each task once."""
+    pairs = [pair._replace(p=p) for pair, p in zip(pairs, corrected, strict=True)]
+    # the models that have every task of the table, each task once, are ranked
     hashes = [column.hash for _, column in columns if column.letter in ("", "a")]
-    complete = tuple(model for model in models if all((model, one) in cells for one in hashes))
-    if len(hashes) < MIN_TASKS or len(complete) < 3:
-        return complete, None
-    return complete, rank_models([[cells[model, one].score.mean for model in complete] for one in hashes])
+    ranked = tuple(model for model in labels if all((model, one) in cells for one in hashes))
+    ranking = None
+    if len(hashes) >= MIN_TASKS and len(ranked) >= 3:
+        ranking = rank_models([[cells[model, one].score.mean for model in ranked] for one in hashes])
+    return Significance(
+        table, test, settings, labels, tuple(columns), cells, tuple(pairs), ranking, ranked,
+        frozenset(undefined),
+    )  # fmt: skip
 
 
 def significance_sheet(found: Significance) -> Sheet:

@@ -91,14 +91,11 @@ def printed_cell(row: PublishedRow, name: str, decimals: int) -> Cell:
     return Cell(row.percent_of(name), f".{decimals}f", deviation=row.sd.get(name))
 
 
-def _summaries(row: Row) -> list[Summary | None]:
-    return [*(cell.test if cell else None for cell in row.cells), row.average]
-
-
 def shared_n(table: Table) -> int | None:
     """Return the number of seeds behind every measured number of a table, None if they differ."""
-    rows = (row for block in table.blocks for row in block.rows)
-    counts = {summary.n for row in rows for summary in _summaries(row) if summary}
+    rows = [row for block in table.blocks for row in block.rows]
+    summaries = [cell.test for row in rows for cell in row.cells if cell] + [row.average for row in rows]
+    counts = {summary.n for summary in summaries if summary}
     return counts.pop() if len(counts) == 1 else None
 
 
@@ -166,13 +163,12 @@ def _rates(table: Table) -> str:
                 name: f"{cell.learning_rate:g}" for name, cell in zip(names, row.cells, strict=True) if cell
             }
             rates.setdefault(row.label, {}).update(chosen)
-    return "; ".join(f"{label} {_usual_and_others(by_task)}" for label, by_task in rates.items())
-
-
-def _usual_and_others(by_task: dict[str, str]) -> str:
-    usual = Counter(by_task.values()).most_common(1)[0][0]
-    others = ", ".join(f"{task} {rate}" for task, rate in by_task.items() if rate != usual)
-    return f"{usual} ({others})" if others else usual
+    said = []
+    for label, by_task in rates.items():
+        usual = Counter(by_task.values()).most_common(1)[0][0]
+        others = ", ".join(f"{task} {rate}" for task, rate in by_task.items() if rate != usual)
+        said.append(f"{label} {usual} ({others})" if others else f"{label} {usual}")
+    return "; ".join(said)
 
 
 def table_notes(table: Table) -> list[str]:
