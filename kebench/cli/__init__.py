@@ -33,7 +33,7 @@ COMMANDS: dict[str, str] = {
     "leaderboard": "Print mean and deviation of every model on every task.",
     "merge": "Copy runs and probes of several folders into one, and report what contradicts.",
     "model": "List, show, add and fetch checkpoints.",
-    "overlap": "Count the mentions of tasks that a knowledge base knows, and F1 inside and outside of it.",
+    "overlap": "Count the mentions of tasks that a knowledge base knows, and scores inside and outside it.",
     "page": "Write a results page: one HTML file that needs no network.",
     "pretrain": "Pretrain KeBioLM or one of its variants.",
     "probe": "Build cloze sets, probe masked language models, show and compare what they know.",

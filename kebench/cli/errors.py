@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,17 +21,18 @@ from kebench.errors import UserError, counted
 
 if TYPE_CHECKING:
     from kebench.cli.found import Found
-    from kebench.grid import Grid, Sheet
+    from kebench.grid import Sheet
     from kebench.kinds.card import TaskCard
+    from kebench.kinds.errors import Run, Shown
     from kebench.kinds.kind import Examples
     from kebench.report.calibration import Calibration
-    from kebench.report.errors import Run, Shown
     from kebench.report.table import Cell, Leaderboard
 
 # How a stretch is shown: (style in a terminal, brackets elsewhere).
 _SHOWN = {
     "": ("", "", ""),
     "correct": ("green", "[", "]"),
+    "type": ("cyan", "[=", "]"),
     "boundary": ("magenta", "[~", "]"),
     "missed": ("bold red", "[-", "]"),
     "spurious": ("yellow", "[+", "]"),
@@ -40,15 +41,6 @@ _LEGEND = (
     "Sentences with the most errors a run: [correct] [~boundary] [-missed] [+spurious], of the seed in the "
     "middle by number of errors. Before each its place in the test set and, in brackets, its errors a run."
 )
-
-
-class Both(NamedTuple):
-    """Two models that are held against each other: names, and the runs of each."""
-
-    a: str
-    runs_a: "list[Run]"
-    b: str
-    runs_b: "list[Run]"
 
 
 @click.command()
@@ -163,18 +155,24 @@ def _task_errors(
     most: int,
 ) -> "tuple[Sheet, list[Shown], list[Calibration]]":
     """Return the tables of a model's errors on a task, the worst sentences, and its calibration."""
+    from kebench.cli.errors_known import known_mentions
+    from kebench.kinds.errors import Asked, Both
+    from kebench.kinds.registry import KINDS
     from kebench.report.calibration import calibrations, with_calibration
     from kebench.report.table import build_leaderboard
     from kebench.tasks.card import all_task_cards, read_task_card
 
     card = read_task_card(task_name)
-    if kb_folder and card.kind != "ner":
+    kind = KINDS[card.kind]
+    if kind.errors is None:
+        raise UserError(f"{card.name}: errors of {kind.title} tasks are not told apart; see their scores")
+    if kb_folder and not kind.mentions:
         raise UserError(f"--kb tells known entities from others; {card.name} has none, leave it out")
     found = read_found(folders)
-    known = {record.model for record in found.records}
+    names = {record.model for record in found.records}
     named = [model, *([against] if against else [])]
     require_here(
-        found, models=[recorded_name(name, known, found.other_names) for name in named], task=card.name
+        found, models=[recorded_name(name, names, found.other_names) for name in named], task=card.name
     )
     records = [record for record in found.records if record.task == card.name]
     if not records:
@@ -192,22 +190,22 @@ def _task_errors(
         title += f"; against {against}: {_score_words(card, cells[1])}"
         both = Both(model, runs, against, _runs(cells[1], _predictions(cells[1], found)))
     examples = _examples(card, data, runs, must_be_there=bool(data or kb_folder))
-    if card.kind == "ner":
-        sheet, shown = _ner(title, runs, examples, card, data, both, kb_folder, most)
-    else:
-        sheet, shown = _relation(title, runs, examples, card, both), []
+    train = _train(card, data) if examples and kind.mentions else None
+    known = known_mentions(kb_folder, examples) if kb_folder and examples else None
+    sheet, shown = kind.errors(Asked(title, card, runs, examples, train, both, known, most))
     calibrated = calibrations(predictions)
     return with_calibration(sheet, calibrated), shown, calibrated
 
 
 def _score_words(card: "TaskCard", cell: "Cell") -> str:
+    from kebench.scoring.metrics import METRICS
     from kebench.tasks.facts import is_seen_widely, seen_words
 
-    seeds = counted(len(cell.runs), "seed")
-    f1 = f"{cell.test.mean:.1f}" if cell.test else "undefined (no gold in the test set)"
+    seeds, metric = counted(len(cell.runs), "seed"), METRICS[cell.runs[0].protocol.metric]
+    score = f"{cell.test.mean:.1f}" if cell.test else f"undefined (no {metric.lacks} in the test set)"
     test = cell.runs[-1].splits.get("test")
     seen = f" ({seen_words(card.kind, 'test', test)})" if test and is_seen_widely(test) else ""
-    return f"F1 {f1} over {seeds}, rate {cell.learning_rate:g}{seen}"
+    return f"{metric.title} {score} over {seeds}, rate {cell.learning_rate:g}{seen}"
 
 
 def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":
@@ -240,7 +238,7 @@ def _predictions(cell: "Cell", found: "Found") -> list[dict[str, Any]]:
 
 def _runs(cell: "Cell", predictions: list[dict[str, Any]]) -> "list[Run]":
     """Return what is predicted on the test set, seed by seed."""
-    from kebench.report.errors import Run
+    from kebench.kinds.errors import Run
 
     parts = [(run.seed, one["test"]) for run, one in zip(cell.runs, predictions, strict=True)]
     return [Run(seed, part["gold"], part["predicted"]) for seed, part in parts]
@@ -267,90 +265,23 @@ def _examples(
     return examples
 
 
+def _train(card: "TaskCard", data: Path | None) -> "Examples | None":
+    """Return the training set, None (with a line) where it is not there."""
+    from kebench.kinds.registry import read_split
+
+    try:
+        return read_split(card, card.find_split(_data_of(card, data), "train"))
+    except UserError as error:
+        say(f"without the training set: {error}")
+        return None
+
+
 def _data_of(card: "TaskCard", data: Path | None) -> Path:
     """Return the folder that a task's data are in: the miniature's, the one named, or the default."""
     from kebench.run import data_of
     from kebench.tasks.card import data_folder
 
     return data_of(card, data_folder(data))
-
-
-def _ner(
-    title: str,
-    runs: list["Run"],
-    examples: Any,
-    card: Any,
-    data: Path | None,
-    both: Both | None,
-    kb_folder: Path | None,
-    most: int,
-) -> "tuple[Sheet, list[Shown]]":
-    from kebench.cli.errors_known import known_mentions
-    from kebench.grid import Sheet
-    from kebench.report.errors import (
-        against_grid,
-        agreement_grid,
-        informative_sentences,
-        kinds_grid,
-        strata_grid,
-    )
-
-    known = known_mentions(kb_folder, examples) if kb_folder else None
-    words = [example.words for example in examples] if examples else None
-    grids = [
-        kinds_grid(runs),
-        strata_grid(runs, words, _seen(card, data) if words else None, known.has if known else None),
-        agreement_grid(runs),
-    ]
-    if both:
-        grids.append(against_grid(*both))
-    notes = [
-        "boundary: a predicted span overlaps the gold one, and is not it. missed: none does. spurious: a "
-        "predicted span that overlaps no gold one. Strict IOB2.",
-    ]
-    if words:
-        notes.append(
-            "abbreviation: one word of capitals and digits for the most part. in training: the same words, "
-            "lower case, are a mention of the training set."
-        )
-    notes += [known.note] if known else []
-    shown = informative_sentences(runs, words, most=most) if words else []
-    captions = ("Means over seeds",) if len(runs) > 1 else ()
-    return Sheet(title, captions, tuple(grids), tuple(notes)), shown
-
-
-def _seen(card: "TaskCard", data: Path | None) -> set[str] | None:
-    from kebench.kinds.registry import read_split
-    from kebench.report.errors import training_mentions
-
-    try:
-        sentences = read_split(card, card.find_split(_data_of(card, data), "train"))
-    except UserError as error:
-        say(f"without the training set: {error}")
-        return None
-    return training_mentions((one.tags for one in sentences), (one.words for one in sentences))
-
-
-def _relation(title: str, runs: list["Run"], examples: Any, card: Any, both: Both | None) -> "Sheet":
-    from kebench.grid import Sheet
-    from kebench.report.agreement import agreement_instances_grid
-    from kebench.report.errors import against_instances_grid, confusion_grid, label_grid, marker_grid
-
-    grids: list[Grid] = [confusion_grid(runs, card.labels), label_grid(runs, card.labels)]
-    if examples:
-        texts = [example.text for example in examples]
-        merged = card.merged_markers
-        grids.append(marker_grid(runs, texts, card.markers, merged, negative=card.negative))
-    if len(runs) > 1:
-        grids.append(agreement_instances_grid(runs, negative=card.negative))
-    if both:
-        grids.append(against_instances_grid(*both))
-    several = (
-        "Counts are means over seeds, gold in rows; precision, recall and F1 are of the counts of all seeds."
-    )
-    counts = several if len(runs) > 1 else "Gold in rows."
-    notes = (f"The score counts all labels but '{card.negative}'.", counts)
-    return Sheet(title, (), tuple(grids), notes)
 
 
 def _print_sentence(sentence: "Shown", form: str) -> None:

@@ -1,10 +1,11 @@
 """`kebench errors --kb`: which gold mentions of a test set a knowledge base has a name for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kebench.kinds.errors import Known
     from kebench.kinds.iob import Sentence
 
 NOTE = (
@@ -13,16 +14,10 @@ NOTE = (
 )
 
 
-class Known(NamedTuple):
-    """Says of a mention's words whether a knowledge base has them as a name; and how to read that."""
-
-    has: Callable[[Sequence[str]], bool]
-    note: str
-
-
-def known_mentions(kb_folder: Path, sentences: "Sequence[Sentence]") -> Known:
+def known_mentions(kb_folder: Path, sentences: "Sequence[Sentence]") -> "Known":
     """Return which gold mentions of some sentences a knowledge base knows, as `kebench overlap` counts."""
     from kebench.corpus.overlap import KnownNames
+    from kebench.kinds.errors import Known
     from kebench.kinds.ner import mentions_of
     from kebench.umls.knowledge_base import KnowledgeBase
 

@@ -47,7 +47,7 @@ def overlap(
     folders: tuple[Path, ...],
     form: str,
 ) -> None:
-    """Count the mentions of tasks that a knowledge base knows, and F1 inside and outside of it.
+    """Count the mentions of tasks that a knowledge base knows, and scores inside and outside it.
 
     The first table is the right half of Table 1 of KeBioLM's paper for any knowledge base; kebench table
     paper-1 --kb KB has it beside the printed numbers.

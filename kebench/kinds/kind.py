@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kebench.kinds.card import TaskCard
 from kebench.kinds.encoded import Answer, Encoded
+from kebench.kinds.errors import Asked, Errors
 from kebench.scoring.calibration import Judgement
 
 
@@ -130,6 +131,7 @@ class Kind:
     cut: returns how many words or examples of a stored split the maximum length cut into (num_cut), and how
         many indicators it cut off (num_missing_markers).
     marks: of kinds whose texts hold entity indicators. calibrated: what calibration is counted over.
+    errors: tells where a model goes wrong.
     words_of: returns the words of an example, of which a tokenizer may not know some.
     plain_text: returns an example's text without entity indicators.
     written: returns the bytes of a file of these examples in the form that is handed out.
@@ -162,6 +164,7 @@ class Kind:
     cut: Callable[[Mapping[str, Any]], dict[str, int]] = lambda part: {"num_cut": part.get("num_cut", 0)}
     marks: Marks | None = None
     calibrated: tuple[Calibrated, ...] = ()
+    errors: Callable[[Asked], Errors] | None = None
     mentions: Callable[[Any, Any], Iterable[str]] | None = None
     words_of: Callable[[Any, Any], Iterable[str]] = lambda card, example: example.text.split()
     plain_text: Callable[[Any, Any], str] = lambda card, example: example.text

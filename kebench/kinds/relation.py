@@ -18,6 +18,7 @@ from pydantic import model_validator
 from kebench.kinds.card import TaskCard
 from kebench.kinds.encoded import Answer, Encoded, Ragged, was_cut
 from kebench.kinds.kind import Calibrated, Kind, Marks, Permille, Read, Stored, StoredSplit, Words
+from kebench.kinds.label_errors import labelling_errors
 from kebench.kinds.pairs import GAD_HEADER, LOOKS_LIKE_A_MARKER, Pair, read_pairs
 from kebench.scoring.calibration import WHOLE, Judgement
 
@@ -214,6 +215,7 @@ RELATION = Kind(
         word for word in pair.text.split() if not any(marker in word for marker in card.markers)
     ),
     plain_text=without_markers,
+    errors=labelling_errors,
     marks=Marks(marker_faults, expected_markers),
     calibrated=(Calibrated("instances", instance_judgements),),
 )

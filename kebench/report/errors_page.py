@@ -7,10 +7,10 @@ may; it says so. It runs no script.
 from collections.abc import Sequence
 
 from kebench.grid import Sheet
+from kebench.kinds.errors import Shown
 from kebench.report import figures
 from kebench.report.calibration import Calibration
 from kebench.report.document import render_document
-from kebench.report.errors import Shown
 
 
 def build_errors_page(sheet: Sheet, shown: Sequence[Shown], calibrations: Sequence[Calibration]) -> str:

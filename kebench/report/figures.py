@@ -55,21 +55,24 @@ def _svg(chart: Any) -> str:
     return str(svg).replace(_INK, "currentColor")
 
 
-def dot_plot(cells: Mapping[str, Cell], styles: ModelStyles) -> str:
-    """Return the seeds of models on one task: a dot each in the model's colour, a bar at the mean."""
+def dot_plot(cells: Mapping[str, Cell], styles: ModelStyles, title: str) -> str:
+    """Return the seeds of models on one task: a dot each in the model's colour, a bar at the mean.
+
+    title: of the score.
+    """
     altair = require_charts()
     points: list[dict[str, Any]] = [
-        {"model": label, "seed": seed, "F1": round(percent, 3)}
+        {"model": label, "seed": seed, "score": round(percent, 3)}
         for label, cell in cells.items()
         for seed, percent in sorted(cell.test_percent_by_seed.items())
     ]
     means = [{"model": label, "mean": round(cell.score.mean, 3)} for label, cell in cells.items()]
     order = list(cells)
     y = altair.Y("model:N", sort=order, title=None, axis=altair.Axis(labelLimit=200))
-    scale = _percent_scale(point["F1"] for point in points)
+    scale = _percent_scale(point["score"] for point in points)
     dots = altair.Chart({"values": points}).mark_circle(size=40, opacity=0.8)
     dots = dots.encode(
-        x=altair.X("F1:Q", title="F1, %", scale=scale, axis=altair.Axis(**_TICKS)),
+        x=altair.X("score:Q", title=f"{title}, %", scale=scale, axis=altair.Axis(**_TICKS)),
         y=y,
         color=_colours(order, styles, has_legend=False),
     )
@@ -277,14 +280,14 @@ def strata_dots(scores: Sequence[StratumScore], styles: ModelStyles) -> str:
     """Return F1 of models on each kind of mention of one task; many models have a line each."""
     altair = require_charts()
     values: list[dict[str, Any]] = [
-        {"model": one.model, "mentions": one.mentions, "F1": round(one.mean, 3)} for one in scores
+        {"model": one.model, "mentions": one.mentions, "score": round(one.mean, 3)} for one in scores
     ]
     models = list(dict.fromkeys(one.model for one in scores))
     kinds = list(dict.fromkeys(one.mentions for one in scores))
     is_crowded = len(models) > _MOST_IN_LEGEND
-    scale, axis = _percent_scale(one["F1"] for one in values), altair.Axis(labelLimit=200, grid=True)
+    scale, axis = _percent_scale(one["score"] for one in values), altair.Axis(labelLimit=200, grid=True)
     base = altair.Chart({"values": values}).encode(
-        x=altair.X("F1:Q", title="F1, %", scale=scale, axis=altair.Axis(**_TICKS)),
+        x=altair.X("score:Q", title="entity score, %", scale=scale, axis=altair.Axis(**_TICKS)),
         color=_colours(models, styles, has_legend=not is_crowded),
     )
     if is_crowded:

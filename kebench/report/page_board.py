@@ -120,7 +120,12 @@ class Board:
         cells = {row.label: cell for row in block.rows if (cell := row.cells[place])}
         scored = {label: cell for label, cell in cells.items() if cell.test}
         if scored:
-            self.plots.append({"id": column.hash[:16], "svg": figures.dot_plot(scored, self._styles)})
+            self.plots.append(
+                {
+                    "id": column.hash[:16],
+                    "svg": figures.dot_plot(scored, self._styles, METRICS[column.metric].title),
+                }
+            )
         curves = {
             label: [  # the mean dev score after each epoch that all seeds reached
                 sum(scores) / len(scores)

@@ -19,7 +19,9 @@ from kebench.report.words import (
     KIND_TITLES,
     average_cell,
     column_title,
+    columns_of,
     printed_cell,
+    score_title,
     summary_cell,
     table_notes,
     task_cell,
@@ -71,7 +73,10 @@ def _sheet(table: Table, published: PublishedTable, keys: Mapping[str, RowKey]) 
         return None
     return Sheet(
         title=f"{published.source}, and ours: {table.caption}",
-        captions=("F1 in percent, mean ± sd (number of seeds); ours scored as published numbers are",),
+        captions=(
+            f"{score_title(columns_of(table))} in percent, mean ± sd (number of seeds); "
+            "ours scored as published numbers are",
+        ),
         grids=tuple(grids),
         notes=(
             f"Published: {published.protocol}.",
@@ -151,7 +156,10 @@ def layout_sheets(
         )
         if grids:
             title = f"The layout of {published.source}, with ours on the suite {table.suite}: {table.caption}"
-            captions = ("F1 in percent, mean ± sd; scored as published numbers are", named)
+            captions = (
+                f"{score_title(columns_of(table))} in percent, mean ± sd; scored as published numbers are",
+                named,
+            )
             sheets.append(Sheet(title, captions, tuple(grids), notes))
     if not sheets:
         raise UserError(

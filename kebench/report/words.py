@@ -101,7 +101,7 @@ def shared_n(table: Table) -> int | None:
 
 def captions(table: Table) -> list[str]:
     """Return the protocol, then what the numbers are."""
-    columns = [(block.kind, column) for block in table.blocks for column in block.columns]
+    columns = columns_of(table)
     shown = f"{score_title(columns)} in percent{_what_is_shown(shared_n(table))}"
     return [f"{table.suite}, {table.caption}", f"{shown}. {score_words(columns)}"]
 
@@ -173,8 +173,12 @@ def _rates(table: Table) -> str:
 
 def table_notes(table: Table) -> list[str]:
     """Return what the marks of a table's columns mean."""
-    columns = [(block.kind, column) for block in table.blocks for column in block.columns]
-    return column_notes(columns, undefined_columns(table))
+    return column_notes(columns_of(table), undefined_columns(table))
+
+
+def columns_of(table: Table) -> list[tuple[str, Column]]:
+    """Return a table's columns with their kinds of task."""
+    return [(block.kind, column) for block in table.blocks for column in block.columns]
 
 
 def undefined_columns(table: Table) -> set[str]:

@@ -6,15 +6,15 @@ from typing import Literal
 import numpy as np
 
 from kebench.errors import UserError
+from kebench.kinds.registry import KINDS
 from kebench.scoring.metrics import Floats, Metric
 
 Unit = Literal["example", "document"]
-WORDS = {("ner", "example"): "sentences", ("relation", "example"): "instances"}
 
 
 def unit_word(kind: str, unit: Unit) -> str:
     """Return what a caption calls the units."""
-    return WORDS.get((kind, unit), "documents")
+    return "documents" if unit == "document" else f"{KINDS[kind].words.example}s"
 
 
 def sum_by_document(units_UT: Floats, ids: Sequence[str], *, metric: Metric) -> Floats:

@@ -6,26 +6,24 @@ import pytest
 
 from kebench.cli import main
 from kebench.cli.errors import sentence_line
-from kebench.kinds.pairs import Pair
-from kebench.kinds.registry import read_split
-from kebench.mini.build import miniature_data
-from kebench.records import stem_of, write_record
-from kebench.report.errors import (
-    Run,
-    Shown,
-    against_grid,
-    against_instances_grid,
+from kebench.kinds.errors import Both, Run, Shown, both_grid
+from kebench.kinds.iob import Sentence
+from kebench.kinds.label_errors import _right, confusion_grid, label_grid, marker_grid
+from kebench.kinds.ner_errors import (
+    _correct,
     agreement_grid,
-    confusion_grid,
     informative_sentences,
     is_abbreviation,
     judge,
     kinds_grid,
-    label_grid,
-    marker_grid,
     strata_grid,
     training_mentions,
 )
+from kebench.kinds.pairs import Pair
+from kebench.kinds.registry import read_split
+from kebench.mini.build import miniature_data
+from kebench.records import stem_of, write_record
+from kebench.scoring.entities import strict_spans
 from kebench.shipped import shipped
 from kebench.tasks.card import read_task_card
 from tests.report.sample_records import sample_record, write_sample
@@ -82,7 +80,7 @@ def test_what_counts_as_an_abbreviation(word: str, expected: bool) -> None:
 
 
 def test_training_mentions_are_compared_in_small_letters() -> None:
-    assert training_mentions(["BIO"], [("Lung", "Cancer", "is")]) == {"lung cancer"}
+    assert training_mentions([Sentence("0", ("Lung", "Cancer", "is"), "BIO")]) == {"lung cancer"}
 
 
 def test_seeds_agree_where_they_find_the_same() -> None:
@@ -95,7 +93,9 @@ def test_seeds_agree_where_they_find_the_same() -> None:
 
 def test_models_are_held_against_each_other_by_most_of_their_seeds() -> None:
     right = [Run(0, [GOLD], [GOLD])]
-    rows = {row[0]: row[1] for row in against_grid("one", RUNS[:1], "two", right).texts}
+    golds = [(0, span) for span in strict_spans(GOLD)]
+    grid = both_grid(("", "", ""), Both("one", RUNS[:1], "two", right), golds, _correct)
+    rows = {row[0]: row[1] for row in grid.texts}
     assert rows == {"both": "2", "only one": "0", "only two": "1", "neither": "0"}
 
 
@@ -103,7 +103,7 @@ def test_models_are_held_against_each_other_on_relation_instances_too() -> None:
     gold = ["no", "up", "up", "down"]
     one = [Run(seed, gold, ["no", "up", "no", "up"]) for seed in range(2)] + [Run(2, gold, ["up"] * 4)]
     two = [Run(0, gold, ["up", "up", "up", "no"])]
-    rows = against_instances_grid("one", one, "two", two).texts
+    rows = both_grid(("", "", ""), Both("one", one, "two", two), range(len(one[0].gold)), _right).texts
     # One is right on the first two by most seeds, though its third seed is right on the third as well.
     assert rows == (("both", "1", "25.0"), ("only one", "1", "25.0"), ("only two", "1", "25.0"),
                     ("neither", "1", "25.0"))  # fmt: skip

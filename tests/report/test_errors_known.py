@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from kebench.cli import main
+from kebench.kinds.errors import Run
+from kebench.kinds.ner_errors import strata_grid
 from kebench.records import record_stem, write_record
-from kebench.report.errors import Run, strata_grid
 from tests.report.sample_records import sample_record
 from tests.umls.releases import imported, write_release
 

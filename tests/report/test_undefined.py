@@ -10,9 +10,10 @@ import pytest
 from kebench.chart_styles import model_styles
 from kebench.cli import main
 from kebench.errors import UserError
+from kebench.kinds.errors import Run, mean_percent
+from kebench.kinds.label_errors import label_grid, marker_grid
 from kebench.records import Record, stem_of, write_record
 from kebench.report.compare import Settings, compare
-from kebench.report.errors import Run, label_grid, marker_grid, mean_percent
 from kebench.report.frame import row_of_record
 from kebench.report.merge import contradiction
 from kebench.report.page_board import Board

@@ -1,0 +1,65 @@
+"""Kinds and metrics are known by name where they live, and nowhere else: a new one touches no other file."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kebench.kinds.registry import KINDS
+from kebench.scoring.metrics import METRICS
+
+PACKAGE = Path(__file__).parents[2] / "kebench"
+HOMES = ("kinds", "scoring")
+# Where a relation is a triple's, ner a stage of a linker, and F1 that of a corpus's links and mentions.
+OF_ANOTHER_SENSE = (
+    "umls", "transe", "probe", "corpus", "pretrain", "mini", "model", "kb", "annotate", "curves", "overlap",
+)  # fmt: skip
+PROBES_RELATION = "report/page_sections.py"  # heads the relations of a probe
+NAMES = {*KINDS, *METRICS}
+
+
+def named(path: Path) -> Path:
+    return path.relative_to(PACKAGE).with_suffix("")
+
+
+def modules() -> list[Path]:
+    return [
+        path
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if not any(part.startswith((*HOMES, *OF_ANOTHER_SENSE)) for part in named(path).parts)
+    ]
+
+
+def strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the string constants of a module but for docstrings, with their lines."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.lineno, node.value
+
+
+def offences(source: str) -> list[str]:
+    return [
+        f"line {line}: {text!r}"
+        for line, text in strings(ast.parse(source))
+        if text in NAMES or "F1" in text.replace("-", " ").split()
+    ]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_names_no_kind_and_no_metric(path: Path) -> None:
+    found = offences(path.read_text(encoding="utf-8"))
+    if str(path.relative_to(PACKAGE)) == PROBES_RELATION:
+        found = [one for one in found if not one.endswith("'relation'")]
+    assert not found
+
+
+@pytest.mark.parametrize("written", ['"ner"', 'x == "relation"', '"entity_f1"', 'f"{x} F1 of"', '"test F1"'])
+def test_the_gate_sees_a_name(written: str) -> None:
+    assert offences(f'"""ner"""\ny = {written}')
