@@ -3,13 +3,14 @@
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kebench.cli.found import results_option
 from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.errors import UserError, did_you_mean
+from kebench.grid import Grid, Sheet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,6 +44,7 @@ _INDENT = " " * 14  # what the names of an example's lines take
 @click.option("--n", "count", type=click.IntRange(1), default=20, show_default=True, help="Most queries.")
 @click.option("--hits", is_flag=True, help="Only queries that were answered.")
 @click.option("--misses", is_flag=True, help="Only queries that were not.")
+@format_option
 def show(
     folder: Path | None,
     set_folder: Path | None,
@@ -52,6 +54,7 @@ def show(
     count: int,
     hits: bool,
     misses: bool,
+    form: str,
 ) -> None:
     """Print queries with their answers: accepted names, the best answer of one mask, the best of more.
 
@@ -91,6 +94,10 @@ def show(
         _say(older)
     if not shown:
         _say(f"no {wanted or 'queries'} among those that the options leave")
+    if form != "terminal":
+        _print_rows(f"{record.model} on {record.set}", shown, record.mode, form)
+        return
+    if not shown:
         return
     click.echo("\n\n".join("\n".join(_example_lines(one, record.mode)) for one in shown))
 
@@ -138,6 +145,37 @@ def _examples(
         found = [one for one in found if one.is_hit(record.mode) == (wanted == "hits")]
         found = [found[place] for place in even_places(len(found), count)]
     return found
+
+
+def _print_rows(title: str, shown: "list[Example]", mode: str, form: str) -> None:
+    """Print examples as a table of words; CSV and JSON have their numbers too."""
+    rows: list[dict[str, Any]] = [
+        {
+            "query": one.query_id,
+            "relation": one.relation,
+            "text": one.text,
+            "accepted": ", ".join(name if name == cui else f"{name} ({cui})" for name, cui in one.gold),
+            "one_mask": one.one_mask and one.one_mask.string,
+            "one_mask_log_prob": one.one_mask and one.one_mask.mean_log_prob,
+            "more_masks": one.more_masks and one.more_masks.string,
+            "more_masks_mean_log_prob": one.more_masks and one.more_masks.mean_log_prob,
+            "right": one.right and one.right.string,
+            "rank": one.rank or None,
+            "answers": one.num_answers,
+            "is_hit": one.is_hit(mode),
+            "is_released_hit": one.is_released_hit,
+        }
+        for one in shown
+    ]
+    fields = ("text", "accepted", "one_mask", "more_masks", "right")
+    lines = [[row[name] for name in fields] for row in rows]
+    grid = Grid(("query", "accepted", "one mask", "more masks", "right"), lines, layout="prose")
+    print_sheets(
+        [Sheet(title, (), (grid,))],
+        form,
+        rows=lambda: Rows(list(rows[0]) if rows else (), rows),
+        content=lambda: {"schema": 1, "examples": rows},
+    )
 
 
 def _example_lines(example: "Example", mode: str) -> Iterator[str]:

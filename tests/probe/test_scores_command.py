@@ -315,3 +315,13 @@ def test_every_format_holds_the_same_figures(probed: Path) -> None:
 def test_a_folder_without_probes_says_how_to_make_some(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no probes; make some with 'kebench probe run'"):
         CliRunner().invoke(scores, [str(tmp_path)], catch_exceptions=False)
+
+
+def test_examples_are_rows_too(probed: Path) -> None:
+    def rows(form: str) -> str:
+        return CliRunner().invoke(show, arguments_of(probed, "--format", form), catch_exceptions=False).stdout
+
+    lines, found = list(csv.DictReader(io.StringIO(rows("csv")))), json.loads(rows("json"))["examples"]
+    assert [line["query"] for line in lines] == [str(one["query"]) for one in found]
+    assert {line["is_hit"] for line in lines} == {"True", "False"}
+    assert rows("markdown").count("\n| ") == 2 + len(found)
