@@ -14,12 +14,15 @@ import pytest
 
 from kebench.cli import main
 from kebench.grid import UNDEFINED, Cell, Grid, Sheet
+from kebench.pretrain.curve import curve_text
 from kebench.report.published import read_published_tables
 from kebench.report.table import build_leaderboard
 from kebench.report.write_latex import sheets_as_latex
 from kebench.shipped import shipped
 from kebench.tasks.card import all_task_cards
-from tests.probe.test_scores_command import small_record, write_probe
+from tests.pretrain.test_curves import row
+from tests.probe.sets import small_kb
+from tests.probe.test_scores_command import QUERIES, small_record, write_probe, write_set
 from tests.report.boards import render_latex
 from tests.report.sample_records import RELATION_TASKS, sample_grid, sample_record
 
@@ -90,12 +93,28 @@ def test_tables_of_the_paper(capsys: pytest.CaptureFixture[str], tmp_path: Path)
 
 
 def test_listings_and_probes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    probes = tmp_path / "probes"
+    probes, query_set = tmp_path / "probes", tmp_path / "set"
+    write_set(query_set, QUERIES)
+    annotated, corpus = tmp_path / "gold.txt", tmp_path / "corpus"
+    annotated.write_text("1|t|Bad migraine.\n1|a|\n1\t4\t12\tmigraine\tDisease\tD1\n")
+    of_set = ["--set", str(query_set), "--results", str(probes)]
+    kb = small_kb(tmp_path / "kb")
+    main(["annotate", str(annotated), "--kb", str(kb.folder), "--out", str(corpus)])
+    capsys.readouterr()
+    (tmp_path / "kebiolm").mkdir()
+    (tmp_path / "kebiolm" / "curves.jsonl").write_text(curve_text([row(step) for step in range(1, 41)]))
     for number, model in enumerate(("minilm", "a-model-of-some-lab_with_a_long-name")):
         write_probe(probes, small_record(model=model, model_hash=str(number) * 64))
     commands = [
         ["task", "list"], ["task", "show", "ddi"], ["model", "list"], ["recipe", "list"],
-        ["data", "check", "--tasks", "mini"],
+        ["data", "check", "--tasks", "mini"], ["overlap", "--kb", str(kb.folder), "--tasks", "mini"],
+        ["recipe", "show", "kebiolm-mini"], ["model", "show", "minilm"], ["kb", "stats", str(kb.folder)],
+        ["probe", "stats", str(query_set), "--by", "relation"],
+        ["probe", "show", "--model", "minilm", *of_set],
+        ["errors", "--model", "minilm", "--probe", *of_set[1:]], ["table", "paper-5", *of_set[:2]],
+        ["corpus", "stats", str(corpus)],
+        ["corpus", "score", str(corpus), "--gold", str(annotated), "--kb", str(kb.folder)],
+        ["table", "paper-7", *of_set], ["curves", str(tmp_path / "kebiolm")],
         ["probe", "scores", str(probes)], ["probe", "scores", str(probes), "--by", "relation"],
     ]  # fmt: skip
     compile_latex([printed(capsys, *command) for command in commands], tmp_path)
