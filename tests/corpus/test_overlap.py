@@ -183,6 +183,7 @@ def test_folders_without_runs_or_originals_are_refused(kb: KnowledgeBase, data: 
         mention_texts(read_task_card("ddi"), data, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_mentions_of_the_real_tasks_are_those_of_the_paper_s_table_1(real_data: Path) -> None:
     printed = {"bc5cdr-chem": 15935, "bc2gm": 24583, "jnlpba": 59963, "chemprot": 39022, "ddi": 15738}

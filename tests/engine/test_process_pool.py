@@ -19,6 +19,7 @@ from tests.engine.dying import die
 from tests.grids import leftovers, scores
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_records_of_one_though_one_is_killed(place: Path, tmp_path: Path) -> None:
     jobs = jobs_in(place)
     killed: list[int] = []
@@ -37,7 +38,6 @@ def test_two_processes_give_the_records_of_one_though_one_is_killed(place: Path,
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.slow
 def test_a_job_that_kills_its_process_each_time_is_written_down(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ def test_released_mode_gives_the_strings_of_the_released_algorithm(probed: Probe
         assert sorted(ours) == sorted(theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beam", [4, 40])
 def test_a_released_kebiolm_answers_in_the_released_batches(
     beam: int, released_kebiolm: Probed, texts: list[str]

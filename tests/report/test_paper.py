@@ -213,6 +213,7 @@ def test_tests_from_summaries_are_those_of_the_scores() -> None:
         welch_from_summaries((1.0, 1.0, 1), (2.0, 0.0, None))
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_the_data_are_counted_beside_table_1(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = printed(capsys, "paper-1", "--data", str(real_data / "blurb"))

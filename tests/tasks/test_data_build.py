@@ -213,6 +213,7 @@ def test_a_task_without_converter_is_refused(tmp_path: Path) -> None:
         build_task(read_task_card("gad"), tmp_path, tmp_path / "data")
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 @pytest.mark.parametrize(
     ("name", "source"), [("chemprot", "chemprot"), ("ddi", "ddi/DDIextraction_2013.tar.gz")]

@@ -151,6 +151,7 @@ def test_the_gold_digest_ignores_the_order_of_rows_and_their_text() -> None:
     assert digest_gold(relation, [first, second]) != digest_gold(relation, exchanged)
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_the_real_files_are_all_green_and_the_table_fits_80_columns(
     real_data: Path, capsys: pytest.CaptureFixture[str]
