@@ -175,7 +175,7 @@ def test_folders_without_runs_or_originals_are_refused(kb: KnowledgeBase, data: 
     with pytest.raises(UserError, match="no records"):
         CliRunner().invoke(overlap, [*command, "--results", str(tmp_path)], catch_exceptions=False)
     write_sample(tmp_path / "results", [sample_record("tiny", "gad")])
-    with pytest.raises(UserError, match="no run of these NER tasks"):
+    with pytest.raises(UserError, match="no run of these tasks with mentions"):
         CliRunner().invoke(
             overlap, [*command, "--results", str(tmp_path / "results")], catch_exceptions=False
         )
