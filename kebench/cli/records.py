@@ -44,7 +44,11 @@ def records(folders: tuple[Path, ...], sql: str, columns: bool, form: str) -> No
         connection.execute("set enable_external_access = false")
         connection.register("records", table)
         try:
-            found = connection.execute(_ordered(sql))
+            # an order of the rows, which SQL leaves open unless it is told
+            is_open = re.match(r"\s*(select|with|from)\b", sql, re.I)
+            if is_open and not re.search(r"\border\s+by\b", sql, re.I):
+                sql = f"select * from (\n{sql.rstrip().rstrip(';')}\n) order by all"
+            found = connection.execute(sql)
             names = [column[0] for column in (found.description if found else None) or ()]
             lines = found.fetchall() if names else []
         except duckdb.Error as error:
@@ -53,27 +57,13 @@ def records(folders: tuple[Path, ...], sql: str, columns: bool, form: str) -> No
             ) from None
     if not names:
         raise UserError("--sql: nothing is asked; pass a statement such as 'select task, model from records'")
-    _print(names, lines, form)
-
-
-def _ordered(sql: str) -> str:
-    """Return a question with an order of its rows, which SQL leaves open unless it is told."""
-    is_open = re.match(r"\s*(select|with|from)\b", sql, re.I) and not re.search(r"\border\s+by\b", sql, re.I)
-    return f"select * from (\n{sql.rstrip().rstrip(';')}\n) order by all" if is_open else sql
-
-
-def _print(names: list[str], lines: list[tuple[Any, ...]], form: str) -> None:
-    """Print what was found: JSON has text, or null, for what it has no type for."""
-    cells = zip(*(_cells([line[place] for line in lines]) for place in range(len(names))), strict=True)
-    print_table(
-        names,
-        list(cells),
-        form,
-        content=lambda: [dict(zip(names, map(_plain, line), strict=True)) for line in lines],
-    )
+    columns_found = (_cells([line[place] for line in lines]) for place in range(len(names)))
+    content = [dict(zip(names, map(_plain, line), strict=True)) for line in lines]
+    print_table(names, list(zip(*columns_found, strict=True)), form, content=lambda: content)
 
 
 def _plain(value: Any) -> Any:
+    """Return a value for JSON: text, or null, for what it has no type for."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     return value if value is None or isinstance(value, str | int | bool) else str(value)

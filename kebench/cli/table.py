@@ -95,7 +95,14 @@ def table(
         case "paper-1":
             sheets = [_data_sheet(data, kb_folder, corpus_folder, raw)]
         case "paper-5":
-            sheets = [_set_sheet(set_folder)]
+            from kebench.probe.query_set import QuerySet
+            from kebench.report.paper_data import set_sheet
+
+            if set_folder is None:
+                raise UserError(
+                    "paper-5 needs a cloze set: name its folder by --set ('kebench probe build' makes one)"
+                )
+            sheets = [set_sheet(QuerySet.open(set_folder))]
         case "paper-6":
             sheets = _probe_sheets(folders, pairs)
         case "paper-7":
@@ -168,17 +175,6 @@ def _probe_folders(folders: tuple[Path, ...], *, is_needed: bool) -> tuple[Path,
         raise UserError(f"{LOCAL}: no probes; {REMEDY}, or name their folder with --results")
     say(f"no probes in {LOCAL}; {REMEDY}, or name their folder with --results")
     return ()
-
-
-def _set_sheet(folder: Path | None) -> "Sheet":
-    from kebench.probe.query_set import QuerySet
-    from kebench.report.paper_data import set_sheet
-
-    if folder is None:
-        raise UserError(
-            "paper-5 needs a cloze set: name its folder by --set ('kebench probe build' makes one)"
-        )
-    return set_sheet(QuerySet.open(folder))
 
 
 def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> "list[Sheet]":

@@ -50,36 +50,33 @@ def print_sheets(
     content: Callable[[], Any] | None = None,
 ) -> None:
     """Print sheets to stdout in one of FORMATS. rows, content: what CSV, and JSON, hold instead of sheets."""
-    click.echo(_written(list(sheets), form, rows, content), nl=False)
-
-
-def _written(
-    sheets: "list[Sheet]", form: str, rows: Callable[[], Rows] | None, content: Callable[[], Any] | None
-) -> str:
+    sheets = list(sheets)
     match form:
+        case "terminal":
+            from rich.console import Console
+
+            from kebench.report.write_terminal import sheets_for_terminal
+
+            console = Console()
+            is_styled = console.is_terminal and not console.is_dumb_terminal
+            text = sheets_for_terminal(sheets, width=console.width, is_styled=is_styled)
         case "markdown":
             from kebench.report.write_markdown import sheets_as_markdown
 
-            return sheets_as_markdown(sheets)
+            text = sheets_as_markdown(sheets)
         case "latex":
             from kebench.report.write_latex import sheets_as_latex
 
-            return sheets_as_latex(sheets)
+            text = sheets_as_latex(sheets)
         case "csv":
             from kebench.report.write_csv import rows_as_csv, sheets_as_csv
 
-            return rows_as_csv(*rows()) if rows else sheets_as_csv(sheets)
-        case "json":
+            text = rows_as_csv(*rows()) if rows else sheets_as_csv(sheets)
+        case _:
             from kebench.report.write_json import as_json, sheets_as_json
 
-            return as_json(content()) if content else sheets_as_json(sheets)
-    from rich.console import Console
-
-    from kebench.report.write_terminal import sheets_for_terminal
-
-    console = Console()
-    is_styled = console.is_terminal and not console.is_dumb_terminal
-    return sheets_for_terminal(sheets, width=console.width, is_styled=is_styled)
+            text = as_json(content()) if content else sheets_as_json(sheets)
+    click.echo(text, nl=False)
 
 
 def print_table(

@@ -1,7 +1,6 @@
 """The leaderboard as sheets for people, one a table: a grid a kind of task, with published rows below."""
 
-from kebench.grid import Cell, Grid, GridRows, Sheet
-from kebench.report.published import PrintedRow
+from kebench.grid import Grid, GridRows, Sheet
 from kebench.report.table import Block, Leaderboard
 from kebench.report.words import (
     ORDER,
@@ -40,21 +39,21 @@ def block_grid(block: Block, *, show_n: bool) -> Grid:
         )
         for place, row in enumerate(block.rows)
     ]
+    # the second column of a task gets no published score
+    names = [*(column.task if column.letter in ("", "a") else "" for column in block.columns), block.kind]
+    rows += [
+        (
+            f"{printed.row.label} {printed.mark}",
+            *(printed_cell(printed.row, name, printed.table.decimals) for name in names),
+            *(None for _ in block.extras),
+        )
+        for printed in block.published
+    ]
     return Grid(
         headings(block),
-        (*rows, *(_published_row(block, printed) for printed in block.published)),
+        rows,
         best=frozenset((row, 1 + column) for row, column in block.best),
         second=frozenset((row, 1 + column) for row, column in second_cells(block)),
         layout="board",
-        published=len(rows),
-    )
-
-
-def _published_row(block: Block, printed: PrintedRow) -> tuple[str | Cell, ...]:
-    """Return a published row; the second column of a task gets none of its scores."""
-    names = [column.task if column.letter in ("", "a") else "" for column in block.columns]
-    return (
-        f"{printed.row.label} {printed.mark}",
-        *(printed_cell(printed.row, name, printed.table.decimals) for name in (*names, block.kind)),
-        *(Cell() for _ in block.extras),
+        published=len(block.rows),
     )

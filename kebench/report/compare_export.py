@@ -11,7 +11,7 @@ from kebench.report.compare import AVERAGE_TESTS, RESAMPLED, TESTS, Comparison
 from kebench.report.compare_published import PublishedComparison
 from kebench.report.compare_words import family_of
 from kebench.report.export import NO_GOLD
-from kebench.report.significance import Pair, Significance
+from kebench.report.significance import Significance
 from kebench.report.table import Column, Table
 from kebench.stats.pvalue import PValue
 from kebench.stats.seeds import hedges_g
@@ -107,7 +107,11 @@ def significance_rows(found: Significance) -> Iterator[Row]:
     columns = {column.hash: (kind, column) for kind, column in found.columns}
     for pair in found.pairs:
         kind, column = columns[pair.task]
-        what = {**shared, "kind": kind, **_column_fields(column), **_pair_fields(found, pair)}
+        a, b = found.cells[pair.better, pair.task], found.cells[pair.worse, pair.task]
+        by_seed = [list(cell.test_percent_by_seed.values()) for cell in (a, b)]
+        what = {**shared, "kind": kind, **_column_fields(column), **_sides_fields(a.score, b.score)}
+        what |= {"a": found.labels[pair.better], "b": found.labels[pair.worse]}
+        what["hedges_g"] = hedges_g(*by_seed) if min(map(len, by_seed)) > 1 else None
         yield _complete(what | _test_fields(pair.tested, pair.p) | family | drawn)
 
 
@@ -145,17 +149,6 @@ def _sides_fields(a: Summary, b: Summary) -> Row:
         for name, number in zip(("mean_percent", "sd_percent", "n"), summary, strict=True)
     }
     return {**of_each, "difference_percent": a.mean - b.mean}
-
-
-def _pair_fields(found: Significance, pair: Pair) -> Row:
-    a, b = found.cells[pair.better, pair.task], found.cells[pair.worse, pair.task]
-    by_seed = [list(cell.test_percent_by_seed.values()) for cell in (a, b)]
-    return {
-        "a": found.labels[pair.better],
-        "b": found.labels[pair.worse],
-        **_sides_fields(a.score, b.score),
-        "hedges_g": hedges_g(*by_seed) if min(map(len, by_seed)) > 1 else None,
-    }
 
 
 def _of_difference(test: PValue, score: float) -> PValue:

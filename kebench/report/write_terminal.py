@@ -30,7 +30,8 @@ def sheets_for_terminal(sheets: Iterable[Sheet], *, width: int, is_styled: bool)
 
 def _sheet_text(sheet: Sheet, *, width: int, is_styled: bool) -> str:
     out = io.StringIO()
-    width = max(width, *map(_least_width, sheet.grids), 0)
+    listings = (grid for grid in sheet.grids if grid.layout == "listing")
+    width = max([width, *(sum(2 + least for least in _narrowest(grid)) for grid in listings)])
     console = Console(file=out, width=width, force_terminal=is_styled, highlight=False, legacy_windows=False)
     is_listing = bool(sheet.grids) and all(grid.layout == "listing" for grid in sheet.grids)
     if sheet.title:
@@ -157,11 +158,6 @@ def _listing_table(grid: Grid, *, is_styled: bool) -> Table:
         style = grid.row_styles.get(place, "") if is_styled else ""
         table.add_row(*(Text(cell.text(dash="-")) for cell in row), style=style)
     return table
-
-
-def _least_width(grid: Grid) -> int:
-    """Return the width that a listing needs so that no number is broken; other grids can do with any."""
-    return sum(2 + narrowest for narrowest in _narrowest(grid)) if grid.layout == "listing" else 0
 
 
 def _narrowest(grid: Grid) -> list[int]:
