@@ -144,3 +144,22 @@ def test_processes_are_started_in_one_place() -> None:
         if path.name != "processes.py":
             assert not called & (ways - ({"Process"} if path.name == "leases.py" else set())), path
             assert "subprocess" not in imports_of(path) or path.name in others, path
+
+
+def test_no_bag_of_options_is_untyped() -> None:
+    """Many options travel as one dataclass or NamedTuple; what other libraries get may be anything."""
+    handed_on = {
+        "model/",
+        "cli/options.py",
+        "corpus/name_index.py",
+    }  # torch's and click's own, scikit-learn's
+    for path in modules():
+        name = str(path.relative_to(PACKAGE))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.FunctionDef)
+                and node.args.kwarg
+                and not name.startswith(tuple(handed_on))
+            ):
+                said = ast.unparse(node.args.kwarg.annotation) if node.args.kwarg.annotation else ""
+                assert said != "Any", f"{name}: {node.name} takes **{node.args.kwarg.arg}: Any"
