@@ -92,7 +92,7 @@ def test_a_model_card_holds_every_score_with_its_protocol(capsys: pytest.Capture
     assert (card["license"], index["name"], len(index["results"])) == ("apache-2.0", "minilm", 8)
     gad = next(one for one in index["results"] if one["dataset"]["type"] == "gad")
     (metric,) = gad["metrics"]
-    assert metric["name"] == "micro F1 over positive labels, mean of 3 seeds, sd 0.88"
+    assert metric["name"] == "micro F1 over the positive labels, mean of 3 seeds, sd 0.88"
     assert metric["value"] == pytest.approx(73.78, abs=0.005)
     assert metric["args"]["protocol"].startswith("quick: 3 epochs")
 
