@@ -107,7 +107,7 @@ def select_tasks(words: str, *, kind_suite: str = "blurb") -> list[TaskCard]:
         names = _names_meant(word, cards, kind_suite)
         if not names:
             known = {card.name for card in cards} | {suite for card in cards for suite in card.suites}
-            known |= {kind.short for kind in KINDS.values()}
+            known |= {KINDS[card.kind].short for card in cards if kind_suite in card.suites}
             raise UserError(
                 f"no task or suite '{word}'{did_you_mean(word, known)} 'kebench task list' shows all"
             )
