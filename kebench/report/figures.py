@@ -119,19 +119,16 @@ def _tile(share: float) -> dict[str, str]:
     full = PALETTE[0] if share > 0 else PALETTE[1]
     pairs = zip(_channels(_NEUTRAL), _channels(full), strict=True)
     mixed = [round(one + abs(share) * (other - one)) for one, other in pairs]
-    return {"tile": "#" + "".join(f"{one:02x}" for one in mixed), "ink": _readable_on(mixed)}
+    # black or white, whichever contrasts more with the colour (WCAG 2.2, relative luminance)
+    shares = [one / 255 for one in mixed]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in shares]
+    luminance = sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    ink = "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
+    return {"tile": "#" + "".join(f"{one:02x}" for one in mixed), "ink": ink}
 
 
 def _channels(colour: str) -> list[int]:
     return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
-
-
-def _readable_on(channels: Sequence[int]) -> str:
-    """Return black or white, whichever contrasts more with a colour (WCAG 2.2, relative luminance)."""
-    shares = [one / 255 for one in channels]
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in shares]
-    luminance = sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
 
 
 def critical_difference(labels: Sequence[str], ranking: Ranking, styles: ModelStyles) -> str:

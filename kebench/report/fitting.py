@@ -68,14 +68,15 @@ def column_runs(widths: Sequence[float], *, room: float, gap: float) -> Iterator
 
 def latex_width_pt(text: str) -> float:
     """Return about how wide a text is in a footnote-sized LaTeX table, rather too wide than too narrow."""
-    return sum(map(_sign_width_pt, text))
-
-
-def _sign_width_pt(sign: str) -> float:
-    if sign == "±":  # with the space around it
-        return _PLUS_MINUS_PT
-    if sign in _NARROW:
-        return _NARROW_PT
-    if sign in _WIDE:
-        return _WIDE_PT
-    return _CAPITAL_PT if sign.isupper() else _DIGIT_PT
+    return sum(
+        _PLUS_MINUS_PT  # with the space around it
+        if sign == "±"
+        else _NARROW_PT
+        if sign in _NARROW
+        else _WIDE_PT
+        if sign in _WIDE
+        else _CAPITAL_PT
+        if sign.isupper()
+        else _DIGIT_PT
+        for sign in text
+    )

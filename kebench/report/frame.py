@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from kebench.errors import UserError, counted
 from kebench.kinds.stored import read_predictions
@@ -46,8 +46,8 @@ def comparison_frame(
     default those of the command. Raises UserError as the command does.
     """
     settings = settings or Settings()
-    stored = _stored(folder, tasks=tasks, models=(), settings=settings)
-    compared = compare(stored.board, a, b, settings=settings, predictions=stored.predictions)
+    board, predictions = _stored(folder, tasks=tasks, models=(), settings=settings)
+    compared = compare(board, a, b, settings=settings, predictions=predictions)
     return _frame(row for one in compared for row in comparison_rows(one))
 
 
@@ -59,7 +59,7 @@ def published_frame(
     Scores are those computed as published numbers are, whatever the settings' metric.
     """
     settings = (settings or Settings())._replace(metric=AS_PUBLISHED)
-    board = _stored(folder, tasks=tasks, models=(), settings=settings).board
+    board = _stored(folder, tasks=tasks, models=(), settings=settings)[0]
     return _frame(
         row
         for printed in printed_rows_of(b)
@@ -82,21 +82,15 @@ def significance_frame(
     share suite and protocol.
     """
     settings = settings or Settings()
-    stored = _stored(folder, tasks=tasks, models=models, settings=settings)
-    found = significance(stored.board, test=test, settings=settings, predictions=stored.predictions)
+    board, predictions = _stored(folder, tasks=tasks, models=models, settings=settings)
+    found = significance(board, test=test, settings=settings, predictions=predictions)
     return _frame(row for one in found for row in significance_rows(one))
-
-
-class _Stored(NamedTuple):
-    """The leaderboard of a folder's records, and what reads the predictions beside one."""
-
-    board: Leaderboard
-    predictions: Predictions
 
 
 def _stored(
     folder: Path | str, *, tasks: Collection[str], models: Collection[str], settings: Settings
-) -> _Stored:
+) -> tuple[Leaderboard, Predictions]:
+    """Return the leaderboard of a folder's records, and what reads the predictions beside one."""
     by_path = _read(folder)
     kept = {
         path: record
@@ -114,7 +108,7 @@ def _stored(
         return read_predictions(paths[record.task, record.model, record.identity])
 
     board = build_leaderboard(list(kept.values()), cards=all_task_cards(), metric=settings.metric)
-    return _Stored(board, predictions)
+    return board, predictions
 
 
 def _read(folder: Path | str) -> dict[Path, Record]:
@@ -143,11 +137,6 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _as_published(record: Record) -> float | None:
-    """Return the score by the metric of published numbers, None where that is the task's own."""
-    return record.test.further.get(METRICS[record.protocol.metric].published)
-
-
 def row_of_record(record: Record) -> dict[str, Any]:
     """Return a run as a row of the frame."""
     test = record.splits.get("test")
@@ -158,7 +147,8 @@ def row_of_record(record: Record) -> dict[str, Any]:
         "seed": record.seed,
         "dev_percent": record.dev.score_percent,
         "test_percent": record.test.score_percent,
-        "test_as_published_percent": _as_published(record),
+        # by the metric of published numbers; None where that is the task's own
+        "test_as_published_percent": record.test.further.get(METRICS[record.protocol.metric].published),
         "num_examples": record.test.num_examples,
         "num_cut": record.test.num_cut,
         "num_seen": test.num_seen if test else None,

@@ -70,30 +70,21 @@ def _grid(examples: Mapping[str, Sequence[Example]]) -> Grid:
     rows: list[tuple[str | None, ...]] = []
     right: set[tuple[int, int]] = set()
     for several in zip(*examples.values(), strict=True):
+        gold = several[0].gold  # the first accepted concepts are named
+        named = [cui if name == cui else f"{cui}: {name}" for name, cui in gold[:_SHOWN_CONCEPTS]]
+        more = [f"{len(gold) - len(named)} more"] if len(gold) > len(named) else []
         lines = (
             (several[0].text, [one.one_mask for one in several]),
-            (_gold(several[0]), [one.more_masks for one in several]),
+            ("; ".join([*named, *more]) or "(nothing is accepted)", [one.more_masks for one in several]),
         )
         for heading, answers in lines:
             right |= {(len(rows), place) for place, one in enumerate(answers, 1) if one and one.is_right}
             rows.append((heading, *(answer and (answer.string or "(nothing)") for answer in answers)))
-        rows[-1] = (rows[-1][0], *map(_with_right, rows[-1][1:], several))
+        # the best right answer stands in the second line where neither line shows one
+        second = list(rows[-1])
+        for place, one in enumerate(several, start=1):
+            if one.right and not any(shown and shown.is_right for shown in (one.one_mask, one.more_masks)):
+                second[place] = f"{second[place] or DASH}; at {one.rank}: {one.right.string}"
+        rows[-1] = tuple(second)
     breaks = frozenset(range(2, len(rows), 2))
     return Grid(("query and answer", *examples), rows, frozenset(right), breaks=breaks, layout="prose")
-
-
-def _with_right(text: str | None, example: Example) -> str | None:
-    """Add the best right answer to the second line where neither line shows one."""
-    right, shown = example.right, (example.one_mask, example.more_masks)
-    if right is None or any(answer and answer.is_right for answer in shown):
-        return text
-    return f"{text or DASH}; at {example.rank}: {right.string}"
-
-
-def _gold(example: Example) -> str:
-    """Name the first accepted concepts, and say how many more there are."""
-    if not example.gold:
-        return "(nothing is accepted)"
-    named = [cui if name == cui else f"{cui}: {name}" for name, cui in example.gold[:_SHOWN_CONCEPTS]]
-    more = len(example.gold) - len(named)
-    return "; ".join(named) + (f"; {more} more" if more else "")

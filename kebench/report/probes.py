@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from kebench.grid import Cell, Grid, Sheet
 from kebench.probe.record import PROBE_PROTOCOL_VERSION, Decoder, ProbeRecord
-from kebench.report.published import PrintedRow, PublishedTable, mark_rows
+from kebench.report.published import PublishedTable, mark_rows
 
 PROBE_SUITE = "umls-probe"
 # The groups of columns, and what stands over each column.
@@ -27,6 +27,11 @@ BREAKDOWNS = {
     "semantic-type": "by_semantic_type",
     "answer-length": "by_answer_length",
 }
+_NOTES = (
+    "Macro averages over relations, in percent. hit: any answer of any length is right, "
+    "the paper's Recall@5.",
+    "released: by the released code's strings; fixed: by normal forms. Ranked: by mean log probability.",
+)
 _PRINTED = ("type-1", "type-2", "overall")  # the columns of Table 6, which are by the released rule
 
 
@@ -38,29 +43,35 @@ def probe_sheets(
     Rows: the best overall hit of the fixed rule first; published ones stand below those of the first sheet. A
     note that two sheets share is said under the first.
     """
-    alike: dict[str, list[ProbeRecord]] = defaultdict(list)
+    alike: dict[str, dict[str, ProbeRecord]] = defaultdict(dict)  # by identity: each probe once
     for record in sorted(records, key=lambda one: (-one.counts.queries, one.set, caption(one))):
-        alike[caption(record)].append(record)
-    printed = mark_rows(published)
+        alike[caption(record)][record.identity] = record
     sheets: list[tuple[Sheet, list[ProbeRecord]]] = []
-    for heading, group in alike.items():
-        labels = row_labels(group)
-        rows = [(labels[record.identity], _percents(record)) for record in _once(group)]
+    for heading, by_identity in alike.items():
+        group = sorted(by_identity.values(), key=lambda one: one.model)
+        labels, rows = row_labels(group), list[tuple[str, list[float | None]]]()
+        for record in group:
+            released, fixed = record.scores.released, record.scores.fixed
+            hits = [getattr(rule, one).hit.macro_percent for rule in (released, fixed) for one in BUCKETS]
+            ranked = [getattr(fixed.overall.by_mean, metric).macro_percent for metric in METRICS]
+            rows.append((labels[record.identity], [*hits, *ranked]))
         rows.sort(key=lambda row: (-(row[1][_BEST] or 0), row[0]))
-        below = [] if sheets else [_printed_row(one) for one in printed]
+        below = [] if sheets else mark_rows(published)
+        nothing = [None] * (len(HEADINGS) - len(_PRINTED))
+        printed = [
+            (f"{one.row.label} {one.mark}", [*map(one.row.scores.get, _PRINTED), *nothing]) for one in below
+        ]
         grid = Grid(
             ("model", *HEADINGS),
-            [(label, *(Cell(percent, ".2f") for percent in percents)) for label, percents in (*rows, *below)],
+            [(label, *(Cell(one, ".2f") for one in percents)) for label, percents in (*rows, *printed)],
             groups=tuple((name, len(headings)) for name, headings in GROUPS),
             published=len(rows) if below else None,
         )
-        notes = _notes(printed if below else []) if not sheets else ()
-        sheets.append((Sheet(heading, (), (grid,), notes), sorted(_once(group), key=lambda one: one.model)))
+        sources = {one.mark: f"{one.mark} {one.table.source}: {one.table.protocol}." for one in below}
+        lead = ["Published: as printed; of another query set unless yours is the paper's."] if below else []
+        notes = () if sheets else (*_NOTES, *lead, *sources.values())
+        sheets.append((Sheet(heading, (), (grid,), notes), group))
     return sheets
-
-
-def _once(records: Iterable[ProbeRecord]) -> list[ProbeRecord]:
-    return list({record.identity: record for record in records}.values())
 
 
 def groups_sheets(records: Iterable[ProbeRecord], by: str) -> list[Sheet]:
@@ -72,19 +83,11 @@ def groups_sheets(records: Iterable[ProbeRecord], by: str) -> list[Sheet]:
     for record in records:
         rows = [
             (
-                name,
+                of,
                 group.queries,
-                *(
-                    Cell(percent, ".2f")
-                    for percent in (
-                        group.hit_percent,
-                        group.acc_1_percent,
-                        group.acc_5_percent,
-                        group.mrr_percent,
-                    )
-                ),
+                *(Cell(getattr(group, f"{name}_percent"), ".2f") for name in ("hit", *METRICS)),
             )
-            for name, group in getattr(record.scores.fixed, BREAKDOWNS[by]).items()
+            for of, group in getattr(record.scores.fixed, BREAKDOWNS[by]).items()
         ]
         grid = Grid((by, "queries", "hit", *METRICS.values()), rows)
         sheets.append(Sheet(f"{record.model}: {caption(record)}", (), (grid,)))
@@ -127,26 +130,3 @@ def row_labels(records: Iterable[ProbeRecord]) -> dict[str, str]:
         + (f" [{record.model_hash[:8]}]" if len(hashes[record.model]) > 1 else "")
         for record in records
     }
-
-
-def _percents(record: ProbeRecord) -> list[float | None]:
-    released, fixed = record.scores.released, record.scores.fixed
-    hits = [getattr(rule, bucket).hit.macro_percent for rule in (released, fixed) for bucket in BUCKETS]
-    return [*hits, *(getattr(fixed.overall.by_mean, metric).macro_percent for metric in METRICS)]
-
-
-def _printed_row(printed: PrintedRow) -> tuple[str, list[float | None]]:
-    scores = [printed.row.scores.get(column) for column in _PRINTED]
-    return f"{printed.row.label} {printed.mark}", [*scores, *[None] * (len(HEADINGS) - len(scores))]
-
-
-def _notes(printed: Sequence[PrintedRow]) -> tuple[str, ...]:
-    sources = {one.mark: f"{one.mark} {one.table.source}: {one.table.protocol}." for one in printed}
-    lead = ["Published: as printed; of another query set unless yours is the paper's."] if printed else []
-    return (
-        "Macro averages over relations, in percent. hit: any answer of any length is right, "
-        "the paper's Recall@5.",
-        "released: by the released code's strings; fixed: by normal forms. Ranked: by mean log probability.",
-        *lead,
-        *sources.values(),
-    )
