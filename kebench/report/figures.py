@@ -161,8 +161,11 @@ def critical_difference(labels: Sequence[str], ranking: Ranking, styles: ModelSt
     return _svg((groups + points_ + texts).properties(width=520, height=24 * len(labels) + 20))
 
 
-def learning_curves(curves: Mapping[str, Sequence[float]], styles: ModelStyles) -> str:
-    """Return the mean dev score of models after each epoch; many are named beside their lines."""
+def learning_curves(curves: Mapping[str, Sequence[float | None]], styles: ModelStyles, score: str) -> str:
+    """Return the mean dev score of models after each epoch; many are named beside their lines.
+
+    score: what it is called. None: an epoch after which it was undefined, which has no point.
+    """
     altair = require_charts()
     models, is_crowded = list(curves), len(curves) > _MOST_IN_LEGEND
     epochs = max(map(len, curves.values()))
@@ -176,6 +179,7 @@ def learning_curves(curves: Mapping[str, Sequence[float]], styles: ModelStyles) 
         }
         for label, percents in curves.items()
         for epoch, percent in enumerate(percents, start=1)
+        if percent is not None
     ]
     room = 0.5 if epochs == 1 else 0.02 * (epochs - 1)
     width, height = 420, max(220, _LINE * len(models) if is_crowded else 0)
@@ -185,7 +189,7 @@ def learning_curves(curves: Mapping[str, Sequence[float]], styles: ModelStyles) 
         axis=altair.Axis(values=integer_ticks(epochs), format="d", labelFlush=False),
         scale=altair.Scale(domain=[1 - room, epochs + room], nice=False),
     )
-    y = altair.Y("dev:Q", title="dev F1, %", scale=scale, axis=altair.Axis(tickCount=8))
+    y = altair.Y("dev:Q", title=f"dev {score}, %", scale=scale, axis=altair.Axis(tickCount=8))
     base = altair.Chart({"values": values}).encode(
         x=x, y=y, color=_colours(models, styles, has_legend=not is_crowded)
     )
@@ -195,7 +199,7 @@ def learning_curves(curves: Mapping[str, Sequence[float]], styles: ModelStyles) 
     chart = lines + points
     if is_crowded:
         low, high = scale.domain
-        ends = {label: (len(percents), round(percents[-1], 3)) for label, percents in curves.items()}
+        ends = {one["model"]: (one["epoch"], one["dev"]) for one in values}  # the last of each
         heights = spread(
             {label: percent for label, (_, percent) in ends.items()}, _LINE * (high - low) / height, low, high
         )

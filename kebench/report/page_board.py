@@ -1,5 +1,6 @@
 """The leaderboards of the page: rows and cells, and what a cell opens: runs, seeds, comparisons."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -127,16 +128,21 @@ class Board:
                 }
             )
         curves = {
-            label: [  # the mean dev score after each epoch that all seeds reached
-                sum(scores) / len(scores)
+            label: [  # the mean dev score after each epoch that all seeds reached, None if one is undefined
+                None if None in scores else statistics.fmean(scores)
                 for scores in zip(*(run.dev_percent_by_epoch for run in cell.runs), strict=False)
             ]
             for label, cell in cells.items()
             if cell.dev
         }
         if curves:
-            title = f"{column_name(column)} ({table.suite}, {table.caption})"
-            self.curves.append({"title": title, "chart": figures.learning_curves(curves, self._styles)})
+            title, score = (
+                f"{column_name(column)} ({table.suite}, {table.caption})",
+                METRICS[column.metric].title,
+            )
+            self.curves.append(
+                {"title": title, "chart": figures.learning_curves(curves, self._styles, score)}
+            )
 
 
 def budget_of(table: Table) -> str:

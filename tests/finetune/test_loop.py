@@ -178,7 +178,13 @@ def test_a_micro_batch_that_the_user_chose_is_not_halved(
         trainer._loss_and_gradients(prepared.splits["train"].encoded, np.arange(16), 0)
 
 
-def trained_with(prepared: Prepared, dev_percent: list[float], accelerator: Any, **changes: Any) -> Any:
+def trained_with(
+    prepared: Prepared,
+    dev_percent: list[Any],
+    accelerator: Any,
+    untrained_percent: float | None = 0.0,
+    **changes: Any,
+) -> Any:
     """Train with dev scores given in advance; also return the linear layer's weights after each epoch."""
     scores, weights = iter(dev_percent), []
 
@@ -189,7 +195,7 @@ def trained_with(prepared: Prepared, dev_percent: list[float], accelerator: Any,
     chosen = prepared.job.settings.model_copy(update={"epochs": len(dev_percent), **changes})
     trained = train(
         prepared.model, prepared.splits["train"].encoded, settings=chosen, seed=0, pad_id=0,
-        accelerator=accelerator, score_dev=score_dev,
+        accelerator=accelerator, score_dev=score_dev, untrained_percent=untrained_percent,
     )  # fmt: skip
     return trained, weights
 
@@ -211,6 +217,27 @@ def test_training_stops_when_patience_is_over(
     trained, _ = trained_with(prepared, [30.0, 20.0, 25.0, 99.0], accelerator, patience=2)
     assert trained.dev_percent_by_epoch == (30.0, 20.0, 25.0)
     assert trained.best_epoch == 1
+
+
+def test_scores_below_zero_end_training_too_where_none_is_that_of_an_untrained_model(
+    checkpoints: dict[str, Path], data: Path, accelerator: Any
+) -> None:
+    prepared = prepared_on(checkpoints, data, accelerator)
+    trained, _ = trained_with(
+        prepared, [-10.0, -30.0, -20.0, 50.0], accelerator, untrained_percent=None, patience=2
+    )
+    assert trained.dev_percent_by_epoch == (-10.0, -30.0, -20.0)
+    assert trained.best_epoch == 1
+
+
+def test_an_epoch_whose_score_is_undefined_is_never_the_best(
+    checkpoints: dict[str, Path], data: Path, accelerator: Any
+) -> None:
+    prepared = prepared_on(checkpoints, data, accelerator)
+    trained, _ = trained_with(
+        prepared, [None, -30.0, None, -40.0], accelerator, untrained_percent=None, patience=0
+    )
+    assert (trained.dev_percent_by_epoch, trained.best_epoch) == ((None, -30.0, None, -40.0), 2)
 
 
 def test_patience_does_not_count_epochs_before_the_first_hit(

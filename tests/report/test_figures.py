@@ -86,7 +86,7 @@ def curves(num_models: int, num_epochs: int) -> dict[str, list[float]]:
     ],
 )
 def test_epochs_have_whole_ticks_each_once(epochs: int, ticks: list[int], specs: list[Spec]) -> None:
-    figures.learning_curves(curves(2, epochs), model_styles(curves(2, epochs)))
+    figures.learning_curves(curves(2, epochs), model_styles(curves(2, epochs)), "F1")
     x = x_of(specs[0])
     assert x["axis"]["values"] == ticks
     low, high = x["scale"]["domain"]
@@ -103,7 +103,7 @@ def test_ticks_are_whole_numbers_within_the_axis_and_not_many(last: int, most: i
 
 
 def test_one_epoch_is_a_point_with_room_around_it(specs: list[Spec]) -> None:
-    figures.learning_curves({"minilm": [61.25]}, model_styles(["minilm"]))
+    figures.learning_curves({"minilm": [61.25]}, model_styles(["minilm"]), "F1")
     assert x_of(specs[0])["scale"]["domain"] == [0.5, 1.5]
     marks = {layer["mark"]["type"] for layer in specs[0]["layer"]}
     assert "point" in marks
@@ -146,7 +146,7 @@ def test_twenty_models_are_told_apart_by_colour_with_shape_and_with_dash() -> No
 
 def test_few_models_have_a_legend_and_many_a_name_beside_each_line(specs: list[Spec]) -> None:
     for number in (2, 20):
-        figures.learning_curves(curves(number, 60), model_styles(curves(number, 60)))
+        figures.learning_curves(curves(number, 60), model_styles(curves(number, 60)), "F1")
     few, many = specs
     assert not any("text" in one for one in encodings(few))
     named = [one for one in encodings(many) if one.get("text", {}).get("field") == "model"]
@@ -163,7 +163,7 @@ def test_few_models_have_a_legend_and_many_a_name_beside_each_line(specs: list[S
 
 
 def test_a_curve_of_sixty_epochs_has_few_points_and_its_ends(specs: list[Spec]) -> None:
-    figures.learning_curves(curves(1, 60), model_styles(curves(1, 60)))
+    figures.learning_curves(curves(1, 60), model_styles(curves(1, 60)), "F1")
     values = rows_with(specs[0], "is_marked")
     marked = [one["epoch"] for one in values if one["is_marked"]]
     assert marked == [1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60]
@@ -246,3 +246,9 @@ def test_pretrainings_have_whole_ticks_and_the_looks_of_the_page(
     held_out = [one for one in rows_with(spec, "what") if one["what"] == "held out: perplexity"]
     assert len(held_out) == 20
     assert all(one["is_marked"] for one in held_out)  # a single one would be a line without length
+
+
+def test_an_epoch_without_a_score_has_no_point(specs: list[Spec]) -> None:
+    figures.learning_curves({"a": [None, -20.0, 10.0, None]}, model_styles(["a"]), "r")
+    rows = rows_with(specs[0], "epoch")
+    assert [(row["epoch"], row["dev"]) for row in rows] == [(2, -20.0), (3, 10.0)]
