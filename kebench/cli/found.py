@@ -80,14 +80,22 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     A file that is no record of ours, or that contradicts one read before it, is named and left out. Raises
     UserError if no record is left.
     """
-    from kebench.records import OtherName, Record, read_other_names, read_records
+    from kebench.records import OtherName, Record, read_other_names, read_records, record_paths
     from kebench.report.merge import contradiction
 
-    chosen = folders or (_default_folder(),)
+    if not folders and LOCAL.is_dir() and record_paths(LOCAL):
+        folders = (LOCAL,)
+        say(f"records of {LOCAL}")
+    elif not folders:
+        recorded_ones = _recorded()
+        if recorded_ones is None:
+            raise UserError(f"{LOCAL}: no records, and none are shipped; {REMEDY}")
+        folders = (recorded_ones,)
+        say(f"records of {recorded_ones}, shipped with kebench ({LOCAL} has none)")
     by_run: dict[tuple[str, str, str], Record] = {}
     paths: dict[tuple[str, str, str], Path] = {}
     names: dict[str, OtherName] = {}
-    for folder in chosen:
+    for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of records; {REMEDY}")
         for path, record in read_records(folder, left_out=say_left_out):
@@ -101,7 +109,7 @@ def read_found(folders: tuple[Path, ...]) -> Found:
             names |= read_other_names(folder)
         except UserError as error:
             say_left_out(error)
-    where = ", ".join(str(folder) for folder in chosen)
+    where = ", ".join(str(folder) for folder in folders)
     if not by_run:
         raise UserError(f"{where}: no records; {REMEDY}")
     records = list(by_run.values())
@@ -112,25 +120,12 @@ def read_found(folders: tuple[Path, ...]) -> Found:
         for name, other in names.items()
         if name not in known and (other.recorded_as, other.model_hash) in recorded
     }
-    return Found(records, paths, chosen, where, others)
+    return Found(records, paths, folders, where, others)
 
 
 def run_key(record: "Record") -> tuple[str, str, str]:
     """Return what a run is known by in several folders."""
     return record.task, record.model, record.identity
-
-
-def _default_folder() -> Path:
-    from kebench.records import record_paths
-
-    if LOCAL.is_dir() and record_paths(LOCAL):
-        say(f"records of {LOCAL}")
-        return LOCAL
-    recorded = _recorded()
-    if recorded is None:
-        raise UserError(f"{LOCAL}: no records, and none are shipped; {REMEDY}")
-    say(f"records of {recorded}, shipped with kebench ({LOCAL} has none)")
-    return recorded
 
 
 def _recorded() -> Path | None:

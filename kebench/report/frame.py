@@ -34,7 +34,7 @@ def records_frame(folder: Path | str) -> "pd.DataFrame":
 
     rows = [row_of_record(record) for record in _read(folder).values()]
     by = ["task", "model", "learning_rate", "seed"]
-    return pd.DataFrame(rows, columns=list(_COLUMNS)).sort_values(by, ignore_index=True)
+    return pd.DataFrame(rows).sort_values(by, ignore_index=True)
 
 
 def comparison_frame(
@@ -128,13 +128,6 @@ def _frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
     import pandas as pd
 
     return pd.DataFrame(list(rows), columns=list(FIELDS))
-
-
-_COLUMNS = (
-    "task", "model", "learning_rate", "seed", "dev_percent", "test_percent", "test_as_published_percent",
-    "num_examples", "num_cut", "num_seen", "num_contradicting", "best_epoch", "seconds", "peak_mib",
-    "energy_kwh", "co2_kg", "device", "column", "identity",
-)  # fmt: skip
 
 
 def row_of_record(record: Record) -> dict[str, Any]:

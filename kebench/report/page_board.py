@@ -106,7 +106,20 @@ class Board:
             "task": column_name(column),
             "column": column.hash[:16],
             "summary": f"{METRICS[column.metric].title} {_summary_words(cell)}",
-            "runs": [_run_line(cell, place) for place in range(len(cell.runs))],
+            "runs": [
+                [
+                    str(run.seed),
+                    _percent(cell.test_percent_by_seed.get(run.seed)),
+                    _percent(run.dev.score_percent),
+                    str(run.best_epoch),
+                    f"{run.settings.learning_rate:g}",
+                    f"{run.provenance.seconds:,.0f}",
+                    run.provenance.device,
+                    run.provenance.commit[:12] or DASH,
+                    run.identity[:16],
+                ]
+                for run in cell.runs
+            ],
             "settings": setting_lines(cell.runs[0]),
             "comparisons": _comparisons(block, row, column, cell, found),
         }
@@ -161,6 +174,10 @@ def _shown_cell(cell: grid.Cell) -> dict[str, str]:
     }
 
 
+def _percent(percent: float | None) -> str:
+    return UNDEFINED.text() if percent is None else f"{percent:.2f}"
+
+
 def _summary_words(cell: Cell) -> str:
     test, dev = (summary_cell(one).text() if one else UNDEFINED.text() for one in (cell.test, cell.dev))
     errors = [run.test.calibration_error_percent for run in cell.runs]
@@ -170,21 +187,6 @@ def _summary_words(cell: Cell) -> str:
         calibration = f"; expected calibration error {sum(known) / len(known):.1f}%"
     rate = f"learning rate {cell.learning_rate:g}"
     return f"{test} over {counted(len(cell.runs), 'seed')}; dev {dev}; {rate}{calibration}"
-
-
-def _run_line(cell: Cell, place: int) -> list[str]:
-    run = cell.runs[place]
-    scores = (cell.test_percent_by_seed.get(run.seed), run.dev.score_percent)
-    return [
-        str(run.seed),
-        *(UNDEFINED.text() if score is None else f"{score:.2f}" for score in scores),
-        str(run.best_epoch),
-        f"{run.settings.learning_rate:g}",
-        f"{run.provenance.seconds:,.0f}",
-        run.provenance.device,
-        run.provenance.commit[:12] or DASH,
-        run.identity[:16],
-    ]
 
 
 def _comparisons(block: Block, row: Row, column: Column, cell: Cell, found: Significance) -> list[list[str]]:

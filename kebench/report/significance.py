@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 from kebench.errors import UserError, counted
-from kebench.grid import UNDEFINED, Cell, Grid, Plain, Sheet, p_text
+from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Plain, Sheet, p_text
 from kebench.report.compare import SAME_SEEDS, Predictions, Settings, p_value_of, unit_counts
 from kebench.report.table import Cell as TaskCell
 from kebench.report.table import Column, Leaderboard, RowKey, Table, best_and_second
@@ -170,10 +170,25 @@ def significance_of(
 
 
 def significance_sheet(found: Significance) -> Sheet:
-    """Return the grids of one table."""
-    grids = [*_scores(found), _wins(found)]
-    if found.ranking:
-        grids.append(_ranks(found, found.ranking))
+    """Return the grids of one table: scores, tasks won and lost, mean ranks where there are any."""
+    models, wins = list(found.labels), found.won_and_lost()
+    won_and_lost = [
+        (
+            f"{found.labels[row]} ({number})",
+            *(":".join(map(str, wins[row, one])) if (row, one) in wins else None for one in models),
+        )
+        for number, row in enumerate(models, start=1)
+    ]
+    numbers = (f"({number})" for number in range(1, len(models) + 1))  # so that many models fit on a page
+    grids = [*_scores(found), Grid(("won:lost", *numbers), won_and_lost)]
+    if ranking := found.ranking:
+        rows: GridRows = []
+        for place in sorted(range(len(found.ranked)), key=lambda place: ranking.mean_ranks[place]):
+            groups = zip("abcdefghijklmnopqrstuvwxyz", ranking.groups, strict=False)
+            letters = "".join(letter for letter, group in groups if place in group)
+            rank = Cell(ranking.mean_ranks[place], ".2f")
+            rows.append((found.labels[found.ranked[place]], rank, letters or None))
+        grids.append(Grid(("mean rank", "rank", "group"), rows))
     n = _shared_n(found)
     seeds = "(number of seeds)" if n is None else f"over {n} seed{'' if n == 1 else 's'}"
     return Sheet(
@@ -235,33 +250,6 @@ def _scores(found: Significance) -> list[Grid]:
 def is_significant(pair: Pair) -> bool:
     """Return whether a pair's corrected p is small enough."""
     return pair.p is not None and pair.p <= ALPHA
-
-
-def _wins(found: Significance) -> Grid:
-    """Return models by models: tasks on which the row's is significantly better, and worse.
-
-    Columns have numbers for headings, so that many models fit on a page.
-    """
-    models, wins = list(found.labels), found.won_and_lost()
-    rows = tuple(
-        (
-            f"{found.labels[row]} ({number})",
-            *(":".join(map(str, wins[row, one])) if (row, one) in wins else None for one in models),
-        )
-        for number, row in enumerate(models, start=1)
-    )
-    return Grid(("won:lost", *(f"({number})" for number in range(1, len(models) + 1))), rows)
-
-
-def _ranks(found: Significance, ranking: Ranking) -> Grid:
-    rows = []
-    for place in sorted(range(len(found.ranked)), key=lambda place: ranking.mean_ranks[place]):
-        groups = zip("abcdefghijklmnopqrstuvwxyz", ranking.groups, strict=False)
-        letters = "".join(letter for letter, group in groups if place in group)
-        rows.append(
-            (found.labels[found.ranked[place]], Cell(ranking.mean_ranks[place], ".2f"), letters or None)
-        )
-    return Grid(("mean rank", "rank", "group"), rows)
 
 
 def _notes(found: Significance) -> list[str]:
