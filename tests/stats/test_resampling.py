@@ -248,8 +248,10 @@ def test_every_metric_is_redrawn_as_scipy_redraws(name: str) -> None:
 @pytest.mark.parametrize("test", ["permutation_test", "paired_bootstrap"])
 @pytest.mark.parametrize("name", list(METRICS))
 def test_under_the_null_every_metric_finds_five_percent(name: str, test: str) -> None:
-    # Half the resampled units of a macro F1 or a correlation move much: the bootstrap's level is approximate.
-    most = MOST if test == "permutation_test" else 0.08
+    # Exchanging is exact: at most 5%, and less where a metric takes few values, since ties count as extreme
+    # (an accuracy of 150 examples is a sign test of about forty). The bootstrap's level is that of large
+    # samples; of 150 units of a correlation it is off by a percent or two, to either side.
+    least, most = (0.025, MOST) if test == "permutation_test" else (0.025, 0.075)
     significant = 0
     for draw in range(NUM_DRAWS):
         a = units_of(name, 1, 150, seed=2 * draw)
@@ -259,4 +261,4 @@ def test_under_the_null_every_metric_finds_five_percent(name: str, test: str) ->
             a, b, metric=METRICS[name], unit="units", seed=draw, sides="two-sided", num_resamples=199
         )
         significant += found.p <= 0.05
-    assert FEWEST <= significant / NUM_DRAWS <= most
+    assert least <= significant / NUM_DRAWS <= most
