@@ -56,6 +56,10 @@ def score_split(predictions: Mapping[str, Any], split: str, *, metric: str = "")
                 further[name] = METRICS[name].score(predictions, split)
             except UserError:  # of older predictions: `kebench rescore` says why
                 continue
+    try:
+        labels = own.by_label(predictions, split)
+    except UserError:
+        labels = {}
     error = None
     if kind.calibrated and has_confidence(predictions, split):
         error = calibration_error_percent(reliability(kind.calibrated[0].judgements(part)))
@@ -69,7 +73,7 @@ def score_split(predictions: Mapping[str, Any], split: str, *, metric: str = "")
                 recall_percent=counts.recall_percent,
                 f1_percent=counts.f1_percent,
             )
-            for label, counts in own.by_label(predictions, split).items()
+            for label, counts in labels.items()
         },
         further=further,
         num_examples=len(part["gold"]),

@@ -172,6 +172,13 @@ def build_leaderboard(
     published: tables shown, with a mark, under the first measured block of their suite and kind.
     other_names: of models, which stand in the labels of their rows.
     """
+    for record in records:
+        if record.kind not in KINDS:
+            known = ", ".join(KINDS)
+            raise UserError(
+                f"{record.task}, {record.model}: a run of the kind '{record.kind}', which is none of {known}; "
+                "show it with the kebench that made it"
+            )
     left_out = sorted({record.task for record in records if not _has_metric(record, metric)})
     records = [record for record in records if record.task not in left_out]
     groups = _group_records(records, {card.name: card.suites for card in cards})

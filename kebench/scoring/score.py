@@ -45,7 +45,7 @@ class Score(Part):
     calibration_error_percent: float | None = None
 
     @model_validator(mode="after")
-    def _counts_are_whole(self) -> "Score":
+    def _is_undefined_for_a_reason(self) -> "Score":
         if "num_gold" in self.details and (self.score_percent is None) != (self.details["num_gold"] == 0):
             raise ValueError(f"score_percent {self.score_percent} of {self.details['num_gold']} gold units")
         return self

@@ -254,9 +254,15 @@ def test_its_latex_compiles(here: Path, capsys: pytest.CaptureFixture[str], tmp_
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-def test_without_the_kind_its_card_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_kind_its_card_and_runs_are_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from kebench.tasks.card import read_task_card
 
     monkeypatch.delitem(KINDS, "likeness")
+    with monkeypatch.context() as elsewhere, pytest.raises(SystemExit, match="2"):
+        elsewhere.chdir(here / "out")  # where no card of that kind is
+        main(["leaderboard", "--results", "."])
+    assert "a run of the kind 'likeness', which is none of ner, relation" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"alike\.toml: kind = 'likeness'; expected one of ner, relation"):
         read_task_card("alike")

@@ -139,3 +139,11 @@ def test_the_negative_label_never_counts() -> None:
     # false/false counts nowhere; CPR:3 found, CPR:4 taken for CPR:3: 2 gold, 2 predicted, 1 right
     counts = count_relations(["false", "CPR:3", "CPR:4"], ["false", "CPR:3", "CPR:3"], negative="false")
     assert tuple(counts) == (2, 2, 1)
+
+
+def test_older_predictions_that_do_not_tell_all_labels_are_scored_without_what_needs_them() -> None:
+    # "CPR:9" stands in no gold, and which labels there are was not kept
+    split = {"ids": ["0", "1"], "gold": ["CPR:3", "false"], "predicted": ["CPR:9", "false"], "num_cut": 0}
+    part = {**split, "num_missing_markers": 0}
+    score = score_split({"kind": "relation", "negative": "false", "dev": part, "test": part}, "test")
+    assert (score.score_percent, score.by_label, score.further) == (0, {}, {"accuracy": 50})
