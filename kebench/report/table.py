@@ -176,8 +176,8 @@ def build_leaderboard(
         if record.kind not in KINDS:
             known = ", ".join(KINDS)
             raise UserError(
-                f"{record.task}, {record.model}: a run of the kind '{record.kind}', which is none of {known}; "
-                "show it with the kebench that made it"
+                f"{record.task}, {record.model}: a run of the kind '{record.kind}', which is none of "
+                f"{known}; show it with the kebench that made it"
             )
     left_out = sorted({record.task for record in records if not _has_metric(record, metric)})
     records = [record for record in records if record.task not in left_out]

@@ -260,9 +260,10 @@ def test_without_the_kind_its_card_and_runs_are_refused(
     from kebench.tasks.card import read_task_card
 
     monkeypatch.delitem(KINDS, "likeness")
-    with monkeypatch.context() as elsewhere, pytest.raises(SystemExit, match="2"):
-        elsewhere.chdir(here / "out")  # where no card of that kind is
+    monkeypatch.chdir(here / "out")  # where no card of that kind is
+    with pytest.raises(SystemExit, match="2"):
         main(["leaderboard", "--results", "."])
+    monkeypatch.chdir(here)
     assert "a run of the kind 'likeness', which is none of ner, relation" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"alike\.toml: kind = 'likeness'; expected one of ner, relation"):
         read_task_card("alike")
