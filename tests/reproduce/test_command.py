@@ -832,8 +832,8 @@ estimate = {minutes = 0.1, basis = "guessed"}
 
 
 def _patient() -> None:
-    """Give a command that was told to stop as long as a busy machine takes."""
-    processes._GRACE_SECONDS = 300.0
+    """Give a command that was told to stop as long as a busy machine takes; one test waits for all of it."""
+    processes._GRACE_SECONDS = 10.0
 
 
 @pytest.fixture
