@@ -211,6 +211,7 @@ def _serve(listener: socket.socket) -> Request:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 signal.signal(signal.SIGINT, signal.default_int_handler)
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)  # though the tests run under nohup
                 for other in (listener, wakes, woken, connection, *told.values()):
                     other.close()
                 for number, descriptor in enumerate(descriptors):
