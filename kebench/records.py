@@ -8,6 +8,7 @@ Field order is part of the format; docs/FORMATS.md comments each field.
 
 import gzip
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +21,7 @@ from kebench.errors import UserError, first_fault
 from kebench.files import hash_of, write_atomically
 from kebench.scoring.score import Score, upgraded
 
+_log = logging.getLogger(__name__)
 # Raised by every change that can move a score (marked **Scores** in the changelog).
 PROTOCOL_VERSION = 1
 RECORD_SCHEMA: Literal[2] = 2
@@ -243,7 +245,8 @@ def write_record(stem: Path, record: Record, predictions: dict[str, Any]) -> Non
     )
     text = record.model_dump_json(indent=1, by_alias=True) + "\n"
     write_atomically(ending(stem, ".json"), text, point="record")
-    ending(stem, ".failed.json").unlink(missing_ok=True)
+    for other in (".failed.json", SCORES):  # of an attempt before
+        ending(stem, other).unlink(missing_ok=True)
 
 
 def write_failure(stem: Path, *, error: str, job: dict[str, Any]) -> None:
@@ -261,26 +264,37 @@ def read_record(path: Path) -> Record:
     """Read one record. Raises UserError with file and field if it is not one of ours."""
     try:
         record = Record.model_validate_json(read_within(path))
-        beside = ending(path.with_suffix(""), SCORES)
-        if not beside.is_file():
-            return record
-        more = FurtherScores.model_validate_json(read_within(beside))
-        if more.identity != record.identity:
-            raise UserError(
-                f"{beside}: scores of another run; remove it, and 'kebench rescore' writes it again"
-            )
-        return record.model_copy(
-            update={
-                split: score.model_copy(update={"further": {**score.further, **getattr(more, split)}})
-                for split, score in (("dev", record.dev), ("test", record.test))
-            }
-        )
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except ValidationError as error:
         raise UserError(
             f"{path}: not a record ({first_fault(error, whole='the file')}); remove it or fetch it again"
         ) from None
+    return _with_further_scores(path, record)
+
+
+def _with_further_scores(path: Path, record: Record) -> Record:
+    """Return a record with what `kebench rescore` wrote beside it; what it holds itself stays.
+
+    Scores that are damaged, or of another run, are passed over with a line: rescoring writes them again.
+    """
+    beside = ending(path.with_suffix(""), SCORES)
+    if not beside.is_file():
+        return record
+    try:
+        more = FurtherScores.model_validate_json(read_within(beside))
+    except (OSError, ValidationError):
+        more = None
+    if more is None or more.identity != record.identity:
+        _log.warning("%s: no scores of its record, passed over; 'kebench rescore' writes them again", beside)
+        return record
+    both = (("dev", record.dev, more.dev), ("test", record.test, more.test))
+    return record.model_copy(
+        update={
+            split: score.model_copy(update={"further": {**scores, **score.further}})
+            for split, score, scores in both
+        }
+    )
 
 
 class FurtherScores(Part):

@@ -183,6 +183,12 @@ def _task_errors(
     board = build_leaderboard(records, cards=all_task_cards(), other_names=others)
     cells = _cells(board, [model, *([against] if against else [])])
     predictions = _predictions(cells[0], found)
+    stored = kind.stored.model_validate(predictions[0])
+    for name, value in kind.header(card).items():
+        if isinstance(value, list) and getattr(stored, name) not in (None, value):
+            raise UserError(
+                f"{card.name}: its card names other {name} than these runs were made with; run them again"
+            )
     runs = _runs(cells[0], predictions)
     title = f"{model} on {card.title}: {_score_words(card, cells[0])}"
     both: Both | None = None

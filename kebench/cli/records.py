@@ -12,19 +12,20 @@ from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError, first_line
 from kebench.grid import Cell
 
-DEFAULT = """select task, model, learning_rate as rate, seed, round(dev_percent, 2) as dev,
+DEFAULT = """select task, model, learning_rate as rate, seed, dev_percent as dev, test_percent as test,
+ best_epoch as epoch, seconds from records order by all"""
+# For people; csv and json round nothing.
+ROUNDED = """select task, model, learning_rate as rate, seed, round(dev_percent, 2) as dev,
  round(test_percent, 2) as test, best_epoch as epoch, round(seconds) as seconds from records
  order by all"""
 
 
 @click.command()
 @results_option
-@click.option(
-    "--sql", default=DEFAULT, help="What to ask of the table `records`.  [default: the runs and their scores]"
-)
+@click.option("--sql", help="What to ask of the table `records`.  [default: the runs and their scores]")
 @click.option("--columns", is_flag=True, help="Only name the columns of `records`.")
 @format_option
-def records(folders: tuple[Path, ...], sql: str, columns: bool, form: str) -> None:
+def records(folders: tuple[Path, ...], sql: str | None, columns: bool, form: str) -> None:
     """Ask the records by SQL, in DuckDB's dialect: a row a run.
 
     Average or compare scores only where "column" (quoted, in SQL) is equal: it hashes the protocol. Rows come
@@ -35,6 +36,7 @@ def records(folders: tuple[Path, ...], sql: str, columns: bool, form: str) -> No
 
     from kebench.report.frame import row_of_record
 
+    sql = sql or (DEFAULT if form in ("csv", "json") else ROUNDED)
     rows = [row_of_record(record) for record in read_found(folders).records]
     table = pa.Table.from_pylist(rows)
     if columns:

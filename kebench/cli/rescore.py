@@ -5,7 +5,9 @@ from pathlib import Path
 import click
 
 from kebench.cli.found import say_left_out
+from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError, counted
+from kebench.grid import UNDEFINED, Cell
 
 
 @click.command()
@@ -13,14 +15,14 @@ from kebench.errors import UserError, counted
     "folders", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False)
 )
 @click.option("--metric", help="Only this one: accuracy, macro_f1 ...  [default: all of each kind of task]")
-def rescore(folders: tuple[Path, ...], metric: str | None) -> None:
+@format_option
+def rescore(folders: tuple[Path, ...], metric: str | None, form: str) -> None:
     """Compute metrics of finished runs from their stored predictions.
 
     They are written beside each record, which stays as it is; leaderboard, compare and significance show
     them with --metric. What cannot be computed is said, with the reason.
     """
     from kebench.cli.found import check_metric
-    from kebench.cli.tables import print_table
     from kebench.report.rescore import rescore as score_again
     from kebench.stats.summary import summarise
 
@@ -32,10 +34,10 @@ def rescore(folders: tuple[Path, ...], metric: str | None) -> None:
     rows = []
     for (task, model, name), percents in sorted(found.computed.items()):
         known = [percent for percent in percents if percent is not None]
-        mean = f"{summarise(known).mean:.1f}" if len(known) == len(percents) else "–"
-        rows.append((task, model, name, mean, str(len(percents))))
+        mean = Cell(summarise(known).mean) if len(known) == len(percents) else UNDEFINED
+        rows.append((task, model, name, mean, len(percents)))
     if rows:
-        print_table(("task", "model", "metric", "test, mean", "runs"), rows)
+        print_table(("task", "model", "metric", "test, mean", "runs"), rows, form)
     for reason, paths in found.refused.items():
         click.echo(f"not computed of {counted(len(paths), 'run')}: {reason}", err=True)
     if not rows:

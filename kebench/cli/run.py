@@ -196,6 +196,7 @@ def _run_grid(options: GridOptions, engine: "Engine") -> int:
 
 
 def _line_of(job: "Job", outcome: "Outcome") -> str:
+    from kebench.scoring.metrics import METRICS
     from kebench.tasks.facts import is_seen_widely
 
     which = f"{job.task.card.name} {job.card.name} seed {job.seed} rate {job.settings.learning_rate:g}"
@@ -203,9 +204,9 @@ def _line_of(job: "Job", outcome: "Outcome") -> str:
         return f"{which}: FAILED: {outcome.error}"
     if outcome.record is None:
         return f"{which}: recorded already"
-    record = outcome.record
+    record, lacks = outcome.record, METRICS[outcome.record.protocol.metric].lacks
     scores = (
-        f"{name} {'undefined (no gold)' if one.score_percent is None else f'{one.score_percent:.1f}'}"
+        f"{name} {f'undefined (no {lacks})' if one.score_percent is None else f'{one.score_percent:.1f}'}"
         for name, one in (("dev", record.dev), ("test", record.test))
     )
     test = record.splits.get("test")

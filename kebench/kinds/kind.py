@@ -60,7 +60,7 @@ class Words(NamedTuple):
 class StoredSplit(BaseModel):
     """One split of stored predictions, as all kinds share it; each says more of its own columns.
 
-    seen: rows of the test set that stand in train or dev too; None in runs from before it was kept.
+    seen: rows of the test set that stand in train or dev too; none in runs from before it was kept.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -69,14 +69,14 @@ class StoredSplit(BaseModel):
     gold: list[Any]
     predicted: list[Any]
     confidence_permille: list[Any] | None = None
-    seen: list[int] | None = None
+    seen: list[int] = []
 
     @model_validator(mode="after")
     def _is_of_one_length(self) -> "StoredSplit":
         lists = {name: value for name, value in self if isinstance(value, list) and name != "seen"}
         if len({len(value) for value in lists.values()}) > 1:
             raise ValueError(f"{', '.join(lists)} are not of one length")
-        seen = self.seen or []
+        seen = self.seen
         if seen != sorted({row for row in seen if 0 <= row < len(self.ids)}):
             raise ValueError("seen are not rows of the split, ascending")
         return self
@@ -117,6 +117,7 @@ class Kind:
 
     name: in cards and records. short: another word for it (--tasks re). title: over the block of a table.
     metrics: that it can be scored by (`kebench.scoring.metrics`); a card's is the first unless it says so.
+    published: the metric that published numbers are in; "" where a task's own is that.
     task_type: Hugging Face's name of such tasks, for model cards.
     read: reads a split's file; raises UserError with file and line.
     hashed: returns what decides how files are read and scored; a task's hash covers it.
@@ -153,6 +154,7 @@ class Kind:
     predicted: Callable[[Any, Examples, Encoded, Sequence[Answer]], dict[str, Any]]
     stored: type[Stored]
     labels_of: Callable[[Any], Iterable[str]]
+    published: str = ""
     header: Callable[[Any], dict[str, Any]] = lambda card: {}
     count_units: Callable[[Examples], int] = len
     count_gold: Callable[[Any, Examples], int] = lambda card, examples: len(examples)

@@ -6,6 +6,8 @@ from kebench.kinds.card import TaskCard
 from kebench.kinds.kind import Examples, Kind
 from kebench.kinds.ner import NER
 from kebench.kinds.relation import RELATION
+from kebench.records import Record
+from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN, Metric
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (NER, RELATION)}  # in the order of tables
 
@@ -13,3 +15,11 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in (NER, RELATION)}  # in the
 def read_split(card: TaskCard, path: Path) -> Examples:
     """Read the examples of one split's file. Raises UserError with file and line."""
     return KINDS[card.kind].read(card, path).examples
+
+
+def metric_of(record: Record, choice: str = OWN) -> Metric:
+    """Return the metric that a choice means for a run: its own, that of published numbers, or one by name."""
+    own = record.protocol.metric
+    if choice == AS_PUBLISHED:
+        return METRICS[KINDS[record.kind].published or own]
+    return METRICS[own if choice == OWN else choice]

@@ -176,7 +176,7 @@ class StoredRelations(Stored):
     @model_validator(mode="after")
     def _knows_its_labels(self) -> "StoredRelations":
         for part in (self.dev, self.test):
-            if self.labels is not None and not {*part.gold, *part.predicted} <= {*self.labels}:
+            if self.labels and not {*part.gold, *part.predicted} <= {*self.labels}:
                 raise ValueError("a label that is none of the task's")
         return self
 
@@ -194,6 +194,7 @@ RELATION = Kind(
     words=Words("instance", "instance", "positive instance", "label"),
     card=RelationCard,
     metrics=("micro_f1", "macro_f1", "accuracy"),
+    published="micro_f1",
     task_type="text-classification",
     read=read_examples,
     hashed=lambda card: [

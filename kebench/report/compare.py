@@ -3,17 +3,18 @@
 What is compared stands in one table of the leaderboard: one protocol, each model at the rate that won on dev.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kebench.errors import UserError
+from kebench.kinds.registry import metric_of
 from kebench.records import Record
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import Cell, Choice, Column, Leaderboard, RowKey, Table, average_by_seed
-from kebench.scoring.metrics import METRICS, OWN, metric_of
+from kebench.scoring.metrics import METRICS, OWN
 from kebench.stats.dominance import Dominance, almost_stochastic_order
 from kebench.stats.families import Correction, correct
 from kebench.stats.pvalue import PValue, Sides
@@ -26,6 +27,7 @@ Predictions = Callable[[Record], dict[str, Any]]
 UnitStatistics = Callable[[Record], Floats]
 NO_SEED_AVERAGE = "the tasks of a model have different seeds, so no seed has an average"
 SAME_SEEDS = "it needs the same seeds of both models"
+SAME_LABELS = "a model predicts a label that stands in no gold, and others do not"
 TESTS = ("welch", "paired", "permutation", "bootstrap", "both")
 RESAMPLED = ("permutation", "bootstrap", "both")
 AVERAGE_TESTS = ("welch", "paired")
@@ -204,10 +206,13 @@ def _over_examples(
     seeds = sorted(a.test_percent_by_seed)
     if seeds != sorted(b.test_percent_by_seed):
         return PValue(None, name, settings.sides, (), unit, note=SAME_SEEDS)
-    stacks = (_stacked(cell, seeds, counts) for cell in (a, b))
+    units = [counts({run.seed: run for run in cell.runs}[seed]) for cell in (a, b) for seed in seeds]
+    if len({of_run.shape for of_run in units}) > 1:  # of a macro average, whose classes are columns
+        return PValue(None, name, settings.sides, (), unit, note=SAME_LABELS)
     return test(
-        *stacks,
-        metric=metric_of(a.runs[0].protocol.metric, settings.metric),
+        np.stack(units[: len(seeds)]),
+        np.stack(units[len(seeds) :]),
+        metric=metric_of(a.runs[0], settings.metric),
         unit=unit,
         seed=settings.seed,
         sides=settings.sides,
@@ -278,12 +283,6 @@ def _test_averages(
     return {"welch": _welch(a, b, sides), "paired": paired}, g
 
 
-def _stacked(cell: Cell, seeds: Sequence[int], counts: UnitStatistics) -> Floats:
-    """Return the statistics of a model's units, (seeds, units, statistics)."""
-    runs = {run.seed: run for run in cell.runs}
-    return np.stack([counts(runs[seed]) for seed in seeds])
-
-
 def unit_counts(predictions: Predictions, settings: Settings) -> UnitStatistics:
     """Return what gives the statistics of a run's units, (units, statistics): each run is read once."""
     known: dict[tuple[str, str, str], Floats] = {}
@@ -291,7 +290,7 @@ def unit_counts(predictions: Predictions, settings: Settings) -> UnitStatistics:
     def of_run(run: Record) -> Floats:
         key = (run.task, run.model, run.identity)
         if key not in known:
-            stored, metric = predictions(run), metric_of(run.protocol.metric, settings.metric)
+            stored, metric = predictions(run), metric_of(run, settings.metric)
             units = metric.units(stored, "test")
             if settings.unit == "document":
                 units = sum_by_document(units, stored["test"]["ids"], metric=metric)

@@ -10,9 +10,10 @@ from typing import Any
 from kebench.report.compare import AVERAGE_TESTS, RESAMPLED, TESTS, Comparison
 from kebench.report.compare_published import PublishedComparison
 from kebench.report.compare_words import family_of
-from kebench.report.export import NO_GOLD
+from kebench.report.export import UNDEFINED
 from kebench.report.significance import Significance
 from kebench.report.table import Column, Table
+from kebench.scoring.metrics import METRICS
 from kebench.stats.pvalue import PValue
 from kebench.stats.seeds import hedges_g
 from kebench.stats.summary import Summary
@@ -71,7 +72,8 @@ def comparison_rows(comparison: Comparison) -> Iterator[Row]:
             corrected = task.corrected[name]
             yield _complete(what | _test_fields(task.p_values[name], corrected) | family | drawn)
     for kind, column in comparison.undefined:
-        yield _complete({**shared, "kind": kind, **_column_fields(column), "note": NO_GOLD})
+        note = UNDEFINED.format(lacks=METRICS[column.metric].lacks)
+        yield _complete({**shared, "kind": kind, **_column_fields(column), "note": note})
     for average in comparison.averages:
         what = {**shared, "kind": average.kind, "task": "average", "hedges_g": average.hedges_g}
         what |= _sides_fields(average.a, average.b)

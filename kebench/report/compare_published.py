@@ -10,13 +10,13 @@ from typing import Any
 
 from kebench.errors import UserError, did_you_mean
 from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Sheet
+from kebench.kinds.registry import KINDS
 from kebench.report.compare import NO_SEED_AVERAGE
 from kebench.report.published import PrintedRow, mark_rows, read_published_tables
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import PUBLISHED_SUITE, Column, Leaderboard, RowKey, Table, average_by_seed
 from kebench.report.table import Cell as TaskCell
 from kebench.report.words import (
-    KIND_TITLES,
     column_notes,
     column_title,
     score_title,
@@ -141,7 +141,7 @@ def _grid(comparison: PublishedComparison) -> Grid:
     ]
     rows += [(column_title(column), UNDEFINED, *[None] * 6) for _, column in comparison.undefined]
     rows += [
-        (f"{KIND_TITLES[kind]} average", *_cells(average, score, test, None, decimals))
+        (f"{KINDS[kind].title} average", *_cells(average, score, test, None, decimals))
         for kind, average, score, test in comparison.averages
     ]
     return Grid(headings, rows, breaks=frozenset([len(comparison.tasks) + len(comparison.undefined)]))

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kebench.grid import DASH, UNDEFINED, Cell, Grid, GridRows, Plain, Sheet
+from kebench.kinds.registry import KINDS
 from kebench.report.compare import AVERAGE_TESTS, TESTS, Comparison, TaskComparison
 from kebench.report.table import Cell as TaskCell
 from kebench.report.words import (
-    KIND_TITLES,
     column_name,
     column_notes,
     column_title,
@@ -121,7 +121,7 @@ def _averages(comparison: Comparison) -> Grid:
     headings = ("average", comparison.a, comparison.b, "difference", "95% interval", "g")
     rows: GridRows = [
         (
-            KIND_TITLES[average.kind],
+            KINDS[average.kind].title,
             summary_cell(average.a),
             summary_cell(average.b),
             Cell(average.difference, "+.1f"),
@@ -180,7 +180,7 @@ def _notes_of_averages(comparison: Comparison) -> list[str]:
     if averages := comparison.averages:
         sizes = "; ".join(
             f"{_size(average.p_values['welch'])}, paired {_size(average.p_values['paired'])} "
-            f"({KIND_TITLES[average.kind]})"
+            f"({KINDS[average.kind].title})"
             for average in averages
             if average.p_values["welch"].n
         )
@@ -197,7 +197,7 @@ def _notes_of_averages(comparison: Comparison) -> list[str]:
             if note := average.p_values[name].note:
                 reasons.setdefault(note, []).append(_HEADINGS[name])
         for note, tests in reasons.items():
-            lacking.setdefault((" and no ".join(tests), note), []).append(KIND_TITLES[average.kind])
+            lacking.setdefault((" and no ".join(tests), note), []).append(KINDS[average.kind].title)
     notes += [
         f"No {tests} of the average of {' and '.join(kinds)}: {note}."
         for (tests, note), kinds in lacking.items()
@@ -205,7 +205,7 @@ def _notes_of_averages(comparison: Comparison) -> list[str]:
     averaged = {average.kind for average in comparison.averages}
     missing = dict.fromkeys(task.kind for task in comparison.tasks if task.kind not in averaged)
     if missing:
-        names = " and ".join(KIND_TITLES[kind] for kind in missing)
+        names = " and ".join(KINDS[kind].title for kind in missing)
         notes.append(
             f"No average of {names}: it takes every such task of {comparison.table.suite} from both models, "
             "once."

@@ -11,6 +11,7 @@ from kebench.report.costs import COST_FIELDS, Asked, cost_fields
 from kebench.report.published import PrintedRow
 from kebench.report.table import Block, Leaderboard, Row, Table
 from kebench.report.words import captions
+from kebench.scoring.metrics import METRICS
 
 SCHEMA = 1
 # The fields of a number, in the order of the CSV's columns.
@@ -43,8 +44,8 @@ FIELDS = (
 
 
 NO_COSTS = Asked(())
-NO_GOLD = "no gold in the test set: the score is undefined"
-NO_GOLD_OF_A_TASK = "no gold in the test set of a task: the average is undefined"
+UNDEFINED = "no {lacks} in the test set: the score is undefined"
+UNDEFINED_AVERAGE = "the score of a task is undefined, and so is the average"
 
 
 def board_content(board: Leaderboard, asked: Asked = NO_COSTS) -> dict[str, Any]:
@@ -100,6 +101,7 @@ def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[s
                 **who,
                 "task": column.task,
                 "column": column.hash,
+                "metric_name": column.metric,
                 "mean_percent": cell.test.mean if cell.test else None,
                 "sd_percent": cell.test.sd if cell.test else None,
                 "n": len(cell.runs),
@@ -110,7 +112,7 @@ def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[s
                 "seeds": sorted(run.seed for run in cell.runs),
                 "num_seen": column.test.num_seen if column.test else None,
                 "test_examples": column.test.num_examples if column.test else None,
-                "note": None if cell.test else NO_GOLD,
+                "note": None if cell.test else UNDEFINED.format(lacks=METRICS[column.metric].lacks),
                 **cost_fields(cell.tried, asked),
             }
     if row.average or row.has_undefined:
@@ -123,7 +125,7 @@ def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[s
             "sd_percent": sd,
             "n": n,
             "is_best": is_best,
-            "note": None if row.average else NO_GOLD_OF_A_TASK,
+            "note": None if row.average else UNDEFINED_AVERAGE,
             **cost_fields(row.tried, asked),
         }
 

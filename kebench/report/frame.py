@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kebench.errors import UserError, counted
+from kebench.kinds.registry import KINDS
 from kebench.kinds.stored import read_predictions
 from kebench.records import Record, read_records
 from kebench.report.compare import Predictions, Settings, compare
@@ -13,7 +14,7 @@ from kebench.report.compare_export import FIELDS, comparison_rows, published_row
 from kebench.report.compare_published import compare_published, printed_rows_of
 from kebench.report.significance import Test, significance
 from kebench.report.table import Leaderboard, build_leaderboard
-from kebench.scoring.metrics import AS_PUBLISHED, METRICS
+from kebench.scoring.metrics import AS_PUBLISHED
 from kebench.tasks.card import all_task_cards
 
 if TYPE_CHECKING:
@@ -133,15 +134,18 @@ def _frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
 def row_of_record(record: Record) -> dict[str, Any]:
     """Return a run as a row of the frame."""
     test = record.splits.get("test")
+    published = KINDS[record.kind].published if record.kind in KINDS else ""
     return {
         "task": record.task,
         "model": record.model,
+        "kind": record.kind,
+        "metric": record.protocol.metric,
         "learning_rate": record.settings.learning_rate,
         "seed": record.seed,
         "dev_percent": record.dev.score_percent,
         "test_percent": record.test.score_percent,
         # by the metric of published numbers; None where that is the task's own
-        "test_as_published_percent": record.test.further.get(METRICS[record.protocol.metric].published),
+        "test_as_published_percent": record.test.further.get(published),
         "num_examples": record.test.num_examples,
         "num_cut": record.test.num_cut,
         "num_seen": test.num_seen if test else None,

@@ -16,6 +16,7 @@ from kebench.files import atomic_folder
 from kebench.kinds.stored import read_predictions, score_split
 from kebench.probe.record import PREDICTIONS, PROBE_RECORD, TOKENIZER, probe_record_paths, read_probe_record
 from kebench.records import (
+    FurtherScores,
     Record,
     ending,
     identity_of,
@@ -23,6 +24,7 @@ from kebench.records import (
     read_record,
     record_paths,
     stem_of,
+    write_further_scores,
     write_other_names,
     write_record,
 )
@@ -131,10 +133,15 @@ def _take_run(path: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
     key, content = (record.task, record.model, record.identity), _compared(record.model_dump())
     if key in ours.runs:
         held, its_content = ours.runs[key]
-        return held, _difference(its_content, content)
+        difference = _difference(its_content, content)
+        if not difference:
+            _take_further_scores(record, held)
+        return held, difference
     stem = stem_of(out, record)
     _require_free(ending(stem, ".json"), ours, path)
     predictions = read_predictions(path)
+    if predictions["kind"] != record.kind:
+        raise UserError(f"{path}: of the kind {record.kind}, its predictions of {predictions['kind']}")
     for split, stated in (("dev", record.dev), ("test", record.test)):
         if not _is_same_score(score_split(predictions, split, metric=record.protocol.metric), stated):
             raise UserError(f"{path}: its predictions give another {split} score; fetch both files again")
@@ -145,6 +152,15 @@ def _take_run(path: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
     write_record(stem, record, predictions)
     ours.runs[key] = (ending(stem, ".json"), content)
     return None
+
+
+def _take_further_scores(record: Record, held: Path) -> None:
+    """Add what was computed of a run elsewhere to what is held of it."""
+    ours = read_record(held)
+    both = ((ours.dev.further, record.dev.further), (ours.test.further, record.test.further))
+    dev, test = ({**theirs, **mine} for mine, theirs in both)
+    if (dev, test) != (ours.dev.further, ours.test.further):
+        write_further_scores(held, FurtherScores(schema=1, identity=ours.identity, dev=dev, test=test))
 
 
 def _take_probe(path: Path, folder: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
@@ -175,7 +191,7 @@ def _place(path: Path, folder: Path) -> tuple[str, ...]:
 
 
 _SCORED = ("dev", "test")
-_FOLLOWS = ("by_label", "further")
+_FOLLOWS = ("by_label",)
 
 
 def contradiction(one: Record, other: Record) -> str:
@@ -202,6 +218,8 @@ def _difference(one: dict[str, Any], other: dict[str, Any], path: str = "") -> s
     """Return the first field in which two records differ, with both values; "" if none."""
     for name, value in one.items():
         its_value, where = other.get(name), f"{path}{name}"
+        if path.endswith("further.") and name not in other:
+            continue  # more was computed of one of them
         if isinstance(value, dict) and isinstance(its_value, dict):
             if inner := _difference(value, its_value, f"{where}."):
                 return inner

@@ -151,7 +151,7 @@ class Board:
         if curves:
             title, score = (
                 f"{column_name(column)} ({table.suite}, {table.caption})",
-                METRICS[column.metric].title,
+                METRICS[next(iter(cells.values())).tried[0].protocol.metric].title,
             )
             self.curves.append(
                 {"title": title, "chart": figures.learning_curves(curves, self._styles, score)}
@@ -186,7 +186,8 @@ def _summary_words(cell: Cell) -> str:
     if len(known) == len(errors):
         calibration = f"; expected calibration error {sum(known) / len(known):.1f}%"
     rate = f"learning rate {cell.learning_rate:g}"
-    return f"{test} over {counted(len(cell.runs), 'seed')}; dev {dev}; {rate}{calibration}"
+    own = METRICS[cell.runs[0].protocol.metric].title  # dev chose the rate by it, whatever is shown of test
+    return f"{test} over {counted(len(cell.runs), 'seed')}; dev {own} {dev}; {rate}{calibration}"
 
 
 def _comparisons(block: Block, row: Row, column: Column, cell: Cell, found: Significance) -> list[list[str]]:

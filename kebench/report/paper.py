@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from kebench.errors import UserError
 from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Sheet, p_text
+from kebench.kinds.registry import KINDS
 from kebench.report.published import AVERAGES, PublishedRow, PublishedTable, paper_headings
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import Leaderboard, Row, RowKey, Table
 from kebench.report.words import (
-    KIND_TITLES,
     average_cell,
     column_title,
     columns_of,
@@ -145,7 +145,7 @@ def layout_sheets(
                 for place, column in enumerate(block.columns)
             ]
             averages = (average_cell(row, show_n=False) for row in shown.values())
-            rows.append((f"{KIND_TITLES[block.kind]} average", *averages))
+            rows.append((f"{KINDS[block.kind].title} average", *averages))
             if shown:
                 grids.append(Grid(("ours", *shown), rows, breaks=frozenset({len(rows) - 1})))
         named = "; ".join(f"{labels[model]}: {key.model}" for model, key in keys.items())
@@ -189,7 +189,7 @@ def _sheet_of_printed(published: PublishedTable) -> Sheet:
 
 
 def _heading(name: str) -> str:
-    return f"{KIND_TITLES[name]} average" if name in AVERAGES else paper_headings()[name]
+    return f"{KINDS[name].title} average" if name in AVERAGES else paper_headings()[name]
 
 
 def _printed_cell(row: PublishedRow, name: str, decimals: int) -> Cell:

@@ -17,7 +17,7 @@ from kebench.tasks.card import all_task_cards
 
 AVERAGES = tuple(KINDS)
 MARKS = "†‡§¶"
-Percent = Annotated[float, Field(ge=0, le=100)]
+Percent = Annotated[float, Field(ge=-100, le=100)]  # a correlation may be below zero
 
 
 class PublishedRow(Card):

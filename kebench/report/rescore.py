@@ -37,6 +37,9 @@ def rescore(
     num_written = 0
     for folder in folders:
         for path, record in read_records(folder, left_out=left_out):
+            if record.kind not in KINDS:
+                refused[f"the kind '{record.kind}' is none of {', '.join(KINDS)}"].append(path)
+                continue
             own = record.protocol.metric
             asked = [metric] if metric else [name for name in KINDS[record.kind].metrics if name != own]
             found: dict[str, dict[str, float | None]] = {"dev": {}, "test": {}}

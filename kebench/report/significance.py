@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple
 
 from kebench.errors import UserError, counted
 from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Plain, Sheet, p_text
+from kebench.kinds.registry import KINDS
 from kebench.report.compare import SAME_SEEDS, Predictions, Settings, p_value_of, unit_counts
 from kebench.report.table import Cell as TaskCell
 from kebench.report.table import Column, Leaderboard, RowKey, Table, best_and_second
 from kebench.report.words import (
-    KIND_TITLES,
     column_notes,
     column_title,
     score_title,
@@ -242,7 +242,7 @@ def _scores(found: Significance) -> list[Grid]:
                 missing = UNDEFINED if (model, column.hash) in found.undefined else None
                 mark = DAGGER * found.is_below_best(model, column)
                 rows[row].append(summary_cell(cell.test, show_n=show_n, mark=mark) if cell else missing)
-        headings = (KIND_TITLES[kind], *map(column_title, columns))
+        headings = (KINDS[kind].title, *map(column_title, columns))
         grids.append(Grid(headings, rows, frozenset(best), frozenset(second)))
     return grids
 

@@ -6,6 +6,7 @@ tasks and a block of relation tasks, each with its average, as Table 2 of the pa
 Rows are one model, weights and fidelity each: best average first, then best first column.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from kebench import grid
 from kebench.errors import UserError
 from kebench.kinds.card import TaskCard
-from kebench.kinds.registry import KINDS
+from kebench.kinds.registry import KINDS, metric_of
 from kebench.records import OtherName, Record, SplitFacts
 from kebench.report.protocol import (
     Fields,
@@ -26,10 +27,11 @@ from kebench.report.protocol import (
 )
 from kebench.report.published import PrintedRow, PublishedTable, mark_rows
 from kebench.report.selection import choose_rate
-from kebench.scoring.metrics import AS_PUBLISHED, OWN, metric_of
+from kebench.scoring.metrics import AS_PUBLISHED, OWN
 from kebench.stats.summary import Summary, summarise
 
 Choice = str  # of the metric shown: OWN, AS_PUBLISHED, or the name of one
+_log = logging.getLogger(__name__)
 NO_OTHERS: Mapping[str, OtherName] = {}
 PUBLISHED_SUITE = "blurb"
 
@@ -172,15 +174,18 @@ def build_leaderboard(
     published: tables shown, with a mark, under the first measured block of their suite and kind.
     other_names: of models, which stand in the labels of their rows.
     """
-    for record in records:
-        if record.kind not in KINDS:
-            known = ", ".join(KINDS)
-            raise UserError(
-                f"{record.task}, {record.model}: a run of the kind '{record.kind}', which is none of "
-                f"{known}; show it with the kebench that made it"
-            )
-    left_out = sorted({record.task for record in records if not _has_metric(record, metric)})
-    records = [record for record in records if record.task not in left_out]
+    known = [record for record in records if record.kind in KINDS]
+    for kind, task in sorted({(record.kind, record.task) for record in records if record.kind not in KINDS}):
+        _log.warning("left out: runs of %s, whose kind '%s' is none of %s", task, kind, ", ".join(KINDS))
+    if records and not known:
+        raise UserError(
+            f"no run of a kind that this kebench has: {', '.join(sorted({one.kind for one in records}))}; "
+            "show them with the one that made them"
+        )
+    left_out = sorted({record.task for record in known if not _has_metric(record, metric)})
+    records = [record for record in known if record.task not in left_out]
+    if left_out and not records:
+        raise UserError(f"{metric} is no metric of {', '.join(left_out)}; 'kebench task show' names a task's")
     groups = _group_records(records, {card.name: card.suites for card in cards})
     differing = differing_names([group.protocol for group in groups])
     labels = _row_labels(records, other_names)
@@ -310,7 +315,7 @@ def _build_columns(
     headings = {card.name: card.heading or card.name for card in cards}
     tasks = list(headings)
     for record in records:
-        metrics[record.column] = metric_of(record.protocol.metric, choice).name
+        metrics[record.column] = metric_of(record, choice).name
         parts[record.task][record.column] = task_fields(record)
         if "test" in record.splits:
             tests[record.column] = record.splits["test"]
@@ -349,7 +354,7 @@ def _summary(percents: Sequence[float | None]) -> Summary | None:
 
 def _test_percent(record: Record, choice: Choice) -> float | None:
     """Return a run's score by the metric shown. Raises UserError if it was not computed."""
-    metric = metric_of(record.protocol.metric, choice).name
+    metric = metric_of(record, choice).name
     if metric == record.protocol.metric:
         return record.test.score_percent
     if metric not in record.test.further:
@@ -431,5 +436,9 @@ def _with_published(tables: Iterable[Table], published: Sequence[PublishedTable]
 
 
 def _rows_for(block: Block, suite: str, printed: Iterable[PrintedRow]) -> tuple[PrintedRow, ...]:
+    """Return the published rows of a block of the metric that they are of, or of the kind's first."""
+    kind = KINDS[block.kind]
+    if not {column.metric for column in block.columns} <= {kind.metrics[0], kind.published}:
+        return ()
     tasks = {column.task for column in block.columns}
     return tuple(one for one in printed if one.table.suite == suite and set(one.row.scores) & tasks)

@@ -14,13 +14,12 @@ from kebench.tasks.facts import is_seen_widely, seen_words
 
 ORDER = "Rows: best average first, then best first column."
 SEEN = "△"  # on a task of which much of the test set stands in train or dev
-KIND_TITLES = {name: kind.title for name, kind in KINDS.items()}
 
 
 def headings(block: Block) -> tuple[str, ...]:
     """Return what stands over the columns: kind, tasks, average, and what is no score."""
     tasks = map(column_title, block.columns)
-    return (KIND_TITLES[block.kind], *tasks, "average", *(extra.title for extra in block.extras))
+    return (KINDS[block.kind].title, *tasks, "average", *(extra.title for extra in block.extras))
 
 
 def column_name(column: Column) -> str:
@@ -119,7 +118,7 @@ def score_words(columns: Iterable[tuple[str, Column]]) -> str:
     for kind, column in columns:
         names.setdefault(kind, {}).setdefault(METRICS[column.metric].words, []).append(column_name(column))
     return "; ".join(
-        f"{KIND_TITLES[kind]}: "
+        f"{KINDS[kind].title}: "
         + ", ".join(f"{words} ({', '.join(tasks)})" if len(by) > 1 else words for words, tasks in by.items())
         for kind, by in names.items()
     )
@@ -137,7 +136,12 @@ def footnotes(table: Table) -> list[str]:
     averages = [row.average for block in table.blocks for row in block.rows]
     is_ranked = any(len(block.rows) > 1 for block in table.blocks)
     lettered = [column for block in table.blocks for column in block.columns if column.letter]
+    mixed = []
+    for block in table.blocks:
+        titles = {METRICS[column.metric].title for column in block.columns}
+        mixed += [f"{KINDS[block.kind].title} ({', '.join(sorted(titles))})"] if len(titles) > 1 else []
     return [
+        *([f"The average is one of different scores: {'; '.join(mixed)}."] if mixed else []),
         *([ORDER] if is_ranked and not any(block.best for block in table.blocks) else []),
         *(["An average needs every task of its suite and kind."] if None in averages else []),
         *(

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kebench.errors import UserError
 from kebench.scoring.counts import Counts
 from kebench.scoring.entities import count_entities, entity_spans, lenient_counts, lenient_f1_percent
 from kebench.scoring.relations import count_relations
@@ -42,7 +41,6 @@ class Metric:
     untrained_percent: the score of a model that has not begun to learn, whose epochs early stopping does not
         count; None where any score may be one of learning.
     exact: gives the score of a split where another's arithmetic rounds otherwise, in the last bit.
-    published: the metric that published numbers of the same tasks are in, if it is another.
     """
 
     name: str
@@ -56,7 +54,6 @@ class Metric:
     is_additive: bool = True
     untrained_percent: float | None = None
     exact: Callable[[Predictions, str], float | None] | None = None
-    published: str = ""
 
     def score(self, predictions: Predictions, split: str) -> float | None:
         """Return the score of a split, None where there is none."""
@@ -147,15 +144,13 @@ def _label_sets_by_label(predictions: Predictions, split: str) -> dict[str, Coun
 # Macro F1: the mean of the F1 of each class
 
 
-def _classes(predictions: Predictions, split: str) -> Sequence[str]:
-    """Return the classes of a task. Raises UserError if older predictions do not tell them all."""
-    if "labels" in predictions:
-        labels: Sequence[str] = predictions["labels"]
-        return labels
-    known = sorted({label for part in ("dev", "test") for label in predictions.get(part, {}).get("gold", ())})
-    if stray := sorted(set(predictions[split]["predicted"]) - set(known)):
-        raise UserError(f"which labels there are was not kept, and {', '.join(stray)} stands in no gold")
-    return known
+def _classes(predictions: Predictions, split: str) -> list[str]:
+    """Return the classes that a macro average may run over, in an order that no file decides.
+
+    Labels that stand in no gold of dev and test, and are not predicted, would be in no mean.
+    """
+    golds = (predictions.get(part, {}).get("gold", ()) for part in ("dev", "test"))
+    return sorted({label for labels in (*golds, predictions[split]["predicted"]) for label in labels})
 
 
 def _classes_of_examples(predictions: Predictions, split: str) -> Floats:
@@ -167,12 +162,12 @@ def _classes_of_examples(predictions: Predictions, split: str) -> Floats:
         counts_UC3[row, place[gold], 0] = 1
         counts_UC3[row, place[found], 1] = 1
         counts_UC3[row, place[gold], 2] = gold == found
-    return counts_UC3.reshape(len(pairs), -1)
+    return counts_UC3.reshape(len(pairs), 3 * len(place))
 
 
 def _types_of_words(predictions: Predictions, split: str) -> Floats:
     """Return gold, predicted, correct words of each sentence for each type, (U, 3 C); B and I are alike."""
-    place = {name: number for number, name in enumerate(predictions.get("types", ("",)))}
+    place = {name: number for number, name in enumerate(predictions.get("types") or ("",))}
     pairs = _pairs(predictions, split)
     counts_UC3 = np.zeros((len(pairs), len(place), 3))
     for row, (golds, found) in enumerate(pairs):
@@ -183,7 +178,7 @@ def _types_of_words(predictions: Predictions, split: str) -> Floats:
                     counts_UC3[row, one, side] += 1
             if types[0] is not None and types[0] == types[1]:
                 counts_UC3[row, types[0], 2] += 1
-    return counts_UC3.reshape(len(pairs), -1)
+    return counts_UC3.reshape(len(pairs), 3 * len(place))
 
 
 def _macro_f1_percent(counts: Floats) -> Floats:
@@ -203,8 +198,9 @@ def _macro_f1_percent(counts: Floats) -> Floats:
 
 def _by_class(predictions: Predictions, split: str) -> dict[str, Counts]:
     counts_C3 = _classes_of_examples(predictions, split).sum(axis=0).reshape(-1, 3)
-    classes = _classes(predictions, split)
-    return {label: Counts(*map(int, row)) for label, row in zip(classes, counts_C3, strict=True)}
+    by_class = dict(zip(_classes(predictions, split), counts_C3.astype(int).tolist(), strict=True))
+    in_order = dict.fromkeys((*(predictions.get("labels") or ()), *by_class))
+    return {label: Counts(*by_class.get(label, (0, 0, 0))) for label in in_order}
 
 
 def _words_by_type(predictions: Predictions, split: str) -> dict[str, Counts]:
@@ -244,6 +240,18 @@ def _powers(predictions: Predictions, split: str) -> Floats:
     return np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], axis=-1)
 
 
+def _pearson_score(predictions: Predictions, split: str) -> float | None:
+    """Return r of values less their own means: no digits are lost, however far they are from the gold."""
+    both = []
+    for values in _values(predictions, split).T:
+        if not len(values) or np.ptp(values) == 0:
+            return None
+        centred = values - values.mean()
+        centred /= np.abs(centred).max()
+        both.append(centred / np.sqrt(np.square(centred).sum()))
+    return float(np.clip(100 * (both[0] * both[1]).sum(), -100, 100))
+
+
 def _pearson_percent(sums: Floats) -> Floats:
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     # n times the sums of squares and of products about the means
@@ -266,6 +274,7 @@ def _spearman_percent(values: Floats) -> Floats:
     return np.clip(rho, -100, 100)
 
 
+_LACKS_VARIANCE = "variance of gold or predictions"
 _ALL = (
     Metric(
         "entity_f1",
@@ -276,7 +285,6 @@ _ALL = (
         _count_details,
         _entities_by_type,
         untrained_percent=0.0,
-        published="entity_f1_lenient",
     ),
     Metric(
         "entity_f1_lenient",
@@ -329,21 +337,19 @@ _ALL = (
     Metric(
         "accuracy", "accuracy", "accuracy", _is_right, _accuracy_percent, by_label=_by_class, lacks="examples"
     ),
-    Metric("pearson", "r", "Pearson's r", _powers, _pearson_percent, lacks="variance"),
     Metric(
-        "spearman", "rho", "Spearman's rho", _values, _spearman_percent, lacks="variance", is_additive=False
+        "pearson", "r", "Pearson's r", _powers, _pearson_percent, lacks=_LACKS_VARIANCE, exact=_pearson_score
+    ),
+    Metric(
+        "spearman",
+        "rho",
+        "Spearman's rho",
+        _values,
+        _spearman_percent,
+        lacks=_LACKS_VARIANCE,
+        is_additive=False,
     ),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
 OWN, AS_PUBLISHED = "strict", "as-published"  # what may be chosen beside a metric's name
-
-
-def metric_of(own: str, choice: str = OWN) -> Metric:
-    """Return the metric that a choice means for a task whose own metric has a name.
-
-    choice: `strict` is the task's own, `as-published` that of published numbers, else a metric's name.
-    """
-    if choice == OWN:
-        return METRICS[own]
-    return METRICS[(METRICS[own].published or own) if choice == AS_PUBLISHED else choice]

@@ -13,9 +13,15 @@ from kebench.scoring.metrics import METRICS
 PACKAGE = Path(__file__).parents[2] / "kebench"
 HOMES = ("kinds", "scoring")
 # Where a relation is a triple's, ner a stage of a linker, and F1 that of a corpus's links and mentions.
-OF_ANOTHER_SENSE = (
-    "umls", "transe", "probe", "corpus", "pretrain", "mini", "model", "kb", "annotate", "curves", "overlap",
-)  # fmt: skip
+OF_ANOTHER_SENSE = ("umls", "transe", "probe", "corpus", "pretrain", "mini", "model")
+THEIR_COMMANDS = (
+    "probe",
+    "corpus",
+    "kb",
+    "annotate",
+    "curves",
+    "overlap",
+)  # begin the names in cli and report
 PROBES_RELATION = "report/page_sections.py"  # heads the relations of a probe
 NAMES = {*KINDS, *METRICS}
 
@@ -28,7 +34,8 @@ def modules() -> list[Path]:
     return [
         path
         for path in sorted(PACKAGE.rglob("*.py"))
-        if not any(part.startswith((*HOMES, *OF_ANOTHER_SENSE)) for part in named(path).parts)
+        if (parts := named(path).parts)[0] not in (*HOMES, *OF_ANOTHER_SENSE)
+        and not (parts[0] in ("cli", "report") and parts[-1].startswith(THEIR_COMMANDS))
     ]
 
 

@@ -264,6 +264,6 @@ def test_without_the_kind_its_card_and_runs_are_refused(
     with pytest.raises(SystemExit, match="2"):
         main(["leaderboard", "--results", "."])
     monkeypatch.chdir(here)
-    assert "a run of the kind 'likeness', which is none of ner, relation" in capsys.readouterr().err
+    assert "no run of a kind that this kebench has: likeness; show" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"alike\.toml: kind = 'likeness'; expected one of ner, relation"):
         read_task_card("alike")

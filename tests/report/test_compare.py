@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from kebench.cli import main
+from kebench.kinds.registry import metric_of
 from kebench.kinds.stored import read_predictions
 from kebench.records import read_record, record_paths
 from kebench.report.compare import Comparison, Settings, compare
 from kebench.report.compare_words import comparison_fields, comparison_sheet
 from kebench.report.table import build_leaderboard
-from kebench.scoring.metrics import METRICS, metric_of
+from kebench.scoring.metrics import METRICS
 from kebench.scoring.score import Score
 from kebench.shipped import shipped
 from kebench.stats.seeds import one_sample_t
@@ -46,13 +47,13 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize("path", record_paths(RECORDED), ids=lambda path: "/".join(path.parts[-3:]))
 def test_the_counts_of_units_add_up_to_the_recorded_score(path: Path) -> None:
     record, predictions = read_record(path), read_predictions(path)
-    score, own = record.test, record.protocol.metric
-    assert tuple(metric_of(own).units(predictions, "test").sum(axis=0)) == (
+    score = record.test
+    assert tuple(metric_of(record).units(predictions, "test").sum(axis=0)) == (
         score.details["num_gold"],
         score.details["num_predicted"],
         score.details["num_correct"],
     )
-    gold, predicted, correct = metric_of(own, "as-published").units(predictions, "test").sum(axis=0)
+    gold, predicted, correct = metric_of(record, "as-published").units(predictions, "test").sum(axis=0)
     assert 200 * correct / (gold + predicted) == pytest.approx(as_published(score))
 
 

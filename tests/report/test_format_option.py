@@ -12,7 +12,7 @@ from kebench.cli.tables import FORMATS
 PRINT_TABLES = (
     "compare", "corpus score", "corpus stats", "curves", "data check", "errors", "kb stats", "leaderboard",
     "model list", "model show", "overlap", "probe scores", "probe show", "probe stats", "recipe list",
-    "recipe show", "records", "significance", "table", "task list", "task show",
+    "recipe show", "records", "rescore", "significance", "table", "task list", "task show",
 )  # fmt: skip
 
 

@@ -8,9 +8,8 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from kebench.cli import main
-from kebench.errors import UserError
 from kebench.kinds.stored import read_predictions
-from kebench.records import read_record, record_paths
+from kebench.records import read_record, record_paths, write_record
 from kebench.shipped import shipped
 
 RECORDED = shipped("results/recorded")
@@ -73,12 +72,27 @@ def test_what_cannot_be_computed_is_said_with_the_reason(
     assert "predictions.json.gz: cannot be read (No such file" in capsys.readouterr().err
 
 
-def test_scores_of_another_run_are_refused(results: Path) -> None:
+@pytest.mark.parametrize("content", ["another's", "{", ""])
+def test_scores_of_another_run_or_damaged_ones_are_passed_over_and_written_again(
+    results: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
     main(["rescore", str(results)])
     one, other, *_ = sorted(results.glob("gad/minilm/*.scores.json"))
-    other.write_bytes(one.read_bytes())
-    with pytest.raises(UserError, match="scores of another run; remove it"):
-        read_record(other.with_name(other.name.replace(".scores.json", ".json")))
+    before = other.read_bytes()
+    other.write_text(one.read_text() if content == "another's" else content)
+    record = read_record(other.with_name(other.name.replace(".scores.json", ".json")))
+    assert record.test.further == {}
+    assert "no scores of its record, passed over" in caplog.text
+    main(["rescore", str(results)])
+    assert other.read_bytes() == before
+
+
+def test_a_run_that_is_made_again_has_no_scores_of_the_one_before(results: Path) -> None:
+    main(["rescore", str(results)])
+    path = record_paths(results)[0]
+    record, predictions = read_record(path), read_predictions(path)
+    write_record(path.with_suffix(""), record, predictions)
+    assert not path.with_name(path.name.replace(".json", ".scores.json")).exists()
 
 
 def test_further_scores_hold_dev_and_test_by_metric(results: Path) -> None:

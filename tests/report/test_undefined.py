@@ -68,7 +68,7 @@ def test_csv_has_it_empty_and_json_null_with_the_reason() -> None:
     ] * 2
     assert [row["note"] for row in shown] == [
         "no gold in the test set: the score is undefined",
-        "no gold in the test set of a task: the average is undefined",
+        "the score of a task is undefined, and so is the average",
     ]
     assert [row["seeds"] for row in shown] == ["0 1 2", ""]
     numbers = json.loads(render_json(board()))["tables"][0]["numbers"]
@@ -138,7 +138,7 @@ def test_the_page_shows_it_last_and_draws_nothing_of_it() -> None:
     cells = [row["cells"] for row in shown.tables[0]["blocks"][0]["rows"]]
     assert [(row[2]["mean"], row[2]["order"], row[3]["mean"]) for row in cells] == [("–°", "-", "–°")] * 2
     gad = next(cell for cell in shown.cells.values() if cell["task"] == "GAD")
-    assert gad["summary"].startswith("F1 –° over 3 seeds; dev 60.0")
+    assert gad["summary"].startswith("F1 –° over 3 seeds; dev F1 60.0")
     assert (gad["runs"][0][1], gad["comparisons"]) == ("–°", [])
     assert gad["column"] not in {plot["id"] for plot in shown.plots}
     assert len(shown.curves) == 3  # of dev, which has gold

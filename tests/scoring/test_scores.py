@@ -2,16 +2,19 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy.stats import pearsonr, spearmanr
 from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.scheme import IOB2
 from sklearn.metrics import f1_score as sklearn_f1
 
 from kebench.kinds.stored import score_split
 from kebench.scoring.entities import count_entities, lenient_f1_percent, strict_spans
+from kebench.scoring.metrics import METRICS
 from kebench.scoring.relations import count_relations
 from kebench.scoring.score import Score, upgraded
 
@@ -141,9 +144,48 @@ def test_the_negative_label_never_counts() -> None:
     assert tuple(counts) == (2, 2, 1)
 
 
-def test_older_predictions_that_do_not_tell_all_labels_are_scored_without_what_needs_them() -> None:
-    # "CPR:9" stands in no gold, and which labels there are was not kept
+def test_a_label_that_stands_in_no_gold_counts_against_a_macro_average() -> None:
     split = {"ids": ["0", "1"], "gold": ["CPR:3", "false"], "predicted": ["CPR:9", "false"], "num_cut": 0}
     part = {**split, "num_missing_markers": 0}
     score = score_split({"kind": "relation", "negative": "false", "dev": part, "test": part}, "test")
-    assert (score.score_percent, score.by_label, score.further) == (0, {}, {"accuracy": 50})
+    # CPR:3 and CPR:9 have an F1 of 0, false of 100
+    assert (score.score_percent, score.further) == (0, {"accuracy": 50, "macro_f1": pytest.approx(100 / 3)})
+
+
+def test_the_labels_of_the_card_do_not_move_a_macro_average_nor_its_columns() -> None:
+    part = {"gold": ["up", "none"], "predicted": ["none", "none"]}
+    older, newer = {"test": part}, {"test": part, "labels": ["zero", "up", "none", "above"]}
+    metric = METRICS["macro_f1"]
+    assert np.array_equal(metric.units(older, "test"), metric.units(newer, "test"))
+    assert metric.score(older, "test") == metric.score(newer, "test")
+    assert list(metric.by_label(newer, "test")) == ["zero", "up", "none", "above"]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_no_example_has_no_score(name: str) -> None:
+    part: dict[str, Any] = {"ids": [], "gold": [], "predicted": [], "num_kept": []}
+    stored = {"negative": "0", "labels": ["0", "1"], "types": ["DNA"], "dev": part, "test": part}
+    assert METRICS[name].score(stored, "test") is None
+
+
+@pytest.mark.parametrize(
+    ("gold", "predicted"),
+    [
+        ([1.0, 2, 3, 4], [0.1 + k * 1e-7 for k in range(4)]),
+        ([0.0, 1, 2, 3], [1e5, 1e5 + 0.05, 1e5 + 0.1, 1e5 + 0.02]),
+        ([1e200, 3e200, 2e200], [1e-200, 2e-200, 3e-200]),
+        ([1.0, 2, 3], [3.0, 2, 1]),
+    ],
+)
+def test_correlations_are_scipys_at_any_scale(gold: list[float], predicted: list[float]) -> None:
+    stored = {"test": {"gold": gold, "predicted": predicted}}
+    scaled = [np.array(values) / max(values) for values in (gold, predicted)]
+    assert METRICS["pearson"].score(stored, "test") == pytest.approx(100 * pearsonr(*scaled)[0], abs=1e-6)
+    assert METRICS["spearman"].score(stored, "test") == pytest.approx(100 * spearmanr(gold, predicted)[0])
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearman"])
+@pytest.mark.parametrize("constant", [0.1, 3.0])
+def test_a_constant_correlates_with_nothing(name: str, constant: float) -> None:
+    stored = {"test": {"gold": [1.0, 2.0, 3.0], "predicted": [constant] * 3}}
+    assert METRICS[name].score(stored, "test") is None
