@@ -4,24 +4,24 @@ from pathlib import Path
 
 import click
 
-from kebench.cli.found import say_left_out
+from kebench.cli.found import LOCAL, say_left_out
 from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError, counted
 from kebench.grid import UNDEFINED, Cell
 
 
 @click.command()
-@click.argument(
-    "folders", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False)
-)
+@click.argument("folders", metavar="[RESULTS]...", nargs=-1, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--metric", help="Only this one: accuracy, macro_f1 ...  [default: all of each kind of task]")
 @format_option
 def rescore(folders: tuple[Path, ...], metric: str | None, form: str) -> None:
     """Compute metrics of finished runs from their stored predictions.
 
-    They are written beside each record, which stays as it is; leaderboard, compare and significance show
-    them with --metric. What cannot be computed is said, with the reason.
+    They are written beside each record, which stays as it is; leaderboard, compare, significance and page
+    show them with --metric. What cannot be computed is said, with the reason. RESULTS: folders of records,
+    results/local if none is named.
     """
+    folders = folders or (LOCAL,)
     from kebench.cli.found import check_metric
     from kebench.report.rescore import rescore as score_again
     from kebench.stats.summary import summarise
@@ -41,8 +41,10 @@ def rescore(folders: tuple[Path, ...], metric: str | None, form: str) -> None:
     for reason, paths in found.refused.items():
         click.echo(f"not computed of {counted(len(paths), 'run')}: {reason}", err=True)
     if not rows:
-        why = (
-            "nothing was computed (see above)" if found.refused else "no records; run some with 'kebench run'"
-        )
+        why = "no records; see 'kebench run'"
+        if found.num_runs:
+            why = "no further metric of these tasks; their own stands in the records"
+        if found.refused:
+            why = "nothing was computed (see above)"
         raise UserError(f"{', '.join(map(str, folders))}: {why}")
     click.echo(f"{counted(found.num_written, 'file')} of further scores written beside the records", err=True)

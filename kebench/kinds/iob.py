@@ -96,12 +96,9 @@ def read_tagged(
         for mention in row:
             lines.setdefault(mention.type, first + mention.start)
     if types and (stray := [name for name in lines if name not in types]):
-        what = (
-            f"a mention of type '{stray[0]}'{did_you_mean(stray[0], types)}"
-            if stray[0]
-            else "a mention of no type"
-        )
-        raise LineError(path, lines[stray[0]], f"{what}, expected one of {', '.join(types)}", remedy)
+        name = stray[0]
+        what = f"a mention of type '{name}'{did_you_mean(name, types)}" if name else "a mention of no type;"
+        raise LineError(path, lines[name], f"{what} expected one of {', '.join(types)}", remedy)
     if len(lines) > 1 and not types and not ignore_types:
         # The rarest is named first: it may be a slip. Of equals, the later ones.
         counts = Counter(mention.type for row in mentions for mention in row)

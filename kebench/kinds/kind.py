@@ -15,6 +15,7 @@ from kebench.kinds.card import TaskCard
 from kebench.kinds.encoded import Answer, Encoded
 from kebench.kinds.errors import Asked, Errors
 from kebench.scoring.calibration import Judgement
+from kebench.scoring.metrics import METRICS
 
 
 class Example(Protocol):
@@ -172,3 +173,8 @@ class Kind:
     plain_text: Callable[[Any, Any], str] = lambda card, example: example.text
     written: Callable[[Examples], bytes] | None = None
     has_scheme: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = {*self.metrics, *filter(None, [self.published])} - {*METRICS}
+        assert self.metrics, f"kind {self.name}: a kind has a metric"
+        assert not unknown, f"kind {self.name}: no metric {', '.join(sorted(unknown))}"

@@ -64,8 +64,11 @@ def tags_of(card: NerCard) -> list[str]:
 
 def read_sentences(card: NerCard, path: Path) -> Read:
     """Read one split's file. Raises UserError with file and line."""
+    remedy = card.remedy
+    if card.scheme:
+        remedy = f"mend the file, or the card's scheme, which is {card.scheme} (left out, it is recognised)"
     found = read_tagged(
-        path, scheme=card.scheme, types=card.types, ignore_types=card.ignore_types, remedy=card.remedy
+        path, scheme=card.scheme, types=card.types, ignore_types=card.ignore_types, remedy=remedy
     )
     return Read(found.examples, found.scheme, found.types)
 

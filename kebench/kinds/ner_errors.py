@@ -19,6 +19,8 @@ from kebench.scoring.metrics import METRICS
 
 Span = tuple[Any, ...]  # half-open, in words, with the type behind it where there are types
 KINDS = ("correct", "boundary", "missed")
+NO_SPAN = "no such span"
+MOST_TYPES, MOST_CONFUSIONS = 6, 20  # ours: what fits a page
 TYPED_KINDS = ("correct", "type", "boundary", "missed")
 # Letters and digits, most of them capitals, in one word: ALS, A-T, G6PD.
 _ABBREVIATION = re.compile(r"(?=.*[A-Z].*[A-Z0-9])[A-Z0-9][A-Za-z0-9-]{1,9}")
@@ -206,17 +208,26 @@ def type_grid(runs: Sequence[Run], types: Sequence[str]) -> Grid:
 
 
 def type_confusion_grid(runs: Sequence[Run], types: Sequence[str]) -> Grid:
-    """Return gold against predicted types of spans with equal ends, as means over seeds; gold in rows."""
+    """Return gold against predicted types of spans with equal ends, as means over seeds; gold in rows.
+
+    Of more than MOST_TYPES the most frequent confusions alone, one a row.
+    """
     counts: Counter[tuple[str, str]] = Counter()
     for run in runs:
-        for gold_tags, predicted_tags in zip(run.gold, run.predicted, strict=True):
-            predicted = {span[:2]: span[2] for span in entity_spans(predicted_tags)}
-            for start, end, name in entity_spans(gold_tags):
-                counts[name, predicted.get((start, end), "")] += 1
-    rows: GridRows = [
-        (gold, *(mean_cell(counts[gold, other], len(runs)) for other in (*types, ""))) for gold in types
-    ]
-    return Grid(("gold / predicted", *types, "no such span"), rows)
+        for both in zip(run.gold, run.predicted, strict=True):
+            gold, predicted = ({span[:2]: span[2] for span in entity_spans(tags)} for tags in both)
+            counts.update((gold.get(span, ""), predicted.get(span, "")) for span in gold | predicted)
+
+    def mean(pair: tuple[str, str]) -> Cell | None:
+        return mean_cell(counts[pair], len(runs)) if any(pair) else None
+
+    if len(types) <= MOST_TYPES:
+        names = (*types, "")
+        rows: GridRows = [(one or NO_SPAN, *(mean((one, other)) for other in names)) for one in names]
+        return Grid(("gold / predicted", *types, NO_SPAN), rows)
+    confused = [pair for pair, _ in counts.most_common() if pair[0] != pair[1]][:MOST_CONFUSIONS]
+    rows = [(one or NO_SPAN, other or NO_SPAN, mean((one, other))) for one, other in confused]
+    return Grid(("gold", f"predicted ({MOST_CONFUSIONS} most frequent)", "a run"), rows)
 
 
 def agreement_grid(runs: Sequence[Run]) -> Grid:

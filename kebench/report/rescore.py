@@ -16,11 +16,13 @@ class Rescored(NamedTuple):
     """What was computed, and what could not be.
 
     computed: (task, model, metric) and the test scores of its runs, None where undefined.
-    num_written: files of further scores that are new or changed. refused: reasons, each with its runs.
+    num_written: files of further scores that are new or changed. num_runs: that were found.
+    refused: reasons, each with its runs.
     """
 
     computed: dict[tuple[str, str, str], list[float | None]]
     num_written: int
+    num_runs: int
     refused: dict[str, list[Path]]
 
 
@@ -34,9 +36,10 @@ def rescore(
     """
     computed: dict[tuple[str, str, str], list[float | None]] = defaultdict(list)
     refused: dict[str, list[Path]] = defaultdict(list)
-    num_written = 0
+    num_written = num_runs = 0
     for folder in folders:
         for path, record in read_records(folder, left_out=left_out):
+            num_runs += 1
             if record.kind not in KINDS:
                 refused[f"the kind '{record.kind}' is none of {', '.join(KINDS)}"].append(path)
                 continue
@@ -59,7 +62,7 @@ def rescore(
                     path, FurtherScores(schema=1, identity=record.identity, dev=dev, test=test)
                 )
                 num_written += 1
-    return Rescored(dict(computed), num_written, dict(refused))
+    return Rescored(dict(computed), num_written, num_runs, dict(refused))
 
 
 def _scores(path: Path, record: Record, name: str) -> dict[str, float | None]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from kebench import grid
-from kebench.errors import UserError
+from kebench.errors import UserError, did_you_mean
 from kebench.kinds.card import TaskCard
 from kebench.kinds.registry import KINDS, metric_of
 from kebench.records import OtherName, Record, SplitFacts
@@ -27,7 +27,7 @@ from kebench.report.protocol import (
 )
 from kebench.report.published import PrintedRow, PublishedTable, mark_rows
 from kebench.report.selection import choose_rate
-from kebench.scoring.metrics import AS_PUBLISHED, OWN
+from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN
 from kebench.stats.summary import Summary, summarise
 
 Choice = str  # of the metric shown: OWN, AS_PUBLISHED, or the name of one
@@ -174,6 +174,8 @@ def build_leaderboard(
     published: tables shown, with a mark, under the first measured block of their suite and kind.
     other_names: of models, which stand in the labels of their rows.
     """
+    if metric not in (choices := (OWN, AS_PUBLISHED, *METRICS)):
+        raise UserError(f"no metric '{metric}'{did_you_mean(metric, choices)} there are {', '.join(choices)}")
     known = [record for record in records if record.kind in KINDS]
     for kind, task in sorted({(record.kind, record.task) for record in records if record.kind not in KINDS}):
         _log.warning("left out: runs of %s, whose kind '%s' is none of %s", task, kind, ", ".join(KINDS))

@@ -149,12 +149,23 @@ def footnotes(table: Table) -> list[str]:
             if any(average and average.n is None for average in averages)
             else []
         ),
-        f"Learning rate, by mean dev score: {_rates(table)}.",
+        f"Learning rate, by mean dev score{_of_own_metric(table)}: {_rates(table)}.",
         *(f"{note}." for note in table.notes),
         *table_notes(table),
         *(f"{column_name(column)}: {column.footnote}." for column in lettered),
         *_published_footnotes(table),
     ]
+
+
+def _of_own_metric(table: Table) -> str:
+    """Say that rates were chosen by the tasks' own metrics, where one by name is shown."""
+    for block in table.blocks:
+        for row in block.rows:
+            for column, cell in zip(block.columns, row.cells, strict=True):
+                own = {run.protocol.metric for run in cell.runs} if cell else set()
+                if own and column.metric not in own | {KINDS[block.kind].published}:
+                    return " of each task's own metric"
+    return ""
 
 
 def _rates(table: Table) -> str:

@@ -134,7 +134,7 @@ def _entities_by_type(predictions: Predictions, split: str) -> dict[str, Counts]
 def _label_sets_by_label(predictions: Predictions, split: str) -> dict[str, Counts]:
     pairs = _pairs(predictions, split)
     counts = {}
-    for label in predictions["labels"]:
+    for label in predictions.get("labels") or ():
         held = [(label in gold, label in found) for gold, found in pairs]
         num_gold, num_found = (sum(one[side] for one in held) for side in (0, 1))
         counts[label] = Counts(num_gold, num_found, held.count((True, True)))

@@ -76,8 +76,8 @@ def test_io_joins_touching_mentions_of_one_type_and_parts_those_of_two(tmp_path:
 @pytest.mark.parametrize(
     ("text", "stated", "complaint"),
     [
-        ("a B-DNA\nb B-DNS", None, "line 2: a mention of type 'DNS'; did you mean 'DNA'?, expected one of "),
-        ("a B-DNA\nb B", None, "line 2: a mention of no type, expected one of Multi-tissue_structure, DNA"),
+        ("a B-DNA\nb B-DNS", None, "line 2: a mention of type 'DNS'; did you mean 'DNA'? expected one of "),
+        ("a B-DNA\nb B", None, "line 2: a mention of no type; expected one of Multi-tissue_structure, DNA"),
         ("a B-DNA\nb I-Multi-tissue_structure", None, "line 2: tag 'I-Multi-tissue_structure' goes on with"),
         ("a O\nb I-DNA\nc O", "IOB2", "line 2: tag 'I-DNA' begins a mention, expected B (IOB2)"),
         ("a S-DNA\nb O", "IOB2", "line 1: tag 'S-DNA', expected B, I and O (IOB2)"),
@@ -166,7 +166,19 @@ def test_errors_tell_a_wrong_type_from_a_wrong_boundary() -> None:
         (TYPES[0], "1", "0.0", "0.0", "0.0"),
         ("DNA", "2", "0.0", "0.0", "0.0"),
     )
-    assert type_confusion_grid(runs, TYPES).texts == ((TYPES[0], "0", "0", "1"), ("DNA", "1", "0", "1"))
+    # spans: [0, 2) DNA for the other, [3, 4) DNA and [5, 6) the other missed, [3, 5) DNA of no gold
+    assert type_confusion_grid(runs, TYPES).texts == (
+        (TYPES[0], "0", "0", "1"),
+        ("DNA", "1", "0", "1"),
+        ("no such span", "0", "1", "–"),
+    )
+    many = [f"T{number}" for number in range(9)]
+    assert type_confusion_grid(runs, [*many, *TYPES]).texts == (
+        ("DNA", TYPES[0], "1"),
+        ("DNA", "no such span", "1"),
+        (TYPES[0], "no such span", "1"),
+        ("no such span", "DNA", "1"),
+    )
 
 
 def test_types_are_learnt_stored_scored_and_scored_again(
