@@ -140,13 +140,19 @@ def _print_findings(findings: "list[Finding]", form: str) -> None:
     colours = {"error": "red", "note": "yellow"}
     styles = {place: colours.get(one.level, "") for place, one in enumerate(findings)}
     headings = ("task", "split", "units", "expected", "rows", "expected", "labels", "sha256", "")
+    if form == "csv":  # where a column is known by its name
+        headings = (
+            "task", "split", "units", "units_expected", "rows", "rows_expected", "labels", "sha256", "level",
+        )  # fmt: skip
     print_table(headings, rows, form, row_styles=styles, content=lambda: content)
-    if form != "terminal":
+    if form == "json":  # which holds the messages
         return
-    click.echo("units: mentions or instances; rows: sentences or instances; labels: equal counts")
+    is_err = form != "terminal"
+    if not is_err:
+        click.echo("units: mentions or instances; rows: sentences or instances; labels: equal counts")
     for finding in findings:
         if finding.message:
-            click.echo(f"{finding.level}: {finding.message}")
+            click.echo(f"{finding.level}: {finding.message}", err=is_err)
         for remark in finding.remarks:
             if remark not in finding.message:
-                click.echo(f"{finding.task} {finding.split}: {remark}")
+                click.echo(f"{finding.task} {finding.split}: {remark}", err=is_err)
