@@ -40,6 +40,7 @@ FIELDS = (
     "num_seen",  # test examples whose text stands in train or dev too, where the records keep it
     "test_examples",
     "note",  # why there is no mean
+    "metric_name",  # of this number; `metric` is what was asked for
 )
 
 
