@@ -188,6 +188,8 @@ def build_leaderboard(
     records = [record for record in known if record.task not in left_out]
     if left_out and not records:
         raise UserError(f"{metric} is no metric of {', '.join(left_out)}; 'kebench task show' names a task's")
+    if left_out:
+        _log.warning("left out: %s is no metric of %s", metric, ", ".join(left_out))
     groups = _group_records(records, {card.name: card.suites for card in cards})
     differing = differing_names([group.protocol for group in groups])
     labels = _row_labels(records, other_names)
