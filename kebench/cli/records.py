@@ -36,7 +36,8 @@ def records(folders: tuple[Path, ...], sql: str | None, columns: bool, form: str
 
     from kebench.report.frame import row_of_record
 
-    sql = sql or (DEFAULT if form in ("csv", "json") else ROUNDED)
+    if sql is None:
+        sql = DEFAULT if form in ("csv", "json") else ROUNDED
     rows = [row_of_record(record) for record in read_found(folders).records]
     table = pa.Table.from_pylist(rows)
     if columns:

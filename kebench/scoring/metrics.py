@@ -266,6 +266,8 @@ def _spearman_percent(values: Floats) -> Floats:
     """Return Pearson's r of the ranks of values (..., U, 2); equal values share the mean of their ranks."""
     from scipy.stats import rankdata
 
+    if not values.shape[-2]:
+        return np.full(values.shape[:-2], np.nan)
     ranks = rankdata(values, axis=-2)
     x, y = np.moveaxis(ranks - ranks.mean(axis=-2, keepdims=True), -1, 0)
     norm = np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))
