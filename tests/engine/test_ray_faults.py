@@ -20,6 +20,7 @@ from kebench.engine.local import Outcome
 from kebench.engine.ray import RayPool
 from kebench.engine.work import RunOptions
 from kebench.finetune.plan import Job
+from kebench.records import record_paths
 from tests.engine.clusters import command, environment, two_nodes
 from tests.engine.conftest import CPU, jobs_in, scores_here
 from tests.grids import leftovers, scores
@@ -139,10 +140,15 @@ def test_a_local_and_a_ray_grid_share_one_folder(tmp_path: Path) -> None:
     grid = command(*GRID, *LONG, "--out", tmp_path / "shared")
     with two_nodes(tmp_path) as nodes:
         logs = [(tmp_path / name).open("w+") for name in ("ray.log", "local.log")]
+        # The local grid stands still within its first run until the other has made one: both have a share.
+        local = subprocess.Popen(grid, env=given, stderr=logs[1])
+        until(lambda: bool(list((tmp_path / "shared").rglob("*.running"))))
+        local.send_signal(signal.SIGSTOP)
         on_ray = subprocess.Popen(
             [*grid, "--engine", "ray", "--address", nodes.address], env=given, stderr=logs[0]
         )
-        local = subprocess.Popen(grid, env=given, stderr=logs[1])
+        until(lambda: bool(record_paths(tmp_path / "shared")) or on_ray.poll() is not None)
+        local.send_signal(signal.SIGCONT)
         assert [on_ray.wait(), local.wait()] == [0, 0]
     assert scores(tmp_path / "shared") == scores(tmp_path / "here")
     assert leftovers(tmp_path / "shared") == []

@@ -233,7 +233,8 @@ def test_the_same_mentions_in_another_scheme_are_the_same_sentences(
     assert read_tagged_split(_card(), path).scheme == scheme
     assert read_tagged_split(_card(scheme=scheme), path).scheme == scheme
     other = "IOBES" if scheme == "IOB2" else "IOB2"
-    with pytest.raises(UserError, match=rf"test.tsv line \d: .* \({other}\); fetch the file again"):
+    remedy = f"mend the file, or the card's scheme, which is {other} "
+    with pytest.raises(UserError, match=rf"test.tsv line \d: .* \({other}\); {remedy}"):
         read_split(_card(scheme=other), path)
 
 
