@@ -1,10 +1,11 @@
 """What `kebench errors` asks of a kind of task, and what kinds share in answering."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from kebench.grid import Cell, Grid, Sheet, share_cell
+from kebench.grid import Cell, Grid, GridRows, Sheet, share_cell
+from kebench.scoring.counts import Counts
 
 Found = TypeVar("Found", bound=Hashable)
 
@@ -73,6 +74,15 @@ def mean_percent(percents: Sequence[float | None]) -> Cell:
     """Return a mean as a cell; a missing one if one of the numbers is undefined."""
     known = [percent for percent in percents if percent is not None]
     return Cell(sum(known) / len(known) if len(known) == len(percents) else None)
+
+
+def scores_grid(heading: str, counts: Mapping[str, Counts], num_runs: int) -> Grid:
+    """Return precision, recall and F1 of each label or type, from counts over all seeds; a dash for 0 / 0."""
+    rows: GridRows = []
+    for label, found in counts.items():
+        percents = (found.precision_percent, found.recall_percent, found.f1_percent)
+        rows.append((label, Cell(found.num_gold / num_runs, ",.0f"), *map(Cell, percents)))
+    return Grid((heading, "gold", "precision", "recall", "F1"), rows)
 
 
 def both_grid(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from kebench.grid import Cell, Grid, GridRows, Sheet, mean_cell, share_cell
-from kebench.kinds.errors import Asked, Errors, Run, both_grid, mean_percent
+from kebench.kinds.errors import Asked, Errors, Run, both_grid, mean_percent, scores_grid
 from kebench.scoring.counts import Counts
 from kebench.scoring.relations import count_relations
 
@@ -79,16 +79,13 @@ def confusion_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
 
 def label_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
     """Return precision, recall and F1 of each relation label, from counts over all seeds; a dash for none."""
-    rows: GridRows = []
+    pairs = Counter(pair for run in runs for pair in zip(run.gold, run.predicted, strict=True))
+    counts = {}
     for label in labels:
-        gold = sum(one == label for run in runs for one in run.gold)
-        predicted = sum(one == label for run in runs for one in run.predicted)
-        pairs = ((one, other) for run in runs for one, other in zip(run.gold, run.predicted, strict=True))
-        right = sum(one == other == label for one, other in pairs)
-        counts = Counts(gold, predicted, right)
-        percents = (counts.precision_percent, counts.recall_percent, counts.f1_percent)
-        rows.append((label, Cell(gold / len(runs), ",.0f"), *map(Cell, percents)))
-    return Grid(("label", "gold", "precision", "recall", "F1"), rows)
+        gold = sum(number for (one, _), number in pairs.items() if one == label)
+        predicted = sum(number for (_, other), number in pairs.items() if other == label)
+        counts[label] = Counts(gold, predicted, pairs[label, label])
+    return scores_grid("label", counts, len(runs))
 
 
 def marker_grid(

@@ -2,8 +2,7 @@
 
 Mentions have one type or none: then tags are B, I and O. A card that names types has B and I of each. Words
 that the maximum length cuts off, and words of which the tokenizer leaves nothing, get no decision and count
-as
-O: the gold stays whole, and the number of cut words is recorded.
+as O: the gold stays whole, and the number of cut words is recorded.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,9 +56,11 @@ class NerCard(TaskCard):
 
 def tags_of(card: NerCard) -> list[str]:
     """Return the tags of a task; a label's index is its place here."""
-    return (
-        ["O", *(f"{letter}-{name}" for name in card.types for letter in "BI")] if card.types else list("OBI")
-    )
+    return _tags(card.types)
+
+
+def _tags(types: Sequence[str]) -> list[str]:
+    return ["O", *(f"{letter}-{name}" for name in types for letter in "BI")] if types else list("OBI")
 
 
 def read_sentences(card: NerCard, path: Path) -> Read:
@@ -189,11 +190,7 @@ class StoredTagging(Stored):
 
     @model_validator(mode="after")
     def _knows_its_tags(self) -> "StoredTagging":
-        known = (
-            {"O", *(f"{letter}-{name}" for name in self.types for letter in "BI")}
-            if self.types
-            else set("OBI")
-        )
+        known = set(_tags(self.types))
         for part in (self.dev, self.test):
             for tags in (*part.gold, *part.predicted):
                 if isinstance(tags, str) is bool(self.types) or not known.issuperset(tags):

@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, GridRows, Sheet, mean_cell, share_cell
-from kebench.kinds.errors import Asked, Errors, Run, Shown, both_grid, mean_percent
+from kebench.kinds.errors import Asked, Errors, Run, Shown, both_grid, mean_percent, scores_grid
 from kebench.scoring.entities import Tags, count_entities, entity_spans
 from kebench.scoring.metrics import METRICS
 
@@ -194,17 +194,10 @@ def training_mentions(sentences: Iterable[Any]) -> set[str]:
 
 def type_grid(runs: Sequence[Run], types: Sequence[str]) -> Grid:
     """Return precision, recall and F1 of each entity type, from counts over all seeds."""
-    rows: GridRows = []
-    totals = dict.fromkeys(types, (0, 0, 0))
-    for run in runs:
-        stored = {"types": types, "test": {"gold": run.gold, "predicted": run.predicted}}
-        for name, counts in METRICS["entity_f1"].by_label(stored, "test").items():
-            totals[name] = tuple(map(sum, zip(totals[name], counts, strict=True)))  # type: ignore[assignment]
-    for name, (gold, predicted, correct) in totals.items():
-        shares = (share_cell(correct, predicted), share_cell(correct, gold))
-        f1 = Cell(200 * correct / (gold + predicted) if gold else None)
-        rows.append((name, Cell(gold / len(runs), ",.0f"), *shares, f1))
-    return Grid(("type", "gold", "precision", "recall", "F1"), rows)
+    gold = [tags for run in runs for tags in run.gold]
+    predicted = [tags for run in runs for tags in run.predicted]
+    stored = {"types": types, "test": {"gold": gold, "predicted": predicted}}
+    return scores_grid("type", METRICS["entity_f1"].by_label(stored, "test"), len(runs))
 
 
 def type_confusion_grid(runs: Sequence[Run], types: Sequence[str]) -> Grid:

@@ -1,8 +1,7 @@
 """Stored predictions: read within bounds, checked by their kind's form, and scored by any metric of the kind.
 
 They hold ids, gold and predictions, never text (docs/FORMATS.md), so a finished run can be scored again for
-as
-long as the file lasts: the same function scores a fresh run.
+as long as the file lasts: the same function scores a fresh run.
 """
 
 from collections.abc import Mapping
@@ -45,21 +44,11 @@ def read_predictions(path: Path) -> dict[str, Any]:
 def score_split(predictions: Mapping[str, Any], split: str, *, metric: str = "") -> Score:
     """Return the score of one split of stored predictions. metric: the task's own; its kind's first if empty.
 
-    `further` holds the other metrics of the kind that can be computed from what was stored.
+    `further` holds the other metrics of the kind.
     """
     kind, part = KINDS[predictions["kind"]], predictions[split]
     own = METRICS[metric or kind.metrics[0]]
-    further = {}
-    for name in kind.metrics:
-        if name != own.name:
-            try:
-                further[name] = METRICS[name].score(predictions, split)
-            except UserError:  # of older predictions: `kebench rescore` says why
-                continue
-    try:
-        labels = own.by_label(predictions, split)
-    except UserError:
-        labels = {}
+    others = [name for name in kind.metrics if name != own.name]
     error = None
     if kind.calibrated and has_confidence(predictions, split):
         error = calibration_error_percent(reliability(kind.calibrated[0].judgements(part)))
@@ -73,9 +62,9 @@ def score_split(predictions: Mapping[str, Any], split: str, *, metric: str = "")
                 recall_percent=counts.recall_percent,
                 f1_percent=counts.f1_percent,
             )
-            for label, counts in labels.items()
+            for label, counts in own.by_label(predictions, split).items()
         },
-        further=further,
+        further={name: METRICS[name].score(predictions, split) for name in others},
         num_examples=len(part["gold"]),
         **kind.cut(part),
         calibration_error_percent=error,

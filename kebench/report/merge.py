@@ -202,8 +202,8 @@ def contradiction(one: Record, other: Record) -> str:
 def _compared(fields: dict[str, Any]) -> dict[str, Any]:
     """Return what two records of one identity must share: all but where, when and how long.
 
-    Facts of files neither, and what follows from the predictions: more is kept of both from version to
-        version.
+    Facts of files neither, and what follows from the predictions: more is kept of both from
+    version to version.
     """
     left_out = {"provenance", "splits"}
     scores = {

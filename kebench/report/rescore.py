@@ -46,15 +46,18 @@ def rescore(
             own = record.protocol.metric
             asked = [metric] if metric else [name for name in KINDS[record.kind].metrics if name != own]
             found: dict[str, dict[str, float | None]] = {"dev": {}, "test": {}}
+            try:
+                predictions = read_predictions(path)
+            except UserError as error:
+                refused[str(error)].append(path)
+                continue
             for name in asked:
-                try:
-                    scores = _scores(path, record, name)
-                except UserError as error:
-                    refused[str(error)].append(path)
+                if reason := _why_not(record, name):
+                    refused[reason].append(path)
                     continue
-                computed[record.task, record.model, name].append(scores["test"])
-                for split, percent in scores.items():
-                    found[split][name] = percent
+                for split, scores in found.items():
+                    scores[name] = METRICS[name].score(predictions, split)
+                computed[record.task, record.model, name].append(found["test"][name])
             # What was computed before stays beside what is new.
             dev, test = record.dev.further | found["dev"], record.test.further | found["test"]
             if (dev, test) != (record.dev.further, record.test.further):
@@ -65,12 +68,11 @@ def rescore(
     return Rescored(dict(computed), num_written, num_runs, dict(refused))
 
 
-def _scores(path: Path, record: Record, name: str) -> dict[str, float | None]:
-    """Return a metric's scores of dev and test. Raises UserError if it cannot be computed."""
+def _why_not(record: Record, name: str) -> str:
+    """Say why a metric is not computed of a run; "" if it is."""
     kind = KINDS[record.kind]
     if name == record.protocol.metric:
-        raise UserError(f"{name} is the own metric of {record.task}, and stands in its records")
+        return f"{name} is the own metric of {record.task}, and stands in its records"
     if name not in kind.metrics:
-        raise UserError(f"{name} is no metric of {record.task}; {kind.title} has {', '.join(kind.metrics)}")
-    predictions = read_predictions(path)
-    return {split: METRICS[name].score(predictions, split) for split in ("dev", "test")}
+        return f"{name} is no metric of {record.task}; {kind.title} has {', '.join(kind.metrics)}"
+    return ""

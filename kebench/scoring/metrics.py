@@ -33,7 +33,7 @@ class Metric:
 
     title: over columns and on axes ("F1"). words: in captions ("micro F1 over the positive labels").
     units: returns the statistics of each sentence, instance or pair of a split, (U, K), in the order of the
-        file; raises UserError if the stored predictions do not hold what it takes.
+        file.
     percent: returns scores of sums (..., K), or of units (..., U, K) if not additive; NaN where none exists.
     details: returns what a record keeps beside a score, of the same sums or units.
     by_label: returns the counts of each entity type or label of a split, in the order of the task's card.
