@@ -7,8 +7,7 @@ all decisions of the batch of 16, whatever its share on this process or in this 
 
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from kebench.finetune.classifier import Batch, Classifier, collate
 from kebench.finetune.heads import HEADS, Head
 from kebench.kinds.encoded import Answer, Encoded, Ints
 from kebench.model.memory import halving
-from kebench.model.optimizer import decay_matrices_only, linear_rate, micro_batches
+from kebench.model.optimizer import Part, Trainer, Update, decay_matrices_only, linear_rate
 from kebench.records import Settings
 
 POOL_BATCHES = 50  # ours: large enough that batches stay random, small enough that lengths are close
@@ -84,14 +83,15 @@ def train(
     watch: is told what each epoch did, and the dev score after it.
     Raises NotFiniteError with epoch, step and rate if a loss, a gradient or an answer is not finite.
     """
-    trainer = _Trainer(model, settings, encoded.num_examples, accelerator, micro_batch)
+    trainer = new_trainer(model, settings, encoded.num_examples, accelerator, micro_batch)
     order = np.random.default_rng(seed)
     scores: list[float | None] = []
     losses: list[float] = []
     # On disk: a copy in memory would raise the peak. The file has no name and ends with the process.
     with tempfile.TemporaryFile() as best_weights:
         for epoch in range(1, settings.epochs + 1):
-            done = trainer.epoch(encoded, epoch_batches(encoded, settings, order), pad_id, number=epoch)
+            batches = epoch_batches(encoded, settings, order)
+            done = train_epoch(trainer, model.head, encoded, batches, pad_id, number=epoch)
             losses.append(done.mean_loss)
             scores.append(_score(score_dev, done))
             watch(done, scores[-1])
@@ -147,94 +147,68 @@ def epoch_batches(encoded: Encoded, settings: Settings, order: np.random.Generat
     return [batches[place] for place in order.permutation(len(batches))]
 
 
-class _Trainer:
-    """Model, optimiser and schedule of one run, and the size of micro-batch that memory allows."""
+def new_trainer(
+    model: Classifier, settings: Settings, num_rows: int, accelerator: Any, micro_batch: int | None
+) -> Trainer:
+    """Return a trainer with the paper's optimiser and rate (section 4.3), for so many rows an epoch."""
+    steps = -(-num_rows // settings.batch_size) * settings.epochs
+    warmup = round(settings.warmup_fraction * steps)
+    groups = decay_matrices_only(model, settings.weight_decay)
+    return Trainer(
+        model,
+        torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True),
+        lambda step: settings.learning_rate * linear_rate(step, warmup, steps),
+        max_grad_norm=settings.max_grad_norm,
+        accelerator=accelerator,
+        micro_batch=micro_batch or settings.batch_size,
+        may_halve=micro_batch is None,
+    )
 
-    def __init__(
-        self, model: Classifier, settings: Settings, num_rows: int, accelerator: Any, micro_batch: int | None
-    ) -> None:
-        steps = -(-num_rows // settings.batch_size) * settings.epochs
-        self.settings = settings
-        self.accelerator = accelerator
-        self.head = model.head
-        self.model = accelerator.prepare_model(model)
-        self.optimizer = torch.optim.AdamW(
-            decay_matrices_only(model, settings.weight_decay), lr=settings.learning_rate, fused=True
-        )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: linear_rate(step, round(settings.warmup_fraction * steps), steps)
-        )
-        self.may_halve = micro_batch is None and accelerator.num_processes == 1
-        self.micro_batch = micro_batch or settings.batch_size
 
-    def epoch(self, encoded: Encoded, batches: list[Ints], pad_id: int, *, number: int) -> Epoch:
-        """Take one step a batch; return what they did."""
-        started = time.monotonic()
-        self.model.train()
-        losses, norms, rates = [], [], []
-        look_every = LOOK_EVERY[self.accelerator.device.type]
-        for rows in batches:
-            rates.append(float(self.schedule.get_last_lr()[0]))
-            losses.append(self._loss_and_gradients(encoded, rows, pad_id))
-            norms.append(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm))
-            self.optimizer.step()
-            self.schedule.step()
-            self.optimizer.zero_grad()
-            if len(losses) % look_every == 0 or len(losses) == len(batches):
-                _refuse_not_finite(losses, norms, rates, look_every, epoch=number)
-        loss_S = torch.stack(losses)
-        mean = float(loss_S.mean())  # waits for the device, so that the seconds are those of the steps
-        seconds = time.monotonic() - started
-        return Epoch(
-            number=number,
-            last_step=number * len(batches),
-            losses=tuple(loss_S.tolist()),
-            learning_rates=tuple(rates),
-            mean_loss=mean,
-            num_examples=sum(map(len, batches)),
-            seconds=seconds,
-        )
-
-    def _loss_and_gradients(self, encoded: Encoded, rows: Ints, pad_id: int) -> Tensor:
-        """Return the batch's mean loss and leave its gradients; on CUDA out of memory, halve and retry."""
-        loss, self.micro_batch = halving(
-            lambda size: self._accumulate(encoded, rows, pad_id, size),
-            self.micro_batch,
-            may_halve=self.may_halve,
-            before_retry=self.optimizer.zero_grad,
-        )
-        return loss
-
-    def _accumulate(self, encoded: Encoded, rows: Ints, pad_id: int, size: int) -> Tensor:
+def train_epoch(
+    trainer: Trainer, head: Head, encoded: Encoded, batches: list[Ints], pad_id: int, *, number: int
+) -> Epoch:
+    """Take one step a batch; return what they did."""
+    started = time.monotonic()
+    trainer.model.train()
+    updates: list[Update] = []
+    look_every = LOOK_EVERY[trainer.accelerator.device.type]
+    for rows in batches:
         num_decisions = max(int(encoded.labels.lengths()[rows].sum()), 1)
-        parts = list(micro_batches(rows, size, self.accelerator))
-        total = torch.zeros((), device=self.accelerator.device)
-        for place, (part, weight) in enumerate(parts):
-            last = place == len(parts) - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.model):
-                batch = collate(encoded, part, pad_id=pad_id, label_type=self.head.label_type)
-                batch = batch.to(self.accelerator.device)
-                # DistributedDataParallel averages gradients over processes; times their number, they sum.
-                loss = self._summed_loss(batch) * weight * self.accelerator.num_processes / num_decisions
-                self.accelerator.backward(loss)
-            total += loss.detach()
-        mean: Tensor = self.accelerator.reduce(total, reduction="mean")
-        return mean
 
-    def _summed_loss(self, batch: Batch) -> Tensor:
-        return self.head.summed_loss(self.model(batch), batch.labels)
+        def losses(parts: list[Part], num_decisions: int = num_decisions) -> Iterator[Tensor]:
+            for part, weight in parts:
+                batch = collate(encoded, part, pad_id=pad_id, label_type=head.label_type)
+                batch = batch.to(trainer.accelerator.device)
+                yield head.summed_loss(trainer.model(batch), batch.labels) * weight / num_decisions
+
+        updates.append(trainer.update(rows, losses))
+        if len(updates) % look_every == 0 or len(updates) == len(batches):
+            _refuse_not_finite(updates, look_every, epoch=number)
+    loss_S = torch.stack([update.losses for update in updates])
+    mean = float(loss_S.mean())  # waits for the device, so that the seconds are those of the steps
+    seconds = time.monotonic() - started
+    return Epoch(
+        number=number,
+        last_step=number * len(batches),
+        losses=tuple(loss_S.tolist()),
+        learning_rates=tuple(update.learning_rate for update in updates),
+        mean_loss=mean,
+        num_examples=sum(map(len, batches)),
+        seconds=seconds,
+    )
 
 
-def _refuse_not_finite(
-    losses: list[Tensor], norms: list[Tensor], rates: list[float], num_last: int, *, epoch: int
-) -> None:
+def _refuse_not_finite(updates: list[Update], num_last: int, *, epoch: int) -> None:
     """Raise NotFiniteError for the first of an epoch's last steps whose loss or gradient is not finite."""
-    loss_and_norm_2S = torch.stack([torch.stack(losses[-num_last:]), torch.stack(norms[-num_last:])]).cpu()
+    last, rates = updates[-num_last:], [update.learning_rate for update in updates]
+    both = [torch.stack([one.losses for one in last]), torch.stack([one.grad_norm for one in last])]
+    loss_and_norm_2S = torch.stack(both).cpu()
     is_bad_S = ~loss_and_norm_2S.isfinite().all(0)
     if not is_bad_S.any():
         return
     place = int(is_bad_S.nonzero()[0])
-    step = len(losses) - is_bad_S.numel() + place
+    step = len(updates) - is_bad_S.numel() + place
     loss, norm = loss_and_norm_2S[:, place].tolist()
     remedy = "lower it with --learning-rates"
     if (epoch, step) == (1, 0):

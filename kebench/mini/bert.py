@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
 
 from kebench.model.families import quiet_transformers
+from kebench.model.optimizer import Part, Trainer
 from kebench.progress import progress
 
 # B batch, T tokens, P masked positions, V vocabulary
@@ -131,18 +133,28 @@ def train_masked_language_model(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay, betas=(0.9, 0.98)
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, how))
-    losses: list[float] = []
+    alone = SimpleNamespace(  # not accelerate: whoever runs the model is still to set that up
+        device=torch.device("cpu"), num_processes=1, process_index=0, prepare_model=lambda model: model,
+        backward=Tensor.backward, reduce=lambda loss, reduction: loss,
+    )  # fmt: skip
+    trainer = Trainer(
+        model,
+        optimizer,
+        lambda step: how.learning_rate * _rate(step, how),
+        max_grad_norm=1.0,
+        accelerator=alone,
+        micro_batch=how.batch_size,
+    )
+
+    def losses_of(parts: list[Part]) -> Iterator[Tensor]:
+        for batch, _ in parts:
+            yield _masked_loss(model, batch, how, generator)
+
     model.eval()  # without dropout: it costs a third of the time, and the corpus is read only a few times
+    losses: list[float] = []
     with progress("bert-mini", total=how.steps, unit="steps") as advance:
-        for batch_BT in _batches(sentences, how, random.Random(seed)):
-            loss = _masked_loss(model, batch_BT, how, generator)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(loss.item())
+        for batch in _batches(sentences, how, random.Random(seed)):
+            losses.append(float(trainer.update(batch, losses_of).losses))
             advance(1)
     return losses
 
@@ -155,8 +167,8 @@ def _rate(step: int, how: Pretraining) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, how.steps - warmup)))
 
 
-def _batches(sentences: list[list[int]], how: Pretraining, rng: random.Random) -> Iterator[Tensor]:
-    """Yield `how.steps` padded batches of sentences of like length, every sentence once an epoch."""
+def _batches(sentences: list[list[int]], how: Pretraining, rng: random.Random) -> Iterator[list[list[int]]]:
+    """Yield `how.steps` batches of sentences of like length, every sentence once an epoch."""
     batches: list[list[list[int]]] = []
     for _ in range(how.steps):
         if not batches:
@@ -164,15 +176,15 @@ def _batches(sentences: list[list[int]], how: Pretraining, rng: random.Random) -
             starts = range(0, len(order), how.batch_size)
             batches = [order[start : start + how.batch_size] for start in starts]
             rng.shuffle(batches)
-        batch = batches.pop()
-        longest = max(map(len, batch))
-        yield torch.tensor([sentence + [PAD] * (longest - len(sentence)) for sentence in batch])
+        yield batches.pop()
 
 
 def _masked_loss(
-    model: BertForMaskedLM, token_BT: Tensor, how: Pretraining, generator: torch.Generator
+    model: BertForMaskedLM, batch: list[list[int]], how: Pretraining, generator: torch.Generator
 ) -> Tensor:
     """Return the mean cross-entropy at the masked positions; only they go through the vocabulary."""
+    longest = max(map(len, batch))
+    token_BT = torch.tensor([sentence + [PAD] * (longest - len(sentence)) for sentence in batch])
     input_BT, is_masked_BT = mask_tokens(
         token_BT, share=how.masked, vocabulary_size=model.config.vocab_size, generator=generator
     )

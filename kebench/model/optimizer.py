@@ -1,10 +1,90 @@
-"""What trainings of a BERT share: AdamW on matrices, a rate that rises and falls, micro-batches."""
+"""What all trainings of a language model share: an update in micro-batches, the rate, what is decayed."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+
+from kebench.model.memory import halving
+
+Part = tuple[Any, int]  # rows of a micro-batch, and their weight: 0 of one that only keeps step with others
+
+
+class Update(NamedTuple):
+    """What an update did. losses: of the whole batch, over all processes; grad_norm: before clipping."""
+
+    losses: Tensor
+    grad_norm: Tensor
+    learning_rate: float
+
+
+class Trainer:
+    """A model and its optimiser: an update at a time, in micro-batches that memory allows, by all processes.
+
+    Fine-tuning, pretraining and the miniature's model bring optimiser, rate, batches and losses along.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        learning_rate: Callable[[int], float],
+        *,
+        max_grad_norm: float,
+        accelerator: Any,
+        micro_batch: int,
+        may_halve: bool = False,
+    ) -> None:
+        """learning_rate: of an update, by its number from 0. micro_batch: rows in memory at once.
+
+        may_halve: if CUDA runs out of memory; never where other processes have a micro-batch of their own.
+        """
+        self.parameters, self.model = list(model.parameters()), accelerator.prepare_model(model)
+        self.optimizer, self.learning_rate, self.max_grad_norm = optimizer, learning_rate, max_grad_norm
+        self.accelerator, self.micro_batch, self.done = accelerator, micro_batch, 0
+        self.may_halve = may_halve and accelerator.num_processes == 1
+
+    def update(
+        self,
+        rows: Sequence[Any] | NDArray[Any],
+        losses_of: Callable[[list[Part]], Iterator[Tensor]],
+        *,
+        weights: float | Tensor = 1.0,
+        check: Callable[[Update], None] = lambda update: None,
+    ) -> Update:
+        """Learn from the rows of a batch.
+
+        losses_of: yields the losses of each micro-batch, divided so that they sum to the whole batch's.
+        weights: of the losses, in what is minimised. check: raises if the weights must not be changed.
+        """
+
+        def backward(size: int) -> Tensor:
+            parts = list(micro_batches(rows, size, self.accelerator))
+            losses, summed = losses_of(parts), torch.zeros((), device=self.accelerator.device)
+            for left in reversed(range(len(parts))):
+                with self.accelerator.no_sync(self.model) if left else nullcontext():
+                    loss = next(losses)
+                    # DistributedDataParallel averages gradients over processes; times their number, they sum.
+                    self.accelerator.backward((loss * weights).sum() * self.accelerator.num_processes)
+                summed = summed + loss.detach()
+            reduced: Tensor = self.accelerator.reduce(summed, reduction="sum")
+            return reduced
+
+        rate = self.learning_rate(self.done)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        losses, self.micro_batch = halving(
+            backward, self.micro_batch, may_halve=self.may_halve, before_retry=self.optimizer.zero_grad
+        )
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+        check(update := Update(losses, norm, rate))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.done += 1
+        return update
 
 
 def linear_rate(step: int, warmup_steps: int, steps: int) -> float:
@@ -23,7 +103,9 @@ def decay_matrices_only(model: nn.Module, weight_decay: float) -> list[dict[str,
     ]
 
 
-def micro_batches(rows: NDArray[Any], size: int, accelerator: Any) -> Iterator[tuple[NDArray[Any], int]]:
+def micro_batches(
+    rows: Sequence[Any] | NDArray[Any], size: int, accelerator: Any
+) -> Iterator[tuple[NDArray[Any], int]]:
     """Yield this process's share of a batch in parts, with weight 1.
 
     Every process gets as many parts; one that would be empty holds a row with weight 0.

@@ -24,7 +24,7 @@ from kebench.pretrain.batches import Collator
 from kebench.pretrain.card import CARD, PretrainingCard, read_card
 from kebench.pretrain.curve import CURVES, HELD_OUT, Row, curve_text
 from kebench.pretrain.held_out import HeldOut
-from kebench.pretrain.loop import Trainer
+from kebench.pretrain.loop import Pretrainer
 from kebench.pretrain.objectives import Objectives
 from kebench.pretrain.plan import PretrainingPlan
 from kebench.pretrain.sequences import EncodedCorpus, encode_corpus
@@ -48,7 +48,7 @@ class Prepared(NamedTuple):
     encoded: EncodedCorpus
     built: Built
     drawn_entities: int
-    trainer: Trainer
+    trainer: Pretrainer
     held_out: HeldOut
 
 
@@ -134,7 +134,7 @@ def prepare(plan: PretrainingPlan, accelerator: Any, micro_batch: int | None = N
         built.model.gradient_checkpointing_enable()
     objectives = Objectives(built.model).to(accelerator.device)
     collator = Collator(tokenizer, settings, vocabulary_size=built.model.config.vocab_size)
-    trainer = Trainer(
+    trainer = Pretrainer(
         objectives, encoded.split("train"), collator, settings, accelerator, micro_batch=micro_batch
     )
     held_out = HeldOut(

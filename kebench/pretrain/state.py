@@ -19,7 +19,7 @@ from kebench.errors import first_line
 from kebench.files import atomic_folder, broken_file
 from kebench.model.checkpoint_files import SAFETENSORS
 from kebench.pretrain.curve import CURVES, Row, curve_text, read_curve
-from kebench.pretrain.loop import Trainer
+from kebench.pretrain.loop import Pretrainer
 
 OPTIMIZER = "optimizer.pt"
 
@@ -55,7 +55,7 @@ class Kept(NamedTuple):
                 folder.rename(aside)
         return 0, []
 
-    def restore(self, trainer: Trainer, step: int) -> None:
+    def restore(self, trainer: Pretrainer, step: int) -> None:
         """Put the state of a step into a trainer."""
         folder = self._place(step)
         missing, unexpected = load_model(trainer.objectives.model, folder / SAFETENSORS, strict=False)
@@ -66,7 +66,7 @@ class Kept(NamedTuple):
         trainer.optimizer.load_state_dict(state["optimizer"])
         trainer.done = step
 
-    def save(self, trainer: Trainer, rows: list[Row], write_model: Callable[[Path], None]) -> None:
+    def save(self, trainer: Pretrainer, rows: list[Row], write_model: Callable[[Path], None]) -> None:
         """Keep a trainer's state, and drop all but the last few.
 
         write_model: writes the model into a folder that exists.

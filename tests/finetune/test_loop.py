@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kebench.finetune import loop
 from kebench.finetune.classifier import Batch, Classifier
 from kebench.finetune.job import Prepared, prepare
-from kebench.finetune.loop import epoch_batches, predict, train
+from kebench.finetune.loop import epoch_batches, predict, train, train_epoch
 from kebench.kinds.encoded import Encoded, Ragged
 from kebench.model.optimizer import linear_rate
 from kebench.records import Settings
@@ -35,13 +35,13 @@ def prepared_on(
 
 def spoilt_at(trainer: Any, spoilt: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the loss of one step, from 1, infinite."""
-    accumulate, steps = trainer._accumulate, iter(range(1, 1000))
+    update, steps = trainer.update, iter(range(1, 1000))
 
-    def spoil(*given: Any) -> torch.Tensor:
-        loss: torch.Tensor = accumulate(*given)
-        return loss / 0 if next(steps) == spoilt else loss
+    def spoil(*given: Any) -> Any:
+        done = update(*given)
+        return done._replace(losses=done.losses / 0) if next(steps) == spoilt else done
 
-    monkeypatch.setattr(trainer, "_accumulate", spoil)
+    monkeypatch.setattr(trainer, "update", spoil)
 
 
 @pytest.mark.parametrize("look_every", [1, 4, 50])
@@ -54,12 +54,12 @@ def test_the_first_step_without_a_finite_loss_is_named_however_seldom_it_is_look
 ) -> None:
     prepared = prepared_on(checkpoints, data, accelerator)
     monkeypatch.setitem(loop.LOOK_EVERY, "cpu", look_every)
-    trainer = loop._Trainer(prepared.model, settings_with(), 48, accelerator, None)
+    trainer = loop.new_trainer(prepared.model, settings_with(), 48, accelerator, None)
     spoilt_at(trainer, 6, monkeypatch)
     encoded = prepared.splits["train"].encoded
     batches = epoch_batches(encoded, settings_with(), np.random.default_rng(0))
     with pytest.raises(loop.NotFiniteError, match=r"^epoch 2, step 6: loss inf, gradient norm \d"):
-        trainer.epoch(encoded, batches, 0, number=2)
+        train_epoch(trainer, prepared.model.head, encoded, batches, 0, number=2)
 
 
 def test_weights_that_give_no_number_are_not_blamed_on_the_rate(
@@ -139,43 +139,53 @@ def test_micro_batches_sum_to_the_gradient_of_the_whole_batch(
 
 def _gradient(checkpoints: dict[str, Path], data: Path, accelerator: Any, micro_batch: int) -> torch.Tensor:
     prepared = prepared_on(checkpoints, data, accelerator)
-    trainer = loop._Trainer(prepared.model, prepared.job.settings, 48, accelerator, micro_batch)
-    trainer._loss_and_gradients(prepared.splits["train"].encoded, np.arange(16), 0)
-    return prepared.model.encoder.embeddings.word_embeddings.weight.grad.clone()
+    one_step(prepared, accelerator, micro_batch)
+    return word_gradient(prepared)
+
+
+def one_step(prepared: Prepared, accelerator: Any, micro_batch: int | None) -> Any:
+    """Learn from the first 16 examples, and leave the gradients; return the trainer."""
+    trainer = loop.new_trainer(prepared.model, prepared.job.settings, 48, accelerator, micro_batch)
+    trainer.optimizer.zero_grad = lambda set_to_none=True: None  # type: ignore[method-assign]
+    trainer.max_grad_norm = 1e9
+    train_epoch(trainer, prepared.model.head, prepared.splits["train"].encoded, [np.arange(16)], 0, number=1)
+    return trainer
+
+
+def word_gradient(prepared: Prepared) -> torch.Tensor:
+    gradient: torch.Tensor = prepared.model.encoder.embeddings.word_embeddings.weight.grad
+    return gradient.clone()
+
+
+def out_of_memory_beyond(prepared: Prepared, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the model's memory hold so many examples."""
+    forward = prepared.model.forward
+
+    def forward_or_out_of_memory(batch: Batch) -> torch.Tensor:
+        if len(batch.pieces_BT) > most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return forward(batch)
+
+    monkeypatch.setattr(prepared.model, "forward", forward_or_out_of_memory)
 
 
 def test_a_micro_batch_is_halved_until_cuda_memory_is_enough(
     checkpoints: dict[str, Path], data: Path, accelerator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepared = prepared_on(checkpoints, data, accelerator)
-    trainer = loop._Trainer(prepared.model, prepared.job.settings, 48, accelerator, None)
     whole = _gradient(checkpoints, data, accelerator, 16)
-    summed_loss = trainer._summed_loss
-
-    def loss_or_out_of_memory(batch: Batch) -> torch.Tensor:
-        if len(batch.pieces_BT) > 4:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return summed_loss(batch)
-
-    monkeypatch.setattr(trainer, "_summed_loss", loss_or_out_of_memory)
-    trainer._loss_and_gradients(prepared.splits["train"].encoded, np.arange(16), 0)
-    assert trainer.micro_batch == 4
-    gradient = prepared.model.encoder.embeddings.word_embeddings.weight.grad
-    torch.testing.assert_close(gradient, whole, atol=1e-6, rtol=1e-4)
+    prepared = prepared_on(checkpoints, data, accelerator)
+    out_of_memory_beyond(prepared, 4, monkeypatch)
+    assert one_step(prepared, accelerator, None).micro_batch == 4
+    torch.testing.assert_close(word_gradient(prepared), whole, atol=1e-6, rtol=1e-4)
 
 
 def test_a_micro_batch_that_the_user_chose_is_not_halved(
     checkpoints: dict[str, Path], data: Path, accelerator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = prepared_on(checkpoints, data, accelerator)
-    trainer = loop._Trainer(prepared.model, prepared.job.settings, 48, accelerator, 8)
-
-    def out_of_memory(batch: Batch) -> torch.Tensor:
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(trainer, "_summed_loss", out_of_memory)
+    out_of_memory_beyond(prepared, 4, monkeypatch)
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        trainer._loss_and_gradients(prepared.splits["train"].encoded, np.arange(16), 0)
+        one_step(prepared, accelerator, 8)
 
 
 def trained_with(
@@ -299,13 +309,15 @@ def test_twenty_steps_give_the_golden_losses(
     # fp32, one thread, dropout 0; kernels differ by processor, hence the tolerance
     prepared = prepared_on(checkpoints, data, accelerator)
     losses: list[float] = []
-    trainer = loop._Trainer(prepared.model, settings_with(epochs=5, batch_size=12), 48, accelerator, None)
+    chosen = settings_with(epochs=5, batch_size=12)
+    trainer = loop.new_trainer(prepared.model, chosen, 48, accelerator, None)
     batches = epoch_batches(
         prepared.splits["train"].encoded, settings_with(batch_size=12), np.random.default_rng(0)
     )
     for _ in range(5):
         for rows in batches:
-            done = trainer.epoch(prepared.splits["train"].encoded, [rows], 0, number=1)
+            train = prepared.splits["train"].encoded
+            done = train_epoch(trainer, prepared.model.head, train, [rows], 0, number=1)
             losses.append(done.mean_loss)
     if os.environ.get("KEBENCH_UPDATE_GOLDEN"):
         GOLDEN_LOSSES.write_text(json.dumps(losses, indent=1) + "\n")
