@@ -63,7 +63,7 @@ from kebench.report.published import (
 )
 from kebench.report.strata import Overlap, Strata, StratumScore
 from kebench.reproduce.profile import Estimate, Need, Profile, Stage, Variable
-from kebench.reproduce.stamps import Stamp
+from kebench.reproduce.run import Stamp
 from kebench.scoring.score import LabelScore, Score
 from kebench.transe.embeddings import EmbeddingsCard
 from kebench.transe.recipe import Settings as TranseSettings

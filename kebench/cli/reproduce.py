@@ -20,7 +20,7 @@ _NOT_THERE = re.compile(r"'(.*)' does not exist")
 
 if TYPE_CHECKING:
     from kebench.reproduce.profile import Profile
-    from kebench.reproduce.stamps import State
+    from kebench.reproduce.run import State
     from kebench.reproduce.steps import Step
 
 
@@ -51,8 +51,7 @@ def reproduce(options: ReproduceOptions) -> None:
     from kebench.processes import STOPPED, run_command
     from kebench.reproduce.needs import lacks_of
     from kebench.reproduce.profile import read_profile, values_of
-    from kebench.reproduce.run import StoppedError, carry_out
-    from kebench.reproduce.stamps import State, state_of
+    from kebench.reproduce.run import State, StoppedError, carry_out, state_of
     from kebench.reproduce.steps import steps_of
 
     profile = read_profile(options.name)
@@ -159,7 +158,7 @@ def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, Stat
     from rich.console import Console
     from rich.table import Table
 
-    from kebench.reproduce.stamps import State
+    from kebench.reproduce.run import State
     from kebench.runtime import has_cuda
 
     console = Console(stderr=True, highlight=False)

@@ -62,8 +62,12 @@ def _each_lack(
     for name, variable in profile.variables.items():
         if name not in values and name in used:
             yield Lack(f"--set {name}=...", (), variable.help, "set it")
-    for need in profile.needs:
-        for name in need.names if not need.stages or set(need.stages) & set(stages) else ():
+    needs = [need for need in profile.needs if not need.stages or set(need.stages) & set(stages)]
+    every = [word for step in steps for command in step.commands for word in command.words]
+    if ("--engine", "ray") in pairwise(every) or "--engine=ray" in every:
+        needs.append(Need(kind="package", names=("ray",), remedy="pip install 'kebench[cluster]'"))
+    for need in needs:
+        for name in need.names:
             is_set = all(one in values for one in PLACEHOLDER.findall(name))
             if is_set and (filled := PLACEHOLDER.sub(lambda found: values[found[1]], name)):
                 yield from _lacks_of_name(need, filled, out)
@@ -72,9 +76,6 @@ def _each_lack(
         if words and shutil.which(words[0]) is None:
             remedy = f"name its path by --set {launcher}='/PATH/TO/PROGRAM ...'"
             yield Lack("the program", words[:1], "not found", remedy)
-    every = [word for step in steps for command in step.commands for word in command.words]
-    if ("--engine", "ray") in pairwise(every) or "--engine=ray" in every:
-        yield from _lacking_package("ray", "pip install 'kebench[cluster]'")
 
 
 def _lacks_of_name(need: Need, name: str, out: Path) -> Iterator[Lack]:
@@ -106,7 +107,12 @@ def _lacks_of_name(need: Need, name: str, out: Path) -> Iterator[Lack]:
         except UserError as error:
             yield Lack("the model", (name,), first_line(error), need.remedy)
     elif need.kind == "package":
-        yield from _lacking_package(name, need.remedy)
+        try:
+            is_there = importlib.util.find_spec(name) is not None
+        except (ImportError, ValueError):  # of a package within one that is not there; of no name at all
+            is_there = False
+        if not is_there:
+            yield Lack("the package", (name,), "not installed", need.remedy)
     elif need.kind == "disk":
         folder = next(path for path in (out.resolve(), *out.resolve().parents) if path.is_dir())
         free = shutil.disk_usage(folder).free / _GIB
@@ -116,12 +122,3 @@ def _lacks_of_name(need: Need, name: str, out: Path) -> Iterator[Lack]:
             raise UserError(f"needs: disk: {name}: expected a number of GiB; mend the profile") from None
         if free < wanted:
             yield Lack(f"{wanted:,.0f} GiB of disk", (), f"{folder} has {free:,.0f} free", need.remedy)
-
-
-def _lacking_package(name: str, remedy: str) -> Iterator[Lack]:
-    try:
-        is_there = importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):  # of a package within one that is not there; of no name at all
-        is_there = False
-    if not is_there:
-        yield Lack("the package", (name,), "not installed", remedy)

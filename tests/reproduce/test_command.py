@@ -23,8 +23,7 @@ from kebench.cli import main
 from kebench.errors import UserError
 from kebench.reproduce import steps
 from kebench.reproduce.profile import read_profile, values_of
-from kebench.reproduce.run import carry_out
-from kebench.reproduce.stamps import State, state_of
+from kebench.reproduce.run import State, carry_out, state_of
 from kebench.reproduce.steps import Step, steps_of
 from kebench.shipped import shipped
 from kebench.tasks.card import read_task_card
