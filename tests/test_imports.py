@@ -110,7 +110,7 @@ def modules_imported(path: Path, files: dict[str, Path]) -> set[str]:
         "kebench.cli.run",
         "kebench.run",
         "kebench.cli.probe",
-        "kebench.pretrain.curves",
+        "kebench.pretrain.curve",
         "kebench.probe.build",
         "kebench.probe.foreign",
         "kebench.cli.annotate",

@@ -21,8 +21,7 @@ def curves(folders: tuple[Path, ...], form: str, out: Path | None) -> None:
     DIR is a checkpoint of 'kebench pretrain'. Each printed row is the mean of a stretch of steps.
     """
     from kebench.files import expand_home
-    from kebench.pretrain.curve import HELD_OUT, LOSSES
-    from kebench.pretrain.curves import absent_losses, averaged, draw, read_curves
+    from kebench.pretrain.curve import HELD_OUT, LOSSES, absent_losses, averaged, draw, read_curves
 
     names = [folder.resolve().name for folder in folders]
     labels = [

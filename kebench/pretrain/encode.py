@@ -7,7 +7,7 @@ is longer than a sequence is cut between words, outside of mentions.
 # T word pieces of a passage, M mentions, S sentences
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -65,12 +65,25 @@ def _pieces(
     word_T = np.asarray(encoding.word_ids, dtype=np.float64)  # None, of a piece without a word, becomes nan
     starts_word_T = np.append(True, np.diff(word_T) != 0)
     spans = separate_mentions(passage.mentions, dropped)
-    mention_M3 = _token_spans(spans, start_T, end_T, entity_of, dropped)
-    sentence_T = np.searchsorted(_sentence_starts(passage.text, spans), start_T, side="right").astype(
-        np.int32
-    )
-    for first, end, _ in mention_M3:  # a piece may lie over a sentence's border
+    sentence_starts = np.asarray([start for start, _ in sentence_spans(passage.text)])
+    mentions: list[tuple[int, int, int]] = []
+    if spans:
+        char_start, char_end, cuis = zip(*spans, strict=True)
+        # The pieces of each mention; one that shares a piece with the mention before it is dropped.
+        firsts = np.searchsorted(end_T, char_start, side="right")
+        ends = np.searchsorted(start_T, char_end, side="left")
+        for first, end, cui in zip(firsts.tolist(), ends.tolist(), cuis, strict=True):
+            if first >= end or (mentions and first < mentions[-1][1]):
+                dropped["no word piece of its own"] += 1
+            else:
+                mentions.append((first, end, entity_of(cui)))
+        # No sentence begins within a mention: the last that began before it has ended by then.
+        last = np.searchsorted(char_start, sentence_starts, side="left") - 1
+        sentence_starts = sentence_starts[(last < 0) | (np.asarray(char_end)[last] <= sentence_starts)]
+    sentence_T = np.searchsorted(sentence_starts, start_T, side="right").astype(np.int32)
+    for first, end, _ in mentions:  # a piece may lie over a sentence's border
         sentence_T[first:end] = sentence_T[first]
+    mention_M3 = np.asarray(mentions, dtype=np.int32).reshape(-1, 3)
     return Pieces(np.asarray(encoding.ids, dtype=np.int32), starts_word_T, sentence_T, mention_M3)
 
 
@@ -90,39 +103,6 @@ def separate_mentions(mentions: Iterable[Any], dropped: Counter[str]) -> list[tu
         else:
             dropped["within another mention"] += 1
     return sorted(kept)
-
-
-def _token_spans(
-    spans: Sequence[tuple[int, int, str]],
-    start_T: Ints,
-    end_T: Ints,
-    entity_of: Callable[[str], int],
-    dropped: Counter[str],
-) -> Ints:
-    """Return the pieces of each mention; one that shares a piece with the mention before it is dropped."""
-    found: list[tuple[int, int, int]] = []
-    if spans:
-        char_start, char_end, _ = zip(*spans, strict=True)
-        firsts = np.searchsorted(end_T, char_start, side="right")
-        ends = np.searchsorted(start_T, char_end, side="left")
-        for first, end, (_, _, cui) in zip(firsts.tolist(), ends.tolist(), spans, strict=True):
-            if first >= end or (found and first < found[-1][1]):
-                dropped["no word piece of its own"] += 1
-            else:
-                found.append((first, end, entity_of(cui)))
-    return np.asarray(found, dtype=np.int32).reshape(-1, 3)
-
-
-def _sentence_starts(text: str, spans: Sequence[tuple[int, int, str]]) -> list[int]:
-    """Return where sentences begin, but for those that would begin within a mention."""
-    starts = [start for start, _ in sentence_spans(text)]
-    if not spans:
-        return starts
-    mention_starts = np.asarray([span[0] for span in spans])
-    mention_ends = np.asarray([span[1] for span in spans])
-    place = np.searchsorted(mention_starts, starts, side="left") - 1  # the last mention that began before
-    is_within = (place >= 0) & (mention_ends[place] > np.asarray(starts))
-    return [start for start, within in zip(starts, is_within.tolist(), strict=True) if not within]
 
 
 class Packer:

@@ -47,23 +47,9 @@ def mask_pieces(
             starts_T = np.ones_like(starts_word_T)
     unit_T = np.cumsum(starts_T) - 1
     size_U = np.bincount(unit_T, weights=is_text_T).astype(np.int64)
-    chosen_U = _choose(size_U, settings.chosen_share * int(is_text_T.sum()), rng)
-    # Each unit becomes [MASK], or other pieces, or stays.
-    drawn_U = rng.random(len(size_U)) * settings.chosen_share
-    mask_U = drawn_U < settings.mask_share
-    random_U = ~mask_U & (drawn_U < settings.mask_share + settings.random_share)
-    is_chosen_T = chosen_U[unit_T] & is_text_T
-    input_T = np.where(is_chosen_T & mask_U[unit_T], np.int32(mask_id), piece_T)
-    is_random_T = is_chosen_T & random_U[unit_T]
-    input_T[is_random_T] = rng.choice(drawable_ids, size=int(is_random_T.sum()))
-    return Masked(input_T, np.flatnonzero(is_chosen_T))
-
-
-def _choose(size_U: NDArray[np.int64], budget: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose units in random order until the budget of pieces is met.
-
-    The unit that would exceed it is taken with the probability that makes the mean the budget.
-    """
+    # Units in random order until the budget of pieces is met; the one that would exceed it is taken with the
+    # probability that makes the mean the budget.
+    budget = settings.chosen_share * int(is_text_T.sum())
     order_U = rng.permutation(len(size_U))
     reached_U = size_U[order_U].cumsum()
     num_whole = int(np.searchsorted(reached_U, budget, side="right"))
@@ -73,4 +59,12 @@ def _choose(size_U: NDArray[np.int64], budget: float, rng: np.random.Generator) 
         before = int(reached_U[num_whole - 1]) if num_whole else 0
         share = (budget - before) / max(1, int(size_U[order_U[num_whole]]))
         chosen_U[order_U[num_whole]] = rng.random() < share
-    return chosen_U
+    # Each unit becomes [MASK], or other pieces, or stays.
+    drawn_U = rng.random(len(size_U)) * settings.chosen_share
+    mask_U = drawn_U < settings.mask_share
+    random_U = ~mask_U & (drawn_U < settings.mask_share + settings.random_share)
+    is_chosen_T = chosen_U[unit_T] & is_text_T
+    input_T = np.where(is_chosen_T & mask_U[unit_T], np.int32(mask_id), piece_T)
+    is_random_T = is_chosen_T & random_U[unit_T]
+    input_T[is_random_T] = rng.choice(drawable_ids, size=int(is_random_T.sum()))
+    return Masked(input_T, np.flatnonzero(is_chosen_T))

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,29 +91,20 @@ def pretrain(
     Under a launcher every process calls this. watch: is told what each step did.
     """
     folder = state_folder(plan)
-    with _lease_of_main(folder, accelerator) as is_ours:
-        if not is_ours:
+    is_main = accelerator.is_main_process
+    with lease(folder.with_suffix(".running")) if is_main else nullcontext(False) as is_ours:
+        if not agreed(is_ours, accelerator):
             raise UserError(f"{out}: another process is at this pretraining; wait for it, or stop it")
-        if accelerator.is_main_process:
+        if is_main:
             sweep_temporaries(folder.parent)
             sweep_temporaries_of(out)
         if card := find_finished(plan, out):  # killed between the last two steps, or made meanwhile
-            if accelerator.is_main_process:
+            if is_main:
                 Kept(folder, 0).remove()
         else:
             card = _pretrain(plan, out, folder, accelerator, micro_batch, watch)
         accelerator.wait_for_everyone()
     return card
-
-
-@contextmanager
-def _lease_of_main(folder: Path, accelerator: Any) -> Iterator[bool]:
-    """Yield, on every process, whether the main one holds the lease."""
-    if not accelerator.is_main_process:
-        yield agreed(False, accelerator)
-        return
-    with lease(folder.with_suffix(".running")) as is_ours:
-        yield agreed(is_ours, accelerator)
 
 
 def prepare(plan: PretrainingPlan, accelerator: Any, micro_batch: int | None = None) -> Prepared:
@@ -217,10 +208,8 @@ def _pretrain(
         kept.restore(trainer, resumed)
     if resumed and is_main:
         _log.info("going on after step %s of %s, kept in %s", f"{resumed:,}", f"{trainer.steps:,}", folder)
-    line = (
-        progress("pretraining", total=trainer.steps, unit="steps", done=resumed) if is_main else no_progress()
-    )
-    with line as advance:
+    bar = progress("pretraining", total=trainer.steps, unit="steps", done=resumed)
+    with bar if is_main else no_progress() as advance:
         while trainer.done < trainer.steps:
             step = trainer.step()
             row: Row = {

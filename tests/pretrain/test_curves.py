@@ -7,8 +7,7 @@ from click.testing import CliRunner, Result
 
 from kebench.cli import kebench
 from kebench.errors import UserError
-from kebench.pretrain.curve import Row, curve_text
-from kebench.pretrain.curves import averaged, read_curves
+from kebench.pretrain.curve import Row, averaged, curve_text, read_curves
 
 
 def row(step: int, **more: float) -> Row:

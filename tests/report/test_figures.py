@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kebench.chart_styles import PALETTE, integer_ticks, model_styles
-from kebench.pretrain.curves import draw
+from kebench.pretrain.curve import draw
 from kebench.report import figures
 from kebench.report.figures import spread
 from kebench.report.page import Material, build_page
