@@ -137,19 +137,26 @@ def train_masked_language_model(
         device=torch.device("cpu"), num_processes=1, process_index=0, prepare_model=lambda model: model,
         backward=Tensor.backward, reduce=lambda loss, reduction: loss,
     )  # fmt: skip
-    trainer = Trainer(
-        model,
-        optimizer,
-        lambda step: how.learning_rate * _rate(step, how),
-        max_grad_norm=1.0,
-        accelerator=alone,
-        micro_batch=how.batch_size,
-    )
+    warmup = max(1, round(how.steps * how.warmup))
+
+    def rate(step: int) -> float:  # linear warm-up, then a cosine to zero
+        falling = 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, how.steps - warmup)))
+        return how.learning_rate * ((step + 1) / warmup if step < warmup else falling)
 
     def losses_of(parts: list[Part]) -> Iterator[Tensor]:
         for batch, _ in parts:
-            yield _masked_loss(model, batch, how, generator)
+            longest = max(map(len, batch))
+            token_BT = torch.tensor([sentence + [PAD] * (longest - len(sentence)) for sentence in batch])
+            input_BT, is_masked_BT = mask_tokens(
+                token_BT, share=how.masked, vocabulary_size=model.config.vocab_size, generator=generator
+            )
+            output = model.bert(input_BT, attention_mask=(token_BT != PAD).long())
+            score_PV = model.cls(output.last_hidden_state[is_masked_BT])  # only these places are predicted
+            yield torch.nn.functional.cross_entropy(score_PV, token_BT[is_masked_BT])
 
+    trainer = Trainer(
+        model, optimizer, rate, max_grad_norm=1.0, accelerator=alone, micro_batch=how.batch_size
+    )
     model.eval()  # without dropout: it costs a third of the time, and the corpus is read only a few times
     losses: list[float] = []
     with progress("bert-mini", total=how.steps, unit="steps") as advance:
@@ -157,14 +164,6 @@ def train_masked_language_model(
             losses.append(float(trainer.update(batch, losses_of).losses))
             advance(1)
     return losses
-
-
-def _rate(step: int, how: Pretraining) -> float:
-    """Return the factor on the learning rate: linear warm-up, then a cosine to zero."""
-    warmup = max(1, round(how.steps * how.warmup))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, how.steps - warmup)))
 
 
 def _batches(sentences: list[list[int]], how: Pretraining, rng: random.Random) -> Iterator[list[list[int]]]:
@@ -177,20 +176,6 @@ def _batches(sentences: list[list[int]], how: Pretraining, rng: random.Random) -
             batches = [order[start : start + how.batch_size] for start in starts]
             rng.shuffle(batches)
         yield batches.pop()
-
-
-def _masked_loss(
-    model: BertForMaskedLM, batch: list[list[int]], how: Pretraining, generator: torch.Generator
-) -> Tensor:
-    """Return the mean cross-entropy at the masked positions; only they go through the vocabulary."""
-    longest = max(map(len, batch))
-    token_BT = torch.tensor([sentence + [PAD] * (longest - len(sentence)) for sentence in batch])
-    input_BT, is_masked_BT = mask_tokens(
-        token_BT, share=how.masked, vocabulary_size=model.config.vocab_size, generator=generator
-    )
-    output = model.bert(input_BT, attention_mask=(token_BT != PAD).long())
-    score_PV = model.cls(output.last_hidden_state[is_masked_BT])
-    return torch.nn.functional.cross_entropy(score_PV, token_BT[is_masked_BT])
 
 
 def mask_tokens(
