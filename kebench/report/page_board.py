@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kebench import grid
 from kebench.cards import ModelCard
 from kebench.chart_styles import ModelStyle
 from kebench.errors import counted
@@ -65,40 +64,40 @@ class Board:
             self._draw(table, block, column, place)
         shown = block_grid(block, show_n=False)
         rows = []
-        for place, row in enumerate(block.rows):
+        for place, (heading, *line) in enumerate(shown.cells):
+            row = block.rows[place] if place < len(block.rows) else None
+            model = row.key.model if row else block.published[place - len(block.rows)].row.model
             cells = []
-            for column_place, cell in enumerate(shown.cells[place][1:], start=1):
+            for column_place, cell in enumerate(line, start=1):
                 at = (place, column_place)
-                mark = "best" if at in shown.best else "second" if at in shown.second else ""
-                cells.append({**_shown_cell(cell), "mark": mark})
-            for column_place, column in enumerate(block.columns):
-                if measured := row.cells[column_place]:
-                    opened = self._opened(block, row, column, measured, found)
-                    cells[column_place] = {**cells[column_place], **opened}
-            of_row = (row.label, row.key.model, cells, anchor_of("model", row.key.model))
-            rows.append(self._row(*of_row, is_published=False))
-        for printed, line in zip(block.published, shown.cells[len(block.rows) :], strict=True):
-            cells = [_shown_cell(cell) for cell in line[1:]]
-            rows.append(self._row(line[0].text(), printed.row.model, cells, "", is_published=True))
+                cells.append(
+                    {
+                        "mean": f"{cell.before}{cell.value_text()}{cell.mark}",
+                        "sd": cell.deviation_text(),
+                        # the number that it is sorted by: none, which comes last, for nothing
+                        "order": f"{cell.value:.4f}" if isinstance(cell.value, float | int) else "-",
+                        "mark": "best" if at in shown.best else "second" if at in shown.second else "",
+                    }
+                )
+            for column_place, measured in enumerate(row.cells if row else ()):
+                if row and measured:
+                    opened = self._opened(block, row, column_place, measured, found)
+                    cells[column_place] |= opened
+            card = self._cards.get(model)
+            rows.append(
+                {
+                    "label": heading.text(),
+                    "family": card.family if card else "",
+                    "published": row is None,
+                    "anchor": anchor_of("model", model) if row else "",
+                    "cells": cells,
+                }
+            )
         return {"kind": block.kind, "headings": shown.headings, "rows": rows}
 
-    def _row(
-        self, label: str, model: str, cells: list[dict[str, str]], anchor: str, *, is_published: bool
-    ) -> dict[str, Any]:
-        card = self._cards.get(model)
-        return {
-            "label": label,
-            "family": card.family if card else "",
-            "published": is_published,
-            "anchor": anchor,
-            "cells": cells,
-        }
-
-    def _opened(
-        self, block: Block, row: Row, column: Column, cell: Cell, found: Significance
-    ) -> dict[str, str]:
-        """Keep what a measured cell opens, and return how it is reached."""
-        cell_id = str(len(self.cells))
+    def _opened(self, block: Block, row: Row, place: int, cell: Cell, found: Significance) -> dict[str, str]:
+        """Keep what a measured cell opens, and return how it is reached. place: of its column."""
+        cell_id, column = str(len(self.cells)), block.columns[place]
         test = summary_cell(cell.test, show_n=True).text() if cell.test else UNDEFINED.text()
         self._runs.update(run.identity for run in cell.runs)
         self.cells[cell_id] = {
@@ -121,7 +120,7 @@ class Board:
                 for run in cell.runs
             ],
             "settings": setting_lines(cell.runs[0]),
-            "comparisons": _comparisons(block, row, column, cell, found),
+            "comparisons": _comparisons(block, row, place, cell, found),
         }
         return {
             "id": cell_id,
@@ -134,12 +133,8 @@ class Board:
         cells = {row.label: cell for row in block.rows if (cell := row.cells[place])}
         scored = {label: cell for label, cell in cells.items() if cell.test}
         if scored:
-            self.plots.append(
-                {
-                    "id": column.hash[:16],
-                    "svg": figures.dot_plot(scored, self._styles, METRICS[column.metric].title),
-                }
-            )
+            svg = figures.dot_plot(scored, self._styles, METRICS[column.metric].title)
+            self.plots.append({"id": column.hash[:16], "svg": svg})
         curves = {
             label: [  # the mean dev score after each epoch that all seeds reached, None if one is undefined
                 None if None in scores else statistics.fmean(scores)
@@ -149,29 +144,15 @@ class Board:
             if cell.dev
         }
         if curves:
-            title, score = (
-                f"{column_name(column)} ({table.suite}, {table.caption})",
-                METRICS[next(iter(cells.values())).tried[0].protocol.metric].title,
-            )
-            self.curves.append(
-                {"title": title, "chart": figures.learning_curves(curves, self._styles, score)}
-            )
+            title = f"{column_name(column)} ({table.suite}, {table.caption})"
+            score = METRICS[next(iter(cells.values())).tried[0].protocol.metric].title
+            chart = figures.learning_curves(curves, self._styles, score)
+            self.curves.append({"title": title, "chart": chart})
 
 
 def budget_of(table: Table) -> str:
     """Return the name of a table's budget."""
     return table.caption.split(":")[0]
-
-
-def _shown_cell(cell: grid.Cell) -> dict[str, str]:
-    """Return a cell's texts, and the number that it is sorted by: none, which comes last, for nothing."""
-    order = f"{cell.value:.4f}" if isinstance(cell.value, float | int) else "-"
-    return {
-        "mean": f"{cell.before}{cell.value_text()}{cell.mark}",
-        "sd": cell.deviation_text(),
-        "order": order,
-        "mark": "",
-    }
 
 
 def _percent(percent: float | None) -> str:
@@ -190,14 +171,13 @@ def _summary_words(cell: Cell) -> str:
     return f"{test} over {counted(len(cell.runs), 'seed')}; dev {own} {dev}; {rate}{calibration}"
 
 
-def _comparisons(block: Block, row: Row, column: Column, cell: Cell, found: Significance) -> list[list[str]]:
-    place = block.columns.index(column)
+def _comparisons(block: Block, row: Row, place: int, cell: Cell, found: Significance) -> list[list[str]]:
     lines = []
     for other in block.rows:
         its_cell = other.cells[place]
         if other.key == row.key or its_cell is None or not (cell.test and its_cell.test):
             continue
-        pair = found.pair(row.key, other.key, column)
+        pair = found.pair(row.key, other.key, block.columns[place])
         lines.append(
             [
                 other.label,

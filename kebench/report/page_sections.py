@@ -10,7 +10,7 @@ from kebench.grid import DASH, p_text
 from kebench.kinds.card import TaskCard
 from kebench.probe.record import ProbeRecord
 from kebench.report import figures
-from kebench.report.probes import PROBE_SUITE, probe_sheets, row_labels
+from kebench.report.probes import BUCKETS, PROBE_SUITE, probe_sheets, row_labels
 from kebench.report.published import read_published_tables
 from kebench.report.significance import Significance, test_words
 from kebench.report.strata import Strata, overlap_grid, strata_grids
@@ -66,33 +66,27 @@ def probe_sections(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
         rows = [(*row[:behind], intervals.get(row[0], DASH), *row[behind:]) for row in grid.texts]
         bars = []
         for record in group:
-            fixed = record.scores.fixed
-            for kind, bucket in (("type 1", fixed.type_1), ("type 2", fixed.type_2), ("all", fixed.overall)):
-                if bucket.hit.macro_percent is not None:
-                    bars.append((labels[record.identity], kind, bucket.hit.macro_percent))
+            for bucket, kind in BUCKETS.items():
+                percent = getattr(record.scores.fixed, bucket).hit.macro_percent
+                if percent is not None:
+                    bars.append((labels[record.identity], kind, percent))
         names = sorted({name for record in group for name in record.scores.fixed.by_relation})
         of_each = [record.scores.fixed.by_relation for record in group]
+        relations = [
+            [name, *(_percent(found[name].hit_percent if name in found else None) for found in of_each)]
+            for name in names
+        ]
         shown.append(
             {
                 "caption": sheet.title,
                 "groups": [(name, number + (place == 1)) for place, (name, number) in enumerate(grid.groups)],
-                "headings": (
-                    *grid.headings[1:behind],
-                    "95% interval of all",
-                    *grid.headings[behind:],
-                ),
+                "headings": (*grid.headings[1:behind], "95% interval of all", *grid.headings[behind:]),
                 "rows": rows[: grid.published],
                 "published": [] if grid.published is None else rows[grid.published :],
                 "notes": sheet.notes,
                 "chart": figures.probe_bars(bars),
                 "relation_headings": ("relation", *(labels[record.identity] for record in group)),
-                "relations": [
-                    [
-                        name,
-                        *(_percent(found[name].hit_percent if name in found else None) for found in of_each),
-                    ]
-                    for name in names
-                ],
+                "relations": relations,
             }
         )
     return shown
@@ -138,13 +132,8 @@ def model_sections(
             interval = "" if hit.low_percent is None else f" (95% interval {_interval(one)})"
             said = f"hit {_percent(hit.macro_percent)}%{interval}; {one.counts.queries:,} queries"
             fields.append((f"probe of {one.set}", said))
-        shown.append(
-            {
-                "anchor": anchor_of("model", model),
-                "name": model,
-                "fields": [pair for pair in fields if pair[1]],
-            }
-        )
+        named = [(name, value) for name, value in fields if value]
+        shown.append({"anchor": anchor_of("model", model), "name": model, "fields": named})
     return shown
 
 

@@ -33,11 +33,11 @@ def data_sheet(
     said in a note. sizes: what the paper prints of mentions; known: what a knowledge base of ours, and a
     corpus, know of them.
     """
-    headings = paper_headings()
+    by_name = {card.name: card for card in cards}
     rows, notes = GridRows(), list[str]()
-    for card in sorted(
-        (one for one in cards if one.name in headings), key=lambda one: list(headings).index(one.name)
-    ):
+    for name, heading in paper_headings().items():
+        if not (card := by_name.get(name)):
+            continue
         found = {finding.split: finding for finding in check_task(card, data)}
         cells: list[int | None] = []
         for split in _SPLITS:
@@ -46,25 +46,17 @@ def data_sheet(
             ours = finding.found.units if finding and finding.found else None
             cells += [ours, printed]
             if ours is not None and ours != printed:
-                notes.append(
-                    f"{headings[card.name]} {split}: {expected.reason or 'another number than printed'}."
-                )
-        notes += [f"{headings[card.name]}: {one.message}" for one in found.values() if one.level == "error"]
-        rows.append((headings[card.name], *cells))
+                notes.append(f"{heading} {split}: {expected.reason or 'another number than printed'}.")
+        notes += [f"{heading}: {one.message}" for one in found.values() if one.level == "error"]
+        rows.append((heading, *cells))
+    if not known:
+        notes.append("What a knowledge base and a corpus of ours know: --kb KB, --corpus CORPUS.")
     titles = ("", *(f"{split}{which}" for split in _SPLITS for which in ("", ", paper")))
     return Sheet(
         "Table 1 of Yuan et al. 2021, and ours: the data sets",
         ("Mentions (NER) or instances (relations) of each split",),
         (Grid(titles, rows), _known_grid(sizes, known)),
-        (
-            *notes,
-            *(
-                []
-                if known
-                else ["What a knowledge base and a corpus of ours know: --kb KB, --corpus CORPUS."]
-            ),
-            *sizes.notes,
-        ),
+        (*notes, *sizes.notes),
     )
 
 
@@ -119,6 +111,7 @@ def probe_sheets(
     sheets: list[Sheet] = []
     models = {stands_for.get(record.model, record.model) for record in records}
     alone = [row for row in published.rows if row.model not in models]
+    no_row = "No model of ours is one of the table's; --as MODEL=ROW puts one beside a row."
     for heading in dict.fromkeys(caption(record) for record in records):
         group = [record for record in records if caption(record) == heading]
         is_papers = any(
@@ -127,17 +120,11 @@ def probe_sheets(
         rows = []
         for record in sorted(group, key=lambda one: one.model):
             row = printed.get(stands_for.get(record.model, record.model))
-            released = record.scores.released
-            for name, bucket in zip(
-                BUCKETS, (released.type_1, released.type_2, released.overall), strict=True
-            ):
+            for name, title in BUCKETS.items():
+                hit = getattr(record.scores.released, name).hit
                 score = row.scores.get(_PRINTED[name]) if row else None
-                rows.append(
-                    (
-                        f"{names[record.identity]}, {BUCKETS[name]}",
-                        *_beside(bucket.hit, score, is_papers=is_papers),
-                    )
-                )
+                beside = _beside(hit, score, is_papers=is_papers)
+                rows.append((f"{names[record.identity]}, {title}", *beside))
         sheets.append(
             Sheet(
                 f"{published.source}, and ours: {heading}",
@@ -147,7 +134,7 @@ def probe_sheets(
                     *([_printed_grid(alone)] if alone and not sheets else []),
                 ),
                 (
-                    *(() if models & set(printed) else (_NO_ROW,)),
+                    *(() if models & set(printed) else (no_row,)),
                     f"Published: {published.protocol}.",
                     *(() if is_papers else ("Another set than the paper's: scores do not compare.",)),
                     *published.notes,
@@ -165,9 +152,6 @@ def printed_probe_sheet(published: PublishedTable) -> Sheet:
         (_printed_grid(published.rows),),
         published.notes,
     )
-
-
-_NO_ROW = "No model of ours is one of the table's; --as MODEL=ROW puts one beside a row."
 
 
 def _printed_grid(rows: Sequence[PublishedRow]) -> Grid:

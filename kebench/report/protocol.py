@@ -89,10 +89,8 @@ def _say(name: str, value: Any) -> str:
             return "no early stop"
         case "batch_size", _:
             return f"batch {value}"
-        case (("train_rows" | "dev_rows"), None):
-            return f"all {name.replace('_', ' ')}"
         case (("train_rows" | "dev_rows"), _):
-            return f"{value:,} {name.replace('_', ' ')}"
+            return f"{'all' if value is None else f'{value:,}'} {name.replace('_', ' ')}"
         case "precision", _:
             return str(value)
         case "version", _:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from kebench.errors import UserError
 from kebench.kinds.registry import KINDS
 from kebench.kinds.stored import read_predictions
-from kebench.records import FurtherScores, Record, read_records, write_further_scores
+from kebench.records import FurtherScores, read_records, write_further_scores
 from kebench.scoring.metrics import METRICS
 
 
@@ -43,18 +43,23 @@ def rescore(
             if record.kind not in KINDS:
                 refused[f"the kind '{record.kind}' is none of {', '.join(KINDS)}"].append(path)
                 continue
-            own = record.protocol.metric
-            asked = [metric] if metric else [name for name in KINDS[record.kind].metrics if name != own]
+            own, kind = record.protocol.metric, KINDS[record.kind]
+            asked = [metric] if metric else [name for name in kind.metrics if name != own]
             found: dict[str, dict[str, float | None]] = {"dev": {}, "test": {}}
             try:
                 predictions = read_predictions(path)
             except UserError as error:
                 refused[str(error)].append(path)
                 continue
+            if metric == own:
+                reason = f"{metric} is the own metric of {record.task}, and stands in its records"
+                refused[reason].append(path)
+                continue
+            if metric and metric not in kind.metrics:
+                has = ", ".join(kind.metrics)
+                refused[f"{metric} is no metric of {record.task}; {kind.title} has {has}"].append(path)
+                continue
             for name in asked:
-                if reason := _why_not(record, name):
-                    refused[reason].append(path)
-                    continue
                 for split, scores in found.items():
                     scores[name] = METRICS[name].score(predictions, split)
                 computed[record.task, record.model, name].append(found["test"][name])
@@ -66,13 +71,3 @@ def rescore(
                 )
                 num_written += 1
     return Rescored(dict(computed), num_written, num_runs, dict(refused))
-
-
-def _why_not(record: Record, name: str) -> str:
-    """Say why a metric is not computed of a run; "" if it is."""
-    kind = KINDS[record.kind]
-    if name == record.protocol.metric:
-        return f"{name} is the own metric of {record.task}, and stands in its records"
-    if name not in kind.metrics:
-        return f"{name} is no metric of {record.task}; {kind.title} has {', '.join(kind.metrics)}"
-    return ""

@@ -20,6 +20,7 @@ from kebench.report.table import Column, Leaderboard, RowKey, Table, best_and_se
 from kebench.report.words import (
     column_notes,
     column_title,
+    columns_of,
     score_title,
     score_words,
     summary_cell,
@@ -126,19 +127,10 @@ def significance_of(
 
     A test over examples draws as many resamples as are needed for a corrected p to reach the level.
     """
-    labels: dict[RowKey, str] = {}
-    cells: dict[tuple[RowKey, str], TaskCell] = {}
-    columns: list[tuple[str, Column]] = []
-    undefined: set[tuple[RowKey, str]] = set()
-    for block in table.blocks:
-        columns += [(block.kind, column) for column in block.columns]
-        for row in block.rows:
-            labels[row.key] = row.label
-            for column, cell in zip(block.columns, row.cells, strict=True):
-                if cell and cell.test:
-                    cells[row.key, column.hash] = cell
-                elif cell:
-                    undefined.add((row.key, column.hash))
+    columns = columns_of(table)
+    labels = {row.key: row.label for block in table.blocks for row in block.rows}
+    measured = {(row.key, column.hash): cell for _, row, column, cell in table.measured}
+    cells = {place: cell for place, cell in measured.items() if cell.test}
     num_tests = len(columns) * len(labels) * (len(labels) - 1) // 2
     enough = max(settings.num_resamples, _RESAMPLES_A_TEST * num_tests)
     settings = settings._replace(num_resamples=enough)
@@ -165,7 +157,7 @@ def significance_of(
         ranking = rank_models([[cells[model, one].score.mean for model in ranked] for one in hashes])
     return Significance(
         table, test, settings, labels, tuple(columns), cells, tuple(pairs), ranking, ranked,
-        frozenset(undefined),
+        frozenset(measured.keys() - cells.keys()),
     )  # fmt: skip
 
 

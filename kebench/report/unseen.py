@@ -29,33 +29,23 @@ def without_seen(records: Iterable[Record], predictions: Predictions, *, find_se
     kept, left_out = [], {}
 
     def of_the_rest(record: Record) -> dict[str, Any]:
-        return _rest_of(predictions(record), record, find_seen)
+        """Return predictions without the seen examples; counts over the whole test set stay as they are."""
+        whole = predictions(record)
+        test = dict(whole["test"])
+        seen = set(test.pop("seen") if "seen" in test else find_seen(record))
+        for name, column in test.items():
+            if isinstance(column, list):
+                test[name] = [one for row, one in enumerate(column) if row not in seen]
+        return {**whole, "test": test}
 
     for record in records:
         rest = of_the_rest(record)
         num_left, before = len(rest["test"]["ids"]), record.test.num_examples
         left_out[record.column] = f"{before - num_left:,} of {before:,}"
         facts = {**record.splits, "test": SplitFacts(num_examples=num_left, num_seen=0)}
-        kept.append(
-            record.model_copy(
-                update={"test": score_split(rest, "test", metric=record.protocol.metric), "splits": facts}
-            )
-        )
+        score = score_split(rest, "test", metric=record.protocol.metric)
+        kept.append(record.model_copy(update={"test": score, "splits": facts}))
     return Unseen(kept, of_the_rest, left_out)
-
-
-def _rest_of(predictions: dict[str, Any], record: Record, find_seen: FindSeen) -> dict[str, Any]:
-    """Return predictions without the seen test examples; counts over the whole test set stay as they are."""
-    test = predictions["test"]
-    seen = set(test["seen"] if "seen" in test else find_seen(record))
-    rest = {
-        name: [one for row, one in enumerate(column) if row not in seen]
-        if isinstance(column, list)
-        else column
-        for name, column in test.items()
-        if name != "seen"
-    }
-    return {**predictions, "test": rest}
 
 
 def say_left_out(board: Leaderboard, unseen: Unseen) -> Leaderboard:

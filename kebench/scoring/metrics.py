@@ -11,16 +11,15 @@ never 0. A new metric is what gives its units, what makes a score of them, and a
 
 # U units, K statistics of a unit, C classes; ... stands for resamples and seeds
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kebench.scoring.counts import Counts
+from kebench.scoring.counts import Counts, count_relations
 from kebench.scoring.entities import count_entities, entity_spans, lenient_counts, lenient_f1_percent
-from kebench.scoring.relations import count_relations
 
 Floats = NDArray[np.float64]
 Predictions = Mapping[str, Any]  # as they are stored: docs/FORMATS.md
@@ -153,32 +152,34 @@ def _classes(predictions: Predictions, split: str) -> list[str]:
     return sorted({label for labels in (*golds, predictions[split]["predicted"]) for label in labels})
 
 
+def _counts_of_classes(units: Sequence[Iterable[tuple[int | None, int | None]]], num_classes: int) -> Floats:
+    """Return gold, predicted, correct of each unit for each class, (U, 3 C). units: pairs of classes."""
+    counts_UC3 = np.zeros((len(units), num_classes, 3))
+    for row, pairs in enumerate(units):
+        for gold, found in pairs:
+            if gold is not None:
+                counts_UC3[row, gold, 0] += 1
+            if found is not None:
+                counts_UC3[row, found, 1] += 1
+                counts_UC3[row, found, 2] += gold == found
+    return counts_UC3.reshape(len(units), 3 * num_classes)
+
+
 def _classes_of_examples(predictions: Predictions, split: str) -> Floats:
-    """Return gold, predicted, correct of each example for each class, (U, 3 C)."""
+    """Return the counts of each example, which has one class."""
     place = {label: number for number, label in enumerate(_classes(predictions, split))}
-    pairs = _pairs(predictions, split)
-    counts_UC3 = np.zeros((len(pairs), len(place), 3))
-    for row, (gold, found) in enumerate(pairs):
-        counts_UC3[row, place[gold], 0] = 1
-        counts_UC3[row, place[found], 1] = 1
-        counts_UC3[row, place[gold], 2] = gold == found
-    return counts_UC3.reshape(len(pairs), 3 * len(place))
+    units = [[(place[gold], place[found])] for gold, found in _pairs(predictions, split)]
+    return _counts_of_classes(units, len(place))
 
 
 def _types_of_words(predictions: Predictions, split: str) -> Floats:
-    """Return gold, predicted, correct words of each sentence for each type, (U, 3 C); B and I are alike."""
+    """Return the counts of the words of each sentence; B and I are alike."""
     place = {name: number for number, name in enumerate(predictions.get("types") or ("",))}
-    pairs = _pairs(predictions, split)
-    counts_UC3 = np.zeros((len(pairs), len(place), 3))
-    for row, (golds, found) in enumerate(pairs):
-        for tags in zip(golds, found, strict=True):
-            types = [None if tag == "O" else place[tag[2:]] for tag in tags]
-            for side, one in enumerate(types):
-                if one is not None:
-                    counts_UC3[row, one, side] += 1
-            if types[0] is not None and types[0] == types[1]:
-                counts_UC3[row, types[0], 2] += 1
-    return counts_UC3.reshape(len(pairs), 3 * len(place))
+    units = [
+        zip(*([None if tag == "O" else place[tag[2:]] for tag in tags] for tags in both), strict=True)
+        for both in _pairs(predictions, split)
+    ]
+    return _counts_of_classes(units, len(place))
 
 
 def _macro_f1_percent(counts: Floats) -> Floats:
