@@ -1,5 +1,6 @@
 """The leaderboards of the page: rows and cells, and what a cell opens: runs, seeds, comparisons."""
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,6 @@ from kebench.errors import counted
 from kebench.grid import DASH, UNDEFINED, p_text
 from kebench.report import figures
 from kebench.report.board import block_grid, board_sheets
-from kebench.report.page_sections import anchor_of
 from kebench.report.protocol import setting_lines
 from kebench.report.significance import Significance, test_words
 from kebench.report.table import Block, Cell, Column, Leaderboard, Row, Table
@@ -37,8 +37,7 @@ class Board:
         cards: Mapping[str, ModelCard],
         styles: Mapping[str, ModelStyle],
     ) -> None:
-        self._cards = cards
-        self._styles = styles
+        self._cards, self._styles = cards, styles
         self._runs: set[str] = set()
         self.cells: dict[str, dict[str, Any]] = {}
         self.plots: list[dict[str, str]] = []
@@ -81,8 +80,7 @@ class Board:
                 )
             for column_place, measured in enumerate(row.cells if row else ()):
                 if row and measured:
-                    opened = self._opened(block, row, column_place, measured, found)
-                    cells[column_place] |= opened
+                    cells[column_place] |= self._opened(block, row, column_place, measured, found)
             card = self._cards.get(model)
             rows.append(
                 {
@@ -98,13 +96,23 @@ class Board:
     def _opened(self, block: Block, row: Row, place: int, cell: Cell, found: Significance) -> dict[str, str]:
         """Keep what a measured cell opens, and return how it is reached. place: of its column."""
         cell_id, column = str(len(self.cells)), block.columns[place]
-        test = summary_cell(cell.test, show_n=True).text() if cell.test else UNDEFINED.text()
+        said = summary_cell(cell.test, show_n=True).text() if cell.test else UNDEFINED.text()
+        test, dev = (summary_cell(one).text() if one else UNDEFINED.text() for one in (cell.test, cell.dev))
+        errors = [run.test.calibration_error_percent for run in cell.runs]
+        known = [error for error in errors if error is not None]
+        calibration = ""
+        if len(known) == len(errors):
+            calibration = f"; expected calibration error {sum(known) / len(known):.1f}%"
+        own = METRICS[
+            cell.runs[0].protocol.metric
+        ].title  # dev chose the rate by it, whatever is shown of test
         self._runs.update(run.identity for run in cell.runs)
         self.cells[cell_id] = {
             "model": row.label,
             "task": column_name(column),
             "column": column.hash[:16],
-            "summary": f"{METRICS[column.metric].title} {_summary_words(cell)}",
+            "summary": f"{METRICS[column.metric].title} {test} over {counted(len(cell.runs), 'seed')}; "
+            f"dev {own} {dev}; learning rate {cell.learning_rate:g}{calibration}",
             "runs": [
                 [
                     str(run.seed),
@@ -125,7 +133,7 @@ class Board:
         return {
             "id": cell_id,
             "dagger": BELOW * found.is_below_best(row.key, column),
-            "said": f"{row.label} on {column.heading}: {test}; open",
+            "said": f"{row.label} on {column.heading}: {said}; open",
         }
 
     def _draw(self, table: Table, block: Block, column: Column, place: int) -> None:
@@ -150,6 +158,11 @@ class Board:
             self.curves.append({"title": title, "chart": chart})
 
 
+def anchor_of(kind: str, name: str) -> str:
+    """Return the fragment under which a model or a task stands on the page."""
+    return f"{kind}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
+
+
 def budget_of(table: Table) -> str:
     """Return the name of a table's budget."""
     return table.caption.split(":")[0]
@@ -157,18 +170,6 @@ def budget_of(table: Table) -> str:
 
 def _percent(percent: float | None) -> str:
     return UNDEFINED.text() if percent is None else f"{percent:.2f}"
-
-
-def _summary_words(cell: Cell) -> str:
-    test, dev = (summary_cell(one).text() if one else UNDEFINED.text() for one in (cell.test, cell.dev))
-    errors = [run.test.calibration_error_percent for run in cell.runs]
-    known = [error for error in errors if error is not None]
-    calibration = ""
-    if len(known) == len(errors):
-        calibration = f"; expected calibration error {sum(known) / len(known):.1f}%"
-    rate = f"learning rate {cell.learning_rate:g}"
-    own = METRICS[cell.runs[0].protocol.metric].title  # dev chose the rate by it, whatever is shown of test
-    return f"{test} over {counted(len(cell.runs), 'seed')}; dev {own} {dev}; {rate}{calibration}"
 
 
 def _comparisons(block: Block, row: Row, place: int, cell: Cell, found: Significance) -> list[list[str]]:

@@ -13,19 +13,10 @@ from dataclasses import replace
 from kebench.errors import UserError
 from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Sheet, p_text
 from kebench.kinds.registry import KINDS
+from kebench.report import words
 from kebench.report.published import AVERAGES, PublishedRow, PublishedTable, paper_headings
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import Leaderboard, RowKey, Table
-from kebench.report.words import (
-    average_cell,
-    column_title,
-    columns_of,
-    printed_cell,
-    score_title,
-    summary_cell,
-    table_notes,
-    task_cell,
-)
 from kebench.stats.families import Correction, correct
 from kebench.stats.printed import Printed, Range, printed_p
 from kebench.stats.pvalue import Sides
@@ -55,7 +46,7 @@ def paper_sheets(
             Sheet(
                 title=f"{published.source}, and ours: {table.caption}",
                 captions=(
-                    f"{score_title(columns_of(table))} in percent, mean ± sd (number of seeds); "
+                    f"{words.score_title(words.columns_of(table))} in percent, mean ± sd (number of seeds); "
                     "ours scored as published numbers are",
                 ),
                 grids=tuple(_grid(table, row, keys[row.model], published.decimals) for row in shown),
@@ -68,7 +59,7 @@ def paper_sheets(
                     "average.",
                     *(f"{row.label} {row.reason}: not compared." for row in shown if not row.comparable),
                     *published.notes,
-                    *table_notes(table),
+                    *words.table_notes(table),
                 ),
             )
         )
@@ -111,7 +102,7 @@ def _grid(table: Table, printed: PublishedRow, key: RowKey, decimals: int) -> Gr
             within_noise = None if p is None else "yes" if p > ALPHA else "no"
         missing = UNDEFINED if name in measured else Cell()
         difference = Cell(ours.mean - theirs.value if ours else None, "+.1f")
-        shown = summary_cell(ours, show_n=True) if ours else missing
+        shown = words.summary_cell(ours, show_n=True) if ours else missing
         rows.append((_heading(name), shown, theirs, difference, within_noise))
     label = printed.label if key.model == printed.model else f"{printed.label} ({key.model})"
     breaks = frozenset(place for place, name in enumerate(names) if name == AVERAGES[0])
@@ -132,25 +123,29 @@ def layout_sheets(
     for table in tables:
         grids = []
         for block in table.blocks:
-            found = {labels[model]: row_of(block.rows, key) for model, key in keys.items()}
-            shown = {label: row for label, row in found.items() if row}
+            found = ((labels[model], row_of(block.rows, key)) for model, key in keys.items())
+            shown = {label: row for label, row in found if row}
             rows: GridRows = [
-                (column_title(column), *(task_cell(row.cells[place], show_n=False) for row in shown.values()))
+                (
+                    words.column_title(column),
+                    *(words.task_cell(row.cells[place], show_n=False) for row in shown.values()),
+                )
                 for place, column in enumerate(block.columns)
             ]
-            averages = (average_cell(row, show_n=False) for row in shown.values())
+            averages = (words.average_cell(row, show_n=False) for row in shown.values())
             rows.append((_heading(block.kind), *averages))
             if shown:
                 grids.append(Grid(("ours", *shown), rows, breaks=frozenset({len(rows) - 1})))
         title = f"The layout of {published.source}, with ours on the suite {table.suite}: {table.caption}"
+        scores = words.score_title(words.columns_of(table))
         captions = (
-            f"{score_title(columns_of(table))} in percent, mean ± sd; scored as published numbers are",
+            f"{scores} in percent, mean ± sd; scored as published numbers are",
             "; ".join(f"{labels[model]}: {key.model}" for model, key in keys.items()),
         )
         notes = (
             f"The suite {table.suite} is not the paper's: hold the order of columns against the printed one, "
             "not the scores. 'kebench compare' says which differences hold.",
-            *table_notes(table),
+            *words.table_notes(table),
         )
         if grids:
             sheets.append(Sheet(title, captions, tuple(grids), notes))
@@ -188,7 +183,7 @@ def _heading(name: str) -> str:
 
 def _printed_cell(row: PublishedRow, name: str, decimals: int) -> Cell:
     """Return a score as it is printed: with its deviation, and the mark of significance."""
-    return replace(printed_cell(row, name, decimals), mark="*" if name in row.significant else "")
+    return replace(words.printed_cell(row, name, decimals), mark="*" if name in row.significant else "")
 
 
 def stars_sheet(published: PublishedTable) -> Sheet:
@@ -219,7 +214,7 @@ def stars_sheet(published: PublishedTable) -> Sheet:
             )
             for name in printed
         ]
-        headings = (said, "printed", *(_assumption_text(*assumption) for assumption in _ASSUMPTIONS))
+        headings = (said, "printed", *_ASSUMPTIONS.values())
         grids.append(Grid(headings, cells, breaks=breaks))
     return Sheet(
         title=f"The stars of {published.source}: {ours.label} against {baseline.label}",
@@ -241,18 +236,13 @@ def stars_sheet(published: PublishedTable) -> Sheet:
     )
 
 
-_ASSUMPTIONS: tuple[tuple[Sides, Correction], ...] = (
-    ("greater", "none"),
-    ("greater", "holm"),
-    ("two-sided", "none"),
-    ("two-sided", "holm"),
-    ("two-sided", "bh"),
-)
-
-
-def _assumption_text(sides: Sides, correction: Correction) -> str:
-    said = "one-sided" if sides == "greater" else sides
-    return said if correction == "none" else f"{said}, {'Holm' if correction == 'holm' else 'BH'}"
+_ASSUMPTIONS: dict[tuple[Sides, Correction], str] = {
+    ("greater", "none"): "one-sided",
+    ("greater", "holm"): "one-sided, Holm",
+    ("two-sided", "none"): "two-sided",
+    ("two-sided", "holm"): "two-sided, Holm",
+    ("two-sided", "bh"): "two-sided, BH",
+}
 
 
 def _ranges(
@@ -263,13 +253,11 @@ def _ranges(
     *,
     is_exact: bool,
 ) -> dict[str, Range]:
-    """Return the range of p of each name; corrected, of those in the family only.
-
-    A corrected p rises with each p of the family, so the smallest ones give the smallest.
-    """
+    """Return the range of p of each name; corrected, of those in the family only."""
     ranges = {name: printed_p(one, sides=sides, is_exact=is_exact) for name, one in printed.items()}
     if correction == "none":
         return ranges
+    # a corrected p rises with each p of the family, so the smallest ones give the smallest
     lows = correct([ranges[name].low for name in family], correction)
     highs = correct([ranges[name].high for name in family], correction)
     return {
@@ -295,14 +283,12 @@ def _verdict_notes(
     """Say in words how many of the printed stars hold under each assumption."""
     starred = [name for name in family if name in ours.significant]
     notes = []
-    for assumption, column in zip(_ASSUMPTIONS, columns, strict=True):
+    for assumption, column in zip(_ASSUMPTIONS.values(), columns, strict=True):
         verdicts = {paper_headings()[name]: column[name].verdict(ALPHA) for name in starred}
         parts = [
             f"{said} {', '.join(name for name, verdict in verdicts.items() if verdict is value)}"
             for value, said in ((True, "hold:"), (None, "undecided:"), (False, "fall:"))
             if value in verdicts.values()
         ]
-        notes.append(
-            f"Of the {len(starred)} stars on tasks, {_assumption_text(*assumption)}: {'; '.join(parts)}."
-        )
+        notes.append(f"Of the {len(starred)} stars on tasks, {assumption}: {'; '.join(parts)}.")
     return notes

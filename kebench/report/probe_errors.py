@@ -22,16 +22,9 @@ def probe_errors_sheet(
             one._replace(wrong="known" if one.wrong == "other type" else one.wrong) for one in outcomes
         ]
     shown = {one.kind for one in outcomes} | {kind for kind in _ALWAYS if k > 1 or kind != "near"}
-    names = {
-        "first": "first",
-        "near": "second" if k == 2 else f"2 to {k}",
-        "far": f"below {k}",
-        "missed": "no beam",
-        "length": "too long",
-        "undecoded": "undecoded",
-        "unanswerable": "no answer",
-    }
-    kinds = {kind: names[kind] for kind in KINDS if kind in shown}
+    places = ("first", "second" if k == 2 else f"2 to {k}", f"below {k}")
+    names = (*places, "no beam", "too long", "undecoded", "no answer")
+    kinds = {kind: name for kind, name in zip(KINDS, names, strict=True) if kind in shown}
     wrong = WRONG if has_types else ("known", "unknown")
     by_relation = Counter(one.relation for one in outcomes)
     most_first = [name for name, _ in by_relation.most_common()]
@@ -44,19 +37,19 @@ def probe_errors_sheet(
         return NO_ANSWER if not number else groups[min(number, len(groups) - 1) - 1]
 
     answers, wrong_ones = [one.kind for one in outcomes], [one for one in outcomes if one.wrong]
+    by_pieces = [(length(one.num_pieces, pieces), one.kind) for one in outcomes]
+    wrong_by_relation = [(one.relation, one.wrong) for one in wrong_ones]
     grids = (
         _counts("right answer", answers, kinds),
         _counts("wrong first answer", [one.wrong for one in wrong_ones], {w: _WRONG[w] for w in wrong}),
         _strata("relation", relations, [(one.relation, one.kind) for one in outcomes], kinds),
-        _strata(
-            "word pieces", pieces, [(length(one.num_pieces, pieces), one.kind) for one in outcomes], kinds
-        ),
+        _strata("word pieces", pieces, by_pieces, kinds),
         _strata("words", words, [(length(one.num_words, words), one.kind) for one in outcomes], kinds),
         _strata(
             "wrong first answer, by relation",
             relations,
-            [(one.relation, one.wrong) for one in wrong_ones],
-            {name: name for name in wrong},
+            wrong_by_relation,
+            dict(zip(wrong, wrong, strict=True)),
         ),
     )
     notes = [

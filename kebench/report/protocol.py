@@ -76,11 +76,6 @@ def describe_protocol(fields: Fields, *, budgets: list[str], differing: set[str]
     return f"{' / '.join(budgets)}: {words}"
 
 
-def describe_task_part(fields: Fields, differing: set[str]) -> str:
-    """Say in which task-specific parts a column differs from another column of its task."""
-    return ", ".join(f"{name} {value}" for name, value in fields if name in differing)
-
-
 def _say(name: str, value: Any) -> str:
     match name, value:
         case "epochs", int():

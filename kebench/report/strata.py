@@ -86,10 +86,7 @@ def overlap_grid(strata: Strata) -> Grid:
 
 
 def strata_grids(strata: Strata) -> list[tuple[str, Grid]]:
-    """Return a grid for each task and protocol: kinds of mentions in rows, models in columns, F1 ± deviation.
-
-    Each with its task, and its protocol where the task has several.
-    """
+    """Return a named grid for each task and protocol: F1 ± deviation, kinds of mentions by models."""
     compared = strata.by_protocol()
     tasks = [task for task, _ in compared]
     grids = []

@@ -9,7 +9,7 @@ Rows are one model, weights and fidelity each: best average first, then best fir
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from kebench import grid
@@ -17,14 +17,7 @@ from kebench.errors import UserError, did_you_mean
 from kebench.kinds.card import TaskCard
 from kebench.kinds.registry import KINDS, metric_of
 from kebench.records import OtherName, Record, SplitFacts
-from kebench.report.protocol import (
-    Fields,
-    describe_protocol,
-    describe_task_part,
-    differing_names,
-    shared_fields,
-    task_fields,
-)
+from kebench.report.protocol import Fields, describe_protocol, differing_names, shared_fields, task_fields
 from kebench.report.published import PrintedRow, PublishedTable, mark_rows
 from kebench.report.selection import choose_rate
 from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN
@@ -32,6 +25,7 @@ from kebench.stats.summary import Summary, summarise
 
 Choice = str  # of the metric shown: OWN, AS_PUBLISHED, or the name of one
 _log = logging.getLogger(__name__)
+Places = frozenset[tuple[int, int]]  # (row, column)
 NO_OTHERS: Mapping[str, OtherName] = {}
 PUBLISHED_SUITE = "blurb"
 
@@ -120,12 +114,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """The tasks of one kind. best: (row, column) of the best measured means."""
+    """The tasks of one kind. best: of the measured means."""
 
     kind: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    best: frozenset[tuple[int, int]]
+    best: Places
     published: tuple[PrintedRow, ...] = ()
     extras: tuple[Extra, ...] = ()
 
@@ -184,9 +178,8 @@ def build_leaderboard(
             groups[suite, shared_fields(record)].append(record)
     differing = differing_names([protocol for _, protocol in groups])
     labels = _row_labels(records, other_names)
-    printed = mark_rows(
-        published if metric in (OWN, AS_PUBLISHED) else ()
-    )  # what is printed is of one metric
+    shown = published if metric in (OWN, AS_PUBLISHED) else ()  # what is printed is of one metric
+    printed = mark_rows(shown)
     tables: list[Table] = []
     done: set[tuple[str, str]] = set()
     for suite, protocol in sorted(groups, key=_nearest_to_the_paper_first):
@@ -195,10 +188,8 @@ def build_leaderboard(
         for kind in KINDS:
             if of_kind := [record for record in group if record.kind == kind]:
                 theirs = [card for card in cards if suite in card.suites and card.kind == kind]
-                block, block_notes = _build_block(kind, of_kind, theirs, metric, labels)
-                if (suite, kind) not in done:
-                    of_suite = [one for one in printed if one.table.suite == suite]
-                    block = replace(block, published=_published_rows(block, of_suite))
+                below = [one for one in printed if one.table.suite == suite and (suite, kind) not in done]
+                block, block_notes = _build_block(kind, of_kind, theirs, metric, labels, below)
                 blocks.append(block)
                 notes += block_notes
                 done.add((suite, kind))
@@ -240,21 +231,12 @@ def _nearest_to_the_paper_first(group: tuple[str, Fields]) -> tuple[Any, ...]:
     suite, protocol = group
     fields = dict(protocol)
     rows = fields["train_rows"]
-    return (
-        suite != PUBLISHED_SUITE,
-        suite,
-        rows is not None,
-        -(rows or 0),
-        -fields["epochs"],
-        repr(protocol),
-    )
+    by_size = (rows is not None, -(rows or 0), -fields["epochs"])
+    return (suite != PUBLISHED_SUITE, suite, *by_size, repr(protocol))
 
 
 def _row_labels(records: Iterable[Record], other_names: Mapping[str, OtherName]) -> dict[RowKey, str]:
-    """Name each row; weights that share a name get their hash, modes other than `fixed` their name.
-
-    Weights that have several names get the others too.
-    """
+    """Name each row: model, the weights' other names, their hash if the name is shared, an unusual mode."""
     keys = dict.fromkeys(map(_row_key, records))
     hashes: dict[str, set[str]] = defaultdict(set)
     names: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -290,6 +272,7 @@ def _build_block(
     cards: Sequence[TaskCard],
     metric: Choice,
     labels: Mapping[RowKey, str],
+    printed: Iterable[PrintedRow],
 ) -> tuple[Block, list[str]]:
     """Build the columns, cells and averages of one kind. cards: of all the suite's tasks, in table order."""
     columns = _build_columns(records, cards, metric)
@@ -308,13 +291,13 @@ def _build_block(
                 notes.append(f"{labels[key]} on {column.heading}: {note}")
         rows.append(Row(key, labels[key], tuple(cells), _average(cells, columns, tasks)))
     # the best average first, then the best of the columns from the left; what is missing comes last
-    rows.sort(
-        key=lambda row: (
-            [(mean is None, -(mean or 0)) for mean in (row.means[-1], *row.means[:-1])],
-            row.label,
-        )
-    )
-    return Block(kind, columns, tuple(rows), best_and_second_cells(rows)[0]), notes
+    rows.sort(key=lambda row: row.label)
+    rows.sort(key=lambda row: [(mean is None, -(mean or 0)) for mean in (row.means[-1], *row.means[:-1])])
+    # published rows are of one metric, or of the kind's first
+    is_printed = {one.metric for one in columns} <= {KINDS[kind].metrics[0], KINDS[kind].published}
+    measured = {column.task for column in columns}
+    below = tuple(one for one in printed if is_printed and measured & set(one.row.scores))
+    return Block(kind, columns, tuple(rows), best_and_second(row.means for row in rows)[0], below), notes
 
 
 def _build_columns(
@@ -340,7 +323,9 @@ def _build_columns(
                     heading=headings.get(task, task),
                     metric=metric_of(runs[0], choice).name,
                     letter=letter if len(parts) > 1 else "",
-                    footnote=describe_task_part(parts[column], differing),
+                    footnote=", ".join(
+                        f"{name} {value}" for name, value in parts[column] if name in differing
+                    ),
                     test=next((run.splits["test"] for run in reversed(runs) if "test" in run.splits), None),
                 )
             )
@@ -379,8 +364,7 @@ def _average(cells: Sequence[Cell | None], columns: Sequence[Column], tasks: Seq
     present = [cell for cell in cells if cell and cell.test]
     if not tasks or sorted(column.task for column in columns) != sorted(tasks) or len(present) < len(cells):
         return None
-    by_seed = average_by_seed(present)
-    if by_seed is None:
+    if (by_seed := average_by_seed(present)) is None:
         return Summary(summarise([cell.score.mean for cell in present]).mean, None, None)
     return summarise(list(by_seed.values()))
 
@@ -395,33 +379,17 @@ def average_by_seed(cells: Sequence[Cell]) -> dict[int, float] | None:
     }
 
 
-def best_and_second_cells(rows: Sequence[Row]) -> tuple[frozenset[tuple[int, int]], ...]:
-    """Return the (row, column) of each column's best means, and of its second ones; averages come last."""
-    marked = [best_and_second(column) for column in zip(*(row.means for row in rows), strict=True)]
-    return tuple(
-        frozenset((place, column) for column, places in enumerate(marked) for place in places[rank])
-        for rank in (0, 1)
-    )
-
-
-def best_and_second(means: Sequence[float | None]) -> tuple[frozenset[int], frozenset[int]]:
-    """Return the places of a column's best means, if it has two, and of its second ones, if it has three.
+def best_and_second(rows: Iterable[Sequence[float | None]]) -> tuple[Places, Places]:
+    """Return the places of each column's best means, if it has two, and of its second ones, if it has three.
 
     Means that print the same are equally good: a table does not show what tells them apart.
     """
-    texts = {place: f"{mean:z.1f}" for place, mean in enumerate(means) if mean is not None}
-    ranked = sorted(set(texts.values()), key=float, reverse=True)
-    best, second = (
-        frozenset(place for place, text in texts.items() if text in ranked[rank : rank + 1])
-        for rank in (0, 1)
-    )
-    return best if len(texts) > 1 else frozenset(), second if len(texts) > 2 else frozenset()
-
-
-def _published_rows(block: Block, printed: Iterable[PrintedRow]) -> tuple[PrintedRow, ...]:
-    """Return the published rows of a block of the metric that they are of, or of the kind's first."""
-    kind = KINDS[block.kind]
-    if not {column.metric for column in block.columns} <= {kind.metrics[0], kind.published}:
-        return ()
-    tasks = {column.task for column in block.columns}
-    return tuple(one for one in printed if set(one.row.scores) & tasks)
+    best, second = set(), set()
+    for column, means in enumerate(zip(*rows, strict=True)):
+        texts = {place: f"{mean:z.1f}" for place, mean in enumerate(means) if mean is not None}
+        ranked = sorted(set(texts.values()), key=float, reverse=True)
+        if len(texts) > 1:
+            best |= {(place, column) for place, text in texts.items() if text == ranked[0]}
+        if len(texts) > 2 and len(ranked) > 1:
+            second |= {(place, column) for place, text in texts.items() if text == ranked[1]}
+    return frozenset(best), frozenset(second)

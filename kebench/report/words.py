@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from kebench.grid import UNDEFINED, Cell
 from kebench.kinds.registry import KINDS
 from kebench.report.published import PublishedRow
-from kebench.report.table import Block, Column, Row, Table, best_and_second_cells
+from kebench.report.table import Block, Column, Row, Table, best_and_second
 from kebench.report.table import Cell as TaskCell
 from kebench.scoring.metrics import METRICS
 from kebench.stats.summary import Summary
@@ -40,20 +40,16 @@ def column_notes(columns: Iterable[tuple[str, Column]], undefined: Collection[st
         for kind, column in columns
         if column.test and is_seen_widely(column.test)
     ]
-    if names := [column_name(column) for _, column in columns if column.hash in undefined]:
-        lacks = " or ".join(
-            dict.fromkeys(METRICS[one.metric].lacks for _, one in columns if one.hash in undefined)
-        )
-        notes.append(
-            f"{UNDEFINED.text()} Undefined: no {lacks} in the test set of {', '.join(names)}. "
-            "It enters no average."
-        )
+    if lacking := [column for _, column in columns if column.hash in undefined]:
+        lacks = " or ".join(dict.fromkeys(METRICS[column.metric].lacks for column in lacking))
+        where = f"in the test set of {', '.join(map(column_name, lacking))}"
+        notes.append(f"{UNDEFINED.text()} Undefined: no {lacks} {where}. It enters no average.")
     return notes
 
 
 def second_cells(block: Block) -> frozenset[tuple[int, int]]:
     """Return the cells that print the second best mean of their column, where three rows have one."""
-    return best_and_second_cells(block.rows)[1]
+    return best_and_second(row.means for row in block.rows)[1]
 
 
 def task_cell(cell: TaskCell | None, *, show_n: bool) -> Cell:
@@ -126,7 +122,6 @@ def footnotes(table: Table) -> list[str]:
     """Return how to read the table, the chosen rates, and the sources of published rows."""
     averages = [row.average for block in table.blocks for row in block.rows]
     is_ranked = any(len(block.rows) > 1 for block in table.blocks)
-    lettered = [column for block in table.blocks for column in block.columns if column.letter]
     mixed = []
     for block in table.blocks:
         titles = {METRICS[column.metric].title for column in block.columns}
@@ -161,7 +156,7 @@ def footnotes(table: Table) -> list[str]:
         f"Learning rate, by mean dev score{of_own}: {'; '.join(chosen)}.",
         *(f"{note}." for note in table.notes),
         *table_notes(table),
-        *(f"{column_name(column)}: {column.footnote}." for column in lettered),
+        *(f"{column_name(column)}: {column.footnote}." for _, column in columns_of(table) if column.letter),
         *(["Published: as printed by their sources; not ranked with the rows above."] if printed else []),
         *sources.values(),
         *excepted.values(),

@@ -58,42 +58,29 @@ def _tables(sheet: Sheet, *, width: int, is_styled: bool) -> Iterator[list[Text 
     for grid in sheet.grids:
         if grid.layout == "prose":
             yield [_ruled_table(grid, range(1, len(grid.headings)), gap=2, is_styled=is_styled)]
-        elif grid.layout == "listing":
+            continue
+        if grid.layout == "listing":
             yield [_listing_table(grid, is_styled=is_styled)]
-        else:
-            widths = _widths(grid, is_styled=is_styled)
-            gap, runs = _fitting_columns(grid, widths, width=width, is_styled=is_styled)
-            for columns in runs:
-                table = _ruled_table(grid, columns, gap=gap, is_styled=is_styled)
-                used = sum(widths[column] + gap for column in columns)
-                start = min(widths[0], width - used)
-                yield [*_over_columns(grid, columns, widths, start=start, gap=gap), table]
-
-
-def _widths(grid: Grid, *, is_styled: bool) -> list[int]:
-    """Return how wide each column may get; a best cell may have a star."""
-    has_stars = not (grid.layout == "board" and is_styled)
-    columns = zip(grid.headings, *grid.texts, strict=True)
-    widths = [
-        max(len(text) + (has_stars and (row, place) in grid.best) for row, text in enumerate(texts, start=-1))
-        for place, texts in enumerate(columns)
-    ]
-    has_published = grid.layout == "board" or grid.published is not None
-    return [max(widths[0], len(PUBLISHED_TITLE) if has_published else 0), *widths[1:]]
-
-
-def _over_columns(
-    grid: Grid, columns: Sequence[int], widths: Sequence[int], *, start: int, gap: int
-) -> list[Text]:
-    """Return the line of what stands over groups of columns, each in the middle. start: where columns do."""
-    if not grid.groups:
-        return []
-    group_of = [name for name, number in grid.groups for _ in range(number)]
-    line = " " * start
-    for name, group in groupby(columns, key=lambda column: group_of[column - 1]):
-        room = sum(widths[column] + gap for column in group)
-        line += " " * gap + f"{name[: room - gap]:^{room - gap}}"
-    return [Text(line.rstrip(), no_wrap=True)]
+            continue
+        # how wide each column may get; a best cell may have a star
+        has_stars = not (grid.layout == "board" and is_styled)
+        widths = [
+            max(len(text) + (has_stars and (row, place) in grid.best) for row, text in enumerate(texts, -1))
+            for place, texts in enumerate(zip(grid.headings, *grid.texts, strict=True))
+        ]
+        if grid.layout == "board" or grid.published is not None:
+            widths[0] = max(widths[0], len(PUBLISHED_TITLE))
+        gap, runs = _fitting_columns(grid, widths, width=width, is_styled=is_styled)
+        group_of = ["", *(name for name, number in grid.groups for _ in range(number))]
+        for columns in runs:
+            parts: list[Text | Table] = []
+            if grid.groups:  # each in the middle over its columns
+                line = " " * min(widths[0], width - sum(widths[column] + gap for column in columns))
+                for name, group in groupby(columns, key=lambda column: group_of[column]):
+                    room = sum(widths[column] + gap for column in group)
+                    line += " " * gap + f"{name[: room - gap]:^{room - gap}}"
+                parts.append(Text(line.rstrip(), no_wrap=True))
+            yield [*parts, _ruled_table(grid, columns, gap=gap, is_styled=is_styled)]
 
 
 def _fitting_columns(

@@ -13,6 +13,7 @@ never 0. A new metric is what gives its units, what makes a score of them, and a
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -166,7 +167,6 @@ def _counts_of_classes(units: Sequence[Iterable[tuple[int | None, int | None]]],
 
 
 def _classes_of_examples(predictions: Predictions, split: str) -> Floats:
-    """Return the counts of each example, which has one class."""
     place = {label: number for number, label in enumerate(_classes(predictions, split))}
     units = [[(place[gold], place[found])] for gold, found in _pairs(predictions, split)]
     return _counts_of_classes(units, len(place))
@@ -277,81 +277,48 @@ def _spearman_percent(values: Floats) -> Floats:
     return np.clip(rho, -100, 100)
 
 
-_LACKS_VARIANCE = "variance of gold or predictions"
+_F1 = partial(Metric, title="F1", percent=f1_percent, details=_count_details, untrained_percent=0.0)
+_MACRO_F1 = partial(Metric, title="macro F1", percent=_macro_f1_percent, untrained_percent=0.0)
+_CORRELATION = partial(Metric, lacks="variance of gold or predictions")
 _ALL = (
-    Metric(
-        "entity_f1",
-        "F1",
-        "strict entity F1 against the full gold",
-        _strict_entities,
-        f1_percent,
-        _count_details,
-        _entities_by_type,
-        untrained_percent=0.0,
+    _F1(
+        name="entity_f1",
+        words="strict entity F1 against the full gold",
+        units=_strict_entities,
+        by_label=_entities_by_type,
     ),
-    Metric(
-        "entity_f1_lenient",
-        "F1",
-        "entity F1 as published, lenient seqeval without gold beyond the maximum length",
-        _lenient_entities,
-        f1_percent,
-        _count_details,
-        untrained_percent=0.0,
+    _F1(
+        name="entity_f1_lenient",
+        words="entity F1 as published, lenient seqeval without gold beyond the maximum length",
+        units=_lenient_entities,
         exact=_lenient_score,
     ),
-    Metric(
-        "micro_f1",
-        "F1",
-        "micro F1 over the positive labels",
-        _positive_labels,
-        f1_percent,
-        _count_details,
-        _by_class,
-        untrained_percent=0.0,
-    ),
-    Metric(
-        "label_set_f1",
-        "F1",
-        "micro F1 over the labels of all examples",
-        _label_sets,
-        f1_percent,
-        _count_details,
-        _label_sets_by_label,
-        untrained_percent=0.0,
-    ),
-    Metric(
-        "macro_f1",
-        "macro F1",
-        "macro F1 over all labels",
-        _classes_of_examples,
-        _macro_f1_percent,
+    _F1(
+        name="micro_f1",
+        words="micro F1 over the positive labels",
+        units=_positive_labels,
         by_label=_by_class,
-        untrained_percent=0.0,
     ),
-    Metric(
-        "word_macro_f1",
-        "macro F1",
-        "macro F1 over entity types, word by word",
-        _types_of_words,
-        _macro_f1_percent,
+    _F1(
+        name="label_set_f1",
+        words="micro F1 over the labels of all examples",
+        units=_label_sets,
+        by_label=_label_sets_by_label,
+    ),
+    _MACRO_F1(
+        name="macro_f1", words="macro F1 over all labels", units=_classes_of_examples, by_label=_by_class
+    ),
+    _MACRO_F1(
+        name="word_macro_f1",
+        words="macro F1 over entity types, word by word",
+        units=_types_of_words,
         by_label=_words_by_type,
-        untrained_percent=0.0,
     ),
     Metric(
         "accuracy", "accuracy", "accuracy", _is_right, _accuracy_percent, by_label=_by_class, lacks="examples"
     ),
-    Metric(
-        "pearson", "r", "Pearson's r", _powers, _pearson_percent, lacks=_LACKS_VARIANCE, exact=_pearson_score
-    ),
-    Metric(
-        "spearman",
-        "rho",
-        "Spearman's rho",
-        _values,
-        _spearman_percent,
-        lacks=_LACKS_VARIANCE,
-        is_additive=False,
-    ),
+    _CORRELATION("pearson", "r", "Pearson's r", _powers, _pearson_percent, exact=_pearson_score),
+    _CORRELATION("spearman", "rho", "Spearman's rho", _values, _spearman_percent, is_additive=False),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
