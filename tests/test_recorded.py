@@ -8,8 +8,8 @@ import pytest
 from kebench.kinds.stored import read_predictions, score_split
 from kebench.probe.stored import find_probes
 from kebench.records import read_record, read_records, record_paths
+from kebench.scoring.counts import count_relations
 from kebench.scoring.entities import count_entities
-from kebench.scoring.relations import count_relations
 from kebench.tasks.card import all_task_cards, read_task_card
 
 RECORDED = Path(__file__).parents[1] / "results" / "recorded"

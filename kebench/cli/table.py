@@ -140,7 +140,7 @@ def _example_sheets(
 ) -> "list[Sheet]":
     """Return examples of ours and the paper's; ours alone where some of ours are chosen."""
     from kebench.cli.table_examples import example_sheets
-    from kebench.report.paper_examples import printed_examples_sheet
+    from kebench.report.paper_data import printed_examples_sheet
     from kebench.report.published import read_examples
 
     is_chosen = bool(models or count or is_hits)

@@ -65,7 +65,7 @@ def _sheet(
         read_predictions,
         read_tokenizer,
     )
-    from kebench.report.paper_examples import examples_sheet, no_examples_sheet
+    from kebench.report.paper_data import examples_sheet, no_examples_sheet
     from kebench.report.probes import row_labels
 
     queries = query_set.table()

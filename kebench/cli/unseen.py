@@ -42,8 +42,8 @@ def board_without_seen(
 
     Raises UserError where it cannot be found out which test examples were seen.
     """
+    from kebench.report.rescore import say_left_out, without_seen
     from kebench.report.table import build_leaderboard
-    from kebench.report.unseen import say_left_out, without_seen
 
     found: dict[tuple[str, str], Sequence[int]] = {}
 

@@ -6,8 +6,7 @@ from itertools import combinations
 
 from kebench.grid import Cell, Grid, GridRows, Sheet, mean_cell, share_cell
 from kebench.kinds.errors import Asked, Errors, Run, both_grid, mean_percent, scores_grid
-from kebench.scoring.counts import Counts
-from kebench.scoring.relations import count_relations
+from kebench.scoring.counts import Counts, count_relations
 
 
 def labelling_errors(asked: Asked) -> Errors:

@@ -9,23 +9,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kebench.cards import ModelCard
-from kebench.chart_styles import model_styles
+from kebench.chart_styles import ModelStyle, model_styles
 from kebench.errors import counted
+from kebench.grid import DASH, p_text
 from kebench.kinds.card import TaskCard
 from kebench.probe.record import ProbeRecord
 from kebench.report import figures
 from kebench.report.compare import Settings
 from kebench.report.document import render_document
-from kebench.report.page_board import COMPARISON_HEADINGS, RUN_HEADINGS, Board, budget_of
-from kebench.report.page_sections import (
-    model_sections,
-    overlap_sections,
-    probe_sections,
-    significance_section,
-    task_sections,
-)
-from kebench.report.significance import significance_of
-from kebench.report.strata import Strata
+from kebench.report.page_board import COMPARISON_HEADINGS, RUN_HEADINGS, Board, anchor_of, budget_of
+from kebench.report.probes import BUCKETS, PROBE_SUITE, probe_sheets, row_labels
+from kebench.report.published import read_published_tables
+from kebench.report.significance import Significance, significance_of, test_words
+from kebench.report.strata import Strata, overlap_grid, strata_grids
 from kebench.report.table import Leaderboard
 
 COMPARISON_NOTE = (
@@ -71,9 +67,9 @@ def build_page(
         for table in tables
     ]
     board = Board(material.board, significance, cards, styles)
-    tested = [significance_section(found, styles) for found in significance if found.pairs]
-    probes = probe_sections(material.probes)
-    overlap = overlap_sections(material.overlap, styles) if material.overlap else None
+    tested = [_significance_section(found, styles) for found in significance if found.pairs]
+    probes = _probe_sections(material.probes)
+    overlap = _overlap_sections(material.overlap, styles) if material.overlap else None
     sections = [("leaderboard", "Leaderboard", True), ("significance", "Significance", tested)]
     sections += [("probes", "What models know", probes), ("overlap", "Known and unknown names", overlap)]
     sections += [("curves", "Learning curves", True), ("models", "Models", True), ("tasks", "Tasks", True)]
@@ -102,8 +98,8 @@ def build_page(
         "overlap": overlap,
         "curves": board.curves,
         "plots": board.plots,
-        "models": model_sections(material.board, material.probes, cards),
-        "tasks": task_sections(material.board, material.tasks),
+        "models": _model_sections(material.board, material.probes, cards),
+        "tasks": _task_sections(material.board, material.tasks),
         "num_runs": counted(board.num_runs, "run"),
         "num_probes": counted(len(material.probes), "probe"),
         "data": json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
@@ -113,3 +109,138 @@ def build_page(
 
 def _no_predictions(record: Any) -> dict[str, Any]:
     raise AssertionError("Welch's test reads no predictions")
+
+
+def _significance_section(found: Significance, styles: Mapping[str, ModelStyle]) -> dict[str, str]:
+    """Return the heat map of one table, and the diagram of ranks where there are tasks enough."""
+    labels = list(found.labels.values())
+    wins = {
+        (found.labels[row], found.labels[column]): numbers
+        for (row, column), numbers in found.won_and_lost().items()
+    }
+    said = "; ".join(
+        f"{row} against {column} {won}:{lost}" for (row, column), (won, lost) in wins.items() if won
+    )
+    shown = {
+        "title": f"{found.table.suite}, {found.table.caption}",
+        "test": f"Tasks won and lost, row against column: {test_words(found)}",
+        "heat_map": figures.heat_map(labels, wins),
+        "said": f"Tasks won significantly: {said or 'none'}",
+        "ranks": "",
+    }
+    if found.ranking:
+        ranked = [found.labels[key] for key in found.ranked]
+        ranks = found.ranking
+        shown["ranks"] = figures.critical_difference(ranked, ranks, styles)
+        friedman = f"Mean ranks over {ranks.num_tasks} tasks, Friedman p {p_text(ranks.p)}"
+        nemenyi = f"Nemenyi at {ranks.alpha:g}, critical difference {ranks.critical_difference:.2f}"
+        shown["ranks_note"] = f"{friedman}. A bar joins models that do not differ: {nemenyi}."
+        shown["ranks_said"] = "; ".join(
+            f"{label} {rank:.2f}" for label, rank in zip(ranked, ranks.mean_ranks, strict=True)
+        )
+    return shown
+
+
+def _probe_sections(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
+    """Return the probes of each protocol: hits, published ones below the first; a chart; hits by relation."""
+    shown = []
+    for sheet, group in probe_sheets(records, read_published_tables(PROBE_SUITE)):
+        (grid,) = sheet.grids
+        labels = row_labels(group)
+        intervals = {labels[record.identity]: _interval(record) for record in group}
+        behind = 1 + sum(number for _, number in grid.groups[:2])  # the hits that the intervals are of
+        rows = [(*row[:behind], intervals.get(row[0], DASH), *row[behind:]) for row in grid.texts]
+        bars = []
+        for record in group:
+            for bucket, kind in BUCKETS.items():
+                percent = getattr(record.scores.fixed, bucket).hit.macro_percent
+                if percent is not None:
+                    bars.append((labels[record.identity], kind, percent))
+        names = sorted({name for record in group for name in record.scores.fixed.by_relation})
+        of_each = [record.scores.fixed.by_relation for record in group]
+        relations = [
+            [name, *(_percent(found[name].hit_percent if name in found else None) for found in of_each)]
+            for name in names
+        ]
+        shown.append(
+            {
+                "caption": sheet.title,
+                "groups": [(name, number + (place == 1)) for place, (name, number) in enumerate(grid.groups)],
+                "headings": (*grid.headings[1:behind], "95% interval of all", *grid.headings[behind:]),
+                "rows": rows[: grid.published],
+                "published": [] if grid.published is None else rows[grid.published :],
+                "notes": sheet.notes,
+                "chart": figures.probe_bars(bars),
+                "relation_headings": ("relation", *(labels[record.identity] for record in group)),
+                "relations": relations,
+            }
+        )
+    return shown
+
+
+def _interval(record: ProbeRecord) -> str:
+    hit = record.scores.fixed.overall.hit
+    if hit.low_percent is None or hit.high_percent is None:
+        return DASH
+    return f"{hit.low_percent:.2f} to {hit.high_percent:.2f}"
+
+
+def _overlap_sections(strata: Strata, styles: Mapping[str, ModelStyle]) -> dict[str, Any]:
+    """Return how many mentions of the tasks are known, and F1 on each kind of mention."""
+    compared = zip(strata_grids(strata), strata.by_protocol().values(), strict=True)
+    return {
+        "kb": f"{strata.kb} ({strata.kb_hash[:12]})",
+        "overlap": overlap_grid(strata),
+        "tasks": [
+            {"task": task, "grid": grid, "chart": figures.strata_dots(scores, styles)}
+            for (task, grid), scores in compared
+        ],
+    }
+
+
+def _model_sections(
+    board: Leaderboard, probes: Sequence[ProbeRecord], cards: Mapping[str, ModelCard]
+) -> list[dict[str, Any]]:
+    """Return what is known of each model: its card, its weights, its probes."""
+    rows = [row for table in board.tables for block in table.blocks for row in block.rows]
+    shown = []
+    for model in dict.fromkeys(row.key.model for row in rows):
+        hashes = dict.fromkeys(row.key.model_hash[:16] for row in rows if row.key.model == model)
+        fields = [("weights", ", ".join(hashes))]
+        if card := cards.get(model):
+            fields = [
+                ("title", card.title), ("family", card.family), ("source", card.source),
+                ("casing", card.casing), ("licence", card.licence), ("citation", card.citation),
+                ("note", card.note), *fields,
+            ]  # fmt: skip
+        for one in (one for one in probes if one.model == model):
+            hit = one.scores.fixed.overall.hit
+            interval = "" if hit.low_percent is None else f" (95% interval {_interval(one)})"
+            said = f"hit {_percent(hit.macro_percent)}%{interval}; {one.counts.queries:,} queries"
+            fields.append((f"probe of {one.set}", said))
+        named = [(name, value) for name, value in fields if value]
+        shown.append({"anchor": anchor_of("model", model), "name": model, "fields": named})
+    return shown
+
+
+def _task_sections(board: Leaderboard, cards: Sequence[TaskCard]) -> list[dict[str, Any]]:
+    """Return what is known of each task of the leaderboards."""
+    names = {column.task for table in board.tables for block in table.blocks for column in block.columns}
+    return [
+        {
+            "anchor": anchor_of("task", card.name),
+            "name": card.title,
+            "fields": [
+                ("name", card.name), ("kind", card.kind), ("metric", card.metric),
+                ("size", ", ".join(f"{split} {found.rows:,}" for split, found in card.expected.items())),
+                ("maximum length", f"{card.max_length} word pieces"),
+                ("licence", card.licence), ("citation", card.citation),
+            ],
+        }
+        for card in cards
+        if card.name in names
+    ]  # fmt: skip
+
+
+def _percent(percent: float | None) -> str:
+    return DASH if percent is None else f"{percent:.2f}"

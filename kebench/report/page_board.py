@@ -1,17 +1,16 @@
 """The leaderboards of the page: rows and cells, and what a cell opens: runs, seeds, comparisons."""
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kebench import grid
 from kebench.cards import ModelCard
 from kebench.chart_styles import ModelStyle
 from kebench.errors import counted
 from kebench.grid import DASH, UNDEFINED, p_text
 from kebench.report import figures
 from kebench.report.board import block_grid, board_sheets
-from kebench.report.page_sections import anchor_of
 from kebench.report.protocol import setting_lines
 from kebench.report.significance import Significance, test_words
 from kebench.report.table import Block, Cell, Column, Leaderboard, Row, Table
@@ -38,8 +37,7 @@ class Board:
         cards: Mapping[str, ModelCard],
         styles: Mapping[str, ModelStyle],
     ) -> None:
-        self._cards = cards
-        self._styles = styles
+        self._cards, self._styles = cards, styles
         self._runs: set[str] = set()
         self.cells: dict[str, dict[str, Any]] = {}
         self.plots: list[dict[str, str]] = []
@@ -65,47 +63,56 @@ class Board:
             self._draw(table, block, column, place)
         shown = block_grid(block, show_n=False)
         rows = []
-        for place, row in enumerate(block.rows):
+        for place, (heading, *line) in enumerate(shown.cells):
+            row = block.rows[place] if place < len(block.rows) else None
+            model = row.key.model if row else block.published[place - len(block.rows)].row.model
             cells = []
-            for column_place, cell in enumerate(shown.cells[place][1:], start=1):
+            for column_place, cell in enumerate(line, start=1):
                 at = (place, column_place)
-                mark = "best" if at in shown.best else "second" if at in shown.second else ""
-                cells.append({**_shown_cell(cell), "mark": mark})
-            for column_place, column in enumerate(block.columns):
-                if measured := row.cells[column_place]:
-                    opened = self._opened(block, row, column, measured, found)
-                    cells[column_place] = {**cells[column_place], **opened}
-            of_row = (row.label, row.key.model, cells, anchor_of("model", row.key.model))
-            rows.append(self._row(*of_row, is_published=False))
-        for printed, line in zip(block.published, shown.cells[len(block.rows) :], strict=True):
-            cells = [_shown_cell(cell) for cell in line[1:]]
-            rows.append(self._row(line[0].text(), printed.row.model, cells, "", is_published=True))
+                cells.append(
+                    {
+                        "mean": f"{cell.before}{cell.value_text()}{cell.mark}",
+                        "sd": cell.deviation_text(),
+                        # the number that it is sorted by: none, which comes last, for nothing
+                        "order": f"{cell.value:.4f}" if isinstance(cell.value, float | int) else "-",
+                        "mark": "best" if at in shown.best else "second" if at in shown.second else "",
+                    }
+                )
+            for column_place, measured in enumerate(row.cells if row else ()):
+                if row and measured:
+                    cells[column_place] |= self._opened(block, row, column_place, measured, found)
+            card = self._cards.get(model)
+            rows.append(
+                {
+                    "label": heading.text(),
+                    "family": card.family if card else "",
+                    "published": row is None,
+                    "anchor": anchor_of("model", model) if row else "",
+                    "cells": cells,
+                }
+            )
         return {"kind": block.kind, "headings": shown.headings, "rows": rows}
 
-    def _row(
-        self, label: str, model: str, cells: list[dict[str, str]], anchor: str, *, is_published: bool
-    ) -> dict[str, Any]:
-        card = self._cards.get(model)
-        return {
-            "label": label,
-            "family": card.family if card else "",
-            "published": is_published,
-            "anchor": anchor,
-            "cells": cells,
-        }
-
-    def _opened(
-        self, block: Block, row: Row, column: Column, cell: Cell, found: Significance
-    ) -> dict[str, str]:
-        """Keep what a measured cell opens, and return how it is reached."""
-        cell_id = str(len(self.cells))
-        test = summary_cell(cell.test, show_n=True).text() if cell.test else UNDEFINED.text()
+    def _opened(self, block: Block, row: Row, place: int, cell: Cell, found: Significance) -> dict[str, str]:
+        """Keep what a measured cell opens, and return how it is reached. place: of its column."""
+        cell_id, column = str(len(self.cells)), block.columns[place]
+        said = summary_cell(cell.test, show_n=True).text() if cell.test else UNDEFINED.text()
+        test, dev = (summary_cell(one).text() if one else UNDEFINED.text() for one in (cell.test, cell.dev))
+        errors = [run.test.calibration_error_percent for run in cell.runs]
+        known = [error for error in errors if error is not None]
+        calibration = ""
+        if len(known) == len(errors):
+            calibration = f"; expected calibration error {sum(known) / len(known):.1f}%"
+        own = METRICS[
+            cell.runs[0].protocol.metric
+        ].title  # dev chose the rate by it, whatever is shown of test
         self._runs.update(run.identity for run in cell.runs)
         self.cells[cell_id] = {
             "model": row.label,
             "task": column_name(column),
             "column": column.hash[:16],
-            "summary": f"{METRICS[column.metric].title} {_summary_words(cell)}",
+            "summary": f"{METRICS[column.metric].title} {test} over {counted(len(cell.runs), 'seed')}; "
+            f"dev {own} {dev}; learning rate {cell.learning_rate:g}{calibration}",
             "runs": [
                 [
                     str(run.seed),
@@ -121,12 +128,12 @@ class Board:
                 for run in cell.runs
             ],
             "settings": setting_lines(cell.runs[0]),
-            "comparisons": _comparisons(block, row, column, cell, found),
+            "comparisons": _comparisons(block, row, place, cell, found),
         }
         return {
             "id": cell_id,
             "dagger": BELOW * found.is_below_best(row.key, column),
-            "said": f"{row.label} on {column.heading}: {test}; open",
+            "said": f"{row.label} on {column.heading}: {said}; open",
         }
 
     def _draw(self, table: Table, block: Block, column: Column, place: int) -> None:
@@ -134,12 +141,8 @@ class Board:
         cells = {row.label: cell for row in block.rows if (cell := row.cells[place])}
         scored = {label: cell for label, cell in cells.items() if cell.test}
         if scored:
-            self.plots.append(
-                {
-                    "id": column.hash[:16],
-                    "svg": figures.dot_plot(scored, self._styles, METRICS[column.metric].title),
-                }
-            )
+            svg = figures.dot_plot(scored, self._styles, METRICS[column.metric].title)
+            self.plots.append({"id": column.hash[:16], "svg": svg})
         curves = {
             label: [  # the mean dev score after each epoch that all seeds reached, None if one is undefined
                 None if None in scores else statistics.fmean(scores)
@@ -149,13 +152,15 @@ class Board:
             if cell.dev
         }
         if curves:
-            title, score = (
-                f"{column_name(column)} ({table.suite}, {table.caption})",
-                METRICS[next(iter(cells.values())).tried[0].protocol.metric].title,
-            )
-            self.curves.append(
-                {"title": title, "chart": figures.learning_curves(curves, self._styles, score)}
-            )
+            title = f"{column_name(column)} ({table.suite}, {table.caption})"
+            score = METRICS[next(iter(cells.values())).tried[0].protocol.metric].title
+            chart = figures.learning_curves(curves, self._styles, score)
+            self.curves.append({"title": title, "chart": chart})
+
+
+def anchor_of(kind: str, name: str) -> str:
+    """Return the fragment under which a model or a task stands on the page."""
+    return f"{kind}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
 
 
 def budget_of(table: Table) -> str:
@@ -163,41 +168,17 @@ def budget_of(table: Table) -> str:
     return table.caption.split(":")[0]
 
 
-def _shown_cell(cell: grid.Cell) -> dict[str, str]:
-    """Return a cell's texts, and the number that it is sorted by: none, which comes last, for nothing."""
-    order = f"{cell.value:.4f}" if isinstance(cell.value, float | int) else "-"
-    return {
-        "mean": f"{cell.before}{cell.value_text()}{cell.mark}",
-        "sd": cell.deviation_text(),
-        "order": order,
-        "mark": "",
-    }
-
-
 def _percent(percent: float | None) -> str:
     return UNDEFINED.text() if percent is None else f"{percent:.2f}"
 
 
-def _summary_words(cell: Cell) -> str:
-    test, dev = (summary_cell(one).text() if one else UNDEFINED.text() for one in (cell.test, cell.dev))
-    errors = [run.test.calibration_error_percent for run in cell.runs]
-    known = [error for error in errors if error is not None]
-    calibration = ""
-    if len(known) == len(errors):
-        calibration = f"; expected calibration error {sum(known) / len(known):.1f}%"
-    rate = f"learning rate {cell.learning_rate:g}"
-    own = METRICS[cell.runs[0].protocol.metric].title  # dev chose the rate by it, whatever is shown of test
-    return f"{test} over {counted(len(cell.runs), 'seed')}; dev {own} {dev}; {rate}{calibration}"
-
-
-def _comparisons(block: Block, row: Row, column: Column, cell: Cell, found: Significance) -> list[list[str]]:
-    place = block.columns.index(column)
+def _comparisons(block: Block, row: Row, place: int, cell: Cell, found: Significance) -> list[list[str]]:
     lines = []
     for other in block.rows:
         its_cell = other.cells[place]
         if other.key == row.key or its_cell is None or not (cell.test and its_cell.test):
             continue
-        pair = found.pair(row.key, other.key, column)
+        pair = found.pair(row.key, other.key, block.columns[place])
         lines.append(
             [
                 other.label,

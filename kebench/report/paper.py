@@ -13,24 +13,14 @@ from dataclasses import replace
 from kebench.errors import UserError
 from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Sheet, p_text
 from kebench.kinds.registry import KINDS
+from kebench.report import words
 from kebench.report.published import AVERAGES, PublishedRow, PublishedTable, paper_headings
 from kebench.report.rows import find_key, row_of
-from kebench.report.table import Leaderboard, Row, RowKey, Table
-from kebench.report.words import (
-    average_cell,
-    column_title,
-    columns_of,
-    printed_cell,
-    score_title,
-    summary_cell,
-    table_notes,
-    task_cell,
-)
+from kebench.report.table import Leaderboard, RowKey, Table
 from kebench.stats.families import Correction, correct
 from kebench.stats.printed import Printed, Range, printed_p
 from kebench.stats.pvalue import Sides
 from kebench.stats.seeds import welch_from_summaries
-from kebench.stats.summary import Summary
 
 ALPHA = 0.05
 BASELINE = "pubmedbert"  # whom the stars of Table 2 are against
@@ -46,8 +36,34 @@ def paper_sheets(
     """
     tables = [table for table in board.tables if table.suite == published.suite]
     keys = _our_rows(board, tables, published, measured_as)
-    sheets = [_sheet(table, published, keys) for table in tables]
-    return [sheet for sheet in sheets if sheet] or [_sheet_of_printed(published)]
+    sheets = []
+    for table in tables:
+        ours = {row.key for block in table.blocks for row in block.rows}
+        shown = [row for row in published.rows if keys.get(row.model) in ours]
+        if not shown:
+            continue
+        sheets.append(
+            Sheet(
+                title=f"{published.source}, and ours: {table.caption}",
+                captions=(
+                    f"{words.score_title(words.columns_of(table))} in percent, mean ± sd (number of seeds); "
+                    "ours scored as published numbers are",
+                ),
+                grids=tuple(_grid(table, row, keys[row.model], published.decimals) for row in shown),
+                notes=(
+                    f"Published: {published.protocol}.",
+                    "Within noise: a two-sided t-test at .05 of our seeds does not see the difference "
+                    "(Welch's with the printed deviation and n, where they are printed; else against the "
+                    "printed score, taken as exact), uncorrected: of twenty lines that are noise, one says "
+                    "no. A dash: fewer than two seeds, no variance, or other seeds for each task of an "
+                    "average.",
+                    *(f"{row.label} {row.reason}: not compared." for row in shown if not row.comparable),
+                    *published.notes,
+                    *words.table_notes(table),
+                ),
+            )
+        )
+    return sheets or [_sheet_of_printed(published)]
 
 
 def _our_rows(
@@ -62,49 +78,18 @@ def _our_rows(
     }
 
 
-def _sheet(table: Table, published: PublishedTable, keys: Mapping[str, RowKey]) -> Sheet | None:
-    grids, shown = [], []
-    for printed in published.rows:
-        key = keys.get(printed.model)
-        if key and any(row_of(block.rows, key) for block in table.blocks):
-            grids.append(_grid(table, printed, key, published.decimals))
-            shown.append(printed)
-    if not grids:
-        return None
-    return Sheet(
-        title=f"{published.source}, and ours: {table.caption}",
-        captions=(
-            f"{score_title(columns_of(table))} in percent, mean ± sd (number of seeds); "
-            "ours scored as published numbers are",
-        ),
-        grids=tuple(grids),
-        notes=(
-            f"Published: {published.protocol}.",
-            "Within noise: a two-sided t-test at .05 of our seeds does not see the difference (Welch's with "
-            "the printed deviation and n, where they are printed; else against the printed score, taken as "
-            "exact), uncorrected: of twenty lines that are noise, one says no. A dash: fewer than two seeds, "
-            "no variance, or other seeds for each task of an average.",
-            *(f"{row.label} {row.reason}: not compared." for row in shown if not row.comparable),
-            *published.notes,
-            *table_notes(table),
-        ),
-    )
-
-
 def _grid(table: Table, printed: PublishedRow, key: RowKey, decimals: int) -> Grid:
     """Return what a row prints, task by task and then the averages, with our numbers where we have them."""
-    measured: dict[str, Summary | None] = {}
+    measured = {
+        column.task: cell.test
+        for _, row, column, cell in table.measured
+        if row.key == key and column.letter in ("", "a")
+    }
     for block in table.blocks:
-        row: Row | None = row_of(block.rows, key)
-        if row is None:
-            continue
-        for column, cell in zip(block.columns, row.cells, strict=True):
-            if cell and column.letter in ("", "a"):
-                measured[column.task] = cell.test
-        if row.average or row.has_undefined:
+        if (row := row_of(block.rows, key)) and (row.average or row.has_undefined):
             measured[block.kind] = row.average
     rows: GridRows = []
-    names = [name for name in (*paper_headings(), *AVERAGES) if printed.percent_of(name) is not None]
+    names = _printed_names([printed])
     for name in names:
         theirs, ours = _printed_cell(printed, name, decimals), measured.get(name)
         assert isinstance(theirs.value, float), "only what is printed is shown"
@@ -117,7 +102,7 @@ def _grid(table: Table, printed: PublishedRow, key: RowKey, decimals: int) -> Gr
             within_noise = None if p is None else "yes" if p > ALPHA else "no"
         missing = UNDEFINED if name in measured else Cell()
         difference = Cell(ours.mean - theirs.value if ours else None, "+.1f")
-        shown = summary_cell(ours, show_n=True) if ours else missing
+        shown = words.summary_cell(ours, show_n=True) if ours else missing
         rows.append((_heading(name), shown, theirs, difference, within_noise))
     label = printed.label if key.model == printed.model else f"{printed.label} ({key.model})"
     breaks = frozenset(place for place, name in enumerate(names) if name == AVERAGES[0])
@@ -138,28 +123,31 @@ def layout_sheets(
     for table in tables:
         grids = []
         for block in table.blocks:
-            found = {labels[model]: row_of(block.rows, key) for model, key in keys.items()}
-            shown = {label: row for label, row in found.items() if row}
+            found = ((labels[model], row_of(block.rows, key)) for model, key in keys.items())
+            shown = {label: row for label, row in found if row}
             rows: GridRows = [
-                (column_title(column), *(task_cell(row.cells[place], show_n=False) for row in shown.values()))
+                (
+                    words.column_title(column),
+                    *(words.task_cell(row.cells[place], show_n=False) for row in shown.values()),
+                )
                 for place, column in enumerate(block.columns)
             ]
-            averages = (average_cell(row, show_n=False) for row in shown.values())
-            rows.append((f"{KINDS[block.kind].title} average", *averages))
+            averages = (words.average_cell(row, show_n=False) for row in shown.values())
+            rows.append((_heading(block.kind), *averages))
             if shown:
                 grids.append(Grid(("ours", *shown), rows, breaks=frozenset({len(rows) - 1})))
-        named = "; ".join(f"{labels[model]}: {key.model}" for model, key in keys.items())
+        title = f"The layout of {published.source}, with ours on the suite {table.suite}: {table.caption}"
+        scores = words.score_title(words.columns_of(table))
+        captions = (
+            f"{scores} in percent, mean ± sd; scored as published numbers are",
+            "; ".join(f"{labels[model]}: {key.model}" for model, key in keys.items()),
+        )
         notes = (
             f"The suite {table.suite} is not the paper's: hold the order of columns against the printed one, "
             "not the scores. 'kebench compare' says which differences hold.",
-            *table_notes(table),
+            *words.table_notes(table),
         )
         if grids:
-            title = f"The layout of {published.source}, with ours on the suite {table.suite}: {table.caption}"
-            captions = (
-                f"{score_title(columns_of(table))} in percent, mean ± sd; scored as published numbers are",
-                named,
-            )
             sheets.append(Sheet(title, captions, tuple(grids), notes))
     if not sheets:
         raise UserError(
@@ -170,14 +158,9 @@ def layout_sheets(
 
 
 def _sheet_of_printed(published: PublishedTable) -> Sheet:
-    names = [
-        name
-        for name in (*paper_headings(), *AVERAGES)
-        if any(row.percent_of(name) is not None for row in published.rows)
-    ]
     rows: GridRows = [
         (_heading(name), *(_printed_cell(row, name, published.decimals) for row in published.rows))
-        for name in names
+        for name in _printed_names(published.rows)
     ]
     headings = ("published", *(row.label for row in published.rows))
     return Sheet(
@@ -188,30 +171,36 @@ def _sheet_of_printed(published: PublishedTable) -> Sheet:
     )
 
 
+def _printed_names(rows: Sequence[PublishedRow]) -> list[str]:
+    """Return the tasks, then the averages, of which some row prints a score."""
+    names = (*paper_headings(), *AVERAGES)
+    return [name for name in names if any(row.percent_of(name) is not None for row in rows)]
+
+
 def _heading(name: str) -> str:
     return f"{KINDS[name].title} average" if name in AVERAGES else paper_headings()[name]
 
 
 def _printed_cell(row: PublishedRow, name: str, decimals: int) -> Cell:
     """Return a score as it is printed: with its deviation, and the mark of significance."""
-    return replace(printed_cell(row, name, decimals), mark="*" if name in row.significant else "")
+    return replace(words.printed_cell(row, name, decimals), mark="*" if name in row.significant else "")
 
 
 def stars_sheet(published: PublishedTable) -> Sheet:
     """Return the stars of Table 2, computed again as far as the printed means and deviations decide."""
     rows = {row.model: row for row in published.rows}
     ours, baseline = rows["kebiolm"], rows[BASELINE]
-    names = [
-        name
-        for name in (*paper_headings(), *AVERAGES)
-        if name in ours.sd and baseline.percent_of(name) is not None
-    ]
-    family = [name for name in names if name in paper_headings()]
+    assert ours.n is not None, "the paper states n"
+    printed = {
+        name: Printed(mean, ours.sd[name], ours.n, constant, published.decimals)
+        for name in _printed_names([baseline])
+        if name in ours.sd
+        and (mean := ours.percent_of(name)) is not None
+        and (constant := baseline.percent_of(name)) is not None
+    }
+    family = [name for name in printed if name in paper_headings()]
     points, columns = (
-        [
-            _ranges(ours, baseline, names, family, *assumption, published.decimals, is_exact=is_exact)
-            for assumption in _ASSUMPTIONS
-        ]
+        [_ranges(printed, family, *assumption, is_exact=is_exact) for assumption in _ASSUMPTIONS]
         for is_exact in (True, False)
     )
     breaks = frozenset({len(family)})
@@ -223,16 +212,15 @@ def stars_sheet(published: PublishedTable) -> Sheet:
                 "*" if name in ours.significant else "",
                 *(_range_cell(column.get(name)) for column in found),
             )
-            for name in names
+            for name in printed
         ]
-        headings = (said, "printed", *(_assumption_text(*assumption) for assumption in _ASSUMPTIONS))
+        headings = (said, "printed", *_ASSUMPTIONS.values())
         grids.append(Grid(headings, cells, breaks=breaks))
-    n = ours.n
     return Sheet(
         title=f"The stars of {published.source}: {ours.label} against {baseline.label}",
         captions=(
-            f"One-sample t-test of n = {n} seeds against the printed score: p of the printed numbers as they "
-            "stand, then the smallest and largest p of numbers that round to them",
+            f"One-sample t-test of n = {ours.n} seeds against the printed score: p of the printed numbers as "
+            "they stand, then the smallest and largest p of numbers that round to them",
         ),
         grids=tuple(grids),
         notes=(
@@ -248,45 +236,28 @@ def stars_sheet(published: PublishedTable) -> Sheet:
     )
 
 
-_ASSUMPTIONS: tuple[tuple[Sides, Correction], ...] = (
-    ("greater", "none"),
-    ("greater", "holm"),
-    ("two-sided", "none"),
-    ("two-sided", "holm"),
-    ("two-sided", "bh"),
-)
-
-
-def _assumption_text(sides: Sides, correction: Correction) -> str:
-    said = "one-sided" if sides == "greater" else sides
-    return said if correction == "none" else f"{said}, {'Holm' if correction == 'holm' else 'BH'}"
+_ASSUMPTIONS: dict[tuple[Sides, Correction], str] = {
+    ("greater", "none"): "one-sided",
+    ("greater", "holm"): "one-sided, Holm",
+    ("two-sided", "none"): "two-sided",
+    ("two-sided", "holm"): "two-sided, Holm",
+    ("two-sided", "bh"): "two-sided, BH",
+}
 
 
 def _ranges(
-    ours: PublishedRow,
-    baseline: PublishedRow,
-    names: Sequence[str],
+    printed: Mapping[str, Printed],
     family: Sequence[str],
     sides: Sides,
     correction: Correction,
-    decimals: int,
     *,
     is_exact: bool,
 ) -> dict[str, Range]:
-    """Return the range of p of each name; corrected, of those in the family only.
-
-    A corrected p rises with each p of the family, so the smallest ones give the smallest.
-    """
-    assert ours.n is not None, "the paper states n"
-    ranges = {}
-    for name in names:
-        mean, constant = ours.percent_of(name), baseline.percent_of(name)
-        assert mean is not None
-        assert constant is not None
-        printed = Printed(mean, ours.sd[name], ours.n, constant, decimals)
-        ranges[name] = printed_p(printed, sides=sides, is_exact=is_exact)
+    """Return the range of p of each name; corrected, of those in the family only."""
+    ranges = {name: printed_p(one, sides=sides, is_exact=is_exact) for name, one in printed.items()}
     if correction == "none":
         return ranges
+    # a corrected p rises with each p of the family, so the smallest ones give the smallest
     lows = correct([ranges[name].low for name in family], correction)
     highs = correct([ranges[name].high for name in family], correction)
     return {
@@ -312,14 +283,12 @@ def _verdict_notes(
     """Say in words how many of the printed stars hold under each assumption."""
     starred = [name for name in family if name in ours.significant]
     notes = []
-    for assumption, column in zip(_ASSUMPTIONS, columns, strict=True):
+    for assumption, column in zip(_ASSUMPTIONS.values(), columns, strict=True):
         verdicts = {paper_headings()[name]: column[name].verdict(ALPHA) for name in starred}
         parts = [
             f"{said} {', '.join(name for name, verdict in verdicts.items() if verdict is value)}"
             for value, said in ((True, "hold:"), (None, "undecided:"), (False, "fall:"))
             if value in verdicts.values()
         ]
-        notes.append(
-            f"Of the {len(starred)} stars on tasks, {_assumption_text(*assumption)}: {'; '.join(parts)}."
-        )
+        notes.append(f"Of the {len(starred)} stars on tasks, {assumption}: {'; '.join(parts)}.")
     return notes

@@ -1,15 +1,26 @@
-"""Tables 1, 5 and 6 of the KeBioLM paper beside ours: sizes of data and cloze set, scores of the probe."""
+"""Tables 1, 5, 6 and 7 of the KeBioLM paper beside ours: sizes of data and cloze set, probes, their answers.
+
+In Table 7 a query has two lines: the best answer of one word piece, and the best of more. The paper's queries
+are its authors' choice, and printed as a sheet of their own; ours are taken evenly from the set.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kebench.grid import Cell, Grid, GridRows, Plain, Sheet, count_cell, share_cell
+from kebench.grid import DASH, Cell, Grid, GridRows, Plain, Sheet, count_cell, share_cell
 from kebench.kinds.card import TaskCard
+from kebench.probe.examples import Example
 from kebench.probe.query_set import QuerySet
 from kebench.probe.recipe import read_probe_recipe
 from kebench.probe.record import Figure, ProbeRecord
 from kebench.report.probes import BUCKETS, caption, row_labels
-from kebench.report.published import PublishedRow, PublishedSizes, PublishedTable, paper_headings
+from kebench.report.published import (
+    PublishedExamples,
+    PublishedRow,
+    PublishedSizes,
+    PublishedTable,
+    paper_headings,
+)
 from kebench.report.strata import Overlap
 from kebench.tasks.check import check_task
 
@@ -22,6 +33,8 @@ _SIZES = {
     "type_2_released": "type 2, released rule",
 }
 _PRINTED = {"type_1": "type-1", "type_2": "type-2", "overall": "overall"}
+_MODELS_A_GRID = 3  # more do not leave room for words on 80 columns
+_SHOWN_CONCEPTS = 2
 
 
 def data_sheet(
@@ -33,11 +46,11 @@ def data_sheet(
     said in a note. sizes: what the paper prints of mentions; known: what a knowledge base of ours, and a
     corpus, know of them.
     """
-    headings = paper_headings()
+    by_name = {card.name: card for card in cards}
     rows, notes = GridRows(), list[str]()
-    for card in sorted(
-        (one for one in cards if one.name in headings), key=lambda one: list(headings).index(one.name)
-    ):
+    for name, heading in paper_headings().items():
+        if not (card := by_name.get(name)):
+            continue
         found = {finding.split: finding for finding in check_task(card, data)}
         cells: list[int | None] = []
         for split in _SPLITS:
@@ -46,25 +59,17 @@ def data_sheet(
             ours = finding.found.units if finding and finding.found else None
             cells += [ours, printed]
             if ours is not None and ours != printed:
-                notes.append(
-                    f"{headings[card.name]} {split}: {expected.reason or 'another number than printed'}."
-                )
-        notes += [f"{headings[card.name]}: {one.message}" for one in found.values() if one.level == "error"]
-        rows.append((headings[card.name], *cells))
+                notes.append(f"{heading} {split}: {expected.reason or 'another number than printed'}.")
+        notes += [f"{heading}: {one.message}" for one in found.values() if one.level == "error"]
+        rows.append((heading, *cells))
+    if not known:
+        notes.append("What a knowledge base and a corpus of ours know: --kb KB, --corpus CORPUS.")
     titles = ("", *(f"{split}{which}" for split in _SPLITS for which in ("", ", paper")))
     return Sheet(
         "Table 1 of Yuan et al. 2021, and ours: the data sets",
         ("Mentions (NER) or instances (relations) of each split",),
         (Grid(titles, rows), _known_grid(sizes, known)),
-        (
-            *notes,
-            *(
-                []
-                if known
-                else ["What a knowledge base and a corpus of ours know: --kb KB, --corpus CORPUS."]
-            ),
-            *sizes.notes,
-        ),
+        (*notes, *sizes.notes),
     )
 
 
@@ -119,6 +124,7 @@ def probe_sheets(
     sheets: list[Sheet] = []
     models = {stands_for.get(record.model, record.model) for record in records}
     alone = [row for row in published.rows if row.model not in models]
+    no_row = "No model of ours is one of the table's; --as MODEL=ROW puts one beside a row."
     for heading in dict.fromkeys(caption(record) for record in records):
         group = [record for record in records if caption(record) == heading]
         is_papers = any(
@@ -127,17 +133,11 @@ def probe_sheets(
         rows = []
         for record in sorted(group, key=lambda one: one.model):
             row = printed.get(stands_for.get(record.model, record.model))
-            released = record.scores.released
-            for name, bucket in zip(
-                BUCKETS, (released.type_1, released.type_2, released.overall), strict=True
-            ):
+            for name, title in BUCKETS.items():
+                hit = getattr(record.scores.released, name).hit
                 score = row.scores.get(_PRINTED[name]) if row else None
-                rows.append(
-                    (
-                        f"{names[record.identity]}, {BUCKETS[name]}",
-                        *_beside(bucket.hit, score, is_papers=is_papers),
-                    )
-                )
+                beside = _beside(hit, score, is_papers=is_papers)
+                rows.append((f"{names[record.identity]}, {title}", *beside))
         sheets.append(
             Sheet(
                 f"{published.source}, and ours: {heading}",
@@ -147,7 +147,7 @@ def probe_sheets(
                     *([_printed_grid(alone)] if alone and not sheets else []),
                 ),
                 (
-                    *(() if models & set(printed) else (_NO_ROW,)),
+                    *(() if models & set(printed) else (no_row,)),
                     f"Published: {published.protocol}.",
                     *(() if is_papers else ("Another set than the paper's: scores do not compare.",)),
                     *published.notes,
@@ -165,9 +165,6 @@ def printed_probe_sheet(published: PublishedTable) -> Sheet:
         (_printed_grid(published.rows),),
         published.notes,
     )
-
-
-_NO_ROW = "No model of ours is one of the table's; --as MODEL=ROW puts one beside a row."
 
 
 def _printed_grid(rows: Sequence[PublishedRow]) -> Grid:
@@ -192,3 +189,76 @@ def _beside(ours: Figure, printed: float | None, *, is_papers: bool) -> tuple[Pl
         Cell(difference, "+.2f"),
         within,
     )
+
+
+def examples_sheet(caption: str, examples: Mapping[str, Sequence[Example]], *, notes: Sequence[str]) -> Sheet:
+    """Return grids of queries and answers. examples: of each model by label, in the same order."""
+    labels = list(examples)
+    groups = [labels[at : at + _MODELS_A_GRID] for at in range(0, len(labels), _MODELS_A_GRID)]
+    return Sheet(
+        _examples_title(caption),
+        (
+            "First line: the query, and the best answer of one word piece. Second line: accepted concepts, "
+            "and the best answer of more word pieces, by mean log probability",
+        ),
+        tuple(_examples_grid({label: examples[label] for label in group}) for group in groups),
+        (
+            "at 7: the best answer that is a name of an accepted concept, where neither line is one, and its "
+            "place among all answers of the query.",
+            *notes,
+        ),
+        best="a name of an accepted concept, by normal forms",
+    )
+
+
+def printed_examples_sheet(printed: PublishedExamples) -> Sheet:
+    """Return the paper's own examples."""
+    rows: list[tuple[str, ...]] = []
+    for one in printed.examples:
+        rows += [(one.query, *one.one_mask), (one.answer, *one.more_masks)]
+    breaks = frozenset(range(2, len(rows), 2))
+    return Sheet(
+        f"{printed.table} of {printed.short}, as printed",
+        (
+            "First line: the query, and an answer of one mask. Second line: an accepted concept, and an "
+            "answer of more masks",
+        ),
+        (Grid(("query and answer", *printed.models), rows, breaks=breaks, layout="prose"),),
+        printed.notes,
+    )
+
+
+def no_examples_sheet(caption: str, *, num_queries: int, mode: str) -> Sheet:
+    """Return what is said in the place of examples where hits were asked for and there are none."""
+    said = (
+        f"No model answers any of the {num_queries:,} queries looked at, by the {mode} rule and at any place"
+    )
+    return Sheet(_examples_title(caption), (said,), ())
+
+
+def _examples_title(caption: str) -> str:
+    return f"Examples as in Table 7 of Yuan et al. 2021: {caption}"
+
+
+def _examples_grid(examples: Mapping[str, Sequence[Example]]) -> Grid:
+    rows: list[tuple[str | None, ...]] = []
+    right: set[tuple[int, int]] = set()
+    for several in zip(*examples.values(), strict=True):
+        gold = several[0].gold  # the first accepted concepts are named
+        named = [cui if name == cui else f"{cui}: {name}" for name, cui in gold[:_SHOWN_CONCEPTS]]
+        more = [f"{len(gold) - len(named)} more"] if len(gold) > len(named) else []
+        lines = (
+            (several[0].text, [one.one_mask for one in several]),
+            ("; ".join([*named, *more]) or "(nothing is accepted)", [one.more_masks for one in several]),
+        )
+        for heading, answers in lines:
+            right |= {(len(rows), place) for place, one in enumerate(answers, 1) if one and one.is_right}
+            rows.append((heading, *(answer and (answer.string or "(nothing)") for answer in answers)))
+        # the best right answer stands in the second line where neither line shows one
+        second = list(rows[-1])
+        for place, one in enumerate(several, start=1):
+            if one.right and not any(shown and shown.is_right for shown in (one.one_mask, one.more_masks)):
+                second[place] = f"{second[place] or DASH}; at {one.rank}: {one.right.string}"
+        rows[-1] = tuple(second)
+    breaks = frozenset(range(2, len(rows), 2))
+    return Grid(("query and answer", *examples), rows, frozenset(right), breaks=breaks, layout="prose")

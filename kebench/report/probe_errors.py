@@ -22,17 +22,10 @@ def probe_errors_sheet(
             one._replace(wrong="known" if one.wrong == "other type" else one.wrong) for one in outcomes
         ]
     shown = {one.kind for one in outcomes} | {kind for kind in _ALWAYS if k > 1 or kind != "near"}
-    names = {
-        "first": "first",
-        "near": "second" if k == 2 else f"2 to {k}",
-        "far": f"below {k}",
-        "missed": "no beam",
-        "length": "too long",
-        "undecoded": "undecoded",
-        "unanswerable": "no answer",
-    }
-    kinds = {kind: names[kind] for kind in KINDS if kind in shown}
-    wrong = {name: name for name in (WRONG if has_types else ("known", "unknown"))}
+    places = ("first", "second" if k == 2 else f"2 to {k}", f"below {k}")
+    names = (*places, "no beam", "too long", "undecoded", "no answer")
+    kinds = {kind: name for kind, name in zip(KINDS, names, strict=True) if kind in shown}
+    wrong = WRONG if has_types else ("known", "unknown")
     by_relation = Counter(one.relation for one in outcomes)
     most_first = [name for name, _ in by_relation.most_common()]
     relations = [name for name in most_first if by_relation[name] >= _MIN_QUERIES] or most_first
@@ -44,55 +37,42 @@ def probe_errors_sheet(
         return NO_ANSWER if not number else groups[min(number, len(groups) - 1) - 1]
 
     answers, wrong_ones = [one.kind for one in outcomes], [one for one in outcomes if one.wrong]
-    return Sheet(
-        title,
-        (
-            caption,
-            "Right answers by the fixed rule, ranked by mean log probability; % of the queries of a row",
-        ),
-        (
-            _counts("right answer", answers, kinds),
-            _counts("wrong first answer", [one.wrong for one in wrong_ones], {w: _WRONG[w] for w in wrong}),
-            _strata("relation", relations, [(one.relation, one.kind) for one in outcomes], kinds),
-            _strata(
-                "word pieces", pieces, [(length(one.num_pieces, pieces), one.kind) for one in outcomes], kinds
-            ),
-            _strata("words", words, [(length(one.num_words, words), one.kind) for one in outcomes], kinds),
-            _strata(
-                "wrong first answer, by relation",
-                relations,
-                [(one.relation, one.wrong) for one in wrong_ones],
-                wrong,
-            ),
-        ),
-        (
-            "first, below: the place of the best right answer among all of a query, of every length. no "
-            "beam: it was never found, though as many word pieces as an accepted name has were tried. too "
-            "long: every accepted name has more word pieces than masks were tried.",
-            "Word pieces, words: of the shortest accepted name.",
-            "A concept is known here if it is an answer to any query of the set; a name of a concept that no "
-            "query accepts counts as none.",
-            *(
-                []
-                if has_types
-                else ["The set says no semantic types, so which concepts are of the right one is not known."]
-            ),
-            *(
-                ["undecoded: the text leaves no room for a mask, or has no single mask token."]
-                if "undecoded" in kinds
-                else []
-            ),
-            *(["no answer: the set accepts nothing."] if "unanswerable" in kinds else []),
-            *(
-                [
-                    f"Left out by relation: {counted(len(few), 'relation')} of fewer than {_MIN_QUERIES} "
-                    f"queries, {sum(few):,} in all."
-                ]
-                if few
-                else []
-            ),
+    by_pieces = [(length(one.num_pieces, pieces), one.kind) for one in outcomes]
+    wrong_by_relation = [(one.relation, one.wrong) for one in wrong_ones]
+    grids = (
+        _counts("right answer", answers, kinds),
+        _counts("wrong first answer", [one.wrong for one in wrong_ones], {w: _WRONG[w] for w in wrong}),
+        _strata("relation", relations, [(one.relation, one.kind) for one in outcomes], kinds),
+        _strata("word pieces", pieces, by_pieces, kinds),
+        _strata("words", words, [(length(one.num_words, words), one.kind) for one in outcomes], kinds),
+        _strata(
+            "wrong first answer, by relation",
+            relations,
+            wrong_by_relation,
+            dict(zip(wrong, wrong, strict=True)),
         ),
     )
+    notes = [
+        "first, below: the place of the best right answer among all of a query, of every length. no "
+        "beam: it was never found, though as many word pieces as an accepted name has were tried. too "
+        "long: every accepted name has more word pieces than masks were tried.",
+        "Word pieces, words: of the shortest accepted name.",
+        "A concept is known here if it is an answer to any query of the set; a name of a concept that no "
+        "query accepts counts as none.",
+    ]
+    if not has_types:
+        notes.append("The set says no semantic types, so which concepts are of the right one is not known.")
+    if "undecoded" in kinds:
+        notes.append("undecoded: the text leaves no room for a mask, or has no single mask token.")
+    if "unanswerable" in kinds:
+        notes.append("no answer: the set accepts nothing.")
+    if few:
+        notes.append(
+            f"Left out by relation: {counted(len(few), 'relation')} of fewer than {_MIN_QUERIES} queries, "
+            f"{sum(few):,} in all."
+        )
+    of = "Right answers by the fixed rule, ranked by mean log probability; % of the queries of a row"
+    return Sheet(title, (caption, of), grids, tuple(notes))
 
 
 _WRONG = {

@@ -38,23 +38,38 @@ def probe_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield every figure, measured and published."""
     for record in records:
-        shared = record.model_dump(include={*PROBE_FIELDS[1 : PROBE_FIELDS.index("rule")]})
-        for figure in _measured(record):
-            yield _complete({"origin": "measured", **shared, **figure})
+        of_probe = record.model_dump(include={*PROBE_FIELDS[1 : PROBE_FIELDS.index("rule")]})
+        for rule in ("released", "fixed"):
+            for name in ("overall", "type_1", "type_2"):
+                bucket = getattr(getattr(record.scores, rule), name)
+                figures: list[tuple[str, str | None, Figure]] = [("hit", None, bucket.hit)]
+                if isinstance(bucket, Bucket):
+                    for by in ("by_sum", "by_mean"):
+                        figures += [(metric, by, one) for metric, one in getattr(bucket, by)]
+                for metric, ranking, figure in figures:
+                    yield dict.fromkeys(PROBE_FIELDS) | {
+                        "origin": "measured",
+                        **of_probe,
+                        "rule": rule,
+                        "bucket": name,
+                        "metric": metric,
+                        "ranking": ranking,
+                        "queries": bucket.queries,
+                        "relations": bucket.relations,
+                        **figure.model_dump(),
+                    }
     for table in published:
         for row in table.rows:
             for column, percent in row.scores.items():
-                yield _complete(
-                    {
-                        "origin": "published",
-                        "model": row.model,
-                        "rule": "released",
-                        "bucket": column.replace("-", "_"),
-                        "metric": "hit",
-                        "macro_percent": percent,
-                        "source": f"{table.source}; {row.source}",
-                    }
-                )
+                yield dict.fromkeys(PROBE_FIELDS) | {
+                    "origin": "published",
+                    "model": row.model,
+                    "rule": "released",
+                    "bucket": column.replace("-", "_"),
+                    "metric": "hit",
+                    "macro_percent": percent,
+                    "source": f"{table.source}; {row.source}",
+                }
 
 
 def flat(figure: dict[str, Any]) -> dict[str, Any]:
@@ -69,25 +84,3 @@ def group_rows(records: Iterable[ProbeRecord], by: str) -> Iterator[dict[str, An
         shared = record.model_dump(include=set(SHARED))
         for name, group in getattr(record.scores.fixed, BREAKDOWNS[by]).items():
             yield {**shared, "by": by, "group": name, **group.model_dump()}
-
-
-def _complete(figure: dict[str, Any]) -> dict[str, Any]:
-    return {field: figure.get(field) for field in PROBE_FIELDS}
-
-
-def _measured(record: ProbeRecord) -> Iterator[dict[str, Any]]:
-    for rule in ("released", "fixed"):
-        scores = getattr(record.scores, rule)
-        for name in ("overall", "type_1", "type_2"):
-            bucket = getattr(scores, name)
-            shared = {
-                "rule": rule,
-                "bucket": name,
-                "queries": bucket.queries,
-                "relations": bucket.relations,
-            }
-            yield {**shared, "metric": "hit", **bucket.hit.model_dump()}
-            if isinstance(bucket, Bucket):
-                for ranking in ("by_sum", "by_mean"):
-                    for metric, figure in getattr(bucket, ranking):
-                        yield {**shared, "metric": metric, "ranking": ranking, **figure.model_dump()}

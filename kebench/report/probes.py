@@ -3,11 +3,11 @@
 hit@(B x L) is what the paper calls Recall@5. Cells are macro averages over relations, in percent.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from kebench.grid import Cell, Grid, Sheet
-from kebench.probe.record import PROBE_PROTOCOL_VERSION, Decoder, ProbeRecord
+from kebench.probe.record import PROBE_PROTOCOL_VERSION, ProbeRecord
 from kebench.report.published import PublishedTable, mark_rows
 
 PROBE_SUITE = "umls-probe"
@@ -75,10 +75,7 @@ def probe_sheets(
 
 
 def groups_sheets(records: Iterable[ProbeRecord], by: str) -> list[Sheet]:
-    """Return a breakdown of each probe's scores, by the fixed rule: means over the queries of a group.
-
-    by: a key of BREAKDOWNS. Acc@1, Acc@5 and MRR rank by mean log probability.
-    """
+    """Return a breakdown of each probe's scores by the fixed rule, a row a group. by: a key of BREAKDOWNS."""
     sheets = []
     for record in records:
         rows = [
@@ -100,15 +97,7 @@ def caption(record: ProbeRecord) -> str:
     queries = f"{asked:,} queries" if is_whole else f"{asked:,} queries drawn with seed {record.subset.seed}"
     is_current = record.protocol_version == PROBE_PROTOCOL_VERSION
     older = "" if is_current else f", protocol {record.protocol_version} of probes"
-    return (
-        f"{record.set} [{record.set_hash[:8]}], {queries}; {record.mode}, "
-        f"{describe_decoder(record.decoder)}, {record.precision}{older}"
-    )
-
-
-def describe_decoder(decoder: Decoder) -> str:
-    """Say how masks were filled, in a few words."""
-    parts = [decoder.method, f"beam {decoder.beam}", f"1 to {decoder.max_masks} masks"]
+    decoder = record.decoder
     rules = {
         "one a slot": decoder.slots,
         "duplicates kept": decoder.duplicates,
@@ -116,17 +105,19 @@ def describe_decoder(decoder: Decoder) -> str:
         "special tokens allowed": decoder.special_tokens,
         f"{decoder.refine} rounds of refinement": decoder.refine > 0,
     }
-    return ", ".join([*parts, *(words for words, holds in rules.items() if holds)])
+    decoded = [decoder.method, f"beam {decoder.beam}", f"1 to {decoder.max_masks} masks"]
+    decoded += [words for words, holds in rules.items() if holds]
+    return (
+        f"{record.set} [{record.set_hash[:8]}], {queries}; {record.mode}, "
+        f"{', '.join(decoded)}, {record.precision}{older}"
+    )
 
 
 def row_labels(records: Iterable[ProbeRecord]) -> dict[str, str]:
     """Name each probe, by identity, by its model; weights that share a name get their hash."""
     records = list(records)
-    hashes: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        hashes[record.model].add(record.model_hash)
+    num_weights = Counter(model for model, _ in {(one.model, one.model_hash) for one in records})
     return {
-        record.identity: record.model
-        + (f" [{record.model_hash[:8]}]" if len(hashes[record.model]) > 1 else "")
-        for record in records
+        one.identity: f"{one.model} [{one.model_hash[:8]}]" if num_weights[one.model] > 1 else one.model
+        for one in records
     }

@@ -76,11 +76,6 @@ def describe_protocol(fields: Fields, *, budgets: list[str], differing: set[str]
     return f"{' / '.join(budgets)}: {words}"
 
 
-def describe_task_part(fields: Fields, differing: set[str]) -> str:
-    """Say in which task-specific parts a column differs from another column of its task."""
-    return ", ".join(f"{name} {value}" for name, value in fields if name in differing)
-
-
 def _say(name: str, value: Any) -> str:
     match name, value:
         case "epochs", int():
@@ -89,10 +84,8 @@ def _say(name: str, value: Any) -> str:
             return "no early stop"
         case "batch_size", _:
             return f"batch {value}"
-        case (("train_rows" | "dev_rows"), None):
-            return f"all {name.replace('_', ' ')}"
         case (("train_rows" | "dev_rows"), _):
-            return f"{value:,} {name.replace('_', ' ')}"
+            return f"{'all' if value is None else f'{value:,}'} {name.replace('_', ' ')}"
         case "precision", _:
             return str(value)
         case "version", _:

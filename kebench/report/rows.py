@@ -11,21 +11,17 @@ def find_key(board: Leaderboard, name: str) -> RowKey:
 
     Raises UserError if there is no such row, or if a name is that of several weights or modes.
     """
-    labels: dict[str, RowKey] = {}
-    models: dict[str, dict[RowKey, str]] = {}
-    for row in (row for table in board.tables for block in table.blocks for row in block.rows):
-        labels[row.label] = row.key
-        models.setdefault(row.key.model, {})[row.key] = row.label
-    if name in labels:
-        return labels[name]
-    of_model = models.get(name, {})
+    keys = {row.label: row.key for table in board.tables for block in table.blocks for row in block.rows}
+    if name in keys:
+        return keys[name]
+    of_model = {label: key for label, key in keys.items() if key.model == name}
     if len(of_model) > 1:
-        rows = ", ".join(sorted(of_model.values()))
+        rows = ", ".join(sorted(of_model))
         raise UserError(f"model '{name}' has several rows: {rows}; name one of them in quotes")
     if of_model:
-        return next(iter(of_model))
-    known = ", ".join(sorted(labels))
-    raise UserError(f"no records of model '{name}'{did_you_mean(name, labels)} there are {known}")
+        return next(iter(of_model.values()))
+    known = ", ".join(sorted(keys))
+    raise UserError(f"no records of model '{name}'{did_you_mean(name, keys)} there are {known}")
 
 
 def row_of(rows: Sequence[Row], key: RowKey) -> Row | None:

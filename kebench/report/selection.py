@@ -2,13 +2,11 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import inf
 from typing import NamedTuple
 
 from kebench.records import Record
-
-Runs = dict[int, Record]  # by seed
 
 
 class Selection(NamedTuple):
@@ -26,55 +24,33 @@ def choose_rate(records: Iterable[Record]) -> Selection:
     the test set is reported later. Of equal rates the smaller wins. A rate that shares no seed
     with better covered ones cannot be compared and is left out, with a note.
     """
-    by_rate = _group_by_rate(records)
-    assert by_rate, "choose_rate needs records"
-    kept, shared = _comparable_rates(by_rate)
-    means = {rate: _mean_dev_percent(by_rate[rate], shared) for rate in kept}
-    best = min(kept, key=lambda rate: (_undefined_last(means[rate]), rate))
-    runs, note = by_rate[best], _note(by_rate, kept, shared)
-    if len(kept) > 1 and means[best] is None:
-        note = "; ".join(filter(None, (note, "no score in dev, so that of these rates the least is shown")))
-    return Selection(best, tuple(runs[seed] for seed in sorted(runs)), note)
-
-
-def _undefined_last(mean: float | None) -> float:
-    return inf if mean is None else -mean
-
-
-def _group_by_rate(records: Iterable[Record]) -> dict[float, Runs]:
-    by_rate: dict[float, Runs] = defaultdict(dict)
+    by_rate: dict[float, dict[int, Record]] = defaultdict(dict)
     for record in records:
         runs = by_rate[record.settings.learning_rate]
         assert record.seed not in runs, f"two records of one seed: {record.identity}"
         runs[record.seed] = record
-    return dict(by_rate)
-
-
-def _comparable_rates(by_rate: dict[float, Runs]) -> tuple[list[float], set[int]]:
-    """Return the rates that share seeds, and those seeds; the best covered rates come first."""
-    most_seeds_first = sorted(by_rate, key=lambda rate: (-len(by_rate[rate]), rate))
-    kept, shared = [most_seeds_first[0]], set(by_rate[most_seeds_first[0]])
-    for rate in most_seeds_first[1:]:
+    assert by_rate, "choose_rate needs records"
+    first, *others = sorted(by_rate, key=lambda rate: (-len(by_rate[rate]), rate))  # best covered first
+    kept, shared = [first], set(by_rate[first])
+    for rate in others:
         if common := shared & set(by_rate[rate]):
             kept.append(rate)
             shared = common
-    return kept, shared
-
-
-def _mean_dev_percent(runs: Runs, seeds: set[int]) -> float | None:
-    """Return the mean over seeds; None where dev has no gold, which is refused now but older runs have."""
-    percents = [runs[seed].dev.score_percent for seed in sorted(seeds)]
-    known = [percent for percent in percents if percent is not None]
-    return statistics.fmean(known) if len(known) == len(percents) else None
-
-
-def _note(by_rate: dict[float, Runs], kept: Sequence[float], shared: set[int]) -> str:
+    means: dict[float, float] = {}
+    for rate in kept:
+        percents = [by_rate[rate][seed].dev.score_percent for seed in sorted(shared)]
+        known = [percent for percent in percents if percent is not None]
+        # undefined where dev has no gold, which is refused now but older runs have
+        means[rate] = statistics.fmean(known) if len(known) == len(percents) else -inf
+    best = min(kept, key=lambda rate: (-means[rate], rate))
     notes = []
     if refused := sorted(set(by_rate) - set(kept)):
         notes.append(f"rate {_listed(refused)} left out of the choice: no seed shared with the other rates")
-    if any(set(by_rate[rate]) != shared for rate in kept) and len(kept) > 1:
+    if len(kept) > 1 and any(set(by_rate[rate]) != shared for rate in kept):
         notes.append(f"rates compared over seed {_listed(sorted(shared))} only, which all of them have")
-    return "; ".join(notes)
+    if len(kept) > 1 and means[best] == -inf:
+        notes.append("no score in dev, so that of these rates the least is shown")
+    return Selection(best, tuple(by_rate[best][seed] for seed in sorted(by_rate[best])), "; ".join(notes))
 
 
 def _listed(numbers: Iterable[float]) -> str:

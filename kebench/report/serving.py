@@ -25,16 +25,14 @@ class Progress(NamedTuple):
 
 def progress_of(folders: Iterable[Path]) -> Progress:
     """Return the runs in progress and the failed ones, as TASK/MODEL/RUN."""
-    running, failed = [], []
-    for folder in folders:
-        running += [_named(path, ".running") for path in folder.glob("*/*/*.running")]
-        failed += [_named(path, ".failed.json") for path in folder.glob("*/*/*.failed.json")]
-    return Progress(tuple(sorted(running)), tuple(sorted(failed)))
+    folders = list(folders)
 
+    def runs(suffix: str) -> tuple[str, ...]:
+        paths = (path for folder in folders for path in folder.glob(f"*/*/*{suffix}"))
+        names = ((*path.parts[-3:-1], path.name.removeprefix(".").removesuffix(suffix)) for path in paths)
+        return tuple(sorted(map("/".join, names)))
 
-def _named(path: Path, suffix: str) -> str:
-    run = path.name.removeprefix(".").removesuffix(suffix)
-    return "/".join([*path.parts[-3:-1], run])
+    return Progress(runs(".running"), runs(".failed.json"))
 
 
 class Site:

@@ -5,6 +5,7 @@ by models, the tasks won and lost; and mean ranks, where there are tasks enough.
 is all pairs of models on all tasks of the table.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,16 +15,10 @@ from typing import Literal, NamedTuple
 from kebench.errors import UserError, counted
 from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Plain, Sheet, p_text
 from kebench.kinds.registry import KINDS
+from kebench.report import words
 from kebench.report.compare import SAME_SEEDS, Predictions, Settings, p_value_of, unit_counts
 from kebench.report.table import Cell as TaskCell
 from kebench.report.table import Column, Leaderboard, RowKey, Table, best_and_second
-from kebench.report.words import (
-    column_notes,
-    column_title,
-    score_title,
-    score_words,
-    summary_cell,
-)
 from kebench.stats.families import CORRECTIONS, correct
 from kebench.stats.pvalue import PValue
 from kebench.stats.ranks import MIN_TASKS, Ranking, rank_models
@@ -54,6 +49,11 @@ class Pair(NamedTuple):
         """The p-value before correction."""
         return self.tested.p
 
+    @property
+    def is_significant(self) -> bool:
+        """Whether the corrected p is small enough."""
+        return self.p is not None and self.p <= ALPHA
+
 
 @dataclass(frozen=True)
 class Significance:
@@ -73,11 +73,6 @@ class Significance:
     ranked: tuple[RowKey, ...]
     undefined: frozenset[tuple[RowKey, str]] = frozenset()
 
-    def best_of(self, column: Column) -> RowKey | None:
-        """Return the model with the best mean of a column, None if there is none."""
-        having = [model for model in self.labels if (model, column.hash) in self.cells]
-        return max(having, key=lambda model: self.cells[model, column.hash].score.mean, default=None)
-
     def pair(self, one: RowKey, other: RowKey, column: Column) -> Pair | None:
         """Return the test of two models on a column, whichever is better; None if one does not have it."""
         return self._by_models.get((frozenset((one, other)), column.hash))
@@ -88,57 +83,40 @@ class Significance:
 
     def is_below_best(self, model: RowKey, column: Column) -> bool:
         """Return whether a model is significantly below the best of a column."""
-        best = self.best_of(column)
+        having = [model for model in self.labels if (model, column.hash) in self.cells]
+        best = max(having, key=lambda model: self.cells[model, column.hash].score.mean, default=None)
         pair = self.pair(best, model, column) if best and best != model else None
-        return pair is not None and pair.worse == model and is_significant(pair)
+        return pair is not None and pair.worse == model and pair.is_significant
 
     def won_and_lost(self) -> dict[tuple[RowKey, RowKey], tuple[int, int]]:
         """Return for each two models that share a task how many the first won, and lost, significantly."""
-        won: dict[tuple[RowKey, RowKey], int] = {}
-        shared: dict[tuple[RowKey, RowKey], None] = {}
-        for pair in self.pairs:
-            shared |= {(pair.better, pair.worse): None, (pair.worse, pair.better): None}
-            if is_significant(pair):
-                won[pair.better, pair.worse] = won.get((pair.better, pair.worse), 0) + 1
-        return {(one, other): (won.get((one, other), 0), won.get((other, one), 0)) for one, other in shared}
+        pairs = [(pair.better, pair.worse) for pair in self.pairs]
+        shared = dict.fromkeys(models for pair in pairs for models in (pair, pair[::-1]))
+        won = Counter((pair.better, pair.worse) for pair in self.pairs if pair.is_significant)
+        return {(one, other): (won[one, other], won[other, one]) for one, other in shared}
 
 
 def significance(
     board: Leaderboard, *, test: Test, settings: Settings, predictions: Predictions
 ) -> list[Significance]:
     """Test all pairs of models in each table. Raises UserError if no table has two models on a task."""
-    found = [
+    every = (
         significance_of(table, test=test, settings=settings, predictions=predictions)
         for table in board.tables
-    ]
-    kept = [one for one in found if one.pairs]
-    if not kept:
-        raise UserError(
-            "no two models have a task under one protocol; run another model with the same budget"
-        )
-    return kept
+    )
+    if kept := [one for one in every if one.pairs]:
+        return kept
+    raise UserError("no two models have a task under one protocol; run another model with the same budget")
 
 
 def significance_of(
     table: Table, *, test: Test, settings: Settings, predictions: Predictions
 ) -> Significance:
-    """Test all pairs of models in one table.
-
-    A test over examples draws as many resamples as are needed for a corrected p to reach the level.
-    """
-    labels: dict[RowKey, str] = {}
-    cells: dict[tuple[RowKey, str], TaskCell] = {}
-    columns: list[tuple[str, Column]] = []
-    undefined: set[tuple[RowKey, str]] = set()
-    for block in table.blocks:
-        columns += [(block.kind, column) for column in block.columns]
-        for row in block.rows:
-            labels[row.key] = row.label
-            for column, cell in zip(block.columns, row.cells, strict=True):
-                if cell and cell.test:
-                    cells[row.key, column.hash] = cell
-                elif cell:
-                    undefined.add((row.key, column.hash))
+    """Test all pairs of models in one table, with resamples enough for a corrected p to reach the level."""
+    columns = words.columns_of(table)
+    labels = {row.key: row.label for block in table.blocks for row in block.rows}
+    measured = {(row.key, column.hash): cell for _, row, column, cell in table.measured}
+    cells = {place: cell for place, cell in measured.items() if cell.test}
     num_tests = len(columns) * len(labels) * (len(labels) - 1) // 2
     enough = max(settings.num_resamples, _RESAMPLES_A_TEST * num_tests)
     settings = settings._replace(num_resamples=enough)
@@ -165,7 +143,7 @@ def significance_of(
         ranking = rank_models([[cells[model, one].score.mean for model in ranked] for one in hashes])
     return Significance(
         table, test, settings, labels, tuple(columns), cells, tuple(pairs), ranking, ranked,
-        frozenset(undefined),
+        frozenset(measured.keys() - cells.keys()),
     )  # fmt: skip
 
 
@@ -180,7 +158,9 @@ def significance_sheet(found: Significance) -> Sheet:
         for number, row in enumerate(models, start=1)
     ]
     numbers = (f"({number})" for number in range(1, len(models) + 1))  # so that many models fit on a page
-    grids = [*_scores(found), Grid(("won:lost", *numbers), won_and_lost)]
+    seed_numbers = {cell.score.n for cell in found.cells.values()}
+    n = seed_numbers.pop() if len(seed_numbers) == 1 else None
+    grids = [*_scores(found, show_n=n is None), Grid(("won:lost", *numbers), won_and_lost)]
     if ranking := found.ranking:
         rows: GridRows = []
         for place in sorted(range(len(found.ranked)), key=lambda place: ranking.mean_ranks[place]):
@@ -189,12 +169,12 @@ def significance_sheet(found: Significance) -> Sheet:
             rank = Cell(ranking.mean_ranks[place], ".2f")
             rows.append((found.labels[found.ranked[place]], rank, letters or None))
         grids.append(Grid(("mean rank", "rank", "group"), rows))
-    n = _shared_n(found)
     seeds = "(number of seeds)" if n is None else f"over {n} seed{'' if n == 1 else 's'}"
     return Sheet(
         title=f"{found.table.suite}, {found.table.caption}",
         captions=(
-            f"{score_title(found.columns)} in percent, mean ± sd {seeds}. {score_words(found.columns)}",
+            f"{words.score_title(found.columns)} in percent, mean ± sd {seeds}. "
+            f"{words.score_words(found.columns)}",
             f"{DAGGER} significantly below the best of the column: {test_words(found)}",
         ),
         grids=tuple(grids),
@@ -202,12 +182,6 @@ def significance_sheet(found: Significance) -> Sheet:
         best="best of a column",
         second="second",
     )
-
-
-def _shared_n(found: Significance) -> int | None:
-    """Return the number of seeds behind every cell, None if they differ."""
-    numbers = {cell.score.n for cell in found.cells.values()}
-    return numbers.pop() if len(numbers) == 1 else None
 
 
 def test_words(found: Significance) -> str:
@@ -220,9 +194,9 @@ def test_words(found: Significance) -> str:
     return f"{_TEST_NAMES[found.test]}{drawn}, two-sided, p ≤ {ALPHA:g}, {correction}{over}"
 
 
-def _scores(found: Significance) -> list[Grid]:
+def _scores(found: Significance, *, show_n: bool) -> list[Grid]:
     """Return models by tasks, one grid a kind; best, second, and daggers."""
-    grids, show_n = [], _shared_n(found) is None
+    grids = []
     for kind in dict.fromkeys(kind for kind, _ in found.columns):
         columns = [column for one, column in found.columns if one == kind]
         models = [
@@ -230,26 +204,20 @@ def _scores(found: Significance) -> list[Grid]:
             for key in found.labels
             if any((key, column.hash) in found.cells.keys() | found.undefined for column in columns)
         ]
-        rows: list[list[Plain]] = [[found.labels[model]] for model in models]
-        best: set[tuple[int, int]] = set()
-        second: set[tuple[int, int]] = set()
-        for place, column in enumerate(columns, start=1):
-            cells = [found.cells.get((model, column.hash)) for model in models]
-            first, next_ = best_and_second([cell.score.mean if cell else None for cell in cells])
-            best |= {(row, place) for row in first}
-            second |= {(row, place) for row in next_}
-            for row, (model, cell) in enumerate(zip(models, cells, strict=True)):
+        rows: GridRows = []
+        means = []
+        for model in models:
+            cells = [found.cells.get((model, column.hash)) for column in columns]
+            means.append([cell.score.mean if cell else None for cell in cells])
+            shown: list[Plain] = []
+            for column, cell in zip(columns, cells, strict=True):
                 missing = UNDEFINED if (model, column.hash) in found.undefined else None
                 mark = DAGGER * found.is_below_best(model, column)
-                rows[row].append(summary_cell(cell.test, show_n=show_n, mark=mark) if cell else missing)
-        headings = (KINDS[kind].title, *map(column_title, columns))
-        grids.append(Grid(headings, rows, frozenset(best), frozenset(second)))
+                shown.append(words.summary_cell(cell.test, show_n=show_n, mark=mark) if cell else missing)
+            rows.append((found.labels[model], *shown))
+        best, second = (frozenset((row, 1 + place) for row, place in one) for one in best_and_second(means))
+        grids.append(Grid((KINDS[kind].title, *map(words.column_title, columns)), rows, best, second))
     return grids
-
-
-def is_significant(pair: Pair) -> bool:
-    """Return whether a pair's corrected p is small enough."""
-    return pair.p is not None and pair.p <= ALPHA
 
 
 def _notes(found: Significance) -> list[str]:
@@ -271,5 +239,4 @@ def _notes(found: Significance) -> list[str]:
         )
     else:
         notes.append(f"No mean ranks: they need {MIN_TASKS} tasks on which three models have a score.")
-    undefined = {column for _, column in found.undefined}
-    return [*notes, *column_notes(found.columns, undefined)]
+    return [*notes, *words.column_notes(found.columns, {column for _, column in found.undefined})]

@@ -4,7 +4,6 @@
 page shows the file.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -87,21 +86,15 @@ def overlap_grid(strata: Strata) -> Grid:
 
 
 def strata_grids(strata: Strata) -> list[tuple[str, Grid]]:
-    """Return a grid for each task and protocol: kinds of mentions in rows, models in columns, F1 ± deviation.
-
-    Each with its task, and its protocol where the task has several.
-    """
+    """Return a named grid for each task and protocol: F1 ± deviation, kinds of mentions by models."""
     compared = strata.by_protocol()
     tasks = [task for task, _ in compared]
-    return [
-        (f"{task} ({protocol})" if tasks.count(task) > 1 else task, _strata_grid(scores))
-        for (task, protocol), scores in compared.items()
-    ]
-
-
-def _strata_grid(scores: Sequence[StratumScore]) -> Grid:
-    models = list(dict.fromkeys(score.model for score in scores))
-    gold = {score.mentions: score.gold for score in scores}
-    cells = {(score.mentions, score.model): Cell(score.mean, deviation=score.deviation) for score in scores}
-    rows = [(kind, number, *(cells.get((kind, model)) for model in models)) for kind, number in gold.items()]
-    return Grid(("mentions", "gold", *models), rows)
+    grids = []
+    for (task, protocol), scores in compared.items():
+        models = list(dict.fromkeys(score.model for score in scores))
+        gold = {score.mentions: score.gold for score in scores}
+        cells = {(one.mentions, one.model): Cell(one.mean, deviation=one.deviation) for one in scores}
+        rows = [(kind, number, *(cells.get((kind, one)) for one in models)) for kind, number in gold.items()]
+        title = f"{task} ({protocol})" if tasks.count(task) > 1 else task
+        grids.append((title, Grid(("mentions", "gold", *models), rows)))
+    return grids

@@ -9,7 +9,7 @@ Rows are one model, weights and fidelity each: best average first, then best fir
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from kebench import grid
@@ -17,14 +17,7 @@ from kebench.errors import UserError, did_you_mean
 from kebench.kinds.card import TaskCard
 from kebench.kinds.registry import KINDS, metric_of
 from kebench.records import OtherName, Record, SplitFacts
-from kebench.report.protocol import (
-    Fields,
-    describe_protocol,
-    describe_task_part,
-    differing_names,
-    shared_fields,
-    task_fields,
-)
+from kebench.report.protocol import Fields, describe_protocol, differing_names, shared_fields, task_fields
 from kebench.report.published import PrintedRow, PublishedTable, mark_rows
 from kebench.report.selection import choose_rate
 from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN
@@ -32,6 +25,7 @@ from kebench.stats.summary import Summary, summarise
 
 Choice = str  # of the metric shown: OWN, AS_PUBLISHED, or the name of one
 _log = logging.getLogger(__name__)
+Places = frozenset[tuple[int, int]]  # (row, column)
 NO_OTHERS: Mapping[str, OtherName] = {}
 PUBLISHED_SUITE = "blurb"
 
@@ -120,12 +114,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """The tasks of one kind. best: (row, column) of the best measured means."""
+    """The tasks of one kind. best: of the measured means."""
 
     kind: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    best: frozenset[tuple[int, int]]
+    best: Places
     published: tuple[PrintedRow, ...] = ()
     extras: tuple[Extra, ...] = ()
 
@@ -140,6 +134,17 @@ class Table:
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def measured(self) -> list[tuple[str, Row, Column, Cell]]:
+        """All that was measured: the kind of task, the row, the column, the cell."""
+        return [
+            (block.kind, row, column, cell)
+            for block in self.blocks
+            for row in block.rows
+            for column, cell in zip(block.columns, row.cells, strict=True)
+            if cell
+        ]
+
 
 @dataclass(frozen=True)
 class Leaderboard:
@@ -147,15 +152,6 @@ class Leaderboard:
 
     metric: Choice
     tables: tuple[Table, ...]
-
-
-@dataclass
-class _Group:
-    """The records of one table while it is being built."""
-
-    suite: str
-    protocol: Fields
-    records: list[Record] = field(default_factory=list)
 
 
 def build_leaderboard(
@@ -174,6 +170,37 @@ def build_leaderboard(
     published: tables shown, with a mark, under the first measured block of their suite and kind.
     other_names: of models, which stand in the labels of their rows.
     """
+    records, left_out = _choose_records(records, metric)
+    suites_of = {card.name: card.suites for card in cards}
+    groups: dict[tuple[str, Fields], list[Record]] = defaultdict(list)
+    for record in records:
+        for suite in suites_of.get(record.task, ("no suite",)):
+            groups[suite, shared_fields(record)].append(record)
+    differing = differing_names([protocol for _, protocol in groups])
+    labels = _row_labels(records, other_names)
+    shown = published if metric in (OWN, AS_PUBLISHED) else ()  # what is printed is of one metric
+    printed = mark_rows(shown)
+    tables: list[Table] = []
+    done: set[tuple[str, str]] = set()
+    for suite, protocol in sorted(groups, key=_nearest_to_the_paper_first):
+        group = groups[suite, protocol]
+        blocks, notes = [], []
+        for kind in KINDS:
+            if of_kind := [record for record in group if record.kind == kind]:
+                theirs = [card for card in cards if suite in card.suites and card.kind == kind]
+                below = [one for one in printed if one.table.suite == suite and (suite, kind) not in done]
+                block, block_notes = _build_block(kind, of_kind, theirs, metric, labels, below)
+                blocks.append(block)
+                notes += block_notes
+                done.add((suite, kind))
+        budgets = sorted({record.protocol.budget for record in group})
+        caption = describe_protocol(protocol, budgets=budgets, differing=differing)
+        tables.append(Table(suite, protocol, caption, tuple(blocks), (*notes, *left_out)))
+    return Leaderboard(metric, tuple(tables))
+
+
+def _choose_records(records: Sequence[Record], metric: Choice) -> tuple[list[Record], list[str]]:
+    """Return the records that have a metric, and a note on the tasks that are left out, if any are."""
     if metric not in (choices := (OWN, AS_PUBLISHED, *METRICS)):
         raise UserError(f"no metric '{metric}'{did_you_mean(metric, choices)} there are {', '.join(choices)}")
     known = [record for record in records if record.kind in KINDS]
@@ -184,64 +211,48 @@ def build_leaderboard(
             f"no run of a kind that this kebench has: {', '.join(sorted({one.kind for one in records}))}; "
             "show them with the one that made them"
         )
-    left_out = sorted({record.task for record in known if not _has_metric(record, metric)})
-    records = [record for record in known if record.task not in left_out]
-    if left_out and not records:
-        raise UserError(f"{metric} is no metric of {', '.join(left_out)}; 'kebench task show' names a task's")
-    if left_out:
-        _log.warning("left out: %s is no metric of %s", metric, ", ".join(left_out))
-    groups = _group_records(records, {card.name: card.suites for card in cards})
-    differing = differing_names([group.protocol for group in groups])
-    labels = _row_labels(records, other_names)
-    tables = [_build_table(group, cards, metric, labels, differing) for group in groups]
-    if left_out:
-        note = f"{metric} is no metric of {', '.join(left_out)}"
-        tables = [replace(table, notes=(*table.notes, note)) for table in tables]
-    shown = published if metric in (OWN, AS_PUBLISHED) else ()  # what is printed is of one metric
-    return Leaderboard(metric, _with_published(tables, shown))
+    without = {
+        record.task
+        for record in known
+        if metric not in (OWN, AS_PUBLISHED, record.protocol.metric, *KINDS[record.kind].metrics)
+    }
+    if not without:
+        return known, []
+    kept = [record for record in known if record.task not in without]
+    note = f"{metric} is no metric of {', '.join(sorted(without))}"
+    if not kept:
+        raise UserError(f"{note}; 'kebench task show' names a task's")
+    _log.warning("left out: %s", note)
+    return kept, [note]
 
 
-def _has_metric(record: Record, choice: Choice) -> bool:
-    return choice in (OWN, AS_PUBLISHED, record.protocol.metric) or choice in KINDS[record.kind].metrics
-
-
-def _group_records(records: Iterable[Record], suites_of: Mapping[str, tuple[str, ...]]) -> list[_Group]:
-    groups: dict[tuple[str, Fields], _Group] = {}
-    for record in records:
-        for suite in suites_of.get(record.task, ("no suite",)):
-            key = (suite, shared_fields(record))
-            groups.setdefault(key, _Group(*key)).records.append(record)
-    return sorted(groups.values(), key=_nearest_to_the_paper_first)
-
-
-def _nearest_to_the_paper_first(group: _Group) -> tuple[Any, ...]:
+def _nearest_to_the_paper_first(group: tuple[str, Fields]) -> tuple[Any, ...]:
     """BLURB before other suites; all data before a subset, many epochs before few."""
-    fields = dict(group.protocol)
+    suite, protocol = group
+    fields = dict(protocol)
     rows = fields["train_rows"]
     by_size = (rows is not None, -(rows or 0), -fields["epochs"])
-    return (group.suite != PUBLISHED_SUITE, group.suite, *by_size, repr(group.protocol))
+    return (suite != PUBLISHED_SUITE, suite, *by_size, repr(protocol))
 
 
 def _row_labels(records: Iterable[Record], other_names: Mapping[str, OtherName]) -> dict[RowKey, str]:
-    """Name each row; weights that share a name get their hash, modes other than `fixed` their name.
-
-    Weights that have several names get the others too.
-    """
-    keys = dict.fromkeys(_row_key(record) for record in records)
+    """Name each row: model, the weights' other names, their hash if the name is shared, an unusual mode."""
+    keys = dict.fromkeys(map(_row_key, records))
     hashes: dict[str, set[str]] = defaultdict(set)
-    for key in keys:
-        hashes[key.model].add(key.model_hash)
     names: dict[tuple[str, str], set[str]] = defaultdict(set)
     for key in keys:
+        hashes[key.model].add(key.model_hash)
         names[key[1:]].add(key.model)
     for name, other in other_names.items():
         names[other.model_hash, other.fidelity].add(name)
-    return {
-        key: _row_label(
-            key, is_ambiguous=len(hashes[key.model]) > 1, others=sorted(names[key[1:]] - {key.model})
-        )
-        for key in keys
-    }
+    labels = {}
+    for key in keys:
+        others = sorted(names[key[1:]] - {key.model})
+        same = f" (= {', '.join(others)})" if others else ""
+        weights = f" [{key.model_hash[:8]}]" if len(hashes[key.model]) > 1 else ""
+        mode = f" ({key.fidelity})" if key.fidelity != "fixed" else ""
+        labels[key] = f"{key.model}{same}{weights}{mode}"
+    return labels
 
 
 def label_of(
@@ -251,35 +262,8 @@ def label_of(
     return _row_labels(records, other_names)[_row_key(record)]
 
 
-def _row_label(key: RowKey, *, is_ambiguous: bool, others: Sequence[str]) -> str:
-    same = f" (= {', '.join(others)})" if others else ""
-    weights = f" [{key.model_hash[:8]}]" if is_ambiguous else ""
-    mode = f" ({key.fidelity})" if key.fidelity != "fixed" else ""
-    return f"{key.model}{same}{weights}{mode}"
-
-
 def _row_key(record: Record) -> RowKey:
     return RowKey(record.model, record.model_hash, record.protocol.fidelity)
-
-
-def _build_table(
-    group: _Group,
-    cards: Sequence[TaskCard],
-    metric: Choice,
-    labels: Mapping[RowKey, str],
-    differing: set[str],
-) -> Table:
-    blocks, notes = [], []
-    for kind in KINDS:
-        records = [record for record in group.records if record.kind == kind]
-        if records:
-            theirs = [card for card in cards if group.suite in card.suites and card.kind == kind]
-            block, block_notes = _build_block(kind, records, theirs, metric, labels)
-            blocks.append(block)
-            notes += block_notes
-    budgets = sorted({record.protocol.budget for record in group.records})
-    caption = describe_protocol(group.protocol, budgets=budgets, differing=differing)
-    return Table(group.suite, group.protocol, caption, tuple(blocks), tuple(notes))
 
 
 def _build_block(
@@ -288,6 +272,7 @@ def _build_block(
     cards: Sequence[TaskCard],
     metric: Choice,
     labels: Mapping[RowKey, str],
+    printed: Iterable[PrintedRow],
 ) -> tuple[Block, list[str]]:
     """Build the columns, cells and averages of one kind. cards: of all the suite's tasks, in table order."""
     columns = _build_columns(records, cards, metric)
@@ -296,77 +281,79 @@ def _build_block(
     for record in records:
         runs[_row_key(record), record.task, record.column].append(record)
     rows, notes = [], []
-    for key in dict.fromkeys(_row_key(record) for record in records):
+    for key in dict.fromkeys(map(_row_key, records)):
         cells: list[Cell | None] = []
         for column in columns:
             chosen = runs.get((key, column.task, column.hash))
-            cell, note = _build_cell(chosen, metric) if chosen else (None, "")
+            cell, note = _build_cell(chosen, column.metric) if chosen else (None, "")
             cells.append(cell)
             if note:
                 notes.append(f"{labels[key]} on {column.heading}: {note}")
         rows.append(Row(key, labels[key], tuple(cells), _average(cells, columns, tasks)))
-    rows.sort(key=_best_average_first)
-    return Block(kind, columns, tuple(rows), _best_cells(rows)), notes
+    # the best average first, then the best of the columns from the left; what is missing comes last
+    rows.sort(key=lambda row: row.label)
+    rows.sort(key=lambda row: [(mean is None, -(mean or 0)) for mean in (row.means[-1], *row.means[:-1])])
+    # published rows are of one metric, or of the kind's first
+    is_printed = {one.metric for one in columns} <= {KINDS[kind].metrics[0], KINDS[kind].published}
+    measured = {column.task for column in columns}
+    below = tuple(one for one in printed if is_printed and measured & set(one.row.scores))
+    return Block(kind, columns, tuple(rows), best_and_second(row.means for row in rows)[0], below), notes
 
 
 def _build_columns(
     records: Sequence[Record], cards: Sequence[TaskCard], choice: Choice
 ) -> tuple[Column, ...]:
     """Return one column a task and protocol, in table order; several of one task get letters."""
-    parts: dict[str, dict[str, Fields]] = defaultdict(dict)
-    tests: dict[str, SplitFacts] = {}
-    metrics: dict[str, str] = {}
-    headings = {card.name: card.heading or card.name for card in cards}
-    tasks = list(headings)
+    by_task: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        metrics[record.column] = metric_of(record, choice).name
-        parts[record.task][record.column] = task_fields(record)
-        if "test" in record.splits:
-            tests[record.column] = record.splits["test"]
-    in_order = sorted(parts, key=lambda task: (tasks.index(task) if task in tasks else len(tasks), task))
+        by_task[record.task][record.column].append(record)
+    headings = {card.name: card.heading or card.name for card in cards}
+    places = {name: place for place, name in enumerate(headings)}
     columns: list[Column] = []
-    for task in in_order:
-        differing = differing_names(list(parts[task].values()))
-        by_part = sorted(parts[task].items(), key=lambda column: repr(column[1]))
-        for place, (column_hash, part) in enumerate(by_part):
-            letter = _letter(place) if len(by_part) > 1 else ""
-            footnote = describe_task_part(part, differing)
-            heading, metric, test = headings.get(task, task), metrics[column_hash], tests.get(column_hash)
-            columns.append(Column(task, column_hash, heading, metric, letter, footnote, test))
+    for task in sorted(by_task, key=lambda task: (places.get(task, len(places)), task)):
+        parts = {column: task_fields(runs[0]) for column, runs in by_task[task].items()}
+        differing = differing_names(list(parts.values()))
+        for place, column in enumerate(sorted(parts, key=lambda column: repr(parts[column]))):
+            letter = chr(ord("a") + place) if place < 26 else str(place + 1)
+            runs = by_task[task][column]
+            columns.append(
+                Column(
+                    task,
+                    column,
+                    heading=headings.get(task, task),
+                    metric=metric_of(runs[0], choice).name,
+                    letter=letter if len(parts) > 1 else "",
+                    footnote=", ".join(
+                        f"{name} {value}" for name, value in parts[column] if name in differing
+                    ),
+                    test=next((run.splits["test"] for run in reversed(runs) if "test" in run.splits), None),
+                )
+            )
     return tuple(columns)
 
 
-def _letter(place: int) -> str:
-    return chr(ord("a") + place) if place < 26 else str(place + 1)
-
-
-def _build_cell(records: Sequence[Record], metric: Choice) -> tuple[Cell, str]:
+def _build_cell(records: Sequence[Record], metric: str) -> tuple[Cell, str]:
+    """Return a cell, and what its choice of a rate left out. Raises UserError if a run lacks the metric."""
     rate, runs, note = choose_rate(records)
-    test = _summary([_test_percent(record, metric) for record in runs])
-    by_seed = {
-        record.seed: percent for record in runs if (percent := _test_percent(record, metric)) is not None
-    }
-    dev = _summary([record.dev.score_percent for record in runs])
-    return Cell(test, dev, rate, by_seed if test else {}, runs, tuple(records)), note
+    by_seed: dict[int, float | None] = {}
+    for run in runs:
+        is_own = metric == run.protocol.metric
+        if not is_own and metric not in run.test.further:
+            raise UserError(
+                f"{run.task}, {run.model}, seed {run.seed}: no {metric} in its record; "
+                "'kebench rescore' computes it from its predictions"
+            )
+        by_seed[run.seed] = run.test.score_percent if is_own else run.test.further[metric]
+    test, dev = _summary(by_seed.values()), _summary(run.dev.score_percent for run in runs)
+    known = {seed: percent for seed, percent in by_seed.items() if percent is not None}
+    return Cell(test, dev, rate, known if test else {}, runs, tuple(records)), note
 
 
-def _summary(percents: Sequence[float | None]) -> Summary | None:
+def _summary(percents: Iterable[float | None]) -> Summary | None:
     """Summarise scores over seeds; None if one is undefined: a mean of the others would be of other seeds."""
+    percents = list(percents)
     known = [percent for percent in percents if percent is not None]
     return summarise(known) if len(known) == len(percents) else None
-
-
-def _test_percent(record: Record, choice: Choice) -> float | None:
-    """Return a run's score by the metric shown. Raises UserError if it was not computed."""
-    metric = metric_of(record, choice).name
-    if metric == record.protocol.metric:
-        return record.test.score_percent
-    if metric not in record.test.further:
-        raise UserError(
-            f"{record.task}, {record.model}, seed {record.seed}: no {metric} in its record; "
-            "'kebench rescore' computes it from its predictions"
-        )
-    return record.test.further[metric]
 
 
 def _average(cells: Sequence[Cell | None], columns: Sequence[Column], tasks: Sequence[str]) -> Summary | None:
@@ -377,8 +364,7 @@ def _average(cells: Sequence[Cell | None], columns: Sequence[Column], tasks: Seq
     present = [cell for cell in cells if cell and cell.test]
     if not tasks or sorted(column.task for column in columns) != sorted(tasks) or len(present) < len(cells):
         return None
-    by_seed = average_by_seed(present)
-    if by_seed is None:
+    if (by_seed := average_by_seed(present)) is None:
         return Summary(summarise([cell.score.mean for cell in present]).mean, None, None)
     return summarise(list(by_seed.values()))
 
@@ -393,56 +379,17 @@ def average_by_seed(cells: Sequence[Cell]) -> dict[int, float] | None:
     }
 
 
-def _best_average_first(row: Row) -> tuple[Any, ...]:
-    """Sort by average, then by the columns from the left; what is missing comes last."""
-    average, *columns = row.means[-1:] + row.means[:-1]
-    order = [(mean is None, -(mean or 0)) for mean in (average, *columns)]
-    return (*order, row.label)
-
-
-def _best_cells(rows: Sequence[Row]) -> frozenset[tuple[int, int]]:
-    """Return the best means of each column in which at least two rows have one."""
-    return frozenset(
-        (place, column)
-        for column in range(len(rows[0].means))
-        for place in best_and_second([row.means[column] for row in rows])[0]
-    )
-
-
-def best_and_second(means: Sequence[float | None]) -> tuple[frozenset[int], frozenset[int]]:
-    """Return the places of a column's best means, if it has two, and of its second ones, if it has three.
+def best_and_second(rows: Iterable[Sequence[float | None]]) -> tuple[Places, Places]:
+    """Return the places of each column's best means, if it has two, and of its second ones, if it has three.
 
     Means that print the same are equally good: a table does not show what tells them apart.
     """
-    texts = {place: f"{mean:z.1f}" for place, mean in enumerate(means) if mean is not None}
-    ranked = sorted(set(texts.values()), key=float, reverse=True)
-
-    def printed_as(rank: int) -> frozenset[int]:
-        return frozenset(place for place, text in texts.items() if text == ranked[rank])
-
-    best = printed_as(0) if len(texts) > 1 else frozenset()
-    return best, printed_as(1) if len(texts) > 2 and len(ranked) > 1 else frozenset()
-
-
-def _with_published(tables: Iterable[Table], published: Sequence[PublishedTable]) -> tuple[Table, ...]:
-    """Put published rows under the first block of their suite and kind, and there only."""
-    printed = mark_rows(published)
-    done: set[tuple[str, str]] = set()
-    result = []
-    for table in tables:
-        blocks = []
-        for block in table.blocks:
-            rows = () if (table.suite, block.kind) in done else _rows_for(block, table.suite, printed)
-            done.add((table.suite, block.kind))
-            blocks.append(replace(block, published=rows))
-        result.append(replace(table, blocks=tuple(blocks)))
-    return tuple(result)
-
-
-def _rows_for(block: Block, suite: str, printed: Iterable[PrintedRow]) -> tuple[PrintedRow, ...]:
-    """Return the published rows of a block of the metric that they are of, or of the kind's first."""
-    kind = KINDS[block.kind]
-    if not {column.metric for column in block.columns} <= {kind.metrics[0], kind.published}:
-        return ()
-    tasks = {column.task for column in block.columns}
-    return tuple(one for one in printed if one.table.suite == suite and set(one.row.scores) & tasks)
+    best, second = set(), set()
+    for column, means in enumerate(zip(*rows, strict=True)):
+        texts = {place: f"{mean:z.1f}" for place, mean in enumerate(means) if mean is not None}
+        ranked = sorted(set(texts.values()), key=float, reverse=True)
+        if len(texts) > 1:
+            best |= {(place, column) for place, text in texts.items() if text == ranked[0]}
+        if len(texts) > 2 and len(ranked) > 1:
+            second |= {(place, column) for place, text in texts.items() if text == ranked[1]}
+    return frozenset(best), frozenset(second)

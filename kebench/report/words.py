@@ -40,24 +40,16 @@ def column_notes(columns: Iterable[tuple[str, Column]], undefined: Collection[st
         for kind, column in columns
         if column.test and is_seen_widely(column.test)
     ]
-    if names := [column_name(column) for _, column in columns if column.hash in undefined]:
-        lacks = " or ".join(
-            dict.fromkeys(METRICS[one.metric].lacks for _, one in columns if one.hash in undefined)
-        )
-        notes.append(
-            f"{UNDEFINED.text()} Undefined: no {lacks} in the test set of {', '.join(names)}. "
-            "It enters no average."
-        )
+    if lacking := [column for _, column in columns if column.hash in undefined]:
+        lacks = " or ".join(dict.fromkeys(METRICS[column.metric].lacks for column in lacking))
+        where = f"in the test set of {', '.join(map(column_name, lacking))}"
+        notes.append(f"{UNDEFINED.text()} Undefined: no {lacks} {where}. It enters no average.")
     return notes
 
 
 def second_cells(block: Block) -> frozenset[tuple[int, int]]:
     """Return the cells that print the second best mean of their column, where three rows have one."""
-    return frozenset(
-        (place, column)
-        for column in range(len(block.columns) + 1)
-        for place in best_and_second([row.means[column] for row in block.rows])[1]
-    )
+    return best_and_second(row.means for row in block.rows)[1]
 
 
 def task_cell(cell: TaskCell | None, *, show_n: bool) -> Cell:
@@ -100,8 +92,10 @@ def shared_n(table: Table) -> int | None:
 
 def captions(table: Table) -> list[str]:
     """Return the protocol, then what the numbers are."""
-    columns = columns_of(table)
-    shown = f"{score_title(columns)} in percent{_what_is_shown(shared_n(table))}"
+    columns, n = columns_of(table), shared_n(table)
+    seeds = "(number of seeds)" if n is None else f"over {n} seeds"
+    beside = " of one seed" if n == 1 else f", mean ± sd {seeds}"
+    shown = f"{score_title(columns)} in percent{beside}"
     return [f"{table.suite}, {table.caption}", f"{shown}. {score_words(columns)}"]
 
 
@@ -124,94 +118,58 @@ def score_words(columns: Iterable[tuple[str, Column]]) -> str:
     )
 
 
-def _what_is_shown(n: int | None) -> str:
-    """Say what stands beside a mean. n: the seeds behind every number, None if they differ."""
-    if n is None:
-        return ", mean ± sd (number of seeds)"
-    return " of one seed" if n == 1 else f", mean ± sd over {n} seeds"
-
-
 def footnotes(table: Table) -> list[str]:
     """Return how to read the table, the chosen rates, and the sources of published rows."""
     averages = [row.average for block in table.blocks for row in block.rows]
     is_ranked = any(len(block.rows) > 1 for block in table.blocks)
-    lettered = [column for block in table.blocks for column in block.columns if column.letter]
     mixed = []
     for block in table.blocks:
         titles = {METRICS[column.metric].title for column in block.columns}
         mixed += [f"{KINDS[block.kind].title} ({', '.join(sorted(titles))})"] if len(titles) > 1 else []
-    return [
-        *([f"The average is one of different scores: {'; '.join(mixed)}."] if mixed else []),
-        *([ORDER] if is_ranked and not any(block.best for block in table.blocks) else []),
-        *(["An average needs every task of its suite and kind."] if None in averages else []),
-        *(
-            ["An average has a deviation only where all its tasks have the same seeds."]
-            if any(average and average.n is None for average in averages)
-            else []
-        ),
-        f"Learning rate, by mean dev score{_of_own_metric(table)}: {_rates(table)}.",
-        *(f"{note}." for note in table.notes),
-        *table_notes(table),
-        *(f"{column_name(column)}: {column.footnote}." for column in lettered),
-        *_published_footnotes(table),
-    ]
-
-
-def _of_own_metric(table: Table) -> str:
-    """Say that rates were chosen by the tasks' own metrics, where one by name is shown."""
-    for block in table.blocks:
-        for row in block.rows:
-            for column, cell in zip(block.columns, row.cells, strict=True):
-                own = {run.protocol.metric for run in cell.runs} if cell else set()
-                if own and column.metric not in own | {KINDS[block.kind].published}:
-                    return " of each task's own metric"
-    return ""
-
-
-def _rates(table: Table) -> str:
-    """Say the rate of each row: the usual one, then the tasks with another."""
+    # dev chooses rates by the tasks' own metrics, which goes without saying unless another by name is shown
+    is_other = any(
+        column.metric not in {KINDS[kind].published, *(run.protocol.metric for run in cell.runs)}
+        for kind, _, column, cell in table.measured
+    )
     rates: dict[str, dict[str, str]] = {}
-    for block in table.blocks:
-        names = [column_name(column) for column in block.columns]
-        for row in block.rows:
-            chosen = {
-                name: f"{cell.learning_rate:g}" for name, cell in zip(names, row.cells, strict=True) if cell
-            }
-            rates.setdefault(row.label, {}).update(chosen)
-    said = []
+    for _, row, column, cell in table.measured:
+        rates.setdefault(row.label, {})[column_name(column)] = f"{cell.learning_rate:g}"
+    chosen = []
     for label, by_task in rates.items():
         usual = Counter(by_task.values()).most_common(1)[0][0]
         others = ", ".join(f"{task} {rate}" for task, rate in by_task.items() if rate != usual)
-        said.append(f"{label} {usual} ({others})" if others else f"{label} {usual}")
-    return "; ".join(said)
+        chosen.append(f"{label} {usual} ({others})" if others else f"{label} {usual}")
+    printed = [row for block in table.blocks for row in block.published]
+    sources = {one.mark: f"{one.mark} {one.table.source}: {one.table.protocol}." for one in printed}
+    excepted = {one.row.label: f"{one.row.label} {one.row.reason}." for one in printed if one.row.reason}
+    of_own = " of each task's own metric" if is_other else ""
+    shown = {
+        f"The average is one of different scores: {'; '.join(mixed)}.": mixed,
+        ORDER: is_ranked and not any(block.best for block in table.blocks),
+        "An average needs every task of its suite and kind.": None in averages,
+        "An average has a deviation only where all its tasks have the same seeds.": any(
+            average and average.n is None for average in averages
+        ),
+    }
+    return [
+        *(note for note, holds in shown.items() if holds),
+        f"Learning rate, by mean dev score{of_own}: {'; '.join(chosen)}.",
+        *(f"{note}." for note in table.notes),
+        *table_notes(table),
+        *(f"{column_name(column)}: {column.footnote}." for _, column in columns_of(table) if column.letter),
+        *(["Published: as printed by their sources; not ranked with the rows above."] if printed else []),
+        *sources.values(),
+        *excepted.values(),
+    ]
 
 
 def table_notes(table: Table) -> list[str]:
-    """Return what the marks of a table's columns mean."""
-    return column_notes(columns_of(table), undefined_columns(table))
+    """Return what the marks of a table's columns mean; a column without gold in its test set has no score."""
+    return column_notes(
+        columns_of(table), {column.hash for _, _, column, cell in table.measured if not cell.test}
+    )
 
 
 def columns_of(table: Table) -> list[tuple[str, Column]]:
     """Return a table's columns with their kinds of task."""
     return [(block.kind, column) for block in table.blocks for column in block.columns]
-
-
-def undefined_columns(table: Table) -> set[str]:
-    """Return the hashes of the columns in which a model has no score, since the test set has no gold."""
-    return {
-        column.hash
-        for block in table.blocks
-        for row in block.rows
-        for column, cell in zip(block.columns, row.cells, strict=True)
-        if cell and not cell.test
-    }
-
-
-def _published_footnotes(table: Table) -> list[str]:
-    printed = [row for block in table.blocks for row in block.published]
-    if not printed:
-        return []
-    sources = {one.mark: f"{one.mark} {one.table.source}: {one.table.protocol}." for one in printed}
-    excepted = {one.row.label: f"{one.row.label} {one.row.reason}." for one in printed if one.row.reason}
-    lead = "Published: as printed by their sources; not ranked with the rows above."
-    return [lead, *sources.values(), *excepted.values()]

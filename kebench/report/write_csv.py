@@ -16,14 +16,11 @@ CELL_FIELDS = (
 
 def rows_as_csv(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Return one line a row; several numbers of one field stand with a blank between."""
-    values = ([row.get(field) for field in fields] for row in rows)
-    return lines_as_csv(
-        fields,
-        (
-            [" ".join(map(str, one)) if isinstance(one, list | tuple) else one for one in line]
-            for line in values
-        ),
+    lines = (
+        [" ".join(map(str, one)) if isinstance(one, list | tuple) else one for one in map(row.get, fields)]
+        for row in rows
     )
+    return lines_as_csv(fields, lines)
 
 
 def lines_as_csv(headings: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
@@ -37,26 +34,23 @@ def lines_as_csv(headings: Sequence[str], lines: Iterable[Sequence[Any]]) -> str
 
 def sheets_as_csv(sheets: Iterable[Sheet]) -> str:
     """Return one line a cell: title of its sheet, number of its grid, its row, its column, its value."""
-    return rows_as_csv(
-        CELL_FIELDS,
+    lines = (
         (
-            {
-                "title": sheet.title,
-                "grid": number,
-                "row": row[0].text(),
-                "column": grid.headings[column],
-                "value": row[column].value,
-                "is_best": (place, column) in grid.best,
-                "deviation": row[column].deviation,
-                "n": row[column].n,
-                "low": (row[column].interval or (None, None))[0],
-                "high": (row[column].interval or (None, None))[1],
-                "corrected": row[column].corrected,
-                "mark": f"{row[column].before}{row[column].mark}".strip(),
-            }
-            for sheet in sheets
-            for number, grid in enumerate(sheet.grids, start=1)
-            for place, row in enumerate(grid.cells)
-            for column in range(1, len(row))
-        ),
+            sheet.title,
+            number,
+            row[0].text(),
+            grid.headings[column],
+            cell.value,
+            (place, column) in grid.best,
+            cell.deviation,
+            cell.n,
+            *(cell.interval or (None, None)),
+            cell.corrected,
+            f"{cell.before}{cell.mark}".strip(),
+        )
+        for sheet in sheets
+        for number, grid in enumerate(sheet.grids, start=1)
+        for place, row in enumerate(grid.cells)
+        for column, cell in enumerate(row[1:], start=1)
     )
+    return lines_as_csv(CELL_FIELDS, lines)

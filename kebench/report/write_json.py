@@ -35,24 +35,18 @@ def sheets_content(sheets: Iterable[Sheet]) -> dict[str, Any]:
 
 def _grid_fields(grid: Grid) -> dict[str, object]:
     """Return the values of a grid, and in a list of their own what only some have: by row and column."""
-    beside = [
-        {"row": row, "column": column, **fields}
-        for row, cells in enumerate(grid.cells)
-        for column, cell in enumerate(cells)
-        if (
-            fields := {
-                name: value
-                for name, value in (
-                    ("deviation", cell.deviation),
-                    ("n", cell.n),
-                    ("interval", cell.interval and list(cell.interval)),
-                    ("corrected", cell.corrected),
-                    ("mark", f"{cell.before}{cell.mark}".strip()),
-                )
-                if value not in (None, "")
+    beside = []
+    for row, cells in enumerate(grid.cells):
+        for column, cell in enumerate(cells):
+            fields = {
+                "deviation": cell.deviation,
+                "n": cell.n,
+                "interval": cell.interval and list(cell.interval),
+                "corrected": cell.corrected,
+                "mark": f"{cell.before}{cell.mark}".strip() or None,
             }
-        )
-    ]
+            if has := {name: value for name, value in fields.items() if value is not None}:
+                beside.append({"row": row, "column": column, **has})
     return {
         "headings": list(grid.headings),
         "rows": [

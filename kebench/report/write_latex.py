@@ -32,10 +32,7 @@ _BOLD_SHARE = 1.15  # of bold digits to plain ones
 
 
 def sheets_as_latex(sheets: Iterable[Sheet]) -> str:
-    """Return sheets as one table environment each, a long one as one for each grid or part of a grid.
-
-    Best bold, second underlined.
-    """
+    """Return a table environment a sheet, or a part of one if it is long; best bold, second underlined."""
     sheets = list(sheets)
     has_board = any(grid.layout == "board" for sheet in sheets for grid in sheet.grids)
     return (_BOARD_PREAMBLE if has_board else "") + "\n".join(map(_sheet_text, sheets))
@@ -82,9 +79,22 @@ def _grid_lines(grid: Grid) -> Iterator[str]:
         columns = _columns([2.0, *[1.0] * (len(widths) - 1)])
         yield from _block_lines(grid, range(1, len(widths)), columns=columns)
         return
+    wraps = [
+        width > _MOST_UNBROKEN_PT and not all(row[place].is_number for row in grid.cells)
+        for place, width in enumerate(widths)
+    ]
     is_wide = grid.layout == "listing" and sum(widths) + 12 * (len(widths) - 1) > TEXT_WIDTH_PT
-    if is_wide and any(_is_wrapped(grid, place, width) for place, width in enumerate(widths)):
-        yield from _listing_lines(grid, widths)
+    if is_wide and any(wraps):
+        # long texts share what the other columns leave; by the root, so that a shorter one is not squeezed
+        shares = [
+            sqrt(min(width, TEXT_WIDTH_PT)) * is_long for width, is_long in zip(widths, wraps, strict=True)
+        ]
+        used = sum(width for width, is_long in zip(widths, wraps, strict=True) if not is_long)
+        gap = 2 * NARROW_TABCOLSEP_PT / TEXT_WIDTH_PT
+        columns = _columns(shares, room=max(0.3, 1 - used / TEXT_WIDTH_PT), gap=gap)
+        yield f"{{\\setlength{{\\tabcolsep}}{{{NARROW_TABCOLSEP_PT:g}pt}}"
+        yield from _block_lines(grid, range(1, len(widths)), columns=columns)
+        yield "\\par}"
         return
     board = {}
     if grid.layout == "board":
@@ -120,14 +130,10 @@ def _points(cells: Sequence[Cell]) -> _Points:
     widest = max((cell.deviation_text() for cell in found), key=len, default="")
     room = max((_behind(cell, widest) for cell in found), key=len, default="")
     room = f", table-space-text-post={{\\bfseries{room}}}" if room else ""
-    widths = [
-        max((latex_width_pt(text) for text in texts), default=0.0)
-        for texts in (
-            [cell.value_text() for cell in found],
-            [cell.deviation_text() for cell in found],
-            [str(cell.n) for cell in found if cell.n is not None],
-        )
-    ]
+    shown = zip(
+        *((cell.value_text(), cell.deviation_text(), str(cell.n or "")) for cell in found), strict=True
+    )
+    widths = [max(map(latex_width_pt, texts)) for texts in shown] or [0.0, 0.0, 0.0]
     between = latex_width_pt("±") * bool(widths[1]) + latex_width_pt(" ()") * bool(widths[2])
     setting = f"S[table-format={sign}{before}.{after}{room}]"
     return _Points(setting, widest, _BOLD_SHARE * (sum(widths) + between))
@@ -172,37 +178,12 @@ def _block_lines(
         if place == first:
             title = f"\\multicolumn{{{len(places)}}}{{@{{}}l}}{{\\emph{{{PUBLISHED_TITLE}}}}}"
             yield f"\\midrule\n{title} \\\\"
-        yield _row(
-            [
-                _point_text(grid, place, column, board[column])
-                if column in board
-                else _cell_text(grid, place, column)
-                for column in places
-            ]
-        )
+        yield _row(_cell_text(grid, place, column, board.get(column)) for column in places)
     yield "\\bottomrule\n\\end{tabular}"
 
 
 def _row(cells: Iterable[str]) -> str:
     return f"{' & '.join(cells)} \\\\"
-
-
-def _is_wrapped(grid: Grid, column: int, width_pt: float) -> bool:
-    return width_pt > _MOST_UNBROKEN_PT and not all(row[column].is_number for row in grid.cells)
-
-
-def _listing_lines(grid: Grid, widths_pt: Sequence[float]) -> Iterator[str]:
-    """Write a listing that is too wide: long texts are wrapped, and share what the other columns leave."""
-    wrapped = [_is_wrapped(grid, place, width) for place, width in enumerate(widths_pt)]
-    pairs = list(zip(widths_pt, wrapped, strict=True))
-    used = sum(width for width, is_wrapped in pairs if not is_wrapped) / TEXT_WIDTH_PT
-    # by the root, so that the shorter of two texts is not squeezed
-    shares = [sqrt(min(width, TEXT_WIDTH_PT)) if is_wrapped else 0.0 for width, is_wrapped in pairs]
-    gap = 2 * NARROW_TABCOLSEP_PT / TEXT_WIDTH_PT
-    columns = _columns(shares, room=max(0.3, 1 - used), gap=gap)
-    yield f"{{\\setlength{{\\tabcolsep}}{{{NARROW_TABCOLSEP_PT:g}pt}}"
-    yield from _block_lines(grid, range(1, len(widths_pt)), columns=columns)
-    yield "\\par}"
 
 
 def _columns(shares: Sequence[float], *, room: float = 1, gap: float = 0.04) -> str:
@@ -217,29 +198,25 @@ def _columns(shares: Sequence[float], *, room: float = 1, gap: float = 0.04) -> 
     return "".join(wrapped.format(width=share * left) if share else "l" for share in shares)
 
 
-def _cell_text(grid: Grid, row: int, column: int) -> str:
-    cell = grid.cells[row][column]
+def _cell_text(grid: Grid, row: int, column: int, points: _Points | None) -> str:
+    """Return a cell. points: of a column of numbers, whose means siunitx aligns, with the rest as text."""
+    cell, is_best = grid.cells[row][column], (row, column) in grid.best
+    is_second = (row, column) in grid.second and not is_best
+    if points and _is_aligned(cell):
+        value, behind = cell.value_text(), _behind(cell, points.widest_sd)
+        mean = f"\\bfseries {value}" if is_best else value
+        if is_second:
+            mean = f"{{\\kebsecond{{{value.replace('-', '$-$')}}}}}{value}"
+        return f"{mean}{{{behind}}}" if behind else mean
+    if points:
+        shown = escape_latex(cell.text(space=" "))
+        return f"{{\\textbf{{{shown}}}}}" if is_best else f"{{{shown}}}"
     text, value = escape_latex(cell.text()), escape_latex(cell.value_text())
     if grid.layout in ("prose", "listing"):
         text = _LONG_NAME.sub(lambda name: _NAME_PARTS.sub(r"\g<0>\\penalty9999 ", name[0]), text)
     if isinstance(cell.value, float | int) or cell.interval:
         text, value = (re.sub(r"(?<![\w.])-(?=[\d.])", "$-$", one) for one in (text, value))
-    if (row, column) in grid.best:
+    if is_best:
         return f"\\textbf{{{text}}}"
-    if (row, column) not in grid.second:
-        return text
     # a line under all of mean, deviation and mark would look like a rule
-    return f"\\underline{{{value}}}{text.removeprefix(value)}"
-
-
-def _point_text(grid: Grid, row: int, column: int, points: _Points) -> str:
-    """Return a cell for a column of numbers: the mean, which siunitx aligns, and the rest as its text."""
-    cell, is_best = grid.cells[row][column], (row, column) in grid.best
-    if not _is_aligned(cell):
-        shown = escape_latex(cell.text(space=" "))
-        return f"{{\\textbf{{{shown}}}}}" if is_best else f"{{{shown}}}"
-    value, behind = cell.value_text(), _behind(cell, points.widest_sd)
-    before = "\\bfseries " if is_best else ""
-    if (row, column) in grid.second and not is_best:
-        before = f"{{\\kebsecond{{{value.replace('-', '$-$')}}}}}"
-    return f"{before}{value}{f'{{{behind}}}' if behind else ''}"
+    return f"\\underline{{{value}}}{text.removeprefix(value)}" if is_second else text

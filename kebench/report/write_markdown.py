@@ -7,17 +7,16 @@ from kebench.grid import PUBLISHED_TITLE, Grid, Sheet
 
 def sheets_as_markdown(sheets: Iterable[Sheet]) -> str:
     """Return sheets as Markdown: best bold, second in italics (Markdown has no underline)."""
-    return "\n".join(map(_sheet_text, sheets))
-
-
-def _sheet_text(sheet: Sheet) -> str:
-    parts = [f"**{escape_markdown(sheet.title)}**"] if sheet.title else []
-    parts += [escape_markdown(caption) for caption in sheet.captions]
-    parts += ["\n".join(_grid_lines(grid)) for grid in sheet.grids]
-    is_board = any(grid.layout == "board" for grid in sheet.grids)
-    if notes := sheet.all_notes(best="bold", second="" if is_board else "in italics"):
-        parts.append("\n".join(f"- {escape_markdown(note)}" for note in notes))
-    return "\n\n".join(parts) + "\n"
+    texts = []
+    for sheet in sheets:
+        parts = [f"**{escape_markdown(sheet.title)}**"] if sheet.title else []
+        parts += map(escape_markdown, sheet.captions)
+        parts += ("\n".join(_grid_lines(grid)) for grid in sheet.grids)
+        is_board = any(grid.layout == "board" for grid in sheet.grids)
+        if notes := sheet.all_notes(best="bold", second="" if is_board else "in italics"):
+            parts.append("\n".join(f"- {escape_markdown(note)}" for note in notes))
+        texts.append("\n\n".join(parts) + "\n")
+    return "\n".join(texts)
 
 
 def _grid_lines(grid: Grid) -> Iterator[str]:

@@ -57,43 +57,30 @@ def _tables(sheet: Sheet, *, width: int, is_styled: bool) -> Iterator[list[Text 
     """Yield what is printed one below the other: tables, and what stands over their columns."""
     for grid in sheet.grids:
         if grid.layout == "prose":
-            yield [_prose_table(grid, is_styled=is_styled)]
-        elif grid.layout == "listing":
+            yield [_ruled_table(grid, range(1, len(grid.headings)), gap=2, is_styled=is_styled)]
+            continue
+        if grid.layout == "listing":
             yield [_listing_table(grid, is_styled=is_styled)]
-        else:
-            widths = _widths(grid, is_styled=is_styled)
-            gap, runs = _fitting_columns(grid, widths, width=width, is_styled=is_styled)
-            for columns in runs:
-                table = _number_table(grid, columns, gap=gap, is_styled=is_styled)
-                used = sum(widths[column] + gap for column in columns)
-                start = min(widths[0], width - used)
-                yield [*_over_columns(grid, columns, widths, start=start, gap=gap), table]
-
-
-def _widths(grid: Grid, *, is_styled: bool) -> list[int]:
-    """Return how wide each column may get; a best cell may have a star."""
-    has_stars = not (grid.layout == "board" and is_styled)
-    columns = zip(grid.headings, *grid.texts, strict=True)
-    widths = [
-        max(len(text) + (has_stars and (row, place) in grid.best) for row, text in enumerate(texts, start=-1))
-        for place, texts in enumerate(columns)
-    ]
-    has_published = grid.layout == "board" or grid.published is not None
-    return [max(widths[0], len(PUBLISHED_TITLE) if has_published else 0), *widths[1:]]
-
-
-def _over_columns(
-    grid: Grid, columns: Sequence[int], widths: Sequence[int], *, start: int, gap: int
-) -> list[Text]:
-    """Return the line of what stands over groups of columns, each in the middle. start: where columns do."""
-    if not grid.groups:
-        return []
-    group_of = [name for name, number in grid.groups for _ in range(number)]
-    line = " " * start
-    for name, group in groupby(columns, key=lambda column: group_of[column - 1]):
-        room = sum(widths[column] + gap for column in group)
-        line += " " * gap + f"{name[: room - gap]:^{room - gap}}"
-    return [Text(line.rstrip(), no_wrap=True)]
+            continue
+        # how wide each column may get; a best cell may have a star
+        has_stars = not (grid.layout == "board" and is_styled)
+        widths = [
+            max(len(text) + (has_stars and (row, place) in grid.best) for row, text in enumerate(texts, -1))
+            for place, texts in enumerate(zip(grid.headings, *grid.texts, strict=True))
+        ]
+        if grid.layout == "board" or grid.published is not None:
+            widths[0] = max(widths[0], len(PUBLISHED_TITLE))
+        gap, runs = _fitting_columns(grid, widths, width=width, is_styled=is_styled)
+        group_of = ["", *(name for name, number in grid.groups for _ in range(number))]
+        for columns in runs:
+            parts: list[Text | Table] = []
+            if grid.groups:  # each in the middle over its columns
+                line = " " * min(widths[0], width - sum(widths[column] + gap for column in columns))
+                for name, group in groupby(columns, key=lambda column: group_of[column]):
+                    room = sum(widths[column] + gap for column in group)
+                    line += " " * gap + f"{name[: room - gap]:^{room - gap}}"
+                parts.append(Text(line.rstrip(), no_wrap=True))
+            yield [*parts, _ruled_table(grid, columns, gap=gap, is_styled=is_styled)]
 
 
 def _fitting_columns(
@@ -116,31 +103,27 @@ def _fitting_columns(
     return 2, list(column_runs(widths, room=width, gap=2))
 
 
-def _number_table(grid: Grid, columns: Sequence[int], *, gap: int, is_styled: bool) -> Table:
-    table = Table(box=RULES, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
-    table.add_column(Text(grid.headings[0]), overflow="fold")
+def _ruled_table(grid: Grid, columns: Sequence[int], *, gap: int, is_styled: bool) -> Table:
+    """Return the names of rows and some columns: of texts, which are wrapped, or of numbers."""
+    is_prose = grid.layout == "prose"
+    table = Table(box=RULES, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0), expand=is_prose)
+    table.add_column(Text(grid.headings[0]), ratio=2 if is_prose else None, overflow="fold")
     for column in columns:
-        heading, is_board = Text(grid.headings[column]), grid.layout == "board"
-        table.add_column(heading, justify="left" if is_board else "right", no_wrap=True)
+        table.add_column(
+            Text(grid.headings[column]),
+            justify="right" if grid.layout == "numbers" else "left",
+            ratio=1 if is_prose else None,
+            no_wrap=not is_prose,
+            overflow="fold" if is_prose else "ellipsis",
+        )
     shown = grid.shown_rows(columns)
     first = next((place for place in shown if grid.published is not None and place >= grid.published), None)
     for place in shown:
         if place == first:
             table.add_row(Text(PUBLISHED_TITLE, style="italic"))
-        row = grid.cells[place]
-        texts = [_styled(grid, place, column, is_styled=is_styled) for column in columns]
+        texts = [_styled(grid, place, column, is_styled=is_styled) for column in (0, *columns)]
         is_last = place + 1 in grid.breaks or (first is not None and place + 1 == grid.published)
-        table.add_row(Text(row[0].text()), *texts, end_section=is_last)
-    return table
-
-
-def _prose_table(grid: Grid, *, is_styled: bool) -> Table:
-    table = Table(box=RULES, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
-    for column, heading in enumerate(grid.headings):
-        table.add_column(Text(heading), ratio=1 if column else 2, overflow="fold")
-    for place, row in enumerate(grid.cells):
-        texts = [_styled(grid, place, column, is_styled=is_styled) for column in range(len(row))]
-        table.add_row(*texts, end_section=place + 1 in grid.breaks)
+        table.add_row(*texts, end_section=is_last)
     return table
 
 

@@ -6,7 +6,7 @@ B beams x L lengths, so it is called hit@(B x L) here, and ranked figures stand 
 What has no query has no score: None, never 0.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -74,23 +74,16 @@ def average(
     by_relation = group_means(earnings, relation)
     if not len(relation):
         return {metric: Averages(None, None, None, None) for metric in earnings}
-    lows, highs = _intervals(np.stack([*by_relation.means.values()], axis=1), generator)
+    means_RM = np.stack([*by_relation.means.values()], axis=1)  # R relations, M metrics
+    num_relations, num_metrics = means_RM.shape
+    interval = np.full((2, num_metrics), None)
+    if num_relations > 1:
+        resampled = [
+            means_RM[generator.integers(num_relations, size=(_RESAMPLES_AT_ONCE, num_relations))].mean(axis=1)
+            for _ in range(NUM_RESAMPLES // _RESAMPLES_AT_ONCE)
+        ]
+        interval = np.percentile(np.concatenate(resampled), INTERVAL, axis=0)
     return {
         metric: Averages(float(means.mean()), low, high, float(100 * earnings[metric].mean()))
-        for (metric, means), low, high in zip(by_relation.means.items(), lows, highs, strict=True)
+        for (metric, means), low, high in zip(by_relation.means.items(), *interval.tolist(), strict=True)
     }
-
-
-def _intervals(
-    means_RM: Floats, generator: np.random.Generator
-) -> tuple[Sequence[float | None], Sequence[float | None]]:
-    """Return the lower and the upper ends of the macro averages' intervals. R relations, M metrics."""
-    num_relations, num_metrics = means_RM.shape
-    if num_relations < 2:
-        return [None] * num_metrics, [None] * num_metrics
-    resampled = [
-        means_RM[generator.integers(num_relations, size=(_RESAMPLES_AT_ONCE, num_relations))].mean(axis=1)
-        for _ in range(NUM_RESAMPLES // _RESAMPLES_AT_ONCE)
-    ]
-    low, high = np.percentile(np.concatenate(resampled), INTERVAL, axis=0)
-    return low.tolist(), high.tolist()

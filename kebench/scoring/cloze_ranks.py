@@ -63,18 +63,13 @@ def ranks(candidates: Candidates, *, num_queries: int, normalised: bool) -> Ints
     if not len(competing.query):
         return found
     ordered = competing.of(in_order(competing, normalised=normalised))
-    answers_so_far = np.cumsum(_is_new(ordered))
+    answer = ordered.query * (ordered.key.max() + 1) + ordered.key
+    is_new = np.zeros(len(answer), dtype=bool)  # whether the query has not had the same answer before
+    is_new[np.unique(answer, return_index=True)[1]] = True
+    answers_so_far = np.cumsum(is_new)
     query_starts = np.flatnonzero(np.diff(ordered.query, prepend=-1))
     right_rows = np.flatnonzero(ordered.is_right)
     queries, firsts = np.unique(ordered.query[right_rows], return_index=True)
     # Rows are grouped by query, and each of these queries has a right row, so the two lists run in step.
     found[queries] = answers_so_far[right_rows[firsts]] - answers_so_far[query_starts] + 1
     return found
-
-
-def _is_new(ordered: Candidates) -> NDArray[np.bool_]:
-    """Tell of each row whether its query has not had the same answer before."""
-    answer = ordered.query * (ordered.key.max() + 1) + ordered.key
-    is_new = np.zeros(len(answer), dtype=bool)
-    is_new[np.unique(answer, return_index=True)[1]] = True
-    return is_new

@@ -12,24 +12,13 @@ from typing import Any
 
 # What transformers' clean_up_tokenization_spaces replaces, in this order. It was the default when the
 # released code was written; the tokenizers library alone does not do it.
-_CLEAN_UPS = (
-    (" .", "."),
-    (" ?", "?"),
-    (" !", "!"),
-    (" ,", ","),
-    (" ' ", "'"),
-    (" n't", "n't"),
-    (" 'm", "'m"),
-    (" 's", "'s"),
-    (" 've", "'ve"),
-    (" 're", "'re"),
-)
+_CLEAN_UPS = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 
 
 def clean_up(text: str) -> str:
     """Return a decoded string without the blanks that tokenising put before punctuation."""
-    for before, after in _CLEAN_UPS:
-        text = text.replace(before, after)
+    for spaced in _CLEAN_UPS:
+        text = text.replace(spaced, spaced.strip())
     return text
 
 
@@ -40,10 +29,10 @@ def reader(tokenizer: Any) -> Callable[[Iterable[list[int]]], list[str]]:
     for every tokenizer when the released code was written; by now it leaves byte-level BPE as it is.
     tokenizer: of the library tokenizers.
     """
-    if type(tokenizer.decoder).__name__ == "WordPiece":
-        join = _piece_joiner(tokenizer)
-    else:
-        join = partial(tokenizer.decode_batch, skip_special_tokens=True)
+    is_pieces = type(tokenizer.decoder).__name__ == "WordPiece"
+    join = (
+        _piece_joiner(tokenizer) if is_pieces else partial(tokenizer.decode_batch, skip_special_tokens=True)
+    )
 
     def read(sequences: Iterable[list[int]]) -> list[str]:
         return [clean_up(text) if " " in text else text for text in join(list(sequences))]

@@ -1,5 +1,6 @@
-"""The three counts every F1 here comes from."""
+"""The three counts every F1 here comes from, and those of relation labels."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -36,3 +37,17 @@ class Counts(NamedTuple):
         """The same of two sides of which neither is gold, such as two seeds; None where both are empty."""
         total = self.num_gold + self.num_predicted
         return 200 * self.num_correct / total if total else None
+
+
+def count_relations(gold: Iterable[str], predicted: Iterable[str], *, negative: str) -> Counts:
+    """Count instances whose gold label, predicted label, and both alike are not the negative one.
+
+    So their F1 is over all labels but that (KeBioLM, section 4.2; BLURB); with one positive label (GAD) it is
+    that label's own F1.
+    """
+    num_gold = num_predicted = num_correct = 0
+    for gold_label, predicted_label in zip(gold, predicted, strict=True):
+        num_gold += gold_label != negative
+        num_predicted += predicted_label != negative
+        num_correct += gold_label == predicted_label != negative
+    return Counts(num_gold, num_predicted, num_correct)

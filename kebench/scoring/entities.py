@@ -16,38 +16,20 @@ from kebench.scoring.counts import Counts
 Tags = str | Sequence[str]
 
 
-def strict_spans(tags: str) -> list[tuple[int, int]]:
-    """Return the entities of one sentence as half-open word spans, by strict IOB2."""
-    spans: list[tuple[int, int]] = []
-    start = None
-    for place, tag in enumerate(tags):
-        if start is not None and tag != "I":
-            spans.append((start, place))
-            start = None
-        if tag == "B":
-            start = place
-    if start is not None:
-        spans.append((start, len(tags)))
-    return spans
-
-
 def entity_spans(tags: Tags) -> Sequence[Any]:
     """Return the entities of a sentence by strict IOB2: half-open word spans, typed where the tags are.
 
     An I of another type than the entity before it continues none, like one that follows an O.
     """
-    if isinstance(tags, str):
-        return strict_spans(tags)
-    spans: list[tuple[int, int, str]] = []
-    start, kind = None, ""
-    for place, tag in enumerate(tags):
-        if start is not None and tag != f"I-{kind}":
-            spans.append((start, place, kind))
-            start = None
-        if tag.startswith("B-"):
-            start, kind = place, tag[2:]
-    if start is not None:
-        spans.append((start, len(tags), kind))
+    is_typed = not isinstance(tags, str)
+    spans: list[tuple[Any, ...]] = []
+    start, inside = 0, ""  # of the entity that is open: its first word, and the tag of the others
+    for place, tag in enumerate((*tags, "O")):
+        if inside and tag != inside:
+            spans.append((start, place, inside[2:]) if is_typed else (start, place))
+            inside = ""
+        if tag.startswith("B-" if is_typed else "B"):
+            start, inside = place, f"I{tag[1:]}"
     return spans
 
 

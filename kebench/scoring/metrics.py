@@ -11,16 +11,16 @@ never 0. A new metric is what gives its units, what makes a score of them, and a
 
 # U units, K statistics of a unit, C classes; ... stands for resamples and seeds
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kebench.scoring.counts import Counts
+from kebench.scoring.counts import Counts, count_relations
 from kebench.scoring.entities import count_entities, entity_spans, lenient_counts, lenient_f1_percent
-from kebench.scoring.relations import count_relations
 
 Floats = NDArray[np.float64]
 Predictions = Mapping[str, Any]  # as they are stored: docs/FORMATS.md
@@ -153,32 +153,33 @@ def _classes(predictions: Predictions, split: str) -> list[str]:
     return sorted({label for labels in (*golds, predictions[split]["predicted"]) for label in labels})
 
 
+def _counts_of_classes(units: Sequence[Iterable[tuple[int | None, int | None]]], num_classes: int) -> Floats:
+    """Return gold, predicted, correct of each unit for each class, (U, 3 C). units: pairs of classes."""
+    counts_UC3 = np.zeros((len(units), num_classes, 3))
+    for row, pairs in enumerate(units):
+        for gold, found in pairs:
+            if gold is not None:
+                counts_UC3[row, gold, 0] += 1
+            if found is not None:
+                counts_UC3[row, found, 1] += 1
+                counts_UC3[row, found, 2] += gold == found
+    return counts_UC3.reshape(len(units), 3 * num_classes)
+
+
 def _classes_of_examples(predictions: Predictions, split: str) -> Floats:
-    """Return gold, predicted, correct of each example for each class, (U, 3 C)."""
     place = {label: number for number, label in enumerate(_classes(predictions, split))}
-    pairs = _pairs(predictions, split)
-    counts_UC3 = np.zeros((len(pairs), len(place), 3))
-    for row, (gold, found) in enumerate(pairs):
-        counts_UC3[row, place[gold], 0] = 1
-        counts_UC3[row, place[found], 1] = 1
-        counts_UC3[row, place[gold], 2] = gold == found
-    return counts_UC3.reshape(len(pairs), 3 * len(place))
+    units = [[(place[gold], place[found])] for gold, found in _pairs(predictions, split)]
+    return _counts_of_classes(units, len(place))
 
 
 def _types_of_words(predictions: Predictions, split: str) -> Floats:
-    """Return gold, predicted, correct words of each sentence for each type, (U, 3 C); B and I are alike."""
+    """Return the counts of the words of each sentence; B and I are alike."""
     place = {name: number for number, name in enumerate(predictions.get("types") or ("",))}
-    pairs = _pairs(predictions, split)
-    counts_UC3 = np.zeros((len(pairs), len(place), 3))
-    for row, (golds, found) in enumerate(pairs):
-        for tags in zip(golds, found, strict=True):
-            types = [None if tag == "O" else place[tag[2:]] for tag in tags]
-            for side, one in enumerate(types):
-                if one is not None:
-                    counts_UC3[row, one, side] += 1
-            if types[0] is not None and types[0] == types[1]:
-                counts_UC3[row, types[0], 2] += 1
-    return counts_UC3.reshape(len(pairs), 3 * len(place))
+    units = [
+        zip(*([None if tag == "O" else place[tag[2:]] for tag in tags] for tags in both), strict=True)
+        for both in _pairs(predictions, split)
+    ]
+    return _counts_of_classes(units, len(place))
 
 
 def _macro_f1_percent(counts: Floats) -> Floats:
@@ -276,81 +277,48 @@ def _spearman_percent(values: Floats) -> Floats:
     return np.clip(rho, -100, 100)
 
 
-_LACKS_VARIANCE = "variance of gold or predictions"
+_F1 = partial(Metric, title="F1", percent=f1_percent, details=_count_details, untrained_percent=0.0)
+_MACRO_F1 = partial(Metric, title="macro F1", percent=_macro_f1_percent, untrained_percent=0.0)
+_CORRELATION = partial(Metric, lacks="variance of gold or predictions")
 _ALL = (
-    Metric(
-        "entity_f1",
-        "F1",
-        "strict entity F1 against the full gold",
-        _strict_entities,
-        f1_percent,
-        _count_details,
-        _entities_by_type,
-        untrained_percent=0.0,
+    _F1(
+        name="entity_f1",
+        words="strict entity F1 against the full gold",
+        units=_strict_entities,
+        by_label=_entities_by_type,
     ),
-    Metric(
-        "entity_f1_lenient",
-        "F1",
-        "entity F1 as published, lenient seqeval without gold beyond the maximum length",
-        _lenient_entities,
-        f1_percent,
-        _count_details,
-        untrained_percent=0.0,
+    _F1(
+        name="entity_f1_lenient",
+        words="entity F1 as published, lenient seqeval without gold beyond the maximum length",
+        units=_lenient_entities,
         exact=_lenient_score,
     ),
-    Metric(
-        "micro_f1",
-        "F1",
-        "micro F1 over the positive labels",
-        _positive_labels,
-        f1_percent,
-        _count_details,
-        _by_class,
-        untrained_percent=0.0,
-    ),
-    Metric(
-        "label_set_f1",
-        "F1",
-        "micro F1 over the labels of all examples",
-        _label_sets,
-        f1_percent,
-        _count_details,
-        _label_sets_by_label,
-        untrained_percent=0.0,
-    ),
-    Metric(
-        "macro_f1",
-        "macro F1",
-        "macro F1 over all labels",
-        _classes_of_examples,
-        _macro_f1_percent,
+    _F1(
+        name="micro_f1",
+        words="micro F1 over the positive labels",
+        units=_positive_labels,
         by_label=_by_class,
-        untrained_percent=0.0,
     ),
-    Metric(
-        "word_macro_f1",
-        "macro F1",
-        "macro F1 over entity types, word by word",
-        _types_of_words,
-        _macro_f1_percent,
+    _F1(
+        name="label_set_f1",
+        words="micro F1 over the labels of all examples",
+        units=_label_sets,
+        by_label=_label_sets_by_label,
+    ),
+    _MACRO_F1(
+        name="macro_f1", words="macro F1 over all labels", units=_classes_of_examples, by_label=_by_class
+    ),
+    _MACRO_F1(
+        name="word_macro_f1",
+        words="macro F1 over entity types, word by word",
+        units=_types_of_words,
         by_label=_words_by_type,
-        untrained_percent=0.0,
     ),
     Metric(
         "accuracy", "accuracy", "accuracy", _is_right, _accuracy_percent, by_label=_by_class, lacks="examples"
     ),
-    Metric(
-        "pearson", "r", "Pearson's r", _powers, _pearson_percent, lacks=_LACKS_VARIANCE, exact=_pearson_score
-    ),
-    Metric(
-        "spearman",
-        "rho",
-        "Spearman's rho",
-        _values,
-        _spearman_percent,
-        lacks=_LACKS_VARIANCE,
-        is_additive=False,
-    ),
+    _CORRELATION("pearson", "r", "Pearson's r", _powers, _pearson_percent, exact=_pearson_score),
+    _CORRELATION("spearman", "rho", "Spearman's rho", _values, _spearman_percent, is_additive=False),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 

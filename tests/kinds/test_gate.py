@@ -22,7 +22,7 @@ THEIR_COMMANDS = (
     "curves",
     "overlap",
 )  # begin the names in cli and report
-PROBES_RELATION = "report/page_sections.py"  # heads the relations of a probe
+PROBES_RELATION = "report/page.py"  # heads the relations of a probe
 NAMES = {*KINDS, *METRICS}
 
 

@@ -23,7 +23,7 @@ from kebench.kinds.pairs import Pair
 from kebench.kinds.registry import read_split
 from kebench.mini.build import miniature_data
 from kebench.records import stem_of, write_record
-from kebench.scoring.entities import strict_spans
+from kebench.scoring.entities import entity_spans
 from kebench.shipped import shipped
 from kebench.tasks.card import read_task_card
 from tests.report.sample_records import sample_record, write_sample
@@ -93,7 +93,7 @@ def test_seeds_agree_where_they_find_the_same() -> None:
 
 def test_models_are_held_against_each_other_by_most_of_their_seeds() -> None:
     right = [Run(0, [GOLD], [GOLD])]
-    golds = [(0, span) for span in strict_spans(GOLD)]
+    golds = [(0, span) for span in entity_spans(GOLD)]
     grid = both_grid(("", "", ""), Both("one", RUNS[:1], "two", right), golds, _correct)
     rows = {row[0]: row[1] for row in grid.texts}
     assert rows == {"both": "2", "only one": "0", "only two": "1", "neither": "0"}

@@ -12,8 +12,8 @@ from kebench.errors import UserError
 from kebench.kinds.stored import read_predictions, score_split
 from kebench.records import Record, record_paths, stem_of, write_record
 from kebench.report.model_index import model_index
+from kebench.report.rescore import say_left_out, without_seen
 from kebench.report.table import build_leaderboard
-from kebench.report.unseen import say_left_out, without_seen
 from kebench.shipped import shipped
 from kebench.tasks.card import all_task_cards
 from tests.report.boards import render_terminal

@@ -13,9 +13,9 @@ from seqeval.scheme import IOB2
 from sklearn.metrics import f1_score as sklearn_f1
 
 from kebench.kinds.stored import score_split
-from kebench.scoring.entities import count_entities, lenient_f1_percent, strict_spans
+from kebench.scoring.counts import count_relations
+from kebench.scoring.entities import count_entities, entity_spans, lenient_f1_percent
 from kebench.scoring.metrics import METRICS
-from kebench.scoring.relations import count_relations
 from kebench.scoring.score import Score, upgraded
 
 LABELS = ("false", "CPR:3", "CPR:4")
@@ -32,7 +32,7 @@ LABELS = ("false", "CPR:3", "CPR:4")
     ],
 )
 def test_entities_are_read_by_strict_iob2(tags: str, spans: list[tuple[int, int]]) -> None:
-    assert strict_spans(tags) == spans
+    assert entity_spans(tags) == spans
 
 
 def test_an_entity_counts_only_if_both_ends_agree() -> None:
@@ -115,7 +115,7 @@ def test_the_strict_score_is_seqevals_strict_iob2(pairs: list[tuple[str, str]]) 
     gold, predicted = [list(g) for g, _ in pairs], [list(p) for _, p in pairs]
     typed = [[[t if t == "O" else f"{t}-X" for t in tags] for tags in both] for both in (gold, predicted)]
     found = count_entities(*zip(*pairs, strict=True)).f1_percent
-    if any(strict_spans(tags) for tags, _ in pairs):
+    if any(entity_spans(tags) for tags, _ in pairs):
         expected = seqeval_f1(*typed, mode="strict", scheme=IOB2, zero_division=0)
         assert found == pytest.approx(100 * expected)
     else:
