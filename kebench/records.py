@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kebench.bounded import read_within
-from kebench.cards import Part
+from kebench.cards import Part, read_json_as
 from kebench.errors import UserError, first_fault
 from kebench.files import hash_of, write_atomically
 from kebench.scoring.score import Score, upgraded
@@ -262,14 +262,8 @@ def ending(stem: Path, suffix: str) -> Path:
 
 def read_record(path: Path) -> Record:
     """Read one record. Raises UserError with file and field if it is not one of ours."""
-    try:
-        record = Record.model_validate_json(read_within(path))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValidationError as error:
-        raise UserError(
-            f"{path}: not a record ({first_fault(error, whole='the file')}); remove it or fetch it again"
-        ) from None
+    refused = "not a record ({}); remove it or fetch it again"
+    record = read_json_as(path, Record, refused=refused, unreadable="cannot be read ({})")
     return _with_further_scores(path, record)
 
 
