@@ -13,7 +13,7 @@ from kebench.kinds.schemes import (
     MisfitError,
     Scheme,
     Tag,
-    bio_string,
+    bio_tags,
     one_scheme,
     parse_tag,
     read_tagging,
@@ -31,7 +31,9 @@ def _tags(words: str) -> list[Tag]:
 def _read(*sentences: str, stated: Scheme | None = None) -> tuple[str | None, list[str]]:
     scheme, mentions = read_tagging([_tags(one) for one in sentences], stated)
     lengths = [len(one.split()) for one in sentences]
-    return scheme, [bio_string(row, length) for row, length in zip(mentions, lengths, strict=True)]
+    return scheme, [
+        "".join(bio_tags(row, length, has_types=False)) for row, length in zip(mentions, lengths, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
