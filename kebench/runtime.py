@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kebench import __version__
+from kebench.errors import UserError
 
 RECORDED_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "seqeval")
 
@@ -33,8 +34,6 @@ def choose_device(wanted: str = "auto", precision: str = "auto") -> Device:
 
     bf16 only where the hardware multiplies in it: on CUDA, Ampere or later; fp32 everywhere else.
     """
-    from kebench.errors import UserError
-
     is_there = has_cuda()
     if wanted == "cuda" and not is_there:
         raise UserError(
@@ -192,9 +191,8 @@ def begin(device: str) -> Begun:
 
 def software(recorded: Iterable[str] = RECORDED_PACKAGES) -> dict[str, Any]:
     """Return what made a number: kebench's version and commit, and those of packages that can move it."""
-    packages = {"python": platform.python_version()}
-    for name in recorded:
-        packages[name] = importlib.metadata.version(name)
+    packages = {name: importlib.metadata.version(name) for name in recorded}
+    packages = {"python": platform.python_version(), **packages}
     return {"kebench_version": __version__, "commit": source_commit(), "packages": packages}
 
 
