@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -190,28 +191,24 @@ def begin(device: str) -> Begun:
 
 
 def software(recorded: Iterable[str] = RECORDED_PACKAGES) -> dict[str, Any]:
-    """Return what made a number: kebench's version and commit, and those of packages that can move it."""
+    """Return what made a number: kebench's version and commit, and those of packages that can move it.
+
+    The commit is that of the checkout kebench runs from, "+changes" if edited, or "" in a wheel.
+    """
     packages = {name: importlib.metadata.version(name) for name in recorded}
     packages = {"python": platform.python_version(), **packages}
-    return {"kebench_version": __version__, "commit": source_commit(), "packages": packages}
+    root, commit = Path(__file__).parent.parent, ""
+    if (root / ".git").exists():
+        with suppress(OSError, subprocess.SubprocessError):
+            head = _git(root, "rev-parse", "HEAD")
+            wanted = ("--porcelain", "--untracked-files=no", "--", "kebench", "baselines")
+            commit = f"{head}+changes" if _git(root, "status", *wanted) else head
+    return {"kebench_version": __version__, "commit": commit, "packages": packages}
 
 
 def installed(packages: Iterable[str]) -> list[str]:
     """Return those packages that are installed, for `software`: of extras that not everybody has."""
     return [name for name in packages if any(importlib.metadata.distributions(name=name))]
-
-
-def source_commit() -> str:
-    """Return the commit of the checkout kebench runs from, "+changes" if edited, or "" in a wheel."""
-    root = Path(__file__).parent.parent
-    if not (root / ".git").exists():
-        return ""
-    try:
-        commit = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "kebench", "baselines")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return f"{commit}+changes" if changed else commit
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -7,7 +7,7 @@ so.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,24 +17,9 @@ from kebench.kinds.errors import Asked, Errors
 from kebench.scoring.calibration import Judgement
 from kebench.scoring.metrics import METRICS
 
-
-class Example(Protocol):
-    """One example of a task, as its file holds it.
-
-    words: what the file cuts the text into, or the text alone. gold: what a model should say, as text.
-    """
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def words(self) -> tuple[str, ...]: ...
-    @property
-    def gold(self) -> str: ...
-
-
-Examples = Sequence[Any]  # of one class that is an Example
+# Of one class with the attributes id, text, words (what the file cuts the text into, or the text alone), and
+# gold (what a model should say, as text).
+Examples = Sequence[Any]
 
 
 class Read(NamedTuple):
