@@ -49,7 +49,7 @@ class Refusals:
 
 def printable(text: str) -> str:
     """Return text with its control characters spelt out: names come from files, and could move a cursor."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda sign: f"\\x{ord(sign[0]):02x}", text)
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -141,7 +141,6 @@ def _open_scheme(
         wrong, others = (by_i, by_b) if stated == "IOB2" else (by_b, by_i)
     else:
         wrong, others = sorted((by_i, by_b), key=len)
-        wrong = wrong if others else []
     if wrong and (stated == "IOB2" or not _b_means_several_words(by_b, by_i)):
         at, one = wrong[0]
         tag = sentences[at][one.mention.start]
