@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from kebench.kinds.card import TaskCard
 from kebench.kinds.encoded import Answer, Encoded, Ragged, was_cut
 from kebench.kinds.iob import MEND_TYPES, Sentence, iob_form, read_tagged, several_types
-from kebench.kinds.kind import Calibrated, Kind, Permille, Read, Stored, StoredSplit, Words
+from kebench.kinds.kind import Kind, Permille, Read, Stored, StoredSplit, Words
 from kebench.kinds.lines import LineError
 from kebench.kinds.ner_errors import tagging_errors
 from kebench.kinds.schemes import Scheme
@@ -238,7 +238,7 @@ NER = Kind(
     cut=lambda part: {
         "num_cut": sum(len(tags) - kept for tags, kept in zip(part["gold"], part["num_kept"], strict=True))
     },
-    calibrated=(Calibrated("predicted entities", entity_judgements), Calibrated("words", word_judgements)),
+    calibrated={"predicted entities": entity_judgements, "words": word_judgements},
     errors=tagging_errors,
     mentions=mentions_of,
     words_of=lambda card, sentence: sentence.words,

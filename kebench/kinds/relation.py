@@ -21,7 +21,7 @@ from kebench.grid import Cell, Grid, GridRows, Sheet, mean_cell
 from kebench.kinds.card import TaskCard
 from kebench.kinds.encoded import Answer, Encoded, Ragged, encode_texts
 from kebench.kinds.errors import Asked, Errors, Run, agreement_grid, both_grid, scores_grid
-from kebench.kinds.kind import Calibrated, Kind, Marks, Permille, Read, Stored, StoredSplit, Words
+from kebench.kinds.kind import Kind, Marks, Permille, Read, Stored, StoredSplit, Words
 from kebench.kinds.pairs import GAD_HEADER, LOOKS_LIKE_A_MARKER, Pair, read_pairs
 from kebench.scoring.calibration import WHOLE, Judgement
 from kebench.scoring.relations import count_relations
@@ -259,5 +259,5 @@ RELATION = Kind(
     plain_text=without_markers,
     errors=labelling_errors,
     marks=Marks(marker_faults, expected_markers),
-    calibrated=(Calibrated("instances", instance_judgements),),
+    calibrated={"instances": instance_judgements},
 )

@@ -78,6 +78,7 @@ def read_tagging(
     if not letters:
         return None, [[] for _ in sentences]
     placed = ((at, place, tag) for at, tags in enumerate(sentences) for place, tag in enumerate(tags))
+    fitting = [scheme for scheme, own in CLOSED.items() if letters <= set(own)]
     is_open = stated not in CLOSED if stated else letters <= set("BI")
     if stated:
         expected = {*LETTERS[stated], "O"}
@@ -88,7 +89,7 @@ def read_tagging(
         at, place, tag = next(one for one in placed if one[2].letter == "E")
         what = f"tag '{tag}' in a file without B, as IOE1 and IOE2 have"
         raise MisfitError(at, place, f"{what}, which are not read; convert the file to IOB2")
-    elif not is_open and not any(letters <= set(own) for own in CLOSED.values()):
+    elif not is_open and not fitting:
         seen = {"O"}
         for at, place, tag in placed:
             if not any(seen | {tag.letter} <= {*own, "O"} for own in CLOSED.values()):
@@ -97,9 +98,8 @@ def read_tagging(
             seen.add(tag.letter)
     if is_open:
         begun = [list(_begun(tags)) for tags in sentences]
-        scheme = _open_scheme(sentences, begun, stated)
-        return scheme, [[one.mention for one in row] for row in begun]
-    scheme = stated or next(name for name, own in CLOSED.items() if letters <= set(own))
+        return _open_scheme(sentences, begun, stated), [[one.mention for one in row] for row in begun]
+    scheme = stated or fitting[0]
     return scheme, [_closed_mentions(tags, scheme, at) for at, tags in enumerate(sentences)]
 
 
