@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from kebench.bounded import read_toml
+from kebench.bounded import read_toml, read_within
 from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.shipped import shipped
 
@@ -35,6 +35,7 @@ class Part(BaseModel):
 
 
 AnyCard = TypeVar("AnyCard", bound=Card)
+AnyForm = TypeVar("AnyForm", bound=BaseModel)
 
 
 class Suggested(Card):
@@ -105,6 +106,23 @@ def read_card(path: Path, kind: type[AnyCard]) -> AnyCard:
     except ValidationError as error:
         fault = first_fault(error, whole="the card", shows_value=True)
         raise UserError(f"{path}: {fault}; mend this field") from None
+
+
+def read_json_as(path: Path, form: type[AnyForm], *, refused: str, unreadable: str = "") -> AnyForm:
+    """Read one JSON file of a form. Raises UserError if it is not of that form, or larger than any such file.
+
+    refused: what that error says behind the path, with {} for the field and what is wrong with it.
+    unreadable: what it says of a file that is missing or cannot be read, with {} for why; "" raises OSError.
+    """
+    try:
+        return form.model_validate_json(read_within(path))
+    except ValidationError as error:
+        said, why = refused, first_fault(error, whole="the file")
+    except OSError as error:
+        if not unreadable:
+            raise
+        said, why = unreadable, str(error.strerror)
+    raise UserError(f"{path}: {said.replace('{}', why, 1)}")
 
 
 def model_card_paths() -> dict[str, Path]:

@@ -78,19 +78,17 @@ def energy_meter(metering: Metering | None, *, accelerator: Any) -> Iterator[Rea
     # Whatever a machine refuses to tell must not end a run.
     except Exception as error:
         _warn(error)
-    is_read = False
 
     def read() -> Energy | None:
-        nonlocal is_read
-        if tracker is None or is_read:
-            return None
-        is_read = True
+        nonlocal tracker
+        measuring, tracker = tracker, None
         try:
-            tracker.stop()
-            return _energy_of(tracker, metering)
+            if measuring is not None:
+                measuring.stop()
+                return _energy_of(measuring, metering)
         except Exception as error:
             _warn(error)
-            return None
+        return None
 
     try:
         yield read
@@ -163,7 +161,20 @@ def _energy_of(tracker: Any, metering: Metering) -> Energy:
     found = tracker.final_emissions_data
     parts: dict[str, EnergyPart] = {}
     for hardware in tracker._hardware:  # no public name says what was measured with what
-        kind, measured_with, is_estimate = _source_of(hardware)
+        name, is_estimate = type(hardware).__name__, False
+        if name == "RAM":
+            kind, measured_with, is_estimate = "ram", "watts for its size", True
+        elif name == "GPU":
+            import torch
+
+            kind, measured_with = "gpu", "AMD SMI" if torch.version.hip else "NVML"
+        elif name == "CPU" and hardware._mode in _COUNTERS:
+            kind, measured_with = "cpu", _COUNTERS[hardware._mode]
+        elif name == "CPU":
+            share = "load" if hardware._mode == "cpu_load" else "half"
+            kind, measured_with, is_estimate = "cpu", f"{share} x {hardware._tdp or 0:g} W (TDP)", True
+        else:  # Apple's chips and the Raspberry Pi name their part; both are read, not guessed
+            kind, measured_with = str(hardware.chip_part).lower(), name
         kwh = float(getattr(found, f"{kind}_energy"))
         if kind != "gpu" or tracker._gpu_ids != []:
             parts[kind] = EnergyPart(kwh=kwh, measured_with=measured_with, is_estimate=is_estimate)
@@ -175,22 +186,3 @@ def _energy_of(tracker: Any, metering: Metering) -> Energy:
         co2_kg=float(found.emissions) if metering.country else None,
         meter=f"codecarbon {found.codecarbon_version}",
     )
-
-
-def _source_of(hardware: Any) -> tuple[str, str, bool]:
-    """Return which part of a machine codecarbon has measured, with what, and whether that is a guess."""
-    name = type(hardware).__name__
-    if name == "RAM":
-        return "ram", "watts for its size", True
-    if name == "GPU":
-        import torch
-
-        return "gpu", "AMD SMI" if torch.version.hip else "NVML", False
-    if name == "CPU":
-        mode, watts = hardware._mode, hardware._tdp
-        if mode in _COUNTERS:
-            return "cpu", _COUNTERS[mode], False
-        share = "load" if mode == "cpu_load" else "half"
-        return "cpu", f"{share} x {watts or 0:g} W (TDP)", True
-    # Apple's chips and the Raspberry Pi name their part; both are read, not guessed.
-    return str(hardware.chip_part).lower(), name, False

@@ -49,11 +49,7 @@ class Refusals:
 
 def printable(text: str) -> str:
     """Return text with its control characters spelt out: names come from files, and could move a cursor."""
-    return "".join(f"\\x{ord(sign):02x}" if _is_control(sign) else sign for sign in text)
-
-
-def _is_control(sign: str) -> bool:
-    return sign < " " or "\x7f" <= sign <= "\x9f"
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

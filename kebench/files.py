@@ -80,42 +80,37 @@ def crash_point(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def write_atomically(path: Path, content: bytes | str, *, point: str) -> None:
+def write_atomically(
+    path: Path, content: bytes | str, *, point: str, move: Callable[[Path, Path], object] = os.replace
+) -> None:
     """Write a file so that it is either wholly there or not there at all.
 
-    point: the entry of `WRITES` that this write belongs to.
+    point: the entry of `WRITES` that this write belongs to. move: what gives the finished file its name.
     """
     temporary = temporary_beside(path)
     try:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        move_whole(temporary, path, point=point)
+        move_whole(temporary, path, point=point, move=move)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def create_atomically(path: Path, content: str, *, point: str) -> bool:
     """Write a file as `write_atomically` does, unless it is there: False if so. Of two writers one wins."""
-    temporary = temporary_beside(path)
     try:
-        temporary.write_bytes(content.encode())
-        move_whole(temporary, path, point=point, move=link_new)
+        write_atomically(path, content, point=point, move=link_new)
     except FileExistsError:
         return False
-    finally:
-        temporary.unlink(missing_ok=True)
     return True
 
 
 def link_new(source: Path, path: Path) -> None:
-    """Give a file a second name. Raises FileExistsError if it is taken.
-
-    Where the file system has no links, the second file is created exclusively and filled.
-    """
+    """Give a file a second name. Raises FileExistsError if it is taken."""
     try:
         os.link(source, path)
     except FileExistsError:
         raise
-    except OSError:
+    except OSError:  # a file system without links: the second file is created exclusively and filled
         with path.open("x") as file:
             file.write(source.read_text())
 
@@ -224,10 +219,8 @@ def _fsync(path: Path) -> None:
 
 
 def _fsync_folder(folder: Path) -> None:
-    try:
+    with suppress(OSError):  # some network file systems refuse to sync a folder
         _fsync(folder)
-    except OSError:  # some network file systems refuse to sync a folder
-        return
 
 
 def sha256_of(path: Path, *, on_read: Callable[[int], None] | None = None) -> str:

@@ -19,7 +19,7 @@ from typing import TypeVar
 import psutil
 from pydantic import BaseModel, ValidationError
 
-from kebench.files import crash_point, link_new
+from kebench.files import create_atomically, link_new
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +59,18 @@ def lease(path: Path) -> Iterator[bool]:
         yield False
         return
     stop = threading.Event()
-    heart = threading.Thread(target=_beat, args=(path, stop), daemon=True)
-    heart.start()
+    beat_seconds = TASK_HEARTBEAT_SECONDS if os.environ.get(TASK) else HEARTBEAT_SECONDS
+
+    def beat() -> None:
+        while not stop.wait(beat_seconds):
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return
+            except OSError as error:  # a network file system may be away for a moment
+                _log.warning("%s: not touched (%s)", path, error.strerror)
+
+    threading.Thread(target=beat, daemon=True).start()
     try:
         yield True
     finally:
@@ -70,8 +80,7 @@ def lease(path: Path) -> Iterator[bool]:
 
 
 def _create(path: Path, token: str) -> bool:
-    """Create the lease with its content in one step: a link of a complete file fails if it exists."""
-    temporary = path.parent / f".{path.name}.{token}.tmp"
+    """Create the lease with its content in one step; False if there is one."""
     owner = Owner(
         host=_machine(),
         pid=os.getpid(),
@@ -79,16 +88,7 @@ def _create(path: Path, token: str) -> bool:
         token=token,
         task=os.environ.get(TASK, ""),
     )
-    temporary.write_text(owner.model_dump_json())
-    crash_point("lease.written")
-    try:
-        link_new(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
-    crash_point("lease.renamed")
-    return True
+    return create_atomically(path, owner.model_dump_json(), point="lease")
 
 
 def _move_away(path: Path, judged: str) -> bool:
@@ -180,41 +180,24 @@ def _token_in(path: Path) -> str:
         return ""
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
-    seconds = TASK_HEARTBEAT_SECONDS if os.environ.get(TASK) else HEARTBEAT_SECONDS
-    while not stop.wait(seconds):
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            return
-        except OSError as error:  # a network file system may be away for a moment
-            _log.warning("%s: not touched (%s)", path, error.strerror)
-
-
-class Deceased:
-    """Tasks of a cluster that are known to have died, and their leases, which other machines would wait for.
+def remove_leases_of_dead(task: str, folders: Iterable[Path]) -> bool:
+    """Remove the leases of a cluster's task that has died: others would wait. Say whether none is left.
 
     The cluster may be wrong: a node that it cannot reach may still reach the folder. So a lease is removed
     only once it has not been touched for three beats either, by our clock alone.
     """
-
-    def __init__(self, folders: Iterable[Path]) -> None:
-        self._folders = list(folders)
-
-    def remove_leases(self, task: str) -> bool:
-        """Remove those leases of a task that are silent; say whether none is left."""
-        left = False
-        for path in (found for folder in self._folders for found in folder.rglob("*.running")):
-            try:
-                owner = Owner.model_validate_json(path.read_bytes())  # opening it also refreshes NFS's memory
-                silent_seconds = _silent_seconds(path, touched_ns=path.stat().st_mtime_ns)
-            except (OSError, ValidationError):
-                continue
-            if owner.task != task:
-                continue
-            is_gone = stale_token(path) == owner.token or silent_seconds >= TASK_SILENT_SECONDS
-            left = not (is_gone and _move_away(path, owner.token)) or left
-        return not left
+    left = False
+    for path in (found for folder in folders for found in folder.rglob("*.running")):
+        try:
+            owner = Owner.model_validate_json(path.read_bytes())  # opening it also refreshes NFS's memory
+            silent_seconds = _silent_seconds(path, touched_ns=path.stat().st_mtime_ns)
+        except (OSError, ValidationError):
+            continue
+        if owner.task != task:
+            continue
+        is_gone = stale_token(path) == owner.token or silent_seconds >= TASK_SILENT_SECONDS
+        left = not (is_gone and _move_away(path, owner.token)) or left
+    return not left
 
 
 def share(

@@ -12,20 +12,14 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from kebench.errors import UserError, first_line
 
-Numbers = Mapping[str, float]
+Numbers = Mapping[str, float]  # by name, such as train/loss
+Write = Callable[[int, Numbers], None]  # logs those of a step; steps ascend, one may be told several times
 
 _log = logging.getLogger(__name__)
-
-
-class Write(Protocol):
-    """Logs the numbers of a step; steps ascend, and one step may be told several times."""
-
-    def __call__(self, step: int, numbers: Numbers) -> None:
-        """numbers: by name, such as train/loss."""
 
 
 class Logger(NamedTuple):
@@ -45,21 +39,16 @@ class Logging(NamedTuple):
 NO_LOGGING = Logging()
 
 
-def require_loggers(names: Sequence[str]) -> None:
-    """Raise UserError if the package of a logger is not installed."""
+def chosen_logging(names: Sequence[str], folder: Path | None, *, default: Path) -> Logging:
+    """Return what --log and --log-dir ask for. Raises UserError if it cannot be had."""
+    if folder and not names:
+        raise UserError("--log-dir: nothing is logged; pass --log tensorboard or --log wandb too")
     for name in names:
         if importlib.util.find_spec(name) is None:
             raise UserError(
                 f"--log {name}: the package {name} is not installed; pip install 'kebench[log]', "
                 f"or leave out --log {name}"
             )
-
-
-def chosen_logging(names: Sequence[str], folder: Path | None, *, default: Path) -> Logging:
-    """Return what --log and --log-dir ask for. Raises UserError if it cannot be had."""
-    if folder and not names:
-        raise UserError("--log-dir: nothing is logged; pass --log tensorboard or --log wandb too")
-    require_loggers(names)
     return Logging(tuple(dict.fromkeys(names)), folder or default)
 
 
@@ -93,25 +82,17 @@ def logged_run(chosen: Logging, name: str, *, settings: Mapping[str, Any]) -> It
 def _only_warning(
     kind: str, run: str, *, failed: Callable[[str], None] = lambda kind: None
 ) -> Iterator[None]:
-    """Leave the random generators as they were, and turn whatever goes wrong into one line."""
-    with generators_kept():
-        try:
-            yield
-        # A full disk, a service that is down, a library's own fault: none of them may end a run.
-        except Exception as error:
-            failed(kind)
-            _log.warning("%s: logging to %s failed (%s); the run goes on", run, kind, first_line(error))
-
-
-@contextmanager
-def generators_kept() -> Iterator[None]:
-    """Give the global random generators, which dropout draws from, their state back."""
+    """Turn whatever goes wrong into one line; leave the random generators, which dropout needs, alone."""
     import numpy
     import torch
 
     states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
     try:
         yield
+    # A full disk, a service that is down, a library's own fault: none of them may end a run.
+    except Exception as error:
+        failed(kind)
+        _log.warning("%s: logging to %s failed (%s); the run goes on", run, kind, first_line(error))
     finally:
         random.setstate(states[0])
         numpy.random.set_state(states[1])

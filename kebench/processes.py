@@ -40,30 +40,22 @@ class Place(NamedTuple):
 
 
 def plan_places(workers: int, *, uses_gpus: bool) -> list[Place]:
-    """Share this machine's GPUs out in turn, and its cores equally."""
-    threads = _stated_threads() or max(1, (os.cpu_count() or 1) // workers)
-    gpus = _visible_gpus() if uses_gpus else []
-    return [Place(gpus[number % len(gpus)] if gpus else None, threads) for number in range(workers)]
+    """Share this machine's GPUs out in turn, and its cores equally, unless OMP_NUM_THREADS says how many.
 
-
-def _stated_threads() -> int | None:
-    """Return how many threads the user wants, by OMP_NUM_THREADS; None if it does not say.
-
-    As OpenMP reads it: a list is of nested levels, of which ours is the first; what is no positive number
+    OpenMP reads it so: of a list, which is of nested levels, ours is the first; what is no positive number
     counts for nothing.
     """
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     is_number = first.isdecimal() and len(first) < 10  # more digits are no number of threads
-    return int(first) or None if is_number else None
+    threads = (is_number and int(first)) or max(1, (os.cpu_count() or 1) // workers)
+    gpus: list[str] = []
+    if uses_gpus and (named := os.environ.get("CUDA_VISIBLE_DEVICES")):
+        gpus = [name.strip() for name in named.split(",")]
+    elif uses_gpus:
+        import torch
 
-
-def _visible_gpus() -> list[str]:
-    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    if named := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        return [name.strip() for name in named.split(",")]
-    import torch
-
-    return [str(number) for number in range(torch.cuda.device_count())]
+        gpus = [str(number) for number in range(torch.cuda.device_count())]
+    return [Place(gpus[number % len(gpus)] if gpus else None, threads) for number in range(workers)]
 
 
 class Worker:
@@ -186,17 +178,17 @@ def _work_in_silence(work: Callable[[], object], pipe: Connection) -> None:
 
 def end_when_told() -> None:
     """Let SIGTERM and SIGHUP end this process as Ctrl-C does, with the command that it runs."""
+
+    def end(*_: object) -> None:
+        raise _TerminatedError
+
     for sent in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(sent) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(sent, _terminate)
+            signal.signal(sent, end)
 
 
 class _TerminatedError(KeyboardInterrupt):
     """This process was told to end, and its command was not."""
-
-
-def _terminate(*_: object) -> None:
-    raise _TerminatedError
 
 
 def run_command(

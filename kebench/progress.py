@@ -18,21 +18,34 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(description: str, *, total: float, unit: str, done: float = 0) -> Iterator[Advance]:
+def progress(
+    description: str, *, total: float, unit: str, done: float = 0, is_shown: bool = True
+) -> Iterator[Advance]:
     """Yield a function that advances the bar by so many units.
 
     unit: "runs", "bytes" ... as the reader should see it. done: what an earlier process did.
+    is_shown: False for processes beside the one that speaks.
     """
-    if sys.stderr.isatty():
-        with _bar(description, total, unit, done) as advance:
-            yield advance
-    else:
-        with _lines(description, total, unit, done) as advance:
-            yield advance
+    if not is_shown:
+        yield lambda amount, *, note="": None
+        return
+    if not sys.stderr.isatty():
+        started = last = time.monotonic()
+        before = done
 
+        def advance(amount: float, *, note: str = "") -> None:
+            nonlocal done, last
+            done += amount
+            now = time.monotonic()
+            if now - last >= LINE_EVERY_SECONDS:
+                last = now
+                said = f", {note}" if note else ""
+                if done > before:
+                    said += f", {(now - started) / (done - before) * (total - done):,.0f} s left"
+                print(f"{description}: {done:,.0f} of {total:,.0f} {unit}{said}", file=sys.stderr)
 
-@contextmanager
-def _bar(description: str, total: float, unit: str, done: float) -> Iterator[Advance]:
+        yield advance
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Column
@@ -49,36 +62,4 @@ def _bar(description: str, total: float, unit: str, done: float) -> Iterator[Adv
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(description, total=total, completed=int(done), note="")
 
-        def advance(amount: float, *, note: str = "") -> None:
-            bar.update(task, advance=amount, note=note)
-
-        yield advance
-
-
-@contextmanager
-def _lines(description: str, total: float, unit: str, before: float) -> Iterator[Advance]:
-    started = last = time.monotonic()
-    done = before
-
-    def advance(amount: float, *, note: str = "") -> None:
-        nonlocal done, last
-        done += amount
-        now = time.monotonic()
-        if now - last >= LINE_EVERY_SECONDS:
-            last = now
-            said = f", {note}" if note else ""
-            if done > before:
-                said += f", {(now - started) / (done - before) * (total - done):,.0f} s left"
-            print(f"{description}: {done:,.0f} of {total:,.0f} {unit}{said}", file=sys.stderr)
-
-    yield advance
-
-
-@contextmanager
-def no_progress() -> Iterator[Advance]:
-    """Yield a function that shows nothing: for processes beside the one that speaks."""
-
-    def advance(amount: float, *, note: str = "") -> None:
-        """Show nothing."""
-
-    yield advance
+        yield lambda amount, *, note="": bar.update(task, advance=amount, note=note)

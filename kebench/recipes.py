@@ -62,7 +62,14 @@ def read_settings(kind: type[AnySettings], shelf: Shelf, name_or_path: str, **ch
     try:
         return kind.model_validate(fields | replaced)
     except ValidationError as error:
-        raise UserError(_fault(error, kind, path, replaced)) from None
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        fault = f"{path}: {first_fault(error, whole='the recipe', shows_value=True)}; mend this field"
+        if first["type"] == "extra_forbidden":
+            fault = f"{path}: no field '{name}'{did_you_mean(name, kind.model_fields)} mend this field"
+        elif name in replaced:
+            fault = f"--{name.replace('_', '-')} {replaced[name]}: {first['msg']}; pass another"
+        raise UserError(fault) from None
 
 
 def stated_fields(path: Path, shelf: Shelf) -> list[dict[str, Any]]:
@@ -91,15 +98,3 @@ def base_path(path: Path, base: Any, shelf: Shelf) -> Path:
         return shelf.find(base)
     except UserError as error:
         raise UserError(f"{path}: extends: {error}") from None
-
-
-def _fault(error: ValidationError, kind: type[Card], path: Path, replaced: dict[str, Any]) -> str:
-    """Say what is wrong with a setting: with the option that gave it, else with the recipe's field."""
-    first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        return f"{path}: no field '{name}'{did_you_mean(name, kind.model_fields)} mend this field"
-    if name in replaced:
-        return f"--{name.replace('_', '-')} {replaced[name]}: {first['msg']}; pass another"
-    fault = first_fault(error, whole="the recipe", shows_value=True)
-    return f"{path}: {fault}; mend this field"

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kebench.bounded import read_within
-from kebench.cards import Part
+from kebench.cards import Part, read_json_as
 from kebench.errors import UserError, first_fault
 from kebench.files import hash_of, write_atomically
 from kebench.scoring.score import Score, upgraded
@@ -261,23 +261,13 @@ def ending(stem: Path, suffix: str) -> Path:
 
 
 def read_record(path: Path) -> Record:
-    """Read one record. Raises UserError with file and field if it is not one of ours."""
-    try:
-        record = Record.model_validate_json(read_within(path))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValidationError as error:
-        raise UserError(
-            f"{path}: not a record ({first_fault(error, whole='the file')}); remove it or fetch it again"
-        ) from None
-    return _with_further_scores(path, record)
+    """Read one record. Raises UserError with file and field if it is not one of ours.
 
-
-def _with_further_scores(path: Path, record: Record) -> Record:
-    """Return a record with what `kebench rescore` wrote beside it; what it holds itself stays.
-
-    Scores that are damaged, or of another run, are passed over with a line: rescoring writes them again.
+    It has what `kebench rescore` wrote beside it; what it holds itself stays. Such scores that are damaged,
+    or of another run, are passed over with a line: rescoring writes them again.
     """
+    refused = "not a record ({}); remove it or fetch it again"
+    record = read_json_as(path, Record, refused=refused, unreadable="cannot be read ({})")
     beside = ending(path.with_suffix(""), SCORES)
     if not beside.is_file():
         return record
@@ -288,13 +278,10 @@ def _with_further_scores(path: Path, record: Record) -> Record:
     if more is None or more.identity != record.identity:
         _log.warning("%s: no scores of its record, passed over; 'kebench rescore' writes them again", beside)
         return record
-    both = (("dev", record.dev, more.dev), ("test", record.test, more.test))
-    return record.model_copy(
-        update={
-            split: score.model_copy(update={"further": {**scores, **score.further}})
-            for split, score, scores in both
-        }
-    )
+    update = {}
+    for split, score, scores in (("dev", record.dev, more.dev), ("test", record.test, more.test)):
+        update[split] = score.model_copy(update={"further": {**scores, **score.further}})
+    return record.model_copy(update=update)
 
 
 class FurtherScores(Part):
@@ -343,18 +330,15 @@ def write_other_names(out: Path, names: Mapping[str, OtherName]) -> None:
     known = read_other_names(out)
     if not names.items() <= known.items():
         stored = OtherNames(schema=1, names=dict(sorted({**known, **names}.items())))
-        out.mkdir(parents=True, exist_ok=True)
         text = stored.model_dump_json(indent=1, by_alias=True) + "\n"
         write_atomically(out / OTHER_NAMES, text, point="record")
 
 
 def record_paths(out: Path) -> list[Path]:
     """Return the records' files under a folder, sorted; failures and predictions are not among them."""
-    return sorted(path for path in out.glob("*/*/*.json") if not _is_other(path))
-
-
-def _is_other(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.endswith((".failed.json", ".predictions.json", SCORES))
+    others = (".failed.json", ".predictions.json", SCORES)
+    found = (path for path in out.glob("*/*/*.json") if not path.name.startswith("."))
+    return sorted(path for path in found if not path.name.endswith(others))
 
 
 def read_records(

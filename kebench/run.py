@@ -5,6 +5,7 @@ data, reads tags and needs no torch, so that a finished grid is recognised in se
 """
 
 import functools
+import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from kebench.finetune.encode import choose_rows
 from kebench.finetune.plan import Job, TaskFiles, find_task_files
 from kebench.kinds.card import SPLITS, TaskCard
 from kebench.kinds.registry import KINDS
-from kebench.model.layout import CheckpointFacts, describe_checkpoint, refuse_other_kinds
+from kebench.model.layout import describe_checkpoint, refuse_other_kinds
 from kebench.model.source import ResolvedModel, model_hash, resolve_model
 from kebench.records import PROTOCOL_VERSION, OtherName, Protocol, RateOrigin, Record, Subset, read_records
 from kebench.scoring.metrics import METRICS
@@ -74,17 +75,25 @@ def plan_grid(
     # Of one model under two names only the first is planned: the second might have other rates by its card.
     once, other_names = _under_one_name(found, records)
     planned = [(model, hashed, describe_checkpoint(model.folder)) for model, hashed in once]
-    jobs = [
-        _job(model, hashed, fact, task, rate, seed, rates.origin, budget=budget, precision=precision)
-        for task in files
-        for model, hashed, fact in planned
-        for rates in [rates_of(model.card, budget, learning_rates)]
-        for rate in rates.values
-        for seed in range(seeds)
-    ]
-    jobs = list({job.identity: job for job in jobs}.values())  # a rate that was given twice is one
+    jobs: dict[str, Job] = {}  # by identity: a rate that was given twice is one
+    for task, (model, hashed, facts) in itertools.product(files, planned):
+        rates = rates_of(model.card, budget, learning_rates)
+        max_length = min(task.card.max_length, facts.max_tokens or task.card.max_length)
+        protocol = Protocol(
+            version=PROTOCOL_VERSION,
+            budget=budget.name,
+            fidelity=model.card.fidelity,
+            metric=task.card.metric,
+            precision="bf16" if precision == "bf16" else "fp32",
+            subset=Subset(train_rows=budget.train_rows, dev_rows=budget.dev_rows),
+        )
+        for rate, seed in itertools.product(rates.values, range(seeds)):
+            settings = budget.settings(learning_rate=rate, max_length=max_length)
+            job = Job(model.card, model.folder, hashed, task, seed, settings, protocol, rates.origin)
+            jobs[job.identity] = job
     recorded = {record.identity for record in records}
-    return Grid(jobs, [job for job in jobs if job.identity not in recorded], other_names)
+    missing = [job for identity, job in jobs.items() if identity not in recorded]
+    return Grid(list(jobs.values()), missing, other_names)
 
 
 def _find_model(name: str, *, allow_remote_code: bool) -> tuple[ResolvedModel, str]:
@@ -143,10 +152,7 @@ def data_of(card: TaskCard, data: Path) -> Path:
 
 
 def rates_of(card: ModelCard, budget: Budget, asked: Sequence[float]) -> Rates:
-    """Return the learning rates tried for a model; the one with the best mean dev score counts.
-
-    asked: the user's own, which hold for every model.
-    """
+    """Return the rates tried for a model, `asked` by the user or its own; the best mean dev score decides."""
     if asked:
         return Rates(tuple(asked), "option")
     if card.suggested and budget.takes_suggested_rates:
@@ -163,64 +169,28 @@ def rates_by_model(jobs: Sequence[Job]) -> dict[ModelCard, Rates]:
     return {card: Rates(tuple(values), origins[card] or "budget") for card, values in tried.items()}
 
 
-def _job(
-    model: ResolvedModel,
-    hashed: str,
-    facts: CheckpointFacts,
-    task: TaskFiles,
-    rate: float,
-    seed: int,
-    rate_from: RateOrigin,
-    *,
-    budget: Budget,
-    precision: str,
-) -> Job:
-    max_length = min(task.card.max_length, facts.max_tokens or task.card.max_length)
-    protocol = Protocol(
-        version=PROTOCOL_VERSION,
-        budget=budget.name,
-        fidelity=model.card.fidelity,
-        metric=task.card.metric,
-        precision="bf16" if precision == "bf16" else "fp32",
-        subset=Subset(train_rows=budget.train_rows, dev_rows=budget.dev_rows),
-    )
-    settings = budget.settings(learning_rate=rate, max_length=max_length)
-    return Job(model.card, model.folder, hashed, task, seed, settings, protocol, rate_from)
-
-
 def check_jobs(
     jobs: Sequence[Job], *, allow_missing_markers: bool = False, allow_remote_code: bool = False
 ) -> list[str]:
     """Check every file and model that the jobs need, so that a bad one is refused before anything has run.
 
+    Files as `kebench data check` does: a score on a test set that was cut off looks like any other.
     Returns what is out of the common where nothing is refused. Raises UserError with all that is.
     """
+    by_task = {job.task.card.name: job for job in jobs}
+    models = {job.model_hash: ResolvedModel(job.card, job.folder) for job in jobs}
+    check_data = functools.partial(_check_data, allow_missing_markers=allow_missing_markers)
+    tasks = [job.task for job in by_task.values()]
+    check_model = functools.partial(_check_model, tasks=tasks, allow_remote_code=allow_remote_code)
     refusals = Refusals()
-    checks = (
-        functools.partial(check_data, allow_missing_markers=allow_missing_markers),
-        functools.partial(check_models, allow_remote_code=allow_remote_code),
-    )
-    said = refusals.of_each(checks, lambda check: check(jobs), name=lambda check: "")
-    refusals.raise_all()
-    return [remark for remarks in said for remark in remarks]
-
-
-def check_data(jobs: Sequence[Job], *, allow_missing_markers: bool = False) -> list[str]:
-    """Check every file that the jobs need; return what is out of the common in those not refused.
-
-    As `kebench data check` does: a score on a test set that was cut off looks like any other.
-    """
-    refusals = Refusals()
-    said = refusals.of_each(
-        {job.task.card.name: job for job in jobs}.values(),
-        functools.partial(_check_data, allow_missing_markers=allow_missing_markers),
-        name=lambda job: job.task.card.name,
-    )
+    said = refusals.of_each(by_task.values(), check_data, name=lambda job: job.task.card.name)
+    said += refusals.of_each(models.values(), check_model, name=lambda model: model.card.name)
     refusals.raise_all()
     return [remark for remarks in said for remark in remarks]
 
 
 def _check_data(job: Job, *, allow_missing_markers: bool) -> list[str]:
+    """Check a task's files. Raises UserError, also if the subset of dev that is used holds no gold."""
     task, said, wrong = job.task, [], []
     found = check_files(task.card, task.paths, allow_missing_markers=allow_missing_markers)
     for split, finding in found.items():
@@ -228,24 +198,20 @@ def _check_data(job: Job, *, allow_missing_markers: bool) -> list[str]:
         said += [f"{task.card.name} {split}: {remark}" for remark in finding.remarks]
     if wrong:
         raise UserError(*wrong)
-    _require_gold_in_dev(job)
+    card, subset, kind = task.card, job.protocol.subset, KINDS[task.card.kind]
+    if subset.dev_rows is not None:  # else check_files has looked at the whole of it
+        examples = kind.read(card, task.paths["dev"]).examples
+        rows = choose_rows(len(examples), subset.dev_rows, seed=subset.seed)
+        if not kind.count_gold(card, [examples[row] for row in rows]):
+            raise UserError(
+                f"{card.name}: no {kind.words.gold} in the {len(rows)} rows of dev that are used, so neither "
+                f"epoch nor learning rate can be chosen by its {METRICS[card.metric].title}; raise --dev-rows"
+            )
     return said
 
 
-def check_models(jobs: Sequence[Job], *, allow_remote_code: bool = False) -> list[str]:
-    """Check every model that the jobs need; return what is out of the common, and words they do not know."""
-    tasks = {job.task.card.name: job.task for job in jobs}.values()
-    refusals = Refusals()
-    said = refusals.of_each(
-        {job.model_hash: ResolvedModel(job.card, job.folder) for job in jobs}.values(),
-        functools.partial(_check_model, tasks=tasks, allow_remote_code=allow_remote_code),
-        name=lambda model: model.card.name,
-    )
-    refusals.raise_all()
-    return [remark for remarks in said for remark in remarks]
-
-
 def _check_model(model: ResolvedModel, *, tasks: Iterable[TaskFiles], allow_remote_code: bool) -> list[str]:
+    """Check a model; return what is out of the common, and the words of tasks that it does not know."""
     from kebench.finetune.words import count_unknown
     from kebench.model.checkpoint import check_checkpoint
 
@@ -268,7 +234,7 @@ def _check_model(model: ResolvedModel, *, tasks: Iterable[TaskFiles], allow_remo
                     lambda card=task.card, path=path: KINDS[card.kind].read(card, path).examples,  # type: ignore[misc]
                     data_sha256=task.sha256[split],
                 )
-            except UserError:  # `check_data` tells of it
+            except UserError:  # `_check_data` tells of it
                 continue
             if found[split].warning:
                 said.append(f"{card.name} on {task.card.name} {split}: WARNING: {found[split].warning}")
@@ -280,30 +246,14 @@ def _check_model(model: ResolvedModel, *, tasks: Iterable[TaskFiles], allow_remo
     return [*said, f"{card.name}: words unknown to its tokenizer in {', '.join(SPLITS)}: {of_tasks}"]
 
 
-def _require_gold_in_dev(job: Job) -> None:
-    """Raise UserError if the subset of dev that chooses epoch and learning rate holds no gold."""
-    card, path, subset = job.task.card, job.task.paths["dev"], job.protocol.subset
-    if subset.dev_rows is None:  # check_files has looked at the whole of it
-        return
-    kind = KINDS[card.kind]
-    examples = kind.read(card, path).examples
-    rows = choose_rows(len(examples), subset.dev_rows, seed=subset.seed)
-    if kind.count_gold(card, [examples[row] for row in rows]):
-        return
-    raise UserError(
-        f"{card.name}: no {kind.words.gold} in the {len(rows)} rows of dev that are used, so neither "
-        f"epoch nor learning rate can be chosen by its {METRICS[card.metric].title}; raise --dev-rows"
-    )
-
-
 def training_flops(job: Job) -> float:
     """Estimate a run's floating-point operations; word pieces are taken as 4 bytes of text."""
     facts, subset = _facts(job.folder), job.protocol.subset
-    pieces = {
-        "train": _num_pieces(job, "train", subset.train_rows),
-        "dev": _num_pieces(job, "dev", subset.dev_rows),
-        "test": _num_pieces(job, "test", None),
-    }
+    pieces = {}
+    for split, rows in (("train", subset.train_rows), ("dev", subset.dev_rows), ("test", None)):
+        whole = job.task.card.expected.get(split)
+        share = min(1.0, rows / whole.rows) if rows and whole else 1.0
+        pieces[split] = job.task.paths[split].stat().st_size / 4 * share
     return flops_of(layers=facts.layers, hidden=facts.hidden, pieces=pieces, epochs=job.settings.epochs)
 
 
@@ -324,18 +274,8 @@ def longest_first(jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=training_flops, reverse=True)
 
 
-def _num_pieces(job: Job, split: str, rows: int | None) -> float:
-    card = job.task.card
-    num_bytes = job.task.paths[split].stat().st_size
-    share = min(1.0, rows / card.expected[split].rows) if rows and split in card.expected else 1.0
-    return num_bytes / 4 * share
-
-
 def estimate_seconds(jobs: Sequence[Job], matrix_speed: float) -> float:
-    """Estimate how long the jobs take, within a factor of three: half the speed of a matrix product.
-
-    matrix_speed: FLOP/s of such a product (`runtime.matrix_flops_per_second`).
-    """
+    """Estimate how long jobs take, within a factor of three: at half a matrix product's FLOP/s."""
     return sum(training_flops(job) / (matrix_speed / 2) + 1.0 for job in jobs)
 
 

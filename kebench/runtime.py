@@ -12,10 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kebench import __version__
+from kebench.errors import UserError
 
 RECORDED_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "seqeval")
 
@@ -33,8 +35,6 @@ def choose_device(wanted: str = "auto", precision: str = "auto") -> Device:
 
     bf16 only where the hardware multiplies in it: on CUDA, Ampere or later; fp32 everywhere else.
     """
-    from kebench.errors import UserError
-
     is_there = has_cuda()
     if wanted == "cuda" and not is_there:
         raise UserError(
@@ -191,29 +191,24 @@ def begin(device: str) -> Begun:
 
 
 def software(recorded: Iterable[str] = RECORDED_PACKAGES) -> dict[str, Any]:
-    """Return what made a number: kebench's version and commit, and those of packages that can move it."""
-    packages = {"python": platform.python_version()}
-    for name in recorded:
-        packages[name] = importlib.metadata.version(name)
-    return {"kebench_version": __version__, "commit": source_commit(), "packages": packages}
+    """Return what made a number: kebench's version and commit, and those of packages that can move it.
+
+    The commit is that of the checkout kebench runs from, "+changes" if edited, or "" in a wheel.
+    """
+    packages = {name: importlib.metadata.version(name) for name in recorded}
+    packages = {"python": platform.python_version(), **packages}
+    root, commit = Path(__file__).parent.parent, ""
+    if (root / ".git").exists():
+        with suppress(OSError, subprocess.SubprocessError):
+            head = _git(root, "rev-parse", "HEAD")
+            wanted = ("--porcelain", "--untracked-files=no", "--", "kebench", "baselines")
+            commit = f"{head}+changes" if _git(root, "status", *wanted) else head
+    return {"kebench_version": __version__, "commit": commit, "packages": packages}
 
 
 def installed(packages: Iterable[str]) -> list[str]:
     """Return those packages that are installed, for `software`: of extras that not everybody has."""
     return [name for name in packages if any(importlib.metadata.distributions(name=name))]
-
-
-def source_commit() -> str:
-    """Return the commit of the checkout kebench runs from, "+changes" if edited, or "" in a wheel."""
-    root = Path(__file__).parent.parent
-    if not (root / ".git").exists():
-        return ""
-    try:
-        commit = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "kebench", "baselines")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return f"{commit}+changes" if changed else commit
 
 
 def _git(root: Path, *arguments: str) -> str:

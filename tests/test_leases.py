@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kebench import leases
-from kebench.leases import STALE_AFTER_SECONDS, TASK, Deceased, lease, stale_token, sweep_stale
+from kebench.leases import STALE_AFTER_SECONDS, TASK, lease, remove_leases_of_dead, stale_token, sweep_stale
 
 
 def test_a_lease_is_held_once_and_given_back(tmp_path: Path) -> None:
@@ -120,16 +120,16 @@ def test_a_lease_of_a_task_that_died_elsewhere_goes_once_it_is_silent(
     path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "0", "token": "t", "task": "lost"}))
     now = [1000.0]
     monkeypatch.setattr(leases.time, "monotonic", lambda: now[0])
-    deceased = Deceased([tmp_path, tmp_path / "not there"])
-    assert not deceased.remove_leases("lost")
+    folders = [tmp_path, tmp_path / "not there"]
+    assert not remove_leases_of_dead("lost", folders)
     now[0] += 29
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # the cluster was wrong: somebody lives
-    assert not deceased.remove_leases("lost")
+    assert not remove_leases_of_dead("lost", folders)
     now[0] += 29
-    assert not deceased.remove_leases("lost")
-    assert deceased.remove_leases("another")
+    assert not remove_leases_of_dead("lost", folders)
+    assert remove_leases_of_dead("another", folders)
     now[0] += 2
-    assert deceased.remove_leases("lost")
+    assert remove_leases_of_dead("lost", folders)
     assert not path.exists()
 
 

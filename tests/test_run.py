@@ -24,7 +24,7 @@ from kebench.records import (
     write_other_names,
     write_record,
 )
-from kebench.run import Grid, Rates, check_data, check_models, parse_learning_rates, plan_grid, rates_of
+from kebench.run import Grid, Rates, check_jobs, parse_learning_rates, plan_grid, rates_of
 from kebench.runtime import Device
 from kebench.transe.recipe import read_recipe as read_transe
 from tests.finetune.small_tasks import NER, RELATION, model_card, write_small_tasks
@@ -33,8 +33,9 @@ from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a data folder with the two small tasks."""
+    monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
     return write_small_tasks(tmp_path / "data")
 
 
@@ -245,12 +246,13 @@ def _relation_jobs(data: Path, tmp_path: Path, **subset: int) -> list[Any]:
 def test_the_plan_says_what_the_files_hold(data: Path, tmp_path: Path) -> None:
     folder = data / "small-relation"
     shutil.copy(folder / "train.tsv", folder / "test.tsv")
-    assert check_data(_relation_jobs(data, tmp_path))[-1] == (
+    said = check_jobs(_relation_jobs(data, tmp_path))
+    assert [line for line in said if line.startswith("small-relation")][-1] == (
         "small-relation test: WARNING: 48 of 48 instances stand in train or dev too: its score shows what a "
         "model remembers, not what it has learnt"
     )
     _label_all(folder / "test.tsv", "false")
-    assert "small-relation test: WARNING: no positive instance: its F1 is undefined" in check_data(
+    assert "small-relation test: WARNING: no positive instance: its F1 is undefined" in check_jobs(
         _relation_jobs(data, tmp_path)
     )
 
@@ -259,7 +261,7 @@ def test_dev_without_gold_is_refused_before_training(data: Path, tmp_path: Path)
     path = data / "small-relation" / "dev.tsv"
     _label_all(path, "false")
     with pytest.raises(UserError) as refused:
-        check_data(_relation_jobs(data, tmp_path))
+        check_jobs(_relation_jobs(data, tmp_path))
     assert str(refused.value) == (
         f"{path}: no positive instance, so neither epoch nor learning rate can be chosen by its F1; move "
         "examples with one there from train"
@@ -273,7 +275,7 @@ def _row_outside(limit: int) -> int:
 def test_a_subset_of_dev_without_gold_is_refused_before_training(data: Path, tmp_path: Path) -> None:
     _label_all(data / "small-relation" / "dev.tsv", "false", but=_row_outside(2))
     with pytest.raises(UserError) as refused:
-        check_data(_relation_jobs(data, tmp_path, dev_rows=2))
+        check_jobs(_relation_jobs(data, tmp_path, dev_rows=2))
     assert str(refused.value) == (
         "small-relation: no positive instance in the 2 rows of dev that are used, so neither epoch nor "
         "learning rate can be chosen by its F1; raise --dev-rows"
@@ -336,15 +338,13 @@ def test_all_missing_tasks_are_named_at_once(data: Path, tmp_path: Path) -> None
     assert "small-relation" in second
 
 
-def test_the_plan_says_which_words_a_model_does_not_know(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KEBENCH_CACHE", str(tmp_path / "cache"))
+def test_the_plan_says_which_words_a_model_does_not_know(data: Path, tmp_path: Path) -> None:
     folder = write_tiny_old_bert(tmp_path / "old", cased=False)
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
     test = data / "small-ner" / "test.tsv"
     test.write_text("The\tO\n" + test.read_text())
-    said = check_models(plan(data, [folder, write_tiny_bert(tmp_path / "new", seed=1)]).missing)
+    jobs = plan(data, [folder, write_tiny_bert(tmp_path / "new", seed=1)]).missing
+    said = [line for line in check_jobs(jobs) if not line.startswith("small-")]
     num_words = sum(1 for line in test.read_text().split("\n") if line)
     share = f"{100 / num_words:.2f}%"
     assert said[0].startswith("old: WARNING: it keeps capitals, and only 0 of its vocabulary's ")

@@ -12,13 +12,12 @@ from typing import Any, Literal, NamedTuple
 import duckdb
 import pyarrow
 import pyarrow.parquet
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from kebench.bounded import read_within
-from kebench.cards import Part
+from kebench.cards import Part, read_json_as
 from kebench.corpus.linking import LinkingSettings
 from kebench.corpus.passage import Mention
-from kebench.errors import UserError, first_fault
+from kebench.errors import UserError
 from kebench.files import sha256_of
 from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
@@ -149,8 +148,9 @@ class LinkedCorpus:
         """Return the corpus of a folder. Raises UserError if it is none, or not finished, or not whole."""
         folder = Path(folder)
         path = folder / MANIFEST
+        refused = "{}; copy the corpus again, or remove it and run the same 'kebench annotate' again"
         try:
-            manifest = CorpusManifest.model_validate_json(read_within(path))
+            manifest = read_json_as(path, CorpusManifest, refused=refused)
         except FileNotFoundError:
             missing = f"({MANIFEST} is missing)"
             if (folder / SHARDS).is_dir():
@@ -162,11 +162,6 @@ class LinkedCorpus:
             ) from None
         except NotADirectoryError:
             raise UserError(f"{folder}: a file, expected the folder of a linked corpus") from None
-        except ValidationError as error:
-            raise UserError(
-                f"{path}: {first_fault(error, whole='the file')}; copy the corpus again, or remove it and "
-                "run the same 'kebench annotate' again"
-            ) from None
         for shard in manifest.shards:
             found = folder / SHARDS / shard.name
             if not found.is_file() or found.stat().st_size != shard.bytes:

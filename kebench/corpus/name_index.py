@@ -20,13 +20,13 @@ import pyarrow
 import pyarrow.parquet
 import scipy.sparse
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kebench.bounded import parse_json, read_within
-from kebench.cards import Part
+from kebench.cards import Part, read_json_as
 from kebench.corpus.extras import imported
-from kebench.errors import UserError, first_fault
+from kebench.errors import UserError
 from kebench.files import (
     atomic_folder,
     move_whole,
@@ -79,14 +79,11 @@ class NameIndex:
         folder = knowledge_base.folder / FOLDER
         make = f"make it with 'kebench kb index {knowledge_base.folder}'"
         try:
-            manifest = IndexManifest.model_validate_json(read_within(folder / MANIFEST))
+            refused = f"{{}}; remove {folder} and {make}"
+            manifest = read_json_as(folder / MANIFEST, IndexManifest, refused=refused)
         except FileNotFoundError:
             remove = f"{folder} is not whole, remove it and " if folder.exists() else ""
             raise UserError(f"{knowledge_base.folder}: no index of its names; {remove}{make}") from None
-        except ValidationError as error:
-            raise UserError(
-                f"{folder / MANIFEST}: {first_fault(error, whole='the file')}; remove {folder} and {make}"
-            ) from None
         if (manifest.kb_hash, manifest.version) != (knowledge_base.content_hash, INDEX_VERSION):
             raise UserError(f"{folder}: of another knowledge base or version; remove it and {make}")
         for name, stated in manifest.sha256.items():

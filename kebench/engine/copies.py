@@ -2,7 +2,7 @@
 
 Probes, annotations and pretrainings share their work already among any number of processes that see the
 folder, so a copy is the same command, started as a Ray task with the resources of a job. A copy that Ray has
-lost is started again once its leases are gone (`leases.Deceased`), which other copies would wait ten minutes
+lost is started again once its leases are gone (`kebench.leases`), which other copies would wait ten minutes
 for. We do that, not Ray: it would start the next copy while the last one's leases are there.
 """
 
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from kebench.engine.cluster import RETRIES, Cluster, check_version, first_line, ours, remote, use_threads
 from kebench.errors import UserError
-from kebench.leases import TASK, Deceased
+from kebench.leases import TASK, remove_leases_of_dead
 
 _LOOK_SECONDS = 2.0
 
@@ -53,7 +53,6 @@ def run_copies(
     import ray
 
     running = {}
-    deceased = Deceased(leases)
     with _marked(shared) as marker:
 
         def start(tries: int) -> None:
@@ -82,7 +81,7 @@ def run_copies(
                     faults.append(ended.said)
                 elif printed is None:
                     printed = ended.printed
-            for copy in [one for one in lost if deceased.remove_leases(one.task)]:
+            for copy in [one for one in lost if remove_leases_of_dead(one.task, leases)]:
                 lost.remove(copy)
                 if printed is not None:
                     continue

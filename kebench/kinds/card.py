@@ -120,10 +120,7 @@ class TaskCard(Card):
         return self.access.kind != "registration" or any(size.sha256 for size in self.expected.values())
 
     def find_folder(self, data: Path) -> Path:
-        """Return the task's folder under the data folder, or beside a `blurb` folder.
-
-        Raises UserError if none of its names is there.
-        """
+        """Return the task's folder under the data folder or beside a `blurb` folder. UserError if none is."""
         if not data.is_dir():
             raise UserError(
                 f"{data}: no such folder; --data or KEBENCH_DATA names the one with the tasks' folders"

@@ -94,10 +94,7 @@ def encode_texts(
     max_length: int,
     label_type: type = np.int32,
 ) -> Encoded:
-    """Tokenise texts, or pairs of texts, of each of which one decision is made, at its first piece.
-
-    labels: what each decision should give.
-    """
+    """Tokenise texts, or pairs of texts; of each one decision, its label, is made at its first piece."""
     batch = tokenizer(
         list(texts),
         truncation=True,

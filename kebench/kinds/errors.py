@@ -1,11 +1,13 @@
 """What `kebench errors` asks of a kind of task, and what kinds share in answering."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple, TypeVar
 
-from kebench.grid import Cell, Grid, GridRows, Sheet, share_cell
+from kebench.grid import Cell, Grid, GridRows, Plain, Sheet, share_cell
 from kebench.scoring.counts import Counts
+from kebench.scoring.metrics import METRICS
 
 Found = TypeVar("Found", bound=Hashable)
 
@@ -76,13 +78,46 @@ def mean_percent(percents: Sequence[float | None]) -> Cell:
     return Cell(sum(known) / len(known) if len(known) == len(percents) else None)
 
 
-def scores_grid(heading: str, counts: Mapping[str, Counts], num_runs: int) -> Grid:
-    """Return precision, recall and F1 of each label or type, from counts over all seeds; a dash for 0 / 0."""
+def scores_grid(heading: str, metric: str, runs: Sequence[Run], names: Sequence[str]) -> Grid:
+    """Return precision, recall and F1 by label or type, of a metric's counts over seeds; a dash for 0 / 0."""
+    gold = [one for run in runs for one in run.gold]
+    predicted = [one for run in runs for one in run.predicted]
+    stored = {"labels": names, "types": names, "test": {"gold": gold, "predicted": predicted}}
+    counts = METRICS[metric].by_label(stored, "test")
     rows: GridRows = []
-    for label, found in counts.items():
+    for name in names:
+        found = counts[name]
         percents = (found.precision_percent, found.recall_percent, found.f1_percent)
-        rows.append((label, Cell(found.num_gold / num_runs, ",.0f"), *map(Cell, percents)))
+        rows.append((name, Cell(found.num_gold / len(runs), ",.0f"), *map(Cell, percents)))
     return Grid((heading, "gold", "precision", "recall", "F1"), rows)
+
+
+def agreement_grid(
+    headings: tuple[str, ...],
+    found: str,
+    runs: Sequence[Run],
+    found_by: Callable[[Run], Iterable[Found]],
+    *,
+    groups: Sequence[Collection[Found]],
+    overlap: Callable[[Sequence[Any], Sequence[Any]], Counts],
+) -> Grid:
+    """Return how many of each group are found by how many seeds, and how alike seeds are.
+
+    found: the word for it. groups: the first has all. overlap: counts one seed against another.
+    """
+    times = Counter(one for run in runs for one in found_by(run))
+    counts = [Counter(times[one] for one in group) for group in groups]
+    rows: GridRows = []
+    for number in range(len(runs), -1, -1) if groups[0] else ():
+        row: list[Plain] = [f"{found} by {number} of {len(runs)} seeds"]
+        for count in counts:
+            row += [count[number], share_cell(count[number], count.total())]
+        rows.append(tuple(row))
+    alike = [overlap(one.predicted, other.predicted).overlap_percent for one, other in combinations(runs, 2)]
+    if alike:
+        of_others = [""] * (2 * len(groups) - 2)
+        rows.append(("F1 of one seed against another, mean", *of_others, mean_percent(alike), ""))
+    return Grid(headings, rows)
 
 
 def both_grid(
@@ -92,7 +127,11 @@ def both_grid(
     found_by: Callable[[Run], Iterable[Found]],
 ) -> Grid:
     """Return how many of what is asked both models find, each by most of its seeds, only one, and neither."""
-    a, b = (_by_most(map(found_by, runs), len(runs)) for runs in (both.runs_a, both.runs_b))
+    by_most = []
+    for runs in (both.runs_a, both.runs_b):
+        times = Counter(one for run in runs for one in found_by(run))
+        by_most.append({one for one, number in times.items() if 2 * number > len(runs)})
+    a, b = by_most
     counts = Counter((one in a, one in b) for one in asked)
     names = {
         (True, True): "both",
@@ -102,8 +141,3 @@ def both_grid(
     }
     rows = [(said, counts[key], share_cell(counts[key], len(asked))) for key, said in names.items()]
     return Grid(headings, rows)
-
-
-def _by_most(found_by_run: Iterable[Iterable[Found]], num_runs: int) -> set[Found]:
-    found = Counter(one for of_run in found_by_run for one in of_run)
-    return {one for one, number in found.items() if 2 * number > num_runs}

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kebench.errors import UserError, did_you_mean
+from kebench.kinds.kind import Read
 from kebench.kinds.lines import FETCH_AGAIN, LineError, column_count, numbered_lines
-from kebench.kinds.schemes import MisfitError, Scheme, Tag, bio_string, bio_tags, parse_tag, read_tagging
+from kebench.kinds.schemes import MisfitError, Scheme, Tag, bio_tags, parse_tag, read_tagging
 from kebench.scoring.entities import Tags
 
 MEND_TYPES = "name them in the task's card (types = [...]), keep one type, or write ignore_types = true there"
@@ -41,19 +42,6 @@ class Sentence(NamedTuple):
         return self.tags if isinstance(self.tags, str) else " ".join(self.tags)
 
 
-class TaggedFile(NamedTuple):
-    """What a tagged file holds. scheme: None where nothing is tagged. types: of mentions, a line of each."""
-
-    examples: list[Sentence]
-    scheme: Scheme | None
-    types: dict[str, int]
-
-
-def read_sentences(path: Path) -> list[Sentence]:
-    """Read an iob file. Raises UserError with file and line for a wrong column or tag."""
-    return read_tagged(path).examples
-
-
 def read_tagged(
     path: Path,
     *,
@@ -61,8 +49,8 @@ def read_tagged(
     types: tuple[str, ...] = (),
     ignore_types: bool = False,
     remedy: str = FETCH_AGAIN,
-) -> TaggedFile:
-    """Read an iob file and recognise its scheme. Raises UserError with file and line as `read_sentences`.
+) -> Read:
+    """Read an iob file and recognise its scheme. UserError with file and line for a wrong column or tag.
 
     scheme: the one that the file must be in. types: those that mentions must be of, and that are kept.
     ignore_types: mentions may be of several types, which are cut.
@@ -106,12 +94,11 @@ def read_tagged(
         raise LineError(path, lines[rarest[0]], several_types(rarest), MEND_TYPES)
     if not words:
         raise UserError(f"{path}: holds no example; {remedy}")
-    write = bio_tags if types else bio_string
     sentences = [
-        Sentence(str(at), tuple(row), write(spans, len(row)))
+        Sentence(str(at), tuple(row), bio_tags(spans, len(row), has_types=bool(types)))
         for at, (row, spans) in enumerate(zip(words, mentions, strict=True))
     ]
-    return TaggedFile(sentences, found, lines)
+    return Read(sentences, found, lines)
 
 
 def several_types(types: Iterable[str], where: str = "of this file") -> str:
@@ -122,27 +109,22 @@ def several_types(types: Iterable[str], where: str = "of this file") -> str:
 
 
 def _tag_of(line: str, path: Path, number: int, remedy: str) -> Tag:
-    fields = line.split("\t")
+    fields = [field.strip() for field in line.split("\t")]
     if len(fields) != 2:
-        raise LineError(path, number, _wrong_columns(line, fields), remedy)
-    if not fields[0].strip():
+        looks = ""
+        if len(fields) == 1 and len(words := line.split()) > 1 and parse_tag(words[-1]):
+            looks = "; it looks cut by blanks, put a tab between token and tag"
+        elif len(fields) > 3 and parse_tag(fields[-1]):
+            looks = "; it looks like CoNLL's form, keep its first and last column"
+        raise LineError(path, number, f"{column_count(fields)}, expected 2 (token TAB tag){looks}", remedy)
+    word, behind = fields
+    if not word:
         raise LineError(path, number, "no token before the tab", remedy)
-    word, words = fields[0], fields[1].strip()
-    tag = parse_tag(words)
+    tag = parse_tag(behind)
     if tag is None:
-        swapped = "; the columns look swapped" if re.fullmatch("[BIO](-.*)?", word.strip()) else ""
-        raise LineError(path, number, f"tag '{words[:20]}', expected B, I or O{swapped}", remedy)
+        swapped = "; the columns look swapped" if re.fullmatch("[BIO](-.*)?", word) else ""
+        raise LineError(path, number, f"tag '{behind[:20]}', expected B, I or O{swapped}", remedy)
     return tag
-
-
-def _wrong_columns(line: str, fields: list[str]) -> str:
-    """Say how many columns a line has instead of two, and what that looks like."""
-    what = f"{column_count(fields)}, expected 2 (token TAB tag)"
-    if len(fields) == 1 and len(words := line.split()) > 1 and parse_tag(words[-1]):
-        return f"{what}; it looks cut by blanks, put a tab between token and tag"
-    if len(fields) > 3 and parse_tag(fields[-1].strip()):
-        return f"{what}; it looks like CoNLL's form, keep its first and last column"
-    return what
 
 
 def iob_form(sentences: list[Sentence]) -> bytes:

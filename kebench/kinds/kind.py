@@ -5,9 +5,9 @@ so.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,24 +17,9 @@ from kebench.kinds.errors import Asked, Errors
 from kebench.scoring.calibration import Judgement
 from kebench.scoring.metrics import METRICS
 
-
-class Example(Protocol):
-    """One example of a task, as its file holds it.
-
-    words: what the file cuts the text into, or the text alone. gold: what a model should say, as text.
-    """
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def words(self) -> tuple[str, ...]: ...
-    @property
-    def gold(self) -> str: ...
-
-
-Examples = Sequence[Any]  # of one class that is an Example
+# Of one class with the attributes id, text, words (what the file cuts the text into, or the text alone), and
+# gold (what a model should say, as text).
+Examples = Sequence[Any]
 
 
 class Read(NamedTuple):
@@ -105,13 +90,6 @@ class Marks(NamedTuple):
     expected: Callable[[Any], str]
 
 
-class Calibrated(NamedTuple):
-    """Decisions that calibration is counted over, by name ("instances"), from one split's predictions."""
-
-    decisions: str
-    judgements: Callable[[Mapping[str, Any]], Iterable[Judgement]]
-
-
 @dataclass(frozen=True)
 class Kind:
     """One kind of task. Functions take the kind's own card.
@@ -132,7 +110,8 @@ class Kind:
     refuse_beside: raises UserError if a split's file does not fit those read before it.
     cut: returns how many words or examples of a stored split the maximum length cut into (num_cut), and how
         many indicators it cut off (num_missing_markers).
-    marks: of kinds whose texts hold entity indicators. calibrated: what calibration is counted over.
+    marks: of kinds whose texts hold entity indicators. calibrated: the decisions of a split that calibration
+        is counted over, by name ("instances").
     errors: tells where a model goes wrong.
     words_of: returns the words of an example, of which a tokenizer may not know some.
     plain_text: returns an example's text without entity indicators.
@@ -166,7 +145,7 @@ class Kind:
     refuse_beside: Callable[[Any, Mapping[str, Path], Mapping[str, Read], str], None] = lambda *given: None
     cut: Callable[[Mapping[str, Any]], dict[str, int]] = lambda part: {"num_cut": part.get("num_cut", 0)}
     marks: Marks | None = None
-    calibrated: tuple[Calibrated, ...] = ()
+    calibrated: Mapping[str, Callable[[Mapping[str, Any]], Iterable[Judgement]]] = field(default_factory=dict)
     errors: Callable[[Asked], Errors] | None = None
     mentions: Callable[[Any, Any], Iterable[str]] | None = None
     words_of: Callable[[Any, Any], Iterable[str]] = lambda card, example: example.text.split()

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from kebench.kinds.card import TaskCard
 from kebench.kinds.encoded import Answer, Encoded, Ragged, was_cut
 from kebench.kinds.iob import MEND_TYPES, Sentence, iob_form, read_tagged, several_types
-from kebench.kinds.kind import Calibrated, Kind, Permille, Read, Stored, StoredSplit, Words
+from kebench.kinds.kind import Kind, Permille, Read, Stored, StoredSplit, Words
 from kebench.kinds.lines import LineError
 from kebench.kinds.ner_errors import tagging_errors
 from kebench.kinds.schemes import Scheme
@@ -54,13 +54,10 @@ class NerCard(TaskCard):
         return self
 
 
-def tags_of(card: NerCard) -> list[str]:
+def tags_of(task: "NerCard | StoredTagging") -> list[str]:
     """Return the tags of a task; a label's index is its place here."""
-    return _tags(card.types)
-
-
-def _tags(types: Sequence[str]) -> list[str]:
-    return ["O", *(f"{letter}-{name}" for name in types for letter in "BI")] if types else list("OBI")
+    typed = [f"{letter}-{name}" for name in task.types for letter in "BI"]
+    return ["O", *(typed or "BI")]
 
 
 def read_sentences(card: NerCard, path: Path) -> Read:
@@ -68,10 +65,9 @@ def read_sentences(card: NerCard, path: Path) -> Read:
     remedy = card.remedy
     if card.scheme:
         remedy = f"mend the file, or the card's scheme, which is {card.scheme} (left out, it is recognised)"
-    found = read_tagged(
+    return read_tagged(
         path, scheme=card.scheme, types=card.types, ignore_types=card.ignore_types, remedy=remedy
     )
-    return Read(found.examples, found.scheme, found.types)
 
 
 def refuse_other_type(card: NerCard, paths: Mapping[str, Path], read: Mapping[str, Read], split: str) -> None:
@@ -83,11 +79,6 @@ def refuse_other_type(card: NerCard, paths: Mapping[str, Path], read: Mapping[st
             if name and any(before.types) and name not in before.types:
                 what = several_types([name, *before.types], where=f"of {paths[other].name}")
                 raise LineError(paths[split], line, what, MEND_TYPES)
-
-
-def _hashed(card: NerCard) -> list[Any]:
-    # What a record of an untyped task has always been hashed of; types come in where there are such.
-    return [[card.kind, card.format, card.metric, (), ""], (), (), *([card.types] if card.types else [])]
 
 
 def encode_sentences(
@@ -107,28 +98,23 @@ def encode_sentences(
         return_token_type_ids=False,
     )
     number = {tag: place for place, tag in enumerate(tags_of(card))}
-    rows = [_first_places(batch.word_ids(row)) for row in range(len(sentences))]
+    first: list[dict[int, int]] = [{} for _ in sentences]  # by word that has a piece: its first one's place
+    for row, places in enumerate(first):
+        for place, word in enumerate(batch.word_ids(row)):
+            if word is not None:
+                places.setdefault(word, place)
     labels = [
-        [number[sentence.tags[word]] for word in words]
-        for sentence, (words, _) in zip(sentences, rows, strict=True)
+        [number[sentence.tags[word]] for word in places]
+        for sentence, places in zip(sentences, first, strict=True)
     ]
     return Encoded(
         pieces=Ragged.of(batch["input_ids"]),
-        places=Ragged.of([np.reshape(places, (-1, 1)) for _, places in rows]),
-        units=Ragged.of([words for words, _ in rows]),
+        places=Ragged.of([np.reshape(list(places.values()), (-1, 1)) for places in first]),
+        units=Ragged.of([list(places) for places in first]),
         labels=Ragged.of(labels),
         was_cut=was_cut(batch),
         num_missing=Ragged.of([[0]] * len(sentences)),
     )
-
-
-def _first_places(word_ids: Sequence[int | None]) -> tuple[list[int], list[int]]:
-    """Return the words that have a piece, and the place of each one's first piece."""
-    first: dict[int, int] = {}
-    for place, word in enumerate(word_ids):
-        if word is not None:
-            first.setdefault(word, place)
-    return list(first), list(first.values())
 
 
 def predicted_split(
@@ -190,7 +176,7 @@ class StoredTagging(Stored):
 
     @model_validator(mode="after")
     def _knows_its_tags(self) -> "StoredTagging":
-        known = set(_tags(self.types))
+        known = set(tags_of(self))
         for part in (self.dev, self.test):
             for tags in (*part.gold, *part.predicted):
                 if isinstance(tags, str) is bool(self.types) or not known.issuperset(tags):
@@ -224,10 +210,7 @@ def mentions_of(sentence: Sentence, tags: Tags) -> Iterator[str]:
 
 def count_mentions(sentences: Iterable[Sentence]) -> int:
     """Count the mentions of sentences, each at the tag that begins it."""
-    return sum(
-        one.tags.count("B") if isinstance(one.tags, str) else sum(tag[0] == "B" for tag in one.tags)
-        for one in sentences
-    )
+    return sum(tag[0] == "B" for sentence in sentences for tag in sentence.tags)
 
 
 NER = Kind(
@@ -240,7 +223,8 @@ NER = Kind(
     published="entity_f1_lenient",
     task_type="token-classification",
     read=read_sentences,
-    hashed=_hashed,
+    # What a record of an untyped task has always been hashed of; types come in where there are such.
+    hashed=lambda card: [[card.kind, card.format, card.metric, (), ""], (), (), *filter(None, [card.types])],
     encode=encode_sentences,
     num_outputs=lambda card: len(tags_of(card)),
     predicted=predicted_split,
@@ -254,7 +238,7 @@ NER = Kind(
     cut=lambda part: {
         "num_cut": sum(len(tags) - kept for tags, kept in zip(part["gold"], part["num_kept"], strict=True))
     },
-    calibrated=(Calibrated("predicted entities", entity_judgements), Calibrated("words", word_judgements)),
+    calibrated={"predicted entities": entity_judgements, "words": word_judgements},
     errors=tagging_errors,
     mentions=mentions_of,
     words_of=lambda card, sentence: sentence.words,

@@ -9,13 +9,11 @@ are means over seeds; of one seed, whole numbers.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from itertools import combinations
 from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, GridRows, Sheet, mean_cell, share_cell
-from kebench.kinds.errors import Asked, Errors, Run, Shown, both_grid, mean_percent, scores_grid
+from kebench.kinds.errors import Asked, Errors, Run, Shown, agreement_grid, both_grid, scores_grid
 from kebench.scoring.entities import Tags, count_entities, entity_spans
-from kebench.scoring.metrics import METRICS
 
 Span = tuple[Any, ...]  # half-open, in words, with the type behind it where there are types
 KINDS = ("correct", "boundary", "missed")
@@ -40,9 +38,9 @@ def tagging_errors(asked: Asked) -> Errors:
     seen = training_mentions(asked.train) if words and asked.train is not None else None
     grids = [
         kinds_grid(runs, types),
-        *([type_grid(runs, types), type_confusion_grid(runs, types)] if types else []),
+        *([scores_grid("type", "entity_f1", runs, types), type_confusion_grid(runs, types)] if types else []),
         strata_grid(runs, words, seen, asked.known.has if asked.known else None, types=types),
-        agreement_grid(runs),
+        agreement_mentions_grid(runs),
     ]
     if asked.both:
         golds = [(place, span) for place, tags in enumerate(runs[0].gold) for span in entity_spans(tags)]
@@ -111,63 +109,45 @@ def strata_grid(
     *,
     types: Sequence[str] = (),
 ) -> Grid:
-    """Return kinds of errors by mention: its length; with the words also what `_word_strata` tells apart."""
+    """Return kinds of errors by mention: its length; with the words also what these tell apart.
+
+    seen: the mentions of the training set, as `mention_text` writes them; None if they are not known.
+    is_known: says whether the knowledge base has a mention's words as a name; None if none was named.
+    """
     kinds = TYPED_KINDS if types else KINDS
-    strata: dict[str, Callable[[int, Span], bool]] = {
-        f"{length} word{'s' if length > 1 else ''}": _of_length(length) for length in (1, 2, 3)
+    strata: dict[str, Callable[[Sequence[str]], bool]] = {
+        "1 word": lambda mention: len(mention) == 1,
+        "2 words": lambda mention: len(mention) == 2,
+        "3 words": lambda mention: len(mention) == 3,
+        "4 words and more": lambda mention: len(mention) >= 4,
     }
-    strata["4 words and more"] = lambda _, span: span[1] - span[0] >= 4
     if words is not None:
-        strata |= {name: _of_words(words, holds) for name, holds in _word_strata(seen, is_known).items()}
+        strata["abbreviation"] = is_abbreviation
+        strata["no abbreviation"] = lambda mention: not is_abbreviation(mention)
+        if seen is not None:
+            strata["in training"] = lambda mention: mention_text(mention) in seen
+            strata["not in training"] = lambda mention: mention_text(mention) not in seen
+        if is_known is not None:
+            strata["in the KB"] = is_known
+            strata["not in the KB"] = lambda mention: not is_known(mention)
+        if seen is not None and is_known is not None:
+            strata["in the KB, not in training"] = lambda mention: (
+                is_known(mention) and mention_text(mention) not in seen
+            )
+            strata["in neither"] = lambda mention: not is_known(mention) and mention_text(mention) not in seen
     counts: dict[str, Counter[str]] = {name: Counter() for name in strata}
     for run in runs:
         for place, judged in enumerate(_judged(run)):
-            for span, kind in judged.gold:
+            for (start, end, *_), kind in judged.gold:
+                mention = words[place][start:end] if words is not None else [""] * (end - start)
                 for name, holds in strata.items():
-                    if holds(place, span):
-                        counts[name][kind] += 1
+                    counts[name][kind] += holds(mention)
     rows: GridRows = []
     for name, found in counts.items():
         gold = sum(found.values())
         shares = (share_cell(found[kind], gold) for kind in kinds)
         rows.append((name, Cell(gold / len(runs), ",.0f"), *shares))
     return Grid(("gold mentions", "number", *(f"{kind}, %" for kind in kinds)), rows)
-
-
-def _of_length(length: int) -> Callable[[int, Span], bool]:
-    return lambda _, span: span[1] - span[0] == length
-
-
-def _of_words(
-    words: Sequence[Sequence[str]], holds: Callable[[Sequence[str]], bool]
-) -> Callable[[int, Span], bool]:
-    return lambda place, span: holds(words[place][span[0] : span[1]])
-
-
-def _word_strata(
-    seen: set[str] | None, is_known: Callable[[Sequence[str]], bool] | None
-) -> dict[str, Callable[[Sequence[str]], bool]]:
-    """Return what is told of a mention's words: abbreviation, in training, in the knowledge base.
-
-    seen: the mentions of the training set, as `mention_text` writes them; None if they are not known.
-    is_known: says whether the knowledge base has a mention's words as a name; None if none was named.
-    """
-    strata: dict[str, Callable[[Sequence[str]], bool]] = {
-        "abbreviation": is_abbreviation,
-        "no abbreviation": lambda words: not is_abbreviation(words),
-    }
-    if seen is not None:
-        strata["in training"] = lambda words: mention_text(words) in seen
-        strata["not in training"] = lambda words: mention_text(words) not in seen
-    if is_known is not None:
-        strata["in the KB"] = is_known
-        strata["not in the KB"] = lambda words: not is_known(words)
-        if seen is not None:
-            strata["in the KB, not in training"] = lambda words: (
-                is_known(words) and mention_text(words) not in seen
-            )
-            strata["in neither"] = lambda words: not is_known(words) and mention_text(words) not in seen
-    return strata
 
 
 def is_abbreviation(words: Sequence[str]) -> bool:
@@ -190,14 +170,6 @@ def training_mentions(sentences: Iterable[Any]) -> set[str]:
         for sentence in sentences
         for start, end, *_ in entity_spans(sentence.tags)
     }
-
-
-def type_grid(runs: Sequence[Run], types: Sequence[str]) -> Grid:
-    """Return precision, recall and F1 of each entity type, from counts over all seeds."""
-    gold = [tags for run in runs for tags in run.gold]
-    predicted = [tags for run in runs for tags in run.predicted]
-    stored = {"types": types, "test": {"gold": gold, "predicted": predicted}}
-    return scores_grid("type", METRICS["entity_f1"].by_label(stored, "test"), len(runs))
 
 
 def type_confusion_grid(runs: Sequence[Run], types: Sequence[str]) -> Grid:
@@ -223,28 +195,11 @@ def type_confusion_grid(runs: Sequence[Run], types: Sequence[str]) -> Grid:
     return Grid(("gold", f"predicted ({MOST_CONFUSIONS} most frequent)", "a run"), rows)
 
 
-def agreement_grid(runs: Sequence[Run]) -> Grid:
+def agreement_mentions_grid(runs: Sequence[Run]) -> Grid:
     """Return by how many seeds gold entities are found, and how alike the seeds' predictions are."""
-    found: Counter[tuple[int, Span]] = Counter()
     golds = {(place, span) for place, tags in enumerate(runs[0].gold) for span in entity_spans(tags)}
-    for run in runs:
-        found.update(_correct(run))
-    by_number = Counter(found[one] for one in golds)
-    rows: GridRows = [
-        (
-            f"found by {number} of {len(runs)} seeds",
-            by_number[number],
-            share_cell(by_number[number], len(golds)),
-        )
-        for number in range(len(runs), -1, -1)
-        if golds
-    ]
-    alike = [
-        count_entities(one.predicted, other.predicted).overlap_percent for one, other in combinations(runs, 2)
-    ]
-    if alike:
-        rows.append(("F1 of one seed against another, mean", mean_percent(alike), ""))
-    return Grid(("agreement of seeds", "gold mentions", "%"), rows)
+    headings = ("agreement of seeds", "gold mentions", "%")
+    return agreement_grid(headings, "found", runs, _correct, groups=[golds], overlap=count_entities)
 
 
 def _correct(run: Run) -> Iterable[tuple[int, Span]]:
@@ -269,19 +224,15 @@ def informative_sentences(runs: Sequence[Run], words: Sequence[Sequence[str]], *
     for place in worst[:most]:
         ranked = sorted(range(len(runs)), key=lambda number: (errors[place][number], number))
         run = runs[ranked[len(ranked) // 2]]
-        judged = judge(run.gold[place], run.predicted[place])
-        shown.append(Shown(place, sum(errors[place]) / len(runs), _stretches(words[place], judged)))
+        judged, sentence = judge(run.gold[place], run.predicted[place]), words[place]
+        spans = [*judged.gold, *((span, "spurious") for span in judged.spurious)]
+        stretches, at = [], 0
+        for (start, end, *_), kind in sorted(spans):
+            if start > at:
+                stretches.append((" ".join(sentence[at:start]), ""))
+            stretches.append((" ".join(sentence[max(start, at) : end]), kind))
+            at = max(at, end)
+        if at < len(sentence):
+            stretches.append((" ".join(sentence[at:]), ""))
+        shown.append(Shown(place, sum(errors[place]) / len(runs), tuple(stretches)))
     return shown
-
-
-def _stretches(words: Sequence[str], judged: Judged) -> tuple[tuple[str, str], ...]:
-    spans = sorted([*judged.gold, *((span, "spurious") for span in judged.spurious)])
-    stretches, at = [], 0
-    for (start, end, *_), kind in spans:
-        if start > at:
-            stretches.append((" ".join(words[at:start]), ""))
-        stretches.append((" ".join(words[max(start, at) : end]), kind))
-        at = max(at, end)
-    if at < len(words):
-        stretches.append((" ".join(words[at:]), ""))
-    return tuple(stretches)

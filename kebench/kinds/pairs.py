@@ -48,28 +48,25 @@ def read_pairs(
         what = "empty, as BioBERT's dev.tsv is"
         raise UserError(f"{path}: {what}; {_or_fetch('make one of a part of train', remedy)}")
     for number, line in numbered_lines(path, remedy):
+        if number == 1 and header and line != header:
+            *texts, label = line.split("\t")
+            what, how = f"header {line[:40]!r}, expected {header!r}", remedy
+            if label.strip() in labels and len(texts) == 1:
+                what = "no header, and sentence TAB label alone, as BioBERT's train and dev files have"
+                how = _or_fetch(f"begin with {header!r}, and each line with an index", remedy)
+            elif label.strip() in labels and len(texts) == 2:
+                what, how = "an example where the header should be", f"put {header!r} before it"
+            raise LineError(path, 1, what, how)
         if number == 1 and header:
-            if line != header:
-                _refuse_header(line, path, header, labels=labels, remedy=remedy)
-        elif number == 1 and line == GAD_HEADER:
+            continue
+        if number == 1 and line == GAD_HEADER:
             what = f"the header {GAD_HEADER!r} of BLUE's and BioBERT's files"
             raise LineError(path, 1, what, _or_fetch("remove it, or make a card of format gad", remedy))
-        elif line.strip():
+        if line.strip():
             pairs.append(_read_pair(line, path, number, labels=labels, markers=markers, remedy=remedy))
     if not pairs:
         raise UserError(f"{path}: holds no example; {remedy}")
     return pairs
-
-
-def _refuse_header(line: str, path: Path, header: str, *, labels: tuple[str, ...], remedy: str) -> None:
-    *texts, label = line.split("\t")
-    if label.strip() in labels and len(texts) == 1:
-        what = "no header, and sentence TAB label alone, as BioBERT's train and dev files have"
-        how = f"begin with {header!r}, and each line with an index"
-        raise LineError(path, 1, what, _or_fetch(how, remedy))
-    if label.strip() in labels and len(texts) == 2:
-        raise LineError(path, 1, "an example where the header should be", f"put {header!r} before it")
-    raise LineError(path, 1, f"header {line[:40]!r}, expected {header!r}", remedy)
 
 
 def _read_pair(

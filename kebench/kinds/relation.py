@@ -4,23 +4,27 @@ The indicators (@GENE$, @CHEMICAL$ ...) are words of the vocabulary, named by th
 first two of a text are concatenated. A merged indicator (@CHEM-GENE$) stands for both. Where the cut text
 lacks one, the other's state is read twice; where it lacks both, the first piece's; either is counted. A text
 holds each of the card's two once (of one kind: twice), or one that stands for both. What looks like an
-indicator (@DISORDER$) and is none of the card's is one spelt otherwise.
+indicator (@DISORDER$) and is none of the card's is one spelt otherwise. Errors are tables of labels that are
+confused, of texts by their indicators, and of whether seeds agree.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import model_validator
 
+from kebench.grid import Cell, Grid, GridRows, Sheet, mean_cell
 from kebench.kinds.card import TaskCard
-from kebench.kinds.encoded import Answer, Encoded, Ragged, was_cut
-from kebench.kinds.kind import Calibrated, Kind, Marks, Permille, Read, Stored, StoredSplit, Words
-from kebench.kinds.label_errors import labelling_errors
+from kebench.kinds.encoded import Answer, Encoded, Ragged, encode_texts
+from kebench.kinds.errors import Asked, Errors, Run, agreement_grid, both_grid, scores_grid
+from kebench.kinds.kind import Kind, Marks, Permille, Read, Stored, StoredSplit, Words
 from kebench.kinds.pairs import GAD_HEADER, LOOKS_LIKE_A_MARKER, Pair, read_pairs
 from kebench.scoring.calibration import WHOLE, Judgement
+from kebench.scoring.counts import count_relations
 
 
 class RelationCard(TaskCard):
@@ -46,11 +50,6 @@ class RelationCard(TaskCard):
             raise ValueError("a relation task needs labels, the negative one among them, and markers")
         return self
 
-    @property
-    def positive_labels(self) -> tuple[str, ...]:
-        """The labels that the F1 runs over."""
-        return tuple(label for label in self.labels if label != self.negative)
-
 
 def read_examples(card: RelationCard, path: Path) -> Read:
     """Read one split's file. Raises UserError with file and line."""
@@ -71,18 +70,14 @@ def marker_faults(card: RelationCard, pairs: Sequence[Pair]) -> list[str]:
     # The longest first: an indicator of the card's may begin as another does.
     known = "|".join(re.escape(marker) for marker in sorted(card.markers, key=len, reverse=True))
     pattern = re.compile(f"{known}|{LOOKS_LIKE_A_MARKER}")
-    right = _right_markers(card)
+    # Right are one merged indicator, or two others: of a card's two both.
+    single = [marker for marker in card.markers if marker not in card.merged_markers]
+    both = [(a, b) for a in single for b in single if a != b or len(single) != 2]
+    right = [*(Counter([marker]) for marker in card.merged_markers), *map(Counter, both)]
     found = ((row, Counter(pattern.findall(row.text))) for row in pairs)
     return [
         f"{row.id} holds {', '.join(held.elements()) or 'none'}" for row, held in found if held not in right
     ]
-
-
-def _right_markers(card: RelationCard) -> list[Counter[str]]:
-    """Return what a text may hold: one merged indicator, or two others, of a card's two both."""
-    single = [marker for marker in card.markers if marker not in card.merged_markers]
-    pairs = [(a, b) for a in single for b in single if a != b or len(single) != 2]
-    return [Counter([marker]) for marker in card.merged_markers] + [Counter(pair) for pair in pairs]
 
 
 def expected_markers(card: RelationCard) -> str:
@@ -102,43 +97,24 @@ def add_markers(tokenizer: Any, card: RelationCard) -> None:
 
 
 def encode_pairs(tokenizer: Any, pairs: Sequence[Pair], card: RelationCard, max_length: int) -> Encoded:
-    """Tokenise texts and find their indicators. `add_markers` must have been called before."""
-    batch = tokenizer(
-        [pair.text for pair in pairs],
-        truncation=True,
-        max_length=max_length,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )
-    ids = {marker: tokenizer.convert_tokens_to_ids(marker) for marker in card.markers}
-    merged = {ids[marker] for marker in card.merged_markers}
-    found = [_places_of(set(ids.values()), pieces) for pieces in batch["input_ids"]]
-    is_merged = [
-        bool(at) and pieces[at[0]] in merged for at, pieces in zip(found, batch["input_ids"], strict=True)
-    ]
-    return Encoded(
-        pieces=Ragged.of(batch["input_ids"]),
-        places=Ragged.of([[_two_places(at, both)] for at, both in zip(found, is_merged, strict=True)]),
-        units=Ragged.of([[0]] * len(pairs)),
-        labels=Ragged.of([[card.labels.index(pair.label)] for pair in pairs]),
-        was_cut=was_cut(batch),
-        num_missing=Ragged.of(
-            [[0 if both else max(2 - len(at), 0)] for at, both in zip(found, is_merged, strict=True)]
-        ),
-    )
-
-
-def _places_of(markers: set[int], pieces: Sequence[int]) -> list[int]:
-    return [place for place, piece in enumerate(pieces) if piece in markers]
-
-
-def _two_places(found: Sequence[int], is_merged: bool) -> tuple[int, int]:
-    """Return the places of the first two indicators, as the released code does.
+    """Tokenise texts and find their first two indicators, as the released code does.
 
     One that stands for both, or whose partner was cut off, is read twice; without any, the first piece is.
+    `add_markers` must have been called before.
     """
-    first, second = [*found, *found, 0, 0][:2]
-    return first, first if is_merged else second
+    gold = [card.labels.index(pair.label) for pair in pairs]
+    encoded = encode_texts(tokenizer, [pair.text for pair in pairs], gold, max_length=max_length)
+    ids = {marker: tokenizer.convert_tokens_to_ids(marker) for marker in card.markers}
+    merged = {ids[marker] for marker in card.merged_markers}
+    places, num_missing = [], []
+    for row in range(len(pairs)):
+        pieces = encoded.pieces.row(row).tolist()
+        found = [place for place, piece in enumerate(pieces) if piece in ids.values()]
+        is_merged = bool(found) and pieces[found[0]] in merged
+        first, second = [*found, *found, 0, 0][:2]
+        places.append([(first, first if is_merged else second)])
+        num_missing.append([0 if is_merged else max(2 - len(found), 0)])
+    return encoded._replace(places=Ragged.of(places), num_missing=Ragged.of(num_missing))
 
 
 def predicted_split(
@@ -187,6 +163,71 @@ def instance_judgements(part: Mapping[str, Any]) -> Iterator[Judgement]:
     return (Judgement(permille / WHOLE, gold == predicted) for gold, predicted, permille in lines)
 
 
+def labelling_errors(asked: Asked) -> Errors:
+    """Return the tables of a model's errors."""
+    runs, card = asked.runs, asked.card
+    grids = [confusion_grid(runs, card.labels), scores_grid("label", "micro_f1", runs, card.labels)]
+    if asked.examples:
+        texts = [example.text for example in asked.examples]
+        grids.append(marker_grid(runs, texts, card.markers, card.merged_markers, negative=card.negative))
+    if len(runs) > 1:
+        grids.append(agreement_instances_grid(runs, negative=card.negative))
+    if asked.both:
+        headings, places = ("right by most seeds of", "instances", "%"), range(len(runs[0].gold))
+        grids.append(both_grid(headings, asked.both, places, _right))
+    several = (
+        "Counts are means over seeds, gold in rows; precision, recall and F1 are of the counts of all seeds."
+    )
+    counts = several if len(runs) > 1 else "Gold in rows."
+    notes = (f"The score counts all labels but '{card.negative}'.", counts)
+    return Errors(Sheet(asked.title, (), tuple(grids), notes), [])
+
+
+def agreement_instances_grid(runs: Sequence[Run], *, negative: str) -> Grid:
+    """Return by how many seeds instances are labelled right, all and positive ones, and how alike seeds are.
+
+    The last row is the F1 over the positive labels of one seed against another, which is the same both ways.
+    """
+    gold = runs[0].gold
+    positive = [place for place, label in enumerate(gold) if label != negative]
+    headings = ("agreement of seeds", "instances", "%", "positive", "% of these")
+    groups, overlap = [range(len(gold)), positive], partial(count_relations, negative=negative)
+    return agreement_grid(headings, "right", runs, _right, groups=groups, overlap=overlap)
+
+
+def _right(run: Run) -> Iterable[int]:
+    pairs = zip(run.gold, run.predicted, strict=True)
+    return (place for place, (gold, predicted) in enumerate(pairs) if gold == predicted)
+
+
+def confusion_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
+    """Return gold against predicted relation labels, as means over seeds; gold in rows."""
+    counts = Counter(
+        (gold, predicted) for run in runs for gold, predicted in zip(run.gold, run.predicted, strict=True)
+    )
+    rows: GridRows = [
+        (gold, *(mean_cell(counts[gold, predicted], len(runs)) for predicted in labels)) for gold in labels
+    ]
+    return Grid(("gold / predicted", *labels), rows)
+
+
+def marker_grid(
+    runs: Sequence[Run], texts: Sequence[str], markers: Sequence[str], merged: Sequence[str], *, negative: str
+) -> Grid:
+    """Return F1 over positive labels by the indicators in a text, merged ones apart; a dash without gold."""
+    groups: dict[str, list[int]] = {}
+    for place, text in enumerate(texts):
+        held = [marker for marker in dict.fromkeys((*merged, *markers)) if marker in text]
+        groups.setdefault(" and ".join(held) or "none", []).append(place)
+    rows = []
+    for name, places in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
+        gold = [run.gold[place] for run in runs for place in places]
+        predicted = [run.predicted[place] for run in runs for place in places]
+        counts = count_relations(gold, predicted, negative=negative)
+        rows.append((name, len(places), Cell(counts.num_gold / len(runs), ",.0f"), Cell(counts.f1_percent)))
+    return Grid(("indicators in the text", "instances", "positive", "F1"), rows)
+
+
 RELATION = Kind(
     name="relation",
     short="re",
@@ -218,5 +259,5 @@ RELATION = Kind(
     plain_text=without_markers,
     errors=labelling_errors,
     marks=Marks(marker_faults, expected_markers),
-    calibrated=(Calibrated("instances", instance_judgements),),
+    calibrated={"instances": instance_judgements},
 )

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from kebench.errors import counted
+from kebench.scoring.entities import Tags
 
 Scheme = Literal["IOB2", "IOB1", "IO", "IOBES", "BILOU", "BMES", "BMEWO"]
 # The letters of a mention's first word, of one inside, of its last, and of one alone; O is outside.
@@ -57,13 +58,6 @@ class MisfitError(Exception):
         self.sentence, self.word = sentence, word
 
 
-class Tagging(NamedTuple):
-    """How a file is tagged, and its mentions by sentence. scheme: None where nothing is tagged."""
-
-    scheme: Scheme | None
-    mentions: list[list[Mention]]
-
-
 @functools.cache
 def parse_tag(words: str) -> Tag | None:
     """Read "B", "O" or "I-cell_line"; None for what is no tag. O has no type, whatever stands behind it."""
@@ -73,23 +67,40 @@ def parse_tag(words: str) -> Tag | None:
     return Tag(letter, "" if letter == "O" else kind)
 
 
-def read_tagging(sentences: Sequence[Sequence[Tag]], stated: Scheme | None = None) -> Tagging:
-    """Return the scheme of a file and its mentions. Raises MisfitError at the first tag that fits none.
+def read_tagging(
+    sentences: Sequence[Sequence[Tag]], stated: Scheme | None = None
+) -> tuple[Scheme | None, list[list[Mention]]]:
+    """Return a file's scheme, None where nothing is tagged, and its mentions by sentence.
 
-    stated: the scheme that the file must be in; a tag that contradicts it is one too.
+    stated: the scheme that it must be in. Raises MisfitError at the first tag that fits none, or not that.
     """
     letters = {tag.letter for tags in sentences for tag in tags} - {"O"}
     if not letters:
-        return Tagging(None, [[] for _ in sentences])
-    closed = stated in CLOSED if stated else not letters <= set("BI")
+        return None, [[] for _ in sentences]
+    placed = ((at, place, tag) for at, tags in enumerate(sentences) for place, tag in enumerate(tags))
+    fitting = [scheme for scheme, own in CLOSED.items() if letters <= set(own)]
+    is_open = stated not in CLOSED if stated else letters <= set("BI")
     if stated:
-        _refuse_letters(sentences, stated)
-    if closed:
-        scheme = stated or _closed_scheme(sentences, letters)
-        return Tagging(scheme, [_closed_mentions(tags, scheme, at) for at, tags in enumerate(sentences)])
-    begun = [list(_begun(tags)) for tags in sentences]
-    scheme = _open_scheme(sentences, begun, stated)
-    return Tagging(scheme, [[one.mention for one in row] for row in begun])
+        expected = {*LETTERS[stated], "O"}
+        for at, place, tag in placed:
+            if tag.letter not in expected:
+                raise MisfitError(at, place, f"tag '{tag}', expected {_listed(expected)} ({stated})")
+    elif not is_open and letters <= {"I", "E"}:
+        at, place, tag = next(one for one in placed if one[2].letter == "E")
+        what = f"tag '{tag}' in a file without B, as IOE1 and IOE2 have"
+        raise MisfitError(at, place, f"{what}, which are not read; convert the file to IOB2")
+    elif not is_open and not fitting:
+        seen = {"O"}
+        for at, place, tag in placed:
+            if not any(seen | {tag.letter} <= {*own, "O"} for own in CLOSED.values()):
+                what = f"tag '{tag}' stands in no scheme beside {_listed(seen - {'O'})}"
+                raise MisfitError(at, place, what)
+            seen.add(tag.letter)
+    if is_open:
+        begun = [list(_begun(tags)) for tags in sentences]
+        return _open_scheme(sentences, begun, stated), [[one.mention for one in row] for row in begun]
+    scheme = stated or fitting[0]
+    return scheme, [_closed_mentions(tags, scheme, at) for at, tags in enumerate(sentences)]
 
 
 class _Begun(NamedTuple):
@@ -104,17 +115,14 @@ def _begun(tags: Sequence[Tag]) -> Iterator[_Begun]:
     """Yield mentions as IOB2, IOB1 and IO have them: B begins one, and so does I of another type."""
     start, kind = -1, ""
     touches = False
-    for place, tag in enumerate(tags):
-        goes_on = tag.letter == "I" and start >= 0 and _is_one_type(kind, tag.type)
-        if goes_on:
+    for place, tag in enumerate((*tags, Tag("O", ""))):  # which ends the last one
+        if tag.letter == "I" and start >= 0 and _is_one_type(kind, tag.type):
             kind = kind or tag.type
             continue
         if start >= 0:
             yield _Begun(Mention(start, place, kind), tags[start].letter, touches)
         touches = start >= 0
         start, kind = (place, tag.type) if tag.letter != "O" else (-1, "")
-    if start >= 0:
-        yield _Begun(Mention(start, len(tags), kind), tags[start].letter, touches)
 
 
 def _is_one_type(one: str, other: str) -> bool:
@@ -133,7 +141,6 @@ def _open_scheme(
         wrong, others = (by_i, by_b) if stated == "IOB2" else (by_b, by_i)
     else:
         wrong, others = sorted((by_i, by_b), key=len)
-        wrong = wrong if others else []
     if wrong and (stated == "IOB2" or not _b_means_several_words(by_b, by_i)):
         at, one = wrong[0]
         tag = sentences[at][one.mention.start]
@@ -155,34 +162,6 @@ def _b_means_several_words(by_b: Sequence[tuple[int, _Begun]], by_i: Sequence[tu
     if min(len(lengths_b), len(lengths_i)) < ENOUGH_MENTIONS or min(lengths_b) == 1:
         return False
     return lengths_i.count(1) >= 0.9 * len(lengths_i)  # two of one word that touch look like one of two
-
-
-def _closed_scheme(sentences: Sequence[Sequence[Tag]], letters: set[str]) -> Scheme:
-    if letters <= {"I", "E"}:
-        places = ((at, place) for at, tags in enumerate(sentences) for place in range(len(tags)))
-        at, place = next((at, place) for at, place in places if sentences[at][place].letter == "E")
-        what = f"tag '{sentences[at][place]}' in a file without B, as IOE1 and IOE2 have"
-        raise MisfitError(at, place, f"{what}, which are not read; convert the file to IOB2")
-    for scheme, own in CLOSED.items():
-        if letters <= set(own):
-            return scheme
-    seen: set[str] = set()
-    for at, tags in enumerate(sentences):
-        for place, tag in enumerate(tags):
-            if not any(seen | {tag.letter} <= set(own) | {"O"} for own in CLOSED.values()):
-                raise MisfitError(
-                    at, place, f"tag '{tag}' stands in no scheme beside {_listed(seen - {'O'})}"
-                )
-            seen.add(tag.letter)
-    raise AssertionError("letters that fit no scheme together, but each with those before it")
-
-
-def _refuse_letters(sentences: Sequence[Sequence[Tag]], stated: Scheme) -> None:
-    letters = {*LETTERS[stated], "O"}
-    for at, tags in enumerate(sentences):
-        for place, tag in enumerate(tags):
-            if tag.letter not in letters:
-                raise MisfitError(at, place, f"tag '{tag}', expected {_listed(letters)} ({stated})")
 
 
 def _closed_mentions(tags: Sequence[Tag], scheme: Scheme, sentence: int) -> list[Mention]:
@@ -219,22 +198,13 @@ def _listed(letters: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def bio_string(mentions: Sequence[Mention], num_words: int) -> str:
-    """Return mentions as a sentence's string of B, I and O, as IOB2 has them without types."""
-    if not mentions:
-        return "O" * num_words
-    letters = ["O"] * num_words
-    for start, end, _ in mentions:
-        letters[start:end] = ["B"] + ["I"] * (end - start - 1)
-    return "".join(letters)
-
-
-def bio_tags(mentions: Sequence[Mention], num_words: int) -> tuple[str, ...]:
-    """Return mentions as a sentence's tags in IOB2 with types: B-DNA, I-DNA, O."""
+def bio_tags(mentions: Sequence[Mention], num_words: int, *, has_types: bool) -> Tags:
+    """Return mentions as a sentence's tags in IOB2: B-DNA, I-DNA, O, or without types a string of B, I, O."""
     tags = ["O"] * num_words
     for start, end, kind in mentions:
-        tags[start:end] = [f"B-{kind}"] + [f"I-{kind}"] * (end - start - 1)
-    return tuple(tags)
+        behind = f"-{kind}" if has_types else ""
+        tags[start:end] = [f"B{behind}"] + [f"I{behind}"] * (end - start - 1)
+    return tuple(tags) if has_types else "".join(tags)
 
 
 def one_scheme(schemes: Mapping[str, Scheme | None]) -> dict[str, Scheme | None]:

@@ -51,7 +51,8 @@ def score_split(predictions: Mapping[str, Any], split: str, *, metric: str = "")
     others = [name for name in kind.metrics if name != own.name]
     error = None
     if kind.calibrated and has_confidence(predictions, split):
-        error = calibration_error_percent(reliability(kind.calibrated[0].judgements(part)))
+        judgements = next(iter(kind.calibrated.values()))  # of the first decisions
+        error = calibration_error_percent(reliability(judgements(part)))
     return Score(
         score_percent=own.score(predictions, split),
         details=own.details(own.total(own.units(predictions, split))),

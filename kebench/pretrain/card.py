@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from kebench.bounded import read_within
-from kebench.cards import Part
-from kebench.errors import UserError, first_fault
+from kebench.cards import Part, read_json_as
 from kebench.pretrain.recipe import Pretraining
 from kebench.records import Provenance
 
@@ -44,12 +42,5 @@ class PretrainingCard(Part):
 
 def read_card(folder: Path) -> PretrainingCard:
     """Read pretraining.json. Raises UserError if it is missing or not one of ours."""
-    path = folder / CARD
-    try:
-        return PretrainingCard.model_validate_json(read_within(path))
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); name a folder made by 'kebench pretrain'"
-        ) from None
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_fault(error, whole='the file')}; pretrain again") from None
+    unreadable = "cannot be read ({}); name a folder made by 'kebench pretrain'"
+    return read_json_as(folder / CARD, PretrainingCard, refused="{}; pretrain again", unreadable=unreadable)

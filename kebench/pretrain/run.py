@@ -29,7 +29,7 @@ from kebench.pretrain.objectives import Objectives
 from kebench.pretrain.plan import PretrainingPlan
 from kebench.pretrain.sequences import EncodedCorpus, encode_corpus
 from kebench.pretrain.state import Kept
-from kebench.progress import no_progress, progress
+from kebench.progress import progress
 from kebench.records import Provenance
 from kebench.runtime import agreed, device_description, peak_memory_mib, reset_peak_memory, software, utc_now
 from kebench.transe.embeddings import write_names
@@ -208,8 +208,9 @@ def _pretrain(
         kept.restore(trainer, resumed)
     if resumed and is_main:
         _log.info("going on after step %s of %s, kept in %s", f"{resumed:,}", f"{trainer.steps:,}", folder)
-    bar = progress("pretraining", total=trainer.steps, unit="steps", done=resumed)
-    with bar if is_main else no_progress() as advance:
+    with progress(
+        "pretraining", total=trainer.steps, unit="steps", done=resumed, is_shown=is_main
+    ) as advance:
         while trainer.done < trainer.steps:
             step = trainer.step()
             row: Row = {

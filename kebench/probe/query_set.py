@@ -10,11 +10,10 @@ from typing import Any, Literal
 
 import pyarrow
 import pyarrow.parquet
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from kebench.bounded import read_within
-from kebench.cards import Part
-from kebench.errors import UserError, first_fault
+from kebench.cards import Part, read_json_as
+from kebench.errors import UserError
 from kebench.files import sha256_of
 from kebench.probe.recognise import recognised
 from kebench.umls.rrf import InputFile
@@ -154,9 +153,8 @@ class QuerySet:
 
 def read_set_manifest(folder: Path) -> QuerySetManifest:
     """Return what set.json says. Raises UserError if it is missing or not one of ours."""
-    path = folder / MANIFEST
     try:
-        return QuerySetManifest.model_validate_json(read_within(path))
+        return read_json_as(folder / MANIFEST, QuerySetManifest, refused="{}; build the set again")
     except (FileNotFoundError, NotADirectoryError) as error:
         if kind := recognised(folder):
             raise UserError(f"{folder}: this looks like {kind}") from None
@@ -164,8 +162,6 @@ def read_set_manifest(folder: Path) -> QuerySetManifest:
         if isinstance(error, FileNotFoundError):
             wrong = f"no set of queries ({MANIFEST} is missing); make one with 'kebench probe build'"
         raise UserError(f"{folder}: {wrong}") from None
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_fault(error, whole='the file')}; build the set again") from None
 
 
 def same_set_already(out: Path, wanted: str) -> QuerySetManifest | None:

@@ -7,11 +7,9 @@ docs/FORMATS.md describes each field.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from kebench.bounded import read_within
-from kebench.cards import Part
-from kebench.errors import UserError, first_fault
+from kebench.cards import Part, read_json_as
 from kebench.files import hash_of, write_atomically
 from kebench.records import Hash, Name, Printable, Provenance
 
@@ -231,15 +229,12 @@ def write_probe_record(folder: Path, record: ProbeRecord) -> None:
 
 def read_probe_record(path: Path) -> ProbeRecord:
     """Read one probe.json. Raises UserError with file and field if it is not one of ours."""
-    try:
-        return ProbeRecord.model_validate_json(read_within(path))
-    except OSError as error:
-        raise UserError(
-            f"{path}: {error.strerror}; a finished probe has this file: run it again with 'kebench probe run'"
-        ) from None
-    except ValidationError as error:
-        fault = first_fault(error, whole="the file")
-        raise UserError(f"{path}: not a record of a probe ({fault}); remove it or fetch it again") from None
+    return read_json_as(
+        path,
+        ProbeRecord,
+        refused="not a record of a probe ({}); remove it or fetch it again",
+        unreadable="{}; a finished probe has this file: run it again with 'kebench probe run'",
+    )
 
 
 def probe_record_paths(folder: Path) -> list[Path]:

@@ -36,7 +36,7 @@ def calibrations(predictions: Sequence[dict[str, Any]]) -> list[Calibration]:
     if not all(has_confidence(one, "test") for one in predictions):
         return []
     found = []
-    for decisions, judgements in KINDS[predictions[0]["kind"]].calibrated:
+    for decisions, judgements in KINDS[predictions[0]["kind"]].calibrated.items():
         runs = [list(judgements(one["test"])) for one in predictions]
         errors = [calibration_error_percent(reliability(run)) for run in runs]
         known = [error for error in errors if error is not None]

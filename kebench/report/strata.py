@@ -7,11 +7,9 @@ page shows the file.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from kebench.bounded import read_within
-from kebench.cards import Part
-from kebench.errors import UserError, first_fault
+from kebench.cards import Part, read_json_as
 from kebench.grid import Cell, Grid, share_cell
 from kebench.records import Printable
 
@@ -62,15 +60,8 @@ class Strata(Part):
 
 def read_strata(path: Path) -> Strata:
     """Read what `kebench overlap --format json` wrote. Raises UserError if it is something else."""
-    try:
-        return Strata.model_validate_json(read_within(path))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValidationError as error:
-        fault = first_fault(error, whole="the file")
-        raise UserError(
-            f"{path}: no output of 'kebench overlap --format json' ({fault}); make it again"
-        ) from None
+    refused = "no output of 'kebench overlap --format json' ({}); make it again"
+    return read_json_as(path, Strata, refused=refused, unreadable="cannot be read ({})")
 
 
 def overlap_grid(strata: Strata) -> Grid:

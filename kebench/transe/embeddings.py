@@ -14,14 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kebench.bounded import read_within
-from kebench.cards import Part
-from kebench.errors import UserError, first_fault
+from kebench.cards import Part, read_json_as
+from kebench.errors import UserError
 from kebench.files import atomic_folder, sha256_of
 from kebench.records import Provenance
 from kebench.transe.metrics import Numbers
@@ -120,15 +119,12 @@ def save_embeddings(
 
 def read_embeddings_card(folder: Path) -> EmbeddingsCard:
     """Read embeddings.json. Raises UserError if it is missing or not one of ours."""
-    path = folder / CARD
-    try:
-        return EmbeddingsCard.model_validate_json(read_within(path))
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); name a folder made by 'kebench embed'"
-        ) from None
-    except ValidationError as error:
-        raise _damaged(path, f"not embeddings ({first_fault(error, whole='the file')})") from None
+    return read_json_as(
+        folder / CARD,
+        EmbeddingsCard,
+        refused="not embeddings ({}); remove the folder and run 'kebench embed' again",
+        unreadable="cannot be read ({}); name a folder made by 'kebench embed'",
+    )
 
 
 def write_names(path: Path, column: str, names: pa.StringArray) -> None:

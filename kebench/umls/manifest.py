@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from kebench.bounded import read_within
-from kebench.errors import UserError, first_fault
+from kebench.cards import read_json_as
+from kebench.errors import UserError
 from kebench.files import hash_of, sha256_of
 from kebench.umls.filters import Filters
 from kebench.umls.rrf import InputFile
@@ -98,15 +98,13 @@ def read_manifest(folder: Path) -> Manifest:
     """Return the manifest of a knowledge base. Raises UserError if the folder is none or is not whole."""
     path = folder / MANIFEST
     try:
-        manifest = Manifest.model_validate_json(read_within(path))
+        manifest = read_json_as(path, Manifest, refused="{}; import the release again")
     except FileNotFoundError:
         raise UserError(
             f"{folder}: no knowledge base ({MANIFEST} is missing); make one with 'kebench kb import'"
         ) from None
     except NotADirectoryError:
         raise UserError(f"{folder}: a file, expected the folder of a knowledge base") from None
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_fault(error, whole='the file')}; import the release again") from None
     # A copy may be cut off or changed: the hashes of 300 MB take under a second.
     for name, table in manifest.tables.items():
         path = folder / f"{name}.parquet"

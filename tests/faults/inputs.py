@@ -5,7 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
-from kebench.kinds.iob import read_sentences
+from kebench.kinds.iob import read_tagged
 from kebench.shipped import shipped
 from kebench.tasks import card as card_module
 from kebench.tasks.check import digest_gold, digest_pairing, digest_text
@@ -140,7 +140,7 @@ def expected_of(folder: Path) -> str:
     """Return the part of a task card that says how large its files are, and what is in them."""
     card, said = card_module.read_task_card("ncbi-disease"), ""
     for path in sorted(folder.iterdir()):
-        rows = read_sentences(path)
+        rows = read_tagged(path).examples
         digests = f'gold = "{digest_gold(card, rows)}"\ntext = "{digest_text(rows)}"\n'
         digests += f'pairing = "{digest_pairing(rows)}"'
         units = sum(row.tags.count("B") for row in rows)

@@ -18,10 +18,10 @@ from kebench.cli import main
 from kebench.errors import UserError
 from kebench.finetune.job import fine_tune
 from kebench.finetune.plan import find_task_files
-from kebench.kinds.errors import Run
+from kebench.kinds.errors import Run, scores_grid
 from kebench.kinds.iob import Sentence
 from kebench.kinds.ner import NerCard, encode_sentences, predicted_split, read_sentences, tags_of
-from kebench.kinds.ner_errors import kinds_grid, type_confusion_grid, type_grid
+from kebench.kinds.ner_errors import kinds_grid, type_confusion_grid
 from kebench.kinds.stored import read_predictions, score_split
 from kebench.model.checkpoint import load_tokenizer
 from kebench.records import read_record, stem_of, write_record
@@ -162,7 +162,7 @@ def test_errors_tell_a_wrong_type_from_a_wrong_boundary() -> None:
     kinds = {row[0]: row[1] for row in kinds_grid(runs, TYPES).texts}
     assert kinds == {"correct": "0", "type": "1", "boundary": "1", "missed": "1", "spurious": "0"}
     # DNA: 2 gold, 1 predicted (too long), none right. The other: 1 gold, 1 predicted.
-    assert type_grid(runs, TYPES).texts == (
+    assert scores_grid("type", "entity_f1", runs, TYPES).texts == (
         (TYPES[0], "1", "0.0", "0.0", "0.0"),
         ("DNA", "2", "0.0", "0.0", "0.0"),
     )

@@ -1,7 +1,7 @@
 """Whether seeds agree on relations, counted by hand."""
 
 from kebench.kinds.errors import Run
-from kebench.kinds.label_errors import agreement_instances_grid
+from kebench.kinds.relation import agreement_instances_grid
 
 GOLD = ["no", "up", "up", "down"]
 

@@ -6,12 +6,11 @@ import pytest
 
 from kebench.cli import main
 from kebench.cli.errors import sentence_line
-from kebench.kinds.errors import Both, Run, Shown, both_grid
+from kebench.kinds.errors import Both, Run, Shown, both_grid, scores_grid
 from kebench.kinds.iob import Sentence
-from kebench.kinds.label_errors import _right, confusion_grid, label_grid, marker_grid
 from kebench.kinds.ner_errors import (
     _correct,
-    agreement_grid,
+    agreement_mentions_grid,
     informative_sentences,
     is_abbreviation,
     judge,
@@ -21,6 +20,7 @@ from kebench.kinds.ner_errors import (
 )
 from kebench.kinds.pairs import Pair
 from kebench.kinds.registry import read_split
+from kebench.kinds.relation import _right, confusion_grid, marker_grid
 from kebench.mini.build import miniature_data
 from kebench.records import stem_of, write_record
 from kebench.scoring.entities import entity_spans
@@ -84,11 +84,11 @@ def test_training_mentions_are_compared_in_small_letters() -> None:
 
 
 def test_seeds_agree_where_they_find_the_same() -> None:
-    rows = {row[0]: row[1] for row in agreement_grid(RUNS).texts}
+    rows = {row[0]: row[1] for row in agreement_mentions_grid(RUNS).texts}
     assert rows["found by 1 of 2 seeds"] == "2"
     assert rows["found by 0 of 2 seeds"] == "1"
     assert rows["F1 of one seed against another, mean"] == "0.0"
-    assert len(agreement_grid(RUNS[:1]).texts) == 2
+    assert len(agreement_mentions_grid(RUNS[:1]).texts) == 2
 
 
 def test_models_are_held_against_each_other_by_most_of_their_seeds() -> None:
@@ -122,14 +122,21 @@ def test_relations_are_counted_by_label_and_by_indicator() -> None:
     runs = [Run(0, ["no", "up", "up"], ["up", "up", "no"])]
     assert confusion_grid(runs, ["no", "up"]).texts == (("no", "0", "1"), ("up", "1", "1"))
     assert confusion_grid([*runs, *runs], ["no", "up"]).texts[0] == ("no", "0.0", "1.0")  # a mean over seeds
-    assert label_grid(runs, ["no", "up"]).texts[1] == ("up", "2", "50.0", "50.0", "50.0")
+    assert scores_grid("label", "micro_f1", runs, ["no", "up"]).texts[1] == (
+        "up",
+        "2",
+        "50.0",
+        "50.0",
+        "50.0",
+    )
     texts = ["@G$ and @D$", "@G$ and @D$", "@G-D$"]
     grid = marker_grid(runs, texts, ["@G$", "@D$", "@G-D$"], ["@G-D$"], negative="no")
     assert grid.texts == (("@G$ and @D$", "2", "1", "66.7"), ("@G-D$", "1", "1", "0.0"))
 
 
 def test_a_label_that_is_never_predicted_has_no_precision() -> None:
-    assert label_grid([Run(0, ["up"], ["no"])], ["up"]).texts == (("up", "1", "–", "0.0", "0.0"),)
+    by_label = scores_grid("label", "micro_f1", [Run(0, ["up"], ["no"])], ["up"])
+    assert by_label.texts == (("up", "1", "–", "0.0", "0.0"),)
 
 
 def test_sentences_are_escaped_where_they_are_written_as_latex_or_markdown() -> None:

@@ -10,8 +10,8 @@ import pytest
 from kebench.chart_styles import model_styles
 from kebench.cli import main
 from kebench.errors import UserError
-from kebench.kinds.errors import Run, mean_percent
-from kebench.kinds.label_errors import label_grid, marker_grid
+from kebench.kinds.errors import Run, mean_percent, scores_grid
+from kebench.kinds.relation import marker_grid
 from kebench.records import Record, stem_of, write_record
 from kebench.report.compare import Settings, compare
 from kebench.report.frame import row_of_record
@@ -180,7 +180,7 @@ def test_rates_that_dev_cannot_tell_apart_are_said() -> None:
 
 def test_a_label_without_gold_has_no_recall_and_no_f1() -> None:
     runs = [Run(0, ["no", "no"], ["up", "no"])]
-    assert label_grid(runs, ["up"]).texts == (("up", "0", "0.0", "–", "–"),)
+    assert scores_grid("label", "micro_f1", runs, ["up"]).texts == (("up", "0", "0.0", "–", "–"),)
     texts = ["@A$ and @B$", "@A$ or @B$"]
     assert marker_grid(runs, texts, ["@A$", "@B$"], [], negative="no").texts[0][-1] == "–"
 

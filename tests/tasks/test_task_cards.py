@@ -68,7 +68,9 @@ def test_blurbs_own_folder_name_is_found_like_ours(name: str, folder: str, tmp_p
 
 
 def test_the_paper_lists_four_ddi_classes_and_the_data_has_five() -> None:
-    assert read_task_card("ddi").positive_labels == ("DDI-mechanism", "DDI-effect", "DDI-advise", "DDI-int")
+    card = read_task_card("ddi")
+    assert card.negative == "DDI-false"
+    assert card.labels == ("DDI-false", "DDI-mechanism", "DDI-effect", "DDI-advise", "DDI-int")
 
 
 def test_blurb_is_eight_tasks_in_the_order_of_the_table() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kebench.errors import UserError
 from kebench.kinds.card import TaskCard
-from kebench.kinds.iob import Sentence, iob_form, read_sentences
+from kebench.kinds.iob import Sentence, iob_form, read_tagged
 from kebench.kinds.ner import read_sentences as read_tagged_split
 from kebench.kinds.pairs import GAD_HEADER, Pair, read_pairs
 from kebench.kinds.registry import read_split
@@ -23,6 +23,10 @@ def _file(folder: Path, content: str | bytes) -> Path:
     path = folder / "test.tsv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def read_sentences(path: Path) -> list[Sentence]:
+    return list(read_tagged(path).examples)
 
 
 def test_docstart_lines_are_no_tokens_and_end_a_sentence(tmp_path: Path) -> None:
