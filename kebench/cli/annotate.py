@@ -4,17 +4,23 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kebench.cli.cluster import runs_on_cluster
 from kebench.cli.options import FILE, argument, changes_of, option, takes
 from kebench.cli.tables import print_table, print_wrapped
+from kebench.corpus.annotate import annotate as run
+from kebench.corpus.annotate import find_corpus
+from kebench.corpus.exclude import HeldOut, find_held_out
+from kebench.corpus.linked import CorpusManifest
+from kebench.corpus.linking import LinkerFiles
+from kebench.corpus.plan import SHARD_DOCUMENTS, plan_annotation
 from kebench.errors import counted_kind
-
-if TYPE_CHECKING:
-    from kebench.corpus.linked import CorpusManifest
+from kebench.mini.build import miniature_corpus
+from kebench.tasks.card import data_folder, select_tasks
+from kebench.umls.knowledge_base import KnowledgeBase
 
 FORMATS = ("pubmed", "pubmedds", "pubtator", "bioc", "jsonl", "text")
 
@@ -25,8 +31,6 @@ class Input(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
         if value == "embedded:mini":
-            from kebench.mini.build import miniature_corpus
-
             return miniature_corpus()
         return super().convert(value, param, ctx)
 
@@ -122,14 +126,6 @@ def annotate(options: AnnotateOptions) -> None:
     plain text with a document a line; embedded:mini is the miniature's corpus, with its own mentions (gold).
     Stopped at any moment, the same command goes on.
     """
-    from kebench.corpus.annotate import annotate as run
-    from kebench.corpus.annotate import find_corpus
-    from kebench.corpus.exclude import HeldOut, find_held_out
-    from kebench.corpus.linking import LinkerFiles
-    from kebench.corpus.plan import SHARD_DOCUMENTS, plan_annotation
-    from kebench.tasks.card import data_folder, select_tasks
-    from kebench.umls.knowledge_base import KnowledgeBase
-
     tests = HeldOut()
     if options.exclude_test_of is not None or options.exclude:
         cards = select_tasks(options.exclude_test_of) if options.exclude_test_of else []
@@ -159,7 +155,7 @@ def annotate(options: AnnotateOptions) -> None:
     click.echo(f"corpus: {options.out}")
 
 
-def print_manifest(manifest: "CorpusManifest") -> None:
+def print_manifest(manifest: CorpusManifest) -> None:
     """Print what a corpus holds and what was left out."""
     counts = manifest.counts.model_dump()
     print_table(("", "number"), list(counts.items()))

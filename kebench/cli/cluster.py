@@ -5,16 +5,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from kebench.cli.options import Command, declare, option
+from kebench.engine.cluster import Cluster, ask_node, connected, say_nodes, slots
+from kebench.engine.copies import run_copies
 from kebench.errors import UserError
-
-if TYPE_CHECKING:
-    from kebench.engine.cluster import Cluster
+from kebench.files import cache_folder
+from kebench.leases import TASK
+from kebench.runtime import launched_processes
 
 _OF_RAY = ("address", "gpus_per_job", "cpus_per_job", "memory_per_job", "copies")
 
@@ -49,12 +51,8 @@ def cluster_options(command: Command) -> Command:
     return declare(ClusterOptions, call)
 
 
-def read_cluster(asked: ClusterOptions) -> "Cluster | None":
+def read_cluster(asked: ClusterOptions) -> Cluster | None:
     """Return the cluster that options name; None for this machine. Raises UserError if they disagree."""
-    from kebench.engine.cluster import Cluster
-    from kebench.leases import TASK
-    from kebench.runtime import launched_processes
-
     if os.environ.get(TASK):  # this is a copy that a cluster runs
         return None
     if asked.engine == "local":
@@ -70,10 +68,8 @@ def read_cluster(asked: ClusterOptions) -> "Cluster | None":
     return Cluster(asked.address, asked.gpus_per_job, asked.cpus_per_job, asked.memory_per_job)
 
 
-def refuse_workers(workers: int, cluster: "Cluster | None") -> None:
+def refuse_workers(workers: int, cluster: Cluster | None) -> None:
     """Raise UserError if several processes of this machine are asked for where something else starts them."""
-    from kebench.runtime import launched_processes
-
     if workers > 1 and (cluster or launched_processes()[1] > 1):
         raise UserError(f"--workers {workers}: only with --engine local, and not under a launcher")
 
@@ -86,7 +82,7 @@ def runs_on_cluster(*, several: bool) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
-        def call(*, cluster: "Cluster | None", copies: int | None = None, **given: object) -> None:
+        def call(*, cluster: Cluster | None, copies: int | None = None, **given: object) -> None:
             parameters = click.get_current_context().params
             refuse_workers(parameters.get("workers", 1), cluster)
             if cluster is None:
@@ -99,12 +95,8 @@ def runs_on_cluster(*, several: bool) -> Callable[[Command], Command]:
     return decorate
 
 
-def _run_on(cluster: "Cluster", copies: int | None, given: dict[str, Any]) -> None:
+def _run_on(cluster: Cluster, copies: int | None, given: dict[str, Any]) -> None:
     """Run the present command on a cluster, and print what it prints."""
-    from kebench.engine.cluster import ask_node, connected, say_nodes, slots
-    from kebench.engine.copies import run_copies
-    from kebench.files import cache_folder
-
     arguments: list[str] = click.get_current_context().find_root().obj
     out: Path = given["out"]
     with connected(cluster, on_gpus="device" in given and given["device"] != "cpu") as decided:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -23,12 +22,23 @@ from kebench.cli.options import added_by, argument, option, takes
 from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.cli.unseen import board_without_seen, unseen_options
 from kebench.errors import UserError
-
-if TYPE_CHECKING:
-    from kebench.report.table import Choice
-    from kebench.stats.families import Correction
-    from kebench.stats.pvalue import Sides
-    from kebench.stats.units import Unit
+from kebench.report.compare import Settings
+from kebench.report.compare import compare as compare_models
+from kebench.report.compare_export import FIELDS, comparison_rows, published_rows
+from kebench.report.compare_published import (
+    compare_published,
+    printed_rows_of,
+    published_as_fields,
+    published_sheet,
+)
+from kebench.report.compare_words import comparison_fields, comparison_sheet
+from kebench.report.published import read_published_tables
+from kebench.report.rows import find_key
+from kebench.report.table import PUBLISHED_SUITE, Choice, build_leaderboard
+from kebench.stats.families import Correction
+from kebench.stats.pvalue import Sides
+from kebench.stats.units import Unit
+from kebench.tasks.card import all_task_cards
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +50,15 @@ class CompareOptions:
     folders: tuple[Path, ...] = added_by(results_option)
     suite: str | None = added_by(suite_option)
     tasks: str | None = added_by(tasks_option)
-    metric: "Choice" = added_by(metric_option)
+    metric: Choice = added_by(metric_option)
     is_published: bool = option("--published", help="B is a published row (pubmedbert): a one-sample t-test.")
-    sides: "Sides" = option(
+    sides: Sides = option(
         type=click.Choice(["two-sided", "greater", "less"]),
         default="two-sided",
         help="greater: that A is better than B.",
     )
-    correction: "Correction" = added_by(correction_option(over="the tasks"))
-    unit: "Unit" = option(
+    correction: Correction = added_by(correction_option(over="the tasks"))
+    unit: Unit = option(
         type=click.Choice(["example", "document"]),
         default="example",
         help="What is drawn from the test set; documents where ids name them (ChemProt, DDI).",
@@ -69,21 +79,6 @@ def compare(options: CompareOptions) -> None:
     dev. T-tests ask whether the difference would hold for other seeds, permutation and bootstrap whether for
     other sentences.
     """
-    from kebench.report.compare import Settings
-    from kebench.report.compare import compare as compare_models
-    from kebench.report.compare_export import FIELDS, comparison_rows, published_rows
-    from kebench.report.compare_published import (
-        compare_published,
-        printed_rows_of,
-        published_as_fields,
-        published_sheet,
-    )
-    from kebench.report.compare_words import comparison_fields, comparison_sheet
-    from kebench.report.published import read_published_tables
-    from kebench.report.rows import find_key
-    from kebench.report.table import PUBLISHED_SUITE, build_leaderboard
-    from kebench.tasks.card import all_task_cards
-
     if options.is_published and (options.unit != "example" or options.metric != "strict"):
         raise UserError(
             "--published is a t-test of scores as they are published: without --unit and --metric"

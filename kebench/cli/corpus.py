@@ -1,20 +1,24 @@
 """`kebench corpus`: what a linked corpus holds, and how good its links are."""
 
 import textwrap
+from collections import Counter
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from kebench.cli import WIDTH
+from kebench.cli.annotate import print_manifest
 from kebench.cli.tables import format_option, print_table, print_wrapped
+from kebench.corpus.gold import GoldConcepts
+from kebench.corpus.linked import LinkedCorpus, LinkedPassage
+from kebench.corpus.passage import Passage
+from kebench.corpus.quality import Quality, judge
+from kebench.corpus.readers import detect_format, read_passages
+from kebench.errors import UserError
 from kebench.grid import Cell
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from kebench.corpus.linked import LinkedCorpus, LinkedPassage
-    from kebench.corpus.quality import Quality
+from kebench.umls.knowledge_base import KnowledgeBase
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -31,9 +35,6 @@ def corpus() -> None:
 @format_option
 def stats(folder: Path, form: str) -> None:
     """Print what a corpus holds, what it was made of, and what was left out."""
-    from kebench.cli.annotate import print_manifest
-    from kebench.corpus.linked import LinkedCorpus
-
     manifest = LinkedCorpus.open(folder).manifest
     knowledge_base = manifest.knowledge_base
     settings = manifest.settings.model_dump(exclude_none=True, exclude={"linker"})
@@ -61,11 +62,6 @@ def stats(folder: Path, form: str) -> None:
 )
 def show(folder: Path, count: int, document: str | None, cui: str | None, kb_folder: Path | None) -> None:
     """Print the first passages with their mentions: characters, concept, score, text."""
-    from itertools import islice
-
-    from kebench.corpus.linked import LinkedCorpus
-    from kebench.umls.knowledge_base import KnowledgeBase
-
     corpus = LinkedCorpus.open(folder)
     knowledge_base = KnowledgeBase.open(kb_folder) if kb_folder else None
     if knowledge_base:
@@ -85,12 +81,8 @@ def show(folder: Path, count: int, document: str | None, cui: str | None, kb_fol
     click.echo("\n\n".join(_passage_text(one, names) for one in found))
 
 
-def _refuse_none(corpus: "LinkedCorpus", document: str | None, cui: str | None) -> None:
+def _refuse_none(corpus: LinkedCorpus, document: str | None, cui: str | None) -> None:
     """Raise UserError: nothing fits; say what would."""
-    from itertools import islice
-
-    from kebench.errors import UserError
-
     first = list(islice(dict.fromkeys(one.document_id for one in corpus.passages()), _SHOWN_IDS))
     if not first:
         raise UserError(f"{corpus.folder}: holds no passage; 'kebench corpus stats' says what was left out")
@@ -103,7 +95,7 @@ def _refuse_none(corpus: "LinkedCorpus", document: str | None, cui: str | None) 
     )
 
 
-def _passage_text(passage: "LinkedPassage", names: "Mapping[str, str]") -> str:
+def _passage_text(passage: LinkedPassage, names: Mapping[str, str]) -> str:
     lines = textwrap.wrap(f"{passage.document_id}: {passage.text}", WIDTH)
     for mention in passage.mentions:
         said = passage.text[mention.char_start : mention.char_end]
@@ -132,16 +124,6 @@ def score(
     form: str,
 ) -> None:
     """Print precision, recall and F1 of a corpus's mentions and links against gold ones."""
-    from collections import Counter
-
-    from kebench.corpus.gold import GoldConcepts
-    from kebench.corpus.linked import LinkedCorpus
-    from kebench.corpus.passage import Passage
-    from kebench.corpus.quality import judge
-    from kebench.corpus.readers import detect_format, read_passages
-    from kebench.errors import UserError
-    from kebench.umls.knowledge_base import KnowledgeBase
-
     knowledge_base = KnowledgeBase.open(kb_folder)
     corpus = LinkedCorpus.open(folder)
     corpus.require_made_with(knowledge_base)
@@ -173,7 +155,7 @@ def score(
         )
 
 
-def _print_quality(found: "Quality", form: str) -> None:
+def _print_quality(found: Quality, form: str) -> None:
     rows = []
     for name in ("spans", "links", "concepts"):
         counts = getattr(found, name)

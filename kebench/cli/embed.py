@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.table import Table
 
 from kebench.cli.options import (
     argument,
@@ -16,6 +17,10 @@ from kebench.cli.options import (
     takes,
 )
 from kebench.cli.tables import print_unpadded
+from kebench.loggers import chosen_logging, logged_run
+from kebench.runtime import choose_device
+from kebench.transe.graph import describe_left_out
+from kebench.transe.recipe import read_recipe
 
 if TYPE_CHECKING:
     from kebench.transe.embeddings import EmbeddingsCard
@@ -62,10 +67,7 @@ def embed(options: EmbedOptions) -> None:
     --evaluate holds some out; a held-out triple that stands in an earlier of these files is left out.
     Stopped at any moment, the same command goes on from the last kept epoch.
     """
-    from kebench.loggers import chosen_logging, logged_run
-    from kebench.runtime import choose_device
     from kebench.transe.embed import find_finished, make_embeddings, plan_embeddings
-    from kebench.transe.recipe import read_recipe
 
     out, recipe = options.out, options.recipe
     logging = chosen_logging(options.loggers, options.log_dir, default=out.parent / "logs")
@@ -111,8 +113,6 @@ def _notes_on_splits(
     left_out: dict[str, dict[str, int]], pairs_in_train: dict[str, int], num_triples: dict[str, int]
 ) -> list[str]:
     """Return a line for each split of which something was left out, or is half known from train."""
-    from kebench.transe.graph import describe_left_out
-
     lines = [f"left out of {split}: {describe_left_out(counts)}" for split, counts in left_out.items()]
     return lines + [
         f"{split}: {number:,} of {num_triples[split]:,} triples "
@@ -123,8 +123,6 @@ def _notes_on_splits(
 
 
 def _print_card(card: "EmbeddingsCard", out: Path) -> None:
-    from rich.table import Table
-
     click.echo(
         f"{out}: {card.num_entities:,} entities, {card.num_relations:,} relations, "
         f"dimension {card.settings.dimension}, loss {card.loss_by_epoch[-1]:.4f}"

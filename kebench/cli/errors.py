@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.text import Text
 
+from kebench.cli.errors_known import known_mentions
 from kebench.cli.found import (
     LOCAL,
+    Found,
     predictions_of,
     read_found,
     recorded_name,
@@ -16,17 +20,26 @@ from kebench.cli.found import (
     row_name,
     say,
 )
+from kebench.cli.probe_errors import probe_errors
 from kebench.cli.tables import format_option, print_sheets
 from kebench.errors import UserError, counted
-
-if TYPE_CHECKING:
-    from kebench.cli.found import Found
-    from kebench.grid import Sheet
-    from kebench.kinds.card import TaskCard
-    from kebench.kinds.errors import Run, Shown
-    from kebench.kinds.kind import Examples
-    from kebench.report.calibration import Calibration
-    from kebench.report.table import Cell, Leaderboard
+from kebench.files import write_atomically
+from kebench.grid import Sheet
+from kebench.kinds.card import TaskCard
+from kebench.kinds.errors import Asked, Both, Run, Shown
+from kebench.kinds.kind import Examples
+from kebench.kinds.registry import KINDS, read_split
+from kebench.report.calibration import Calibration, calibrations, with_calibration
+from kebench.report.errors_page import build_errors_page
+from kebench.report.latex_signs import escape_latex
+from kebench.report.rows import find_key, row_of
+from kebench.report.table import Cell, Leaderboard, build_leaderboard
+from kebench.report.write_json import sheets_content
+from kebench.report.write_markdown import escape_markdown
+from kebench.run import data_of
+from kebench.scoring.metrics import METRICS
+from kebench.tasks.card import all_task_cards, data_folder, read_task_card
+from kebench.tasks.facts import is_seen_widely, seen_words
 
 # How a stretch is shown: (style in a terminal, brackets elsewhere).
 _SHOWN = {
@@ -97,7 +110,6 @@ def errors(
     if set_name is not None:
         if against or data or kb_folder or most is not None:
             raise UserError("--against, --data, --kb and --n are for --task; leave them out with --probe")
-        from kebench.cli.probe_errors import probe_errors
 
         _show(probe_errors(folders or (LOCAL,), model, set_name, k=top or 5), [], [], form, out)
         return
@@ -109,13 +121,10 @@ def errors(
 
 
 def _show(
-    sheet: "Sheet", shown: "list[Shown]", calibrated: "list[Calibration]", form: str, out: Path | None
+    sheet: Sheet, shown: list[Shown], calibrated: list[Calibration], form: str, out: Path | None
 ) -> None:
     """Print tables and sentences, or write them as one HTML file."""
     if out:
-        from kebench.files import write_atomically
-        from kebench.report.errors_page import build_errors_page
-
         write_atomically(out, build_errors_page(sheet, shown, calibrated), point="page")
         click.echo(out)
         return
@@ -130,10 +139,8 @@ def _show(
         _print_sentence(sentence, form)
 
 
-def _content(sheet: "Sheet", shown: "list[Shown]") -> dict[str, Any]:
+def _content(sheet: Sheet, shown: list[Shown]) -> dict[str, Any]:
     """Return what JSON holds: the tables, and the sentences."""
-    from kebench.report.write_json import sheets_content
-
     sentences = [
         {
             "place": one.place + 1,  # the first is 1, as printed
@@ -153,15 +160,8 @@ def _task_errors(
     data: Path | None,
     kb_folder: Path | None,
     most: int,
-) -> "tuple[Sheet, list[Shown], list[Calibration]]":
+) -> tuple[Sheet, list[Shown], list[Calibration]]:
     """Return the tables of a model's errors on a task, the worst sentences, and its calibration."""
-    from kebench.cli.errors_known import known_mentions
-    from kebench.kinds.errors import Asked, Both
-    from kebench.kinds.registry import KINDS
-    from kebench.report.calibration import calibrations, with_calibration
-    from kebench.report.table import build_leaderboard
-    from kebench.tasks.card import all_task_cards, read_task_card
-
     card = read_task_card(task_name)
     kind = KINDS[card.kind]
     if kind.errors is None:
@@ -203,10 +203,7 @@ def _task_errors(
     return with_calibration(sheet, calibrated), shown, calibrated
 
 
-def _score_words(card: "TaskCard", cell: "Cell") -> str:
-    from kebench.scoring.metrics import METRICS
-    from kebench.tasks.facts import is_seen_widely, seen_words
-
+def _score_words(card: TaskCard, cell: Cell) -> str:
     seeds, metric = counted(len(cell.runs), "seed"), METRICS[cell.runs[0].protocol.metric]
     score = f"{cell.test.mean:.1f}" if cell.test else f"undefined (no {metric.lacks} in the test set)"
     test = cell.runs[-1].splits.get("test")
@@ -214,10 +211,8 @@ def _score_words(card: "TaskCard", cell: "Cell") -> str:
     return f"{metric.title} {score} over {seeds}, rate {cell.learning_rate:g}{seen}"
 
 
-def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":
+def _cells(board: Leaderboard, names: list[str]) -> list[Cell]:
     """Return the models' cells in the first protocol that all have. Raises UserError if there is none."""
-    from kebench.report.rows import find_key, row_of
-
     keys = [find_key(board, name) for name in names]
     if len(set(keys)) < len(keys):
         raise UserError(f"--against {names[1]}: is the model itself; name another one")
@@ -236,26 +231,20 @@ def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":
     return found[0][1]
 
 
-def _predictions(cell: "Cell", found: "Found") -> list[dict[str, Any]]:
+def _predictions(cell: Cell, found: Found) -> list[dict[str, Any]]:
     """Return a cell's predictions as they are stored, seed by seed."""
     read = predictions_of(found)
     return [read(run) for run in cell.runs]
 
 
-def _runs(cell: "Cell", predictions: list[dict[str, Any]]) -> "list[Run]":
+def _runs(cell: Cell, predictions: list[dict[str, Any]]) -> list[Run]:
     """Return what is predicted on the test set, seed by seed."""
-    from kebench.kinds.errors import Run
-
     parts = [(run.seed, one["test"]) for run, one in zip(cell.runs, predictions, strict=True)]
     return [Run(seed, part["gold"], part["predicted"]) for seed, part in parts]
 
 
-def _examples(
-    card: "TaskCard", data: Path | None, runs: list["Run"], *, must_be_there: bool
-) -> "Examples | None":
+def _examples(card: TaskCard, data: Path | None, runs: list[Run], *, must_be_there: bool) -> Examples | None:
     """Return the test set with its words, None (with a line) where it is not there and need not be."""
-    from kebench.kinds.registry import read_split
-
     try:
         examples = read_split(card, card.find_split(_data_of(card, data), "test"))
     except UserError as error:
@@ -271,10 +260,8 @@ def _examples(
     return examples
 
 
-def _train(card: "TaskCard", data: Path | None) -> "Examples | None":
+def _train(card: TaskCard, data: Path | None) -> Examples | None:
     """Return the training set, None (with a line) where it is not there."""
-    from kebench.kinds.registry import read_split
-
     try:
         return read_split(card, card.find_split(_data_of(card, data), "train"))
     except UserError as error:
@@ -282,18 +269,12 @@ def _train(card: "TaskCard", data: Path | None) -> "Examples | None":
         return None
 
 
-def _data_of(card: "TaskCard", data: Path | None) -> Path:
+def _data_of(card: TaskCard, data: Path | None) -> Path:
     """Return the folder that a task's data are in: the miniature's, the one named, or the default."""
-    from kebench.run import data_of
-    from kebench.tasks.card import data_folder
-
     return data_of(card, data_folder(data))
 
 
-def _print_sentence(sentence: "Shown", form: str) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
+def _print_sentence(sentence: Shown, form: str) -> None:
     if form != "terminal":
         click.echo(sentence_line(sentence, form))
         return
@@ -307,11 +288,8 @@ def _print_sentence(sentence: "Shown", form: str) -> None:
     console.print(text)
 
 
-def sentence_line(sentence: "Shown", form: str) -> str:
+def sentence_line(sentence: Shown, form: str) -> str:
     """Return a sentence as a paragraph of Markdown or LaTeX, escaped."""
-    from kebench.report.latex_signs import escape_latex
-    from kebench.report.write_markdown import escape_markdown
-
     stretches = ((text, *_SHOWN[kind][1:]) for text, kind in sentence.stretches)
     line = " ".join(f"{before}{text}{after}" for text, before, after in stretches)
     line = f"{sentence.place + 1} ({sentence.errors:.1f}) {line}"

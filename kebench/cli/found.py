@@ -2,16 +2,23 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
 from kebench.errors import UserError, counted, did_you_mean
-
-if TYPE_CHECKING:
-    from kebench.kinds.card import TaskCard
-    from kebench.records import OtherName, Record
-    from kebench.report.compare import Predictions
+from kebench.kinds.card import TaskCard
+from kebench.kinds.stored import read_predictions
+from kebench.model.fetch import PLACES
+from kebench.model.source import cached_folder, card_of, model_hash
+from kebench.records import OtherName, Record, read_other_names, read_records, record_paths
+from kebench.report.compare import Predictions
+from kebench.report.merge import contradiction
+from kebench.report.table import label_of
+from kebench.run import resolve
+from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN
+from kebench.shipped import shipped
+from kebench.tasks.card import select_tasks
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LOCAL = Path("results/local")
@@ -30,8 +37,6 @@ tasks_option = click.option("--tasks", help="Only these tasks, suites or kinds: 
 
 def check_metric(choice: str) -> str:
     """Return the choice. Raises UserError if it names no metric."""
-    from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN
-
     known = (OWN, AS_PUBLISHED, *METRICS)
     if choice not in known:
         raise UserError(f"no metric '{choice}'{did_you_mean(choice, known)} there are {', '.join(known)}")
@@ -67,11 +72,11 @@ class Found(NamedTuple):
     other_names: under which a model may be asked for that is recorded under another.
     """
 
-    records: list["Record"]
+    records: list[Record]
     paths: dict[tuple[str, str, str], Path]
     folders: tuple[Path, ...]
     where: str
-    other_names: dict[str, "OtherName"]
+    other_names: dict[str, OtherName]
 
 
 def read_found(folders: tuple[Path, ...]) -> Found:
@@ -80,9 +85,6 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     A file that is no record of ours, or that contradicts one read before it, is named and left out. Raises
     UserError if no record is left.
     """
-    from kebench.records import OtherName, Record, read_other_names, read_records, record_paths
-    from kebench.report.merge import contradiction
-
     if not folders and LOCAL.is_dir() and record_paths(LOCAL):
         folders = (LOCAL,)
         say(f"records of {LOCAL}")
@@ -123,16 +125,13 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     return Found(records, paths, folders, where, others)
 
 
-def run_key(record: "Record") -> tuple[str, str, str]:
+def run_key(record: Record) -> tuple[str, str, str]:
     """Return what a run is known by in several folders."""
     return record.task, record.model, record.identity
 
 
 def _recorded() -> Path | None:
     """Return the folder of the records that ship with kebench, None if there are none."""
-    from kebench.records import record_paths
-    from kebench.shipped import shipped
-
     recorded = shipped("results/recorded")
     return recorded if recorded.is_dir() and record_paths(recorded) else None
 
@@ -164,11 +163,9 @@ def filter_found(
     suite: str | None,
     tasks: str | None,
     models: list[str],
-    cards: list["TaskCard"],
-) -> list["Record"]:
+    cards: list[TaskCard],
+) -> list[Record]:
     """Return the records that the options choose. Raises UserError if none is left."""
-    from kebench.tasks.card import select_tasks
-
     names = None
     if suite is not None or tasks is not None:
         suites = {card.suite for card in cards}
@@ -190,14 +187,12 @@ def filter_found(
 
 
 def recorded_name(
-    word: str, known: Collection[str], other_names: "Mapping[str, OtherName] | None" = None
+    word: str, known: Collection[str], other_names: Mapping[str, OtherName] | None = None
 ) -> str:
     """Return the name that records give a model, which may be named by its folder or source, as for a run.
 
     other_names: of `Found`, under which it may be asked for too.
     """
-    from kebench.model.source import card_of
-
     name = word
     if word not in known and _is_place(word):
         try:
@@ -208,14 +203,12 @@ def recorded_name(
     return other.recorded_as if other and name not in known else name
 
 
-def row_name(word: str, records: Sequence["Record"], other_names: "Mapping[str, OtherName]") -> str:
+def row_name(word: str, records: Sequence[Record], other_names: Mapping[str, OtherName]) -> str:
     """Return what stands for a model on the leaderboard: its name, of several weights also their hash.
 
     Named by its folder or source, it is the weights that are there now; so is a card of whose name there are
     several, if it can be resolved. Raises UserError if no record is of those weights.
     """
-    from kebench.report.table import label_of
-
     name = recorded_name(word, {record.model for record in records}, other_names)
     hashes = {record.model_hash for record in records if record.model == name}
     if (name == word and len(hashes) == 1) or not (hashes or _is_place(word)):
@@ -235,10 +228,6 @@ def row_name(word: str, records: Sequence["Record"], other_names: "Mapping[str, 
 
 def weights_now(word: str) -> str:
     """Return the hash of a model's weights as they are here now; "" if they are not: nothing is fetched."""
-    from kebench.model.fetch import PLACES
-    from kebench.model.source import cached_folder, card_of, model_hash
-    from kebench.run import resolve
-
     try:
         card = card_of(word)
         if card.source_kind not in (*PLACES, "embedded") and cached_folder(card) is None:
@@ -266,11 +255,10 @@ def check_models(wanted: list[str], known: set[str]) -> None:
             raise UserError(f"no records of model '{name}'{did_you_mean(name, known)} there are {listed}")
 
 
-def predictions_of(found: Found) -> "Predictions":
+def predictions_of(found: Found) -> Predictions:
     """Return what reads the predictions beside a record."""
-    from kebench.kinds.stored import read_predictions
 
-    def of_record(record: "Record") -> dict[str, Any]:
+    def of_record(record: Record) -> dict[str, Any]:
         return read_predictions(found.paths[run_key(record)])
 
     return of_record

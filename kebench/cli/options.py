@@ -65,7 +65,7 @@ def option(*names: str, changes: bool = False, **attributes: Any) -> Any:
     leaves that. attributes: of `click.option`.
     """
 
-    def declare(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
+    def declare(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
         kinds = get_args(field.type) or (field.type,)
         stated = _type_of(field) | attributes
         if get_origin(field.type) is tuple:
@@ -85,13 +85,13 @@ def option(*names: str, changes: bool = False, **attributes: Any) -> Any:
 def argument(**attributes: Any) -> Any:
     """Return a field that is an argument. attributes: of `click.argument`; the type is as of an option."""
 
-    def declare(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
+    def declare(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
         return click.argument(field.name, **_type_of(field) | attributes)
 
     return dataclasses.field(metadata={"declare": declare})
 
 
-def _type_of(field: "dataclasses.Field[Any]") -> dict[str, Any]:
+def _type_of(field: dataclasses.Field[Any]) -> dict[str, Any]:
     kinds = get_args(field.type) or (field.type,)
     types = ((Path, FOLDER), (int, int), (float, float))
     return next(({"type": parameter} for kind, parameter in types if kind in kinds), {})

@@ -1,18 +1,27 @@
 """`kebench overlap`: how many mentions of the tasks a knowledge base and a corpus know."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
+from kebench.cli.found import read_found, run_key
 from kebench.cli.tables import Rows, format_option, print_sheets
-
-if TYPE_CHECKING:
-    from kebench.grid import Sheet
-    from kebench.kinds.card import TaskCard
-    from kebench.kinds.kind import Examples
-    from kebench.report.strata import Overlap, Strata, StratumScore
-    from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.corpus.linked import LinkedCorpus
+from kebench.corpus.overlap import BUCKETS, KnownNames, bucket_counts, mention_texts, overlap_of
+from kebench.errors import UserError
+from kebench.grid import Cell, Grid, Sheet
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.kind import Examples
+from kebench.kinds.registry import KINDS
+from kebench.kinds.stored import read_predictions
+from kebench.report.strata import STRATA_SCHEMA, Overlap, Strata, StratumScore, overlap_grid
+from kebench.report.table import build_leaderboard
+from kebench.run import data_of
+from kebench.stats.summary import summarise
+from kebench.tasks.card import all_task_cards, data_folder, require_splits, select_tasks
+from kebench.umls.knowledge_base import KnowledgeBase
 
 FOLDER = click.Path(path_type=Path)
 
@@ -52,11 +61,6 @@ def overlap(
     The first table is the right half of Table 1 of KeBioLM's paper for any knowledge base; kebench table
     paper-1 --kb KB has it beside the printed numbers.
     """
-    from kebench.report.strata import STRATA_SCHEMA, Strata
-    from kebench.run import data_of
-    from kebench.tasks.card import data_folder, select_tasks
-    from kebench.umls.knowledge_base import KnowledgeBase
-
     cards = select_tasks(tasks)
     data = data_folder(data)
     knowledge_base = KnowledgeBase.open(kb_folder)
@@ -82,21 +86,13 @@ def overlap(
 
 
 def count_known(
-    cards: "list[TaskCard]",
+    cards: list[TaskCard],
     data: Path,
-    knowledge_base: "KnowledgeBase",
+    knowledge_base: KnowledgeBase,
     corpus_folder: Path | None,
     raw: Path | None,
-) -> "list[Overlap]":
+) -> list[Overlap]:
     """Count the mentions of each task that a knowledge base and a corpus, if one is named, know."""
-    from kebench.corpus.linked import LinkedCorpus
-    from kebench.corpus.overlap import KnownNames, mention_texts, overlap_of
-    from kebench.kinds.card import SPLITS
-    from kebench.kinds.registry import KINDS
-    from kebench.report.strata import Overlap
-    from kebench.run import data_of
-    from kebench.tasks.card import require_splits
-
     corpus = LinkedCorpus.open(corpus_folder) if corpus_folder else None
     if corpus:
         corpus.require_made_with(knowledge_base)
@@ -110,14 +106,8 @@ def count_known(
     return [Overlap(**one._asdict()) for one in counted]
 
 
-def _settings(folders: tuple[Path, ...], cards: "list[TaskCard]") -> list[Setting]:
+def _settings(folders: tuple[Path, ...], cards: list[TaskCard]) -> list[Setting]:
     """Return the cells of the leaderboard's NER tasks, by task and protocol. Raises UserError if none."""
-    from kebench.cli.found import read_found, run_key
-    from kebench.errors import UserError
-    from kebench.kinds.registry import KINDS
-    from kebench.report.table import build_leaderboard
-    from kebench.tasks.card import all_task_cards
-
     wanted = [card.name for card in cards if KINDS[card.kind].mentions]
     stored = read_found(folders)
     records = [record for record in stored.records if record.task in wanted]
@@ -138,15 +128,9 @@ def _settings(folders: tuple[Path, ...], cards: "list[TaskCard]") -> list[Settin
 
 
 def _score_rows(
-    runs: list[Setting], cards: "list[TaskCard]", data: dict[str, Path], knowledge_base: "KnowledgeBase"
-) -> "list[StratumScore]":
+    runs: list[Setting], cards: list[TaskCard], data: dict[str, Path], knowledge_base: KnowledgeBase
+) -> list[StratumScore]:
     """Score the runs of each model on the mentions of each kind."""
-    from kebench.corpus.overlap import BUCKETS, KnownNames, bucket_counts
-    from kebench.kinds.registry import KINDS
-    from kebench.kinds.stored import read_predictions
-    from kebench.report.strata import StratumScore
-    from kebench.stats.summary import summarise
-
     rows = []
     by_name = {card.name: card for card in cards}
     for run in runs:
@@ -177,10 +161,8 @@ def _score_rows(
     return rows
 
 
-def _test_tags(predictions: dict[str, Any], test: "Examples", path: Path) -> list[str]:
+def _test_tags(predictions: dict[str, Any], test: Examples, path: Path) -> list[str]:
     """Return the predicted tags of every test sentence. Raises UserError if they are of other data."""
-    from kebench.errors import UserError
-
     split = predictions["test"]
     if split["ids"] != [one.id for one in test] or [len(tags) for tags in split["gold"]] != [
         len(one.tags) for one in test
@@ -190,13 +172,8 @@ def _test_tags(predictions: dict[str, Any], test: "Examples", path: Path) -> lis
     return found
 
 
-def _sheets(found: "Strata") -> "list[Sheet]":
+def _sheets(found: Strata) -> list[Sheet]:
     """Return the counts, then F1 under each protocol."""
-    from dataclasses import replace
-
-    from kebench.grid import Cell, Grid, Sheet
-    from kebench.report.strata import overlap_grid
-
     notes = ["mentions of all splits; known if letters and digits are those of a name"]
     if any(row.mentions is None for row in found.overlap):
         notes.append(

@@ -1,10 +1,10 @@
 """`kebench page`: a results page in one file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from kebench.cards import model_card_paths, read_model_card
 from kebench.cli.found import (
     filter_found,
     metric_option,
@@ -14,10 +14,14 @@ from kebench.cli.found import (
     suite_option,
     tasks_option,
 )
-
-if TYPE_CHECKING:
-    from kebench.report.page import Material
-    from kebench.report.table import Choice
+from kebench.errors import UserError
+from kebench.files import write_atomically
+from kebench.probe.stored import find_probes
+from kebench.report.page import Material, build_page
+from kebench.report.published import read_published_tables
+from kebench.report.strata import read_strata
+from kebench.report.table import PUBLISHED_SUITE, Choice, build_leaderboard
+from kebench.tasks.card import all_task_cards
 
 
 @click.command()
@@ -47,10 +51,6 @@ def page(
     Leaderboards to sort and filter, what stands behind each number, significance, probes and learning curves.
     Open OUT/index.html in a browser, or put it on any web server. The same records give the same file.
     """
-    from kebench.errors import UserError
-    from kebench.files import write_atomically
-    from kebench.report.page import build_page
-
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file; name a folder for the page with --out")
     shown = material(
@@ -69,20 +69,12 @@ def material(
     folders: tuple[Path, ...],
     *,
     title: str,
-    metric: "Choice" = "strict",
+    metric: Choice = "strict",
     suite: str | None = None,
     tasks: str | None = None,
     overlap: Path | None = None,
-) -> "Material":
+) -> Material:
     """Return what a page of the folders is made of."""
-    from kebench.cards import model_card_paths, read_model_card
-    from kebench.probe.stored import find_probes
-    from kebench.report.page import Material
-    from kebench.report.published import read_published_tables
-    from kebench.report.strata import read_strata
-    from kebench.report.table import PUBLISHED_SUITE, build_leaderboard
-    from kebench.tasks.card import all_task_cards
-
     cards = all_task_cards()
     found = read_found(folders)
     kept = filter_found(found, suite=suite, tasks=tasks, models=[], cards=cards)

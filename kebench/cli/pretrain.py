@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,9 +16,15 @@ from kebench.cli.options import (
     precision_option,
     takes,
 )
-
-if TYPE_CHECKING:
-    from kebench.pretrain.card import PretrainingCard
+from kebench.cli.tables import print_table
+from kebench.files import check_can_be_made
+from kebench.grid import Cell
+from kebench.loggers import NO_LOGGING, chosen_logging, logged_run
+from kebench.pretrain.card import PretrainingCard
+from kebench.pretrain.curve import HELD_OUT
+from kebench.pretrain.recipe import read_recipe
+from kebench.run import resolve
+from kebench.runtime import choose_device, launched_processes, new_accelerator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,15 +78,9 @@ def pretrain(options: PretrainOptions) -> None:
     'kebench run', 'kebench probe' and transformers. Stopped at any moment, the same command goes on from the
     last kept state; under 'accelerate launch' it takes all GPUs.
     """
-    from kebench.files import check_can_be_made
-    from kebench.loggers import NO_LOGGING, chosen_logging, logged_run
-    from kebench.pretrain.curve import HELD_OUT
     from kebench.pretrain.plan import plan_pretraining
-    from kebench.pretrain.recipe import read_recipe
     from kebench.pretrain.run import drop_leftovers, find_finished
     from kebench.pretrain.run import pretrain as run
-    from kebench.run import resolve
-    from kebench.runtime import choose_device, launched_processes, new_accelerator
 
     out = options.out
     logging = chosen_logging(options.loggers, options.log_dir, default=out.parent / "logs")
@@ -132,10 +131,7 @@ def pretrain(options: PretrainOptions) -> None:
         _print_card(card, out)
 
 
-def _print_card(card: "PretrainingCard", out: Path) -> None:
-    from kebench.cli.tables import print_table
-    from kebench.grid import Cell
-
+def _print_card(card: PretrainingCard, out: Path) -> None:
     train, held_out = card.sequences["train"], card.sequences["held-out"]
     rows: list[tuple[str, int | Cell]] = [
         ("steps", card.steps),

@@ -1,26 +1,29 @@
 """`kebench errors --probe`: where a model goes wrong on a set of cloze queries."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kebench.cli.found import say
 from kebench.errors import UserError, did_you_mean
+from kebench.grid import Sheet
+from kebench.probe.outcomes import known_concepts, outcomes
+from kebench.probe.query_set import QuerySet
+from kebench.probe.set_places import find_set
+from kebench.probe.stored import (
+    StoredProbe,
+    asked_queries,
+    find_probes,
+    newest_probe,
+    probes_on,
+    read_predictions,
+    read_tokenizer,
+    rules_differ,
+)
+from kebench.report.probe_errors import probe_errors_sheet
+from kebench.report.probes import caption
 
-if TYPE_CHECKING:
-    from kebench.grid import Sheet
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.stored import StoredProbe
 
-
-def probe_errors(folders: tuple[Path, ...], model: str, set_name: str, *, k: int) -> "Sheet":
+def probe_errors(folders: tuple[Path, ...], model: str, set_name: str, *, k: int) -> Sheet:
     """Return what goes wrong in the newest probe of a model on a set. set_name: its name, or its folder."""
-    from kebench.probe.outcomes import known_concepts, outcomes
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.set_places import find_set
-    from kebench.probe.stored import asked_queries, read_predictions, read_tokenizer, rules_differ
-    from kebench.report.probe_errors import probe_errors_sheet
-    from kebench.report.probes import caption
-
     named = QuerySet.open(set_name) if Path(set_name).is_dir() else None
     record, folder = _newest(folders, model, set_name, named)
     query_set = named or find_set(record.set_hash, name=record.set, option="--probe")
@@ -43,12 +46,8 @@ def probe_errors(folders: tuple[Path, ...], model: str, set_name: str, *, k: int
     )
 
 
-def _newest(
-    folders: tuple[Path, ...], model: str, set_name: str, query_set: "QuerySet | None"
-) -> "StoredProbe":
+def _newest(folders: tuple[Path, ...], model: str, set_name: str, query_set: QuerySet | None) -> StoredProbe:
     """Return the newest probe of a model on a set. Raises UserError if there is none."""
-    from kebench.probe.stored import find_probes, newest_probe, probes_on
-
     on_set = probes_on(find_probes(folders), query_set or set_name)
     models = {probe.record.model for probe in on_set}
     fitting = [probe for probe in on_set if probe.record.model == model]

@@ -4,17 +4,22 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kebench.cli.cluster import runs_on_cluster
 from kebench.cli.options import changes_of, device_option, option, precision_option, takes
+from kebench.cli.tables import print_table
 from kebench.errors import Refusals, UserError
-
-if TYPE_CHECKING:
-    from kebench.probe.plan import ProbePlan
-    from kebench.probe.record import ProbeRecord
+from kebench.grid import Cell, GridRows
+from kebench.probe.plan import ProbePlan, plan_probe
+from kebench.probe.query_set import QuerySet
+from kebench.probe.record import ProbeRecord
+from kebench.probe.set_places import remember_set
+from kebench.processes import beside
+from kebench.run import resolve
+from kebench.runtime import choose_device, use_own_gpu
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +78,7 @@ def probe_run(options: ProbeOptions) -> None:
     --workers; to use several machines, start the same command on each: they share the work.
     """
     from kebench.probe.decoders import read_decoder
-    from kebench.probe.plan import plan_probe
-    from kebench.probe.query_set import QuerySet
     from kebench.probe.run import drop_parts, find_finished, run_probe, run_probes
-    from kebench.probe.set_places import remember_set
-    from kebench.processes import beside
-    from kebench.run import resolve
-    from kebench.runtime import choose_device, use_own_gpu
 
     out = options.out
     if out.exists() and not out.is_dir():
@@ -139,7 +138,7 @@ def probe_run(options: ProbeOptions) -> None:
             _print_record(record or run_one(plan, out), plan.out(out))
 
 
-def _check_model(plan: "ProbePlan", *, allow_remote_code: bool) -> list[str]:
+def _check_model(plan: ProbePlan, *, allow_remote_code: bool) -> list[str]:
     """Return what is out of the common in a model; UserError if it cannot be probed."""
     from kebench.model.masked_lm import check_masked_lm
 
@@ -149,11 +148,8 @@ def _check_model(plan: "ProbePlan", *, allow_remote_code: bool) -> list[str]:
     return [f"{card.name}: WARNING: {remark}" for remark in remarks]
 
 
-def _print_record(record: "ProbeRecord", folder: Path) -> None:
+def _print_record(record: ProbeRecord, folder: Path) -> None:
     """Print the scores of one probe, what became of its queries, and where it is."""
-    from kebench.cli.tables import print_table
-    from kebench.grid import Cell, GridRows
-
     rows: GridRows = []
     for name, by_us, as_released in (
         ("all", record.scores.fixed.overall, record.scores.released.overall),

@@ -3,21 +3,36 @@
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from kebench.cli.found import results_option
 from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.errors import UserError, did_you_mean
 from kebench.grid import Grid, Sheet
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from kebench.probe.examples import Answer, Example
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.record import ProbeRecord
+from kebench.probe.examples import Answer, Example, examples
+from kebench.probe.query_set import QuerySet
+from kebench.probe.record import PROBE_RECORD, ProbeRecord, read_probe_record
+from kebench.probe.set_places import find_set
+from kebench.probe.stored import (
+    check_set,
+    decoded_queries,
+    even_places,
+    evenly,
+    find_probes,
+    newest_probe,
+    probes_on,
+    read_predictions,
+    read_tokenizer,
+    rules_differ,
+    unfinished_probes,
+)
+from kebench.report import probe_export as export
+from kebench.report.probes import PROBE_SUITE, groups_sheets, probe_sheets
+from kebench.report.published import read_published_tables
 
 LOCAL = Path("results/local")
 REMEDY = "make some with 'kebench probe run'"
@@ -60,13 +75,6 @@ def show(
 
     Queries are taken evenly from those that the options leave. PREDICTIONS is the folder of one probe.
     """
-    import pyarrow.compute as pc
-
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.record import PROBE_RECORD, read_probe_record
-    from kebench.probe.set_places import find_set
-    from kebench.probe.stored import check_set, rules_differ
-
     if (folder is None) == (model is None):
         raise UserError("name either the folder of a probe's predictions, or a model with --model")
     if hits and misses:
@@ -102,10 +110,8 @@ def show(
     click.echo("\n\n".join("\n".join(_example_lines(one, record.mode)) for one in shown))
 
 
-def _folder_of(model: str, query_set: "QuerySet | None", out: Path) -> Path:
+def _folder_of(model: str, query_set: QuerySet | None, out: Path) -> Path:
     """Return the newest probe of a model, on a set if one is named. Raises UserError if there is none."""
-    from kebench.probe.stored import find_probes, newest_probe, probes_on
-
     _say_unfinished(out)
     found = find_probes([out])
     models = {probe.record.model for probe in found}
@@ -123,18 +129,9 @@ def _folder_of(model: str, query_set: "QuerySet | None", out: Path) -> Path:
 
 
 def _examples(
-    queries: "pa.Table", folder: Path, record: "ProbeRecord", *, count: int, wanted: str | None
-) -> "list[Example]":
+    queries: pa.Table, folder: Path, record: ProbeRecord, *, count: int, wanted: str | None
+) -> list[Example]:
     """Return evenly taken examples. Which are hits is known only of those that have been judged."""
-    from kebench.probe.examples import examples
-    from kebench.probe.stored import (
-        decoded_queries,
-        even_places,
-        evenly,
-        read_predictions,
-        read_tokenizer,
-    )
-
     tokenizer = read_tokenizer(folder)
     asked = queries if record.subset.queries is None else decoded_queries(queries, folder)
     judged = evenly(asked, LOOKED_AT if wanted else count)
@@ -147,7 +144,7 @@ def _examples(
     return found
 
 
-def _print_rows(title: str, shown: "list[Example]", mode: str, form: str) -> None:
+def _print_rows(title: str, shown: list[Example], mode: str, form: str) -> None:
     """Print examples as a table of words; CSV and JSON have their numbers too."""
     rows: list[dict[str, Any]] = [
         {
@@ -178,7 +175,7 @@ def _print_rows(title: str, shown: "list[Example]", mode: str, form: str) -> Non
     )
 
 
-def _example_lines(example: "Example", mode: str) -> Iterator[str]:
+def _example_lines(example: Example, mode: str) -> Iterator[str]:
     """Yield the lines of one example, none wider than 80 columns."""
     yield from textwrap.wrap(example.text, _WIDTH, subsequent_indent="  ")
     gold = ", ".join(name if name == cui else f"{name} ({cui})" for name, cui in example.gold) or "nothing"
@@ -203,7 +200,7 @@ def _example_lines(example: "Example", mode: str) -> Iterator[str]:
         )
 
 
-def _answer_text(answer: "Answer | None") -> str:
+def _answer_text(answer: Answer | None) -> str:
     if answer is None:
         return "-"
     masks = f"{answer.num_masks} masks, mean log p" if answer.num_masks > 1 else "log p"
@@ -236,10 +233,6 @@ def scores(
     FOLDER is searched for probes, as is what --results names; default: results/local. A table holds one set
     and one way of probing.
     """
-    from kebench.report import probe_export as export
-    from kebench.report.probes import PROBE_SUITE, groups_sheets, probe_sheets
-    from kebench.report.published import read_published_tables
-
     records = _records((*places, *folders) or (LOCAL,), set_name)
     if by:
         rows = list(export.group_rows(records, by))
@@ -260,11 +253,8 @@ def scores(
     )
 
 
-def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeRecord]":
+def _records(folders: tuple[Path, ...], set_name: str | None) -> list[ProbeRecord]:
     """Return the records under some folders, each probe once. Raises UserError if there is none."""
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.stored import find_probes, probes_on
-
     for folder in folders:
         _say_unfinished(folder)
     found = find_probes(folders)
@@ -277,8 +267,6 @@ def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeReco
 
 
 def _say_unfinished(folder: Path) -> None:
-    from kebench.probe.stored import unfinished_probes
-
     for probe in unfinished_probes(folder):
         _say(f"{probe}: not finished; the same 'kebench probe run' goes on with it")
 

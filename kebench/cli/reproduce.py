@@ -8,20 +8,24 @@ import textwrap
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.table import Table
 
+from kebench.cli import kebench
 from kebench.cli.options import option, takes
 from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError, counted, did_you_mean
+from kebench.processes import STOPPED, run_command
+from kebench.reproduce.needs import lacks_of
+from kebench.reproduce.profile import Profile, read_profile, values_of
+from kebench.reproduce.run import StoppedError, carry_out
+from kebench.reproduce.stamps import State, state_of
+from kebench.reproduce.steps import Step, steps_of
+from kebench.runtime import has_cuda
 
 _NOT_THERE = re.compile(r"'(.*)' does not exist")
-
-if TYPE_CHECKING:
-    from kebench.reproduce.profile import Profile
-    from kebench.reproduce.stamps import State
-    from kebench.reproduce.steps import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +52,6 @@ def reproduce(options: ReproduceOptions) -> None:
     page. mini is the embedded miniature, open takes openly licensed sources, full is the paper's setting.
     What has not changed is not made again; stopped at any moment, the same command goes on.
     """
-    from kebench.processes import STOPPED, run_command
-    from kebench.reproduce.needs import lacks_of
-    from kebench.reproduce.profile import read_profile, values_of
-    from kebench.reproduce.run import StoppedError, carry_out
-    from kebench.reproduce.stamps import State, state_of
-    from kebench.reproduce.steps import steps_of
-
     profile = read_profile(options.name)
     known = [stage.name for stage in profile.stages]
     for name in options.stages:
@@ -108,10 +105,8 @@ def reproduce(options: ReproduceOptions) -> None:
             _say(f"  {out / path}")
 
 
-def _check_commands(steps: "list[Step]", out: Path) -> None:
+def _check_commands(steps: list[Step], out: Path) -> None:
     """Raise UserError at a command that cannot be: now, not after the days before it."""
-    from kebench.cli import kebench
-
     faults = [
         f"{step.name}: {fault}; mend the profile, or its --set. The command is {command}"
         for step in steps
@@ -154,14 +149,8 @@ def parse(command: click.Command, words: list[str]) -> click.Command:
     return parse(found, rest)
 
 
-def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, State]", out: Path) -> None:
+def _print_plan(profile: Profile, steps: list[Step], states: dict[str, State], out: Path) -> None:
     """Say on stderr which stages there are, what of them is done, and what the rest costs."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from kebench.reproduce.stamps import State
-    from kebench.runtime import has_cuda
-
     console = Console(stderr=True, highlight=False)
     console.print(f"{profile.title}\nin {out}; figures for {profile.machine}", markup=False)
     table = Table(box=None, pad_edge=False, header_style="")

@@ -3,10 +3,10 @@
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from kebench import run as grids
 from kebench.cli import WIDTH
 from kebench.cli.cluster import cluster_options, refuse_workers
 from kebench.cli.options import (
@@ -19,13 +19,24 @@ from kebench.cli.options import (
     precision_option,
     takes,
 )
+from kebench.cli.run_plan import duration, plan_lines, unequal_footing
+from kebench.energy import chosen_metering
+from kebench.engine.cluster import Cluster
+from kebench.engine.local import Outcome
+from kebench.engine.opened import Engine, opened
+from kebench.engine.work import RunOptions
 from kebench.errors import UserError, counted
-
-if TYPE_CHECKING:
-    from kebench.engine.cluster import Cluster
-    from kebench.engine.local import Outcome
-    from kebench.engine.opened import Engine
-    from kebench.finetune.plan import Job
+from kebench.files import cache_folder, sweep_temporaries
+from kebench.finetune.budgets import read_budget
+from kebench.finetune.plan import Job
+from kebench.leases import sweep_stale
+from kebench.loggers import chosen_logging
+from kebench.progress import progress
+from kebench.records import write_other_names
+from kebench.runtime import launched_processes
+from kebench.scoring.metrics import METRICS
+from kebench.tasks.card import data_folder, select_tasks
+from kebench.tasks.facts import is_seen_widely
 
 DEFAULT_OUT = Path("results/local")
 ASK_ABOVE_SECONDS = 3600.0
@@ -70,7 +81,7 @@ class GridOptions:
     energy: bool = option(help="Measure energy; no part of a run's identity.")
     country: str = option(default="", help="ISO code (DEU): with --energy, reckon CO2 by its electricity.")
     workers: int = option(default=1, type=click.IntRange(1), help="Processes that run jobs.")
-    cluster: "Cluster | None" = added_by(cluster_options)
+    cluster: Cluster | None = added_by(cluster_options)
     wait: bool = option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
     allow_remote_code: bool = option(help="Run a checkpoint's own code if its card says so.")
     allow_missing_markers: bool = option(help="Run on texts without the task's markers too.")
@@ -86,11 +97,6 @@ def run(options: GridOptions) -> None:
     What is recorded is not run again; stopped at any moment, the same command goes on from there.
     The learning rate of a table is the one with the best mean dev score; test scores never enter.
     """
-    from kebench.energy import chosen_metering
-    from kebench.engine.opened import opened
-    from kebench.engine.work import RunOptions
-    from kebench.loggers import chosen_logging
-
     refuse_workers(options.workers, options.cluster)
     if options.energy and (options.workers > 1 or options.cluster):
         raise UserError("--energy: meters tell of a whole machine, so one run at a time; leave out --workers")
@@ -124,18 +130,8 @@ def _micro_batch(words: str) -> int | None:
     return int(words)
 
 
-def _run_grid(options: GridOptions, engine: "Engine") -> int:
+def _run_grid(options: GridOptions, engine: Engine) -> int:
     """Plan a grid, show it, run what is missing; return how many runs failed."""
-    from kebench import run as grids
-    from kebench.cli.run_plan import duration, plan_lines, unequal_footing
-    from kebench.files import cache_folder, sweep_temporaries
-    from kebench.finetune.budgets import read_budget
-    from kebench.leases import sweep_stale
-    from kebench.progress import progress
-    from kebench.records import write_other_names
-    from kebench.runtime import launched_processes
-    from kebench.tasks.card import data_folder, select_tasks
-
     rank, num_processes = launched_processes()
     out, changes = options.out, changes_of(options)
     budget = read_budget(options.budget, changes)
@@ -184,7 +180,7 @@ def _run_grid(options: GridOptions, engine: "Engine") -> int:
     todo = grids.longest_first(todo) if engine.is_shared else todo
     with progress("fine-tuning", total=len(todo), unit="runs") as advance:
 
-        def report(job: "Job", outcome: "Outcome") -> None:
+        def report(job: Job, outcome: Outcome) -> None:
             _say(_line_of(job, outcome))
             advance(1)
 
@@ -195,10 +191,7 @@ def _run_grid(options: GridOptions, engine: "Engine") -> int:
     return tally.num_failed
 
 
-def _line_of(job: "Job", outcome: "Outcome") -> str:
-    from kebench.scoring.metrics import METRICS
-    from kebench.tasks.facts import is_seen_widely
-
+def _line_of(job: Job, outcome: Outcome) -> str:
     which = f"{job.task.card.name} {job.card.name} seed {job.seed} rate {job.settings.learning_rate:g}"
     if outcome.error:
         return f"{which}: FAILED: {outcome.error}"
@@ -218,7 +211,5 @@ def _line_of(job: "Job", outcome: "Outcome") -> str:
 
 def _say(line: str) -> None:
     """Speak on stderr; of several processes the main one alone."""
-    from kebench.runtime import launched_processes
-
     if launched_processes()[0] == 0:
         click.echo(line, err=True)

@@ -3,23 +3,20 @@
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from kebench.cards import ModelCard
 from kebench.cli import WIDTH
+from kebench.engine.opened import Engine
 from kebench.errors import counted
+from kebench.finetune.budgets import Budget
+from kebench.finetune.plan import Job
 from kebench.run import Grid, Rates, rates_by_model
-
-if TYPE_CHECKING:
-    from kebench.engine.opened import Engine
-    from kebench.finetune.budgets import Budget
-    from kebench.finetune.plan import Job
 
 _NAMES = 14  # columns of the names of settings
 
 
 def plan_lines(
-    grid: Grid, budget: "Budget", engine: "Engine", seconds: float, *, asked: Collection[str]
+    grid: Grid, budget: Budget, engine: Engine, seconds: float, *, asked: Collection[str]
 ) -> list[str]:
     """Return what will run, and every choice made for the user with its reason.
 
@@ -46,7 +43,7 @@ def plan_lines(
     return [*lines, f"estimate: {duration(seconds)} for {runs}, within a factor of three if idle"]
 
 
-def unequal_footing(jobs: Sequence["Job"], budget: "Budget") -> str:
+def unequal_footing(jobs: Sequence[Job], budget: Budget) -> str:
     """Say so if models are tried at other rates because others chose them; "" if they are not."""
     rates = rates_by_model(jobs)
     origins, values = zip(*((one.origin, frozenset(one.values)) for one in rates.values()), strict=True)
@@ -59,7 +56,7 @@ def unequal_footing(jobs: Sequence["Job"], budget: "Budget") -> str:
     )
 
 
-def _rates(rates: Mapping[ModelCard, Rates], budget: "Budget") -> str:
+def _rates(rates: Mapping[ModelCard, Rates], budget: Budget) -> str:
     """Say each model's rates and who chose them; once if that is the same for all."""
     said: dict[str, list[str]] = defaultdict(list)
     for card, (values, origin) in rates.items():
@@ -75,7 +72,7 @@ def _rates(rates: Mapping[ModelCard, Rates], budget: "Budget") -> str:
     return "; ".join(f"{', '.join(models)} {text}" for text, models in said.items())
 
 
-def _lengths(jobs: Iterable["Job"]) -> str:
+def _lengths(jobs: Iterable[Job]) -> str:
     """Say the maximum lengths: of the tasks, and of models that take less."""
     tasks: dict[tuple[int, str], dict[str, None]] = defaultdict(dict)
     for job in jobs:
@@ -88,7 +85,7 @@ def _lengths(jobs: Iterable["Job"]) -> str:
     return "; ".join(f"{length} on {', '.join(names)} ({limit})" for (length, limit), names in tasks.items())
 
 
-def _from_budget(budget: "Budget", asked: Collection[str]) -> dict[str, tuple[str, str]]:
+def _from_budget(budget: Budget, asked: Collection[str]) -> dict[str, tuple[str, str]]:
     """Return the settings that a budget holds: what is said of each, and where it comes from."""
     subset = {"train_rows": ("train rows", "rows of train"), "dev_rows": ("dev rows", "rows of dev")}
     said = {

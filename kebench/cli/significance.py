@@ -1,7 +1,6 @@
 """`kebench significance`: which models differ from which, on which tasks."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -22,11 +21,13 @@ from kebench.cli.found import (
 )
 from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.cli.unseen import board_without_seen, unseen_options
-
-if TYPE_CHECKING:
-    from kebench.report.significance import Test
-    from kebench.report.table import Choice
-    from kebench.stats.families import Correction
+from kebench.report.compare import Settings
+from kebench.report.compare_export import FIELDS, significance_fields, significance_rows
+from kebench.report.significance import Test, significance_sheet
+from kebench.report.significance import significance as test_all
+from kebench.report.table import Choice, build_leaderboard
+from kebench.stats.families import Correction
+from kebench.tasks.card import all_task_cards
 
 
 @click.command()
@@ -51,9 +52,9 @@ def significance(
     suite: str | None,
     tasks: str | None,
     models: str | None,
-    metric: "Choice",
-    test: "Test",
-    correction: "Correction",
+    metric: Choice,
+    test: Test,
+    correction: Correction,
     resamples: int,
     without_seen: bool,
     data: Path | None,
@@ -65,13 +66,6 @@ def significance(
     the tasks won and lost; and mean ranks with Nemenyi's critical difference, from five tasks and three
     models on.
     """
-    from kebench.report.compare import Settings
-    from kebench.report.compare_export import FIELDS, significance_fields, significance_rows
-    from kebench.report.significance import significance as test_all
-    from kebench.report.significance import significance_sheet
-    from kebench.report.table import build_leaderboard
-    from kebench.tasks.card import all_task_cards
-
     cards = all_task_cards()
     found = read_found(folders)
     known = {record.model for record in found.records}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -16,12 +15,22 @@ from kebench.cli.found import (
     split_names,
     weights_now,
 )
+from kebench.cli.overlap import count_known
+from kebench.cli.table_examples import example_sheets
 from kebench.cli.tables import format_option, print_sheets
 from kebench.errors import UserError, did_you_mean
-
-if TYPE_CHECKING:
-    from kebench.grid import Sheet
-    from kebench.report.published import PublishedTable
+from kebench.grid import Sheet
+from kebench.probe.query_set import QuerySet
+from kebench.probe.record import probe_record_paths
+from kebench.probe.stored import REMEDY, find_probes
+from kebench.report.paper import layout_sheets, paper_sheets, stars_sheet
+from kebench.report.paper_data import data_sheet, printed_probe_sheet, probe_sheets, set_sheet
+from kebench.report.paper_examples import printed_examples_sheet
+from kebench.report.published import PublishedTable, read_examples, read_published_table, read_sizes
+from kebench.report.table import build_leaderboard
+from kebench.shipped import shipped
+from kebench.tasks.card import all_task_cards, data_folder
+from kebench.umls.knowledge_base import KnowledgeBase
 
 SCORES = ("paper-2", "paper-3", "paper-4")
 NAMES = (*(f"paper-{number}" for number in range(1, 8)), "paper-stars")
@@ -89,15 +98,10 @@ def table(
         raise UserError("paper-1: --corpus and --raw are for --kb; name the knowledge base too")
     match name:
         case "paper-stars":
-            from kebench.report.paper import stars_sheet
-
             sheets = [stars_sheet(_published(2))]
         case "paper-1":
             sheets = [_data_sheet(data, kb_folder, corpus_folder, raw)]
         case "paper-5":
-            from kebench.probe.query_set import QuerySet
-            from kebench.report.paper_data import set_sheet
-
             if set_folder is None:
                 raise UserError(
                     "paper-5 needs a cloze set: name its folder by --set ('kebench probe build' makes one)"
@@ -114,13 +118,7 @@ def table(
 
 def _data_sheet(
     data: Path | None, kb_folder: Path | None, corpus_folder: Path | None, raw: Path | None
-) -> "Sheet":
-    from kebench.cli.overlap import count_known
-    from kebench.report.paper_data import data_sheet
-    from kebench.report.published import read_sizes
-    from kebench.tasks.card import all_task_cards, data_folder
-    from kebench.umls.knowledge_base import KnowledgeBase
-
+) -> Sheet:
     sizes, cards, data = read_sizes(), all_task_cards(), data_folder(data)
     if kb_folder is None:
         return data_sheet(cards, data, sizes)
@@ -137,12 +135,8 @@ def _example_sheets(
     *,
     count: int | None,
     is_hits: bool,
-) -> "list[Sheet]":
+) -> list[Sheet]:
     """Return examples of ours and the paper's; ours alone where some of ours are chosen."""
-    from kebench.cli.table_examples import example_sheets
-    from kebench.report.paper_examples import printed_examples_sheet
-    from kebench.report.published import read_examples
-
     is_chosen = bool(models or count or is_hits)
     sheets = []
     if found := _probe_folders(folders, is_needed=is_chosen or set_folder is not None):
@@ -160,10 +154,6 @@ def _probe_folders(folders: tuple[Path, ...], *, is_needed: bool) -> tuple[Path,
 
     is_needed: raises UserError then.
     """
-    from kebench.probe.record import probe_record_paths
-    from kebench.probe.stored import REMEDY
-    from kebench.shipped import shipped
-
     if folders:
         return folders
     recorded = shipped("results/pretraining") / "probe"
@@ -177,10 +167,7 @@ def _probe_folders(folders: tuple[Path, ...], *, is_needed: bool) -> tuple[Path,
     return ()
 
 
-def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> "list[Sheet]":
-    from kebench.probe.stored import find_probes
-    from kebench.report.paper_data import printed_probe_sheet, probe_sheets
-
+def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> list[Sheet]:
     published = _published(6)
     found = _probe_folders(folders, is_needed=bool(pairs))
     if not found:
@@ -202,20 +189,13 @@ def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> "list[Sh
     return probe_sheets(records, published, measured_as=measured)
 
 
-def _published(number: int) -> "PublishedTable":
-    from kebench.report.published import read_published_table
-    from kebench.shipped import shipped
-
+def _published(number: int) -> PublishedTable:
     return read_published_table(shipped("results/published") / f"kebiolm-table{number}.toml")
 
 
 def _score_sheets(
     number: int, folders: tuple[Path, ...], pairs: tuple[str, ...], suite: str | None
-) -> "list[Sheet]":
-    from kebench.report.paper import layout_sheets, paper_sheets
-    from kebench.report.table import build_leaderboard
-    from kebench.tasks.card import all_task_cards
-
+) -> list[Sheet]:
     published = _published(number)
     found = read_found(folders)
     cards = all_task_cards()

@@ -1,27 +1,34 @@
 """`kebench table paper-7`: which probes, and which of their queries, are shown."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kebench.cli.found import say
 from kebench.errors import UserError, did_you_mean
-
-if TYPE_CHECKING:
-    from kebench.grid import Sheet
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.stored import StoredProbe
+from kebench.grid import Sheet
+from kebench.probe.examples import examples
+from kebench.probe.query_set import QuerySet
+from kebench.probe.set_places import find_set
+from kebench.probe.stored import (
+    REMEDY,
+    StoredProbe,
+    decoded_queries,
+    even_places,
+    evenly,
+    find_probes,
+    probes_on,
+    read_predictions,
+    read_tokenizer,
+)
+from kebench.report.paper_examples import examples_sheet, no_examples_sheet
+from kebench.report.probes import caption, row_labels
 
 LOOKED_AT = 2000  # queries that are judged of each model to find hits; ours
 
 
 def example_sheets(
     folders: tuple[Path, ...], set_folder: Path | None, models: list[str], *, count: int, is_hits: bool
-) -> "list[Sheet]":
+) -> list[Sheet]:
     """Return a sheet of examples for each set and way of probing. Raises UserError if there is no probe."""
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.set_places import find_set
-    from kebench.report.probes import caption
-
     named = QuerySet.open(set_folder) if set_folder else None
     probes = _chosen(folders, models, named)
     sheets = []
@@ -33,11 +40,7 @@ def example_sheets(
     return sheets
 
 
-def _chosen(
-    folders: tuple[Path, ...], models: list[str], query_set: "QuerySet | None"
-) -> "list[StoredProbe]":
-    from kebench.probe.stored import REMEDY, find_probes, probes_on
-
+def _chosen(folders: tuple[Path, ...], models: list[str], query_set: QuerySet | None) -> list[StoredProbe]:
     found = find_probes(folders)
     known = {probe.record.model for probe in found}
     for model in models:
@@ -55,19 +58,8 @@ def _chosen(
 
 
 def _sheet(
-    heading: str, probes: "list[StoredProbe]", query_set: "QuerySet", *, count: int, is_hits: bool
-) -> "Sheet":
-    from kebench.probe.examples import examples
-    from kebench.probe.stored import (
-        decoded_queries,
-        even_places,
-        evenly,
-        read_predictions,
-        read_tokenizer,
-    )
-    from kebench.report.paper_examples import examples_sheet, no_examples_sheet
-    from kebench.report.probes import row_labels
-
+    heading: str, probes: list[StoredProbe], query_set: QuerySet, *, count: int, is_hits: bool
+) -> Sheet:
     queries = query_set.table()
     for probe in probes:
         queries = decoded_queries(queries, probe.folder)

@@ -1,13 +1,11 @@
 """`kebench task`: list and show the tasks."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from kebench.cli.tables import format_option, print_table
-
-if TYPE_CHECKING:
-    from kebench.kinds.card import TaskCard
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.tasks.card import all_task_cards, read_task_card
+from kebench.tasks.check import describe
 
 
 @click.group("task")
@@ -19,8 +17,6 @@ def task() -> None:
 @format_option
 def list_tasks(form: str) -> None:
     """List every task: the shipped ones and those of ./tasks/*.toml."""
-    from kebench.tasks.card import all_task_cards
-
     cards = all_task_cards()
     rows = [(card.name, card.suite, card.kind, *_units(card), card.access.kind) for card in cards]
     headings = ("task", "suite", "kind", "train", "dev", "test", "data")
@@ -33,21 +29,15 @@ def list_tasks(form: str) -> None:
 @format_option
 def show(name: str, form: str) -> None:
     """Show one task: its files, labels, metric, licence, expected sizes and where to get the data."""
-    from kebench.tasks.card import read_task_card
-
     card = read_task_card(name)
     print_table(("field", "value"), _facts(card), form, content=lambda: card.model_dump(mode="json"))
 
 
-def _units(card: "TaskCard") -> list[int | None]:
-    from kebench.kinds.card import SPLITS
-
+def _units(card: TaskCard) -> list[int | None]:
     return [card.expected[split].units if split in card.expected else None for split in SPLITS]
 
 
-def _facts(card: "TaskCard") -> list[tuple[str, str]]:
-    from kebench.kinds.card import TaskCard
-
+def _facts(card: TaskCard) -> list[tuple[str, str]]:
     facts = [
         ("task", f"{card.name} (version {card.version}): {card.title}"),
         ("suite, kind", f"{card.suite}, {card.kind}"),
@@ -68,21 +58,19 @@ def _facts(card: "TaskCard") -> list[tuple[str, str]]:
     return [(field, value) for field, value in facts if value]
 
 
-def _own_field(card: "TaskCard", name: str) -> str:
+def _own_field(card: TaskCard, name: str) -> str:
     """Return a field that only the kind of task has; "" where it says nothing."""
     value = getattr(card, name)
     return ", ".join(value) if isinstance(value, tuple) else "yes" if value is True else str(value or "")
 
 
-def _how_to_get(card: "TaskCard") -> str:
+def _how_to_get(card: TaskCard) -> str:
     if card.access.kind == "open":
         return f"kebench data get {card.name}"
     return card.access.instructions
 
 
-def _size(card: "TaskCard", split: str) -> str:
-    from kebench.tasks.check import describe
-
+def _size(card: TaskCard, split: str) -> str:
     expected = card.expected[split]
     size = describe(card, expected)
     if expected.published not in (None, expected.units):

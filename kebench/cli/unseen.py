@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from kebench.errors import UserError
-
-if TYPE_CHECKING:
-    from kebench.kinds.card import TaskCard
-    from kebench.records import OtherName, Record
-    from kebench.report.compare import Predictions
-    from kebench.report.table import Choice, Leaderboard
+from kebench.finetune.plan import find_task_files
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.registry import read_split
+from kebench.records import OtherName, Record
+from kebench.report.compare import Predictions
+from kebench.report.table import Choice, Leaderboard, build_leaderboard
+from kebench.report.unseen import say_left_out, without_seen
+from kebench.run import data_of
+from kebench.tasks.card import data_folder
+from kebench.tasks.facts import seen_rows
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,23 +35,20 @@ def unseen_options(command: Command) -> Command:
 
 
 def board_without_seen(
-    records: "Sequence[Record]",
-    predictions: "Predictions",
-    cards: "Sequence[TaskCard]",
-    metric: "Choice",
+    records: Sequence[Record],
+    predictions: Predictions,
+    cards: Sequence[TaskCard],
+    metric: Choice,
     data: Path | None,
-    other_names: "Mapping[str, OtherName]",
-) -> "tuple[Leaderboard, Predictions]":
+    other_names: Mapping[str, OtherName],
+) -> tuple[Leaderboard, Predictions]:
     """Return the leaderboard without what was seen, and what reads predictions so.
 
     Raises UserError where it cannot be found out which test examples were seen.
     """
-    from kebench.report.table import build_leaderboard
-    from kebench.report.unseen import say_left_out, without_seen
-
     found: dict[tuple[str, str], Sequence[int]] = {}
 
-    def find_seen(record: "Record") -> Sequence[int]:
+    def find_seen(record: Record) -> Sequence[int]:
         key = (record.task, record.task_hash)
         if key not in found:
             found[key] = _seen_in_data(record, cards, data)
@@ -58,15 +59,8 @@ def board_without_seen(
     return say_left_out(board, unseen), unseen.predictions
 
 
-def _seen_in_data(record: "Record", cards: "Sequence[TaskCard]", data: Path | None) -> Sequence[int]:
+def _seen_in_data(record: Record, cards: Sequence[TaskCard], data: Path | None) -> Sequence[int]:
     """Return which test examples were seen, from the very files that a run was made from."""
-    from kebench.finetune.plan import find_task_files
-    from kebench.kinds.card import SPLITS
-    from kebench.kinds.registry import read_split
-    from kebench.run import data_of
-    from kebench.tasks.card import data_folder
-    from kebench.tasks.facts import seen_rows
-
     what = f"{record.task}: which test examples were seen is not kept in these older runs"
     card = next((card for card in cards if card.name == record.task), None)
     if card is None:
