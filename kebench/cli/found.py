@@ -1,11 +1,13 @@
 """The records that a command reads: which folders, which of their records, and how it says so."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from kebench.cli.options import FOLDER, added_by, option
 from kebench.errors import UserError, counted, did_you_mean
 from kebench.kinds.card import TaskCard
 from kebench.kinds.stored import read_predictions
@@ -28,11 +30,18 @@ results_option = click.option(
     "--results",
     "folders",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     help="Folder of records; repeatable.  [default: results/local, else the shipped]",
 )
-suite_option = click.option("--suite", help="Only this suite: blurb or mini.")
-tasks_option = click.option("--tasks", help="Only these tasks, suites or kinds: gad,ddi,ner ...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordOptions:
+    """The options by which several commands choose records."""
+
+    folders: tuple[Path, ...] = added_by(results_option)
+    suite: str | None = option(help="Only this suite: blurb or mini.")
+    tasks: str | None = option(help="Only these tasks, suites or kinds: gad,ddi,ner ...")
 
 
 def check_metric(choice: str) -> str:
@@ -158,12 +167,7 @@ def require_here(found: Found, *, models: Iterable[str] = (), task: str = "") ->
 
 
 def filter_found(
-    found: Found,
-    *,
-    suite: str | None,
-    tasks: str | None,
-    models: list[str],
-    cards: list[TaskCard],
+    found: Found, *, suite: str | None, tasks: str | None, cards: list[TaskCard], models: Sequence[str] = ()
 ) -> list[Record]:
     """Return the records that the options choose. Raises UserError if none is left."""
     names = None
@@ -247,21 +251,25 @@ def split_names(words: str | None) -> list[str]:
     return [word.strip() for word in (words or "").split(",") if word.strip()]
 
 
-def check_models(wanted: list[str], known: set[str]) -> None:
-    """Raise UserError for a name of which there is nothing."""
+def wanted_models(found: Found, words: str | None, *, printed: Collection[str] = ()) -> list[str]:
+    """Return the models that --models names. Raises UserError for one of which there is nothing.
+
+    printed: models of published tables, which may be named too.
+    """
+    known = {record.model for record in found.records}
+    wanted = [recorded_name(word, known, found.other_names) for word in split_names(words)]
+    require_here(found, models=[name for name in wanted if name not in printed])
+    known |= set(printed)
     for name in wanted:
         if name not in known:
             listed = ", ".join(sorted(known))
             raise UserError(f"no records of model '{name}'{did_you_mean(name, known)} there are {listed}")
+    return wanted
 
 
 def predictions_of(found: Found) -> Predictions:
     """Return what reads the predictions beside a record."""
-
-    def of_record(record: Record) -> dict[str, Any]:
-        return read_predictions(found.paths[run_key(record)])
-
-    return of_record
+    return lambda record: read_predictions(found.paths[run_key(record)])
 
 
 def say_left_out(error: UserError) -> None:

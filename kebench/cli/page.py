@@ -1,19 +1,13 @@
 """`kebench page`: a results page in one file."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from kebench.cards import model_card_paths, read_model_card
-from kebench.cli.found import (
-    filter_found,
-    metric_option,
-    read_found,
-    results_option,
-    say_left_out,
-    suite_option,
-    tasks_option,
-)
+from kebench.cli.found import RecordOptions, filter_found, metric_option, read_found, say_left_out
+from kebench.cli.options import added_by, option, takes
 from kebench.errors import UserError
 from kebench.files import write_atomically
 from kebench.probe.stored import find_probes
@@ -24,45 +18,35 @@ from kebench.report.table import PUBLISHED_SUITE, Choice, build_leaderboard
 from kebench.tasks.card import all_task_cards
 
 
+@dataclass(frozen=True, kw_only=True)
+class PageOptions(RecordOptions):
+    """The options of the command."""
+
+    metric: Choice = added_by(metric_option)
+    overlap: Path | None = option(
+        metavar="FILE", help="What 'kebench overlap --format json' wrote: known and unknown names."
+    )
+    title: str = option(default="kebench results", help="Over the page.")
+    out: Path = option(default=Path("site"), help="The page's folder.")
+
+
 @click.command()
-@results_option
-@suite_option
-@tasks_option
-@metric_option
-@click.option(
-    "--overlap",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="What 'kebench overlap --format json' wrote: known and unknown names.",
-)
-@click.option("--title", default="kebench results", show_default=True, help="Over the page.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("site"),
-    show_default=True,
-    help="The page's folder.",
-)
-def page(
-    folders: tuple[Path, ...], overlap: Path | None, title: str, out: Path, **options: str | None
-) -> None:
+@takes(PageOptions)
+def page(options: PageOptions) -> None:
     """Write a results page: one HTML file that needs no network.
 
     Leaderboards to sort and filter, what stands behind each number, significance, probes and learning curves.
     Open OUT/index.html in a browser, or put it on any web server. The same records give the same file.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: a file; name a folder for the page with --out")
+    path = options.out / "index.html"
+    if options.out.exists() and not options.out.is_dir():
+        raise UserError(f"{options.out}: a file; name a folder for the page with --out")
     shown = material(
-        folders,
-        title=title,
-        metric=options["metric"] or "strict",
-        suite=options["suite"],
-        tasks=options["tasks"],
-        overlap=overlap,
-    )
-    write_atomically(out / "index.html", build_page(shown), point="page")
-    click.echo(out / "index.html")
+        options.folders, title=options.title, metric=options.metric,
+        suite=options.suite, tasks=options.tasks, overlap=options.overlap,
+    )  # fmt: skip
+    write_atomically(path, build_page(shown), point="page")
+    click.echo(path)
 
 
 def material(
@@ -77,13 +61,11 @@ def material(
     """Return what a page of the folders is made of."""
     cards = all_task_cards()
     found = read_found(folders)
-    kept = filter_found(found, suite=suite, tasks=tasks, models=[], cards=cards)
+    kept = filter_found(found, suite=suite, tasks=tasks, cards=cards)
     published = read_published_tables(PUBLISHED_SUITE)
     board = build_leaderboard(
         kept, cards=cards, metric=metric, published=published, other_names=found.other_names
     )
-    strata = read_strata(overlap) if overlap else None
-    probes = find_probes(found.folders, left_out=say_left_out)
-    records = [probe.record for probe in probes]
+    records = [probe.record for probe in find_probes(found.folders, left_out=say_left_out)]
     models = {name: read_model_card(name) for name in model_card_paths()}
-    return Material(board, records, models, cards, title, strata)
+    return Material(board, records, models, cards, title, read_strata(overlap) if overlap else None)
