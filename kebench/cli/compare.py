@@ -37,7 +37,6 @@ from kebench.report.table import PUBLISHED_SUITE, Choice
 from kebench.stats.families import Correction
 from kebench.stats.pvalue import Sides
 from kebench.stats.units import Unit
-from kebench.tasks.card import all_task_cards
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +81,9 @@ def compare(options: CompareOptions) -> None:
         )
     if is_published and options.without_seen:
         raise UserError("--published: printed scores are of whole test sets; leave out --without-seen")
-    cards = all_task_cards()
     found = read_found(options.folders)
-    kept = filter_found(found, suite=options.suite, tasks=options.tasks, cards=cards)
-    build = partial(build_board, found, cards=cards, metric="as-published" if is_published else metric)
+    kept = filter_found(found, suite=options.suite, tasks=options.tasks)
+    build = partial(build_board, found, metric="as-published" if is_published else metric)
     board, predictions = build(kept, without_seen=False)
     a = row_name(options.a, kept, found.other_names)
     b = options.b if is_published else row_name(options.b, kept, found.other_names)
@@ -114,9 +112,14 @@ def compare(options: CompareOptions) -> None:
                     "behind the measured model"
                 )
         settings = Settings(
-            metric, options.sides, options.correction, options.unit,
-            options.resamples, options.seed, options.without_seen,
-        )  # fmt: skip
+            metric,
+            options.sides,
+            options.correction,
+            options.unit,
+            options.resamples,
+            options.seed,
+            options.without_seen,
+        )
         compared = compare_models(board, a, b, settings=settings, predictions=predictions)
         sheets, fields = map(comparison_sheet, compared), map(comparison_fields, compared)
         rows = chain.from_iterable(map(comparison_rows, compared))

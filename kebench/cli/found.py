@@ -9,7 +9,6 @@ import click
 
 from kebench.cli.options import FOLDER, added_by, option
 from kebench.errors import UserError, counted, did_you_mean
-from kebench.kinds.card import TaskCard
 from kebench.kinds.stored import read_predictions
 from kebench.model.fetch import PLACES
 from kebench.model.source import cached_folder, card_of, model_hash
@@ -20,7 +19,7 @@ from kebench.report.table import label_of
 from kebench.run import resolve
 from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN
 from kebench.shipped import shipped
-from kebench.tasks.card import select_tasks
+from kebench.tasks.card import all_task_cards, select_tasks
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LOCAL = Path("results/local")
@@ -167,11 +166,12 @@ def require_here(found: Found, *, models: Iterable[str] = (), task: str = "") ->
 
 
 def filter_found(
-    found: Found, *, suite: str | None, tasks: str | None, cards: list[TaskCard], models: Sequence[str] = ()
+    found: Found, *, suite: str | None, tasks: str | None, models: Sequence[str] = ()
 ) -> list[Record]:
     """Return the records that the options choose. Raises UserError if none is left."""
     names = None
     if suite is not None or tasks is not None:
+        cards = all_task_cards()
         suites = {card.suite for card in cards}
         if suite is not None and suite not in suites:
             raise UserError(f"no suite '{suite}'; there are {', '.join(sorted(suites))}")

@@ -21,7 +21,6 @@ from kebench.report.costs import parse_columns, with_costs
 from kebench.report.export import board_content, board_fields, board_rows
 from kebench.report.published import read_published_tables
 from kebench.report.table import PUBLISHED_SUITE, Choice
-from kebench.tasks.card import all_task_cards
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,20 +48,18 @@ def leaderboard(options: LeaderboardOptions) -> None:
     never enter. A column holds one protocol. Published numbers stand below, marked, and are not ranked.
     """
     asked = parse_columns(options.columns, options.price_per_hour)
-    cards = all_task_cards()
     found = read_found(options.folders)
     printed = read_published_tables(PUBLISHED_SUITE) if options.published else []
     wanted = wanted_models(
         found, options.models, printed={row.model for table in printed for row in table.rows}
     )
-    kept = filter_found(found, suite=options.suite, tasks=options.tasks, models=wanted, cards=cards)
+    kept = filter_found(found, suite=options.suite, tasks=options.tasks, models=wanted)
     if wanted:
         kept_rows = ((one, tuple(row for row in one.rows if row.model in wanted)) for one in printed)
         printed = [one.model_copy(update={"rows": rows}) for one, rows in kept_rows]
     board, _ = build_board(
-        found, kept, cards, options.metric,
-        published=printed, without_seen=options.without_seen, data=options.data,
-    )  # fmt: skip
+        found, kept, options.metric, published=printed, without_seen=options.without_seen, data=options.data
+    )
     if options.without_seen and printed:
         say("published rows are of whole test sets and not shown")
     if options.metric == "as-published":

@@ -42,9 +42,13 @@ def page(options: PageOptions) -> None:
     if options.out.exists() and not options.out.is_dir():
         raise UserError(f"{options.out}: a file; name a folder for the page with --out")
     shown = material(
-        options.folders, title=options.title, metric=options.metric,
-        suite=options.suite, tasks=options.tasks, overlap=options.overlap,
-    )  # fmt: skip
+        options.folders,
+        title=options.title,
+        metric=options.metric,
+        suite=options.suite,
+        tasks=options.tasks,
+        overlap=options.overlap,
+    )
     write_atomically(path, build_page(shown), point="page")
     click.echo(path)
 
@@ -61,7 +65,7 @@ def material(
     """Return what a page of the folders is made of."""
     cards = all_task_cards()
     found = read_found(folders)
-    kept = filter_found(found, suite=suite, tasks=tasks, cards=cards)
+    kept = filter_found(found, suite=suite, tasks=tasks)
     published = read_published_tables(PUBLISHED_SUITE)
     board = build_leaderboard(
         kept, cards=cards, metric=metric, published=published, other_names=found.other_names

@@ -3,12 +3,14 @@
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kebench.cli.cluster import runs_on_cluster
+from kebench.cli.found import LOCAL, say
 from kebench.cli.options import changes_of, device_option, option, precision_option, takes
 from kebench.cli.tables import print_table
 from kebench.errors import Refusals, UserError
@@ -30,7 +32,7 @@ class ProbeOptions:
         "--model", required=True, help="A card, folder or source; may be repeated."
     )
     folder: Path = option("--set", help="The folder of a query set.")
-    out: Path = option(default=Path("results/local"), help="Where results go.")
+    out: Path = option(default=LOCAL, help="Where results go.")
     mode: str | None = option(
         type=click.Choice(["fixed", "released", "paper"]),
         help="How blanks are filled: our way, that of the code released with KeBioLM, or the paper's; "
@@ -89,11 +91,11 @@ def probe_run(options: ProbeOptions) -> None:
     use_own_gpu(device.name)
     mode: Any = options.mode or query_set.manifest.mode
     decoder = read_decoder(mode, **changes_of(options))
-    refusals = Refusals()
-    resolved = refusals.of_each(options.models, partial(resolve, allow_remote_code=options.allow_remote_code))
+    refusals, allowed = Refusals(), options.allow_remote_code
+    resolved = refusals.of_each(options.models, partial(resolve, allow_remote_code=allowed))
     if options.skip_headless:
         for one in (one for one in resolved if one.card.mlm_head is False):
-            click.echo(f"{one.card.name}: left out, its checkpoint has no trained head", err=True)
+            say(f"{one.card.name}: left out, its checkpoint has no trained head")
         resolved = [one for one in resolved if one.card.mlm_head is not False]
     plans = [
         plan_probe(
@@ -108,31 +110,29 @@ def probe_run(options: ProbeOptions) -> None:
         for one in resolved
     ]
     missing = [plan for plan in plans if not find_finished(plan, out)]
-    check = partial(_check_model, allow_remote_code=options.allow_remote_code)
+    check = partial(_check_model, allow_remote_code=allowed)
     remarks = refusals.of_each(missing, check, name=lambda plan: plan.card.name)
     refusals.raise_all()
-    click.echo(f"device {device.name}, {device.precision} ({device.reason})", err=True)
-    for remark in (remark for of_model in remarks for remark in of_model):
-        click.echo(remark, err=True)
-    allowed, tokens = options.allow_remote_code, options.batch_tokens
-    run_one = partial(run_probe, device=device, allow_remote_code=allowed, batch_tokens=tokens)
+    say(f"device {device.name}, {device.precision} ({device.reason})")
+    for remark in chain.from_iterable(remarks):
+        say(remark)
+    run_one = partial(run_probe, device=device, allow_remote_code=allowed, batch_tokens=options.batch_tokens)
     others: AbstractContextManager[None] = nullcontext()
     if options.workers > 1 and missing:
-        click.echo(f"{options.workers} processes share the work (--workers)", err=True)
+        say(f"{options.workers} processes share the work (--workers)")
         work = partial(run_probes, missing, out, run_one)
         others = beside(options.workers, work, uses_gpus=device.name != "cpu")
     with others:
         for plan in plans:
-            subset = plan.subset
-            drawn = f"{subset.queries:,} of" if subset.queries else "all"
-            seed = f" (seed {subset.seed})" if subset.queries else ""
-            total = f"{len(plan.query_set):,} queries{seed} in {plan.query_set.folder}"
-            click.echo(f"{plan.card.name}: {drawn} {total}", err=True)
+            subset, asked = plan.subset, f"all {len(query_set):,} queries"
+            if subset.queries:
+                asked = f"{subset.queries:,} of {len(query_set):,} queries (seed {subset.seed})"
+            say(f"{plan.card.name}: {asked} in {query_set.folder}")
             beams = f"beam {decoder.beam}, 1 to {decoder.max_masks} masks, mode {plan.mode}"
-            click.echo(f"decoder {decoder.method}, {beams}", err=True)
+            say(f"decoder {decoder.method}, {beams}")
             record = find_finished(plan, out)
             if plan not in missing:
-                click.echo(f"nothing to do: {plan.out(out)} holds this probe", err=True)
+                say(f"nothing to do: {plan.out(out)} holds this probe")
             if record:
                 drop_parts(plan, out)
             _print_record(record or run_one(plan, out), plan.out(out))

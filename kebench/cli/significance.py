@@ -23,7 +23,6 @@ from kebench.report.significance import Test, significance_sheet
 from kebench.report.significance import significance as test_all
 from kebench.report.table import Choice
 from kebench.stats.families import Correction
-from kebench.tasks.card import all_task_cards
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +52,11 @@ def significance(options: SignificanceOptions) -> None:
     the tasks won and lost; and mean ranks with Nemenyi's critical difference, from five tasks and three
     models on.
     """
-    cards = all_task_cards()
     found = read_found(options.folders)
     wanted = wanted_models(found, options.models)
-    kept = filter_found(found, suite=options.suite, tasks=options.tasks, models=wanted, cards=cards)
+    kept = filter_found(found, suite=options.suite, tasks=options.tasks, models=wanted)
     board, predictions = build_board(
-        found, kept, cards, options.metric, without_seen=options.without_seen, data=options.data
+        found, kept, options.metric, without_seen=options.without_seen, data=options.data
     )
     settings = Settings(
         metric=options.metric,

@@ -11,7 +11,7 @@ from kebench.cli.found import Found, predictions_of
 from kebench.cli.options import FOLDER
 from kebench.errors import UserError
 from kebench.finetune.plan import find_task_files
-from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.card import SPLITS
 from kebench.kinds.registry import read_split
 from kebench.records import Record
 from kebench.report.compare import Predictions
@@ -20,7 +20,7 @@ from kebench.report.table import Choice, Leaderboard, build_leaderboard
 from kebench.report.unseen import say_left_out
 from kebench.report.unseen import without_seen as drop_seen
 from kebench.run import data_of
-from kebench.tasks.card import data_folder
+from kebench.tasks.card import all_task_cards, data_folder
 from kebench.tasks.facts import seen_rows
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -38,7 +38,6 @@ def unseen_options(command: Command) -> Command:
 def build_board(
     found: Found,
     records: Sequence[Record],
-    cards: Sequence[TaskCard],
     metric: Choice,
     *,
     published: Sequence[PublishedTable] = (),
@@ -50,6 +49,7 @@ def build_board(
     without_seen: both without what was seen, and without published rows, which are of whole test sets.
     data: see `unseen_options`. Raises UserError where it cannot be found out which examples were seen.
     """
+    cards = all_task_cards()
     board_of = partial(build_leaderboard, cards=cards, metric=metric, other_names=found.other_names)
     predictions = predictions_of(found)
     if not without_seen:
