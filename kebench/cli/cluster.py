@@ -4,7 +4,6 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import click
@@ -83,28 +82,23 @@ def runs_on_cluster(*, several: bool) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def call(*, cluster: Cluster | None, copies: int | None = None, **given: object) -> None:
-            parameters = click.get_current_context().params
-            refuse_workers(parameters.get("workers", 1), cluster)
+            context = click.get_current_context()
+            asked, arguments = context.params, context.find_root().obj
+            refuse_workers(asked.get("workers", 1), cluster)
             if cluster is None:
                 command(**given)
-            else:
-                _run_on(cluster, copies if several else 1, parameters)
+                return
+            with connected(cluster, on_gpus=asked.get("device", "cpu") != "cpu") as decided:
+                if "precision" in asked:
+                    # of one node, for all: copies that differ would not share their work
+                    node = ask_node(decided, device=asked["device"], precision=asked["precision"])
+                    arguments = [*arguments, "--precision", node.device.precision]
+                number = (copies if several else 1) or max(1, slots(decided))
+                click.echo(f"{say_nodes(decided)}; copies of this command: {number}", err=True)
+                leases = [asked["out"], cache_folder() / "pretraining"]
+                printed = run_copies(arguments, decided, copies=number, shared=asked["out"], leases=leases)
+            click.echo(printed, nl=False)
 
         return cluster_options(copies_option(call) if several else call)
 
     return decorate
-
-
-def _run_on(cluster: Cluster, copies: int | None, given: dict[str, Any]) -> None:
-    """Run the present command on a cluster, and print what it prints."""
-    arguments: list[str] = click.get_current_context().find_root().obj
-    out: Path = given["out"]
-    with connected(cluster, on_gpus="device" in given and given["device"] != "cpu") as decided:
-        if "precision" in given:  # of one node, for all: copies that differ would not share their work
-            asked = ask_node(decided, device=given["device"], precision=given["precision"])
-            arguments = [*arguments, "--precision", asked.device.precision]
-        number = copies or max(1, slots(decided))
-        click.echo(f"{say_nodes(decided)}; copies of this command: {number}", err=True)
-        leases = [out, cache_folder() / "pretraining"]
-        printed = run_copies(arguments, decided, copies=number, shared=out, leases=leases)
-    click.echo(printed, nl=False)

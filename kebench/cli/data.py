@@ -105,19 +105,10 @@ def _print_findings(findings: list[Finding], form: str) -> None:
             labels = f"{equal}/{len(expected.labels)}"
         if found and expected and expected.sha256:
             sha256 = "known" if found.sha256 in expected.sha256 else "other"
-        rows.append(
-            (
-                finding.task,
-                finding.split,
-                Cell(found.units if found else None, "d"),
-                Cell(expected.units if expected else None, "d"),
-                Cell(found.rows if found else None, "d"),
-                Cell(expected.rows if expected else None, "d"),
-                labels,
-                sha256,
-                finding.level,
-            )
-        )
+        sizes = [
+            Cell(getattr(side, name, None), "d") for name in ("units", "rows") for side in (found, expected)
+        ]
+        rows.append((finding.task, finding.split, *sizes, labels, sha256, finding.level))
     content = [
         {
             **finding._asdict(),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
+from kebench.cli.found import say
 from kebench.cli.options import (
     argument,
     changes_of,
@@ -75,38 +76,34 @@ def embed(options: EmbedOptions) -> None:
     plan = plan_embeddings(options.source, settings, evaluate=options.evaluate)
     card = find_finished(out, plan.identity)
     if card:
-        _say(f"nothing to do: {out} holds these embeddings")
+        say(f"nothing to do: {out} holds these embeddings")
         _print_card(card, out)
         return
     # What is trained on, with which settings, and where, each with its reason.
     device, graph = choose_device(options.device, "fp32"), plan.graph
-    _say(f"graph: {len(graph.entities):,} entities, {len(graph.relations):,} relations")
+    say(f"graph: {len(graph.entities):,} entities, {len(graph.relations):,} relations")
     held_out = ", ".join(f"{len(triples):,} {name}" for name, triples in graph.held_out.items())
     reason = f"held out: {held_out} (--evaluate)" if options.evaluate else "nothing held out (no --evaluate)"
-    _say(f"training on {len(graph.triples['train']):,} triples; {reason}")
+    say(f"training on {len(graph.triples['train']):,} triples; {reason}")
     num_triples = {split: len(triples) for split, triples in graph.triples.items()}
     for line in _notes_on_splits(graph.left_out, graph.pairs_in_train, num_triples):
-        _say(line)
+        say(line)
     negatives = "unknown" if settings.filtered_negatives else "any"
     corruptions = "1 corruption" if settings.num_negatives == 1 else f"{settings.num_negatives} corruptions"
-    _say(
+    say(
         f"recipe {recipe}: dimension {settings.dimension}, L{settings.norm}, margin {settings.margin:g}, "
         f"{corruptions} a triple ({negatives})"
     )
-    _say(
+    say(
         f"Adam {settings.learning_rate:g}, batch {settings.batch_size}, {settings.epochs} epochs, "
         f"seed {settings.seed}"
     )
-    _say(f"device {device.name} ({device.reason})")
+    say(f"device {device.name} ({device.reason})")
     logged = {"recipe": recipe, "identity": plan.identity} | settings.model_dump()
     with logged_run(logging, out.resolve().name, settings=logged) as write:
         name = options.source.resolve().name
         card = make_embeddings(plan, out, source=name, device=device.name, watch=write)
     _print_card(card, out)
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _notes_on_splits(

@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from kebench.cli.modes import Modes
-from kebench.cli.options import FILE, FOLDER, argument, option, takes
+from kebench.cli.options import FILE, FOLDER, Modes, argument, changes_of, option, takes
 from kebench.cli.tables import format_option, print_sheets, print_table
 from kebench.errors import UserError
 from kebench.grid import Grid, GridRows, Sheet
@@ -61,25 +60,31 @@ class ImportOptions:
         default="fixed",
         help="Which rows and which form of names: ours, or those of the code released with KeBioLM.",
     )
-    languages: tuple[str, ...] = option("--language", help="Names in this language (ENG); may be repeated.")
+    languages: tuple[str, ...] = option(
+        "--language", changes=True, help="Names in this language (ENG); may be repeated."
+    )
     all_languages: bool = option(help="Names in every language.")
     sources: tuple[str, ...] = option(
-        "--source", help="Only this source (MSH, SNOMEDCT_US); may be repeated."
+        "--source", changes=True, help="Only this source (MSH, SNOMEDCT_US); may be repeated."
     )
-    keep_suppressed: bool = option(help="Also names and relations that the release suppresses.")
-    relations: tuple[str, ...] = option("--relation", help="Only this RELA (may_treat); may be repeated.")
-    rels: tuple[str, ...] = option("--rel", help="Only this REL (RO, CHD, PAR); may be repeated.")
+    keep_suppressed: bool = option(changes=True, help="Also names and relations that the release suppresses.")
+    relations: tuple[str, ...] = option(
+        "--relation", changes=True, help="Only this RELA (may_treat); may be repeated."
+    )
+    rels: tuple[str, ...] = option(
+        "--rel", changes=True, help="Only this REL (RO, CHD, PAR); may be repeated."
+    )
     unnamed_relations: bool = option(help="Also rows without RELA, called by their REL.")
-    self_relations: bool = option(help="Also relations of a concept to itself.")
-    types: tuple[str, ...] = option(
-        "--semantic-type", help="Only concepts of this TUI (T047); may be repeated."
+    keep_self_relations: bool = option(
+        "--self-relations", changes=True, help="Also relations of a concept to itself."
+    )
+    semantic_types: tuple[str, ...] = option(
+        "--semantic-type", changes=True, help="Only concepts of this TUI (T047); may be repeated."
     )
     name: str = option(
         "--release", default="", help="The release's name; default: what release.dat or DIR says."
     )
-    memory_mib: int | None = option(
-        type=click.IntRange(200), help="What DuckDB may use; default: 1000 to 3072, by size."
-    )
+    memory_mib: int | None = option(type=click.IntRange(200), help=MEMORY_HELP)
 
 
 @kb.command("import")
@@ -92,16 +97,7 @@ def import_(options: ImportOptions) -> None:
     Without it, name ontologies or tables. Only what passes the filters is kept; kb.json says how many rows
     each filter left out.
     """
-    chosen = {
-        "languages": options.languages,
-        "sources": options.sources,
-        "relations": options.relations,
-        "rels": options.rels,
-        "semantic_types": options.types,
-        "keep_suppressed": options.keep_suppressed,
-        "keep_self_relations": options.self_relations,
-    }
-    changes: dict[str, object] = {field: value for field, value in chosen.items() if value}
+    changes = {field: value for field, value in changes_of(options).items() if value}
     if options.all_languages:
         changes["languages"] = ()
     if options.unnamed_relations:
@@ -192,16 +188,10 @@ def _say_what_was_made(manifest: Manifest, out: Path) -> None:
 def _print_sources(manifest: Manifest) -> None:
     """Print what each source states, and under which licence; a fact is a relation in one direction."""
     if manifest.sources:
-        rows = [
-            (
-                source["name"],
-                source["version"] or "-",
-                source["terms"],
-                source["relations"],
-                source["licence"] or "none stated",
-            )
-            for source in manifest.sources
-        ]
+        rows: GridRows = []
+        for source in manifest.sources:
+            version, licence = source["version"] or "-", source["licence"] or "none stated"
+            rows.append((source["name"], version, source["terms"], source["relations"], licence))
         click.echo()
         print_table(("source", "version", "terms", "facts", "licence"), rows)
         for source in manifest.sources:

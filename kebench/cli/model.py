@@ -8,7 +8,7 @@ import click
 
 from kebench.cards import NAME_PATTERN, ModelCard, card_as_toml, model_card_paths, read_model_card
 from kebench.cli.found import metric_option, read_found, recorded_name, results_option
-from kebench.cli.modes import Modes
+from kebench.cli.options import Modes
 from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError
 from kebench.files import expand_home, write_atomically

@@ -24,11 +24,25 @@ import click
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-DEVICES = click.Choice(["auto", "cpu", "cuda"])
-PRECISIONS = click.Choice(["auto", "fp32", "bf16"])
 
 Options = TypeVar("Options")
 Command = Callable[..., None]
+
+
+class Modes(click.Choice[str]):
+    """A choice of modes of fidelity; asked for one that it lacks, it says why there is none."""
+
+    def __init__(self, *modes: str, without: dict[str, str]) -> None:
+        """without: why there is none, of each of the other modes."""
+        super().__init__(modes)
+        self.without = without
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the mode, or fail with the reason."""
+        if value in self.without:
+            there = f"There are {' and '.join(self.choices)}; docs/FIDELITY.md says which mode exists where"
+            self.fail(f"no mode '{value}' here: {self.without[value]}. {there}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def takes(
@@ -110,12 +124,12 @@ def changes_of(options: Any) -> dict[str, object]:
 
 def device_option(purpose: str) -> Any:
     """Return the field of --device."""
-    return option(type=DEVICES, default="auto", help=purpose)
+    return option(type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help=purpose)
 
 
 def precision_option(purpose: str) -> Any:
     """Return the field of --precision."""
-    return option(type=PRECISIONS, default="auto", help=purpose)
+    return option(type=click.Choice(["auto", "fp32", "bf16"]), default="auto", help=purpose)
 
 
 def log_option(what: str) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from kebench.cli.cluster import runs_on_cluster
+from kebench.cli.found import say
 from kebench.cli.options import (
     argument,
     changes_of,
@@ -18,7 +19,7 @@ from kebench.cli.options import (
 )
 from kebench.cli.tables import print_table
 from kebench.files import check_can_be_made
-from kebench.grid import Cell
+from kebench.grid import Cell, GridRows
 from kebench.loggers import NO_LOGGING, chosen_logging, logged_run
 from kebench.pretrain.card import PretrainingCard
 from kebench.pretrain.curve import HELD_OUT
@@ -93,27 +94,22 @@ def pretrain(options: PretrainOptions) -> None:
     if card := find_finished(plan, out):
         if launched_processes()[0] == 0:
             drop_leftovers(plan)
-            click.echo(f"nothing to do: {out} holds this model", err=True)
+            say(f"nothing to do: {out} holds this model")
             _print_card(card, out)
         return
     check_can_be_made(out)
     accelerator = new_accelerator(device)
     if accelerator.is_main_process:  # what is trained, on what, and where, each with its reason
-        counts = plan.corpus.manifest.counts
-        lines = [
-            f"recipe {plan.recipe} ({settings.label}); backbone {plan.backbone.card.name}",
-            f"corpus: {counts.documents:,} documents, {counts.mentions:,} mentions of {counts.cuis:,} CUIs",
-            f"batch {settings.batch_size} x {settings.max_tokens}, AdamW {settings.learning_rate:g}, "
-            f"seed {settings.seed}",
-            f"device {device.name}, {device.precision} ({device.reason})",
-        ]
+        counts, rate = plan.corpus.manifest.counts, settings.learning_rate
+        say(f"recipe {plan.recipe} ({settings.label}); backbone {plan.backbone.card.name}")
+        say(f"corpus: {counts.documents:,} documents, {counts.mentions:,} mentions of {counts.cuis:,} CUIs")
         if plan.embeddings:
             vectors = plan.embeddings.card
-            lines.insert(2, f"entity vectors: {vectors.num_entities:,} of {vectors.source}")
+            say(f"entity vectors: {vectors.num_entities:,} of {vectors.source}")
         elif settings.architecture == "kebiolm":
-            lines.insert(2, "entity vectors: drawn at random (the recipe)")
-        for line in lines:
-            click.echo(line, err=True)
+            say("entity vectors: drawn at random (the recipe)")
+        say(f"batch {settings.batch_size} x {settings.max_tokens}, AdamW {rate:g}, seed {settings.seed}")
+        say(f"device {device.name}, {device.precision} ({device.reason})")
     logged = {"recipe": plan.recipe, "backbone": plan.backbone.card.name, "identity": plan.identity}
     with logged_run(
         logging if accelerator.is_main_process else NO_LOGGING,
@@ -122,9 +118,8 @@ def pretrain(options: PretrainOptions) -> None:
     ) as write:
 
         def watch(row: dict[str, float]) -> None:
-            numbers = {name: value for name, value in row.items() if name != "step"}
-            groups = {name: "held_out" if name in HELD_OUT else "train" for name in numbers}
-            write(int(row["step"]), {f"{groups[name]}/{name}": value for name, value in numbers.items()})
+            groups = {name: "held_out" if name in HELD_OUT else "train" for name in row if name != "step"}
+            write(int(row["step"]), {f"{group}/{name}": row[name] for name, group in groups.items()})
 
         card = run(plan, out, accelerator=accelerator, micro_batch=options.micro_batch, watch=watch)
     if accelerator.is_main_process:
@@ -133,7 +128,7 @@ def pretrain(options: PretrainOptions) -> None:
 
 def _print_card(card: PretrainingCard, out: Path) -> None:
     train, held_out = card.sequences["train"], card.sequences["held-out"]
-    rows: list[tuple[str, int | Cell]] = [
+    rows: GridRows = [
         ("steps", card.steps),
         ("sequences", train["sequences"]),
         ("word pieces", train["pieces"]),
@@ -142,12 +137,8 @@ def _print_card(card: PretrainingCard, out: Path) -> None:
         ("held out: mentions", held_out["mentions"]),
     ]
     if card.num_entities:
-        rows += [
-            ("entities", card.num_entities),
-            ("of them without a vector, drawn", card.drawn_entities),
-        ]
-    rows += [
-        (f"held out: {name.replace('_', ' ')}", Cell(value, ",.2f")) for name, value in card.held_out.items()
-    ]
+        rows += [("entities", card.num_entities), ("of them without a vector, drawn", card.drawn_entities)]
+    for name, value in card.held_out.items():
+        rows.append((f"held out: {name.replace('_', ' ')}", Cell(value, ",.2f")))
     print_table(("", "number"), rows)
     click.echo(f"checkpoint: {out}")

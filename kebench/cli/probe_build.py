@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from kebench.cli.modes import Modes
-from kebench.cli.options import FILE, FOLDER, argument, option, takes
+from kebench.cli.options import FILE, FOLDER, Modes, argument, option, takes
 from kebench.cli.tables import format_option, print_sheets
 from kebench.errors import UserError
 from kebench.grid import NAME_WIDTH, Grid, GridRows, Sheet, count_cell

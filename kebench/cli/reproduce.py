@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kebench.cli import kebench
+from kebench.cli.found import say
 from kebench.cli.options import option, takes
 from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError, counted, did_you_mean
@@ -68,17 +69,17 @@ def reproduce(options: ReproduceOptions) -> None:
     lacks = lacks_of(profile, values, out, left)
     _print_plan(profile, chosen, states, out)
     if options.plan_only and profile.variables:
-        _say("variables, changed by --set NAME=VALUE:")
+        say("variables, changed by --set NAME=VALUE:")
         for name, variable in profile.variables.items():
-            _say(f"  {name}={shlex.quote(values[name]) if values.get(name) else ''}")
-            _say(textwrap.indent(textwrap.fill(variable.help, 76), "    "))
+            say(f"  {name}={shlex.quote(values[name]) if values.get(name) else ''}")
+            say(textwrap.indent(textwrap.fill(variable.help, 76), "    "))
     for lack in lacks:
         said = f"{'to fetch' if lack.fetched else 'missing'}: {lack}"
-        _say("\n".join(textwrap.wrap(said, 80, subsequent_indent="  ", break_on_hyphens=False)))
+        say("\n".join(textwrap.wrap(said, 80, subsequent_indent="  ", break_on_hyphens=False)))
     number = sum(max(1, len(lack.names)) for lack in lacks if not lack.fetched)
     count = "1 thing is" if number == 1 else f"{number} things are"
     if number and options.plan_only:
-        _say(f"{count} missing")
+        say(f"{count} missing")
         return
     if number:
         raise UserError(f"{count} missing (see above); nothing was started")
@@ -96,13 +97,13 @@ def reproduce(options: ReproduceOptions) -> None:
     if models and run_command(("model", "get", *models))[0]:
         raise UserError("a model cannot be fetched (see above); nothing was started")
     try:
-        made = carry_out(chosen, out, say=_say, again=lambda: steps_of(profile, values, out))
+        made = carry_out(chosen, out, say=say, again=lambda: steps_of(profile, values, out))
     except StoppedError:
         sys.exit(STOPPED)
-    _say(f"{counted(len(made), 'step')} done; {out}" if made else f"nothing to do; {out}")
+    say(f"{counted(len(made), 'step')} done; {out}" if made else f"nothing to do; {out}")
     for path in profile.shows:
         if (out / path).exists():
-            _say(f"  {out / path}")
+            say(f"  {out / path}")
 
 
 def _check_commands(steps: list[Step], out: Path) -> None:
@@ -114,7 +115,7 @@ def _check_commands(steps: list[Step], out: Path) -> None:
         if (fault := _fault_of(kebench, list(command.words), out))
     ]
     for fault in faults[1:]:
-        _say(fault)
+        say(fault)
     if faults:
         raise UserError(faults[0])
 
@@ -128,12 +129,10 @@ def _fault_of(command: click.Command, words: list[str], out: Path) -> str:
         return "names no command"
     except click.exceptions.Exit:
         return "asks for help, and makes nothing"
-    except click.BadParameter as error:
-        found = _NOT_THERE.search(error.message)
+    except click.UsageError as error:
+        found = _NOT_THERE.search(error.message) if isinstance(error, click.BadParameter) else None
         is_made = found is not None and out.resolve() in Path(found[1]).resolve().parents
         return "" if is_made else error.format_message().rstrip(".?")
-    except click.UsageError as error:
-        return error.format_message().rstrip(".?")
     except UserError as error:
         return str(error)
     return ""
@@ -187,7 +186,3 @@ def _duration(minutes: float) -> str:
     if minutes < 120:
         return f"{minutes:.0f} min"
     return f"{minutes / 60:,.1f} h" if minutes < 72 * 60 else f"{minutes / 1440:,.0f} days"
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

@@ -9,6 +9,7 @@ import click
 from kebench import run as grids
 from kebench.cli import WIDTH
 from kebench.cli.cluster import cluster_options, refuse_workers
+from kebench.cli.found import LOCAL
 from kebench.cli.options import (
     added_by,
     changes_of,
@@ -38,7 +39,6 @@ from kebench.scoring.metrics import METRICS
 from kebench.tasks.card import data_folder, select_tasks
 from kebench.tasks.facts import is_seen_widely
 
-DEFAULT_OUT = Path("results/local")
 ASK_ABOVE_SECONDS = 3600.0
 
 
@@ -68,7 +68,7 @@ class GridOptions:
     dev_rows: int | None = option(changes=True, help="Choose epoch and rate on a subset of dev.")
     micro_batch: str = option(default="auto", help="Examples in memory at once.")
     data: Path | None = option(help="Data folder.  [default: KEBENCH_DATA, else the cache's]")
-    out: Path = option(default=DEFAULT_OUT, help="Folder of records.")
+    out: Path = option(default=LOCAL, help="Folder of records.")
     device: str = device_option("Where to run.")
     precision: str = precision_option("bf16 only on CUDA; part of the protocol.")
     keep_weights: str = option(
@@ -102,8 +102,11 @@ def run(options: GridOptions) -> None:
         raise UserError("--energy: meters tell of a whole machine, so one run at a time; leave out --workers")
     if options.loggers and options.cluster:
         raise UserError("--log: nodes write no logs yet; leave it out with --engine ray")
+    micro_batch = options.micro_batch
+    if micro_batch != "auto" and (not micro_batch.isdecimal() or int(micro_batch) < 1):
+        raise UserError(f"--micro-batch {micro_batch}: expected auto or a number of examples, such as 4")
     how = RunOptions(
-        micro_batch=_micro_batch(options.micro_batch),
+        micro_batch=None if micro_batch == "auto" else int(micro_batch),
         allow_remote_code=options.allow_remote_code,
         keep_weights=options.keep_weights == "best",
         wait=options.wait,
@@ -120,14 +123,6 @@ def run(options: GridOptions) -> None:
         num_failed = _run_grid(options, engine)
     if num_failed:
         raise UserError(f"{counted(num_failed, 'run')} failed (see above); the same command tries them again")
-
-
-def _micro_batch(words: str) -> int | None:
-    if words == "auto":
-        return None
-    if not words.isdecimal() or int(words) < 1:
-        raise UserError(f"--micro-batch {words}: expected auto or a number of examples, such as 4")
-    return int(words)
 
 
 def _run_grid(options: GridOptions, engine: Engine) -> int:

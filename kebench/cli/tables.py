@@ -97,9 +97,9 @@ def print_table(
     )
 
 
-def print_unpadded(table: Table, *, width: int | None = None, err: bool = False) -> None:
+def print_unpadded(table: Table, *, err: bool = False) -> None:
     """Print a rich table without the blanks that rich sets at the ends of lines. err: to stderr."""
-    console = Console(width=width, stderr=err, highlight=False)
+    console = Console(stderr=err, highlight=False)
     with console.capture() as captured:
         console.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), err=err)
