@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -44,36 +44,22 @@ class AnnotateOptions:
     )
     kb_folder: Path = option("--kb", metavar="KB", help="The knowledge base.")
     out: Path = option(help="The corpus's folder.")
-    linker: str = option(
-        type=click.Choice(["scispacy", "dictionary", "gold"]),
-        default="dictionary",
-        help="How mentions are found and linked.",
+    linker: Literal["scispacy", "dictionary", "gold"] = option(
+        default="dictionary", help="How mentions are found and linked."
     )
     form: str | None = option(
         "--format", type=click.Choice(FORMATS), help="Of the inputs; default: found for each."
     )
-    on_error: str = option(
-        type=click.Choice(["stop", "skip"]),
-        default="stop",
-        help="At a record that cannot be used.",
-    )
-    retracted: str = option(
-        type=click.Choice(["drop", "keep"]),
-        default="drop",
-        help="Retracted articles of PubMed files.",
-    )
+    on_error: Literal["stop", "skip"] = option(default="stop", help="At a record that cannot be used.")
+    retracted: Literal["drop", "keep"] = option(default="drop", help="Retracted articles of PubMed files.")
     preset: str | None = option(help="scispacy: whose settings; paper (the default), author or scispacy.")
-    mentions: str | None = option(
-        type=click.Choice(["ner", "noun_chunks", "dictionary"]),
-        changes=True,
-        help="scispacy: how mentions are found; default: ner if the model is installed.",
+    mentions: Literal["ner", "noun_chunks", "dictionary"] | None = option(
+        changes=True, help="scispacy: how mentions are found; default: ner if the model is installed."
     )
     spacy_model: str | None = option(
         changes=True, help="scispacy: the model that finds mentions; default: en_core_sci_lg for ner."
     )
-    search: str | None = option(
-        type=click.Choice(["exact", "approximate"]), changes=True, help="scispacy: of nearest names."
-    )
+    search: Literal["exact", "approximate"] | None = option(changes=True, help="scispacy: of nearest names.")
     threshold: float | None = option(
         type=click.FloatRange(0, 1, max_open=True),
         changes=True,
@@ -85,10 +71,8 @@ class AnnotateOptions:
     max_entities: int | None = option(
         type=click.IntRange(1), changes=True, help="scispacy: most concepts of a mention."
     )
-    ties: str | None = option(
-        type=click.Choice(["names", "cui"]),
-        changes=True,
-        help="scispacy: of equally similar concepts, that of more names or the lower CUI.",
+    ties: Literal["names", "cui"] | None = option(
+        changes=True, help="scispacy: of equally similar concepts, that of more names or the lower CUI."
     )
     abbreviations: bool | None = option(
         "--abbreviations/--no-abbreviations",
@@ -109,8 +93,7 @@ class AnnotateOptions:
         help="Keep test documents of these tasks (blurb) out: by PMID, by sentences of 40 letters.",
     )
     exclude: tuple[Path, ...] = option(
-        type=FILE,
-        help="Keep these out: a file of ids, one a line, or PubTator; may be repeated.",
+        type=FILE, help="Keep these out: a file of ids, one a line, or PubTator; may be repeated."
     )
     data: Path | None = option(help="The data of those tasks; default: KEBENCH_DATA.")
     processes: int = option(type=click.IntRange(1), default=1, help="That link.")

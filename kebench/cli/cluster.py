@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -24,9 +24,7 @@ _OF_RAY = ("address", "gpus_per_job", "cpus_per_job", "memory_per_job", "copies"
 class ClusterOptions:
     """The options that name a cluster, and what a job asks of it."""
 
-    engine: str = option(
-        type=click.Choice(["local", "ray"]), default="local", help="ray: on a Ray cluster (docs/SCALE.md)."
-    )
+    engine: Literal["local", "ray"] = option(default="local", help="ray: on a Ray cluster (docs/SCALE.md).")
     address: str = option(
         default="", help="Ray: HOST:PORT, auto; default: RAY_ADDRESS, else this machine alone."
     )

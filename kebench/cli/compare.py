@@ -9,6 +9,7 @@ import click
 
 from kebench.cli.found import (
     RecordOptions,
+    build_board,
     correction_option,
     filter_found,
     metric_option,
@@ -16,10 +17,10 @@ from kebench.cli.found import (
     require_here,
     resamples_option,
     row_name,
+    unseen_options,
 )
 from kebench.cli.options import added_by, argument, option, takes
 from kebench.cli.tables import Rows, format_option, print_sheets
-from kebench.cli.unseen import build_board, unseen_options
 from kebench.errors import UserError
 from kebench.report.compare import Settings
 from kebench.report.compare import compare as compare_models
@@ -47,14 +48,9 @@ class CompareOptions(RecordOptions):
     b: str = argument()
     metric: Choice = added_by(metric_option)
     is_published: bool = option("--published", help="B is a published row (pubmedbert): a one-sample t-test.")
-    sides: Sides = option(
-        type=click.Choice(["two-sided", "greater", "less"]),
-        default="two-sided",
-        help="greater: that A is better than B.",
-    )
-    correction: Correction = added_by(correction_option(over="the tasks"))
+    sides: Sides = option(default="two-sided", help="greater: that A is better than B.")
+    correction: Correction = correction_option("the tasks")
     unit: Unit = option(
-        type=click.Choice(["example", "document"]),
         default="example",
         help="What is drawn from the test set; documents where ids name them (ChemProt, DDI).",
     )
@@ -111,15 +107,8 @@ def compare(options: CompareOptions) -> None:
                     f"no records of model '{name}', but a published row: pass --published, with the row "
                     "behind the measured model"
                 )
-        settings = Settings(
-            metric,
-            options.sides,
-            options.correction,
-            options.unit,
-            options.resamples,
-            options.seed,
-            options.without_seen,
-        )
+        drawn = options.unit, options.resamples, options.seed
+        settings = Settings(metric, options.sides, options.correction, *drawn, options.without_seen)
         compared = compare_models(board, a, b, settings=settings, predictions=predictions)
         sheets, fields = map(comparison_sheet, compared), map(comparison_fields, compared)
         rows = chain.from_iterable(map(comparison_rows, compared))

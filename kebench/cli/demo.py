@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from kebench.cli.found import LOCAL
 from kebench.cli.leaderboard import leaderboard
 from kebench.cli.run import run
 from kebench.errors import UserError
@@ -14,12 +15,11 @@ from kebench.records import record_paths
 MODELS = ("bert-mini", "bert-mini-random")
 SEEDS = 3
 EPOCHS = 5  # half of the quick budget's: the whole demo stays under four minutes on two cores
-OUT = Path("results/local")
 
 
 @click.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Where records go."
+    "--out", type=click.Path(path_type=Path), default=LOCAL, show_default=True, help="Where records go."
 )
 @click.option("--seeds", default=SEEDS, show_default=True, type=click.IntRange(1), help="Seeds 0 to N-1.")
 @click.pass_context

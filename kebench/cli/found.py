@@ -1,7 +1,8 @@
-"""The records that a command reads: which folders, which of their records, and how it says so."""
+"""The records that a command reads: which folders, which records, their board, and how it says so."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -9,17 +10,24 @@ import click
 
 from kebench.cli.options import FOLDER, added_by, option
 from kebench.errors import UserError, counted, did_you_mean
+from kebench.finetune.plan import find_task_files
+from kebench.kinds.card import SPLITS
+from kebench.kinds.registry import read_split
 from kebench.kinds.stored import read_predictions
 from kebench.model.fetch import PLACES
 from kebench.model.source import cached_folder, card_of, model_hash
 from kebench.records import OtherName, Record, read_other_names, read_records, record_paths
 from kebench.report.compare import Predictions
 from kebench.report.merge import contradiction
-from kebench.report.table import label_of
-from kebench.run import resolve
+from kebench.report.published import PublishedTable
+from kebench.report.table import Choice, Leaderboard, build_leaderboard, label_of
+from kebench.report.unseen import say_left_out as name_left_out
+from kebench.report.unseen import without_seen as drop_seen
+from kebench.run import data_of, resolve
 from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN
 from kebench.shipped import shipped
-from kebench.tasks.card import all_task_cards, select_tasks
+from kebench.tasks.card import all_task_cards, data_folder, select_tasks
+from kebench.tasks.facts import seen_rows
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LOCAL = Path("results/local")
@@ -63,15 +71,19 @@ resamples_option = click.option(
 )
 
 
-def correction_option(*, over: str) -> Callable[[Command], Command]:
-    """Return --correction. over: what the family is made of, for the help."""
-    return click.option(
-        "--correction",
-        type=click.Choice(["holm", "bh", "none"]),
-        default="holm",
-        show_default=True,
-        help=f"Over {over}: Holm, or Benjamini-Hochberg.",
+def correction_option(over: str) -> Any:
+    """Return the field of --correction. over: what the family is made of, for the help."""
+    kinds = click.Choice(["holm", "bh", "none"])
+    return option(type=kinds, default="holm", help=f"Over {over}: Holm, or Benjamini-Hochberg.")
+
+
+def unseen_options(command: Command) -> Command:
+    """Add --without-seen, and --data for runs from before it was kept which examples were seen."""
+    flag = click.option(
+        "--without-seen", is_flag=True, help="Score without test examples that stand in train or dev."
     )
+    said = "--without-seen, of older runs: the data; default: KEBENCH_DATA."
+    return flag(click.option("--data", type=FOLDER, help=said)(command))
 
 
 class Found(NamedTuple):
@@ -102,19 +114,15 @@ def read_found(folders: tuple[Path, ...]) -> Found:
             raise UserError(f"{LOCAL}: no records, and none are shipped; {REMEDY}")
         folders = (recorded_ones,)
         say(f"records of {recorded_ones}, shipped with kebench ({LOCAL} has none)")
-    by_run: dict[tuple[str, str, str], Record] = {}
-    paths: dict[tuple[str, str, str], Path] = {}
+    by_run: dict[tuple[str, str, str], tuple[Path, Record]] = {}
     names: dict[str, OtherName] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of records; {REMEDY}")
         for path, record in read_records(folder, left_out=say_left_out):
-            if run_key(record) in by_run:
-                kept = paths[run_key(record)]
-                if difference := contradiction(by_run[run_key(record)], record):
-                    say(f"contradiction: {kept} stays, {path} is left out: {difference}")
-                continue
-            by_run[run_key(record)], paths[run_key(record)] = record, path
+            kept, before = by_run.setdefault(run_key(record), (path, record))
+            if before is not record and (difference := contradiction(before, record)):
+                say(f"contradiction: {kept} stays, {path} is left out: {difference}")
         try:
             names |= read_other_names(folder)
         except UserError as error:
@@ -122,7 +130,8 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     where = ", ".join(str(folder) for folder in folders)
     if not by_run:
         raise UserError(f"{where}: no records; {REMEDY}")
-    records = list(by_run.values())
+    records = [record for _, record in by_run.values()]
+    paths = {run: path for run, (path, _) in by_run.items()}
     recorded = {(record.model, record.model_hash) for record in records}
     known = {model for model, _ in recorded}
     others = {
@@ -270,6 +279,51 @@ def wanted_models(found: Found, words: str | None, *, printed: Collection[str] =
 def predictions_of(found: Found) -> Predictions:
     """Return what reads the predictions beside a record."""
     return lambda record: read_predictions(found.paths[run_key(record)])
+
+
+def build_board(
+    found: Found,
+    records: Sequence[Record],
+    metric: Choice,
+    *,
+    published: Sequence[PublishedTable] = (),
+    without_seen: bool,
+    data: Path | None = None,
+) -> tuple[Leaderboard, Predictions]:
+    """Return the leaderboard of some records that were found, and what reads their predictions.
+
+    without_seen: both without what was seen, and without published rows, which are of whole test sets.
+    data: see `unseen_options`. Raises UserError where it cannot be found out which examples were seen.
+    """
+    cards = all_task_cards()
+    board_of = partial(build_leaderboard, cards=cards, metric=metric, other_names=found.other_names)
+    predictions = predictions_of(found)
+    if not without_seen:
+        return board_of(records, published=published), predictions
+
+    @cache
+    def seen_in_data(task: str, task_hash: str) -> Sequence[int]:
+        """Return which test examples were seen, from the very files that runs were made from."""
+        what = f"{task}: which test examples were seen is not kept in these older runs"
+        card = next((card for card in cards if card.name == task), None)
+        if card is None:
+            raise UserError(f"{what}, and there is no card of the task to read its data with; run it again")
+        folder = data_of(card, data_folder(data))
+        try:
+            files = find_task_files(card, folder)
+        except UserError as error:
+            raise UserError(f"{what}; name the data they were made from by --data ({error})") from None
+        if files.hash != task_hash:
+            raise UserError(
+                f"{what}, and they were made from other files than {folder} holds; name those by --data"
+            )
+        read = {split: read_split(card, files.paths[split]) for split in SPLITS}
+        return seen_rows(card, read, "test").rows
+
+    unseen = drop_seen(
+        records, predictions, find_seen=lambda record: seen_in_data(record.task, record.task_hash)
+    )
+    return name_left_out(board_of(unseen.records), unseen), unseen.predictions
 
 
 def say_left_out(error: UserError) -> None:

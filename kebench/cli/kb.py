@@ -213,24 +213,24 @@ def _print_sources(manifest: Manifest) -> None:
 def stats(folder: Path, headings: tuple[str, ...], form: str) -> None:
     """Print a knowledge base's counts, by source, relation, semantic type and language."""
     knowledge_base = KnowledgeBase.open(folder)
-    counted = {heading: breakdown(knowledge_base, heading) for heading in headings or BREAKDOWNS}
-    tables: dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]] = {
-        heading: (BREAKDOWNS[heading][0], rows) for heading, rows in counted.items()
+    manifest, content = knowledge_base.manifest, f"content {knowledge_base.content_hash[:12]}"
+    tables = {
+        heading: (BREAKDOWNS[heading][0], breakdown(knowledge_base, heading))
+        for heading in headings or BREAKDOWNS
     }
     if form != "terminal":
         counts = totals(knowledge_base)
-        if not headings:
-            tables = {"": (("", "count"), list(counts.items())), **tables}
         grids = [Grid(columns, rows, layout="listing") for columns, rows in tables.values()]
+        if not headings:
+            grids.insert(0, Grid(("", "count"), list(counts.items()), layout="listing"))
         found = {
-            h: [dict(zip(BREAKDOWNS[h][0], row, strict=True)) for row in rows] for h, rows in counted.items()
+            heading: [dict(zip(columns, row, strict=True)) for row in rows]
+            for heading, (columns, rows) in tables.items()
         }
-        title = f"{knowledge_base.manifest.release}, content {knowledge_base.content_hash[:12]}"
-        print_sheets([Sheet(title, (), tuple(grids))], form, content=lambda: {"totals": counts, **found})
+        sheet = Sheet(f"{manifest.release}, {content}", (), tuple(grids))
+        print_sheets([sheet], form, content=lambda: {"totals": counts, **found})
         return
     if not headings:
-        manifest = knowledge_base.manifest
-        content = f"content {manifest.content_hash[:12]}"
         click.echo(f"{manifest.release}, made from {manifest.made_from}, {content}")
         _print_sources(manifest)
         print_table(("", "count"), list(totals(knowledge_base).items()))

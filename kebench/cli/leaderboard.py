@@ -7,15 +7,16 @@ import click
 
 from kebench.cli.found import (
     RecordOptions,
+    build_board,
     filter_found,
     metric_option,
     read_found,
     say,
+    unseen_options,
     wanted_models,
 )
 from kebench.cli.options import added_by, option, takes
 from kebench.cli.tables import Rows, format_option, print_sheets
-from kebench.cli.unseen import build_board, unseen_options
 from kebench.report.board import board_sheets
 from kebench.report.costs import parse_columns, with_costs
 from kebench.report.export import board_content, board_fields, board_rows

@@ -18,7 +18,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
@@ -107,6 +107,9 @@ def argument(**attributes: Any) -> Any:
 
 def _type_of(field: dataclasses.Field[Any]) -> dict[str, Any]:
     kinds = get_args(field.type) or (field.type,)
+    for kind in (field.type, *kinds):
+        if get_origin(kind) is Literal:
+            return {"type": click.Choice(get_args(kind))}
     types = ((Path, FOLDER), (int, int), (float, float))
     return next(({"type": parameter} for kind, parameter in types if kind in kinds), {})
 

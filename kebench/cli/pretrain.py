@@ -53,9 +53,7 @@ class PretrainOptions:
         help="Less memory, a third more time.",
     )
     compile: bool | None = option(
-        "--compile/--no-compile",
-        changes=True,
-        help="Let torch compile the model; tried little so far.",
+        "--compile/--no-compile", changes=True, help="Let torch compile the model; tried little so far."
     )
     checkpoint_every: int | None = option(
         changes=True, help="Steps between kept states, instead of the recipe's."

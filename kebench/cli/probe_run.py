@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -15,7 +15,7 @@ from kebench.cli.options import changes_of, device_option, option, precision_opt
 from kebench.cli.tables import print_table
 from kebench.errors import Refusals, UserError
 from kebench.grid import Cell, GridRows
-from kebench.probe.plan import ProbePlan, plan_probe
+from kebench.probe.plan import Precision, ProbePlan, plan_probe
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import ProbeRecord
 from kebench.probe.set_places import remember_set
@@ -33,16 +33,12 @@ class ProbeOptions:
     )
     folder: Path = option("--set", help="The folder of a query set.")
     out: Path = option(default=LOCAL, help="Where results go.")
-    mode: str | None = option(
-        type=click.Choice(["fixed", "released", "paper"]),
+    mode: Literal["fixed", "released", "paper"] | None = option(
         help="How blanks are filled: our way, that of the code released with KeBioLM, or the paper's; "
-        "default: the set's.",
+        "default: the set's."
     )
-    method: str | None = option(
-        "--decoder",
-        type=click.Choice(["independent", "order", "confidence"]),
-        changes=True,
-        help="Which blank is filled next, instead of the mode's (confidence).",
+    method: Literal["independent", "order", "confidence"] | None = option(
+        "--decoder", changes=True, help="Which blank is filled next, instead of the mode's (confidence)."
     )
     beam: int | None = option(
         type=click.IntRange(1, 100),
@@ -63,9 +59,7 @@ class ProbeOptions:
     precision: str = precision_option("Of the arithmetic in the model.")
     batch_tokens: int | None = option(type=click.IntRange(1), help="Word pieces in one forward pass.")
     workers: int = option(
-        default=1,
-        type=click.IntRange(1),
-        help="Processes that share it, each with a GPU of its own.",
+        default=1, type=click.IntRange(1), help="Processes that share it, each with a GPU of its own."
     )
     skip_headless: bool = option(help="Leave out models without a trained head.")
     allow_remote_code: bool = option(help="Run code that comes with a checkpoint.")
@@ -97,18 +91,9 @@ def probe_run(options: ProbeOptions) -> None:
         for one in (one for one in resolved if one.card.mlm_head is False):
             say(f"{one.card.name}: left out, its checkpoint has no trained head")
         resolved = [one for one in resolved if one.card.mlm_head is not False]
-    plans = [
-        plan_probe(
-            one,
-            query_set,
-            mode=mode,
-            decoder=decoder,
-            precision="bf16" if device.precision == "bf16" else "fp32",
-            queries=options.queries,
-            seed=options.seed,
-        )
-        for one in resolved
-    ]
+    precision: Precision = "bf16" if device.precision == "bf16" else "fp32"
+    plan_one = partial(plan_probe, mode=mode, decoder=decoder, queries=options.queries, seed=options.seed)
+    plans = [plan_one(one, query_set, precision=precision) for one in resolved]
     missing = [plan for plan in plans if not find_finished(plan, out)]
     check = partial(_check_model, allow_remote_code=allowed)
     remarks = refusals.of_each(missing, check, name=lambda plan: plan.card.name)

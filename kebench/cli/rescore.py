@@ -24,7 +24,6 @@ def rescore(folders: tuple[Path, ...], metric: str | None, form: str) -> None:
     results/local if none is named.
     """
     folders = folders or (LOCAL,)
-
     if metric:
         check_metric(metric)
     if missing := [folder for folder in folders if not folder.is_dir()]:

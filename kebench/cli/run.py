@@ -3,6 +3,7 @@
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -59,8 +60,8 @@ class GridOptions:
     weight_decay: float | None = option(changes=True, help="Instead of the budget's.")
     warmup_fraction: float | None = option(changes=True, help="Instead of the budget's.")
     max_grad_norm: float | None = option(changes=True, help="Instead of the budget's.")
-    order: str | None = option(
-        type=click.Choice(["shuffled", "length-pools"]), changes=True, help="Order of training examples."
+    order: Literal["shuffled", "length-pools"] | None = option(
+        changes=True, help="Order of training examples."
     )
     train_rows: int | None = option(
         changes=True, help="Train on a subset of so many rows; part of the protocol."
@@ -71,10 +72,8 @@ class GridOptions:
     out: Path = option(default=LOCAL, help="Folder of records.")
     device: str = device_option("Where to run.")
     precision: str = precision_option("bf16 only on CUDA; part of the protocol.")
-    keep_weights: str = option(
-        type=click.Choice(["none", "best"]),
-        default="none",
-        help="Of new runs; recorded ones are not run again.",
+    keep_weights: Literal["none", "best"] = option(
+        default="none", help="Of new runs; recorded ones are not run again."
     )
     loggers: tuple[str, ...] = log_option("losses, rates, dev scores and speed")
     log_dir: Path | None = log_dir_option("OUT/logs")

@@ -7,16 +7,17 @@ import click
 
 from kebench.cli.found import (
     RecordOptions,
+    build_board,
     correction_option,
     filter_found,
     metric_option,
     read_found,
     resamples_option,
+    unseen_options,
     wanted_models,
 )
 from kebench.cli.options import added_by, option, takes
 from kebench.cli.tables import Rows, format_option, print_sheets
-from kebench.cli.unseen import build_board, unseen_options
 from kebench.report.compare import Settings
 from kebench.report.compare_export import FIELDS, significance_fields, significance_rows
 from kebench.report.significance import Test, significance_sheet
@@ -32,11 +33,10 @@ class SignificanceOptions(RecordOptions):
     models: str | None = option(help="Only these models: minilm,bert-tiny.")
     metric: Choice = added_by(metric_option)
     test: Test = option(
-        type=click.Choice(["welch", "paired", "permutation", "both"]),
         default="welch",
         help="Over seeds (welch, paired), the test set (permutation), or the larger p of the two (both).",
     )
-    correction: Correction = added_by(correction_option(over="all pairs of models on all tasks"))
+    correction: Correction = correction_option("all pairs of models on all tasks")
     resamples: int = added_by(resamples_option)
     without_seen: bool = added_by(unseen_options)
     data: Path | None  # of the same
