@@ -111,12 +111,12 @@ def _print_findings(findings: list[Finding], form: str) -> None:
         rows.append((finding.task, finding.split, *sizes, labels, sha256, finding.level))
     content = [
         {
-            **finding._asdict(),
-            "found": finding.found._asdict() if finding.found else None,
-            "expected": finding.expected.model_dump(exclude_defaults=True) if finding.expected else None,
-            "facts": finding.facts.model_dump() if finding.facts else None,
+            **one._asdict(),
+            "found": one.found and one.found._asdict(),
+            "expected": one.expected and one.expected.model_dump(exclude_defaults=True),
+            "facts": one.facts and one.facts.model_dump(),
         }
-        for finding in findings
+        for one in findings
     ]
     colours = {"error": "red", "note": "yellow"}
     styles = {place: colours.get(one.level, "") for place, one in enumerate(findings)}

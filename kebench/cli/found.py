@@ -1,14 +1,14 @@
 """The records that a command reads: which folders, which records, their board, and how it says so."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import click
 
-from kebench.cli.options import FOLDER, added_by, option
+from kebench.cli.options import FOLDER, Command, added_by, option
 from kebench.errors import UserError, counted, did_you_mean
 from kebench.finetune.plan import find_task_files
 from kebench.kinds.card import SPLITS
@@ -29,7 +29,6 @@ from kebench.shipped import shipped
 from kebench.tasks.card import all_task_cards, data_folder, select_tasks
 from kebench.tasks.facts import seen_rows
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 LOCAL = Path("results/local")
 REMEDY = "run some with 'kebench run', or name a folder that has some with --results"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kebench.cli.options import FILE, FOLDER, Modes, argument, option, takes
+from kebench.cli.options import FILE, FOLDER, Modes, argument, changes_of, option, takes
 from kebench.cli.tables import format_option, print_sheets
 from kebench.errors import UserError
 from kebench.grid import NAME_WIDTH, Grid, GridRows, Sheet, count_cell
@@ -46,6 +46,7 @@ class BuildOptions:
         type=FILE, help="Make the queries that this file of identifiers names, and no other."
     )
     mode: str | None = option(
+        changes=True,
         type=Modes(
             "fixed",
             "released",
@@ -56,10 +57,13 @@ class BuildOptions:
         ),
         help="Ours, or as the code released with KeBioLM; default: as KB was imported.",
     )
-    cap: int | None = option(
-        type=click.IntRange(1, 999_999), help="Queries a relation, instead of the recipe's."
+    max_queries_per_relation: int | None = option(
+        "--cap",
+        type=click.IntRange(1, 999_999),
+        changes=True,
+        help="Queries a relation, instead of the recipe's.",
     )
-    seed: int | None = option(type=click.IntRange(0), help="Instead of the recipe's.")
+    seed: int | None = option(type=click.IntRange(0), changes=True, help="Instead of the recipe's.")
     relations: tuple[str, ...] = option("--relation", help="Only this one (may_treat); may be repeated.")
     memory_mib: int | None = option(type=click.IntRange(200), help="What DuckDB may use; default: 2048.")
 
@@ -74,16 +78,10 @@ def build(options: BuildOptions) -> None:
     identifiers chooses: that of kebench probe export, or the one beside the paper's released code (lui,
     relation, order).
     """
-    cap, seed = options.cap, options.seed
-    if options.index and (cap, seed) != (None, None):
+    if options.index and (options.max_queries_per_relation, options.seed) != (None, None):
         raise UserError("--cap and --seed choose queries, and so does --index; name one or the other")
-    settings = read_probe_recipe(
-        options.recipe,
-        mode=options.mode,
-        max_queries_per_relation=cap,
-        seed=seed,
-        relations=options.relations or None,
-    )
+    relations = options.relations or None  # of the recipe, if none is named
+    settings = read_probe_recipe(options.recipe, relations=relations, **changes_of(options))
     plan = plan_set(KnowledgeBase.open(options.folder), settings, index=options.index)
     reason = "as asked" if settings.mode else "as the knowledge base was imported"
     click.echo(f"mode {plan.mode} ({reason}), recipe {options.recipe}", err=True)

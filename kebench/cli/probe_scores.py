@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from kebench.cli.found import LOCAL, results_option, say
@@ -74,7 +73,17 @@ def show(options: ShowOptions) -> None:
                 f"'kebench probe stats {query_set.folder}' shows all"
             )
         queries = queries.filter(pc.equal(queries["relation"], relation))
-    shown = _examples(queries, folder, record, count=options.count, wanted=wanted)
+    # Taken evenly. Which are hits is known only of those that have been judged.
+    tokenizer = stored.read_tokenizer(folder)
+    if record.subset.queries is not None:
+        queries = stored.decoded_queries(queries, folder)
+    judged = stored.evenly(queries, LOOKED_AT if wanted else options.count)
+    if wanted and len(judged) < len(queries):
+        say(f"looked for {wanted} among {len(judged):,} of {len(queries):,} queries, evenly taken")
+    shown = examples(judged, stored.read_predictions(folder, of=judged), tokenizer)
+    if wanted:
+        shown = [one for one in shown if one.is_hit(record.mode) == (wanted == "hits")]
+        shown = [shown[place] for place in stored.even_places(len(shown), options.count)]
     say(f"{record.model} on {record.set}; hits by the {record.mode} rule")
     if older := stored.rules_differ(record):
         say(older)
@@ -104,22 +113,6 @@ def _folder_of(model: str, query_set: QuerySet | None, out: Path) -> Path:
     newest = stored.newest_probe(fitting)
     say(f"{newest.folder}: the newest of {len(fitting)}, of {newest.record.provenance.started_utc}")
     return newest.folder
-
-
-def _examples(
-    queries: pa.Table, folder: Path, record: ProbeRecord, *, count: int, wanted: str | None
-) -> list[Example]:
-    """Return evenly taken examples. Which are hits is known only of those that have been judged."""
-    tokenizer = stored.read_tokenizer(folder)
-    asked = queries if record.subset.queries is None else stored.decoded_queries(queries, folder)
-    judged = stored.evenly(asked, LOOKED_AT if wanted else count)
-    if wanted and len(judged) < len(asked):
-        say(f"looked for {wanted} among {len(judged):,} of {len(asked):,} queries, evenly taken")
-    found = examples(judged, stored.read_predictions(folder, of=judged), tokenizer)
-    if wanted:
-        found = [one for one in found if one.is_hit(record.mode) == (wanted == "hits")]
-        found = [found[place] for place in stored.even_places(len(found), count)]
-    return found
 
 
 def _print_rows(title: str, shown: list[Example], mode: str, form: str) -> None:

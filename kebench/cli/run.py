@@ -127,7 +127,7 @@ def run(options: GridOptions) -> None:
 def _run_grid(options: GridOptions, engine: Engine) -> int:
     """Plan a grid, show it, run what is missing; return how many runs failed."""
     rank, num_processes = launched_processes()
-    out, changes = options.out, changes_of(options)
+    out, changes, allowed = options.out, changes_of(options), options.allow_remote_code
     budget = read_budget(options.budget, changes)
     grid = grids.plan_grid(
         options.models,
@@ -138,7 +138,7 @@ def _run_grid(options: GridOptions, engine: Engine) -> int:
         precision=engine.device.precision,
         data=data_folder(options.data),
         out=out,
-        allow_remote_code=options.allow_remote_code,
+        allow_remote_code=allowed,
     )
     if rank == 0 and not options.plan_only:
         out.mkdir(parents=True, exist_ok=True)
@@ -153,9 +153,7 @@ def _run_grid(options: GridOptions, engine: Engine) -> int:
         _say(f"nothing to do; 'kebench leaderboard --results {out}' shows the scores")
         return 0
     remarks = grids.check_jobs(
-        grid.missing,
-        allow_missing_markers=options.allow_missing_markers,
-        allow_remote_code=options.allow_remote_code,
+        grid.missing, allow_missing_markers=options.allow_missing_markers, allow_remote_code=allowed
     )
     at_once = min(engine.at_once, len(grid.missing))
     seconds = grids.estimate_seconds(grid.missing, engine.flops_per_second()) / at_once

@@ -2,13 +2,14 @@
 
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from kebench.cli import WIDTH
+from kebench.cli.options import Command
 from kebench.grid import Grid, Plain, Sheet
 from kebench.report.write_csv import lines_as_csv, rows_as_csv, sheets_as_csv
 from kebench.report.write_json import as_json, sheets_as_json
@@ -16,7 +17,6 @@ from kebench.report.write_latex import sheets_as_latex
 from kebench.report.write_markdown import sheets_as_markdown
 from kebench.report.write_terminal import sheets_for_terminal
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 _FORMERLY = {"table": "terminal", "text": "terminal"}  # what some commands called it; still taken
 
