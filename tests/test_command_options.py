@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import pytest
@@ -25,6 +25,7 @@ class Options:
     fast: bool = option()
     wait: bool = option("--wait/--no-wait", default=True)
     exact: bool | None = option("--exact/--any", changes=True)
+    order: Literal["shuffled", "sorted"] | None = option()
 
 
 def run(*arguments: str) -> tuple[int, Any]:
@@ -46,7 +47,7 @@ def test_a_command_gets_its_options_as_one_value() -> None:
     assert code == 0
     assert options == Options(
         source=Path("it"), out=Path("o"), epochs=3, rate=None, names=("a", "b"), budget="quick", note="",
-        fast=True, wait=True, exact=False,
+        fast=True, wait=True, exact=False, order=None,
     )  # fmt: skip
 
 
@@ -55,9 +56,15 @@ def test_what_cannot_be_none_and_has_no_default_must_be_given() -> None:
                             "Error: Missing option '--out'.\n")  # fmt: skip
 
 
-@pytest.mark.parametrize("given", [("--epochs", "many"), ("--learning-rate", "x")])
-def test_numbers_are_numbers(given: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "given", [("--epochs", "many"), ("--learning-rate", "x"), ("--order", "any"), ("--order", "Sorted")]
+)
+def test_numbers_are_numbers_and_words_of_a_choice_are_its_own(given: tuple[str, str]) -> None:
     assert run("it", "--out", "o", *given)[0] == 2
+
+
+def test_a_word_of_a_choice_is_taken() -> None:
+    assert run("it", "--out", "o", "--order", "sorted")[1].order == "sorted"
 
 
 def test_help_shows_options_in_the_order_of_the_fields_with_their_defaults() -> None:

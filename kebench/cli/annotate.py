@@ -4,17 +4,23 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import click
 
 from kebench.cli.cluster import runs_on_cluster
 from kebench.cli.options import FILE, argument, changes_of, option, takes
 from kebench.cli.tables import print_table, print_wrapped
+from kebench.corpus.annotate import annotate as run
+from kebench.corpus.annotate import find_corpus
+from kebench.corpus.exclude import HeldOut, find_held_out
+from kebench.corpus.linked import CorpusManifest
+from kebench.corpus.linking import LinkerFiles
+from kebench.corpus.plan import SHARD_DOCUMENTS, plan_annotation
 from kebench.errors import counted_kind
-
-if TYPE_CHECKING:
-    from kebench.corpus.linked import CorpusManifest
+from kebench.mini.build import miniature_corpus
+from kebench.tasks.card import data_folder, select_tasks
+from kebench.umls.knowledge_base import KnowledgeBase
 
 FORMATS = ("pubmed", "pubmedds", "pubtator", "bioc", "jsonl", "text")
 
@@ -25,8 +31,6 @@ class Input(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
         if value == "embedded:mini":
-            from kebench.mini.build import miniature_corpus
-
             return miniature_corpus()
         return super().convert(value, param, ctx)
 
@@ -40,36 +44,22 @@ class AnnotateOptions:
     )
     kb_folder: Path = option("--kb", metavar="KB", help="The knowledge base.")
     out: Path = option(help="The corpus's folder.")
-    linker: str = option(
-        type=click.Choice(["scispacy", "dictionary", "gold"]),
-        default="dictionary",
-        help="How mentions are found and linked.",
+    linker: Literal["scispacy", "dictionary", "gold"] = option(
+        default="dictionary", help="How mentions are found and linked."
     )
     form: str | None = option(
         "--format", type=click.Choice(FORMATS), help="Of the inputs; default: found for each."
     )
-    on_error: str = option(
-        type=click.Choice(["stop", "skip"]),
-        default="stop",
-        help="At a record that cannot be used.",
-    )
-    retracted: str = option(
-        type=click.Choice(["drop", "keep"]),
-        default="drop",
-        help="Retracted articles of PubMed files.",
-    )
+    on_error: Literal["stop", "skip"] = option(default="stop", help="At a record that cannot be used.")
+    retracted: Literal["drop", "keep"] = option(default="drop", help="Retracted articles of PubMed files.")
     preset: str | None = option(help="scispacy: whose settings; paper (the default), author or scispacy.")
-    mentions: str | None = option(
-        type=click.Choice(["ner", "noun_chunks", "dictionary"]),
-        changes=True,
-        help="scispacy: how mentions are found; default: ner if the model is installed.",
+    mentions: Literal["ner", "noun_chunks", "dictionary"] | None = option(
+        changes=True, help="scispacy: how mentions are found; default: ner if the model is installed."
     )
     spacy_model: str | None = option(
         changes=True, help="scispacy: the model that finds mentions; default: en_core_sci_lg for ner."
     )
-    search: str | None = option(
-        type=click.Choice(["exact", "approximate"]), changes=True, help="scispacy: of nearest names."
-    )
+    search: Literal["exact", "approximate"] | None = option(changes=True, help="scispacy: of nearest names.")
     threshold: float | None = option(
         type=click.FloatRange(0, 1, max_open=True),
         changes=True,
@@ -81,10 +71,8 @@ class AnnotateOptions:
     max_entities: int | None = option(
         type=click.IntRange(1), changes=True, help="scispacy: most concepts of a mention."
     )
-    ties: str | None = option(
-        type=click.Choice(["names", "cui"]),
-        changes=True,
-        help="scispacy: of equally similar concepts, that of more names or the lower CUI.",
+    ties: Literal["names", "cui"] | None = option(
+        changes=True, help="scispacy: of equally similar concepts, that of more names or the lower CUI."
     )
     abbreviations: bool | None = option(
         "--abbreviations/--no-abbreviations",
@@ -105,8 +93,7 @@ class AnnotateOptions:
         help="Keep test documents of these tasks (blurb) out: by PMID, by sentences of 40 letters.",
     )
     exclude: tuple[Path, ...] = option(
-        type=FILE,
-        help="Keep these out: a file of ids, one a line, or PubTator; may be repeated.",
+        type=FILE, help="Keep these out: a file of ids, one a line, or PubTator; may be repeated."
     )
     data: Path | None = option(help="The data of those tasks; default: KEBENCH_DATA.")
     processes: int = option(type=click.IntRange(1), default=1, help="That link.")
@@ -122,14 +109,6 @@ def annotate(options: AnnotateOptions) -> None:
     plain text with a document a line; embedded:mini is the miniature's corpus, with its own mentions (gold).
     Stopped at any moment, the same command goes on.
     """
-    from kebench.corpus.annotate import annotate as run
-    from kebench.corpus.annotate import find_corpus
-    from kebench.corpus.exclude import HeldOut, find_held_out
-    from kebench.corpus.linking import LinkerFiles
-    from kebench.corpus.plan import SHARD_DOCUMENTS, plan_annotation
-    from kebench.tasks.card import data_folder, select_tasks
-    from kebench.umls.knowledge_base import KnowledgeBase
-
     tests = HeldOut()
     if options.exclude_test_of is not None or options.exclude:
         cards = select_tasks(options.exclude_test_of) if options.exclude_test_of else []
@@ -159,7 +138,7 @@ def annotate(options: AnnotateOptions) -> None:
     click.echo(f"corpus: {options.out}")
 
 
-def print_manifest(manifest: "CorpusManifest") -> None:
+def print_manifest(manifest: CorpusManifest) -> None:
     """Print what a corpus holds and what was left out."""
     counts = manifest.counts.model_dump()
     print_table(("", "number"), list(counts.items()))

@@ -4,17 +4,18 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
 
 from kebench.cli.options import Command, declare, option
+from kebench.engine.cluster import Cluster, ask_node, connected, say_nodes, slots
+from kebench.engine.copies import run_copies
 from kebench.errors import UserError
-
-if TYPE_CHECKING:
-    from kebench.engine.cluster import Cluster
+from kebench.files import cache_folder
+from kebench.leases import TASK
+from kebench.runtime import launched_processes
 
 _OF_RAY = ("address", "gpus_per_job", "cpus_per_job", "memory_per_job", "copies")
 
@@ -23,9 +24,7 @@ _OF_RAY = ("address", "gpus_per_job", "cpus_per_job", "memory_per_job", "copies"
 class ClusterOptions:
     """The options that name a cluster, and what a job asks of it."""
 
-    engine: str = option(
-        type=click.Choice(["local", "ray"]), default="local", help="ray: on a Ray cluster (docs/SCALE.md)."
-    )
+    engine: Literal["local", "ray"] = option(default="local", help="ray: on a Ray cluster (docs/SCALE.md).")
     address: str = option(
         default="", help="Ray: HOST:PORT, auto; default: RAY_ADDRESS, else this machine alone."
     )
@@ -49,12 +48,8 @@ def cluster_options(command: Command) -> Command:
     return declare(ClusterOptions, call)
 
 
-def read_cluster(asked: ClusterOptions) -> "Cluster | None":
+def read_cluster(asked: ClusterOptions) -> Cluster | None:
     """Return the cluster that options name; None for this machine. Raises UserError if they disagree."""
-    from kebench.engine.cluster import Cluster
-    from kebench.leases import TASK
-    from kebench.runtime import launched_processes
-
     if os.environ.get(TASK):  # this is a copy that a cluster runs
         return None
     if asked.engine == "local":
@@ -70,10 +65,8 @@ def read_cluster(asked: ClusterOptions) -> "Cluster | None":
     return Cluster(asked.address, asked.gpus_per_job, asked.cpus_per_job, asked.memory_per_job)
 
 
-def refuse_workers(workers: int, cluster: "Cluster | None") -> None:
+def refuse_workers(workers: int, cluster: Cluster | None) -> None:
     """Raise UserError if several processes of this machine are asked for where something else starts them."""
-    from kebench.runtime import launched_processes
-
     if workers > 1 and (cluster or launched_processes()[1] > 1):
         raise UserError(f"--workers {workers}: only with --engine local, and not under a launcher")
 
@@ -86,33 +79,24 @@ def runs_on_cluster(*, several: bool) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
-        def call(*, cluster: "Cluster | None", copies: int | None = None, **given: object) -> None:
-            parameters = click.get_current_context().params
-            refuse_workers(parameters.get("workers", 1), cluster)
+        def call(*, cluster: Cluster | None, copies: int | None = None, **given: object) -> None:
+            context = click.get_current_context()
+            asked, arguments = context.params, context.find_root().obj
+            refuse_workers(asked.get("workers", 1), cluster)
             if cluster is None:
                 command(**given)
-            else:
-                _run_on(cluster, copies if several else 1, parameters)
+                return
+            with connected(cluster, on_gpus=asked.get("device", "cpu") != "cpu") as decided:
+                if "precision" in asked:
+                    # of one node, for all: copies that differ would not share their work
+                    node = ask_node(decided, device=asked["device"], precision=asked["precision"])
+                    arguments = [*arguments, "--precision", node.device.precision]
+                number = (copies if several else 1) or max(1, slots(decided))
+                click.echo(f"{say_nodes(decided)}; copies of this command: {number}", err=True)
+                leases = [asked["out"], cache_folder() / "pretraining"]
+                printed = run_copies(arguments, decided, copies=number, shared=asked["out"], leases=leases)
+            click.echo(printed, nl=False)
 
         return cluster_options(copies_option(call) if several else call)
 
     return decorate
-
-
-def _run_on(cluster: "Cluster", copies: int | None, given: dict[str, Any]) -> None:
-    """Run the present command on a cluster, and print what it prints."""
-    from kebench.engine.cluster import ask_node, connected, say_nodes, slots
-    from kebench.engine.copies import run_copies
-    from kebench.files import cache_folder
-
-    arguments: list[str] = click.get_current_context().find_root().obj
-    out: Path = given["out"]
-    with connected(cluster, on_gpus="device" in given and given["device"] != "cpu") as decided:
-        if "precision" in given:  # of one node, for all: copies that differ would not share their work
-            asked = ask_node(decided, device=given["device"], precision=given["precision"])
-            arguments = [*arguments, "--precision", asked.device.precision]
-        number = copies or max(1, slots(decided))
-        click.echo(f"{say_nodes(decided)}; copies of this command: {number}", err=True)
-        leases = [out, cache_folder() / "pretraining"]
-        printed = run_copies(arguments, decided, copies=number, shared=out, leases=leases)
-    click.echo(printed, nl=False)

@@ -1,55 +1,56 @@
 """`kebench compare`: is one model better than another, on other seeds and on other sentences?"""
 
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from kebench.cli.found import (
+    RecordOptions,
+    build_board,
     correction_option,
     filter_found,
     metric_option,
-    predictions_of,
     read_found,
     require_here,
     resamples_option,
-    results_option,
     row_name,
-    suite_option,
-    tasks_option,
+    unseen_options,
 )
 from kebench.cli.options import added_by, argument, option, takes
 from kebench.cli.tables import Rows, format_option, print_sheets
-from kebench.cli.unseen import board_without_seen, unseen_options
 from kebench.errors import UserError
-
-if TYPE_CHECKING:
-    from kebench.report.table import Choice
-    from kebench.stats.families import Correction
-    from kebench.stats.pvalue import Sides
-    from kebench.stats.units import Unit
+from kebench.report.compare import Settings
+from kebench.report.compare import compare as compare_models
+from kebench.report.compare_export import FIELDS, comparison_rows, published_rows
+from kebench.report.compare_published import (
+    compare_published,
+    printed_rows_of,
+    published_as_fields,
+    published_sheet,
+)
+from kebench.report.compare_words import comparison_fields, comparison_sheet
+from kebench.report.published import read_published_tables
+from kebench.report.rows import find_key
+from kebench.report.table import PUBLISHED_SUITE, Choice
+from kebench.stats.families import Correction
+from kebench.stats.pvalue import Sides
+from kebench.stats.units import Unit
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareOptions:
+class CompareOptions(RecordOptions):
     """The options of the command."""
 
     a: str = argument()
     b: str = argument()
-    folders: tuple[Path, ...] = added_by(results_option)
-    suite: str | None = added_by(suite_option)
-    tasks: str | None = added_by(tasks_option)
-    metric: "Choice" = added_by(metric_option)
+    metric: Choice = added_by(metric_option)
     is_published: bool = option("--published", help="B is a published row (pubmedbert): a one-sample t-test.")
-    sides: "Sides" = option(
-        type=click.Choice(["two-sided", "greater", "less"]),
-        default="two-sided",
-        help="greater: that A is better than B.",
-    )
-    correction: "Correction" = added_by(correction_option(over="the tasks"))
-    unit: "Unit" = option(
-        type=click.Choice(["example", "document"]),
+    sides: Sides = option(default="two-sided", help="greater: that A is better than B.")
+    correction: Correction = correction_option("the tasks")
+    unit: Unit = option(
         default="example",
         help="What is drawn from the test set; documents where ids name them (ChemProt, DDI).",
     )
@@ -69,79 +70,51 @@ def compare(options: CompareOptions) -> None:
     dev. T-tests ask whether the difference would hold for other seeds, permutation and bootstrap whether for
     other sentences.
     """
-    from kebench.report.compare import Settings
-    from kebench.report.compare import compare as compare_models
-    from kebench.report.compare_export import FIELDS, comparison_rows, published_rows
-    from kebench.report.compare_published import (
-        compare_published,
-        printed_rows_of,
-        published_as_fields,
-        published_sheet,
-    )
-    from kebench.report.compare_words import comparison_fields, comparison_sheet
-    from kebench.report.published import read_published_tables
-    from kebench.report.rows import find_key
-    from kebench.report.table import PUBLISHED_SUITE, build_leaderboard
-    from kebench.tasks.card import all_task_cards
-
-    if options.is_published and (options.unit != "example" or options.metric != "strict"):
+    is_published, metric = options.is_published, options.metric
+    if is_published and (options.unit != "example" or metric != "strict"):
         raise UserError(
             "--published is a t-test of scores as they are published: without --unit and --metric"
         )
-    if options.is_published and options.without_seen:
+    if is_published and options.without_seen:
         raise UserError("--published: printed scores are of whole test sets; leave out --without-seen")
-    cards = all_task_cards()
     found = read_found(options.folders)
-    kept = filter_found(found, suite=options.suite, tasks=options.tasks, models=[], cards=cards)
-    metric: Choice = "as-published" if options.is_published else options.metric
-    board = build_leaderboard(kept, cards=cards, metric=metric, other_names=found.other_names)
-    a, b = row_name(options.a, kept, found.other_names), options.b
-    if not options.is_published:
-        b = row_name(b, kept, found.other_names)
-    require_here(found, models=[a] if options.is_published else [a, b])
-    predictions = predictions_of(found)
+    kept = filter_found(found, suite=options.suite, tasks=options.tasks)
+    build = partial(build_board, found, metric="as-published" if is_published else metric)
+    board, predictions = build(kept, without_seen=False)
+    a = row_name(options.a, kept, found.other_names)
+    b = options.b if is_published else row_name(options.b, kept, found.other_names)
+    require_here(found, models=[a] if is_published else [a, b])
     if options.without_seen:
         models = {find_key(board, name).model for name in (a, b)}
         both = [record for record in kept if record.model in models]
-        board, predictions = board_without_seen(
-            both, predictions, cards, metric, options.data, found.other_names
-        )
-    if options.is_published:
-        compared = [
+        board, predictions = build(both, without_seen=True, data=options.data)
+    if is_published:
+        printed = [
             one
             for row in printed_rows_of(b)
             for one in compare_published(board, a, row, sides=options.sides, correction=options.correction)
         ]
-        if not compared:
+        if not printed:
             raise UserError(f"{a} has been run on no task of which a score of {b} is printed; run it on one")
-        print_sheets(
-            map(published_sheet, compared),
-            options.form,
-            rows=lambda: Rows(FIELDS, (row for one in compared for row in published_rows(one))),
-            content=lambda: {"schema": 1, "comparisons": list(map(published_as_fields, compared))},
-        )
-        return
-    measured = {record.model for record in found.records}
-    rows = [row for table in read_published_tables(PUBLISHED_SUITE) for row in table.rows]
-    for name in (a, b):
-        if name not in measured and any(name in (row.model, row.label) for row in rows):
-            raise UserError(
-                f"no records of model '{name}', but a published row: pass --published, with the row "
-                "behind the measured model"
-            )
-    settings = Settings(
-        options.metric,
-        options.sides,
-        options.correction,
-        options.unit,
-        options.resamples,
-        options.seed,
-        options.without_seen,
-    )
-    between = compare_models(board, a, b, settings=settings, predictions=predictions)
+        sheets, fields = map(published_sheet, printed), map(published_as_fields, printed)
+        rows = chain.from_iterable(map(published_rows, printed))
+    else:
+        measured = {record.model for record in found.records}
+        shelf = [row for table in read_published_tables(PUBLISHED_SUITE) for row in table.rows]
+        for name in (a, b):
+            if name not in measured and any(name in (row.model, row.label) for row in shelf):
+                raise UserError(
+                    f"no records of model '{name}', but a published row: pass --published, with the row "
+                    "behind the measured model"
+                )
+        drawn = options.unit, options.resamples, options.seed
+        settings = Settings(metric, options.sides, options.correction, *drawn, options.without_seen)
+        compared = compare_models(board, a, b, settings=settings, predictions=predictions)
+        sheets, fields = map(comparison_sheet, compared), map(comparison_fields, compared)
+        rows = chain.from_iterable(map(comparison_rows, compared))
     print_sheets(
-        map(comparison_sheet, between),
+        sheets,
         options.form,
-        rows=lambda: Rows(FIELDS, (row for one in between for row in comparison_rows(one))),
-        content=lambda: {"schema": 1, "comparisons": list(map(comparison_fields, between))},
+        rows=lambda: Rows(FIELDS, rows),
+        content=lambda: {"schema": 1, "comparisons": list(fields)},
     )

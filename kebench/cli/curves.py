@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 
 from kebench.cli.tables import format_option, print_sheets
+from kebench.files import expand_home
 from kebench.grid import Cell, Grid, Sheet
+from kebench.pretrain.curve import HELD_OUT, LOSSES, absent_losses, averaged, draw, read_curves
 
 ROWS = 12  # of a printed curve; ours
 
@@ -20,9 +22,6 @@ def curves(folders: tuple[Path, ...], form: str, out: Path | None) -> None:
 
     DIR is a checkpoint of 'kebench pretrain'. Each printed row is the mean of a stretch of steps.
     """
-    from kebench.files import expand_home
-    from kebench.pretrain.curve import HELD_OUT, LOSSES, absent_losses, averaged, draw, read_curves
-
     names = [folder.resolve().name for folder in folders]
     labels = [
         str(folder) if names.count(name) > 1 else name for folder, name in zip(folders, names, strict=True)

@@ -1,18 +1,18 @@
 """`kebench data`: check, fetch and convert the data sets of the tasks."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from kebench.cli.options import FOLDER
 from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError
-from kebench.grid import Cell
-
-if TYPE_CHECKING:
-    from kebench.grid import GridRows
-    from kebench.tasks.check import Finding
+from kebench.grid import Cell, GridRows
+from kebench.mini.build import miniature_data
+from kebench.tasks.card import data_folder, read_task_card, select_tasks
+from kebench.tasks.check import Finding, check_data
+from kebench.tasks.convert import build_task
+from kebench.tasks.get import get_task
 
 DATA_HELP = (
     "The folder with the tasks' folders, or with blurb/. Default: KEBENCH_DATA, else the cache's data folder."
@@ -39,10 +39,6 @@ def check(
     DIR is the folder with the tasks' folders, or with blurb/; by default KEBENCH_DATA, else the cache's data
     folder.
     """
-    from kebench.mini.build import miniature_data
-    from kebench.tasks.card import data_folder, select_tasks
-    from kebench.tasks.check import check_data
-
     folder = data_folder(folder or named)
     findings = check_data(
         select_tasks(tasks),
@@ -67,9 +63,6 @@ def get(tasks: tuple[str, ...], folder: Path | None, force: bool) -> None:
 
     TASK is a task, a suite or a kind: gad, blurb, ner. Of several, what can be fetched is.
     """
-    from kebench.tasks.card import data_folder, select_tasks
-    from kebench.tasks.get import get_task
-
     cards = {card.name: card for words in tasks for card in select_tasks(words)}
     num_missing = 0
     for card in cards.values():
@@ -98,13 +91,10 @@ def get(tasks: tuple[str, ...], folder: Path | None, force: bool) -> None:
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 def build(task: str, source: Path, folder: Path | None, force: bool) -> None:
     """Convert the original ChemProt or DDI to the files of its task."""
-    from kebench.tasks.card import data_folder, read_task_card
-    from kebench.tasks.convert import build_task
-
     _print_findings(build_task(read_task_card(task), source, data_folder(folder), force=force), "terminal")
 
 
-def _print_findings(findings: "list[Finding]", form: str) -> None:
+def _print_findings(findings: list[Finding], form: str) -> None:
     """Print found and expected of each split: units, rows, labels and hashes."""
     rows: GridRows = []
     for finding in findings:
@@ -115,27 +105,18 @@ def _print_findings(findings: "list[Finding]", form: str) -> None:
             labels = f"{equal}/{len(expected.labels)}"
         if found and expected and expected.sha256:
             sha256 = "known" if found.sha256 in expected.sha256 else "other"
-        rows.append(
-            (
-                finding.task,
-                finding.split,
-                Cell(found.units if found else None, "d"),
-                Cell(expected.units if expected else None, "d"),
-                Cell(found.rows if found else None, "d"),
-                Cell(expected.rows if expected else None, "d"),
-                labels,
-                sha256,
-                finding.level,
-            )
-        )
+        sizes = [
+            Cell(getattr(side, name, None), "d") for name in ("units", "rows") for side in (found, expected)
+        ]
+        rows.append((finding.task, finding.split, *sizes, labels, sha256, finding.level))
     content = [
         {
-            **finding._asdict(),
-            "found": finding.found._asdict() if finding.found else None,
-            "expected": finding.expected.model_dump(exclude_defaults=True) if finding.expected else None,
-            "facts": finding.facts.model_dump() if finding.facts else None,
+            **one._asdict(),
+            "found": one.found and one.found._asdict(),
+            "expected": one.expected and one.expected.model_dump(exclude_defaults=True),
+            "facts": one.facts and one.facts.model_dump(),
         }
-        for finding in findings
+        for one in findings
     ]
     colours = {"error": "red", "note": "yellow"}
     styles = {place: colours.get(one.level, "") for place, one in enumerate(findings)}

@@ -5,15 +5,21 @@ from pathlib import Path
 
 import click
 
+from kebench.cli.found import LOCAL
+from kebench.cli.leaderboard import leaderboard
+from kebench.cli.run import run
+from kebench.errors import UserError
+from kebench.mini.build import miniature_data
+from kebench.records import record_paths
+
 MODELS = ("bert-mini", "bert-mini-random")
 SEEDS = 3
 EPOCHS = 5  # half of the quick budget's: the whole demo stays under four minutes on two cores
-OUT = Path("results/local")
 
 
 @click.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Where records go."
+    "--out", type=click.Path(path_type=Path), default=LOCAL, show_default=True, help="Where records go."
 )
 @click.option("--seeds", default=SEEDS, show_default=True, type=click.IntRange(1), help="Seeds 0 to N-1.")
 @click.pass_context
@@ -23,12 +29,6 @@ def demo(ctx: click.Context, out: Path, seeds: int) -> None:
     No download, no licence: the facts, the text and the model are made here, on first use, and
     kept in the cache. The second model is the same BERT without pretraining: what that is worth.
     """
-    from kebench.cli.leaderboard import leaderboard
-    from kebench.cli.run import run
-    from kebench.errors import UserError
-    from kebench.mini.build import miniature_data
-    from kebench.records import record_paths
-
     ctx.invoke(run, models=MODELS, tasks="mini", seeds=seeds, epochs=EPOCHS, out=out)
     click.echo()
     ctx.invoke(leaderboard, folders=(out,), suite="mini")

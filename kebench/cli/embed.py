@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.table import Table
 
+from kebench.cli.found import say
 from kebench.cli.options import (
     argument,
     changes_of,
@@ -16,6 +18,10 @@ from kebench.cli.options import (
     takes,
 )
 from kebench.cli.tables import print_unpadded
+from kebench.loggers import chosen_logging, logged_run
+from kebench.runtime import choose_device
+from kebench.transe.graph import describe_left_out
+from kebench.transe.recipe import read_recipe
 
 if TYPE_CHECKING:
     from kebench.transe.embeddings import EmbeddingsCard
@@ -62,10 +68,7 @@ def embed(options: EmbedOptions) -> None:
     --evaluate holds some out; a held-out triple that stands in an earlier of these files is left out.
     Stopped at any moment, the same command goes on from the last kept epoch.
     """
-    from kebench.loggers import chosen_logging, logged_run
-    from kebench.runtime import choose_device
     from kebench.transe.embed import find_finished, make_embeddings, plan_embeddings
-    from kebench.transe.recipe import read_recipe
 
     out, recipe = options.out, options.recipe
     logging = chosen_logging(options.loggers, options.log_dir, default=out.parent / "logs")
@@ -73,29 +76,29 @@ def embed(options: EmbedOptions) -> None:
     plan = plan_embeddings(options.source, settings, evaluate=options.evaluate)
     card = find_finished(out, plan.identity)
     if card:
-        _say(f"nothing to do: {out} holds these embeddings")
+        say(f"nothing to do: {out} holds these embeddings")
         _print_card(card, out)
         return
     # What is trained on, with which settings, and where, each with its reason.
     device, graph = choose_device(options.device, "fp32"), plan.graph
-    _say(f"graph: {len(graph.entities):,} entities, {len(graph.relations):,} relations")
+    say(f"graph: {len(graph.entities):,} entities, {len(graph.relations):,} relations")
     held_out = ", ".join(f"{len(triples):,} {name}" for name, triples in graph.held_out.items())
     reason = f"held out: {held_out} (--evaluate)" if options.evaluate else "nothing held out (no --evaluate)"
-    _say(f"training on {len(graph.triples['train']):,} triples; {reason}")
+    say(f"training on {len(graph.triples['train']):,} triples; {reason}")
     num_triples = {split: len(triples) for split, triples in graph.triples.items()}
     for line in _notes_on_splits(graph.left_out, graph.pairs_in_train, num_triples):
-        _say(line)
+        say(line)
     negatives = "unknown" if settings.filtered_negatives else "any"
     corruptions = "1 corruption" if settings.num_negatives == 1 else f"{settings.num_negatives} corruptions"
-    _say(
+    say(
         f"recipe {recipe}: dimension {settings.dimension}, L{settings.norm}, margin {settings.margin:g}, "
         f"{corruptions} a triple ({negatives})"
     )
-    _say(
+    say(
         f"Adam {settings.learning_rate:g}, batch {settings.batch_size}, {settings.epochs} epochs, "
         f"seed {settings.seed}"
     )
-    _say(f"device {device.name} ({device.reason})")
+    say(f"device {device.name} ({device.reason})")
     logged = {"recipe": recipe, "identity": plan.identity} | settings.model_dump()
     with logged_run(logging, out.resolve().name, settings=logged) as write:
         name = options.source.resolve().name
@@ -103,16 +106,10 @@ def embed(options: EmbedOptions) -> None:
     _print_card(card, out)
 
 
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
 def _notes_on_splits(
     left_out: dict[str, dict[str, int]], pairs_in_train: dict[str, int], num_triples: dict[str, int]
 ) -> list[str]:
     """Return a line for each split of which something was left out, or is half known from train."""
-    from kebench.transe.graph import describe_left_out
-
     lines = [f"left out of {split}: {describe_left_out(counts)}" for split, counts in left_out.items()]
     return lines + [
         f"{split}: {number:,} of {num_triples[split]:,} triples "
@@ -123,8 +120,6 @@ def _notes_on_splits(
 
 
 def _print_card(card: "EmbeddingsCard", out: Path) -> None:
-    from rich.table import Table
-
     click.echo(
         f"{out}: {card.num_entities:,} entities, {card.num_relations:,} relations, "
         f"dimension {card.settings.dimension}, loss {card.loss_by_epoch[-1]:.4f}"

@@ -1,10 +1,12 @@
 """`kebench errors`: where a model goes wrong on a task, or in a probe."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.text import Text
 
 from kebench.cli.found import (
     LOCAL,
@@ -16,17 +18,34 @@ from kebench.cli.found import (
     row_name,
     say,
 )
+from kebench.cli.options import added_by, option, takes
 from kebench.cli.tables import format_option, print_sheets
-from kebench.errors import UserError, counted
-
-if TYPE_CHECKING:
-    from kebench.cli.found import Found
-    from kebench.grid import Sheet
-    from kebench.kinds.card import TaskCard
-    from kebench.kinds.errors import Run, Shown
-    from kebench.kinds.kind import Examples
-    from kebench.report.calibration import Calibration
-    from kebench.report.table import Cell, Leaderboard
+from kebench.corpus.overlap import KnownNames
+from kebench.errors import UserError, counted, did_you_mean
+from kebench.files import write_atomically
+from kebench.grid import Sheet
+from kebench.kinds.card import TaskCard
+from kebench.kinds.errors import Asked, Both, Known, Run, Shown
+from kebench.kinds.kind import Examples, Kind
+from kebench.kinds.registry import KINDS, read_split
+from kebench.probe import stored
+from kebench.probe.outcomes import known_concepts, outcomes
+from kebench.probe.query_set import QuerySet
+from kebench.probe.set_places import find_set
+from kebench.report.calibration import Calibration, calibrations, with_calibration
+from kebench.report.errors_page import build_errors_page
+from kebench.report.latex_signs import escape_latex
+from kebench.report.probe_errors import probe_errors_sheet
+from kebench.report.probes import caption
+from kebench.report.rows import find_key, row_of
+from kebench.report.table import Cell, Leaderboard, build_leaderboard
+from kebench.report.write_json import sheets_content
+from kebench.report.write_markdown import escape_markdown
+from kebench.run import data_of
+from kebench.scoring.metrics import METRICS
+from kebench.tasks.card import all_task_cards, data_folder, read_task_card
+from kebench.tasks.facts import is_seen_widely, seen_words
+from kebench.umls.knowledge_base import KnowledgeBase
 
 # How a stretch is shown: (style in a terminal, brackets elsewhere).
 _SHOWN = {
@@ -43,46 +62,39 @@ _LEGEND = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ErrorsOptions:
+    """The options of the command."""
+
+    model: str = option(help="A model of the leaderboard.")
+    task_name: str | None = option("--task", help="One task: ncbi-disease, gad ...")
+    set_name: str | None = option(
+        "--probe", metavar="SET", help="Instead of a task a cloze set, by name or folder."
+    )
+    against: str | None = option(help="Another model: what does only one of them get right?")
+    folders: tuple[Path, ...] = added_by(results_option)
+    data: Path | None = option(help="The task's data, for words; default: KEBENCH_DATA.")
+    kb_folder: Path | None = option(
+        "--kb", metavar="KB", help="Also tell mentions in and out of this knowledge base apart (NER)."
+    )
+    most: int | None = option(
+        "--n", type=click.IntRange(0), help="Most sentences shown (NER).  [default: 50]"
+    )
+    top: int | None = option(
+        type=click.IntRange(1), help="--probe: from which place on an answer is low.  [default: 5]"
+    )
+    form: str = added_by(format_option)
+    out: Path | None = option(
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Write one HTML file instead: also sentences in colour (NER), plots where confidences were "
+        "kept.",
+    )
+
+
 @click.command()
-@click.option("--model", required=True, help="A model of the leaderboard.")
-@click.option("--task", "task_name", help="One task: ncbi-disease, gad ...")
-@click.option("--probe", "set_name", metavar="SET", help="Instead of a task a cloze set, by name or folder.")
-@click.option("--against", help="Another model: what does only one of them get right?")
-@results_option
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="The task's data, for words; default: KEBENCH_DATA."
-)
-@click.option(
-    "--kb",
-    "kb_folder",
-    type=click.Path(path_type=Path),
-    metavar="KB",
-    help="Also tell mentions in and out of this knowledge base apart (NER).",
-)
-@click.option("--n", "most", type=click.IntRange(0), help="Most sentences shown (NER).  [default: 50]")
-@click.option(
-    "--top", type=click.IntRange(1), help="--probe: from which place on an answer is low.  [default: 5]"
-)
-@format_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write one HTML file instead: also sentences in colour (NER), plots where confidences were kept.",
-)
-def errors(
-    model: str,
-    task_name: str | None,
-    set_name: str | None,
-    against: str | None,
-    folders: tuple[Path, ...],
-    data: Path | None,
-    kb_folder: Path | None,
-    most: int | None,
-    top: int | None,
-    form: str,
-    out: Path | None,
-) -> None:
+@takes(ErrorsOptions)
+def errors(options: ErrorsOptions) -> None:
     """Show what a model gets wrong on a task, over all seeds, or in a probe.
 
     NER: kinds of errors, which mentions (with --kb also in and out of a knowledge base), whether seeds
@@ -92,48 +104,27 @@ def errors(
     Probe: by relation and length of the answer, whether the right one is found low, in no beam, or longer
     than what was tried, and what wrong first answers are.
     """
-    if (task_name is None) == (set_name is None):
+    form, shown, calibrated = options.form, list[Shown](), list[Calibration]()
+    if (options.task_name is None) == (options.set_name is None):
         raise UserError("name either a task with --task, or a cloze set with --probe")
-    if set_name is not None:
-        if against or data or kb_folder or most is not None:
+    if options.set_name is not None:
+        if options.against or options.data or options.kb_folder or options.most is not None:
             raise UserError("--against, --data, --kb and --n are for --task; leave them out with --probe")
-        from kebench.cli.probe_errors import probe_errors
-
-        _show(probe_errors(folders or (LOCAL,), model, set_name, k=top or 5), [], [], form, out)
-        return
-    if top is not None:
-        raise UserError("--top is for --probe; leave it out with --task")
-    assert task_name is not None, "one of the two is named"
-    shown = _task_errors(model, task_name, against, folders, data, kb_folder, 50 if most is None else most)
-    _show(*shown, form, out)
-
-
-def _show(
-    sheet: "Sheet", shown: "list[Shown]", calibrated: "list[Calibration]", form: str, out: Path | None
-) -> None:
-    """Print tables and sentences, or write them as one HTML file."""
-    if out:
-        from kebench.files import write_atomically
-        from kebench.report.errors_page import build_errors_page
-
-        write_atomically(out, build_errors_page(sheet, shown, calibrated), point="page")
-        click.echo(out)
+        sheet = _probe_errors(
+            options.folders or (LOCAL,), options.model, options.set_name, k=options.top or 5
+        )
+    else:
+        if options.top is not None:
+            raise UserError("--top is for --probe; leave it out with --task")
+        sheet, shown, calibrated = _task_errors(options)
+    if options.out:
+        write_atomically(options.out, build_errors_page(sheet, shown, calibrated), point="page")
+        click.echo(options.out)
         return
     if shown and form == "csv":
         say("csv: the tables alone; --format json has the sentences too")
-    if form in ("csv", "json"):
-        print_sheets([sheet], form, content=lambda: _content(sheet, shown))
-        return
-    notes = (*sheet.notes, _LEGEND) if shown else sheet.notes
-    print_sheets([replace(sheet, notes=notes)], form)
-    for sentence in shown:
-        _print_sentence(sentence, form)
-
-
-def _content(sheet: "Sheet", shown: "list[Shown]") -> dict[str, Any]:
-    """Return what JSON holds: the tables, and the sentences."""
-    from kebench.report.write_json import sheets_content
-
+    if shown and form not in ("csv", "json"):
+        sheet = replace(sheet, notes=(*sheet.notes, _LEGEND))
     sentences = [
         {
             "place": one.place + 1,  # the first is 1, as printed
@@ -142,71 +133,60 @@ def _content(sheet: "Sheet", shown: "list[Shown]") -> dict[str, Any]:
         }
         for one in shown
     ]
-    return {**sheets_content([sheet]), "sentences": sentences}
+    print_sheets([sheet], form, content=lambda: {**sheets_content([sheet]), "sentences": sentences})
+    if form not in ("csv", "json"):
+        for sentence in shown:
+            _print_sentence(sentence, form)
 
 
-def _task_errors(
-    model: str,
-    task_name: str,
-    against: str | None,
-    folders: tuple[Path, ...],
-    data: Path | None,
-    kb_folder: Path | None,
-    most: int,
-) -> "tuple[Sheet, list[Shown], list[Calibration]]":
+def _task_errors(options: ErrorsOptions) -> tuple[Sheet, list[Shown], list[Calibration]]:
     """Return the tables of a model's errors on a task, the worst sentences, and its calibration."""
-    from kebench.cli.errors_known import known_mentions
-    from kebench.kinds.errors import Asked, Both
-    from kebench.kinds.registry import KINDS
-    from kebench.report.calibration import calibrations, with_calibration
-    from kebench.report.table import build_leaderboard
-    from kebench.tasks.card import all_task_cards, read_task_card
-
-    card = read_task_card(task_name)
+    assert options.task_name is not None, "a task is named, or a set"
+    card = read_task_card(options.task_name)
     kind = KINDS[card.kind]
+    data, kb_folder = options.data, options.kb_folder
     if kind.errors is None:
         raise UserError(f"{card.name}: errors of {kind.title} tasks are not told apart; see their scores")
     if kb_folder and not kind.mentions:
         raise UserError(f"--kb tells known entities from others; {card.name} has none, leave it out")
-    found = read_found(folders)
-    names = {record.model for record in found.records}
-    named = [model, *([against] if against else [])]
-    require_here(
-        found, models=[recorded_name(name, names, found.other_names) for name in named], task=card.name
-    )
+    found = read_found(options.folders)
+    others, known_models = found.other_names, {record.model for record in found.records}
+    named = [options.model, *([options.against] if options.against else [])]
+    require_here(found, models=[recorded_name(name, known_models, others) for name in named], task=card.name)
     records = [record for record in found.records if record.task == card.name]
     if not records:
         raise UserError(f"{found.where}: no records of {card.name}; run it with 'kebench run'")
-    others = found.other_names
-    model = row_name(model, records, others)
-    against = against and row_name(against, records, others)
-    board = build_leaderboard(records, cards=all_task_cards(), other_names=others)
-    cells = _cells(board, [model, *([against] if against else [])])
-    predictions = _predictions(cells[0], found)
-    stored = kind.stored.model_validate(predictions[0])
+    labels = [row_name(name, records, others) for name in named]
+    cells = _cells(build_leaderboard(records, cards=all_task_cards(), other_names=others), labels)
+    read = predictions_of(found)
+    predictions = [read(run) for run in cells[0].runs]
+    first = kind.stored.model_validate(predictions[0])
     for name, value in kind.header(card).items():
-        if isinstance(value, list) and getattr(stored, name) not in (None, value):
+        if isinstance(value, list) and getattr(first, name) not in (None, value):
             raise UserError(
                 f"{card.name}: its card names other {name} than these runs were made with; run them again"
             )
     runs = _runs(cells[0], predictions)
-    title = f"{model} on {card.title}: {_score_words(card, cells[0])}"
+    title = f"{labels[0]} on {card.title}: {_score_words(card, cells[0])}"
     both: Both | None = None
-    if against:
-        title += f"; against {against}: {_score_words(card, cells[1])}"
-        both = Both(model, runs, against, _runs(cells[1], _predictions(cells[1], found)))
-    examples = _examples(card, data, runs, must_be_there=bool(data or kb_folder))
-    train = _train(card, data) if examples and kind.mentions else None
-    known = known_mentions(kb_folder, examples) if kb_folder and examples else None
+    if options.against:
+        title += f"; against {labels[1]}: {_score_words(card, cells[1])}"
+        both = Both(labels[0], runs, labels[1], _runs(cells[1], [read(run) for run in cells[1].runs]))
+    examples = _read(card, data, "test", without="words", must_be_there=bool(data or kb_folder))
+    if examples is not None and len(examples) != len(runs[0].gold):
+        raise UserError(
+            f"{card.name}: the data has {len(examples):,} test examples, the records {len(runs[0].gold):,}; "
+            "name the data they were made from by --data"
+        )
+    train = _read(card, data, "train", without="the training set") if examples and kind.mentions else None
+    known = _known_mentions(kb_folder, kind, examples) if kb_folder and examples else None
+    most = 50 if options.most is None else options.most
     sheet, shown = kind.errors(Asked(title, card, runs, examples, train, both, known, most))
     calibrated = calibrations(predictions)
     return with_calibration(sheet, calibrated), shown, calibrated
 
 
-def _score_words(card: "TaskCard", cell: "Cell") -> str:
-    from kebench.scoring.metrics import METRICS
-    from kebench.tasks.facts import is_seen_widely, seen_words
-
+def _score_words(card: TaskCard, cell: Cell) -> str:
     seeds, metric = counted(len(cell.runs), "seed"), METRICS[cell.runs[0].protocol.metric]
     score = f"{cell.test.mean:.1f}" if cell.test else f"undefined (no {metric.lacks} in the test set)"
     test = cell.runs[-1].splits.get("test")
@@ -214,10 +194,8 @@ def _score_words(card: "TaskCard", cell: "Cell") -> str:
     return f"{metric.title} {score} over {seeds}, rate {cell.learning_rate:g}{seen}"
 
 
-def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":
+def _cells(board: Leaderboard, names: list[str]) -> list[Cell]:
     """Return the models' cells in the first protocol that all have. Raises UserError if there is none."""
-    from kebench.report.rows import find_key, row_of
-
     keys = [find_key(board, name) for name in names]
     if len(set(keys)) < len(keys):
         raise UserError(f"--against {names[1]}: is the model itself; name another one")
@@ -236,64 +214,72 @@ def _cells(board: "Leaderboard", names: list[str]) -> "list[Cell]":
     return found[0][1]
 
 
-def _predictions(cell: "Cell", found: "Found") -> list[dict[str, Any]]:
-    """Return a cell's predictions as they are stored, seed by seed."""
-    read = predictions_of(found)
-    return [read(run) for run in cell.runs]
-
-
-def _runs(cell: "Cell", predictions: list[dict[str, Any]]) -> "list[Run]":
+def _runs(cell: Cell, predictions: list[dict[str, Any]]) -> list[Run]:
     """Return what is predicted on the test set, seed by seed."""
-    from kebench.kinds.errors import Run
-
     parts = [(run.seed, one["test"]) for run, one in zip(cell.runs, predictions, strict=True)]
     return [Run(seed, part["gold"], part["predicted"]) for seed, part in parts]
 
 
-def _examples(
-    card: "TaskCard", data: Path | None, runs: list["Run"], *, must_be_there: bool
-) -> "Examples | None":
-    """Return the test set with its words, None (with a line) where it is not there and need not be."""
-    from kebench.kinds.registry import read_split
-
+def _read(
+    card: TaskCard, data: Path | None, split: str, *, without: str, must_be_there: bool = False
+) -> Examples | None:
+    """Return a split of a task's data, None (with a line) where it is not there and need not be."""
     try:
-        examples = read_split(card, card.find_split(_data_of(card, data), "test"))
+        return read_split(card, card.find_split(data_of(card, data_folder(data)), split))
     except UserError as error:
         if must_be_there:
             raise
-        say(f"without words: {error}")
+        say(f"without {without}: {error}")
         return None
-    if len(examples) != len(runs[0].gold):
+
+
+def _known_mentions(kb_folder: Path, kind: Kind, sentences: Examples) -> Known:
+    """Return which gold mentions of some sentences a knowledge base knows, as `kebench overlap` counts."""
+    assert kind.mentions, "--kb is refused for tasks without mentions"
+    knowledge_base = KnowledgeBase.open(kb_folder)
+    texts = (text for one in sentences for text in kind.mentions(one, kind.labels_of(one)))
+    names = KnownNames(knowledge_base, texts)
+    note = (
+        "in the KB: letters and digits of the mention, in lower case, are those of a name of "
+        f"{knowledge_base.manifest.release}, whatever the concept."
+    )
+    return Known(lambda words: names.has(" ".join(words)), note)
+
+
+def _probe_errors(folders: tuple[Path, ...], model: str, set_name: str, *, k: int) -> Sheet:
+    """Return what goes wrong in the newest probe of a model on a set. set_name: its name, or its folder."""
+    named = QuerySet.open(set_name) if Path(set_name).is_dir() else None
+    on_set = stored.probes_on(stored.find_probes(folders), named or set_name)
+    models = {probe.record.model for probe in on_set}
+    fitting = [probe for probe in on_set if probe.record.model == model]
+    if not fitting:
+        listed = ", ".join(sorted(models))
         raise UserError(
-            f"{card.name}: the data has {len(examples):,} test examples, the records {len(runs[0].gold):,}; "
-            "name the data they were made from by --data"
+            f"no probe of model '{model}' on {set_name}{did_you_mean(model, models)} there are {listed}"
         )
-    return examples
+    record, folder = stored.newest_probe(fitting)
+    if len(fitting) > 1:
+        say(f"{folder}: the newest of {len(fitting)}, of {record.provenance.started_utc}")
+    queries = (named or find_set(record.set_hash, name=record.set, option="--probe")).table()
+    tokenizer, predictions = stored.read_tokenizer(folder), stored.read_predictions(folder)
+    known = known_concepts(queries, tokenizer)
+    if older := stored.rules_differ(record):
+        say(older)
+    asked = stored.asked_queries(queries, record.subset)
+    found = list(outcomes(asked, predictions, tokenizer, known=known, k=k))
+    hit = record.scores.fixed.overall.hit.micro_percent
+    return probe_errors_sheet(
+        f"{model} on {record.set}: {len(found):,} queries"
+        + ("" if hit is None else f", {hit:.1f}% answered"),
+        caption(record),
+        found,
+        k=k,
+        max_masks=record.decoder.max_masks,
+        has_types=any(known.values()),
+    )
 
 
-def _train(card: "TaskCard", data: Path | None) -> "Examples | None":
-    """Return the training set, None (with a line) where it is not there."""
-    from kebench.kinds.registry import read_split
-
-    try:
-        return read_split(card, card.find_split(_data_of(card, data), "train"))
-    except UserError as error:
-        say(f"without the training set: {error}")
-        return None
-
-
-def _data_of(card: "TaskCard", data: Path | None) -> Path:
-    """Return the folder that a task's data are in: the miniature's, the one named, or the default."""
-    from kebench.run import data_of
-    from kebench.tasks.card import data_folder
-
-    return data_of(card, data_folder(data))
-
-
-def _print_sentence(sentence: "Shown", form: str) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
+def _print_sentence(sentence: Shown, form: str) -> None:
     if form != "terminal":
         click.echo(sentence_line(sentence, form))
         return
@@ -307,11 +293,8 @@ def _print_sentence(sentence: "Shown", form: str) -> None:
     console.print(text)
 
 
-def sentence_line(sentence: "Shown", form: str) -> str:
+def sentence_line(sentence: Shown, form: str) -> str:
     """Return a sentence as a paragraph of Markdown or LaTeX, escaped."""
-    from kebench.report.latex_signs import escape_latex
-    from kebench.report.write_markdown import escape_markdown
-
     stretches = ((text, *_SHOWN[kind][1:]) for text, kind in sentence.stretches)
     line = " ".join(f"{before}{text}{after}" for text, before, after in stretches)
     line = f"{sentence.place + 1} ({sentence.errors:.1f}) {line}"

@@ -1,19 +1,34 @@
-"""The records that a command reads: which folders, which of their records, and how it says so."""
+"""The records that a command reads: which folders, which records, their board, and how it says so."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import click
 
+from kebench.cli.options import FOLDER, Command, added_by, option
 from kebench.errors import UserError, counted, did_you_mean
+from kebench.finetune.plan import find_task_files
+from kebench.kinds.card import SPLITS
+from kebench.kinds.registry import read_split
+from kebench.kinds.stored import read_predictions
+from kebench.model.fetch import PLACES
+from kebench.model.source import cached_folder, card_of, model_hash
+from kebench.records import OtherName, Record, read_other_names, read_records, record_paths
+from kebench.report.compare import Predictions
+from kebench.report.merge import contradiction
+from kebench.report.published import PublishedTable
+from kebench.report.rescore import say_left_out as name_left_out
+from kebench.report.rescore import without_seen as drop_seen
+from kebench.report.table import Choice, Leaderboard, build_leaderboard, label_of
+from kebench.run import data_of, resolve
+from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN
+from kebench.shipped import shipped
+from kebench.tasks.card import all_task_cards, data_folder, select_tasks
+from kebench.tasks.facts import seen_rows
 
-if TYPE_CHECKING:
-    from kebench.kinds.card import TaskCard
-    from kebench.records import OtherName, Record
-    from kebench.report.compare import Predictions
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 LOCAL = Path("results/local")
 REMEDY = "run some with 'kebench run', or name a folder that has some with --results"
 
@@ -21,17 +36,22 @@ results_option = click.option(
     "--results",
     "folders",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     help="Folder of records; repeatable.  [default: results/local, else the shipped]",
 )
-suite_option = click.option("--suite", help="Only this suite: blurb or mini.")
-tasks_option = click.option("--tasks", help="Only these tasks, suites or kinds: gad,ddi,ner ...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordOptions:
+    """The options by which several commands choose records."""
+
+    folders: tuple[Path, ...] = added_by(results_option)
+    suite: str | None = option(help="Only this suite: blurb or mini.")
+    tasks: str | None = option(help="Only these tasks, suites or kinds: gad,ddi,ner ...")
 
 
 def check_metric(choice: str) -> str:
     """Return the choice. Raises UserError if it names no metric."""
-    from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN
-
     known = (OWN, AS_PUBLISHED, *METRICS)
     if choice not in known:
         raise UserError(f"no metric '{choice}'{did_you_mean(choice, known)} there are {', '.join(known)}")
@@ -50,15 +70,19 @@ resamples_option = click.option(
 )
 
 
-def correction_option(*, over: str) -> Callable[[Command], Command]:
-    """Return --correction. over: what the family is made of, for the help."""
-    return click.option(
-        "--correction",
-        type=click.Choice(["holm", "bh", "none"]),
-        default="holm",
-        show_default=True,
-        help=f"Over {over}: Holm, or Benjamini-Hochberg.",
+def correction_option(over: str) -> Any:
+    """Return the field of --correction. over: what the family is made of, for the help."""
+    kinds = click.Choice(["holm", "bh", "none"])
+    return option(type=kinds, default="holm", help=f"Over {over}: Holm, or Benjamini-Hochberg.")
+
+
+def unseen_options(command: Command) -> Command:
+    """Add --without-seen, and --data for runs from before it was kept which examples were seen."""
+    flag = click.option(
+        "--without-seen", is_flag=True, help="Score without test examples that stand in train or dev."
     )
+    said = "--without-seen, of older runs: the data; default: KEBENCH_DATA."
+    return flag(click.option("--data", type=FOLDER, help=said)(command))
 
 
 class Found(NamedTuple):
@@ -67,11 +91,11 @@ class Found(NamedTuple):
     other_names: under which a model may be asked for that is recorded under another.
     """
 
-    records: list["Record"]
+    records: list[Record]
     paths: dict[tuple[str, str, str], Path]
     folders: tuple[Path, ...]
     where: str
-    other_names: dict[str, "OtherName"]
+    other_names: dict[str, OtherName]
 
 
 def read_found(folders: tuple[Path, ...]) -> Found:
@@ -80,9 +104,6 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     A file that is no record of ours, or that contradicts one read before it, is named and left out. Raises
     UserError if no record is left.
     """
-    from kebench.records import OtherName, Record, read_other_names, read_records, record_paths
-    from kebench.report.merge import contradiction
-
     if not folders and LOCAL.is_dir() and record_paths(LOCAL):
         folders = (LOCAL,)
         say(f"records of {LOCAL}")
@@ -92,19 +113,15 @@ def read_found(folders: tuple[Path, ...]) -> Found:
             raise UserError(f"{LOCAL}: no records, and none are shipped; {REMEDY}")
         folders = (recorded_ones,)
         say(f"records of {recorded_ones}, shipped with kebench ({LOCAL} has none)")
-    by_run: dict[tuple[str, str, str], Record] = {}
-    paths: dict[tuple[str, str, str], Path] = {}
+    by_run: dict[tuple[str, str, str], tuple[Path, Record]] = {}
     names: dict[str, OtherName] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of records; {REMEDY}")
         for path, record in read_records(folder, left_out=say_left_out):
-            if run_key(record) in by_run:
-                kept = paths[run_key(record)]
-                if difference := contradiction(by_run[run_key(record)], record):
-                    say(f"contradiction: {kept} stays, {path} is left out: {difference}")
-                continue
-            by_run[run_key(record)], paths[run_key(record)] = record, path
+            kept, before = by_run.setdefault(run_key(record), (path, record))
+            if before is not record and (difference := contradiction(before, record)):
+                say(f"contradiction: {kept} stays, {path} is left out: {difference}")
         try:
             names |= read_other_names(folder)
         except UserError as error:
@@ -112,7 +129,8 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     where = ", ".join(str(folder) for folder in folders)
     if not by_run:
         raise UserError(f"{where}: no records; {REMEDY}")
-    records = list(by_run.values())
+    records = [record for _, record in by_run.values()]
+    paths = {run: path for run, (path, _) in by_run.items()}
     recorded = {(record.model, record.model_hash) for record in records}
     known = {model for model, _ in recorded}
     others = {
@@ -123,16 +141,13 @@ def read_found(folders: tuple[Path, ...]) -> Found:
     return Found(records, paths, folders, where, others)
 
 
-def run_key(record: "Record") -> tuple[str, str, str]:
+def run_key(record: Record) -> tuple[str, str, str]:
     """Return what a run is known by in several folders."""
     return record.task, record.model, record.identity
 
 
 def _recorded() -> Path | None:
     """Return the folder of the records that ship with kebench, None if there are none."""
-    from kebench.records import record_paths
-    from kebench.shipped import shipped
-
     recorded = shipped("results/recorded")
     return recorded if recorded.is_dir() and record_paths(recorded) else None
 
@@ -159,18 +174,12 @@ def require_here(found: Found, *, models: Iterable[str] = (), task: str = "") ->
 
 
 def filter_found(
-    found: Found,
-    *,
-    suite: str | None,
-    tasks: str | None,
-    models: list[str],
-    cards: list["TaskCard"],
-) -> list["Record"]:
+    found: Found, *, suite: str | None, tasks: str | None, models: Sequence[str] = ()
+) -> list[Record]:
     """Return the records that the options choose. Raises UserError if none is left."""
-    from kebench.tasks.card import select_tasks
-
     names = None
     if suite is not None or tasks is not None:
+        cards = all_task_cards()
         suites = {card.suite for card in cards}
         if suite is not None and suite not in suites:
             raise UserError(f"no suite '{suite}'; there are {', '.join(sorted(suites))}")
@@ -190,14 +199,12 @@ def filter_found(
 
 
 def recorded_name(
-    word: str, known: Collection[str], other_names: "Mapping[str, OtherName] | None" = None
+    word: str, known: Collection[str], other_names: Mapping[str, OtherName] | None = None
 ) -> str:
     """Return the name that records give a model, which may be named by its folder or source, as for a run.
 
     other_names: of `Found`, under which it may be asked for too.
     """
-    from kebench.model.source import card_of
-
     name = word
     if word not in known and _is_place(word):
         try:
@@ -208,14 +215,12 @@ def recorded_name(
     return other.recorded_as if other and name not in known else name
 
 
-def row_name(word: str, records: Sequence["Record"], other_names: "Mapping[str, OtherName]") -> str:
+def row_name(word: str, records: Sequence[Record], other_names: Mapping[str, OtherName]) -> str:
     """Return what stands for a model on the leaderboard: its name, of several weights also their hash.
 
     Named by its folder or source, it is the weights that are there now; so is a card of whose name there are
     several, if it can be resolved. Raises UserError if no record is of those weights.
     """
-    from kebench.report.table import label_of
-
     name = recorded_name(word, {record.model for record in records}, other_names)
     hashes = {record.model_hash for record in records if record.model == name}
     if (name == word and len(hashes) == 1) or not (hashes or _is_place(word)):
@@ -235,10 +240,6 @@ def row_name(word: str, records: Sequence["Record"], other_names: "Mapping[str, 
 
 def weights_now(word: str) -> str:
     """Return the hash of a model's weights as they are here now; "" if they are not: nothing is fetched."""
-    from kebench.model.fetch import PLACES
-    from kebench.model.source import cached_folder, card_of, model_hash
-    from kebench.run import resolve
-
     try:
         card = card_of(word)
         if card.source_kind not in (*PLACES, "embedded") and cached_folder(card) is None:
@@ -258,22 +259,70 @@ def split_names(words: str | None) -> list[str]:
     return [word.strip() for word in (words or "").split(",") if word.strip()]
 
 
-def check_models(wanted: list[str], known: set[str]) -> None:
-    """Raise UserError for a name of which there is nothing."""
+def wanted_models(found: Found, words: str | None, *, printed: Collection[str] = ()) -> list[str]:
+    """Return the models that --models names. Raises UserError for one of which there is nothing.
+
+    printed: models of published tables, which may be named too.
+    """
+    known = {record.model for record in found.records}
+    wanted = [recorded_name(word, known, found.other_names) for word in split_names(words)]
+    require_here(found, models=[name for name in wanted if name not in printed])
+    known |= set(printed)
     for name in wanted:
         if name not in known:
             listed = ", ".join(sorted(known))
             raise UserError(f"no records of model '{name}'{did_you_mean(name, known)} there are {listed}")
+    return wanted
 
 
-def predictions_of(found: Found) -> "Predictions":
+def predictions_of(found: Found) -> Predictions:
     """Return what reads the predictions beside a record."""
-    from kebench.kinds.stored import read_predictions
+    return lambda record: read_predictions(found.paths[run_key(record)])
 
-    def of_record(record: "Record") -> dict[str, Any]:
-        return read_predictions(found.paths[run_key(record)])
 
-    return of_record
+def build_board(
+    found: Found,
+    records: Sequence[Record],
+    metric: Choice,
+    *,
+    published: Sequence[PublishedTable] = (),
+    without_seen: bool,
+    data: Path | None = None,
+) -> tuple[Leaderboard, Predictions]:
+    """Return the leaderboard of some records that were found, and what reads their predictions.
+
+    without_seen: both without what was seen, and without published rows, which are of whole test sets.
+    data: see `unseen_options`. Raises UserError where it cannot be found out which examples were seen.
+    """
+    cards = all_task_cards()
+    board_of = partial(build_leaderboard, cards=cards, metric=metric, other_names=found.other_names)
+    predictions = predictions_of(found)
+    if not without_seen:
+        return board_of(records, published=published), predictions
+
+    @cache
+    def seen_in_data(task: str, task_hash: str) -> Sequence[int]:
+        """Return which test examples were seen, from the very files that runs were made from."""
+        what = f"{task}: which test examples were seen is not kept in these older runs"
+        card = next((card for card in cards if card.name == task), None)
+        if card is None:
+            raise UserError(f"{what}, and there is no card of the task to read its data with; run it again")
+        folder = data_of(card, data_folder(data))
+        try:
+            files = find_task_files(card, folder)
+        except UserError as error:
+            raise UserError(f"{what}; name the data they were made from by --data ({error})") from None
+        if files.hash != task_hash:
+            raise UserError(
+                f"{what}, and they were made from other files than {folder} holds; name those by --data"
+            )
+        read = {split: read_split(card, files.paths[split]) for split in SPLITS}
+        return seen_rows(card, read, "test").rows
+
+    unseen = drop_seen(
+        records, predictions, find_seen=lambda record: seen_in_data(record.task, record.task_hash)
+    )
+    return name_left_out(board_of(unseen.records), unseen), unseen.predictions
 
 
 def say_left_out(error: UserError) -> None:

@@ -2,17 +2,25 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from kebench.cli.modes import Modes
-from kebench.cli.options import FILE, FOLDER, argument, option, takes
+from kebench.cli.options import FILE, FOLDER, Modes, argument, changes_of, option, takes
 from kebench.cli.tables import format_option, print_sheets, print_table
+from kebench.errors import UserError
 from kebench.grid import Grid, GridRows, Sheet
-
-if TYPE_CHECKING:
-    from kebench.umls.manifest import Manifest
+from kebench.mini.build import miniature_release
+from kebench.umls.export import export_rrf
+from kebench.umls.filters import PRESETS
+from kebench.umls.importing import import_release
+from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.umls.manifest import Manifest
+from kebench.umls.open.fetch import fetch_wheels, wheels_folder
+from kebench.umls.open.importing import import_open_kb, import_own
+from kebench.umls.open.terms import describe_noted
+from kebench.umls.rrf import find_release
+from kebench.umls.stats import BREAKDOWNS, breakdown, totals
 
 BREAKDOWN_ROWS = 20
 INDEX_BYTES_A_NAME = 440  # ours: 597 MB for the 1.36 million of open-umls
@@ -52,25 +60,31 @@ class ImportOptions:
         default="fixed",
         help="Which rows and which form of names: ours, or those of the code released with KeBioLM.",
     )
-    languages: tuple[str, ...] = option("--language", help="Names in this language (ENG); may be repeated.")
+    languages: tuple[str, ...] = option(
+        "--language", changes=True, help="Names in this language (ENG); may be repeated."
+    )
     all_languages: bool = option(help="Names in every language.")
     sources: tuple[str, ...] = option(
-        "--source", help="Only this source (MSH, SNOMEDCT_US); may be repeated."
+        "--source", changes=True, help="Only this source (MSH, SNOMEDCT_US); may be repeated."
     )
-    keep_suppressed: bool = option(help="Also names and relations that the release suppresses.")
-    relations: tuple[str, ...] = option("--relation", help="Only this RELA (may_treat); may be repeated.")
-    rels: tuple[str, ...] = option("--rel", help="Only this REL (RO, CHD, PAR); may be repeated.")
+    keep_suppressed: bool = option(changes=True, help="Also names and relations that the release suppresses.")
+    relations: tuple[str, ...] = option(
+        "--relation", changes=True, help="Only this RELA (may_treat); may be repeated."
+    )
+    rels: tuple[str, ...] = option(
+        "--rel", changes=True, help="Only this REL (RO, CHD, PAR); may be repeated."
+    )
     unnamed_relations: bool = option(help="Also rows without RELA, called by their REL.")
-    self_relations: bool = option(help="Also relations of a concept to itself.")
-    types: tuple[str, ...] = option(
-        "--semantic-type", help="Only concepts of this TUI (T047); may be repeated."
+    keep_self_relations: bool = option(
+        "--self-relations", changes=True, help="Also relations of a concept to itself."
+    )
+    semantic_types: tuple[str, ...] = option(
+        "--semantic-type", changes=True, help="Only concepts of this TUI (T047); may be repeated."
     )
     name: str = option(
         "--release", default="", help="The release's name; default: what release.dat or DIR says."
     )
-    memory_mib: int | None = option(
-        type=click.IntRange(200), help="What DuckDB may use; default: 1000 to 3072, by size."
-    )
+    memory_mib: int | None = option(type=click.IntRange(200), help=MEMORY_HELP)
 
 
 @kb.command("import")
@@ -83,22 +97,7 @@ def import_(options: ImportOptions) -> None:
     Without it, name ontologies or tables. Only what passes the filters is kept; kb.json says how many rows
     each filter left out.
     """
-    from kebench.errors import UserError
-    from kebench.umls.filters import PRESETS
-    from kebench.umls.importing import import_release
-    from kebench.umls.open.importing import import_own
-    from kebench.umls.rrf import find_release
-
-    chosen = {
-        "languages": options.languages,
-        "sources": options.sources,
-        "relations": options.relations,
-        "rels": options.rels,
-        "semantic_types": options.types,
-        "keep_suppressed": options.keep_suppressed,
-        "keep_self_relations": options.self_relations,
-    }
-    changes: dict[str, object] = {field: value for field, value in chosen.items() if value}
+    changes = {field: value for field, value in changes_of(options).items() if value}
     if options.all_languages:
         changes["languages"] = ()
     if options.unnamed_relations:
@@ -113,7 +112,6 @@ def import_(options: ImportOptions) -> None:
             embedded = str(folder).partition("embedded:")[2]
             if embedded != "mini":
                 raise UserError(f"no embedded release '{embedded}'; there is embedded:mini")
-            from kebench.mini.build import miniature_release
 
             folder, release_name = miniature_release(), options.name or embedded
         release = find_release(folder, name=release_name)
@@ -151,10 +149,6 @@ def open_(options: OpenOptions) -> None:
     DIR holds the sources: the wheels that --fetch gets, ontologies (.obo, .json), tables of terms and triples
     (.tsv), drug indications. By default it is the folder open-kb in the cache.
     """
-    from kebench.umls.filters import PRESETS
-    from kebench.umls.open.fetch import fetch_wheels, wheels_folder
-    from kebench.umls.open.importing import import_open_kb
-
     folder = options.folder or wheels_folder()
     if options.fetch:
         for path in fetch_wheels(folder):
@@ -169,7 +163,7 @@ def open_(options: OpenOptions) -> None:
     _say_what_was_made(manifest, options.out)
 
 
-def _say_what_was_made(manifest: "Manifest", out: Path) -> None:
+def _say_what_was_made(manifest: Manifest, out: Path) -> None:
     """Print what became of the rows: how many were read, left out for what, kept."""
     rows: GridRows = []
     for what, counts in manifest.counts.items():
@@ -191,21 +185,13 @@ def _say_what_was_made(manifest: "Manifest", out: Path) -> None:
     click.echo(f"knowledge base: {out}")
 
 
-def _print_sources(manifest: "Manifest") -> None:
+def _print_sources(manifest: Manifest) -> None:
     """Print what each source states, and under which licence; a fact is a relation in one direction."""
-    from kebench.umls.open.terms import describe_noted
-
     if manifest.sources:
-        rows = [
-            (
-                source["name"],
-                source["version"] or "-",
-                source["terms"],
-                source["relations"],
-                source["licence"] or "none stated",
-            )
-            for source in manifest.sources
-        ]
+        rows: GridRows = []
+        for source in manifest.sources:
+            version, licence = source["version"] or "-", source["licence"] or "none stated"
+            rows.append((source["name"], version, source["terms"], source["relations"], licence))
         click.echo()
         print_table(("source", "version", "terms", "facts", "licence"), rows)
         for source in manifest.sources:
@@ -226,28 +212,25 @@ def _print_sources(manifest: "Manifest") -> None:
 @format_option
 def stats(folder: Path, headings: tuple[str, ...], form: str) -> None:
     """Print a knowledge base's counts, by source, relation, semantic type and language."""
-    from kebench.umls.knowledge_base import KnowledgeBase
-    from kebench.umls.stats import BREAKDOWNS, breakdown, totals
-
     knowledge_base = KnowledgeBase.open(folder)
-    counted = {heading: breakdown(knowledge_base, heading) for heading in headings or BREAKDOWNS}
-    tables: dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]] = {
-        heading: (BREAKDOWNS[heading][0], rows) for heading, rows in counted.items()
+    manifest, content = knowledge_base.manifest, f"content {knowledge_base.content_hash[:12]}"
+    tables = {
+        heading: (BREAKDOWNS[heading][0], breakdown(knowledge_base, heading))
+        for heading in headings or BREAKDOWNS
     }
     if form != "terminal":
         counts = totals(knowledge_base)
-        if not headings:
-            tables = {"": (("", "count"), list(counts.items())), **tables}
         grids = [Grid(columns, rows, layout="listing") for columns, rows in tables.values()]
+        if not headings:
+            grids.insert(0, Grid(("", "count"), list(counts.items()), layout="listing"))
         found = {
-            h: [dict(zip(BREAKDOWNS[h][0], row, strict=True)) for row in rows] for h, rows in counted.items()
+            heading: [dict(zip(columns, row, strict=True)) for row in rows]
+            for heading, (columns, rows) in tables.items()
         }
-        title = f"{knowledge_base.manifest.release}, content {knowledge_base.content_hash[:12]}"
-        print_sheets([Sheet(title, (), tuple(grids))], form, content=lambda: {"totals": counts, **found})
+        sheet = Sheet(f"{manifest.release}, {content}", (), tuple(grids))
+        print_sheets([sheet], form, content=lambda: {"totals": counts, **found})
         return
     if not headings:
-        manifest = knowledge_base.manifest
-        content = f"content {manifest.content_hash[:12]}"
         click.echo(f"{manifest.release}, made from {manifest.made_from}, {content}")
         _print_sources(manifest)
         print_table(("", "count"), list(totals(knowledge_base).items()))
@@ -267,9 +250,6 @@ def stats(folder: Path, headings: tuple[str, ...], form: str) -> None:
 @click.option("--gzip", "compressed", is_flag=True, help="Write .RRF.gz.")
 def export(folder: Path, out: Path, compressed: bool) -> None:
     """Write a knowledge base as MRCONSO.RRF, MRREL.RRF and MRSTY.RRF."""
-    from kebench.umls.export import export_rrf
-    from kebench.umls.knowledge_base import KnowledgeBase
-
     for table, num_rows in export_rrf(KnowledgeBase.open(folder), out, compressed=compressed).items():
         click.echo(f"{out / table}.RRF{'.gz' if compressed else ''}: {num_rows:,} rows")
 
@@ -283,7 +263,6 @@ def index(folder: Path, approximate: bool) -> None:
     A million names take about 450 MB of disk and half a minute; their graph about as much again, and minutes.
     """
     from kebench.corpus.name_index import FOLDER, build_index
-    from kebench.umls.knowledge_base import KnowledgeBase
 
     knowledge_base = KnowledgeBase.open(folder)
     if not (folder / FOLDER).exists():

@@ -7,6 +7,7 @@ import click
 
 from kebench.cli.found import say
 from kebench.errors import counted
+from kebench.report.merge import merge as merge_folders
 
 
 @click.command()
@@ -19,8 +20,6 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
     hyper-parameters and seed. If its scores differ between machines, the first is kept, the other is named,
     and the command ends with 1.
     """
-    from kebench.report.merge import merge as merge_folders
-
     done = merge_folders(folders, out)
     for line in done.refused:
         say(f"left out: {line}")

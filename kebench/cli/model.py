@@ -2,19 +2,25 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kebench.cards import NAME_PATTERN, ModelCard, card_as_toml, model_card_paths, read_model_card
 from kebench.cli.found import metric_option, read_found, recorded_name, results_option
-from kebench.cli.modes import Modes
+from kebench.cli.options import Modes
 from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError
 from kebench.files import expand_home, write_atomically
-
-if TYPE_CHECKING:
-    from kebench.report.table import Choice
+from kebench.mini.build import made_model
+from kebench.model.checkpoint_files import read_json
+from kebench.model.fetch import PLACES
+from kebench.model.layout import describe_checkpoint, read_config
+from kebench.model.source import FETCHED, cached_folder, card_of_source, resolve_card
+from kebench.report.model_index import model_index
+from kebench.report.table import Choice, build_leaderboard
+from kebench.run import make_embedded, resolve
+from kebench.tasks.card import all_task_cards
 
 
 @click.group()
@@ -48,12 +54,7 @@ def list_models(form: str) -> None:
 
 
 def _folder_if_there(card: ModelCard) -> Path | None:
-    from kebench.model.fetch import PLACES
-    from kebench.model.source import cached_folder
-
     if card.source_kind == "embedded":
-        from kebench.mini.build import made_model
-
         return made_model(card.source_value)
     if card.source_kind not in PLACES:
         return cached_folder(card)
@@ -64,9 +65,6 @@ def _folder_if_there(card: ModelCard) -> Path | None:
 
 
 def _fetched(folder: Path | None) -> dict[str, Any]:
-    from kebench.model.checkpoint_files import read_json
-    from kebench.model.source import FETCHED
-
     return read_json(folder / FETCHED) if folder and (folder / FETCHED).is_file() else {}
 
 
@@ -118,8 +116,6 @@ def _lines(fields: dict[str, Any], indent: str = "") -> list[str]:
 )
 def get(names: tuple[str, ...], allow_remote_code: bool) -> None:
     """Fetch models into the cache, check them, and print where each is."""
-    from kebench.run import resolve
-
     for name in names:
         resolved = resolve(name, allow_remote_code=allow_remote_code)
         click.echo(f"{resolved.card.name}\t{resolved.folder}")
@@ -132,7 +128,6 @@ def _say_what_is_found(card: ModelCard, folder: Path, *, trust_remote_code: bool
     Raises UserError if it cannot be run, unless it needs its own code for that, which is not trusted.
     """
     from kebench.model.checkpoint import check_checkpoint
-    from kebench.model.layout import describe_checkpoint
 
     facts = describe_checkpoint(folder)
     head = {True: "an MLM head", False: "no MLM head", None: "an MLM head unknown for this family"}
@@ -162,9 +157,6 @@ def _say_what_is_found(card: ModelCard, folder: Path, *, trust_remote_code: bool
 def add(name: str, source: str, allow_remote_code: bool) -> None:
     """Check that a checkpoint loads and write its card, baselines/NAME.toml."""
     from kebench.model.checkpoint import load_encoder
-    from kebench.model.layout import read_config
-    from kebench.model.source import card_of_source, resolve_card
-    from kebench.run import make_embedded
 
     if not re.fullmatch(NAME_PATTERN, name):
         raise UserError(
@@ -189,12 +181,8 @@ def add(name: str, source: str, allow_remote_code: bool) -> None:
 @click.argument("name")
 @results_option
 @metric_option
-def print_card(name: str, folders: tuple[Path, ...], metric: "Choice") -> None:
+def print_card(name: str, folders: tuple[Path, ...], metric: Choice) -> None:
     """Print a model's scores as the model-index of a Hugging Face model card, YAML for its README.md."""
-    from kebench.report.model_index import model_index
-    from kebench.report.table import build_leaderboard
-    from kebench.tasks.card import all_task_cards
-
     cards = all_task_cards()
     found = read_found(folders)
     name = recorded_name(name, {record.model for record in found.records}, found.other_names)

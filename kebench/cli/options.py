@@ -18,17 +18,31 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-DEVICES = click.Choice(["auto", "cpu", "cuda"])
-PRECISIONS = click.Choice(["auto", "fp32", "bf16"])
 
 Options = TypeVar("Options")
 Command = Callable[..., None]
+
+
+class Modes(click.Choice[str]):
+    """A choice of modes of fidelity; asked for one that it lacks, it says why there is none."""
+
+    def __init__(self, *modes: str, without: dict[str, str]) -> None:
+        """without: why there is none, of each of the other modes."""
+        super().__init__(modes)
+        self.without = without
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the mode, or fail with the reason."""
+        if value in self.without:
+            there = f"There are {' and '.join(self.choices)}; docs/FIDELITY.md says which mode exists where"
+            self.fail(f"no mode '{value}' here: {self.without[value]}. {there}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def takes(
@@ -65,7 +79,7 @@ def option(*names: str, changes: bool = False, **attributes: Any) -> Any:
     leaves that. attributes: of `click.option`.
     """
 
-    def declare(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
+    def declare(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
         kinds = get_args(field.type) or (field.type,)
         stated = _type_of(field) | attributes
         if get_origin(field.type) is tuple:
@@ -85,14 +99,17 @@ def option(*names: str, changes: bool = False, **attributes: Any) -> Any:
 def argument(**attributes: Any) -> Any:
     """Return a field that is an argument. attributes: of `click.argument`; the type is as of an option."""
 
-    def declare(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
+    def declare(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
         return click.argument(field.name, **_type_of(field) | attributes)
 
     return dataclasses.field(metadata={"declare": declare})
 
 
-def _type_of(field: "dataclasses.Field[Any]") -> dict[str, Any]:
+def _type_of(field: dataclasses.Field[Any]) -> dict[str, Any]:
     kinds = get_args(field.type) or (field.type,)
+    for kind in (field.type, *kinds):
+        if get_origin(kind) is Literal:
+            return {"type": click.Choice(get_args(kind))}
     types = ((Path, FOLDER), (int, int), (float, float))
     return next(({"type": parameter} for kind, parameter in types if kind in kinds), {})
 
@@ -110,12 +127,12 @@ def changes_of(options: Any) -> dict[str, object]:
 
 def device_option(purpose: str) -> Any:
     """Return the field of --device."""
-    return option(type=DEVICES, default="auto", help=purpose)
+    return option(type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help=purpose)
 
 
 def precision_option(purpose: str) -> Any:
     """Return the field of --precision."""
-    return option(type=PRECISIONS, default="auto", help=purpose)
+    return option(type=click.Choice(["auto", "fp32", "bf16"]), default="auto", help=purpose)
 
 
 def log_option(what: str) -> Any:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from kebench.cli.cluster import runs_on_cluster
+from kebench.cli.found import say
 from kebench.cli.options import (
     argument,
     changes_of,
@@ -17,9 +17,15 @@ from kebench.cli.options import (
     precision_option,
     takes,
 )
-
-if TYPE_CHECKING:
-    from kebench.pretrain.card import PretrainingCard
+from kebench.cli.tables import print_table
+from kebench.files import check_can_be_made
+from kebench.grid import Cell, GridRows
+from kebench.loggers import NO_LOGGING, chosen_logging, logged_run
+from kebench.pretrain.card import PretrainingCard
+from kebench.pretrain.curve import HELD_OUT
+from kebench.pretrain.recipe import read_recipe
+from kebench.run import resolve
+from kebench.runtime import choose_device, launched_processes, new_accelerator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +53,7 @@ class PretrainOptions:
         help="Less memory, a third more time.",
     )
     compile: bool | None = option(
-        "--compile/--no-compile",
-        changes=True,
-        help="Let torch compile the model; tried little so far.",
+        "--compile/--no-compile", changes=True, help="Let torch compile the model; tried little so far."
     )
     checkpoint_every: int | None = option(
         changes=True, help="Steps between kept states, instead of the recipe's."
@@ -73,15 +77,9 @@ def pretrain(options: PretrainOptions) -> None:
     'kebench run', 'kebench probe' and transformers. Stopped at any moment, the same command goes on from the
     last kept state; under 'accelerate launch' it takes all GPUs.
     """
-    from kebench.files import check_can_be_made
-    from kebench.loggers import NO_LOGGING, chosen_logging, logged_run
-    from kebench.pretrain.curve import HELD_OUT
     from kebench.pretrain.plan import plan_pretraining
-    from kebench.pretrain.recipe import read_recipe
     from kebench.pretrain.run import drop_leftovers, find_finished
     from kebench.pretrain.run import pretrain as run
-    from kebench.run import resolve
-    from kebench.runtime import choose_device, launched_processes, new_accelerator
 
     out = options.out
     logging = chosen_logging(options.loggers, options.log_dir, default=out.parent / "logs")
@@ -94,27 +92,22 @@ def pretrain(options: PretrainOptions) -> None:
     if card := find_finished(plan, out):
         if launched_processes()[0] == 0:
             drop_leftovers(plan)
-            click.echo(f"nothing to do: {out} holds this model", err=True)
+            say(f"nothing to do: {out} holds this model")
             _print_card(card, out)
         return
     check_can_be_made(out)
     accelerator = new_accelerator(device)
     if accelerator.is_main_process:  # what is trained, on what, and where, each with its reason
-        counts = plan.corpus.manifest.counts
-        lines = [
-            f"recipe {plan.recipe} ({settings.label}); backbone {plan.backbone.card.name}",
-            f"corpus: {counts.documents:,} documents, {counts.mentions:,} mentions of {counts.cuis:,} CUIs",
-            f"batch {settings.batch_size} x {settings.max_tokens}, AdamW {settings.learning_rate:g}, "
-            f"seed {settings.seed}",
-            f"device {device.name}, {device.precision} ({device.reason})",
-        ]
+        counts, rate = plan.corpus.manifest.counts, settings.learning_rate
+        say(f"recipe {plan.recipe} ({settings.label}); backbone {plan.backbone.card.name}")
+        say(f"corpus: {counts.documents:,} documents, {counts.mentions:,} mentions of {counts.cuis:,} CUIs")
         if plan.embeddings:
             vectors = plan.embeddings.card
-            lines.insert(2, f"entity vectors: {vectors.num_entities:,} of {vectors.source}")
+            say(f"entity vectors: {vectors.num_entities:,} of {vectors.source}")
         elif settings.architecture == "kebiolm":
-            lines.insert(2, "entity vectors: drawn at random (the recipe)")
-        for line in lines:
-            click.echo(line, err=True)
+            say("entity vectors: drawn at random (the recipe)")
+        say(f"batch {settings.batch_size} x {settings.max_tokens}, AdamW {rate:g}, seed {settings.seed}")
+        say(f"device {device.name}, {device.precision} ({device.reason})")
     logged = {"recipe": plan.recipe, "backbone": plan.backbone.card.name, "identity": plan.identity}
     with logged_run(
         logging if accelerator.is_main_process else NO_LOGGING,
@@ -123,21 +116,17 @@ def pretrain(options: PretrainOptions) -> None:
     ) as write:
 
         def watch(row: dict[str, float]) -> None:
-            numbers = {name: value for name, value in row.items() if name != "step"}
-            groups = {name: "held_out" if name in HELD_OUT else "train" for name in numbers}
-            write(int(row["step"]), {f"{groups[name]}/{name}": value for name, value in numbers.items()})
+            groups = {name: "held_out" if name in HELD_OUT else "train" for name in row if name != "step"}
+            write(int(row["step"]), {f"{group}/{name}": row[name] for name, group in groups.items()})
 
         card = run(plan, out, accelerator=accelerator, micro_batch=options.micro_batch, watch=watch)
     if accelerator.is_main_process:
         _print_card(card, out)
 
 
-def _print_card(card: "PretrainingCard", out: Path) -> None:
-    from kebench.cli.tables import print_table
-    from kebench.grid import Cell
-
+def _print_card(card: PretrainingCard, out: Path) -> None:
     train, held_out = card.sequences["train"], card.sequences["held-out"]
-    rows: list[tuple[str, int | Cell]] = [
+    rows: GridRows = [
         ("steps", card.steps),
         ("sequences", train["sequences"]),
         ("word pieces", train["pieces"]),
@@ -146,12 +135,8 @@ def _print_card(card: "PretrainingCard", out: Path) -> None:
         ("held out: mentions", held_out["mentions"]),
     ]
     if card.num_entities:
-        rows += [
-            ("entities", card.num_entities),
-            ("of them without a vector, drawn", card.drawn_entities),
-        ]
-    rows += [
-        (f"held out: {name.replace('_', ' ')}", Cell(value, ",.2f")) for name, value in card.held_out.items()
-    ]
+        rows += [("entities", card.num_entities), ("of them without a vector, drawn", card.drawn_entities)]
+    for name, value in card.held_out.items():
+        rows.append((f"held out: {name.replace('_', ' ')}", Cell(value, ",.2f")))
     print_table(("", "number"), rows)
     click.echo(f"checkpoint: {out}")

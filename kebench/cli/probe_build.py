@@ -3,17 +3,20 @@
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from kebench.cli.modes import Modes
-from kebench.cli.options import FILE, FOLDER, argument, option, takes
+from kebench.cli.options import FILE, FOLDER, Modes, argument, changes_of, option, takes
 from kebench.cli.tables import format_option, print_sheets
+from kebench.errors import UserError
 from kebench.grid import NAME_WIDTH, Grid, GridRows, Sheet, count_cell
-
-if TYPE_CHECKING:
-    from kebench.probe.query_set import QuerySetManifest
+from kebench.probe.build import build_set, plan_set
+from kebench.probe.foreign import import_set
+from kebench.probe.index import export_ids
+from kebench.probe.query_set import QuerySet, QuerySetManifest
+from kebench.probe.recipe import read_probe_recipe
+from kebench.probe.set_places import remember_set
+from kebench.umls.knowledge_base import KnowledgeBase
 
 RECIPE = "umls-2020aa"
 # heading in the table: its count in set.json
@@ -43,6 +46,7 @@ class BuildOptions:
         type=FILE, help="Make the queries that this file of identifiers names, and no other."
     )
     mode: str | None = option(
+        changes=True,
         type=Modes(
             "fixed",
             "released",
@@ -53,10 +57,13 @@ class BuildOptions:
         ),
         help="Ours, or as the code released with KeBioLM; default: as KB was imported.",
     )
-    cap: int | None = option(
-        type=click.IntRange(1, 999_999), help="Queries a relation, instead of the recipe's."
+    max_queries_per_relation: int | None = option(
+        "--cap",
+        type=click.IntRange(1, 999_999),
+        changes=True,
+        help="Queries a relation, instead of the recipe's.",
     )
-    seed: int | None = option(type=click.IntRange(0), help="Instead of the recipe's.")
+    seed: int | None = option(type=click.IntRange(0), changes=True, help="Instead of the recipe's.")
     relations: tuple[str, ...] = option("--relation", help="Only this one (may_treat); may be repeated.")
     memory_mib: int | None = option(type=click.IntRange(200), help="What DuckDB may use; default: 2048.")
 
@@ -71,30 +78,17 @@ def build(options: BuildOptions) -> None:
     identifiers chooses: that of kebench probe export, or the one beside the paper's released code (lui,
     relation, order).
     """
-    from kebench.errors import UserError
-    from kebench.probe.build import build_set, plan_set
-    from kebench.probe.recipe import read_probe_recipe
-    from kebench.umls.knowledge_base import KnowledgeBase
-
-    cap, seed = options.cap, options.seed
-    if options.index and (cap, seed) != (None, None):
+    if options.index and (options.max_queries_per_relation, options.seed) != (None, None):
         raise UserError("--cap and --seed choose queries, and so does --index; name one or the other")
-    settings = read_probe_recipe(
-        options.recipe,
-        mode=options.mode,
-        max_queries_per_relation=cap,
-        seed=seed,
-        relations=options.relations or None,
-    )
+    relations = options.relations or None  # of the recipe, if none is named
+    settings = read_probe_recipe(options.recipe, relations=relations, **changes_of(options))
     plan = plan_set(KnowledgeBase.open(options.folder), settings, index=options.index)
     reason = "as asked" if settings.mode else "as the knowledge base was imported"
     click.echo(f"mode {plan.mode} ({reason}), recipe {options.recipe}", err=True)
     _say_what_was_made(build_set(plan, options.out, memory_mib=options.memory_mib), options.out)
 
 
-def _say_what_was_made(manifest: "QuerySetManifest", out: Path) -> None:
-    from kebench.probe.set_places import remember_set
-
+def _say_what_was_made(manifest: QuerySetManifest, out: Path) -> None:
     remember_set(out, manifest.content_hash)
     print_sheets([Sheet("", (), (_counts(manifest),))], "terminal")
     _print_ambiguous(manifest)
@@ -128,8 +122,6 @@ def import_(files: tuple[Path, ...], out: Path, prompts: Path | None) -> None:
     predicate_id), or tables (.csv) with the columns query and answers, joined with |, and perhaps relation.
     A query holds [MASK] or [Y] once.
     """
-    from kebench.probe.foreign import import_set
-
     _say_what_was_made(import_set(files, out, prompts=prompts), out)
 
 
@@ -141,9 +133,6 @@ def export(folder: Path, out: Path) -> None:
 
     Of these, `kebench probe build --index` makes the same set again for anyone who has the release.
     """
-    from kebench.probe.index import export_ids
-    from kebench.probe.query_set import QuerySet
-
     click.echo(f"{out}: {export_ids(QuerySet.open(folder), out):,} queries")
 
 
@@ -153,8 +142,6 @@ def export(folder: Path, out: Path) -> None:
 @format_option
 def stats(folder: Path, heading: str | None, form: str) -> None:
     """Print a set's counts, those of the paper's beside them."""
-    from kebench.probe.query_set import QuerySet
-
     manifest = QuerySet.open(folder).manifest
     if form != "terminal":
         grids = (_counts(manifest), *([_relations(manifest, is_broken=False)] if heading else []))
@@ -175,7 +162,7 @@ def stats(folder: Path, heading: str | None, form: str) -> None:
         print_sheets([Sheet("", (), (_relations(manifest, is_broken=True),))], form)
 
 
-def _counts(manifest: "QuerySetManifest") -> Grid:
+def _counts(manifest: QuerySetManifest) -> Grid:
     """Return the counts; beside them the paper's, if the recipe has them and no relation was chosen."""
     recipe = manifest.recipe or {}
     published = {} if recipe.get("relations") else recipe.get("published", {})
@@ -191,7 +178,7 @@ def _counts(manifest: "QuerySetManifest") -> Grid:
     return Grid(("", "this set", *(("paper",) if published else ())), rows, layout="listing")
 
 
-def _print_ambiguous(manifest: "QuerySetManifest") -> None:
+def _print_ambiguous(manifest: QuerySetManifest) -> None:
     counts = manifest.counts
     if counts.get("ambiguous_share") is not None:
         of = "concepts of the knowledge base" if manifest.knowledge_base else "answers of this set"
@@ -203,12 +190,12 @@ def _print_ambiguous(manifest: "QuerySetManifest") -> None:
         click.echo(textwrap.fill(said, 80))
 
 
-def _mean(manifest: "QuerySetManifest") -> str:
+def _mean(manifest: QuerySetManifest) -> str:
     """Return what the mean is of: an imported set need not know of CUIs."""
     return "mean CUIs" if manifest.knowledge_base else "mean answers"
 
 
-def _relations(manifest: "QuerySetManifest", *, is_broken: bool) -> Grid:
+def _relations(manifest: QuerySetManifest, *, is_broken: bool) -> Grid:
     """Return the numbers of each relation. is_broken: long names into lines, never inside a word."""
     columns = ("relation", "words", "rule", "queries", _mean(manifest), "type 1", "type 2")
     rows: GridRows = []

@@ -3,18 +3,25 @@
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import click
 
 from kebench.cli.cluster import runs_on_cluster
+from kebench.cli.found import LOCAL, say
 from kebench.cli.options import changes_of, device_option, option, precision_option, takes
+from kebench.cli.tables import print_table
 from kebench.errors import Refusals, UserError
-
-if TYPE_CHECKING:
-    from kebench.probe.plan import ProbePlan
-    from kebench.probe.record import ProbeRecord
+from kebench.grid import Cell, GridRows
+from kebench.probe.plan import Precision, ProbePlan, plan_probe
+from kebench.probe.query_set import QuerySet
+from kebench.probe.record import ProbeRecord
+from kebench.probe.set_places import remember_set
+from kebench.processes import beside
+from kebench.run import resolve
+from kebench.runtime import choose_device, use_own_gpu
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +32,13 @@ class ProbeOptions:
         "--model", required=True, help="A card, folder or source; may be repeated."
     )
     folder: Path = option("--set", help="The folder of a query set.")
-    out: Path = option(default=Path("results/local"), help="Where results go.")
-    mode: str | None = option(
-        type=click.Choice(["fixed", "released", "paper"]),
+    out: Path = option(default=LOCAL, help="Where results go.")
+    mode: Literal["fixed", "released", "paper"] | None = option(
         help="How blanks are filled: our way, that of the code released with KeBioLM, or the paper's; "
-        "default: the set's.",
+        "default: the set's."
     )
-    method: str | None = option(
-        "--decoder",
-        type=click.Choice(["independent", "order", "confidence"]),
-        changes=True,
-        help="Which blank is filled next, instead of the mode's (confidence).",
+    method: Literal["independent", "order", "confidence"] | None = option(
+        "--decoder", changes=True, help="Which blank is filled next, instead of the mode's (confidence)."
     )
     beam: int | None = option(
         type=click.IntRange(1, 100),
@@ -56,9 +59,7 @@ class ProbeOptions:
     precision: str = precision_option("Of the arithmetic in the model.")
     batch_tokens: int | None = option(type=click.IntRange(1), help="Word pieces in one forward pass.")
     workers: int = option(
-        default=1,
-        type=click.IntRange(1),
-        help="Processes that share it, each with a GPU of its own.",
+        default=1, type=click.IntRange(1), help="Processes that share it, each with a GPU of its own."
     )
     skip_headless: bool = option(help="Leave out models without a trained head.")
     allow_remote_code: bool = option(help="Run code that comes with a checkpoint.")
@@ -73,13 +74,7 @@ def probe_run(options: ProbeOptions) -> None:
     --workers; to use several machines, start the same command on each: they share the work.
     """
     from kebench.probe.decoders import read_decoder
-    from kebench.probe.plan import plan_probe
-    from kebench.probe.query_set import QuerySet
     from kebench.probe.run import drop_parts, find_finished, run_probe, run_probes
-    from kebench.probe.set_places import remember_set
-    from kebench.processes import beside
-    from kebench.run import resolve
-    from kebench.runtime import choose_device, use_own_gpu
 
     out = options.out
     if out.exists() and not out.is_dir():
@@ -90,56 +85,45 @@ def probe_run(options: ProbeOptions) -> None:
     use_own_gpu(device.name)
     mode: Any = options.mode or query_set.manifest.mode
     decoder = read_decoder(mode, **changes_of(options))
-    refusals = Refusals()
-    resolved = refusals.of_each(options.models, partial(resolve, allow_remote_code=options.allow_remote_code))
+    refusals, allowed = Refusals(), options.allow_remote_code
+    resolved = refusals.of_each(options.models, partial(resolve, allow_remote_code=allowed))
     if options.skip_headless:
         for one in (one for one in resolved if one.card.mlm_head is False):
-            click.echo(f"{one.card.name}: left out, its checkpoint has no trained head", err=True)
+            say(f"{one.card.name}: left out, its checkpoint has no trained head")
         resolved = [one for one in resolved if one.card.mlm_head is not False]
-    plans = [
-        plan_probe(
-            one,
-            query_set,
-            mode=mode,
-            decoder=decoder,
-            precision="bf16" if device.precision == "bf16" else "fp32",
-            queries=options.queries,
-            seed=options.seed,
-        )
-        for one in resolved
-    ]
+    precision: Precision = "bf16" if device.precision == "bf16" else "fp32"
+    plan_one = partial(plan_probe, mode=mode, decoder=decoder, queries=options.queries, seed=options.seed)
+    plans = [plan_one(one, query_set, precision=precision) for one in resolved]
     missing = [plan for plan in plans if not find_finished(plan, out)]
-    check = partial(_check_model, allow_remote_code=options.allow_remote_code)
+    check = partial(_check_model, allow_remote_code=allowed)
     remarks = refusals.of_each(missing, check, name=lambda plan: plan.card.name)
     refusals.raise_all()
-    click.echo(f"device {device.name}, {device.precision} ({device.reason})", err=True)
-    for remark in (remark for of_model in remarks for remark in of_model):
-        click.echo(remark, err=True)
-    allowed, tokens = options.allow_remote_code, options.batch_tokens
-    run_one = partial(run_probe, device=device, allow_remote_code=allowed, batch_tokens=tokens)
+    say(f"device {device.name}, {device.precision} ({device.reason})")
+    for remark in chain.from_iterable(remarks):
+        say(remark)
+    run_one = partial(run_probe, device=device, allow_remote_code=allowed, batch_tokens=options.batch_tokens)
     others: AbstractContextManager[None] = nullcontext()
     if options.workers > 1 and missing:
-        click.echo(f"{options.workers} processes share the work (--workers)", err=True)
+        say(f"{options.workers} processes share the work (--workers)")
         work = partial(run_probes, missing, out, run_one)
         others = beside(options.workers, work, uses_gpus=device.name != "cpu")
     with others:
         for plan in plans:
-            subset = plan.subset
-            drawn = f"{subset.queries:,} of" if subset.queries else "all"
-            seed = f" (seed {subset.seed})" if subset.queries else ""
-            total = f"{len(plan.query_set):,} queries{seed} in {plan.query_set.folder}"
-            click.echo(f"{plan.card.name}: {drawn} {total}", err=True)
+            subset, asked = plan.subset, f"all {len(query_set):,} queries"
+            if subset.queries:
+                asked = f"{subset.queries:,} of {len(query_set):,} queries (seed {subset.seed})"
+            say(f"{plan.card.name}: {asked} in {query_set.folder}")
             beams = f"beam {decoder.beam}, 1 to {decoder.max_masks} masks, mode {plan.mode}"
-            click.echo(f"decoder {decoder.method}, {beams}", err=True)
+            say(f"decoder {decoder.method}, {beams}")
             record = find_finished(plan, out)
             if plan not in missing:
-                click.echo(f"nothing to do: {plan.out(out)} holds this probe", err=True)
+                say(f"nothing to do: {plan.out(out)} holds this probe")
             if record:
                 drop_parts(plan, out)
             _print_record(record or run_one(plan, out), plan.out(out))
 
 
-def _check_model(plan: "ProbePlan", *, allow_remote_code: bool) -> list[str]:
+def _check_model(plan: ProbePlan, *, allow_remote_code: bool) -> list[str]:
     """Return what is out of the common in a model; UserError if it cannot be probed."""
     from kebench.model.masked_lm import check_masked_lm
 
@@ -149,11 +133,8 @@ def _check_model(plan: "ProbePlan", *, allow_remote_code: bool) -> list[str]:
     return [f"{card.name}: WARNING: {remark}" for remark in remarks]
 
 
-def _print_record(record: "ProbeRecord", folder: Path) -> None:
+def _print_record(record: ProbeRecord, folder: Path) -> None:
     """Print the scores of one probe, what became of its queries, and where it is."""
-    from kebench.cli.tables import print_table
-    from kebench.grid import Cell, GridRows
-
     rows: GridRows = []
     for name, by_us, as_released in (
         ("all", record.scores.fixed.overall, record.scores.released.overall),

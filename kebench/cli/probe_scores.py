@@ -2,84 +2,69 @@
 
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import pyarrow.compute as pc
 
-from kebench.cli.found import results_option
+from kebench.cli.found import LOCAL, results_option, say
+from kebench.cli.options import FOLDER, added_by, argument, option, takes
 from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.errors import UserError, did_you_mean
 from kebench.grid import Grid, Sheet
+from kebench.probe import stored
+from kebench.probe.examples import Answer, Example, examples
+from kebench.probe.query_set import QuerySet
+from kebench.probe.record import PROBE_RECORD, ProbeRecord, read_probe_record
+from kebench.probe.set_places import find_set
+from kebench.report import probe_export as export
+from kebench.report.probes import PROBE_SUITE, groups_sheets, probe_sheets
+from kebench.report.published import read_published_tables
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from kebench.probe.examples import Answer, Example
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.record import ProbeRecord
-
-LOCAL = Path("results/local")
-REMEDY = "make some with 'kebench probe run'"
-FOLDER = click.Path(path_type=Path)
 LOOKED_AT = 5000  # queries that are judged to find hits or misses; ours
 _WIDTH = 80
 _INDENT = " " * 14  # what the names of an example's lines take
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions:
+    """The options of `kebench probe show`."""
+
+    folder: Path | None = argument(metavar="[PREDICTIONS]", required=False)
+    set_folder: Path | None = option(
+        "--set", metavar="SET", help="The query set's folder; default: where it was last seen."
+    )
+    model: str | None = option(help="Find the predictions of this model under --results.")
+    results: Path = option(default=LOCAL, help="Folder of records; where --model looks.")
+    relation: str | None = option(help="Only queries of this relation (may_treat).")
+    count: int = option("--n", type=click.IntRange(1), default=20, help="Most queries.")
+    hits: bool = option(help="Only queries that were answered.")
+    misses: bool = option(help="Only queries that were not.")
+    form: str = added_by(format_option)
+
+
 @click.command()
-@click.argument("folder", metavar="[PREDICTIONS]", type=FOLDER, required=False)
-@click.option(
-    "--set",
-    "set_folder",
-    metavar="SET",
-    type=FOLDER,
-    help="The query set's folder; default: where it was last seen.",
-)
-@click.option("--model", help="Find the predictions of this model under --results.")
-@click.option(
-    "--results", type=FOLDER, default=LOCAL, show_default=True, help="Folder of records; where --model looks."
-)
-@click.option("--relation", help="Only queries of this relation (may_treat).")
-@click.option("--n", "count", type=click.IntRange(1), default=20, show_default=True, help="Most queries.")
-@click.option("--hits", is_flag=True, help="Only queries that were answered.")
-@click.option("--misses", is_flag=True, help="Only queries that were not.")
-@format_option
-def show(
-    folder: Path | None,
-    set_folder: Path | None,
-    model: str | None,
-    results: Path,
-    relation: str | None,
-    count: int,
-    hits: bool,
-    misses: bool,
-    form: str,
-) -> None:
+@takes(ShowOptions)
+def show(options: ShowOptions) -> None:
     """Print queries with their answers: accepted names, the best answer of one mask, the best of more.
 
     Queries are taken evenly from those that the options leave. PREDICTIONS is the folder of one probe.
     """
-    import pyarrow.compute as pc
-
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.record import PROBE_RECORD, read_probe_record
-    from kebench.probe.set_places import find_set
-    from kebench.probe.stored import check_set, rules_differ
-
-    if (folder is None) == (model is None):
+    if (options.folder is None) == (options.model is None):
         raise UserError("name either the folder of a probe's predictions, or a model with --model")
-    if hits and misses:
+    if options.hits and options.misses:
         raise UserError("--hits and --misses leave no query; name one of them, or neither for both")
-    wanted = "hits" if hits else "misses" if misses else None
-    named = QuerySet.open(set_folder) if set_folder else None
-    record_path = (folder or _folder_of(model or "", named, results)) / PROBE_RECORD
-    record = read_probe_record(record_path)
+    wanted = "hits" if options.hits else "misses" if options.misses else None
+    named = QuerySet.open(options.set_folder) if options.set_folder else None
+    folder = options.folder or _folder_of(options.model or "", named, options.results)
+    record = read_probe_record(folder / PROBE_RECORD)
     query_set = named or find_set(record.set_hash, name=record.set)
     if not named:
-        _say(f"{query_set.folder}: the set of this probe")
-    check_set(query_set, record)
-    queries = query_set.table()
+        say(f"{query_set.folder}: the set of this probe")
+    stored.check_set(query_set, record)
+    queries, relation = query_set.table(), options.relation
     if relation is not None:
         relations = set(queries["relation"].unique().to_pylist())
         if relation not in relations:
@@ -88,66 +73,49 @@ def show(
                 f"'kebench probe stats {query_set.folder}' shows all"
             )
         queries = queries.filter(pc.equal(queries["relation"], relation))
-    shown = _examples(queries, record_path.parent, record, count=count, wanted=wanted)
-    _say(f"{record.model} on {record.set}; hits by the {record.mode} rule")
-    if older := rules_differ(record):
-        _say(older)
+    # Taken evenly. Which are hits is known only of those that have been judged.
+    tokenizer = stored.read_tokenizer(folder)
+    if record.subset.queries is not None:
+        queries = stored.decoded_queries(queries, folder)
+    judged = stored.evenly(queries, LOOKED_AT if wanted else options.count)
+    if wanted and len(judged) < len(queries):
+        say(f"looked for {wanted} among {len(judged):,} of {len(queries):,} queries, evenly taken")
+    shown = examples(judged, stored.read_predictions(folder, of=judged), tokenizer)
+    if wanted:
+        shown = [one for one in shown if one.is_hit(record.mode) == (wanted == "hits")]
+        shown = [shown[place] for place in stored.even_places(len(shown), options.count)]
+    say(f"{record.model} on {record.set}; hits by the {record.mode} rule")
+    if older := stored.rules_differ(record):
+        say(older)
     if not shown:
-        _say(f"no {wanted or 'queries'} among those that the options leave")
-    if form != "terminal":
-        _print_rows(f"{record.model} on {record.set}", shown, record.mode, form)
-        return
-    if not shown:
-        return
-    click.echo("\n\n".join("\n".join(_example_lines(one, record.mode)) for one in shown))
+        say(f"no {wanted or 'queries'} among those that the options leave")
+    if options.form != "terminal":
+        _print_rows(f"{record.model} on {record.set}", shown, record.mode, options.form)
+    elif shown:
+        click.echo("\n\n".join("\n".join(_example_lines(one, record.mode)) for one in shown))
 
 
-def _folder_of(model: str, query_set: "QuerySet | None", out: Path) -> Path:
+def _folder_of(model: str, query_set: QuerySet | None, out: Path) -> Path:
     """Return the newest probe of a model, on a set if one is named. Raises UserError if there is none."""
-    from kebench.probe.stored import find_probes, newest_probe, probes_on
-
     _say_unfinished(out)
-    found = find_probes([out])
+    found = stored.find_probes([out])
     models = {probe.record.model for probe in found}
     model = model if model in models else Path(model).name  # a directory, as `probe run` takes it
     if model not in models:
         hint = did_you_mean(model, models)
-        raise UserError(f"{out}: no probe of model '{model}'{hint} {REMEDY}, or name its place by --results")
-    on_set = probes_on(found, query_set) if query_set else found
+        raise UserError(
+            f"{out}: no probe of model '{model}'{hint} {stored.REMEDY}, or name its place by --results"
+        )
+    on_set = stored.probes_on(found, query_set) if query_set else found
     fitting = [probe for probe in on_set if probe.record.model == model]
     if query_set and not fitting:
-        raise UserError(f"{out}: no probe of model '{model}' on the set {query_set.folder}; {REMEDY}")
-    newest = newest_probe(fitting)
-    _say(f"{newest.folder}: the newest of {len(fitting)}, of {newest.record.provenance.started_utc}")
+        raise UserError(f"{out}: no probe of model '{model}' on the set {query_set.folder}; {stored.REMEDY}")
+    newest = stored.newest_probe(fitting)
+    say(f"{newest.folder}: the newest of {len(fitting)}, of {newest.record.provenance.started_utc}")
     return newest.folder
 
 
-def _examples(
-    queries: "pa.Table", folder: Path, record: "ProbeRecord", *, count: int, wanted: str | None
-) -> "list[Example]":
-    """Return evenly taken examples. Which are hits is known only of those that have been judged."""
-    from kebench.probe.examples import examples
-    from kebench.probe.stored import (
-        decoded_queries,
-        even_places,
-        evenly,
-        read_predictions,
-        read_tokenizer,
-    )
-
-    tokenizer = read_tokenizer(folder)
-    asked = queries if record.subset.queries is None else decoded_queries(queries, folder)
-    judged = evenly(asked, LOOKED_AT if wanted else count)
-    if wanted and len(judged) < len(asked):
-        _say(f"looked for {wanted} among {len(judged):,} of {len(asked):,} queries, evenly taken")
-    found = examples(judged, read_predictions(folder, of=judged), tokenizer)
-    if wanted:
-        found = [one for one in found if one.is_hit(record.mode) == (wanted == "hits")]
-        found = [found[place] for place in even_places(len(found), count)]
-    return found
-
-
-def _print_rows(title: str, shown: "list[Example]", mode: str, form: str) -> None:
+def _print_rows(title: str, shown: list[Example], mode: str, form: str) -> None:
     """Print examples as a table of words; CSV and JSON have their numbers too."""
     rows: list[dict[str, Any]] = [
         {
@@ -178,7 +146,7 @@ def _print_rows(title: str, shown: "list[Example]", mode: str, form: str) -> Non
     )
 
 
-def _example_lines(example: "Example", mode: str) -> Iterator[str]:
+def _example_lines(example: Example, mode: str) -> Iterator[str]:
     """Yield the lines of one example, none wider than 80 columns."""
     yield from textwrap.wrap(example.text, _WIDTH, subsequent_indent="  ")
     gold = ", ".join(name if name == cui else f"{name} ({cui})" for name, cui in example.gold) or "nothing"
@@ -203,7 +171,7 @@ def _example_lines(example: "Example", mode: str) -> Iterator[str]:
         )
 
 
-def _answer_text(answer: "Answer | None") -> str:
+def _answer_text(answer: Answer | None) -> str:
     if answer is None:
         return "-"
     masks = f"{answer.num_masks} masks, mean log p" if answer.num_masks > 1 else "log p"
@@ -236,11 +204,16 @@ def scores(
     FOLDER is searched for probes, as is what --results names; default: results/local. A table holds one set
     and one way of probing.
     """
-    from kebench.report import probe_export as export
-    from kebench.report.probes import PROBE_SUITE, groups_sheets, probe_sheets
-    from kebench.report.published import read_published_tables
-
-    records = _records((*places, *folders) or (LOCAL,), set_name)
+    searched = (*places, *folders) or (LOCAL,)
+    for folder in searched:
+        _say_unfinished(folder)
+    found = stored.find_probes(searched)
+    if set_name is not None:
+        found = stored.probes_on(found, QuerySet.open(set_name) if Path(set_name).is_dir() else set_name)
+    by_identity: dict[str, ProbeRecord] = {}  # one model may have been asked under two names
+    for probe in found:
+        by_identity.setdefault(probe.record.identity, probe.record)
+    records = list(by_identity.values())
     if by:
         rows = list(export.group_rows(records, by))
         print_sheets(
@@ -260,28 +233,6 @@ def scores(
     )
 
 
-def _records(folders: tuple[Path, ...], set_name: str | None) -> "list[ProbeRecord]":
-    """Return the records under some folders, each probe once. Raises UserError if there is none."""
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.stored import find_probes, probes_on
-
-    for folder in folders:
-        _say_unfinished(folder)
-    found = find_probes(folders)
-    if set_name is not None:
-        found = probes_on(found, QuerySet.open(set_name) if Path(set_name).is_dir() else set_name)
-    by_identity: dict[str, ProbeRecord] = {}  # one model may have been asked under two names
-    for probe in found:
-        by_identity.setdefault(probe.record.identity, probe.record)
-    return list(by_identity.values())
-
-
 def _say_unfinished(folder: Path) -> None:
-    from kebench.probe.stored import unfinished_probes
-
-    for probe in unfinished_probes(folder):
-        _say(f"{probe}: not finished; the same 'kebench probe run' goes on with it")
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
+    for probe in stored.unfinished_probes(folder):
+        say(f"{probe}: not finished; the same 'kebench probe run' goes on with it")

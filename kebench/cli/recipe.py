@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from kebench.cli.tables import format_option, print_table
+from kebench.pretrain.recipe import SHELF, about, base_of, difference, read_recipe
 
 
 @click.group()
@@ -16,8 +17,6 @@ def recipe() -> None:
 @format_option
 def list_recipes(form: str) -> None:
     """List every recipe of `kebench pretrain`, and what it changes."""
-    from kebench.pretrain.recipe import SHELF, base_of, difference, read_recipe
-
     rows = []
     for name in sorted(SHELF.paths()):
         changed = difference(name)
@@ -31,8 +30,6 @@ def list_recipes(form: str) -> None:
 @format_option
 def show(name: str, form: str) -> None:
     """Print a recipe with all its settings, and its difference from the one it extends."""
-    from kebench.pretrain.recipe import about, base_of, difference, read_recipe
-
     settings, base, changed = read_recipe(name).model_dump(), base_of(name), difference(name)
     if form != "terminal":
         changes = {key: {"base": old, "this": new} for key, (old, new) in changed.items()}

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import duckdb
+import pyarrow as pa
 
 from kebench.cli.found import read_found, results_option
 from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError, first_line
 from kebench.grid import Cell
+from kebench.report.frame import row_of_record
 
 DEFAULT = """select task, model, learning_rate as rate, seed, dev_percent as dev, test_percent as test,
  best_epoch as epoch, seconds from records order by all"""
@@ -31,11 +34,6 @@ def records(folders: tuple[Path, ...], sql: str | None, columns: bool, form: str
     Average or compare scores only where "column" (quoted, in SQL) is equal: it hashes the protocol. Rows come
     in the order that SQL says; where it says none, sorted by their columns.
     """
-    import duckdb
-    import pyarrow as pa
-
-    from kebench.report.frame import row_of_record
-
     if sql is None:
         sql = DEFAULT if form in ("csv", "json") else ROUNDED
     rows = [row_of_record(record) for record in read_found(folders).records]

@@ -8,20 +8,24 @@ import textwrap
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.table import Table
 
+from kebench.cli import kebench
+from kebench.cli.found import say
 from kebench.cli.options import option, takes
 from kebench.cli.tables import print_unpadded
 from kebench.errors import UserError, counted, did_you_mean
+from kebench.processes import STOPPED, run_command
+from kebench.reproduce.needs import lacks_of
+from kebench.reproduce.profile import Profile, read_profile, values_of
+from kebench.reproduce.run import State, StoppedError, carry_out, state_of
+from kebench.reproduce.steps import Step, steps_of
+from kebench.runtime import has_cuda
 
 _NOT_THERE = re.compile(r"'(.*)' does not exist")
-
-if TYPE_CHECKING:
-    from kebench.reproduce.profile import Profile
-    from kebench.reproduce.run import State
-    from kebench.reproduce.steps import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +52,6 @@ def reproduce(options: ReproduceOptions) -> None:
     page. mini is the embedded miniature, open takes openly licensed sources, full is the paper's setting.
     What has not changed is not made again; stopped at any moment, the same command goes on.
     """
-    from kebench.processes import STOPPED, run_command
-    from kebench.reproduce.needs import lacks_of
-    from kebench.reproduce.profile import read_profile, values_of
-    from kebench.reproduce.run import State, StoppedError, carry_out, state_of
-    from kebench.reproduce.steps import steps_of
-
     profile = read_profile(options.name)
     known = [stage.name for stage in profile.stages]
     for name in options.stages:
@@ -70,17 +68,17 @@ def reproduce(options: ReproduceOptions) -> None:
     lacks = lacks_of(profile, values, out, left)
     _print_plan(profile, chosen, states, out)
     if options.plan_only and profile.variables:
-        _say("variables, changed by --set NAME=VALUE:")
+        say("variables, changed by --set NAME=VALUE:")
         for name, variable in profile.variables.items():
-            _say(f"  {name}={shlex.quote(values[name]) if values.get(name) else ''}")
-            _say(textwrap.indent(textwrap.fill(variable.help, 76), "    "))
+            say(f"  {name}={shlex.quote(values[name]) if values.get(name) else ''}")
+            say(textwrap.indent(textwrap.fill(variable.help, 76), "    "))
     for lack in lacks:
         said = f"{'to fetch' if lack.fetched else 'missing'}: {lack}"
-        _say("\n".join(textwrap.wrap(said, 80, subsequent_indent="  ", break_on_hyphens=False)))
+        say("\n".join(textwrap.wrap(said, 80, subsequent_indent="  ", break_on_hyphens=False)))
     number = sum(max(1, len(lack.names)) for lack in lacks if not lack.fetched)
     count = "1 thing is" if number == 1 else f"{number} things are"
     if number and options.plan_only:
-        _say(f"{count} missing")
+        say(f"{count} missing")
         return
     if number:
         raise UserError(f"{count} missing (see above); nothing was started")
@@ -98,19 +96,17 @@ def reproduce(options: ReproduceOptions) -> None:
     if models and run_command(("model", "get", *models))[0]:
         raise UserError("a model cannot be fetched (see above); nothing was started")
     try:
-        made = carry_out(chosen, out, say=_say, again=lambda: steps_of(profile, values, out))
+        made = carry_out(chosen, out, say=say, again=lambda: steps_of(profile, values, out))
     except StoppedError:
         sys.exit(STOPPED)
-    _say(f"{counted(len(made), 'step')} done; {out}" if made else f"nothing to do; {out}")
+    say(f"{counted(len(made), 'step')} done; {out}" if made else f"nothing to do; {out}")
     for path in profile.shows:
         if (out / path).exists():
-            _say(f"  {out / path}")
+            say(f"  {out / path}")
 
 
-def _check_commands(steps: "list[Step]", out: Path) -> None:
+def _check_commands(steps: list[Step], out: Path) -> None:
     """Raise UserError at a command that cannot be: now, not after the days before it."""
-    from kebench.cli import kebench
-
     faults = [
         f"{step.name}: {fault}; mend the profile, or its --set. The command is {command}"
         for step in steps
@@ -118,7 +114,7 @@ def _check_commands(steps: "list[Step]", out: Path) -> None:
         if (fault := _fault_of(kebench, list(command.words), out))
     ]
     for fault in faults[1:]:
-        _say(fault)
+        say(fault)
     if faults:
         raise UserError(faults[0])
 
@@ -132,12 +128,10 @@ def _fault_of(command: click.Command, words: list[str], out: Path) -> str:
         return "names no command"
     except click.exceptions.Exit:
         return "asks for help, and makes nothing"
-    except click.BadParameter as error:
-        found = _NOT_THERE.search(error.message)
+    except click.UsageError as error:
+        found = _NOT_THERE.search(error.message) if isinstance(error, click.BadParameter) else None
         is_made = found is not None and out.resolve() in Path(found[1]).resolve().parents
         return "" if is_made else error.format_message().rstrip(".?")
-    except click.UsageError as error:
-        return error.format_message().rstrip(".?")
     except UserError as error:
         return str(error)
     return ""
@@ -153,14 +147,8 @@ def parse(command: click.Command, words: list[str]) -> click.Command:
     return parse(found, rest)
 
 
-def _print_plan(profile: "Profile", steps: "list[Step]", states: "dict[str, State]", out: Path) -> None:
+def _print_plan(profile: Profile, steps: list[Step], states: dict[str, State], out: Path) -> None:
     """Say on stderr which stages there are, what of them is done, and what the rest costs."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from kebench.reproduce.run import State
-    from kebench.runtime import has_cuda
-
     console = Console(stderr=True, highlight=False)
     console.print(f"{profile.title}\nin {out}; figures for {profile.machine}", markup=False)
     table = Table(box=None, pad_edge=False, header_style="")
@@ -197,7 +185,3 @@ def _duration(minutes: float) -> str:
     if minutes < 120:
         return f"{minutes:.0f} min"
     return f"{minutes / 60:,.1f} h" if minutes < 72 * 60 else f"{minutes / 1440:,.0f} days"
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
-from kebench.cli.found import LOCAL, say_left_out
+from kebench.cli.found import LOCAL, check_metric, say_left_out
 from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError, counted
 from kebench.grid import UNDEFINED, Cell
+from kebench.report.rescore import rescore as score_again
+from kebench.stats.summary import summarise
 
 
 @click.command()
@@ -22,10 +24,6 @@ def rescore(folders: tuple[Path, ...], metric: str | None, form: str) -> None:
     results/local if none is named.
     """
     folders = folders or (LOCAL,)
-    from kebench.cli.found import check_metric
-    from kebench.report.rescore import rescore as score_again
-    from kebench.stats.summary import summarise
-
     if metric:
         check_metric(metric)
     if missing := [folder for folder in folders if not folder.is_dir()]:

@@ -3,12 +3,14 @@
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import click
 
+from kebench import run as grids
 from kebench.cli import WIDTH
 from kebench.cli.cluster import cluster_options, refuse_workers
+from kebench.cli.found import LOCAL
 from kebench.cli.options import (
     added_by,
     changes_of,
@@ -19,15 +21,25 @@ from kebench.cli.options import (
     precision_option,
     takes,
 )
+from kebench.cli.run_plan import duration, plan_lines, unequal_footing
+from kebench.energy import chosen_metering
+from kebench.engine.cluster import Cluster
+from kebench.engine.local import Outcome
+from kebench.engine.opened import Engine, opened
+from kebench.engine.work import RunOptions
 from kebench.errors import UserError, counted
+from kebench.files import cache_folder, sweep_temporaries
+from kebench.finetune.budgets import read_budget
+from kebench.finetune.plan import Job
+from kebench.leases import sweep_stale
+from kebench.loggers import chosen_logging
+from kebench.progress import progress
+from kebench.records import write_other_names
+from kebench.runtime import launched_processes
+from kebench.scoring.metrics import METRICS
+from kebench.tasks.card import data_folder, select_tasks
+from kebench.tasks.facts import is_seen_widely
 
-if TYPE_CHECKING:
-    from kebench.engine.cluster import Cluster
-    from kebench.engine.local import Outcome
-    from kebench.engine.opened import Engine
-    from kebench.finetune.plan import Job
-
-DEFAULT_OUT = Path("results/local")
 ASK_ABOVE_SECONDS = 3600.0
 
 
@@ -48,8 +60,8 @@ class GridOptions:
     weight_decay: float | None = option(changes=True, help="Instead of the budget's.")
     warmup_fraction: float | None = option(changes=True, help="Instead of the budget's.")
     max_grad_norm: float | None = option(changes=True, help="Instead of the budget's.")
-    order: str | None = option(
-        type=click.Choice(["shuffled", "length-pools"]), changes=True, help="Order of training examples."
+    order: Literal["shuffled", "length-pools"] | None = option(
+        changes=True, help="Order of training examples."
     )
     train_rows: int | None = option(
         changes=True, help="Train on a subset of so many rows; part of the protocol."
@@ -57,20 +69,18 @@ class GridOptions:
     dev_rows: int | None = option(changes=True, help="Choose epoch and rate on a subset of dev.")
     micro_batch: str = option(default="auto", help="Examples in memory at once.")
     data: Path | None = option(help="Data folder.  [default: KEBENCH_DATA, else the cache's]")
-    out: Path = option(default=DEFAULT_OUT, help="Folder of records.")
+    out: Path = option(default=LOCAL, help="Folder of records.")
     device: str = device_option("Where to run.")
     precision: str = precision_option("bf16 only on CUDA; part of the protocol.")
-    keep_weights: str = option(
-        type=click.Choice(["none", "best"]),
-        default="none",
-        help="Of new runs; recorded ones are not run again.",
+    keep_weights: Literal["none", "best"] = option(
+        default="none", help="Of new runs; recorded ones are not run again."
     )
     loggers: tuple[str, ...] = log_option("losses, rates, dev scores and speed")
     log_dir: Path | None = log_dir_option("OUT/logs")
     energy: bool = option(help="Measure energy; no part of a run's identity.")
     country: str = option(default="", help="ISO code (DEU): with --energy, reckon CO2 by its electricity.")
     workers: int = option(default=1, type=click.IntRange(1), help="Processes that run jobs.")
-    cluster: "Cluster | None" = added_by(cluster_options)
+    cluster: Cluster | None = added_by(cluster_options)
     wait: bool = option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
     allow_remote_code: bool = option(help="Run a checkpoint's own code if its card says so.")
     allow_missing_markers: bool = option(help="Run on texts without the task's markers too.")
@@ -86,18 +96,16 @@ def run(options: GridOptions) -> None:
     What is recorded is not run again; stopped at any moment, the same command goes on from there.
     The learning rate of a table is the one with the best mean dev score; test scores never enter.
     """
-    from kebench.energy import chosen_metering
-    from kebench.engine.opened import opened
-    from kebench.engine.work import RunOptions
-    from kebench.loggers import chosen_logging
-
     refuse_workers(options.workers, options.cluster)
     if options.energy and (options.workers > 1 or options.cluster):
         raise UserError("--energy: meters tell of a whole machine, so one run at a time; leave out --workers")
     if options.loggers and options.cluster:
         raise UserError("--log: nodes write no logs yet; leave it out with --engine ray")
+    micro_batch = options.micro_batch
+    if micro_batch != "auto" and (not micro_batch.isdecimal() or int(micro_batch) < 1):
+        raise UserError(f"--micro-batch {micro_batch}: expected auto or a number of examples, such as 4")
     how = RunOptions(
-        micro_batch=_micro_batch(options.micro_batch),
+        micro_batch=None if micro_batch == "auto" else int(micro_batch),
         allow_remote_code=options.allow_remote_code,
         keep_weights=options.keep_weights == "best",
         wait=options.wait,
@@ -116,28 +124,10 @@ def run(options: GridOptions) -> None:
         raise UserError(f"{counted(num_failed, 'run')} failed (see above); the same command tries them again")
 
 
-def _micro_batch(words: str) -> int | None:
-    if words == "auto":
-        return None
-    if not words.isdecimal() or int(words) < 1:
-        raise UserError(f"--micro-batch {words}: expected auto or a number of examples, such as 4")
-    return int(words)
-
-
-def _run_grid(options: GridOptions, engine: "Engine") -> int:
+def _run_grid(options: GridOptions, engine: Engine) -> int:
     """Plan a grid, show it, run what is missing; return how many runs failed."""
-    from kebench import run as grids
-    from kebench.cli.run_plan import duration, plan_lines, unequal_footing
-    from kebench.files import cache_folder, sweep_temporaries
-    from kebench.finetune.budgets import read_budget
-    from kebench.leases import sweep_stale
-    from kebench.progress import progress
-    from kebench.records import write_other_names
-    from kebench.runtime import launched_processes
-    from kebench.tasks.card import data_folder, select_tasks
-
     rank, num_processes = launched_processes()
-    out, changes = options.out, changes_of(options)
+    out, changes, allowed = options.out, changes_of(options), options.allow_remote_code
     budget = read_budget(options.budget, changes)
     grid = grids.plan_grid(
         options.models,
@@ -148,7 +138,7 @@ def _run_grid(options: GridOptions, engine: "Engine") -> int:
         precision=engine.device.precision,
         data=data_folder(options.data),
         out=out,
-        allow_remote_code=options.allow_remote_code,
+        allow_remote_code=allowed,
     )
     if rank == 0 and not options.plan_only:
         out.mkdir(parents=True, exist_ok=True)
@@ -163,9 +153,7 @@ def _run_grid(options: GridOptions, engine: "Engine") -> int:
         _say(f"nothing to do; 'kebench leaderboard --results {out}' shows the scores")
         return 0
     remarks = grids.check_jobs(
-        grid.missing,
-        allow_missing_markers=options.allow_missing_markers,
-        allow_remote_code=options.allow_remote_code,
+        grid.missing, allow_missing_markers=options.allow_missing_markers, allow_remote_code=allowed
     )
     at_once = min(engine.at_once, len(grid.missing))
     seconds = grids.estimate_seconds(grid.missing, engine.flops_per_second()) / at_once
@@ -184,7 +172,7 @@ def _run_grid(options: GridOptions, engine: "Engine") -> int:
     todo = grids.longest_first(todo) if engine.is_shared else todo
     with progress("fine-tuning", total=len(todo), unit="runs") as advance:
 
-        def report(job: "Job", outcome: "Outcome") -> None:
+        def report(job: Job, outcome: Outcome) -> None:
             _say(_line_of(job, outcome))
             advance(1)
 
@@ -195,10 +183,7 @@ def _run_grid(options: GridOptions, engine: "Engine") -> int:
     return tally.num_failed
 
 
-def _line_of(job: "Job", outcome: "Outcome") -> str:
-    from kebench.scoring.metrics import METRICS
-    from kebench.tasks.facts import is_seen_widely
-
+def _line_of(job: Job, outcome: Outcome) -> str:
     which = f"{job.task.card.name} {job.card.name} seed {job.seed} rate {job.settings.learning_rate:g}"
     if outcome.error:
         return f"{which}: FAILED: {outcome.error}"
@@ -218,7 +203,5 @@ def _line_of(job: "Job", outcome: "Outcome") -> str:
 
 def _say(line: str) -> None:
     """Speak on stderr; of several processes the main one alone."""
-    from kebench.runtime import launched_processes
-
     if launched_processes()[0] == 0:
         click.echo(line, err=True)

@@ -3,23 +3,20 @@
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from kebench.cards import ModelCard
 from kebench.cli import WIDTH
+from kebench.engine.opened import Engine
 from kebench.errors import counted
+from kebench.finetune.budgets import Budget
+from kebench.finetune.plan import Job
 from kebench.run import Grid, Rates, rates_by_model
-
-if TYPE_CHECKING:
-    from kebench.engine.opened import Engine
-    from kebench.finetune.budgets import Budget
-    from kebench.finetune.plan import Job
 
 _NAMES = 14  # columns of the names of settings
 
 
 def plan_lines(
-    grid: Grid, budget: "Budget", engine: "Engine", seconds: float, *, asked: Collection[str]
+    grid: Grid, budget: Budget, engine: Engine, seconds: float, *, asked: Collection[str]
 ) -> list[str]:
     """Return what will run, and every choice made for the user with its reason.
 
@@ -29,12 +26,12 @@ def plan_lines(
     lines = [f"budget {budget.name}: {budget.summary}", f"device {device.name} ({device.reason})"]
     lines += [f"{engine.summary}; the longest begin first"] if engine.summary else []
     lines.append("settings, and where each comes from:")
-    precision = (device.precision, "--precision" if "precision" in asked else f"what {device.name} takes")
+    whose = "--precision" if "precision" in asked else f"what {device.name} takes"
     settings = {
         "learning rate": _rates(rates_by_model(grid.missing), budget),
         "max length": _lengths(grid.missing),
-        **{name: f"{text} ({where})" for name, (text, where) in _from_budget(budget, asked).items()},
-        "precision": f"{precision[0]} ({precision[1]})",
+        **_from_budget(budget, asked),
+        "precision": f"{device.precision} ({whose})",
     }
     for name, text in settings.items():
         wrapped = textwrap.wrap(text, WIDTH - _NAMES - 2, break_long_words=False, break_on_hyphens=False)
@@ -46,7 +43,7 @@ def plan_lines(
     return [*lines, f"estimate: {duration(seconds)} for {runs}, within a factor of three if idle"]
 
 
-def unequal_footing(jobs: Sequence["Job"], budget: "Budget") -> str:
+def unequal_footing(jobs: Sequence[Job], budget: Budget) -> str:
     """Say so if models are tried at other rates because others chose them; "" if they are not."""
     rates = rates_by_model(jobs)
     origins, values = zip(*((one.origin, frozenset(one.values)) for one in rates.values()), strict=True)
@@ -59,7 +56,7 @@ def unequal_footing(jobs: Sequence["Job"], budget: "Budget") -> str:
     )
 
 
-def _rates(rates: Mapping[ModelCard, Rates], budget: "Budget") -> str:
+def _rates(rates: Mapping[ModelCard, Rates], budget: Budget) -> str:
     """Say each model's rates and who chose them; once if that is the same for all."""
     said: dict[str, list[str]] = defaultdict(list)
     for card, (values, origin) in rates.items():
@@ -75,7 +72,7 @@ def _rates(rates: Mapping[ModelCard, Rates], budget: "Budget") -> str:
     return "; ".join(f"{', '.join(models)} {text}" for text, models in said.items())
 
 
-def _lengths(jobs: Iterable["Job"]) -> str:
+def _lengths(jobs: Iterable[Job]) -> str:
     """Say the maximum lengths: of the tasks, and of models that take less."""
     tasks: dict[tuple[int, str], dict[str, None]] = defaultdict(dict)
     for job in jobs:
@@ -88,25 +85,25 @@ def _lengths(jobs: Iterable["Job"]) -> str:
     return "; ".join(f"{length} on {', '.join(names)} ({limit})" for (length, limit), names in tasks.items())
 
 
-def _from_budget(budget: "Budget", asked: Collection[str]) -> dict[str, tuple[str, str]]:
-    """Return the settings that a budget holds: what is said of each, and where it comes from."""
-    subset = {"train_rows": ("train rows", "rows of train"), "dev_rows": ("dev rows", "rows of dev")}
+def _from_budget(budget: Budget, asked: Collection[str]) -> dict[str, str]:
+    """Return the settings that a budget holds, and where each comes from."""
+    patience = f"{counted(budget.patience, 'epoch')} without better dev score"
     said = {
         "epochs": ("epochs", f"at most {budget.epochs}" if budget.patience else f"{budget.epochs}"),
-        "patience": ("patience", f"{counted(budget.patience, 'epoch')} without better dev score"),
+        "patience": ("patience", patience if budget.patience else "none: all epochs are run"),
         "batch_size": ("batch", counted(budget.batch_size, "example")),
         "warmup_fraction": ("warm-up", f"{budget.warmup_fraction:g} of the steps"),
         "weight_decay": ("weight decay", f"{budget.weight_decay:g}"),
         "max_grad_norm": ("clipping", f"gradient norm {budget.max_grad_norm:g}"),
         "order": ("order", budget.order),
     }
-    if not budget.patience:
-        said["patience"] = ("patience", "none: all epochs are run")
-    for name, (title, what) in subset.items():
-        number = getattr(budget, name)
-        said[name] = (title, f"{number:,} {what}, drawn by hash order" if number else "all")
+    for split in ("train", "dev"):
+        number = getattr(budget, f"{split}_rows")
+        drawn = f"{number:,} rows of {split}, drawn by hash order" if number else "all"
+        said[f"{split}_rows"] = (f"{split} rows", drawn)
+    options = {name: f"--{name.replace('_', '-')}" for name in asked}
     return {
-        title: (text, f"--{name.replace('_', '-')}" if name in asked else f"budget {budget.name}")
+        title: f"{text} ({options.get(name, f'budget {budget.name}')})"
         for name, (title, text) in said.items()
     }
 

@@ -5,7 +5,11 @@ from pathlib import Path
 import click
 
 from kebench.cli.found import LOCAL, results_option, say
+from kebench.cli.page import material
 from kebench.errors import UserError
+from kebench.report.figures import require_charts
+from kebench.report.page import build_page
+from kebench.report.serving import REFRESH_SECONDS, Progress, Site, server_of
 
 
 @click.command()
@@ -20,11 +24,6 @@ def serve(folders: tuple[Path, ...], host: str, port: int, title: str) -> None:
 
     It refreshes itself, and shows what is running and what failed.
     """
-    from kebench.cli.page import material
-    from kebench.report.figures import require_charts
-    from kebench.report.page import build_page
-    from kebench.report.serving import REFRESH_SECONDS, Progress, Site, server_of
-
     watched = folders or (LOCAL,)
     require_charts()  # said now, and not to the browser
     for folder in watched:

@@ -2,18 +2,21 @@
 
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from kebench.cli import WIDTH
+from kebench.cli.options import Command
+from kebench.grid import Grid, Plain, Sheet
+from kebench.report.write_csv import lines_as_csv, rows_as_csv, sheets_as_csv
+from kebench.report.write_json import as_json, sheets_as_json
+from kebench.report.write_latex import sheets_as_latex
+from kebench.report.write_markdown import sheets_as_markdown
+from kebench.report.write_terminal import sheets_for_terminal
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from kebench.grid import Plain, Sheet
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 _FORMERLY = {"table": "terminal", "text": "terminal"}  # what some commands called it; still taken
 
@@ -43,7 +46,7 @@ def format_option(command: Command) -> Command:
 
 
 def print_sheets(
-    sheets: "Iterable[Sheet]",
+    sheets: Iterable[Sheet],
     form: str,
     *,
     rows: Callable[[], Rows] | None = None,
@@ -53,35 +56,23 @@ def print_sheets(
     sheets = list(sheets)
     match form:
         case "terminal":
-            from rich.console import Console
-
-            from kebench.report.write_terminal import sheets_for_terminal
-
             console = Console()
             is_styled = console.is_terminal and not console.is_dumb_terminal
             text = sheets_for_terminal(sheets, width=console.width, is_styled=is_styled)
         case "markdown":
-            from kebench.report.write_markdown import sheets_as_markdown
-
             text = sheets_as_markdown(sheets)
         case "latex":
-            from kebench.report.write_latex import sheets_as_latex
-
             text = sheets_as_latex(sheets)
         case "csv":
-            from kebench.report.write_csv import rows_as_csv, sheets_as_csv
-
             text = rows_as_csv(*rows()) if rows else sheets_as_csv(sheets)
         case _:
-            from kebench.report.write_json import as_json, sheets_as_json
-
             text = as_json(content()) if content else sheets_as_json(sheets)
     click.echo(text, nl=False)
 
 
 def print_table(
     headings: Sequence[str],
-    rows: "Iterable[Sequence[Plain]]",
+    rows: Iterable[Sequence[Plain]],
     form: str = "terminal",
     *,
     title: str = "",
@@ -93,14 +84,10 @@ def print_table(
     CSV has a line a row, JSON an object a row, by its headings. title: in the formats for documents.
     row_styles: colours of rows in a terminal. content: what JSON holds instead.
     """
-    from kebench.grid import Grid, Sheet
-
     is_document = form in ("markdown", "latex")
     grid = Grid(tuple(headings), list(rows), layout="listing", row_styles=row_styles or {})
     values = [[cell.value for cell in row] for row in grid.cells]
     if form == "csv":
-        from kebench.report.write_csv import lines_as_csv
-
         click.echo(lines_as_csv(headings, values), nl=False)
         return
     print_sheets(
@@ -110,11 +97,9 @@ def print_table(
     )
 
 
-def print_unpadded(table: "Table", *, width: int | None = None, err: bool = False) -> None:
+def print_unpadded(table: Table, *, err: bool = False) -> None:
     """Print a rich table without the blanks that rich sets at the ends of lines. err: to stderr."""
-    from rich.console import Console
-
-    console = Console(width=width, stderr=err, highlight=False)
+    console = Console(stderr=err, highlight=False)
     with console.capture() as captured:
         console.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), err=err)

@@ -1,13 +1,12 @@
 """`kebench task`: list and show the tasks."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from kebench.cli.tables import format_option, print_table
-
-if TYPE_CHECKING:
-    from kebench.kinds.card import TaskCard
+from kebench.grid import GridRows
+from kebench.kinds.card import SPLITS, TaskCard
+from kebench.tasks.card import all_task_cards, read_task_card
+from kebench.tasks.check import describe
 
 
 @click.group("task")
@@ -19,10 +18,11 @@ def task() -> None:
 @format_option
 def list_tasks(form: str) -> None:
     """List every task: the shipped ones and those of ./tasks/*.toml."""
-    from kebench.tasks.card import all_task_cards
-
     cards = all_task_cards()
-    rows = [(card.name, card.suite, card.kind, *_units(card), card.access.kind) for card in cards]
+    rows: GridRows = []
+    for card in cards:
+        units = [card.expected[split].units if split in card.expected else None for split in SPLITS]
+        rows.append((card.name, card.suite, card.kind, *units, card.access.kind))
     headings = ("task", "suite", "kind", "train", "dev", "test", "data")
     content = [card.model_dump(mode="json") for card in cards]
     print_table(headings, rows, form, title="Tasks", content=lambda: content)
@@ -33,58 +33,30 @@ def list_tasks(form: str) -> None:
 @format_option
 def show(name: str, form: str) -> None:
     """Show one task: its files, labels, metric, licence, expected sizes and where to get the data."""
-    from kebench.tasks.card import read_task_card
-
     card = read_task_card(name)
-    print_table(("field", "value"), _facts(card), form, content=lambda: card.model_dump(mode="json"))
-
-
-def _units(card: "TaskCard") -> list[int | None]:
-    from kebench.kinds.card import SPLITS
-
-    return [card.expected[split].units if split in card.expected else None for split in SPLITS]
-
-
-def _facts(card: "TaskCard") -> list[tuple[str, str]]:
-    from kebench.kinds.card import TaskCard
-
+    access = card.access
     facts = [
         ("task", f"{card.name} (version {card.version}): {card.title}"),
         ("suite, kind", f"{card.suite}, {card.kind}"),
         ("files", f"{' or '.join(card.folders)}: {', '.join(card.files.values())} ({card.format})"),
         ("metric", card.metric),
-        *[
-            (name, _own_field(card, name))
-            for name in type(card).model_fields
-            if name not in TaskCard.model_fields
-        ],
+    ]
+    for field in type(card).model_fields:  # those that only the kind of task has
+        if field not in TaskCard.model_fields:
+            value = getattr(card, field)
+            said = ", ".join(value) if isinstance(value, tuple) else str(value or "")
+            facts.append((field, "yes" if value is True else said))
+    facts += [
         ("max length", f"{card.max_length} word pieces"),
         ("licence", card.licence),
         ("citation", card.citation),
-        ("data", card.access.kind + (f", {card.access.homepage}" if card.access.homepage else "")),
-        ("to get it", _how_to_get(card)),
-        *[(split, _size(card, split)) for split in card.expected],
+        ("data", access.kind + (f", {access.homepage}" if access.homepage else "")),
+        ("to get it", f"kebench data get {card.name}" if access.kind == "open" else access.instructions),
     ]
-    return [(field, value) for field, value in facts if value]
-
-
-def _own_field(card: "TaskCard", name: str) -> str:
-    """Return a field that only the kind of task has; "" where it says nothing."""
-    value = getattr(card, name)
-    return ", ".join(value) if isinstance(value, tuple) else "yes" if value is True else str(value or "")
-
-
-def _how_to_get(card: "TaskCard") -> str:
-    if card.access.kind == "open":
-        return f"kebench data get {card.name}"
-    return card.access.instructions
-
-
-def _size(card: "TaskCard", split: str) -> str:
-    from kebench.tasks.check import describe
-
-    expected = card.expected[split]
-    size = describe(card, expected)
-    if expected.published not in (None, expected.units):
-        size += f"; the paper's Table 1 prints {expected.published}: {expected.reason}"
-    return size
+    for split, expected in card.expected.items():
+        size = describe(card, expected)
+        if expected.published not in (None, expected.units):
+            size += f"; the paper's Table 1 prints {expected.published}: {expected.reason}"
+        facts.append((split, size))
+    rows = [(field, said) for field, said in facts if said]
+    print_table(("field", "value"), rows, form, content=lambda: card.model_dump(mode="json"))

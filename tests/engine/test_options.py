@@ -1,6 +1,8 @@
 """Options of engines that do not go together are refused in one line, before anything is planned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +11,7 @@ from kebench.cli import main
 from kebench.cli.cluster import ClusterOptions, read_cluster
 from kebench.engine.cluster import Cluster
 from kebench.leases import TASK
+from kebench.runtime import Device
 
 RUN = ["run", "--model", "no-such-model", "--tasks", "mini"]
 
@@ -57,9 +60,15 @@ def test_so_it_is_in_every_command_that_has_it(
 
 def test_with_ray_they_are_taken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[tuple[Cluster, int | None]] = []
-    monkeypatch.setattr(
-        cluster_module, "_run_on", lambda cluster, copies, given: taken.append((cluster, copies))
-    )
+    node = SimpleNamespace(device=Device("cpu", "fp32", ""))
+    of_ray: dict[str, Callable[..., object]] = {
+        "connected": lambda cluster, on_gpus: nullcontext(cluster),
+        "ask_node": lambda cluster, **asked: node,
+        "say_nodes": lambda cluster: "",
+        "run_copies": lambda arguments, cluster, copies, **shared: taken.append((cluster, copies)),
+    }
+    for name, function in of_ray.items():
+        monkeypatch.setattr(cluster_module, name, function)
     main([*PROBE, "--engine", "ray", "--copies", "4", "--cpus-per-job", "2", "--gpus-per-job", "0"])
     assert taken == [(Cluster("", 0.0, 2.0, 0.0), 4)]
 

@@ -256,7 +256,7 @@ def test_our_knowledge_base_stands_beside_the_right_half(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = [Overlap(task="ncbi-disease", mentions=200, in_kb=50, in_corpus=None)]
-    monkeypatch.setattr("kebench.cli.overlap.count_known", lambda *_: known)
+    monkeypatch.setattr("kebench.cli.table.count_known", lambda *_: known)
     monkeypatch.setattr("kebench.umls.knowledge_base.KnowledgeBase.open", lambda _: None)
     command = ["paper-1", "--data", str(tmp_path), "--kb", "kb", "--format", "json"]
     right = json.loads(printed(capsys, *command))["sheets"][0]["grids"][1]
@@ -296,7 +296,7 @@ def test_without_probes_tables_6_and_7_stand_as_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kebench.shipped.shipped", lambda name: _shipped_without_probes(name, tmp_path))
+    monkeypatch.setattr("kebench.cli.table.shipped", lambda name: _shipped_without_probes(name, tmp_path))
     main(["table", "paper-6"])
     found = capsys.readouterr()
     assert ["KeBioLM", "14.01", "1.48", "3.26"] in [line.split() for line in found.out.splitlines()]
