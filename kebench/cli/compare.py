@@ -25,10 +25,9 @@ from kebench.cli.unseen import board_without_seen, unseen_options
 from kebench.errors import UserError
 
 if TYPE_CHECKING:
+    from kebench.report.compare import Unit
     from kebench.report.table import Choice
-    from kebench.stats.families import Correction
-    from kebench.stats.pvalue import Sides
-    from kebench.stats.units import Unit
+    from kebench.stats.pvalue import Correction, Sides
 
 
 @dataclass(frozen=True, kw_only=True)

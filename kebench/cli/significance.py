@@ -26,7 +26,7 @@ from kebench.cli.unseen import board_without_seen, unseen_options
 if TYPE_CHECKING:
     from kebench.report.significance import Test
     from kebench.report.table import Choice
-    from kebench.stats.families import Correction
+    from kebench.stats.pvalue import Correction
 
 
 @click.command()

@@ -26,9 +26,8 @@ from kebench.report.words import (
     table_notes,
     task_cell,
 )
-from kebench.stats.families import Correction, correct
 from kebench.stats.printed import Printed, Range, printed_p
-from kebench.stats.pvalue import Sides
+from kebench.stats.pvalue import Correction, Sides, correct
 from kebench.stats.seeds import welch_from_summaries
 from kebench.stats.summary import Summary
 

@@ -24,8 +24,7 @@ from kebench.report.words import (
     score_words,
     summary_cell,
 )
-from kebench.stats.families import CORRECTIONS, correct
-from kebench.stats.pvalue import PValue
+from kebench.stats.pvalue import CORRECTIONS, PValue, correct
 from kebench.stats.ranks import MIN_TASKS, Ranking, rank_models
 
 ALPHA = 0.05
