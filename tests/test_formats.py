@@ -50,7 +50,8 @@ from kebench.records import (
     Subset,
 )
 from kebench.report.compare_export import FIELDS as TEST_FIELDS
-from kebench.report.costs import COST_FIELDS
+from kebench.report.costs import COLUMNS as COST_COLUMNS
+from kebench.report.costs import Asked, Price, cost_fields
 from kebench.report.export import FIELDS
 from kebench.report.probe_export import GROUP_FIELDS, PROBE_FIELDS
 from kebench.report.published import (
@@ -135,7 +136,7 @@ PLACES: list[tuple[Any, At]] = [
     (PublishedExamples, At("Published table", paragraph=SIZES)),
     (PrintedExample, At("Published table", paragraph=SIZES)),
     (FIELDS, At("Leaderboard export")),
-    ([name for names in COST_FIELDS.values() for name in names], At("Leaderboard export", "field of costs")),
+    (list(cost_fields((), Asked(COST_COLUMNS, Price(1, "EUR")))), At("Leaderboard export", "field of costs")),
     (TEST_FIELDS, At("Tests, flat")),
     (Strata, At("Overlap export")),
     (Overlap, At("Overlap export", row="overlap")),

@@ -22,7 +22,7 @@ from kebench.cli.found import (
 from kebench.cli.options import added_by, argument, option, takes
 from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.errors import UserError
-from kebench.report.compare import Settings
+from kebench.report.compare import Settings, Unit
 from kebench.report.compare import compare as compare_models
 from kebench.report.compare_export import FIELDS, comparison_rows, published_rows
 from kebench.report.compare_published import (
@@ -35,9 +35,7 @@ from kebench.report.compare_words import comparison_fields, comparison_sheet
 from kebench.report.published import read_published_tables
 from kebench.report.rows import find_key
 from kebench.report.table import PUBLISHED_SUITE, Choice
-from kebench.stats.families import Correction
-from kebench.stats.pvalue import Sides
-from kebench.stats.units import Unit
+from kebench.stats.pvalue import Correction, Sides
 
 
 @dataclass(frozen=True, kw_only=True)

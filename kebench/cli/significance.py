@@ -23,7 +23,7 @@ from kebench.report.compare_export import FIELDS, significance_fields, significa
 from kebench.report.significance import Test, significance_sheet
 from kebench.report.significance import significance as test_all
 from kebench.report.table import Choice
-from kebench.stats.families import Correction
+from kebench.stats.pvalue import Correction
 
 
 @dataclass(frozen=True, kw_only=True)

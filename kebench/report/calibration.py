@@ -64,8 +64,5 @@ def with_calibration(sheet: Sheet, found: Sequence[Calibration]) -> Sheet:
     said = "; ".join(one.words for one in found)
     mean = ", mean over seeds" if found[0].num_runs > 1 else ""
     note = f"{said[0].upper()}{said[1:]}: {NUM_BINS} bins of equal width{mean}."
-    return replace(
-        sheet,
-        grids=(*sheet.grids, *map(calibration_grid, found)),
-        notes=(*sheet.notes, note),
-    )
+    grids = (*sheet.grids, *map(calibration_grid, found))
+    return replace(sheet, grids=grids, notes=(*sheet.notes, note))

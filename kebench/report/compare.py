@@ -3,26 +3,24 @@
 What is compared stands in one table of the leaderboard: one protocol, each model at the rate that won on dev.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from kebench.errors import UserError
-from kebench.kinds.registry import metric_of
+from kebench.kinds.registry import KINDS, metric_of
 from kebench.records import Record
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import Cell, Choice, Column, Leaderboard, RowKey, Table, average_by_seed
-from kebench.scoring.metrics import METRICS, OWN
-from kebench.stats.dominance import Dominance, almost_stochastic_order
-from kebench.stats.families import Correction, correct
-from kebench.stats.pvalue import PValue, Sides
-from kebench.stats.resampling import NUM_RESAMPLES, Floats, paired_bootstrap, permutation_test
-from kebench.stats.seeds import hedges_g, paired_t, seeds_needed, welch_t
+from kebench.scoring.metrics import METRICS, OWN, Metric
+from kebench.stats.pvalue import Correction, PValue, Sides, correct
+from kebench.stats.resampling import NUM_RESAMPLES, Floats, resampling_test
+from kebench.stats.seeds import Dominance, almost_stochastic_order, hedges_g, paired_t, seeds_needed, welch_t
 from kebench.stats.summary import Summary
-from kebench.stats.units import Unit, sum_by_document, unit_word
 
+Unit = Literal["example", "document"]  # what a test over examples draws: sentences, instances, or documents
 Predictions = Callable[[Record], dict[str, Any]]
 UnitStatistics = Callable[[Record], Floats]
 NO_SEED_AVERAGE = "the tasks of a model have different seeds, so no seed has an average"
@@ -46,54 +44,47 @@ class Settings(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TaskComparison:
-    """Two models on one task. p_values: by the names in TESTS; `corrected` likewise, within the family.
+class Compared:
+    """Two summaries, and what tests say of their difference.
+
+    p_values: by the names in TESTS; `corrected` likewise, within the family: empty for what is in none.
+    """
+
+    kind: str
+    a: Summary
+    b: Summary
+    p_values: Mapping[str, PValue]
+    _: KW_ONLY
+    corrected: Mapping[str, float | None] = field(default_factory=dict)
+    hedges_g: float | None = None
+
+    @property
+    def difference(self) -> float:
+        """The first mean less the second, in percent."""
+        return self.a.mean - self.b.mean
+
+
+@dataclass(frozen=True)
+class TaskComparison(Compared):
+    """Two models on one task. cells: of both, or of one where the other is a published row.
 
     seeds_needed: to see a difference of 0.5 points with the larger of the two deviations; None beyond 1,000
     or with one seed.
     """
 
     column: Column
-    kind: str
-    a: Cell
-    b: Cell
-    p_values: Mapping[str, PValue]
-    corrected: Mapping[str, float | None]
-    hedges_g: float | None
-    dominance: Dominance | None
-    seeds_needed: int | None
-
-    @property
-    def difference(self) -> float:
-        """The first model's mean less the second's, in percent."""
-        return self.a.score.mean - self.b.score.mean
-
-
-@dataclass(frozen=True)
-class AverageComparison:
-    """Two models' averages over all tasks of a kind, as the leaderboard has them.
-
-    p_values: `welch` and `paired`, over each seed's average; never corrected, and in no family.
-    """
-
-    kind: str
-    tasks: tuple[str, ...]
-    a: Summary
-    b: Summary
-    p_values: Mapping[str, PValue]
-    hedges_g: float | None
-
-    @property
-    def difference(self) -> float:
-        """The first model's average less the second's, in percent."""
-        return self.a.mean - self.b.mean
+    cells: tuple[Cell, ...]
+    _: KW_ONLY
+    dominance: Dominance | None = None
+    seeds_needed: int | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Two models on the tasks that both have under one protocol: a family of tests.
 
-    averages: of the kinds of which both have every task of the suite.
+    averages: as the leaderboard has them, of the kinds of which both have every task of the suite; tests are
+    over each seed's average, never corrected, and in no family.
     undefined: tasks, with their kinds, that both have and that have no score: no gold in the test set.
     """
 
@@ -102,8 +93,8 @@ class Comparison:
     table: Table
     settings: Settings
     tasks: tuple[TaskComparison, ...]
-    averages: tuple[AverageComparison, ...]
-    undefined: tuple[tuple[str, Column], ...] = ()
+    averages: tuple[Compared, ...]
+    undefined: tuple[tuple[str, Column], ...]
 
 
 def compare(
@@ -142,95 +133,80 @@ def _compare_in(
     counts: UnitStatistics,
 ) -> Comparison | None:
     """Compare the two in one table; None if they share no column of it."""
-    pairs, undefined = [], []
+    tasks, undefined = [], []
     for block in table.blocks:
         first, second = (row_of(block.rows, key) for key in keys)
         if first and second:
-            for column, one, other in zip(block.columns, first.cells, second.cells, strict=True):
-                if one and other and one.test and other.test:
-                    pairs.append((column, block.kind, one, other))
-                elif one and other:
+            for column, a, b in zip(block.columns, first.cells, second.cells, strict=True):
+                if a and b and a.test and b.test:
+                    tasks.append(_compare_on(column, block.kind, a, b, settings, counts))
+                elif a and b:
                     undefined.append((block.kind, column))
-    if not pairs and not undefined:
+    if not tasks and not undefined:
         return None
-    tests = [_test(kind, one, other, settings, counts) for _, kind, one, other in pairs]
-    corrected = {name: correct([test[name].p for test in tests], settings.correction) for name in TESTS}
-    tasks = tuple(
-        TaskComparison(
-            column,
-            kind,
-            one,
-            other,
-            test,
-            {name: corrected[name][place] for name in TESTS},
-            *_sizes(one, other, settings.seed),
-        )
-        for place, ((column, kind, one, other), test) in enumerate(zip(pairs, tests, strict=True))
+    family = correct_family(tasks, TESTS, settings.correction)
+    return Comparison(*names, table, settings, family, _averages(table, keys, settings), tuple(undefined))
+
+
+def _compare_on(
+    column: Column, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitStatistics
+) -> TaskComparison:
+    """Compare two models on one task; nothing is corrected yet."""
+    tests = {name: p_value_of(name, kind, a, b, settings, counts) for name in TESTS if name != "both"}
+    tests["both"] = _both(tests["welch"], tests["permutation"])
+    found = TaskComparison(kind, a.score, b.score, tests, column, (a, b))
+    scores = [list(cell.test_percent_by_seed.values()) for cell in (a, b)]
+    if min(map(len, scores)) < 2:
+        return found
+    return replace(
+        found,
+        hedges_g=hedges_g(*scores),
+        dominance=almost_stochastic_order(*scores, seed=settings.seed),
+        seeds_needed=seeds_needed(max(a.score.sd or 0.0, b.score.sd or 0.0)),
     )
-    return Comparison(*names, table, settings, tasks, _averages(table, keys, settings), tuple(undefined))
 
 
-def _test(kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitStatistics) -> dict[str, PValue]:
-    """Return the p-values of one task by the names in TESTS."""
-    tests = {
-        name: p_value_of(name, kind, a, b, settings, counts)
-        for name in ("welch", "paired", "permutation", "bootstrap")
-    }
-    return tests | {"both": _both(tests["welch"], tests["permutation"])}
+def correct_family(
+    tasks: Sequence[TaskComparison], names: Sequence[str], correction: Correction
+) -> tuple[TaskComparison, ...]:
+    """Return the tasks of a family with the p-values of each test corrected over those that have one."""
+    corrected = {name: correct([task.p_values[name].p for task in tasks], correction) for name in names}
+    return tuple(
+        replace(task, corrected={name: corrected[name][place] for name in names})
+        for place, task in enumerate(tasks)
+    )
 
 
 def p_value_of(name: str, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitStatistics) -> PValue:
-    """Return the p-value of one of TESTS on one task."""
-    by_seed = a.test_percent_by_seed, b.test_percent_by_seed
-    match name:
-        case "welch":
-            return _welch(*by_seed, settings.sides)
-        case "paired":
-            return _paired(*by_seed, settings.sides)
-        case "permutation" | "bootstrap":
-            return _over_examples(name, kind, a, b, settings, counts)
-    assert name == "both", name
-    welch = _welch(*by_seed, settings.sides)
-    return _both(welch, _over_examples("permutation", kind, a, b, settings, counts))
+    """Return the p-value of one of TESTS on one task.
 
-
-def _over_examples(
-    name: str, kind: str, a: Cell, b: Cell, settings: Settings, counts: UnitStatistics
-) -> PValue:
-    """Test over the units of the test set, in which both models need the same seeds.
-
-    Over other seeds than the printed means are of, the sign of the difference could be another.
+    A test over the units of the test set needs the same seeds of both models: over other seeds than the
+    printed means are of, the sign of the difference could be another.
     """
-    test = {"permutation": permutation_test, "bootstrap": paired_bootstrap}[name]
-    unit = unit_word(kind, settings.unit)
-    seeds = sorted(a.test_percent_by_seed)
-    if seeds != sorted(b.test_percent_by_seed):
-        return PValue(None, name, settings.sides, (), unit, note=SAME_SEEDS)
+    sides, first, second = settings.sides, a.test_percent_by_seed, b.test_percent_by_seed
+    if name == "welch":
+        return welch_t(list(first.values()), list(second.values()), sides=sides)
+    if name == "paired":
+        return paired_t(first, second, sides=sides)
+    if name == "both":
+        return _both(*(p_value_of(part, kind, a, b, settings, counts) for part in ("welch", "permutation")))
+    unit = "documents" if settings.unit == "document" else f"{KINDS[kind].words.example}s"
+    seeds = sorted(first)
+    if seeds != sorted(second):
+        return PValue(None, name, sides, (), unit, note=SAME_SEEDS)
     units = [counts({run.seed: run for run in cell.runs}[seed]) for cell in (a, b) for seed in seeds]
     if len({of_run.shape for of_run in units}) > 1:  # of a macro average, whose classes are columns
-        return PValue(None, name, settings.sides, (), unit, note=SAME_LABELS)
-    return test(
+        return PValue(None, name, sides, (), unit, note=SAME_LABELS)
+    return resampling_test(
+        name,
         np.stack(units[: len(seeds)]),
         np.stack(units[len(seeds) :]),
         metric=metric_of(a.runs[0], settings.metric),
         unit=unit,
         seed=settings.seed,
-        sides=settings.sides,
+        sides=sides,
         num_resamples=settings.num_resamples,
     )
-
-
-def _welch(a: Mapping[int, float], b: Mapping[int, float], sides: Sides) -> PValue:
-    if min(len(a), len(b)) < 2:
-        return PValue(None, "Welch t", sides, (len(a), len(b)), "seeds", note="it needs two seeds of each")
-    return welch_t(list(a.values()), list(b.values()), sides=sides)
-
-
-def _paired(a: Mapping[int, float], b: Mapping[int, float], sides: Sides) -> PValue:
-    num_shared = len(set(a) & set(b))
-    if num_shared < 2:
-        return PValue(None, "paired t", sides, (num_shared,), "seeds", note="it needs two shared seeds")
-    return paired_t(a, b, sides=sides)
 
 
 def _both(welch: PValue, permutation: PValue) -> PValue:
@@ -245,42 +221,29 @@ def _both(welch: PValue, permutation: PValue) -> PValue:
     )
 
 
-def _sizes(a: Cell, b: Cell, seed: int) -> tuple[float | None, Dominance | None, int | None]:
-    first, second = list(a.test_percent_by_seed.values()), list(b.test_percent_by_seed.values())
-    if min(len(first), len(second)) < 2:
-        return None, None, None
-    sd = max(a.score.sd or 0.0, b.score.sd or 0.0)
-    return hedges_g(first, second), almost_stochastic_order(first, second, seed=seed), seeds_needed(sd)
-
-
-def _averages(table: Table, keys: tuple[RowKey, RowKey], settings: Settings) -> tuple[AverageComparison, ...]:
-    """Compare the averages that the leaderboard has of both models."""
-    found = []
-    for block in table.blocks:
-        a, b = (row_of(block.rows, key) for key in keys)
-        if a and b and a.average and b.average:
-            first, second = (average_by_seed([cell for cell in row.cells if cell]) for row in (a, b))
-            tasks = tuple(column.task for column in block.columns)
-            tests, g = _test_averages(first, second, settings.sides)
-            found.append(AverageComparison(block.kind, tasks, a.average, b.average, tests, g))
-    return tuple(found)
-
-
-def _test_averages(
-    a: Mapping[int, float] | None, b: Mapping[int, float] | None, sides: Sides
-) -> tuple[dict[str, PValue], float | None]:
-    """Test averages by seed; None: of a model whose tasks have different seeds. Returns Hedges' g too.
+def _averages(table: Table, keys: tuple[RowKey, RowKey], settings: Settings) -> tuple[Compared, ...]:
+    """Compare the averages that the leaderboard has of both models.
 
     The paired test needs the same seeds of both: over shared ones the difference could have another sign.
     """
-    if a is None or b is None:
-        nothing = PValue(None, "", sides, (), "seeds", note=NO_SEED_AVERAGE)
-        return {"welch": nothing._replace(test="Welch t"), "paired": nothing._replace(test="paired t")}, None
-    paired = _paired(a, b, sides)
-    if set(a) != set(b):
-        paired = PValue(None, "paired t", sides, (), "seeds", note=SAME_SEEDS)
-    g = hedges_g(list(a.values()), list(b.values())) if min(len(a), len(b)) > 1 else None
-    return {"welch": _welch(a, b, sides), "paired": paired}, g
+    found, sides = [], settings.sides
+    for block in table.blocks:
+        first, second = (row_of(block.rows, key) for key in keys)
+        if not (first and second and first.average and second.average):
+            continue
+        a, b = (average_by_seed([cell for cell in row.cells if cell]) for row in (first, second))
+        g = None
+        if a is None or b is None:  # the tasks of a model have different seeds
+            nothing = PValue(None, "Welch t", sides, (), "seeds", note=NO_SEED_AVERAGE)
+            tests = {"welch": nothing, "paired": nothing._replace(test="paired t")}
+        else:
+            scores = list(a.values()), list(b.values())
+            tests, g = {"welch": welch_t(*scores, sides=sides)}, hedges_g(*scores)
+            tests["paired"] = paired_t(a, b, sides=sides)
+            if set(a) != set(b):
+                tests["paired"] = PValue(None, "paired t", sides, (), "seeds", note=SAME_SEEDS)
+        found.append(Compared(block.kind, first.average, second.average, tests, hedges_g=g))
+    return tuple(found)
 
 
 def unit_counts(predictions: Predictions, settings: Settings) -> UnitStatistics:
@@ -298,3 +261,29 @@ def unit_counts(predictions: Predictions, settings: Settings) -> UnitStatistics:
         return known[key]
 
     return of_run
+
+
+def sum_by_document(units_UT: Floats, ids: Sequence[str], *, metric: Metric) -> Floats:
+    """Return the statistics of each document, in the order of its first example.
+
+    The ids of ChemProt and DDI begin with their document's ("10064839.T1.T2", "DDI-DrugBank.d297.s3.p0").
+    Raises UserError where ids do not say which document an example is from, or the metric has no sums.
+    """
+    if not metric.is_additive:
+        raise UserError(f"{metric.name} is no sum over examples; compare by example instead")
+    documents = [document_of(example_id) for example_id in ids]
+    places = {document: place for place, document in enumerate(dict.fromkeys(documents))}
+    sums = np.zeros((len(places), units_UT.shape[1]))
+    np.add.at(sums, [places[document] for document in documents], units_UT)
+    return sums
+
+
+def document_of(example_id: str) -> str:
+    """Return the document that an example's id names. Raises UserError if it names none."""
+    parts = example_id.split(".")
+    if len(parts) < 3:
+        raise UserError(
+            f"example {example_id}: its id names no document, as those of NER and GAD do not; "
+            "compare by example instead"
+        )
+    return ".".join(parts[:2]) if parts[0].startswith("DDI-") else parts[0]

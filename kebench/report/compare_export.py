@@ -4,19 +4,18 @@ A p-value never stands without its test, sides, n, correction and family. Nothin
 not have is None (empty in CSV). Averages are rows too, of the task `average`, outside the family.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kebench.report.compare import AVERAGE_TESTS, RESAMPLED, TESTS, Comparison
-from kebench.report.compare_published import PublishedComparison
+from kebench.report.compare import RESAMPLED, TESTS, Compared, Comparison, Settings
+from kebench.report.compare_published import ONE_SAMPLE, PublishedComparison, of_difference
 from kebench.report.compare_words import family_of
 from kebench.report.export import UNDEFINED
 from kebench.report.significance import Significance
 from kebench.report.table import Column, Table
+from kebench.report.words import summary_fields
 from kebench.scoring.metrics import METRICS
-from kebench.stats.pvalue import PValue
 from kebench.stats.seeds import hedges_g
-from kebench.stats.summary import Summary
 
 # The fields of a test, in the order of the CSV's columns.
 FIELDS = (
@@ -60,61 +59,47 @@ Row = dict[str, Any]
 def comparison_rows(comparison: Comparison) -> Iterator[Row]:
     """Yield a row for each test of each task, then of each average."""
     settings = comparison.settings
-    shared = {**_table_fields(comparison.table), "metric": settings.metric}
-    shared |= {"a": comparison.a, "b": comparison.b}
+    shared = {**_table_fields(comparison.table, settings), "a": comparison.a, "b": comparison.b}
     families = {name: family_of(comparison, name) for name in TESTS}
+    made = {name: _made(name, settings, ", ".join(tasks), len(tasks)) for name, tasks in families.items()}
     for task in comparison.tasks:
-        what = {**shared, "kind": task.kind, **_column_fields(task.column), "hedges_g": task.hedges_g}
-        what |= _sides_fields(task.a.score, task.b.score)
-        for name in TESTS:
-            family = _family_fields(settings.correction, ", ".join(families[name]), len(families[name]))
-            drawn = _drawn(name, settings.num_resamples, settings.seed)
-            corrected = task.corrected[name]
-            yield _complete(what | _test_fields(task.p_values[name], corrected) | family | drawn)
+        yield from _test_rows(task, shared | _column_fields(task.column), made)
     for kind, column in comparison.undefined:
         note = UNDEFINED.format(lacks=METRICS[column.metric].lacks)
         yield _complete({**shared, "kind": kind, **_column_fields(column), "note": note})
     for average in comparison.averages:
-        what = {**shared, "kind": average.kind, "task": "average", "hedges_g": average.hedges_g}
-        what |= _sides_fields(average.a, average.b)
-        for name in AVERAGE_TESTS:
-            yield _complete(what | _test_fields(average.p_values[name], None) | _NO_FAMILY)
+        yield from _test_rows(average, {**shared, "task": "average"}, {})
 
 
 def published_rows(comparison: PublishedComparison) -> Iterator[Row]:
     """Yield a row for each task, then for each average. b: the published row; it has a score alone."""
-    printed = comparison.printed
-    shared = {**_table_fields(comparison.table), "metric": "as-published"}
-    shared |= {"a": comparison.model, "b": f"{printed.row.label} ({printed.table.source})"}
-    tested = [column.heading for column, _, _, test in comparison.tasks if test.p is not None]
-    family = _family_fields(comparison.correction, ", ".join(tested), len(tested))
-    kinds = {column.hash: block.kind for block in comparison.table.blocks for column in block.columns}
-    for (column, cell, score, test), p in zip(comparison.tasks, comparison.corrected, strict=True):
-        what = {**shared, "kind": kinds[column.hash], **_column_fields(column)}
-        what |= _sides_fields(cell.score, Summary(score, None, None))
-        yield _complete(what | _test_fields(_of_difference(test, score), p) | family)
-    for kind, average, score, test in comparison.averages:
-        what = {**shared, "kind": kind, "task": "average"}
-        what |= _sides_fields(average, Summary(score, None, None))
-        yield _complete(what | _test_fields(_of_difference(test, score), None) | _NO_FAMILY)
+    settings, source = comparison.settings, comparison.printed.table.source
+    shared = {**_table_fields(comparison.table, settings), "a": comparison.a}
+    shared["b"] = f"{comparison.b} ({source})"
+    tested = comparison.family
+    made = {ONE_SAMPLE: _made(ONE_SAMPLE, settings, ", ".join(tested), len(tested))}
+    for task in comparison.tasks:
+        yield from _test_rows(of_difference(task), shared | _column_fields(task.column), made)
+    for average in comparison.averages:
+        yield from _test_rows(of_difference(average), {**shared, "task": "average"}, {})
 
 
 def significance_rows(found: Significance) -> Iterator[Row]:
     """Yield a row for each pair of models on each task; a is the one with the better mean."""
-    settings = found.settings
-    shared = {**_table_fields(found.table), "metric": settings.metric}
-    tested = sum(pair.raw is not None for pair in found.pairs)
-    family = _family_fields(settings.correction, "all pairs of models on all tasks of the table", tested)
-    drawn = _drawn(found.test, settings.num_resamples, settings.seed)
+    test: str = found.test
+    shared = _table_fields(found.table, found.settings)
+    family_size = sum(pair.raw is not None for pair in found.pairs)
+    family = "all pairs of models on all tasks of the table"
+    made = {test: _made(test, found.settings, family, family_size)}
     columns = {column.hash: (kind, column) for kind, column in found.columns}
     for pair in found.pairs:
         kind, column = columns[pair.task]
         a, b = found.cells[pair.better, pair.task], found.cells[pair.worse, pair.task]
         by_seed = [list(cell.test_percent_by_seed.values()) for cell in (a, b)]
-        what = {**shared, "kind": kind, **_column_fields(column), **_sides_fields(a.score, b.score)}
-        what |= {"a": found.labels[pair.better], "b": found.labels[pair.worse]}
-        what["hedges_g"] = hedges_g(*by_seed) if min(map(len, by_seed)) > 1 else None
-        yield _complete(what | _test_fields(pair.tested, pair.p) | family | drawn)
+        tested, corrected = {test: pair.tested}, {test: pair.p}
+        one = Compared(kind, a.score, b.score, tested, corrected=corrected, hedges_g=hedges_g(*by_seed))
+        models = {"a": found.labels[pair.better], "b": found.labels[pair.worse]}
+        yield from _test_rows(one, shared | models | _column_fields(column), made)
 
 
 def significance_fields(found: Significance) -> dict[str, Any]:
@@ -132,61 +117,41 @@ def significance_fields(found: Significance) -> dict[str, Any]:
     }
 
 
+def _test_rows(one: Compared, shared: Row, made: Mapping[str, Row]) -> Iterator[Row]:
+    """Yield a row for each test. made: how each was drawn and corrected; what is not in it, was not."""
+    row = {**shared, "kind": one.kind, "difference_percent": one.difference, "hedges_g": one.hedges_g}
+    for side, summary in (("a", one.a), ("b", one.b)):
+        row |= {f"{side}_{name}": number for name, number in summary_fields(summary).items()}
+    for name, test in one.p_values.items():
+        low, high = test.interval or (None, None)
+        tested = {
+            **test._asdict(),
+            "interval_low_percent": low,
+            "interval_high_percent": high,
+            "confidence": test.confidence if test.interval else None,
+            "p_corrected": one.corrected.get(name),
+            "note": test.note or None,
+        }
+        yield _complete(row | tested | made.get(name, {"correction": "none"}))
+
+
+def _made(test: str, settings: Settings, family: str, size: int) -> Row:
+    """Return how a test was drawn, and over what its p-values were corrected."""
+    row: Row = {"correction": settings.correction}
+    if settings.correction != "none":
+        row |= {"family": family, "family_size": size}
+    if test in RESAMPLED:
+        row |= {"resamples": settings.num_resamples, "resample_seed": settings.seed}
+    return row
+
+
 def _complete(row: Row) -> Row:
     return {field: row.get(field) for field in FIELDS}
 
 
-def _table_fields(table: Table) -> Row:
-    return {"suite": table.suite, "protocol": table.caption}
+def _table_fields(table: Table, settings: Settings) -> Row:
+    return {"suite": table.suite, "protocol": table.caption, "metric": settings.metric}
 
 
 def _column_fields(column: Column) -> Row:
     return {"task": column.task, "column": column.hash}
-
-
-def _sides_fields(a: Summary, b: Summary) -> Row:
-    of_each = {
-        f"{side}_{name}": number
-        for side, summary in (("a", a), ("b", b))
-        for name, number in zip(("mean_percent", "sd_percent", "n"), summary, strict=True)
-    }
-    return {**of_each, "difference_percent": a.mean - b.mean}
-
-
-def _of_difference(test: PValue, score: float) -> PValue:
-    """Return a one-sample test with the interval of the difference, not of the mean."""
-    if test.interval is None:
-        return test
-    low, high = test.interval
-    return test._replace(interval=(low - score, high - score))
-
-
-def _test_fields(test: PValue, corrected: float | None) -> Row:
-    low, high = test.interval or (None, None)
-    return {
-        "test": test.test,
-        "sides": test.sides,
-        "n": test.n,
-        "unit": test.unit,
-        "statistic": test.statistic,
-        "df": test.df,
-        "interval_low_percent": low,
-        "interval_high_percent": high,
-        "confidence": test.confidence if test.interval else None,
-        "p": test.p,
-        "p_corrected": corrected,
-        "note": test.note or None,
-    }
-
-
-def _drawn(name: str, num_resamples: int, seed: int) -> Row:
-    return {"resamples": num_resamples, "resample_seed": seed} if name in RESAMPLED else {}
-
-
-def _family_fields(correction: str, family: str, size: int) -> Row:
-    if correction == "none":
-        return _NO_FAMILY
-    return {"correction": correction, "family": family, "family_size": size}
-
-
-_NO_FAMILY: Row = {"correction": "none"}

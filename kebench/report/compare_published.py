@@ -4,50 +4,51 @@ The measured scores are those computed as published numbers are. The published s
 papers seldom print a deviation; how its runs were trained is its source's affair, and stands in a note.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kebench.errors import UserError, did_you_mean
-from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Sheet
+from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Plain, Sheet
 from kebench.kinds.registry import KINDS
-from kebench.report.compare import NO_SEED_AVERAGE
+from kebench.report.compare import (
+    NO_SEED_AVERAGE,
+    Compared,
+    Comparison,
+    Settings,
+    TaskComparison,
+    correct_family,
+)
+from kebench.report.compare_words import tests_fields
 from kebench.report.published import PrintedRow, mark_rows, read_published_tables
 from kebench.report.rows import find_key, row_of
-from kebench.report.table import PUBLISHED_SUITE, Column, Leaderboard, RowKey, Table, average_by_seed
-from kebench.report.table import Cell as TaskCell
+from kebench.report.table import PUBLISHED_SUITE, Leaderboard, average_by_seed
 from kebench.report.words import (
     column_notes,
     column_title,
+    columns_of,
     score_title,
     score_words,
     summary_cell,
     summary_fields,
 )
 from kebench.scoring.metrics import AS_PUBLISHED
-from kebench.stats.families import CORRECTIONS, Correction, correct
-from kebench.stats.pvalue import PValue, Sides
+from kebench.stats.pvalue import CORRECTIONS, Correction, PValue, Sides
 from kebench.stats.seeds import one_sample_t
 from kebench.stats.summary import Summary
 
+ONE_SAMPLE = "one-sample"  # the only test
+
 
 @dataclass(frozen=True)
-class PublishedComparison:
-    """One model against one published row. tasks: those that both have: column, cell, printed score, test.
+class PublishedComparison(Comparison):
+    """One model against one published row, b: a task's printed score has neither deviation nor n."""
 
-    averages: likewise of the kinds whose average both have; not corrected, and in no family.
-    undefined: tasks, with their kinds, of which we have no score, since the test set has no gold.
-    """
-
-    model: str
     printed: PrintedRow
-    table: Table
-    kinds: tuple[str, ...]
-    tasks: tuple[tuple[Column, TaskCell, float, PValue], ...]
-    correction: Correction
-    corrected: tuple[float | None, ...]
-    averages: tuple[tuple[str, Summary, float, PValue], ...]
-    undefined: tuple[tuple[str, Column], ...] = ()
+
+    @property
+    def family(self) -> list[str]:
+        """The tasks over which p-values are corrected: those that have one."""
+        return [task.column.heading for task in self.tasks if task.p_values[ONE_SAMPLE].p is not None]
 
 
 def printed_rows_of(model: str) -> list[PrintedRow]:
@@ -72,101 +73,85 @@ def compare_published(
     assert board.metric == AS_PUBLISHED, "published scores are compared with scores computed as they are"
     if not printed.row.comparable:
         raise UserError(f"{printed.row.label} of {printed.table.source}: {printed.row.reason}; not compared")
-    tables = [table for table in board.tables if table.suite == printed.table.suite]
     key = find_key(board, model)
-    compared = [_compare_in(table, key, model, printed, sides, correction) for table in tables]
-    return [comparison for comparison in compared if comparison]
+    settings = Settings(metric=AS_PUBLISHED, sides=sides, correction=correction)
+    found = []
+    for table in (table for table in board.tables if table.suite == printed.table.suite):
+        tasks, averages, undefined = [], [], []
+        for block in table.blocks:
+            row = row_of(block.rows, key)
+            for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
+                score = printed.row.scores.get(column.task)
+                if cell and cell.test and score is not None:
+                    theirs = Summary(score, None, None)
+                    tested = one_sample_t(list(cell.test_percent_by_seed.values()), score, sides=sides)
+                    tasks.append(
+                        TaskComparison(block.kind, cell.test, theirs, {ONE_SAMPLE: tested}, column, (cell,))
+                    )
+                elif cell and score is not None:
+                    undefined.append((block.kind, column))
+            score = printed.row.percent_of(block.kind)
+            if row and row.average and score is not None:
+                by_seed = average_by_seed([cell for cell in row.cells if cell])
+                tested = PValue(None, "one-sample t", sides, (), "seeds", note=NO_SEED_AVERAGE)
+                if by_seed is not None:
+                    tested = one_sample_t(list(by_seed.values()), score, sides=sides)
+                theirs = Summary(score, None, None)
+                averages.append(Compared(block.kind, row.average, theirs, {ONE_SAMPLE: tested}))
+        if tasks:
+            family = correct_family(tasks, (ONE_SAMPLE,), correction)
+            measured = (model, printed.row.label, table, settings, family, tuple(averages), tuple(undefined))
+            found.append(PublishedComparison(*measured, printed))
+    return found
 
 
-def _compare_in(
-    table: Table, key: RowKey, model: str, printed: PrintedRow, sides: Sides, correction: Correction
-) -> PublishedComparison | None:
-    tasks, kinds, averages, undefined = [], [], [], []
-    for block in table.blocks:
-        row = row_of(block.rows, key)
-        for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
-            score = printed.row.scores.get(column.task)
-            if cell and cell.test and score is not None:
-                tested = _one_sample(list(cell.test_percent_by_seed.values()), score, sides)
-                tasks.append((column, cell, score, tested))
-                kinds.append(block.kind)
-            elif cell and score is not None:
-                undefined.append((block.kind, column))
-        printed_average = printed.row.percent_of(block.kind)
-        if row and row.average and printed_average is not None:
-            by_seed = average_by_seed([cell for cell in row.cells if cell])
-            tested = PValue(None, "one-sample t", sides, (), "seeds", note=NO_SEED_AVERAGE)
-            if by_seed is not None:
-                tested = _one_sample(list(by_seed.values()), printed_average, sides)
-            averages.append((block.kind, row.average, printed_average, tested))
-    if not tasks:
-        return None
-    corrected = correct([test.p for *_, test in tasks], correction)
-    kinds = list(dict.fromkeys(kinds))
-    return PublishedComparison(
-        model, printed, table, tuple(kinds), tuple(tasks), correction, tuple(corrected), tuple(averages),
-        tuple(undefined),
-    )  # fmt: skip
-
-
-def _one_sample(scores: Sequence[float], score: float, sides: Sides) -> PValue:
-    if len(scores) < 2:
-        return PValue(None, "one-sample t", sides, (len(scores),), "seeds", note="it needs two seeds")
-    return one_sample_t(scores, score, sides=sides)
+def of_difference(one: Compared) -> Compared:
+    """Return a comparison whose test has the interval of the difference, not of the mean."""
+    test = one.p_values[ONE_SAMPLE]
+    if test.interval is None:
+        return one
+    interval = (test.interval[0] - one.b.mean, test.interval[1] - one.b.mean)
+    return replace(one, p_values={ONE_SAMPLE: test._replace(interval=interval)})
 
 
 def published_sheet(comparison: PublishedComparison) -> Sheet:
     """Return the comparison as one grid."""
-    printed = comparison.printed
-    tested = {column.hash for column, *_ in comparison.tasks}
-    blocks = comparison.table.blocks
-    columns = [(block.kind, one) for block in blocks for one in block.columns if one.hash in tested]
+    columns = [(task.kind, task.column) for task in comparison.tasks]
+    headings = ("task", comparison.a, "n", "published", "difference", "95% interval", "p", "corrected")
+    rows: GridRows = [_row(column_title(task.column), task, comparison) for task in comparison.tasks]
+    rows += [(column_title(column), UNDEFINED, *[None] * 6) for _, column in comparison.undefined]
+    above = frozenset([len(rows)])  # a rule
+    rows += [_row(f"{KINDS[one.kind].title} average", one, comparison) for one in comparison.averages]
     return Sheet(
-        title=f"{comparison.model} against {printed.row.label} as published: {comparison.table.caption}",
+        title=f"{comparison.a} against {comparison.b} as published: {comparison.table.caption}",
         captions=(
             f"{score_title(columns)} in percent, mean ± sd over seeds, computed as published numbers are. "
             + score_words(columns),
         ),
-        grids=(_grid(comparison),),
+        grids=(Grid(headings, rows, breaks=above),),
         notes=tuple(_notes(comparison)),
     )
 
 
-def _grid(comparison: PublishedComparison) -> Grid:
-    headings = ("task", comparison.model, "n", "published", "difference", "95% interval", "p", "corrected")
-    decimals = comparison.printed.table.decimals
-    rows: GridRows = [
-        (column_title(column), *_cells(cell.score, score, test, corrected, decimals))
-        for (column, cell, score, test), corrected in zip(comparison.tasks, comparison.corrected, strict=True)
-    ]
-    rows += [(column_title(column), UNDEFINED, *[None] * 6) for _, column in comparison.undefined]
-    rows += [
-        (f"{KINDS[kind].title} average", *_cells(average, score, test, None, decimals))
-        for kind, average, score, test in comparison.averages
-    ]
-    return Grid(headings, rows, breaks=frozenset([len(comparison.tasks) + len(comparison.undefined)]))
-
-
-def _cells(
-    ours: Summary, score: float, test: PValue, corrected: float | None, decimals: int
-) -> tuple[Cell, ...]:
+def _row(title: str, one: Compared, comparison: PublishedComparison) -> tuple[Plain, ...]:
+    test = of_difference(one).p_values[ONE_SAMPLE]
     return (
-        summary_cell(ours),
-        Cell(ours.n, "d"),
-        Cell(score, f".{decimals}f"),
-        Cell(ours.mean - score, "+.1f"),
-        Cell(form="+.1f", interval=test.interval and (test.interval[0] - score, test.interval[1] - score)),
+        title,
+        summary_cell(one.a),
+        Cell(one.a.n, "d"),
+        Cell(one.b.mean, f".{comparison.printed.table.decimals}f"),
+        Cell(one.difference, "+.1f"),
+        Cell(form="+.1f", interval=test.interval),
         Cell(test.p, "p"),
-        Cell(corrected, "p"),
+        Cell(one.corrected.get(ONE_SAMPLE), "p"),
     )
 
 
 def _notes(comparison: PublishedComparison) -> list[str]:
-    printed = comparison.printed
-    sides = next(test.sides for *_, test in comparison.tasks)
-    said = {"greater": "one-sided, measured better", "less": "one-sided, published better"}.get(sides, sides)
-    tested = [column.heading for column, _, _, test in comparison.tasks if test.p is not None]
-    family = f"{CORRECTIONS[comparison.correction]} over the family: {', '.join(tested) or 'none'}"
+    printed, settings = comparison.printed, comparison.settings
+    words = {"greater": "one-sided, measured better", "less": "one-sided, published better"}
+    said = words.get(settings.sides, settings.sides)
+    family = f"{CORRECTIONS[settings.correction]} over the family: {', '.join(comparison.family) or 'none'}"
     notes = [
         f"p: one-sample t-test of n seeds against the published score, {said}; corrected: {family}. The "
         "published score is taken as exact: its own variance over seeds is unknown here, so p is too small.",
@@ -175,44 +160,45 @@ def _notes(comparison: PublishedComparison) -> list[str]:
     ]
     if comparison.averages:
         notes.append("Averages: over each seed's average, not corrected; they stand outside the family.")
-    tested_all = (*comparison.tasks, *comparison.averages)
-    exceptions = {test.note: None for *_, test in tested_all if test.note}
+    exceptions = dict.fromkeys(
+        one.p_values[ONE_SAMPLE].note for one in (*comparison.tasks, *comparison.averages)
+    )
     undefined = {column.hash for _, column in comparison.undefined}
-    shown = {column.hash for column, *_ in comparison.tasks} | undefined
-    columns = [(block.kind, one) for block in comparison.table.blocks for one in block.columns]
-    marks = column_notes([pair for pair in columns if pair[1].hash in shown], undefined)
-    return [*notes, *(f"A dash: {note}." for note in exceptions), *marks]
+    shown = {task.column.hash for task in comparison.tasks} | undefined
+    columns = [(kind, column) for kind, column in columns_of(comparison.table) if column.hash in shown]
+    dashes = (f"A dash: {note}." for note in exceptions if note)
+    return [*notes, *dashes, *column_notes(columns, undefined)]
 
 
 def published_as_fields(comparison: PublishedComparison) -> dict[str, Any]:
     """Return the comparison for JSON, unrounded."""
-    rows = [
-        {
-            "task": column.task,
-            **summary_fields(cell.score),
-            "percent_by_seed": dict(cell.test_percent_by_seed),
-            "records": [run.identity for run in cell.runs],
-            "published_percent": score,
-            "tests": [{**test._asdict(), "p_corrected": corrected}],
-        }
-        for (column, cell, score, test), corrected in zip(comparison.tasks, comparison.corrected, strict=True)
-    ]
     return {
-        "a": comparison.model,
-        "published": comparison.printed.row.label,
+        "a": comparison.a,
+        "published": comparison.b,
         "source": comparison.printed.table.source,
         "protocol": dict(comparison.table.protocol),
-        "metric": AS_PUBLISHED,
-        "correction": comparison.correction,
-        "tasks": rows,
+        "metric": comparison.settings.metric,
+        "correction": comparison.settings.correction,
+        "tasks": [
+            {
+                "task": task.column.task,
+                **summary_fields(task.a),
+                "percent_by_seed": dict(cell.test_percent_by_seed),
+                "records": [run.identity for run in cell.runs],
+                "published_percent": task.b.mean,
+                "tests": tests_fields(task),
+            }
+            for task in comparison.tasks
+            for cell in task.cells
+        ],
         "averages": [
             {
-                "kind": kind,
-                **summary_fields(average),
-                "published_percent": score,
+                "kind": average.kind,
+                **summary_fields(average.a),
+                "published_percent": average.b.mean,
                 "correction": "none",
-                "tests": [{**test._asdict(), "p_corrected": None}],
+                "tests": tests_fields(average),
             }
-            for kind, average, score, test in comparison.averages
+            for average in comparison.averages
         ],
     }

@@ -3,29 +3,23 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kebench.grid import DASH, UNDEFINED, Cell, Grid, GridRows, Plain, Sheet
+from kebench.grid import DASH, UNDEFINED, Cell, Grid, GridRows, Sheet
 from kebench.kinds.registry import KINDS
-from kebench.report.compare import AVERAGE_TESTS, TESTS, Comparison, TaskComparison
+from kebench.report.compare import AVERAGE_TESTS, TESTS, Compared, Comparison, TaskComparison
 from kebench.report.table import Cell as TaskCell
 from kebench.report.words import (
     column_name,
     column_notes,
     column_title,
+    columns_of,
     score_title,
     score_words,
     summary_cell,
     summary_fields,
 )
-from kebench.stats.families import CORRECTIONS
-from kebench.stats.pvalue import PValue
+from kebench.stats.pvalue import CORRECTIONS, PValue
 
-_HEADINGS = {
-    "welch": "Welch t",
-    "paired": "paired t",
-    "permutation": "permutation",
-    "bootstrap": "bootstrap",
-    "both": "both",
-}
+_HEADINGS = {name: name for name in TESTS} | {"welch": "Welch t", "paired": "paired t"}
 _SIDES = {"two-sided": "two-sided", "greater": "one-sided ({a} better)", "less": "one-sided ({b} better)"}
 
 
@@ -40,11 +34,7 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
             f"{score_title(columns)} in percent, mean ± sd over seeds. {score_words(columns)}",
             f"Difference: {comparison.a} less {comparison.b}, with the 95% interval of the paired bootstrap",
         ),
-        grids=(
-            _differences(comparison),
-            _p_values(comparison),
-            *([_averages(comparison)] if comparison.averages else []),
-        ),
+        grids=tuple(_grids(comparison)),
         notes=tuple(_notes(comparison)),
     )
 
@@ -54,7 +44,8 @@ def unequal_footing(comparison: Comparison) -> list[str]:
     unequal = [task for task in comparison.tasks if _is_unequal(task)]
     if not unequal:
         return []
-    a, b = _by_text(unequal, lambda task: _tried(task.a)), _by_text(unequal, lambda task: _tried(task.b))
+    a = _by_text(unequal, lambda task: _tried(task.cells[0]))
+    b = _by_text(unequal, lambda task: _tried(task.cells[1]))
     return [
         f"UNEQUAL FOOTING: learning rates tried: {comparison.a} {a}; {comparison.b} {b}. The difference may "
         "be one of rates: run both with the same, 'kebench run --learning-rates'"
@@ -62,7 +53,7 @@ def unequal_footing(comparison: Comparison) -> list[str]:
 
 
 def _is_unequal(task: TaskComparison) -> bool:
-    rates, origins = zip(*(_rates_tried(cell) for cell in (task.a, task.b)), strict=True)
+    rates, origins = zip(*map(_rates_tried, task.cells), strict=True)
     return rates[0] != rates[1] and any(origin != {"card"} for origin in origins)
 
 
@@ -79,63 +70,49 @@ def _tried(cell: TaskCell) -> str:
     return f"{', '.join(f'{rate:g}' for rate in rates)}{who and f' ({who})'}"
 
 
-def _differences(comparison: Comparison) -> Grid:
-    rows: GridRows = []
-    for task in comparison.tasks:
-        needed: Plain = None
-        if min(len(task.a.runs), len(task.b.runs)) > 1:
-            needed = ">1000" if task.seeds_needed is None else Cell(task.seeds_needed, "d")
-        rows.append(
-            (
-                column_title(task.column),
-                summary_cell(task.a.test),
-                summary_cell(task.b.test),
-                Cell(task.difference, "+.1f"),
-                Cell(form="+.1f", interval=task.p_values["bootstrap"].interval),
-                Cell(task.hedges_g, "+.1f"),
-                Cell(task.dominance.bound if task.dominance else None, ".2f"),
-                needed,
-            )
-        )
-    rows += [(column_title(column), UNDEFINED, UNDEFINED, *[None] * 5) for _, column in comparison.undefined]
-    headings = ("task", comparison.a, comparison.b, "difference", "95% interval", "g", "ASO", "seeds")
-    return Grid(headings, rows)
-
-
-def _p_values(comparison: Comparison) -> Grid:
+def _grids(comparison: Comparison) -> list[Grid]:
+    headings = (comparison.a, comparison.b, "difference", "95% interval", "g")
     is_family = comparison.settings.correction != "none" and len(comparison.tasks) > 1
-    rows: GridRows = [
-        (
-            column_title(task.column),
-            *(
-                Cell(task.p_values[name].p, "p", corrected=task.corrected[name] if is_family else None)
-                for name in TESTS
-            ),
-        )
-        for task in comparison.tasks
+    differences: GridRows = []
+    p_values: GridRows = []
+    for task in comparison.tasks:
+        title, needed = column_title(task.column), Cell(task.seeds_needed, "d")
+        if task.seeds_needed is None and min(len(cell.runs) for cell in task.cells) > 1:
+            needed = Cell(">1000")
+        dominance = Cell(task.dominance.bound if task.dominance else None, ".2f")
+        differences.append((title, *_difference_cells(task, "bootstrap"), dominance, needed))
+        corrected = task.corrected if is_family else {}
+        tested = (Cell(task.p_values[name].p, "p", corrected=corrected.get(name)) for name in TESTS)
+        p_values.append((title, *tested))
+    for _, column in comparison.undefined:
+        differences.append((column_title(column), UNDEFINED, UNDEFINED, *[None] * 5))
+    grids = [
+        Grid(("task", *headings, "ASO", "seeds"), differences),
+        Grid(("p-values", *(_HEADINGS[name] for name in TESTS)), p_values),
     ]
-    return Grid(("p-values", *(_HEADINGS[name] for name in TESTS)), rows)
+    if comparison.averages:
+        averages: GridRows = [
+            (
+                KINDS[average.kind].title,
+                *_difference_cells(average, "paired"),
+                *(Cell(average.p_values[name].p, "p") for name in AVERAGE_TESTS),
+            )
+            for average in comparison.averages
+        ]
+        tests = (_HEADINGS[name] for name in AVERAGE_TESTS)
+        grids.append(Grid(("average", *headings, *tests), averages))
+    return grids
 
 
-def _averages(comparison: Comparison) -> Grid:
-    headings = ("average", comparison.a, comparison.b, "difference", "95% interval", "g")
-    rows: GridRows = [
-        (
-            KINDS[average.kind].title,
-            summary_cell(average.a),
-            summary_cell(average.b),
-            Cell(average.difference, "+.1f"),
-            Cell(form="+.1f", interval=average.p_values["paired"].interval),
-            Cell(average.hedges_g, "+.1f"),
-            *(Cell(average.p_values[name].p, "p") for name in AVERAGE_TESTS),
-        )
-        for average in comparison.averages
-    ]
-    return Grid((*headings, *(_HEADINGS[name] for name in AVERAGE_TESTS)), rows)
-
-
-def _name(task: TaskComparison) -> str:
-    return column_name(task.column)
+def _difference_cells(one: Compared, test: str) -> tuple[Cell, ...]:
+    """Return both means, their difference, its interval by a test, and Hedges' g."""
+    return (
+        summary_cell(one.a),
+        summary_cell(one.b),
+        Cell(one.difference, "+.1f"),
+        Cell(form="+.1f", interval=one.p_values[test].interval),
+        Cell(one.hedges_g, "+.1f"),
+    )
 
 
 def _notes(comparison: Comparison) -> list[str]:
@@ -164,24 +141,24 @@ def _notes(comparison: Comparison) -> list[str]:
         "Seeds: so many of each show a difference of 0.5 with power .8 (Welch t, two-sided, .05).",
         *(f"{note} ({_names(several)})." for note, several in exceptions.items()),
         *_notes_of_averages(comparison),
-        *(f"{_name(task)}: {task.column.footnote}." for task in tasks if task.column.letter),
+        *(f"{column_name(task.column)}: {task.column.footnote}." for task in tasks if task.column.letter),
         *column_notes(
             [*((task.kind, task.column) for task in tasks), *comparison.undefined],
             {column.hash for _, column in comparison.undefined},
         ),
-        f"Learning rate, by mean dev score: {comparison.a} {_rates(tasks, 'a')}; "
-        f"{comparison.b} {_rates(tasks, 'b')}.",
+        f"Learning rate, by mean dev score: {comparison.a} {_rates(tasks, 0)}; "
+        f"{comparison.b} {_rates(tasks, 1)}.",
     ]
 
 
 def _notes_of_averages(comparison: Comparison) -> list[str]:
     """Say what the averages are of and how they are tested, and which kinds have none."""
     notes = []
-    if averages := comparison.averages:
+    if comparison.averages:
         sizes = "; ".join(
             f"{_size(average.p_values['welch'])}, paired {_size(average.p_values['paired'])} "
             f"({KINDS[average.kind].title})"
-            for average in averages
+            for average in comparison.averages
             if average.p_values["welch"].n
         )
         notes.append(
@@ -192,11 +169,8 @@ def _notes_of_averages(comparison: Comparison) -> list[str]:
     # which averages lack which test, and why; what is the same of several is said once
     lacking: dict[tuple[str, str], list[str]] = {}
     for average in comparison.averages:
-        reasons: dict[str, list[str]] = {}
-        for name in AVERAGE_TESTS:
-            if note := average.p_values[name].note:
-                reasons.setdefault(note, []).append(_HEADINGS[name])
-        for note, tests in reasons.items():
+        for note in dict.fromkeys(test.note for test in average.p_values.values() if test.note):
+            tests = (_HEADINGS[name] for name, test in average.p_values.items() if test.note == note)
             lacking.setdefault((" and no ".join(tests), note), []).append(KINDS[average.kind].title)
     notes += [
         f"No {tests} of the average of {' and '.join(kinds)}: {note}."
@@ -214,15 +188,15 @@ def _notes_of_averages(comparison: Comparison) -> list[str]:
 
 
 def _names(tasks: Iterable[TaskComparison]) -> str:
-    return ", ".join(_name(task) for task in tasks)
+    return ", ".join(column_name(task.column) for task in tasks)
 
 
 def _sizes(tasks: Sequence[TaskComparison], name: str) -> str:
     return _by_text(tasks, lambda task: _size(task.p_values[name]))
 
 
-def _rates(tasks: Sequence[TaskComparison], side: str) -> str:
-    return _by_text(tasks, lambda task: f"{getattr(task, side).learning_rate:g}")
+def _rates(tasks: Sequence[TaskComparison], side: int) -> str:
+    return _by_text(tasks, lambda task: f"{task.cells[side].learning_rate:g}")
 
 
 def _by_text(tasks: Sequence[TaskComparison], text_of: Callable[[TaskComparison], str]) -> str:
@@ -257,30 +231,26 @@ def comparison_fields(comparison: Comparison) -> dict[str, Any]:
             {
                 "task": task.column.task,
                 "column": task.column.hash,
-                "a": _cell_fields(task.a),
-                "b": _cell_fields(task.b),
+                "a": _cell_fields(task.cells[0]),
+                "b": _cell_fields(task.cells[1]),
                 "difference_percent": task.difference,
                 "hedges_g": task.hedges_g,
                 "almost_stochastic_order": task.dominance._asdict() if task.dominance else None,
                 "seeds_needed": task.seeds_needed,
-                "tests": [
-                    {**task.p_values[name]._asdict(), "p_corrected": task.corrected[name]} for name in TESTS
-                ],
+                "tests": tests_fields(task),
             }
             for task in comparison.tasks
         ],
         "averages": [
             {
                 "kind": average.kind,
-                "tasks": list(average.tasks),
+                "tasks": [one.task for kind, one in columns_of(comparison.table) if kind == average.kind],
                 "a": summary_fields(average.a),
                 "b": summary_fields(average.b),
                 "difference_percent": average.difference,
                 "hedges_g": average.hedges_g,
                 "correction": "none",
-                "tests": [
-                    {**average.p_values[name]._asdict(), "p_corrected": None} for name in AVERAGE_TESTS
-                ],
+                "tests": tests_fields(average),
             }
             for average in comparison.averages
         ],
@@ -288,9 +258,14 @@ def comparison_fields(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def tests_fields(one: Compared) -> list[dict[str, Any]]:
+    """Return tests for JSON, each with its p-value corrected where it is in a family."""
+    return [{**test._asdict(), "p_corrected": one.corrected.get(name)} for name, test in one.p_values.items()]
+
+
 def family_of(comparison: Comparison, test: str) -> list[str]:
     """Return the tasks over which a test's p-values are corrected: those on which it has one."""
-    return [_name(task) for task in comparison.tasks if task.p_values[test].p is not None]
+    return [column_name(task.column) for task in comparison.tasks if task.p_values[test].p is not None]
 
 
 def _cell_fields(cell: TaskCell) -> dict[str, Any]:

@@ -15,13 +15,6 @@ from kebench.records import Record
 from kebench.report.table import Extra, Leaderboard, Table
 
 COLUMNS = ("energy", "co2", "hours", "cost")
-# The fields that an export gains, in their order.
-COST_FIELDS = {
-    "energy": ("energy_kwh", "energy_runs", "energy_is_estimate"),
-    "co2": ("co2_kg", "co2_runs", "co2_countries"),
-    "hours": ("gpu_hours", "cpu_hours", "cost_runs"),
-    "cost": ("cost", "currency"),
-}
 _ESTIMATE = "~"
 _PROCESSOR = re.compile(r", \d+ threads$")  # how a record's device says that it is no GPU
 
@@ -63,7 +56,7 @@ class Cost(NamedTuple):
 
 def parse_columns(words: str | None, price: str | None) -> Asked:
     """Read "energy,cost" and "2.50 EUR". Raises UserError if they are not such, or do not belong together."""
-    names = [name for name in (one.strip() for one in (words or "").split(",")) if name]
+    names = [name.strip() for name in (words or "").split(",") if name.strip()]
     for name in names:
         if name not in COLUMNS:
             raise UserError(
@@ -130,10 +123,9 @@ def with_costs(board: Leaderboard, asked: Asked) -> Leaderboard:
 def _extras(costs: Sequence[Cost], every: Sequence[Cost], asked: Asked) -> tuple[Extra, ...]:
     """Return a block's columns; GPU and CPU hours only where some row of the table has them."""
     extras = []
-    if "energy" in asked.columns:
-        extras.append(Extra("kWh", tuple(map(_energy_cell, costs))))
-    if "co2" in asked.columns:
-        extras.append(Extra("kg CO2", tuple(map(_co2_cell, costs))))
+    for name, title in (("energy", "kWh"), ("co2", "kg CO2")):
+        if name in asked.columns:
+            extras.append(Extra(title, tuple(_measured_cell(name, cost) for cost in costs)))
     if "hours" in asked.columns:
         for title, hours in (("GPU h", "gpu_hours"), ("CPU h", "cpu_hours")):
             if any(getattr(cost, hours) for cost in every):
@@ -144,16 +136,10 @@ def _extras(costs: Sequence[Cost], every: Sequence[Cost], asked: Asked) -> tuple
     return tuple(extras)
 
 
-def _energy_cell(cost: Cost) -> Cell:
-    """Return energy; ~ if it is an estimate, and how many runs it is of where that is not all."""
-    return _part_measured(cost.energy_kwh, cost.num_measured, cost)
-
-
-def _co2_cell(cost: Cost) -> Cell:
-    return _part_measured(cost.co2_kg, cost.num_reckoned, cost)
-
-
-def _part_measured(value: float | None, num_measured: int, cost: Cost) -> Cell:
+def _measured_cell(column: str, cost: Cost) -> Cell:
+    """Return energy or CO2; ~ if it is an estimate, and how many runs it is of where that is not all."""
+    by_column = {"energy": (cost.energy_kwh, cost.num_measured), "co2": (cost.co2_kg, cost.num_reckoned)}
+    value, num_measured = by_column[column]
     if value is None:
         return Cell()
     part = f" ({num_measured}/{cost.num_runs})" if num_measured < cost.num_runs else ""
@@ -170,15 +156,12 @@ def _amount(value: float, *, least: float = 1) -> Cell:
 
 def _notes(table: Table, costs: Sequence[Cost], asked: Asked) -> list[str]:
     """Say what was counted, with what energy was measured, and the price."""
-    counted = f"{', '.join(asked.columns).capitalize()}: of all runs of a row, every seed and rate tried"
-    notes = [counted]
+    notes = [f"{', '.join(asked.columns).capitalize()}: of all runs of a row, every seed and rate tried"]
     if "energy" in asked.columns:
-        energies = [
-            run.provenance.energy for block in table.blocks for row in block.rows for run in row.tried
-        ]
+        runs = [run for block in table.blocks for row in block.rows for run in row.tried]
         sources = dict.fromkeys(
             f"{name} {'estimated as' if part.is_estimate else 'by'} {part.measured_with}"
-            for one in energies
+            for one in (run.provenance.energy for run in runs)
             if one
             for name, part in (("processor", one.cpu), ("GPU", one.gpu), ("memory", one.ram))
             if part
@@ -192,11 +175,10 @@ def _notes(table: Table, costs: Sequence[Cost], asked: Asked) -> list[str]:
             notes.append(f"CO2: from the energy, by the electricity of {', '.join(countries)}")
         if any(cost.co2_kg is None for cost in costs):
             notes.append("A dash for CO2: it was not reckoned ('kebench run --energy --country DEU')")
-    if {"energy", "co2"} & set(asked.columns):
+    if measured := [column for column in ("energy", "co2") if column in asked.columns]:
         if any(cost.is_estimate for cost in costs):
             notes.append(f"{_ESTIMATE} no meter was read")
-        shown = [of for name, of in (("energy", _energy_cell), ("co2", _co2_cell)) if name in asked.columns]
-        if any(of(cost).mark for cost in costs for of in shown):
+        if any(_measured_cell(column, cost).mark for column in measured for cost in costs):
             notes.append("(n/m) n of m runs were measured")
     if asked.price:
         price = f"{asked.price.per_hour:g} {asked.price.currency}".rstrip()
@@ -205,20 +187,20 @@ def _notes(table: Table, costs: Sequence[Cost], asked: Asked) -> list[str]:
 
 
 def cost_fields(runs: Iterable[Record], asked: Asked) -> dict[str, object]:
-    """Return what an export says of the runs behind a number; what is missing is None."""
-    cost = cost_of(runs)
-    is_measured = cost.energy_kwh is not None
-    found: dict[str, object] = {
-        "energy_kwh": cost.energy_kwh,
-        "energy_runs": cost.num_measured,
-        "energy_is_estimate": cost.is_estimate if is_measured else None,
-        "co2_kg": cost.co2_kg,
-        "co2_runs": cost.num_reckoned,
-        "co2_countries": " ".join(cost.countries) or None,
-        "gpu_hours": cost.gpu_hours,
-        "cpu_hours": cost.cpu_hours,
-        "cost_runs": cost.num_runs,
+    """Return the fields that an export gains of the runs behind a number; what is missing is None."""
+    cost, price = cost_of(runs), asked.price
+    by_column: dict[str, dict[str, object]] = {
+        "energy": {
+            "energy_kwh": cost.energy_kwh,
+            "energy_runs": cost.num_measured,
+            "energy_is_estimate": None if cost.energy_kwh is None else cost.is_estimate,
+        },
+        "co2": {
+            "co2_kg": cost.co2_kg,
+            "co2_runs": cost.num_reckoned,
+            "co2_countries": " ".join(cost.countries) or None,
+        },
+        "hours": {"gpu_hours": cost.gpu_hours, "cpu_hours": cost.cpu_hours, "cost_runs": cost.num_runs},
+        "cost": {"cost": cost.money(price), "currency": price.currency} if price else {},
     }
-    if asked.price:
-        found |= {"cost": cost.money(asked.price), "currency": asked.price.currency}
-    return {name: found[name] for column in asked.columns for name in COST_FIELDS[column]}
+    return {name: value for column in asked.columns for name, value in by_column[column].items()}

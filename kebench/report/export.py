@@ -7,10 +7,9 @@ one with its source. Nothing is rounded. What is missing is null (JSON) or empty
 from collections.abc import Iterator
 from typing import Any
 
-from kebench.report.costs import COST_FIELDS, Asked, cost_fields
-from kebench.report.published import PrintedRow
-from kebench.report.table import Block, Leaderboard, Row, Table
-from kebench.report.words import captions
+from kebench.report.costs import Asked, cost_fields
+from kebench.report.table import Block, Leaderboard, Table
+from kebench.report.words import captions, summary_fields
 from kebench.scoring.metrics import METRICS
 
 SCHEMA = 1
@@ -72,30 +71,42 @@ def board_rows(board: Leaderboard, asked: Asked = NO_COSTS) -> Iterator[dict[str
 
 def board_fields(asked: Asked = NO_COSTS) -> tuple[str, ...]:
     """Return the fields of a number."""
-    return (*FIELDS, *(name for column in asked.columns for name in COST_FIELDS[column]))
+    return (*FIELDS, *cost_fields((), asked))
 
 
 def _numbers(table: Table, leaderboard: Leaderboard, asked: Asked) -> Iterator[dict[str, Any]]:
+    fields = board_fields(asked)
     shared = {"suite": table.suite, "protocol": table.caption, "metric": leaderboard.metric}
     for block in table.blocks:
-        for place in range(len(block.rows)):
-            for number in _measured_numbers(block, place, asked):
-                yield _complete({**shared, "kind": block.kind, "origin": "measured", **number}, asked)
-        for printed in block.published:
-            for number in _printed_numbers(block, printed):
-                origin = {"protocol": printed.table.protocol, "metric": printed.table.unit}
-                yield _complete(
-                    {**shared, "kind": block.kind, "origin": "published", **origin, **number}, asked
-                )
-
-
-def _complete(number: dict[str, Any], asked: Asked) -> dict[str, Any]:
-    return {field: number.get(field) for field in board_fields(asked)}
+        numbers = [one for place in range(len(block.rows)) for one in _measured_numbers(block, place, asked)]
+        names = (*dict.fromkeys(column.task for column in block.columns), block.kind)
+        numbers += [
+            {
+                "origin": "published",
+                "protocol": printed.table.protocol,
+                "metric": printed.table.unit,
+                "task": "average" if name == block.kind else name,
+                "model": printed.row.model,
+                "label": printed.row.label,
+                "mean_percent": percent,
+                "sd_percent": printed.row.sd.get(name),
+                "n": printed.row.n,
+                "is_best": False,
+                "source": f"{printed.table.source}; {printed.row.source}",
+                "is_comparable": printed.row.comparable,
+            }
+            for printed in block.published
+            for name in names
+            if (percent := printed.row.percent_of(name)) is not None
+        ]
+        for number in numbers:
+            number = {**shared, "kind": block.kind, **number}
+            yield {field: number.get(field) for field in fields}
 
 
 def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[str, Any]]:
-    row: Row = block.rows[place]
-    who = {"label": row.label, **row.key._asdict(), "is_comparable": True}
+    row = block.rows[place]
+    who = {"origin": "measured", "label": row.label, **row.key._asdict(), "is_comparable": True}
     for index, (column, cell) in enumerate(zip(block.columns, row.cells, strict=True)):
         if cell:
             yield {
@@ -103,8 +114,7 @@ def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[s
                 "task": column.task,
                 "column": column.hash,
                 "metric_name": column.metric,
-                "mean_percent": cell.test.mean if cell.test else None,
-                "sd_percent": cell.test.sd if cell.test else None,
+                **(summary_fields(cell.test) if cell.test else {}),
                 "n": len(cell.runs),
                 "is_best": (place, index) in block.best,
                 "learning_rate": cell.learning_rate,
@@ -117,34 +127,11 @@ def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[s
                 **cost_fields(cell.tried, asked),
             }
     if row.average or row.has_undefined:
-        mean, sd, n = row.average or (None, None, None)
-        is_best = (place, len(block.columns)) in block.best
         yield {
             **who,
             "task": "average",
-            "mean_percent": mean,
-            "sd_percent": sd,
-            "n": n,
-            "is_best": is_best,
+            **(summary_fields(row.average) if row.average else {}),
+            "is_best": (place, len(block.columns)) in block.best,
             "note": None if row.average else UNDEFINED_AVERAGE,
             **cost_fields(row.tried, asked),
         }
-
-
-def _printed_numbers(block: Block, printed: PrintedRow) -> Iterator[dict[str, Any]]:
-    row = printed.row
-    tasks = dict.fromkeys(column.task for column in block.columns)
-    for name in (*tasks, block.kind):
-        percent = row.percent_of(name)
-        if percent is not None:
-            yield {
-                "task": "average" if name == block.kind else name,
-                "model": row.model,
-                "label": row.label,
-                "mean_percent": percent,
-                "sd_percent": row.sd.get(name),
-                "n": row.n,
-                "is_best": False,
-                "source": f"{printed.table.source}; {row.source}",
-                "is_comparable": row.comparable,
-            }

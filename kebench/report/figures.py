@@ -5,6 +5,7 @@ the same bytes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kebench.chart_styles import PALETTE, SHAPES, ModelStyle, integer_ticks
@@ -40,19 +41,12 @@ def require_charts() -> Any:
 def _svg(chart: Any) -> str:
     import vl_convert
 
-    axis = {
-        "labelColor": _INK,
-        "titleColor": _INK,
-        "domainColor": _INK,
-        "tickColor": _INK,
-        "gridColor": _GRID,
-    }
-    legend = {"labelColor": _INK, "titleColor": _INK}
-    drawn = chart.configure(background="transparent", font="sans-serif").configure_axis(**axis)
-    drawn = drawn.configure_legend(**legend, orient="bottom", columns=4, labelLimit=220)
+    texts = {"labelColor": _INK, "titleColor": _INK}
+    drawn = chart.configure(background="transparent", font="sans-serif")
+    drawn = drawn.configure_axis(**texts, domainColor=_INK, tickColor=_INK, gridColor=_GRID)
+    drawn = drawn.configure_legend(**texts, orient="bottom", columns=4, labelLimit=220)
     drawn = drawn.configure_view(strokeWidth=0).configure_range(category=list(PALETTE))
-    svg = vl_convert.vegalite_to_svg(drawn.to_dict())
-    return str(svg).replace(_INK, "currentColor")
+    return str(vl_convert.vegalite_to_svg(drawn.to_dict())).replace(_INK, "currentColor")
 
 
 def dot_plot(cells: Mapping[str, Cell], styles: ModelStyles, title: str) -> str:
@@ -67,18 +61,13 @@ def dot_plot(cells: Mapping[str, Cell], styles: ModelStyles, title: str) -> str:
         for seed, percent in sorted(cell.test_percent_by_seed.items())
     ]
     means = [{"model": label, "mean": round(cell.score.mean, 3)} for label, cell in cells.items()]
-    order = list(cells)
-    y = altair.Y("model:N", sort=order, title=None, axis=altair.Axis(labelLimit=200))
     scale = _percent_scale(point["score"] for point in points)
-    dots = altair.Chart({"values": points}).mark_circle(size=40, opacity=0.8)
-    dots = dots.encode(
-        x=altair.X("score:Q", title=f"{title}, %", scale=scale, axis=altair.Axis(**_TICKS)),
-        y=y,
-        color=_colours(order, styles, has_legend=False),
-    )
+    x = altair.X("score:Q", title=f"{title}, %", scale=scale, axis=altair.Axis(**_TICKS))
+    y = altair.Y("model:N", sort=list(cells), title=None, axis=altair.Axis(labelLimit=200))
+    colour = _by_model(cells, styles, "color", has_legend=False)
+    dots = altair.Chart({"values": points}).mark_circle(size=40, opacity=0.8).encode(x=x, y=y, **colour)
     bars = altair.Chart({"values": means}).mark_tick(thickness=2, color=_INK, size=16)
-    bars = bars.encode(x="mean:Q", y=y)
-    return _svg((dots + bars).properties(width=420, height=altair.Step(22)))
+    return _svg((dots + bars.encode(x="mean:Q", y=y)).properties(width=420, height=altair.Step(22)))
 
 
 def _percent_scale(percents: Iterable[float]) -> Any:
@@ -99,52 +88,43 @@ def heat_map(labels: Sequence[str], wins: Mapping[tuple[str, str], tuple[int, in
         {"row": row, "column": column, "text": f"{won}:{lost}", **_tile((won - lost) / most)}
         for (row, column), (won, lost) in wins.items()
     ]
-    base = altair.Chart({"values": values}).encode(
-        x=altair.X(
-            "column:N", sort=list(labels), title="against", axis=altair.Axis(labelAngle=-40, labelLimit=160)
-        ),
-        y=altair.Y("row:N", sort=list(labels), title=None, axis=altair.Axis(labelLimit=160)),
-    )
+    axis = altair.Axis(labelAngle=-40, labelLimit=160)
+    x = altair.X("column:N", sort=list(labels), title="against", axis=axis)
+    y = altair.Y("row:N", sort=list(labels), title=None, axis=altair.Axis(labelLimit=160))
+    base = altair.Chart({"values": values}).encode(x=x, y=y)
+    size, step = (9, 34) if len(labels) > 12 else (11, 44)
     tiles = base.mark_rect().encode(color=altair.Color("tile:N", scale=None, legend=None))
-    size = 9 if len(labels) > 12 else 11
-    texts = base.mark_text(fontSize=size).encode(
-        text="text:N", color=altair.Color("ink:N", scale=None, legend=None)
-    )
-    step = 34 if len(labels) > 12 else 44
+    ink = altair.Color("ink:N", scale=None, legend=None)
+    texts = base.mark_text(fontSize=size).encode(text="text:N", color=ink)
     return _svg((tiles + texts).properties(width=altair.Step(step), height=altair.Step(24)))
 
 
 def _tile(share: float) -> dict[str, str]:
     """Return the colours of a tile and of its text. share: from -1, all lost, over 0 to 1, all won."""
     full = PALETTE[0] if share > 0 else PALETTE[1]
-    pairs = zip(_channels(_NEUTRAL), _channels(full), strict=True)
+    pairs = zip(*(bytes.fromhex(colour[1:]) for colour in (_NEUTRAL, full)), strict=True)
     mixed = [round(one + abs(share) * (other - one)) for one, other in pairs]
     # black or white, whichever contrasts more with the colour (WCAG 2.2, relative luminance)
     shares = [one / 255 for one in mixed]
     linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in shares]
     luminance = sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
     ink = "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
-    return {"tile": "#" + "".join(f"{one:02x}" for one in mixed), "ink": ink}
-
-
-def _channels(colour: str) -> list[int]:
-    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+    return {"tile": f"#{bytes(mixed).hex()}", "ink": ink}
 
 
 def critical_difference(labels: Sequence[str], ranking: Ranking, styles: ModelStyles) -> str:
     """Return mean ranks on a line; a bar joins models that do not differ (Demšar 2006, figure 1)."""
     altair = require_charts()
+    ranks = [round(rank, 3) for rank in ranking.mean_ranks]
     order = sorted(range(len(labels)), key=lambda place: ranking.mean_ranks[place])
     points = [
-        {"model": labels[place], "rank": round(ranking.mean_ranks[place], 3), "line": line}
-        for line, place in enumerate(order)
+        {"model": labels[place], "rank": ranks[place], "line": line} for line, place in enumerate(order)
     ]
-    line_of = {place: line for line, place in enumerate(order)}
     bars = [
         {
-            "from": round(min(ranking.mean_ranks[place] for place in group), 3),
-            "to": round(max(ranking.mean_ranks[place] for place in group), 3),
-            "line": max(line_of[place] for place in group) + 0.4,
+            "from": min(ranks[place] for place in group),
+            "to": max(ranks[place] for place in group),
+            "line": max(map(order.index, group)) + 0.4,
         }
         for group in ranking.groups
     ]
@@ -155,10 +135,9 @@ def critical_difference(labels: Sequence[str], ranking: Ranking, styles: ModelSt
     texts = base.mark_text(align="left", dx=8, color=_INK).encode(text="model:N")
     groups = altair.Chart({"values": bars}).mark_rule(strokeWidth=4, color=_INK, opacity=0.5)
     groups = groups.encode(x=altair.X("from:Q", title="mean rank (1 is best)", scale=scale), x2="to:Q", y=y)
-    points_ = base.mark_point(filled=True, size=60).encode(
-        color=_colours(labels, styles, has_legend=False), shape=_shapes(labels, styles, has_legend=False)
-    )
-    return _svg((groups + points_ + texts).properties(width=520, height=24 * len(labels) + 20))
+    by_model = _by_model(labels, styles, "color", "shape", has_legend=False)
+    signs = base.mark_point(filled=True, size=60).encode(**by_model)
+    return _svg((groups + signs + texts).properties(width=520, height=24 * len(labels) + 20))
 
 
 def learning_curves(curves: Mapping[str, Sequence[float | None]], styles: ModelStyles, score: str) -> str:
@@ -190,37 +169,25 @@ def learning_curves(curves: Mapping[str, Sequence[float | None]], styles: ModelS
         scale=altair.Scale(domain=[1 - room, epochs + room], nice=False),
     )
     y = altair.Y("dev:Q", title=f"dev {score}, %", scale=scale, axis=altair.Axis(tickCount=8))
-    base = altair.Chart({"values": values}).encode(
-        x=x, y=y, color=_colours(models, styles, has_legend=not is_crowded)
-    )
-    points = base.transform_filter("datum.is_marked").mark_point(size=30)
-    points = points.encode(shape=_shapes(models, styles, has_legend=not is_crowded))
-    lines = base.mark_line().encode(strokeDash=_dashes(models, styles, has_legend=not is_crowded))
-    chart = lines + points
+    by_model = partial(_by_model, models, styles, has_legend=not is_crowded)
+    base = altair.Chart({"values": values}).encode(x=x, y=y, **by_model("color"))
+    points = base.transform_filter("datum.is_marked").mark_point(size=30).encode(**by_model("shape"))
+    chart = base.mark_line().encode(**by_model("strokeDash")) + points
     if is_crowded:
         low, high = scale.domain
-        ends = {one["model"]: (one["epoch"], one["dev"]) for one in values}  # the last of each
-        heights = spread(
-            {label: percent for label, (_, percent) in ends.items()}, _LINE * (high - low) / height, low, high
+        ends = {one["model"]: one for one in values}  # the last of each
+        wanted = {model: one["dev"] for model, one in ends.items()}
+        heights = spread(wanted, _LINE * (high - low) / height, low, high)
+        labels = altair.Chart({"values": [{**one, "at": heights[model]} for model, one in ends.items()]})
+        at = altair.Y("at:Q", scale=scale)
+        rules = labels.mark_rule(opacity=0.6)
+        rules = rules.encode(
+            x=x, x2=altair.value(width + 12), y=y, y2="at:Q", **by_model("color", "strokeDash")
         )
-        named = [
-            {"model": label, "epoch": epoch, "dev": percent, "at": heights[label]}
-            for label, (epoch, percent) in ends.items()
-        ]
-        labels = altair.Chart({"values": named})
-        rules = labels.mark_rule(opacity=0.6).encode(
-            x=x, x2=altair.value(width + 12), y=y, y2="at:Q",
-            color=_colours(models, styles, has_legend=False),
-            strokeDash=_dashes(models, styles, has_legend=False),
-        )  # fmt: skip
-        signs = labels.mark_point(size=30).encode(
-            x=altair.value(width + 18), y=altair.Y("at:Q", scale=scale),
-            color=_colours(models, styles, has_legend=False), shape=_shapes(models, styles, has_legend=False),
-        )  # fmt: skip
-        texts = labels.mark_text(align="left", dx=26, color=_INK).encode(
-            x=altair.value(width), y=altair.Y("at:Q", scale=scale), text="model:N"
-        )
-        chart = chart + rules + signs + texts
+        signs = labels.mark_point(size=30)
+        signs = signs.encode(x=altair.value(width + 18), y=at, **by_model("color", "shape"))
+        texts = labels.mark_text(align="left", dx=26, color=_INK)
+        chart = chart + rules + signs + texts.encode(x=altair.value(width), y=at, text="model:N")
     return _svg(chart.properties(width=width, height=height))
 
 
@@ -229,34 +196,34 @@ def spread(wanted: Mapping[str, float], gap: float, low: float, high: float) -> 
 
     They lie between `low` and `high`, if these leave room for all.
     """
-    order = sorted(wanted, key=lambda name: (wanted[name], name))
-    places: list[float] = []
-    for name in order:
-        places.append(max(wanted[name], places[-1] + gap if places else low))
-    for number in range(len(places) - 1, -1, -1):
-        places[number] = min(places[number], high if number == len(places) - 1 else places[number + 1] - gap)
-    return dict(zip(order, places, strict=True))
+    places: dict[str, float] = {}
+    least, most = low, high
+    for name in sorted(wanted, key=lambda name: (wanted[name], name)):
+        places[name] = max(wanted[name], least)
+        least = places[name] + gap
+    for name in reversed(places):
+        places[name] = min(places[name], most)
+        most = places[name] - gap
+    return places
 
 
-def _colours(models: Sequence[str], styles: ModelStyles, *, has_legend: bool = True) -> Any:
-    colours = [styles[model].colour for model in models]
-    return require_charts().Color("model:N", **_by_model(models, colours, has_legend))
-
-
-def _shapes(models: Sequence[str], styles: ModelStyles, *, has_legend: bool = True) -> Any:
-    shapes = [styles[model].shape for model in models]
-    return require_charts().Shape("model:N", **_by_model(models, shapes, has_legend))
-
-
-def _dashes(models: Sequence[str], styles: ModelStyles, *, has_legend: bool = True) -> Any:
-    dashes = [list(styles[model].dash) for model in models]
-    return require_charts().StrokeDash("model:N", **_by_model(models, dashes, has_legend))
-
-
-def _by_model(models: Sequence[str], styles: Sequence[Any], has_legend: bool) -> dict[str, Any]:
-    """Return how models are told apart; legends of several ways become one, as all name the same models."""
-    scale = {"domain": list(models), "range": list(styles)}
-    return {"title": None, "scale": scale} | ({} if has_legend else {"legend": None})
+def _by_model(
+    models: Iterable[str], styles: ModelStyles, *channels: str, has_legend: bool = True
+) -> dict[str, Any]:
+    """Return how models are told apart, by channel; legends become one, as they name the same models."""
+    altair = require_charts()
+    made = {
+        "color": (altair.Color, "colour"),
+        "shape": (altair.Shape, "shape"),
+        "strokeDash": (altair.StrokeDash, "dash"),
+    }
+    names, legend = list(models), {} if has_legend else {"legend": None}
+    encoded = {}
+    for channel in channels:
+        encoding, style = made[channel]
+        scale = {"domain": names, "range": [getattr(styles[name], style) for name in names]}
+        encoded[channel] = encoding("model:N", title=None, scale=scale, **legend)
+    return encoded
 
 
 def probe_bars(rows: Sequence[tuple[str, str, float]]) -> str:
@@ -264,15 +231,13 @@ def probe_bars(rows: Sequence[tuple[str, str, float]]) -> str:
     altair = require_charts()
     values = [{"model": model, "queries": kind, "hit": round(percent, 3)} for model, kind, percent in rows]
     models = list(dict.fromkeys(model for model, _, _ in rows))
-    chart = (
-        altair.Chart({"values": values})
-        .mark_bar()
-        .encode(
-            x=altair.X("hit:Q", title="hit, %, mean over relations"),
-            y=altair.Y("model:N", sort=models, title=None, axis=altair.Axis(labelLimit=200)),
-            yOffset=altair.YOffset("queries:N", sort=["type 1", "type 2", "all"]),
-            color=altair.Color("queries:N", sort=["type 1", "type 2", "all"], title=None),
-        )
+    order = ["type 1", "type 2", "all"]
+    chart = altair.Chart({"values": values}).mark_bar()
+    chart = chart.encode(
+        x=altair.X("hit:Q", title="hit, %, mean over relations"),
+        y=altair.Y("model:N", sort=models, title=None, axis=altair.Axis(labelLimit=200)),
+        yOffset=altair.YOffset("queries:N", sort=order),
+        color=altair.Color("queries:N", sort=order, title=None),
     )
     return _svg(chart.properties(width=420, height=altair.Step(14)))
 
@@ -289,7 +254,7 @@ def strata_dots(scores: Sequence[StratumScore], styles: ModelStyles) -> str:
     scale, axis = _percent_scale(one["score"] for one in values), altair.Axis(labelLimit=200, grid=True)
     base = altair.Chart({"values": values}).encode(
         x=altair.X("score:Q", title="entity score, %", scale=scale, axis=altair.Axis(**_TICKS)),
-        color=_colours(models, styles, has_legend=not is_crowded),
+        **_by_model(models, styles, "color", has_legend=not is_crowded),
     )
     if is_crowded:
         of_kinds = altair.Scale(domain=kinds, range=list(SHAPES[: len(kinds)]))
@@ -299,7 +264,7 @@ def strata_dots(scores: Sequence[StratumScore], styles: ModelStyles) -> str:
         )
     else:
         y = altair.Y("mentions:N", sort=kinds, title=None, axis=axis)
-        base = base.encode(y=y, shape=_shapes(models, styles))
+        base = base.encode(y=y, **_by_model(models, styles, "shape"))
     return _svg(base.mark_point(size=50, strokeWidth=2).properties(width=420, height=altair.Step(24)))
 
 

@@ -8,8 +8,12 @@ TEXT_WIDTH_PT = 345.0  # of LaTeX's article at 10 pt
 USUAL_TABCOLSEP_PT, NARROW_TABCOLSEP_PT = 6.0, 2.5
 _SCRIPT_SHARE = 0.9  # of \scriptsize to \footnotesize
 # Widths in Computer Modern at 8 pt (\footnotesize), rounded up.
-_DIGIT_PT, _CAPITAL_PT, _WIDE_PT, _NARROW_PT, _PLUS_MINUS_PT = 4.3, 6.2, 7.6, 2.8, 11.0
-_WIDE, _NARROW = "MWmw—%@&#<>^~{}\\|=+", "ijlI.,:;'!()[]f t"
+_DIGIT_PT, _CAPITAL_PT = 4.3, 6.2
+_SIGNS_PT = {
+    **dict.fromkeys("MWmw—%@&#<>^~{}\\|=+", 7.6),
+    **dict.fromkeys("ijlI.,:;'!()[]f t", 2.8),
+    "±": 11.0,  # with the space around it
+}
 
 
 class Fit(NamedTuple):
@@ -68,15 +72,4 @@ def column_runs(widths: Sequence[float], *, room: float, gap: float) -> Iterator
 
 def latex_width_pt(text: str) -> float:
     """Return about how wide a text is in a footnote-sized LaTeX table, rather too wide than too narrow."""
-    return sum(
-        _PLUS_MINUS_PT  # with the space around it
-        if sign == "±"
-        else _NARROW_PT
-        if sign in _NARROW
-        else _WIDE_PT
-        if sign in _WIDE
-        else _CAPITAL_PT
-        if sign.isupper()
-        else _DIGIT_PT
-        for sign in text
-    )
+    return sum(_SIGNS_PT.get(sign, _CAPITAL_PT if sign.isupper() else _DIGIT_PT) for sign in text)

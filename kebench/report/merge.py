@@ -6,7 +6,7 @@ file was edited.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 from kebench.errors import UserError
 from kebench.files import atomic_folder
 from kebench.kinds.stored import read_predictions, score_split
-from kebench.probe.record import PREDICTIONS, PROBE_RECORD, TOKENIZER, probe_record_paths, read_probe_record
+from kebench.probe.record import (
+    PREDICTIONS,
+    PROBE_RECORD,
+    TOKENIZER,
+    ProbeRecord,
+    probe_record_paths,
+    read_probe_record,
+)
 from kebench.records import (
     FurtherScores,
     Record,
@@ -31,25 +38,6 @@ from kebench.records import (
 from kebench.scoring.score import Score
 
 
-def _is_same_score(one: Score, other: Score) -> bool:
-    """Return whether two scores are equal but for the rounding of another machine.
-
-    one: computed from predictions. other: as stated; what it does not hold yet is not compared.
-    """
-    stated = _flat(other)
-    return all(
-        value == stated[name]
-        or (None not in (value, stated[name]) and isclose(value, stated[name], abs_tol=1e-6))
-        for name, value in _flat(one).items()
-        if name in stated
-    )
-
-
-def _flat(score: Score) -> dict[str, Any]:
-    fields = score.model_dump(exclude={"details", "further", "by_label"})
-    return {**fields, **score.details, **{f"further {name}": value for name, value in score.further.items()}}
-
-
 class Merged(NamedTuple):
     """What became of the records that were found.
 
@@ -63,15 +51,7 @@ class Merged(NamedTuple):
     refused: tuple[str, ...]
 
 
-class _Ours(NamedTuple):
-    """What the target folder holds: records by task, model and identity, probes by their place.
-
-    damaged: the files that should be records and cannot be read, with what is wrong.
-    """
-
-    runs: dict[tuple[str, str, str], tuple[Path, dict[str, Any]]]
-    probes: dict[tuple[str, ...], tuple[Path, dict[str, Any]]]
-    damaged: dict[Path, str]
+_Key = tuple[str, str, str] | Path  # task, model and identity of a run; the place of a probe
 
 
 def merge(folders: Iterable[Path], out: Path) -> Merged:
@@ -80,26 +60,42 @@ def merge(folders: Iterable[Path], out: Path) -> Merged:
     A run whose predictions are missing, or do not give its score, is refused with a line, and so is a file of
     `out` that cannot be read, which stays as well. Raises UserError if a folder is missing.
     """
-    ours = _held(out)
+    held: dict[_Key, tuple[Path, dict[str, Any]]] = {}
+    damaged: dict[Path, str] = {}
+    for path in _found(out) if out.is_dir() else ():
+        try:
+            _, key, content = _read(path, path)
+            held[key] = (path, content)
+        except UserError as error:
+            damaged[path] = str(error)
     runs = probes = known = 0
     conflicts: list[tuple[Path, Path, str]] = []
-    refused = list(ours.damaged.values())
+    refused = list(damaged.values())
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of records; name those of 'kebench run --out'")
-        for path, kind in _found(folder):
+        for path in _found(folder):
+            target = out / path.relative_to(folder)
             try:
-                is_run = kind == "run"
-                took = _take_run(path, out, ours) if is_run else _take_probe(path, folder, out, ours)
+                record, key, content = _read(path, target)
+                is_run = isinstance(record, Record)
+                if key not in held:
+                    if isinstance(record, Record):
+                        target = _take_run(path, record, out, damaged)
+                    else:
+                        _take_probe(path, target, damaged)
+                    held[key] = (target, content)
+                    runs, probes = runs + is_run, probes + (not is_run)
+                    continue
+                kept, its_content = held[key]
+                if difference := _difference(its_content, content):
+                    conflicts.append((kept, path, difference))
+                    continue
+                if isinstance(record, Record):
+                    _take_further_scores(record, kept)
+                known += 1
             except UserError as error:
                 refused.append(str(error))
-                continue
-            if took is None:
-                runs, probes = runs + (kind == "run"), probes + (kind == "probe")
-            elif took[1]:
-                conflicts.append((took[0], path, took[1]))
-            else:
-                known += 1
         try:
             write_other_names(out, read_other_names(folder) | read_other_names(out))
         except UserError as error:
@@ -107,38 +103,25 @@ def merge(folders: Iterable[Path], out: Path) -> Merged:
     return Merged(runs, probes, known, tuple(conflicts), tuple(refused))
 
 
-def _held(out: Path) -> _Ours:
-    ours = _Ours({}, {}, {})
-    for path, kind in _found(out) if out.is_dir() else ():
-        try:
-            if kind == "run":
-                record = read_record(path)
-                key = (record.task, record.model, record.identity)
-                ours.runs[key] = (path, _compared(record.model_dump()))
-            else:
-                ours.probes[_place(path, out)] = (path, _compared(read_probe_record(path).model_dump()))
-        except UserError as error:
-            ours.damaged[path] = str(error)
-    return ours
+def _found(folder: Path) -> list[Path]:
+    """Return the records of a folder: of runs, then of probes."""
+    runs = [path for path in record_paths(folder) if path.name != PROBE_RECORD]
+    return [*runs, *probe_record_paths(folder)]
 
 
-def _found(folder: Path) -> Iterator[tuple[Path, str]]:
-    yield from ((path, "run") for path in record_paths(folder) if path.name != PROBE_RECORD)
-    yield from ((path, "probe") for path in probe_record_paths(folder))
-
-
-def _take_run(path: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
-    """Copy a run; None if it was taken, else the record that is there and how it differs."""
+def _read(path: Path, place: Path) -> tuple[Record | ProbeRecord, _Key, dict[str, Any]]:
+    """Return a record, what it is known by, and what others of it must share. place: where it would lie."""
+    if path.name == PROBE_RECORD:
+        probe = read_probe_record(path)
+        return probe, place, _compared(probe.model_dump())
     record = read_record(path)
-    key, content = (record.task, record.model, record.identity), _compared(record.model_dump())
-    if key in ours.runs:
-        held, its_content = ours.runs[key]
-        difference = _difference(its_content, content)
-        if not difference:
-            _take_further_scores(record, held)
-        return held, difference
+    return record, (record.task, record.model, record.identity), _compared(record.model_dump())
+
+
+def _take_run(path: Path, record: Record, out: Path, damaged: Collection[Path]) -> Path:
+    """Copy a run, and return where to."""
     stem = stem_of(out, record)
-    _require_free(ending(stem, ".json"), ours, path)
+    _require_free(ending(stem, ".json"), damaged, path)
     predictions = read_predictions(path)
     if predictions["kind"] != record.kind:
         raise UserError(f"{path}: of the kind {record.kind}, its predictions of {predictions['kind']}")
@@ -150,48 +133,52 @@ def _take_run(path: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
         raise UserError(f"{path}: its identity is not that of its settings; fetch it again")
     stem.parent.mkdir(parents=True, exist_ok=True)
     write_record(stem, record, predictions)
-    ours.runs[key] = (ending(stem, ".json"), content)
-    return None
+    return ending(stem, ".json")
+
+
+def _is_same_score(one: Score, other: Score) -> bool:
+    """Return whether two scores are equal but for the rounding of another machine.
+
+    one: computed from predictions. other: as stated; what it does not hold yet is not compared.
+    """
+    computed, stated = (
+        score.model_dump(exclude={"details", "further", "by_label"})
+        | score.details
+        | {f"further {name}": value for name, value in score.further.items()}
+        for score in (one, other)
+    )
+    return all(
+        value == stated[name]
+        or (None not in (value, stated[name]) and isclose(value, stated[name], abs_tol=1e-6))
+        for name, value in computed.items()
+        if name in stated
+    )
 
 
 def _take_further_scores(record: Record, held: Path) -> None:
     """Add what was computed of a run elsewhere to what is held of it."""
     ours = read_record(held)
-    both = ((ours.dev.further, record.dev.further), (ours.test.further, record.test.further))
-    dev, test = ({**theirs, **mine} for mine, theirs in both)
+    dev = {**record.dev.further, **ours.dev.further}
+    test = {**record.test.further, **ours.test.further}
     if (dev, test) != (ours.dev.further, ours.test.further):
         write_further_scores(held, FurtherScores(schema=1, identity=ours.identity, dev=dev, test=test))
 
 
-def _take_probe(path: Path, folder: Path, out: Path, ours: _Ours) -> tuple[Path, str] | None:
-    content, place = _compared(read_probe_record(path).model_dump()), _place(path, folder)
-    if place in ours.probes:
-        held, its_content = ours.probes[place]
-        return held, _difference(its_content, content)
+def _take_probe(path: Path, target: Path, damaged: Collection[Path]) -> None:
+    """Copy a probe's folder to that of a target."""
     for name in (PREDICTIONS, TOKENIZER):
         if not (path.parent / name).is_file():
             raise UserError(f"{path.parent / name}: missing; copy the probe's whole folder")
-    target = out.joinpath(*place)
-    _require_free(target / PROBE_RECORD, ours, path)
-    with atomic_folder(target, point="merged") as temporary:
+    _require_free(target, damaged, path)
+    with atomic_folder(target.parent, point="merged") as temporary:
         for name in (PREDICTIONS, TOKENIZER, PROBE_RECORD):
             shutil.copyfile(path.parent / name, temporary / name)
-    ours.probes[place] = (target / PROBE_RECORD, content)
-    return None
 
 
-def _require_free(target: Path, ours: _Ours, path: Path) -> None:
+def _require_free(target: Path, damaged: Collection[Path], path: Path) -> None:
     """Raise UserError if something unreadable, perhaps of a newer kebench, stands where a record would go."""
-    if target in ours.damaged:
+    if target in damaged:
         raise UserError(f"{path}: {target} is in its place and cannot be read; remove that and merge again")
-
-
-def _place(path: Path, folder: Path) -> tuple[str, ...]:
-    return path.parent.relative_to(folder).parts
-
-
-_SCORED = ("dev", "test")
-_FOLLOWS = ("by_label",)
 
 
 def contradiction(one: Record, other: Record) -> str:
@@ -205,13 +192,10 @@ def _compared(fields: dict[str, Any]) -> dict[str, Any]:
     Facts of files neither, and what follows from the predictions: more is kept of both from
     version to version.
     """
-    left_out = {"provenance", "splits"}
-    scores = {
-        split: {k: v for k, v in fields[split].items() if k not in _FOLLOWS}
-        for split in _SCORED
-        if split in fields
-    }
-    return {name: value for name, value in {**fields, **scores}.items() if name not in left_out}
+    shared = {name: value for name, value in fields.items() if name not in ("provenance", "splits")}
+    for split in {"dev", "test"} & shared.keys():
+        shared[split] = {name: value for name, value in shared[split].items() if name != "by_label"}
+    return shared
 
 
 def _difference(one: dict[str, Any], other: dict[str, Any], path: str = "") -> str:

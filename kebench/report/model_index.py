@@ -1,14 +1,13 @@
 """The scores of a model as the model-index of a Hugging Face model card, YAML at the top of README.md."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from kebench import __version__
 from kebench.kinds.card import TaskCard
 from kebench.kinds.registry import KINDS
 from kebench.report.protocol import describe_protocol
 from kebench.report.rows import find_key, row_of
-from kebench.report.table import Cell, Column, Leaderboard, Table
+from kebench.report.table import Leaderboard
 from kebench.scoring.metrics import METRICS
 from kebench.tasks.facts import is_seen_widely, seen_words
 
@@ -26,35 +25,33 @@ def model_index(board: Leaderboard, name: str, *, tasks: Iterable[TaskCard], lic
     for table, block in ((one, block) for one in board.tables for block in one.blocks):
         row = row_of(block.rows, key)
         for column, cell in zip(block.columns, row.cells if row else (), strict=bool(row)):
-            if cell and cell.test:
-                results.append(EvalResult(**_fields(table, block.kind, column, cell, cards)))
-    known: dict[str, Any] = {"license": licence} if licence else {}
-    data = ModelCardData(model_name=name, eval_results=results, library_name="transformers", **known)
+            if not (cell and cell.test):
+                continue
+            metric, score, seen = METRICS[column.metric], cell.test, column.test
+            budgets = sorted({run.protocol.budget for run in cell.runs})
+            settings = {
+                "protocol": describe_protocol(table.protocol, budgets=budgets, differing=set()),
+                "learning_rate": cell.learning_rate,
+            }
+            if seen and is_seen_widely(seen):  # much of the test set stands in train or dev
+                settings["test_set"] = seen_words(block.kind, "test", seen)
+            seeds = "1 seed" if score.n == 1 else f"{score.n} seeds"
+            sd = "unknown" if score.sd is None else f"{score.sd:.2f}"
+            results.append(
+                EvalResult(
+                    task_type=KINDS[block.kind].task_type,
+                    dataset_type=column.task,
+                    dataset_name=cards[column.task].title if column.task in cards else column.task,
+                    dataset_split="test",
+                    metric_type=metric.title.lower(),
+                    metric_name=f"{metric.words}, mean of {seeds}, sd {sd}",
+                    metric_value=round(score.mean, 2),
+                    metric_args=settings,
+                    source_name=f"kebench {__version__}",
+                    source_url="https://github.com/kebench/kebench",
+                )
+            )
+    data = ModelCardData(
+        model_name=name, eval_results=results, library_name="transformers", license=licence or None
+    )
     return f"---\n{data.to_yaml()}\n---\n"
-
-
-def _fields(
-    table: Table, kind: str, column: Column, cell: Cell, cards: Mapping[str, TaskCard]
-) -> dict[str, Any]:
-    metric = METRICS[column.metric]
-    budget = sorted({run.protocol.budget for run in cell.runs})
-    protocol = describe_protocol(table.protocol, budgets=budget, differing=set())
-    seen = column.test  # said where much of the test set stands in train or dev
-    seeds = "1 seed" if cell.score.n == 1 else f"{cell.score.n} seeds"
-    sd = "unknown" if cell.score.sd is None else f"{cell.score.sd:.2f}"
-    return {
-        "task_type": KINDS[kind].task_type,
-        "dataset_type": column.task,
-        "dataset_name": cards[column.task].title if column.task in cards else column.task,
-        "dataset_split": "test",
-        "metric_type": metric.title.lower(),
-        "metric_name": f"{metric.words}, mean of {seeds}, sd {sd}",
-        "metric_value": round(cell.score.mean, 2),
-        "metric_args": {
-            "protocol": protocol,
-            "learning_rate": cell.learning_rate,
-            **({"test_set": seen_words(kind, "test", seen)} if seen and is_seen_widely(seen) else {}),
-        },
-        "source_name": f"kebench {__version__}",
-        "source_url": "https://github.com/kebench/kebench",
-    }

@@ -17,9 +17,8 @@ from kebench.report import words
 from kebench.report.published import AVERAGES, PublishedRow, PublishedTable, paper_headings
 from kebench.report.rows import find_key, row_of
 from kebench.report.table import Leaderboard, RowKey, Table
-from kebench.stats.families import Correction, correct
 from kebench.stats.printed import Printed, Range, printed_p
-from kebench.stats.pvalue import Sides
+from kebench.stats.pvalue import Correction, Sides, correct
 from kebench.stats.seeds import welch_from_summaries
 
 ALPHA = 0.05

@@ -19,8 +19,7 @@ from kebench.report import words
 from kebench.report.compare import SAME_SEEDS, Predictions, Settings, p_value_of, unit_counts
 from kebench.report.table import Cell as TaskCell
 from kebench.report.table import Column, Leaderboard, RowKey, Table, best_and_second
-from kebench.stats.families import CORRECTIONS, correct
-from kebench.stats.pvalue import PValue
+from kebench.stats.pvalue import CORRECTIONS, PValue, correct
 from kebench.stats.ranks import MIN_TASKS, Ranking, rank_models
 
 ALPHA = 0.05

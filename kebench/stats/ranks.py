@@ -43,19 +43,15 @@ def rank_models(scores: Sequence[Sequence[float]], *, alpha: float = 0.05) -> Ra
     critical = quantile * (num_models * (num_models + 1) / (6 * num_tasks)) ** 0.5
     is_tied = all(len(set(row)) == 1 for row in scores)
     p = 1.0 if is_tied else float(friedmanchisquare(*zip(*scores, strict=True)).pvalue)
-    return Ranking(mean_ranks, p, critical, alpha, num_tasks, _groups(mean_ranks, critical))
-
-
-def _groups(mean_ranks: Sequence[float], critical: float) -> tuple[tuple[int, ...], ...]:
-    """Return the largest runs of neighbouring ranks that lie within the critical difference."""
-    order = sorted(range(len(mean_ranks)), key=lambda model: (mean_ranks[model], model))
+    # the largest runs of neighbouring ranks that lie within the critical difference
+    order = sorted(range(num_models), key=lambda model: (mean_ranks[model], model))
     groups: list[tuple[int, ...]] = []
     covered = 0
     for start, model in enumerate(order):
         reach = start
-        while reach + 1 < len(order) and mean_ranks[order[reach + 1]] - mean_ranks[model] < critical:
+        while reach + 1 < num_models and mean_ranks[order[reach + 1]] - mean_ranks[model] < critical:
             reach += 1
         if reach > max(start, covered):
             groups.append(tuple(order[start : reach + 1]))
             covered = reach
-    return tuple(groups)
+    return Ranking(mean_ranks, p, critical, alpha, num_tasks, tuple(groups))

@@ -12,14 +12,13 @@ from kebench.cli import main
 from kebench.kinds.registry import metric_of
 from kebench.kinds.stored import read_predictions
 from kebench.records import read_record, record_paths
-from kebench.report.compare import Comparison, Settings, compare
+from kebench.report.compare import Comparison, Settings, compare, document_of, sum_by_document
 from kebench.report.compare_words import comparison_fields, comparison_sheet
 from kebench.report.table import build_leaderboard
 from kebench.scoring.metrics import METRICS
 from kebench.scoring.score import Score
 from kebench.shipped import shipped
 from kebench.stats.seeds import one_sample_t
-from kebench.stats.units import document_of, sum_by_document
 from kebench.tasks.card import all_task_cards
 from tests.report.sample_records import sample_grid, sample_record, write_sample
 from tests.report.test_render import assert_golden

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kebench.stats.dominance import almost_stochastic_order, violation_ratios
+from kebench.stats.seeds import almost_stochastic_order, violation_ratios
 
 A = [72.6, 73.1, 72.0, 71.8, 73.3]
 B = [72.1, 72.9, 71.2, 72.5, 71.9]

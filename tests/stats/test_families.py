@@ -2,7 +2,7 @@
 
 import pytest
 
-from kebench.stats.families import correct
+from kebench.stats.pvalue import correct
 
 
 def test_holm_multiplies_by_what_is_left_and_never_falls() -> None:

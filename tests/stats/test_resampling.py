@@ -10,11 +10,11 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from kebench.scoring.metrics import METRICS
-from kebench.stats import resampling
+from kebench.stats.resampling import resampling_test
 from kebench.stats.seeds import paired_t, welch_t
 
-permutation_test = partial(resampling.permutation_test, metric=METRICS["entity_f1"])
-paired_bootstrap = partial(resampling.paired_bootstrap, metric=METRICS["entity_f1"])
+permutation_test = partial(resampling_test, "permutation", metric=METRICS["entity_f1"])
+paired_bootstrap = partial(resampling_test, "bootstrap", metric=METRICS["entity_f1"])
 Counts = NDArray[np.int64]
 
 
@@ -217,7 +217,7 @@ def test_every_metric_is_exchanged_as_scipy_exchanges(name: str) -> None:
     theirs = scipy.stats.permutation_test(
         (places, places + 10), statistic, permutation_type="samples", vectorized=True, axis=-1, batch=200
     )  # all 1,024 exchanges
-    ours = resampling.permutation_test(
+    ours = permutation_test(
         a, b, metric=METRICS[name], unit="units", seed=0, sides="two-sided", num_resamples=20_000
     )
     assert not ours.note
@@ -237,7 +237,7 @@ def test_every_metric_is_redrawn_as_scipy_redraws(name: str) -> None:
     theirs = scipy.stats.bootstrap(
         (np.arange(30.0),), statistic, n_resamples=2000, method="percentile", rng=np.random.default_rng(5)
     )
-    ours = resampling.paired_bootstrap(
+    ours = paired_bootstrap(
         a, b, metric=METRICS[name], unit="units", seed=0, sides="two-sided", num_resamples=20_000
     )
     low, high = theirs.confidence_interval
@@ -245,20 +245,19 @@ def test_every_metric_is_redrawn_as_scipy_redraws(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("test", ["permutation_test", "paired_bootstrap"])
+@pytest.mark.parametrize("test", ["permutation", "bootstrap"])
 @pytest.mark.parametrize("name", list(METRICS))
 def test_under_the_null_every_metric_finds_five_percent(name: str, test: str) -> None:
     # Exchanging is exact: at most 5%, and less where a metric takes few values, since ties count as extreme
     # (an accuracy of 150 examples is a sign test of about forty). The bootstrap's level is that of large
     # samples; of 150 units of a correlation it is off by a percent or two, to either side.
-    least, most = (0.025, MOST) if test == "permutation_test" else (0.025, 0.075)
+    least, most = (0.025, MOST) if test == "permutation" else (0.025, 0.075)
     significant = 0
     for draw in range(NUM_DRAWS):
         a = units_of(name, 1, 150, seed=2 * draw)
         b = units_of(name, 1, 150, seed=2 * draw + 1)
-        resample = getattr(resampling, test)
-        found = resample(
-            a, b, metric=METRICS[name], unit="units", seed=draw, sides="two-sided", num_resamples=199
+        found = resampling_test(
+            test, a, b, metric=METRICS[name], unit="units", seed=draw, sides="two-sided", num_resamples=199
         )
         significant += found.p <= 0.05
     assert least <= significant / NUM_DRAWS <= most

@@ -50,15 +50,15 @@ def test_only_shared_seeds_are_paired() -> None:
     assert result.n == (2,)
 
 
-def test_one_seed_is_refused() -> None:
-    for refused in (
-        lambda: one_sample_t([70.0], 69, sides="two-sided"),
-        lambda: welch_t([70.0], [69.0, 70.0], sides="two-sided"),
-        lambda: paired_t({0: 70.0, 1: 71.0}, {0: 69.0, 2: 70.0}, sides="two-sided"),
-        lambda: hedges_g([70.0, 71.0], [69.0]),
+def test_one_seed_says_nothing_and_why() -> None:
+    for nothing, n, note in (
+        (one_sample_t([70.0], 69, sides="less"), (1,), "it needs two seeds"),
+        (welch_t([70.0], [69.0, 70.0], sides="less"), (1, 2), "it needs two seeds of each"),
+        (paired_t({0: 70.0, 1: 71.0}, {0: 69.0, 2: 70.0}, sides="less"), (1,), "it needs two shared seeds"),
     ):
-        with pytest.raises(ValueError, match="at least two seeds"):
-            refused()
+        assert (nothing.p, nothing.interval, nothing.sides) == (None, None, "less")
+        assert (nothing.n, nothing.unit, nothing.note) == (n, "seeds", note)
+    assert hedges_g([70.0, 71.0], [69.0]) is None
 
 
 def test_scores_that_do_not_vary_have_no_p_value_and_say_so() -> None:
