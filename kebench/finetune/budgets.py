@@ -2,17 +2,14 @@
 
 import tomllib
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
 from kebench.cards import Card, LearningRate
 from kebench.errors import UserError, did_you_mean
 from kebench.records import Settings
-
-BUDGETS_FILE = Path(__file__).parent / "budgets.toml"
 
 
 class Budget(Card):
@@ -47,7 +44,7 @@ class Budget(Card):
 
 def read_budget(name: str, overrides: Mapping[str, object]) -> Budget:
     """Return a budget, with single values replaced. Raises UserError for an unknown name or bad value."""
-    budgets = _budgets()
+    budgets = tomllib.loads(Path(__file__).with_name("budgets.toml").read_text())
     if name not in budgets:
         raise UserError(f"no budget '{name}'{did_you_mean(name, budgets)} there are {', '.join(budgets)}")
     given = {key: value for key, value in overrides.items() if value is not None}
@@ -57,8 +54,3 @@ def read_budget(name: str, overrides: Mapping[str, object]) -> Budget:
         first = error.errors()[0]
         option = str(first["loc"][0]).replace("_", "-")
         raise UserError(f"--{option} {first['input']}: {first['msg']}") from None
-
-
-@cache
-def _budgets() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(BUDGETS_FILE.read_text())

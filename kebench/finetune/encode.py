@@ -4,11 +4,9 @@ import io
 import logging
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from kebench.files import cache_folder, hash_of, write_atomically
 from kebench.kinds.encoded import Encoded, Ragged
@@ -21,33 +19,19 @@ _log = logging.getLogger(__name__)
 def cached(key: dict[str, Any], make: Callable[[], Encoded]) -> Encoded:
     """Return `make()`, or what it returned before for an equal key (content hashes, never names)."""
     path = cache_folder() / "features" / f"{hash_of({'version': ENCODING_VERSION, **key})}.npz"
-    found = _load(path)
-    if found is None:
-        found = make()
-        write_atomically(path, _dump(found), point="features")
-    return found
-
-
-def _load(path: Path) -> Encoded | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            parts = {name: Ragged(arrays[name], arrays[f"{name}_offsets"]) for name in Encoded._fields}
+        with np.load(path, allow_pickle=False) as stored:
+            return Encoded(*(Ragged(stored[name], stored[f"{name}_offsets"]) for name in Encoded._fields))
     except FileNotFoundError:
-        return None
+        pass
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         _log.warning("%s: unreadable (%s); tokenising again", path, error)
-        return None
-    return Encoded(**parts)
-
-
-def _dump(encoded: Encoded) -> bytes:
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for name, ragged in zip(Encoded._fields, encoded, strict=True):
-        arrays[name] = ragged.values
-        arrays[f"{name}_offsets"] = ragged.offsets
-    buffer = io.BytesIO()
+    made, arrays, buffer = make(), {}, io.BytesIO()
+    for name, ragged in made._asdict().items():
+        arrays |= {name: ragged.values, f"{name}_offsets": ragged.offsets}
     np.savez(buffer, **arrays)
-    return buffer.getvalue()
+    write_atomically(path, buffer.getvalue(), point="features")
+    return made
 
 
 def choose_rows(num_rows: int, limit: int | None, *, seed: int) -> list[int]:

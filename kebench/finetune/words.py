@@ -6,7 +6,7 @@ Of an unknown word a model sees that there is one and nothing else.
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from kebench.files import cache_folder, hash_of, write_atomically
@@ -81,18 +81,9 @@ def count_unknown(
     try:
         return UnknownWords(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        found = _count(tokenizer, Counter(_words(read(), card)))
-        write_atomically(path, json.dumps(found._asdict()), point="features")
-        return found
-
-
-def _words(examples: Examples, card: TaskCard) -> Iterator[str]:
+        pass
     words_of = KINDS[card.kind].words_of
-    for example in examples:
-        yield from words_of(card, example)
-
-
-def _count(tokenizer: Any, words: Counter[str]) -> UnknownWords:
+    words = Counter(word for example in read() for word in words_of(card, example))
     unknown = {word: words[word] for word in _unknown_among(tokenizer, list(words))}
     reasons = _reasons(tokenizer, list(unknown))
     by_reason, named = Counter[str](), {reason: Counter[str]() for reason in REASONS}
@@ -101,7 +92,9 @@ def _count(tokenizer: Any, words: Counter[str]) -> UnknownWords:
         by_reason[reason] += number
         named[reason].update(dict.fromkeys(shown, number))
     examples = {reason: [name for name, _ in named[reason].most_common(3)] for reason in by_reason}
-    return UnknownWords(words.total(), sum(unknown.values()), dict(by_reason), examples)
+    found = UnknownWords(words.total(), sum(unknown.values()), dict(by_reason), examples)
+    write_atomically(path, json.dumps(found._asdict()), point="features")
+    return found
 
 
 def _unknown_among(tokenizer: Any, words: Sequence[str]) -> list[str]:
@@ -116,7 +109,10 @@ def _unknown_among(tokenizer: Any, words: Sequence[str]) -> list[str]:
 
 def _reasons(tokenizer: Any, unknown: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
     """Return for each unknown word the first reason that holds, and what to show of it."""
-    changed = {word: (word.lower(), _without_accents(word)) for word in unknown}
+    changed = {}
+    for word in unknown:
+        letters = unicodedata.normalize("NFD", word)
+        changed[word] = (word.lower(), "".join(one for one in letters if not unicodedata.combining(one)))
     characters = {character for word in unknown for character in word}
     asked = {*characters, *(form for forms in changed.values() for form in forms)}
     still_unknown = set(_unknown_among(tokenizer, sorted(asked)))
@@ -132,7 +128,3 @@ def _reasons(tokenizer: Any, unknown: Sequence[str]) -> dict[str, tuple[str, lis
         else:
             reasons[word] = ("characters", lacking) if lacking else ("pieces", [word])
     return reasons
-
-
-def _without_accents(word: str) -> str:
-    return "".join(one for one in unicodedata.normalize("NFD", word) if not unicodedata.combining(one))

@@ -4,7 +4,6 @@ The released checkpoints are older than today's transformers, so what their file
 casing, the space before a byte-level word) is settled here and nowhere else.
 """
 
-import importlib.metadata
 import pickle
 import re
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from tokenizers import pre_tokenizers
+from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
 from kebench.errors import UserError, counted, first_line
 from kebench.model.checkpoint_files import again, refuse_large_files
@@ -79,14 +79,10 @@ def check_checkpoint(
 
     masked_lm: with its masked language modelling head, and a tokenizer for running text.
     """
-    load = load_masked_lm if masked_lm else load_encoder
-    model = load(folder, family=family, trust_remote_code=trust_remote_code, without_numbers=True)
+    load, trusted = load_masked_lm if masked_lm else load_encoder, trust_remote_code
+    model = load(folder, family=family, trust_remote_code=trusted, without_numbers=True)
     tokenizer = load_tokenizer(
-        folder,
-        family=family,
-        casing=casing,
-        split_words=not masked_lm,
-        trust_remote_code=trust_remote_code,
+        folder, family=family, casing=casing, split_words=not masked_lm, trust_remote_code=trusted
     )
     remarks = [remark_on_casing(tokenizer), remark_on_rows(tokenizer, folder)]
     if wrapper := wrapper_of(raw_shapes(folder)):
@@ -241,7 +237,8 @@ def _from_files(
     if (folder / "vocab.txt").is_file() and not (folder / "tokenizer.json").is_file():
         read_vocabulary(folder / "vocab.txt")
     found = [name for name in VOCABULARY_FILES if (folder / name).is_file()]
-    lacking = [name for name in ("sentencepiece", "protobuf") if not _is_installed(name)]
+    readers = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
+    lacking = [name for name, is_there in readers.items() if not is_there]
     if lacking and all(name.endswith(".model") for name in found):
         raise UserError(
             f"{folder}: its vocabulary is in {found[0]} alone, which {' and '.join(lacking)} must read; "
@@ -256,11 +253,3 @@ def _from_files(
     if not tokenizer.is_fast:
         raise UserError(f"{folder}: has no fast tokenizer, which words and their pieces are aligned by")
     return tokenizer
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

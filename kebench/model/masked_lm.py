@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from kebench.errors import UserError
 from kebench.model.best import best_of
@@ -25,26 +24,19 @@ _BERT_LAYERS = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}  # who
 
 
 class Head(NamedTuple):
-    """The head in two steps: what happens to a hidden state, and the matrix that makes tokens of it."""
+    """The head in two steps: what happens to a hidden state, and the linear layer that makes tokens of it."""
 
     transform: Callable[[Tensor], Tensor]
-    decoder: Callable[[], tuple[Tensor, Tensor | None]]
-
-
-def _linear(layer: Any) -> Callable[[], tuple[Tensor, Tensor | None]]:
-    return lambda: (layer.weight, layer.bias)
+    decoder: Any
 
 
 def _bert(model: Any) -> Head:
-    predictions = model.cls.predictions
-    return Head(predictions.transform, _linear(predictions.decoder))
+    return Head(model.cls.predictions.transform, model.cls.predictions.decoder)
 
 
 def _roberta(model: Any) -> Head:
     head = model.lm_head
-    return Head(
-        lambda hidden: head.layer_norm(torch.nn.functional.gelu(head.dense(hidden))), _linear(head.decoder)
-    )
+    return Head(lambda hidden: head.layer_norm(torch.nn.functional.gelu(head.dense(hidden))), head.decoder)
 
 
 HEADS: dict[str, Callable[[Any], Head]] = {
@@ -53,12 +45,12 @@ HEADS: dict[str, Callable[[Any], Head]] = {
     "roberta": _roberta,
     "xlm-roberta": _roberta,
     "camembert": _roberta,
-    "electra": lambda model: Head(model.generator_predictions, _linear(model.generator_lm_head)),
+    "electra": lambda model: Head(model.generator_predictions, model.generator_lm_head),
     "distilbert": lambda model: Head(
         lambda hidden: model.vocab_layer_norm(model.activation(model.vocab_transform(hidden))),
-        _linear(model.vocab_projector),
+        model.vocab_projector,
     ),
-    "modernbert": lambda model: Head(model.head, _linear(model.decoder)),
+    "modernbert": lambda model: Head(model.head, model.decoder),
 }
 
 
@@ -129,7 +121,7 @@ class MaskedLM:
     @property
     def vocabulary_size(self) -> int:
         """How many tokens the head tells apart."""
-        return int(self.head.decoder()[0].shape[0])
+        return int(self.head.decoder.weight.shape[0])
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def best_tokens(
@@ -140,24 +132,19 @@ class MaskedLM:
         place_P: places in the packed tokens.
         banned: ids that cannot be answers; their share of the probability is not given to the others.
         """
-        with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.precision == "bf16"):
-            hidden_PH = self.head.transform(self._encode(packed, place_P))
-            weight, bias = self.head.decoder()
-            rows = _ROWS[self.device.partition(":")[0]]
-            parts = [best_of(linear(part, weight, bias), num_best, banned) for part in hidden_PH.split(rows)]
+        device = self.device.partition(":")[0]
+        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
+            if self.can_pack:
+                hidden_TH = encode(self.encoder, packed, first_position=self.first_position)
+            else:
+                hidden_TH = encode_by_length(self.encoder, packed)
+            hidden_PH = hidden_TH[place_P]
+            # Nobody looks at states of the last layer but those of the places asked for.
+            if (layer := self.last_layer) is not None:
+                mixed_1TH = layer.attention.self(hidden_TH[None], groups=packed.groups)[0]
+                attended_PH = layer.attention.output(mixed_1TH[0, place_P], hidden_PH)
+                hidden_PH = layer.output(layer.intermediate(attended_PH), attended_PH)
+            logits = map(self.head.decoder, self.head.transform(hidden_PH).split(_ROWS[device]))
+            parts = [best_of(part, num_best, banned) for part in logits]
         log_prob_PK = torch.cat([part.value_PK - part.normaliser_P[:, None] for part in parts])
         return log_prob_PK, torch.cat([part.index_PK for part in parts])
-
-    def _encode(self, packed: Packed, place_P: Tensor) -> Tensor:
-        """Return the last hidden states of some places, (P, H)."""
-        if not self.can_pack:
-            return encode_by_length(self.encoder, packed)[place_P]
-        hidden_TH = encode(self.encoder, packed, first_position=self.first_position)
-        if not self.last_layer:
-            return hidden_TH[place_P]
-        # Nobody looks at states of the last layer but those of the places asked for.
-        layer = self.last_layer
-        mixed_1TH = layer.attention.self(hidden_TH[None], groups=packed.groups)[0]
-        hidden_PH = layer.attention.output(mixed_1TH[0, place_P], hidden_TH[place_P])
-        done_PH: Tensor = layer.output(layer.intermediate(hidden_PH), hidden_PH)
-        return done_PH

@@ -80,7 +80,19 @@ def resolve_card(
         if (cached := cached_folder(card)) is not None:
             remove_if_broken(cached)
         folder = cached_folder(card) or _fetch(card)
-    return ResolvedModel(_filled_in(card, folder), folder)
+    # On casing the files win over the card, as in loading.
+    seen: dict[str, Any] = {"casing": stated_casing(folder) or card.casing}
+    if not card.family:
+        seen = {"casing": casing_of(folder) or card.casing, "family": family_of(folder)}
+    if (folder / FETCHED).is_file():
+        fetched = read_json(folder / FETCHED)
+        seen |= {key: fetched[key] for key in ("revision", "sha256", "mlm_head")}
+    else:
+        seen["mlm_head"] = describe_checkpoint(folder).has_mlm_head
+    if seen["mlm_head"] is None:  # a family whose head we do not know: the card's word stands
+        del seen["mlm_head"]
+    seen["suggested"] = card.suggested or _inherited(card, folder)
+    return ResolvedModel(card.model_copy(update=seen), folder)
 
 
 def card_of(name: str) -> ModelCard:
@@ -118,21 +130,6 @@ def card_of_source(source: str, *, name: str = "") -> ModelCard:
         licence="unknown",
         citation="",
     )
-
-
-def _filled_in(card: ModelCard, folder: Path) -> ModelCard:
-    """Return the card with what the files say; on casing the files win over the card, as in loading."""
-    seen: dict[str, Any] = {"casing": stated_casing(folder) or card.casing}
-    if not card.family:
-        seen = {"casing": casing_of(folder) or card.casing, "family": family_of(folder)}
-    if (folder / FETCHED).is_file():
-        fetched = read_json(folder / FETCHED)
-        seen |= {key: fetched[key] for key in ("revision", "sha256", "mlm_head")}
-    else:
-        seen["mlm_head"] = describe_checkpoint(folder).has_mlm_head
-    if seen["mlm_head"] is None:  # a family whose head we do not know: the card's word stands
-        del seen["mlm_head"]
-    return card.model_copy(update=seen | {"suggested": card.suggested or _inherited(card, folder)})
 
 
 def _inherited(card: ModelCard, folder: Path) -> Suggested | None:
@@ -182,7 +179,7 @@ def _fetch(card: ModelCard) -> Path:
     log.info("fetching %s from %s", card.name, card.source)
     try:
         with atomic_folder(place, point="model", sealed=True) as folder:
-            revision = FETCHERS[card.source_kind](card, folder).revision
+            revision = FETCHERS[card.source_kind](card, folder)
             if card.tokenizer_source:  # in place of the checkpoint's own tokenizer
                 tokenizer_card, other = card_of_source(card.tokenizer_source), folder / "tokenizer"
                 other.mkdir()

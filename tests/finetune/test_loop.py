@@ -150,14 +150,15 @@ def test_a_micro_batch_is_halved_until_cuda_memory_is_enough(
     prepared = prepared_on(checkpoints, data, accelerator)
     trainer = loop._Trainer(prepared.model, prepared.job.settings, 48, accelerator, None)
     whole = _gradient(checkpoints, data, accelerator, 16)
-    summed_loss = trainer._summed_loss
+    forward = trainer.model.forward
 
-    def loss_or_out_of_memory(batch: Batch) -> torch.Tensor:
+    def logits_or_out_of_memory(batch: Batch) -> torch.Tensor:
         if len(batch.pieces_BT) > 4:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return summed_loss(batch)
+        logits: torch.Tensor = forward(batch)
+        return logits
 
-    monkeypatch.setattr(trainer, "_summed_loss", loss_or_out_of_memory)
+    monkeypatch.setattr(trainer.model, "forward", logits_or_out_of_memory)
     trainer._loss_and_gradients(prepared.splits["train"].encoded, np.arange(16), 0)
     assert trainer.micro_batch == 4
     gradient = prepared.model.encoder.embeddings.word_embeddings.weight.grad
@@ -173,7 +174,7 @@ def test_a_micro_batch_that_the_user_chose_is_not_halved(
     def out_of_memory(batch: Batch) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(trainer, "_summed_loss", out_of_memory)
+    monkeypatch.setattr(trainer.model, "forward", out_of_memory)
     with pytest.raises(torch.cuda.OutOfMemoryError):
         trainer._loss_and_gradients(prepared.splits["train"].encoded, np.arange(16), 0)
 
