@@ -38,7 +38,7 @@ _UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 def fetch_hub(card: ModelCard, folder: Path) -> str:
     """Fetch from the Hugging Face hub, at the card's revision; return the commit.
 
-    It goes through the hub's own cache: files that another program has fetched are used, also without network.
+    It goes through the hub's own cache: what another program has fetched is used, also without network.
     """
     code = ["*.py"] if card.trust_remote_code else []
     snapshot = _hub_snapshot(card, [*DESCRIPTION_FILES, *SAFETENSORS_FILES, *code])

@@ -11,9 +11,10 @@ from kebench.kinds.card import SPLITS, TaskCard
 from kebench.kinds.pairs import Pair
 from kebench.kinds.registry import read_split
 from kebench.kinds.relation import marker_faults
-from kebench.tasks.card import select_tasks, task_card
+from kebench.tasks.card import select_tasks
 from kebench.tasks.check import check_task
 from kebench.tasks.facts import split_facts
+from tests.task_cards import task_card
 
 Write = Callable[..., TaskCard]
 
