@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 from kebench.cards import HIGHEST_RATE, LOWEST_RATE, ModelCard
 from kebench.errors import Refusals, UserError
-from kebench.finetune.budgets import Budget
 from kebench.finetune.encode import choose_rows
-from kebench.finetune.plan import Job, TaskFiles, find_task_files
+from kebench.finetune.plan import Budget, Job, TaskFiles, find_task_files
 from kebench.kinds.card import SPLITS, TaskCard
 from kebench.kinds.registry import KINDS
 from kebench.model.layout import CheckpointFacts, describe_checkpoint, refuse_other_kinds
@@ -246,7 +245,7 @@ def check_models(jobs: Sequence[Job], *, allow_remote_code: bool = False) -> lis
 
 
 def _check_model(model: ResolvedModel, *, tasks: Iterable[TaskFiles], allow_remote_code: bool) -> list[str]:
-    from kebench.finetune.words import count_unknown
+    from kebench.finetune.encode import count_unknown
     from kebench.model.checkpoint import check_checkpoint
 
     card = model.card

@@ -129,7 +129,7 @@ def _run_grid(options: GridOptions, engine: "Engine") -> int:
     from kebench import run as grids
     from kebench.cli.run_plan import duration, plan_lines, unequal_footing
     from kebench.files import cache_folder, sweep_temporaries
-    from kebench.finetune.budgets import read_budget
+    from kebench.finetune.plan import read_budget
     from kebench.leases import sweep_stale
     from kebench.progress import progress
     from kebench.records import write_other_names

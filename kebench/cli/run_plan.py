@@ -12,8 +12,7 @@ from kebench.run import Grid, Rates, rates_by_model
 
 if TYPE_CHECKING:
     from kebench.engine.opened import Engine
-    from kebench.finetune.budgets import Budget
-    from kebench.finetune.plan import Job
+    from kebench.finetune.plan import Budget, Job
 
 _NAMES = 14  # columns of the names of settings
 

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 from kebench.files import atomic_folder
 from kebench.finetune.classifier import Classifier
-from kebench.finetune.encode import cached, choose_rows, tokenizer_hash
+from kebench.finetune.encode import cached, choose_rows, count_unknown, tokenizer_hash
 from kebench.finetune.loop import Epoch, Trained, predict, train
 from kebench.finetune.plan import Job
-from kebench.finetune.words import count_unknown
 from kebench.kinds.card import SPLITS
 from kebench.kinds.encoded import Encoded
 from kebench.kinds.registry import KINDS

@@ -16,27 +16,9 @@ from tokenizers import pre_tokenizers
 from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
 from kebench.errors import UserError, counted, first_line
+from kebench.model import checks, layout
 from kebench.model.checkpoint_files import again, refuse_large_files
-from kebench.model.checks import (
-    refuse_foreign,
-    refuse_other_names,
-    refuse_unlike,
-    refuse_unusable,
-    remark_on_casing,
-    remark_on_rows,
-)
 from kebench.model.families import config_of, quiet_transformers
-from kebench.model.layout import (
-    backbone_of,
-    bert_normalization,
-    casing_of,
-    family_of,
-    is_weight,
-    max_tokens_of,
-    read_vocabulary,
-    refuse_other_kinds,
-    stated_casing,
-)
 from kebench.model.tensors import raw_shapes, tensor_shapes, unsafe_pickle, weight_files, wrapper_of
 
 # The tokenizer of each family. A directory of another family is left to AutoTokenizer.
@@ -84,13 +66,13 @@ def check_checkpoint(
     tokenizer = load_tokenizer(
         folder, family=family, casing=casing, split_words=not masked_lm, trust_remote_code=trusted
     )
-    remarks = [remark_on_casing(tokenizer), remark_on_rows(tokenizer, folder)]
+    remarks = [checks.remark_on_casing(tokenizer), checks.remark_on_rows(tokenizer, folder)]
     if wrapper := wrapper_of(raw_shapes(folder)):
         remarks.append(f"the names of its weights begin with '{wrapper}', which is taken off")
     prefix = f"{model.base_model_prefix}."
     taken = {name.removeprefix(prefix) for name in model.state_dict()}
     names = (name.removeprefix(prefix) for name in tensor_shapes(folder))
-    parts = Counter(name.partition(".")[0] for name in names if name not in taken and is_weight(name))
+    parts = Counter(name.partition(".")[0] for name in names if name not in taken and layout.is_weight(name))
     left_out = ", ".join(f"{part} ({counted(number, 'tensor')})" for part, number in sorted(parts.items()))
     return Checked(model.config.model_type, tokenizer, left_out, tuple(filter(None, remarks)))
 
@@ -114,7 +96,7 @@ def load_encoder(
         trust_remote_code=trust_remote_code,
         without_numbers=without_numbers,
     )
-    refuse_unlike(folder, encoder, loading)
+    checks.refuse_unlike(folder, encoder, loading)
     # Never trained in fine-tuning: they would be parameters without gradient. Some families call their pooler
     # whether it is there or not.
     if getattr(encoder, "pooler", None) is not None:
@@ -136,7 +118,7 @@ def load_masked_lm(
     model, loading = _load(
         kind, folder, family, trust_remote_code=trust_remote_code, without_numbers=without_numbers
     )
-    refuse_other_names(folder, model, loading)
+    checks.refuse_other_names(folder, model, loading)
     prefix = f"{model.base_model_prefix}."
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith(prefix))
     if missing:
@@ -144,7 +126,7 @@ def load_masked_lm(
             f"{folder}: no trained masked language modelling head: the weights lack {', '.join(missing)}; "
             "choose a checkpoint with one, or train one by continued pretraining"
         )
-    refuse_unlike(folder, model, loading, prefix=prefix)
+    checks.refuse_unlike(folder, model, loading, prefix=prefix)
     return model
 
 
@@ -152,8 +134,8 @@ def _load(
     kind: Any, folder: Path, family: str, *, trust_remote_code: bool, without_numbers: bool
 ) -> tuple[transformers.PreTrainedModel, dict[str, Any]]:
     """Load a checkpoint as a kind of model; return it with transformers' report of what was missing."""
-    refuse_other_kinds(folder)
-    if not (known := family_of(folder) or family):
+    layout.refuse_other_kinds(folder)
+    if not (known := layout.family_of(folder) or family):
         raise UserError(f'{folder}/config.json: no model_type; add one, such as "model_type": "bert"')
     config = config_of(folder, family=known, trust_remote_code=trust_remote_code)
     # refuses, in one readable line, a file that is cut off or an unsafe pickle
@@ -199,7 +181,7 @@ def load_tokenizer(
 
     Truncation and padding saved in the file are dropped; the caller sets them.
     """
-    known = family_of(folder) or family
+    known = layout.family_of(folder) or family
     if not any((folder / name).is_file() for name in VOCABULARY_FILES):
         raise UserError(
             f"{folder}: no tokenizer ({', '.join(VOCABULARY_FILES[:3])} ...); save it beside the weights "
@@ -217,9 +199,9 @@ def load_tokenizer(
         backend.pre_tokenizer = steps
     backend.no_truncation()
     backend.no_padding()
-    refuse_unusable(tokenizer, folder)
-    refuse_foreign(tokenizer, folder)
-    if limit := max_tokens_of(folder):
+    checks.refuse_unusable(tokenizer, folder)
+    checks.refuse_foreign(tokenizer, folder)
+    if limit := layout.max_tokens_of(folder):
         tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     return tokenizer
 
@@ -227,15 +209,15 @@ def load_tokenizer(
 def _from_files(
     folder: Path, family: str, casing: str, *, trust_remote_code: bool
 ) -> transformers.PreTrainedTokenizerFast:
-    kind = TOKENIZERS.get(backbone_of(folder) or family, transformers.AutoTokenizer)
+    kind = TOKENIZERS.get(layout.backbone_of(folder) or family, transformers.AutoTokenizer)
     # Said outright: left out, transformers asks at the terminal and runs the code on a "y".
     arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     if kind is transformers.BertTokenizer:
-        chosen = stated_casing(folder) or casing or casing_of(folder)
-        arguments |= bert_normalization(folder) | {"do_lower_case": chosen == "uncased"}
+        chosen = layout.stated_casing(folder) or casing or layout.casing_of(folder)
+        arguments |= layout.bert_normalization(folder) | {"do_lower_case": chosen == "uncased"}
     refuse_large_files(folder)
     if (folder / "vocab.txt").is_file() and not (folder / "tokenizer.json").is_file():
-        read_vocabulary(folder / "vocab.txt")
+        layout.read_vocabulary(folder / "vocab.txt")
     found = [name for name in VOCABULARY_FILES if (folder / name).is_file()]
     readers = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
     lacking = [name for name, is_there in readers.items() if not is_there]

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from kebench.model.best import Best, best_of
 from kebench.model.configuration import KebiolmConfig
-from kebench.model.soft_max import cross_entropy_gradients, rows_at_once
+from kebench.model.soft_max import Best, best_of, cross_entropy_gradients, rows_at_once
 
 NO_ENTITY = -1
 

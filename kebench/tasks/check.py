@@ -19,11 +19,14 @@ from kebench.kinds.registry import KINDS
 from kebench.kinds.schemes import one_scheme
 from kebench.records import SplitFacts
 from kebench.scoring.metrics import METRICS
-from kebench.tasks.facts import MOST_MARKER_FAULTS, is_amiss, remarks, split_facts
+from kebench.tasks.facts import MOST_MARKER_FAULTS, is_converted, remarks, split_facts
 
 
 class Size(NamedTuple):
-    """What was counted in one file: mentions or instances, sentences or instances, tags or labels."""
+    """What was counted in one file: mentions or instances, sentences or instances, tags or labels.
+
+    gold, text, pairing: 16 hex digits each, as `Expected` says.
+    """
 
     units: int
     rows: int
@@ -126,13 +129,16 @@ def check_files(
         unsaid = {"num_marker_faults": None} if level == "error" else {}
         noted = facts[split].model_copy(update=unsaid)
         said = tuple(remarks(card, split, noted, schemes=filter(None, schemes.values())))
-        if split == "dev" and facts[split].num_gold == 0 and level != "error":
+        # A file that is not as one would expect, however it stands to the others.
+        has_no_gold = facts[split].num_gold == 0
+        is_amiss = has_no_gold or facts[split].num_marker_faults or is_converted(facts[split])
+        if split == "dev" and has_no_gold and level != "error":
             level = "error"
             message = (
                 f"{paths[split]}: no {kind.words.gold}, so neither epoch nor learning rate can be chosen by "
                 f"its {METRICS[card.metric].title}; move examples with one there from train"
             )
-        elif is_amiss(facts[split]) and level != "error":
+        elif is_amiss and level != "error":
             level = "note"
             message = "; ".join([message or f"{paths[split]}: right counts", *said])
         expected = card.expected.get(split)
@@ -176,8 +182,8 @@ def measure(card: TaskCard, path: Path, examples: Examples | None = None) -> Siz
         len(examples),
         labels,
         digest_gold(card, examples),
-        digest_text(examples),
-        digest_pairing(examples),
+        _digest("".join(word.split()) for example in examples for word in example.words),
+        _digest("".join("\t".join(row.words).split()) + "\t" + row.gold for row in examples),
         sha256_of(path),
     )
 
@@ -189,16 +195,6 @@ def digest_gold(card: TaskCard, examples: Examples) -> str:
     another tokenizer's quotes leave them alone, a shuffled label column does not.
     """
     return _digest(map(KINDS[card.kind].gold_row, examples))
-
-
-def digest_text(examples: Examples) -> str:
-    """Return 16 hex digits of all words or texts, in no order and without blanks."""
-    return _digest("".join(word.split()) for example in examples for word in example.words)
-
-
-def digest_pairing(examples: Examples) -> str:
-    """Return 16 hex digits of which words or texts stand with which labels, rows in no order."""
-    return _digest("".join("\t".join(row.words).split()) + "\t" + row.gold for row in examples)
 
 
 def _digest(rows: Iterable[str]) -> str:

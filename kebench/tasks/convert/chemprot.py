@@ -7,6 +7,7 @@ the last one of the relations file wins. Offsets count characters over title + T
 """
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -73,7 +74,12 @@ def read_entity_texts(folder: Path) -> list[str]:
 def _pairs_of(
     document: str, text: str, entities: list[Entity], labels: dict[tuple[str, ...], str]
 ) -> Iterator[Pair]:
-    for start, end in _sentence_spans(text):
+    spans = [
+        (start + part.start(), start + part.end())
+        for start, end in sentence_spans(text)
+        for part in re.finditer(r"[^\t]+", text[start:end])
+    ]
+    for start, end in spans:
         inside = [entity for entity in entities if start <= entity.char_start and entity.char_end <= end]
         chemicals = [entity for entity in inside if entity.is_chemical]
         genes = [entity for entity in inside if not entity.is_chemical]
@@ -88,13 +94,6 @@ def _pairs_of(
                 with_markers(text[start:end], first, second, markers, both="@CHEM-GENE$"),
                 label if label in POSITIVE_LABELS else "false",
             )
-
-
-def _sentence_spans(text: str) -> Iterator[tuple[int, int]]:
-    for start, end in sentence_spans(text):
-        for part in text[start:end].split("\t"):
-            yield start, start + len(part)
-            start += len(part) + 1
 
 
 def _read(folder: Path, split: str, kind: str) -> Iterator[tuple[str, list[str]]]:
