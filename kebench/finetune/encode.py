@@ -16,7 +16,7 @@ import numpy as np
 
 from kebench.files import cache_folder, hash_of, write_atomically
 from kebench.kinds.card import TaskCard
-from kebench.kinds.encoded import Encoded, Ragged
+from kebench.kinds.encoded import Encoded, Numbers, Ragged
 from kebench.kinds.kind import Examples
 from kebench.kinds.registry import KINDS
 
@@ -53,8 +53,9 @@ def cached(key: dict[str, Any], make: Callable[[], Encoded]) -> Encoded:
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         _log.warning("%s: unreadable (%s); tokenising again", path, error)
     made, buffer = make(), io.BytesIO()
-    arrays = {name: ragged.values for name, ragged in made._asdict().items()}
-    arrays |= {f"{name}_offsets": ragged.offsets for name, ragged in made._asdict().items()}
+    arrays: dict[str, Numbers] = {}
+    for name, ragged in made._asdict().items():
+        arrays |= {name: ragged.values, f"{name}_offsets": ragged.offsets}
     np.savez(buffer, **arrays)
     write_atomically(path, buffer.getvalue(), point="features")
     return made
@@ -112,8 +113,7 @@ def count_unknown(
 ) -> UnknownWords:
     """Count a split's words, and those with an unknown piece; from the cache if they were counted before.
 
-    Words are those of the kind of task: of the file, or what stands between blanks, but for entity
-        indicators.
+    Words are those of the kind of task: of the file, or between blanks, but for entity indicators.
     read: returns the split's examples, of the file with that hash.
     """
     key = {

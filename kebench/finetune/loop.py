@@ -169,15 +169,9 @@ class _Trainer:
         loss_S = torch.stack(losses)
         mean = float(loss_S.mean())  # waits for the device, so that the seconds are those of the steps
         seconds = time.monotonic() - started
-        return Epoch(
-            number=number,
-            last_step=number * len(batches),
-            losses=tuple(loss_S.tolist()),
-            learning_rates=tuple(rates),
-            mean_loss=mean,
-            num_examples=sum(map(len, batches)),
-            seconds=seconds,
-        )
+        last_step, num_examples = number * len(batches), sum(map(len, batches))
+        losses_read = tuple(loss_S.tolist())
+        return Epoch(number, last_step, losses_read, tuple(rates), mean, num_examples, seconds)
 
     def _loss_and_gradients(self, encoded: Encoded, rows: Ints, pad_id: int) -> Tensor:
         """Return the batch's mean loss and leave its gradients; on CUDA out of memory, halve and retry."""

@@ -23,9 +23,8 @@ from kebench.tasks.check import explain_unreadable
 class Budget(Card):
     """One budget: what `Settings` needs, for several learning rates at once, and the rows used.
 
-    takes_suggested_rates: whether rates that a model's card suggests replace the budget's.
-
-    Upper bounds are ours: beyond them a value is a slip of the hand.
+    takes_suggested_rates: whether rates that a model's card suggests replace the budget's. Upper bounds are
+    ours: beyond them a value is a slip of the hand.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

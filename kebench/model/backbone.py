@@ -16,10 +16,10 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedModel
 
 from kebench.errors import UserError
 from kebench.model.checkpoint import load_encoder, load_masked_lm
+from kebench.model.checkpoint_files import tensor_shapes
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.kebiolm import KebiolmForMaskedLM
 from kebench.model.layout import family_of, has_mlm_head, is_weight
-from kebench.model.tensors import tensor_shapes
 
 # Prefixes of a family's tensors, and what they are called in a BERT for masked language modelling.
 _HEADS: dict[str, dict[str, str]] = {
@@ -48,20 +48,12 @@ class Built(NamedTuple):
 
 
 def split_backbone(
-    folder: Path,
-    *,
-    family: str = "",
-    num_context_layers: int,
-    num_entities: int,
-    entity_size: int,
-    seed: int,
-    **settings: Any,
+    folder: Path, *, family: str = "", num_context_layers: int, seed: int, **settings: Any
 ) -> Built:
     """Return a KeBioLM with a checkpoint's weights, its first layers below the entities and the rest above.
 
-    settings: of `KebiolmConfig`, those that differ from its defaults.
-
-    Raises UserError for a checkpoint that is not built of BERT's layers.
+    settings: of `KebiolmConfig`, those that differ from its defaults. Raises UserError for a checkpoint that
+    is not built of BERT's layers.
     """
     backbone, weights = _open(folder, family)
     if num_context_layers > backbone.config.num_hidden_layers:
@@ -75,8 +67,6 @@ def split_backbone(
         backbone=family,
         first_position=backbone.config.pad_token_id + 1 if family == "roberta" else 0,
         num_context_layers=num_context_layers,
-        num_entities=num_entities,
-        entity_size=entity_size,
         **settings,
     )
 

@@ -15,11 +15,11 @@ import transformers
 from tokenizers import pre_tokenizers
 from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
+from kebench.bounded import MOST_TOKENIZER_BYTES, refuse_larger
 from kebench.errors import UserError, counted, first_line
-from kebench.model import checks, layout
-from kebench.model.checkpoint_files import again, refuse_large_files
+from kebench.model import checkpoint_files, checks, layout
+from kebench.model.checkpoint_files import again
 from kebench.model.families import config_of, quiet_transformers
-from kebench.model.tensors import raw_shapes, tensor_shapes, unsafe_pickle, weight_files, wrapper_of
 
 # The tokenizer of each family. A directory of another family is left to AutoTokenizer.
 TOKENIZERS = {
@@ -67,11 +67,11 @@ def check_checkpoint(
         folder, family=family, casing=casing, split_words=not masked_lm, trust_remote_code=trusted
     )
     remarks = [checks.remark_on_casing(tokenizer), checks.remark_on_rows(tokenizer, folder)]
-    if wrapper := wrapper_of(raw_shapes(folder)):
+    if wrapper := checkpoint_files.wrapper_of(checkpoint_files.raw_shapes(folder)):
         remarks.append(f"the names of its weights begin with '{wrapper}', which is taken off")
     prefix = f"{model.base_model_prefix}."
     taken = {name.removeprefix(prefix) for name in model.state_dict()}
-    names = (name.removeprefix(prefix) for name in tensor_shapes(folder))
+    names = (name.removeprefix(prefix) for name in checkpoint_files.tensor_shapes(folder))
     parts = Counter(name.partition(".")[0] for name in names if name not in taken and layout.is_weight(name))
     left_out = ", ".join(f"{part} ({counted(number, 'tensor')})" for part, number in sorted(parts.items()))
     return Checked(model.config.model_type, tokenizer, left_out, tuple(filter(None, remarks)))
@@ -84,17 +84,13 @@ def load_encoder(
 
     family: used where config.json names none; see `layout.family_of`.
     without_numbers: its weights have shapes and nothing in them (torch's device `meta`), in no time.
-
     Raises UserError if any weight of the encoder is not in the file, has another shape, or has no place in
     the encoder: a score of weights that are half drawn or half dropped must not exist. The global random
     state is left as it was found.
     """
+    kind = transformers.AutoModel
     encoder, loading = _load(
-        transformers.AutoModel,
-        folder,
-        family,
-        trust_remote_code=trust_remote_code,
-        without_numbers=without_numbers,
+        kind, folder, family, trust_remote_code=trust_remote_code, without_numbers=without_numbers
     )
     checks.refuse_unlike(folder, encoder, loading)
     # Never trained in fine-tuning: they would be parameters without gradient. Some families call their pooler
@@ -139,7 +135,7 @@ def _load(
         raise UserError(f'{folder}/config.json: no model_type; add one, such as "model_type": "bert"')
     config = config_of(folder, family=known, trust_remote_code=trust_remote_code)
     # refuses, in one readable line, a file that is cut off or an unsafe pickle
-    wrapper = wrapper_of(raw_shapes(folder))
+    wrapper = checkpoint_files.wrapper_of(checkpoint_files.raw_shapes(folder))
     try:
         with quiet_transformers(), torch.random.fork_rng(devices=[]):
             model, loading = kind.from_pretrained(
@@ -155,7 +151,7 @@ def _load(
                 weights_only=True,
             )
     except pickle.UnpicklingError:
-        raise unsafe_pickle(weight_files(folder)[0]) from None
+        raise checkpoint_files.unsafe_pickle(checkpoint_files.weight_files(folder)[0]) from None
     # the files are a stranger's: whatever transformers makes of a wrong value is their fault
     except Exception as error:
         raise UserError(f"{folder}: cannot be loaded ({first_line(error)}); {again(folder)}") from None
@@ -170,16 +166,12 @@ def load_tokenizer(
     split_words: bool = True,
     trust_remote_code: bool = False,
 ) -> transformers.PreTrainedTokenizerFast:
-    """Load a checkpoint's fast tokenizer.
+    """Load a checkpoint's fast tokenizer, without truncation and padding; the caller sets them.
 
     family, casing: the card's; used where the files are silent, so that a cased model that comes with a
         bare vocab.txt is not lower-cased, which is what transformers would do.
-
     split_words: for texts already split into words: byte-level tokenizers (RoBERTa, ModernBERT) then put a
-        space before every word, so that it gets the pieces that it has in running text. Otherwise for
-        running text, as the file has it.
-
-    Truncation and padding saved in the file are dropped; the caller sets them.
+        space before every word, so that it gets the pieces that it has in running text.
     """
     known = layout.family_of(folder) or family
     if not any((folder / name).is_file() for name in VOCABULARY_FILES):
@@ -215,7 +207,9 @@ def _from_files(
     if kind is transformers.BertTokenizer:
         chosen = layout.stated_casing(folder) or casing or layout.casing_of(folder)
         arguments |= layout.bert_normalization(folder) | {"do_lower_case": chosen == "uncased"}
-    refuse_large_files(folder)
+    for name in checkpoint_files.DESCRIPTION_FILES:  # none of them can be so large
+        if (folder / name).is_file():
+            refuse_larger(folder / name, MOST_TOKENIZER_BYTES)
     if (folder / "vocab.txt").is_file() and not (folder / "tokenizer.json").is_file():
         layout.read_vocabulary(folder / "vocab.txt")
     found = [name for name in VOCABULARY_FILES if (folder / name).is_file()]

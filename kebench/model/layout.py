@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from kebench.bounded import MOST_TOKENIZER_BYTES, read_within
 from kebench.errors import UserError
-from kebench.model.checkpoint_files import again, read_json
-from kebench.model.tensors import tensor_shapes
+from kebench.model.checkpoint_files import again, read_json, read_json_if_there, tensor_shapes
 
 # Encoders whose config.json has transformers' own names for every size. Other families are looked up in
 # transformers itself (`model/families`), which takes seconds.
@@ -155,10 +154,6 @@ def refuse_other_kinds(folder: Path) -> None:
             )
 
 
-def _read_json_if_there(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
-
-
 def read_config(folder: Path) -> dict[str, Any]:
     """Return config.json. Raises UserError if the folder has none: then it is no checkpoint."""
     if not (folder / "config.json").is_file():
@@ -191,7 +186,7 @@ def stated_casing(folder: Path) -> str | None:
     """
     stated = bert_normalization(folder).get("do_lower_case")
     if stated is None:
-        pre_tokenizer = json.dumps(_read_json_if_there(folder / "tokenizer.json").get("pre_tokenizer"))
+        pre_tokenizer = json.dumps(read_json_if_there(folder / "tokenizer.json").get("pre_tokenizer"))
         is_byte_level = (folder / "merges.txt").is_file() or '"ByteLevel"' in pre_tokenizer
         return "cased" if is_byte_level else None
     return "uncased" if stated else "cased"
@@ -246,7 +241,7 @@ def count_capitals(pieces: Iterable[str]) -> Capitals:
 
 def bert_normalization(folder: Path) -> dict[str, Any]:
     """Return what the files say of BERT's text normalisation, under BertTokenizer's argument names."""
-    normalizer = _read_json_if_there(folder / "tokenizer.json").get("normalizer")
+    normalizer = read_json_if_there(folder / "tokenizer.json").get("normalizer")
     if not isinstance(normalizer, dict) or normalizer.get("type") != "BertNormalizer":
         normalizer = {}
     names = {
@@ -255,7 +250,7 @@ def bert_normalization(folder: Path) -> dict[str, Any]:
         "tokenize_chinese_chars": "handle_chinese_chars",
     }
     stated = {argument: normalizer[key] for argument, key in names.items() if key in normalizer}
-    config = _read_json_if_there(folder / "tokenizer_config.json")
+    config = read_json_if_there(folder / "tokenizer_config.json")
     return stated | {argument: config[argument] for argument in names if config.get(argument) is not None}
 
 

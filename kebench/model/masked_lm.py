@@ -26,7 +26,6 @@ from kebench.model.families import first_position_of
 from kebench.model.soft_max import best_of
 
 # T tokens of all texts, P places asked for, K best tokens, H hidden, A attention heads, D size of a head
-_PACKED = "kebench_packed"  # the name of attention within each text
 _ROWS = {"cpu": 64, "cuda": 4096}  # places whose logits are in memory at once
 _BERT_LAYERS = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}  # whose layers are built as BERT's
 
@@ -54,12 +53,6 @@ def groups_of(length_B: NDArray[numpy.int64]) -> tuple[Group, ...]:
 def can_pack(model: Any) -> bool:
     """True if a model's attention can be handed in: transformers' own code does that, other code may not."""
     return type(model).__module__.startswith("transformers.") and model._supports_attention_backend
-
-
-def use_packed_attention(model: Any) -> None:
-    """Let a model take packed texts from now on, and nothing else."""
-    AttentionInterface.register(_PACKED, _attend_within_texts)
-    model.set_attn_implementation(_PACKED)
 
 
 def encode(encoder: Any, packed: Packed, *, first_position: int) -> Tensor:
@@ -191,7 +184,8 @@ class MaskedLM:
         self.head = HEADS[model.config.model_type](model)
         self.can_pack = can_pack(model)
         if self.can_pack:
-            use_packed_attention(model)
+            AttentionInterface.register("kebench_packed", _attend_within_texts)
+            model.set_attn_implementation("kebench_packed")
         self.last_layer: Any = None
         if self.can_pack and model.config.model_type in _BERT_LAYERS:
             layers = self.encoder.encoder.layer
@@ -216,11 +210,6 @@ class MaskedLM:
     def depends_on_batch(self) -> bool:
         """True if what is said of a text depends on the texts beside it: KeBioLM as released."""
         return getattr(self.model.config, "fidelity", "") == "released"
-
-    @property
-    def vocabulary_size(self) -> int:
-        """How many tokens the head tells apart."""
-        return int(self.head.decoder.weight.shape[0])
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def best_tokens(

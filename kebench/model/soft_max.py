@@ -146,7 +146,6 @@ def cross_entropy_gradients(
     """Return the gradient of the scaled sum of losses by the queries.
 
     Probabilities less the right class's 1 are taken in full precision; only their products are not.
-
     weight_grad_NF, bias_grad_N: the gradients by weight and bias are written here.
     excluded: classes that have no part in the sum.
     """

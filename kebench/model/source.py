@@ -20,10 +20,9 @@ from kebench.cards import SOURCE_KINDS, ModelCard, Suggested, model_card_paths, 
 from kebench.download import NoNetworkError
 from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.files import atomic_folder, cache_folder, expand_home, hash_of, remove_if_broken, sha256_of
-from kebench.model.checkpoint_files import TOKENIZER_FILES, read_json
+from kebench.model.checkpoint_files import TOKENIZER_FILES, read_json, weight_files
 from kebench.model.fetch import FETCHERS, PLACES, log
 from kebench.model.layout import casing_of, describe_checkpoint, family_of, read_config, stated_casing
-from kebench.model.tensors import weight_files
 
 FETCHED = "fetched.json"
 SUGGESTED = "suggested.json"  # beside a checkpoint: what the card of the model that it was made of suggests
@@ -53,7 +52,6 @@ def resolve_model(
     """Return the checkpoint of a card's name, a local directory or a source, fetching it if need be.
 
     embedded: makes (or finds) the model of an `embedded:` source and returns its directory.
-
     A card's name wins over a directory of the same name: write ./minilm for the directory.
     Raises UserError in one line if there is no such model, no network, or not the weights the card names.
     """
@@ -230,9 +228,7 @@ def _check_sha256(card: ModelCard, folder: Path) -> None:
 def model_hash(folder: Path, *, casing: str = "") -> str:
     """Return a hash of all in a checkpoint that can move a score: weights, tokenizer, configuration.
 
-    casing: the card's, which decides where the files are silent.
-
-    Names, sizes, places and versions do not enter.
+    casing: the card's, which decides where the files are silent. Names, places and versions do not enter.
     """
     hashed: dict[str, Any] = {
         "weights": [sha256_of(path) for path in weight_files(folder)],

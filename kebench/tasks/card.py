@@ -27,17 +27,16 @@ def card_class(fields: dict[str, Any]) -> type[TaskCard]:
 
 def require_splits(tasks: Iterable[TaskCard], data: Path, splits: Iterable[str]) -> None:
     """Raise UserError if a file of one of the tasks is missing; it names all tasks that lack one."""
-    wanted, lacking, first = tuple(splits), [], None
+    wanted, lacking = tuple(splits), {}
     for task in tasks:
         try:
             for split in wanted:
                 task.find_split(data, split)
         except UserError as error:
-            lacking.append(task.name)
-            first = first or error
-    if first and (len(lacking) == 1 or not data.is_dir()):
-        raise first
-    if first:
+            lacking[task.name] = error
+    if lacking and (len(lacking) == 1 or not data.is_dir()):
+        raise next(iter(lacking.values()))
+    if lacking:
         raise UserError(
             f"{data}: no data of {', '.join(lacking)}; see 'kebench data get', or name their folder with "
             "--data, or fewer tasks"

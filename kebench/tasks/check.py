@@ -204,20 +204,17 @@ def _digest(rows: Iterable[str]) -> str:
 def describe(card: TaskCard, size: Size | Expected) -> str:
     """Return "960 mentions in 940 sentences" or "535 instances"."""
     words = KINDS[card.kind].words
-    return f"{size.units} {words.unit}s{_in_rows(card, size)}"
-
-
-def _in_rows(card: TaskCard, size: Size | Expected) -> str:
-    words = KINDS[card.kind].words
-    return f" in {size.rows} {words.example}s" if words.unit != words.example else ""
+    in_rows = f" in {size.rows} {words.example}s" if words.unit != words.example else ""
+    return f"{size.units} {words.unit}s{in_rows}"
 
 
 def _difference(card: TaskCard, found: Size, expected: Expected) -> str:
     """Return what is wrong with the counts, or ""."""
+    words = KINDS[card.kind].words
     if (found.units, found.rows) != (expected.units, expected.rows):
-        wanted = f"{expected.units}{f' in {expected.rows}' if _in_rows(card, expected) else ''}"
-        return f"{describe(card, found)}, expected {wanted}"
-    kind = KINDS[card.kind].words.label
+        in_rows = f" in {expected.rows}" if words.unit != words.example else ""
+        return f"{describe(card, found)}, expected {expected.units}{in_rows}"
+    kind = words.label
     for label in sorted(expected.labels):
         if found.labels[label] != expected.labels[label]:
             return f"{kind} '{label}' {found.labels[label]} times, expected {expected.labels[label]}"
