@@ -12,6 +12,7 @@ from kebench.kinds.pairs import Pair
 from kebench.kinds.registry import read_split
 from kebench.records import SplitFacts
 from kebench.tasks.card import read_task_card
+from kebench.tasks.check import check_task
 from kebench.tasks.facts import is_seen_widely, remarks, seen_rows, split_facts
 from tests.finetune.small_tasks import NER, RELATION
 
@@ -161,6 +162,15 @@ def test_data_check_refuses_a_dev_set_without_gold_as_a_run_does(
     assert stopped.value.code
     said = " ".join(capsys.readouterr().out.split())
     assert "no positive instance, so neither epoch nor learning rate can be chosen by its F1" in said
+
+
+def test_a_test_set_without_gold_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write_leaking_task(tmp_path)
+    (tmp_path / "data" / "leaking" / "test.tsv").write_text("1\t@GENE$ in @DISEASE$\t0\n")
+    monkeypatch.chdir(tmp_path)
+    finding = check_task(read_task_card("leaking"), tmp_path / "data")[2]
+    assert (finding.split, finding.level) == ("test", "note")
+    assert "WARNING: no positive instance: its F1 is undefined" in finding.message
 
 
 def test_data_check_says_and_writes_what_the_files_hold(
