@@ -20,8 +20,7 @@ from pretrain_page import CASES, markdown
 from transformers.models.bert.modeling_bert import BertLayer
 
 from kebench.model.configuration import KebiolmConfig
-from kebench.model.kebiolm import KebiolmForMaskedLM
-from kebench.model.lean_layer import LeanLayer
+from kebench.model.kebiolm import KebiolmForMaskedLM, LeanLayer
 from kebench.model.optimizer import decay_matrices_only
 from kebench.pretrain.batches import Batch, Collator
 from kebench.pretrain.encode import PackedSequence

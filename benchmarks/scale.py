@@ -24,8 +24,7 @@ from scale_page import markdown
 
 from kebench.engine.drive import drive
 from kebench.engine.work import RunOptions, Settled, carry_out
-from kebench.finetune.budgets import read_budget
-from kebench.finetune.plan import Job, find_task_files
+from kebench.finetune.plan import Job, find_task_files, read_budget
 from kebench.run import flops_of, plan_grid
 from kebench.runtime import Device
 from kebench.tasks.card import select_tasks

@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 from kebench.cards import HIGHEST_RATE, LOWEST_RATE, ModelCard
 from kebench.errors import Refusals, UserError
-from kebench.finetune.budgets import Budget
 from kebench.finetune.encode import choose_rows
-from kebench.finetune.plan import Job, TaskFiles, find_task_files
+from kebench.finetune.plan import Budget, Job, TaskFiles, find_task_files
 from kebench.kinds.card import SPLITS, TaskCard
 from kebench.kinds.registry import KINDS
 from kebench.model.layout import describe_checkpoint, refuse_other_kinds
@@ -212,7 +211,7 @@ def _check_data(job: Job, *, allow_missing_markers: bool) -> list[str]:
 
 def _check_model(model: ResolvedModel, *, tasks: Iterable[TaskFiles], allow_remote_code: bool) -> list[str]:
     """Check a model; return what is out of the common, and the words of tasks that it does not know."""
-    from kebench.finetune.words import count_unknown
+    from kebench.finetune.encode import count_unknown
     from kebench.model.checkpoint import check_checkpoint
 
     card = model.card

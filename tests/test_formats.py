@@ -13,7 +13,7 @@ from kebench.corpus.linked import CorpusCounts, CorpusInput, CorpusManifest, Exc
 from kebench.corpus.linking import LinkingSettings
 from kebench.corpus.name_index import IndexManifest
 from kebench.corpus.passage import Mention
-from kebench.finetune.budgets import Budget
+from kebench.finetune.plan import Budget
 from kebench.kinds.card import Access, Expected, TaskCard
 from kebench.kinds.encoded import Encoded
 from kebench.kinds.ner import NerCard

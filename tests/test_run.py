@@ -11,9 +11,8 @@ from kebench.cards import Suggested
 from kebench.cli import main
 from kebench.cli.run_plan import plan_lines, unequal_footing
 from kebench.errors import UserError
-from kebench.finetune.budgets import read_budget
 from kebench.finetune.encode import choose_rows
-from kebench.finetune.plan import Job, TaskFiles
+from kebench.finetune.plan import Job, TaskFiles, read_budget
 from kebench.pretrain.recipe import read_recipe as read_pretraining
 from kebench.records import (
     OtherName,

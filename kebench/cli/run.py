@@ -29,8 +29,7 @@ from kebench.engine.opened import Engine, opened
 from kebench.engine.work import RunOptions
 from kebench.errors import UserError, counted
 from kebench.files import cache_folder, sweep_temporaries
-from kebench.finetune.budgets import read_budget
-from kebench.finetune.plan import Job
+from kebench.finetune.plan import Job, read_budget
 from kebench.leases import sweep_stale
 from kebench.loggers import chosen_logging
 from kebench.progress import progress

@@ -8,8 +8,7 @@ from kebench.cards import ModelCard
 from kebench.cli import WIDTH
 from kebench.engine.opened import Engine
 from kebench.errors import counted
-from kebench.finetune.budgets import Budget
-from kebench.finetune.plan import Job
+from kebench.finetune.plan import Budget, Job
 from kebench.run import Grid, Rates, rates_by_model
 
 _NAMES = 14  # columns of the names of settings

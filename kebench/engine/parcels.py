@@ -12,8 +12,7 @@ from typing import NamedTuple
 from kebench.engine.work import read_files, write_files
 from kebench.files import atomic_folder, cache_folder, hash_of, remove_if_broken
 from kebench.finetune.plan import Job
-from kebench.model.checkpoint_files import DESCRIPTION_FILES
-from kebench.model.tensors import weight_files
+from kebench.model.checkpoint_files import DESCRIPTION_FILES, weight_files
 
 SHIPPED = "shipped"
 

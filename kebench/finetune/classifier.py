@@ -1,19 +1,20 @@
-"""The model that is fine-tuned: any encoder, and one linear layer on its hidden states.
+"""The model that is fine-tuned: any encoder, one linear layer on its hidden states, and a head.
 
 The paper classifies tokens "by a linear layer on top of the hidden representations" and relations
 by a linear layer on two concatenated states (section 4.3). So every family gets the same head,
-also those whose own classes in transformers would put more layers in between.
+also those whose own classes in transformers would put more layers in between. Every kind of task names
+one of HEADS (`kebench.kinds`): from the outputs of a decision a loss, and an answer with its probability.
 """
 
 # B batch, T word pieces, D hidden, P decisions, S states a decision (relations 2, others 1), L outputs
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kebench.finetune.heads import HEADS, Head
 from kebench.kinds.encoded import Encoded, Ints
 
 INITIAL_STD = 0.02  # BERT's, for new linear layers
@@ -55,6 +56,53 @@ def collate(encoded: Encoded, rows: Ints, *, pad_id: int, label_type: torch.dtyp
     )
 
 
+class Head(NamedTuple):
+    """summed_loss: of outputs (P, L) and gold. decide: answers, and their probabilities where they have such.
+
+    label_type: of the gold, as `Encoded.labels` holds it.
+    """
+
+    summed_loss: Callable[[Tensor, Tensor], Tensor]
+    decide: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    label_type: torch.dtype
+
+
+def _best_label(logits_PL: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the label with the highest probability, (P,)."""
+    labels_P = logits_PL.argmax(-1)
+    return labels_P, logits_PL.softmax(-1).gather(-1, labels_P[:, None]).squeeze(-1)
+
+
+def _labels_over_half(logits_PL: Tensor) -> tuple[Tensor, Tensor]:
+    """Return 1 for each label that is more probable than not, else 0, (P, L), and the probability of that."""
+    probability_PL = logits_PL.sigmoid()
+    labels_PL = (probability_PL > 0.5).long()
+    return labels_PL, torch.where(labels_PL == 1, probability_PL, 1 - probability_PL)
+
+
+HEADS: dict[str, Head] = {
+    "softmax": Head(
+        lambda logits_PL, labels_P: nn.functional.cross_entropy(logits_PL, labels_P, reduction="sum"),
+        _best_label,
+        torch.int64,
+    ),
+    # The mean over labels, so that the loss of a decision does not grow with their number.
+    "sigmoid": Head(
+        lambda logits_PL, labels_PL: (
+            nn.functional.binary_cross_entropy_with_logits(logits_PL, labels_PL, reduction="sum")
+            / logits_PL.shape[-1]
+        ),
+        _labels_over_half,
+        torch.float32,
+    ),
+    "regression": Head(
+        lambda values_P1, gold_P: nn.functional.mse_loss(values_P1.squeeze(-1), gold_P, reduction="sum"),
+        lambda values_P1: (values_P1.squeeze(-1), None),
+        torch.float32,
+    ),
+}
+
+
 class Classifier(nn.Module):
     """An encoder with a linear layer that reads one or two of its states for each decision."""
 
@@ -64,7 +112,11 @@ class Classifier(nn.Module):
         super().__init__()
         self.head: Head = HEADS[head]
         self.encoder = encoder
-        self.dropout = nn.Dropout(_dropout_of(encoder.config))
+        # What the checkpoint says of its classifier, else of its hidden states, else 0.1.
+        stated = (
+            getattr(encoder.config, name, None) for name in ("classifier_dropout", "hidden_dropout_prob")
+        )
+        self.dropout = nn.Dropout(float(next((one for one in stated if one is not None), 0.1)))
         self.linear = nn.Linear(encoder.config.hidden_size * states_per_decision, num_outputs)
         nn.init.normal_(self.linear.weight, std=INITIAL_STD)
         nn.init.zeros_(self.linear.bias)
@@ -75,11 +127,3 @@ class Classifier(nn.Module):
         states_PSD = hidden_BTD[batch.rows_P[:, None], batch.places_PS]
         logits_PL: Tensor = self.linear(self.dropout(states_PSD.flatten(1)))
         return logits_PL
-
-
-def _dropout_of(config: Any) -> float:
-    """The head's dropout: what the checkpoint says of its classifier, else of its hidden states, else 0.1."""
-    for name in ("classifier_dropout", "hidden_dropout_prob"):
-        if (value := getattr(config, name, None)) is not None:
-            return float(value)
-    return 0.1

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 from kebench.files import atomic_folder
 from kebench.finetune.classifier import Classifier
-from kebench.finetune.encode import cached, choose_rows, tokenizer_hash
+from kebench.finetune.encode import cached, choose_rows, count_unknown, tokenizer_hash
 from kebench.finetune.loop import Epoch, Trained, predict, train
 from kebench.finetune.plan import Job
-from kebench.finetune.words import count_unknown
 from kebench.kinds.card import SPLITS
 from kebench.kinds.encoded import Encoded
 from kebench.kinds.registry import KINDS
@@ -137,7 +136,13 @@ def prepare(job: Job, *, accelerator: Any, allow_remote_code: bool = False) -> P
         facts[split] = facts[split].model_copy(update=counts)
     kind.prepare(tokenizer, card)
     splits = {split: _examples(job, tokenizer, split, read[split]) for split in SPLITS}
-    model = _build_model(job, tokenizer, trust_remote_code=trusted).to(accelerator.device)
+    encoder: Any = load_encoder(job.folder, family=job.card.family, trust_remote_code=trusted)
+    if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
+        # Rows drawn like any new row (N(0, 0.02)); transformers' default would fit a Gaussian to 30,000 rows.
+        encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    outputs, states = kind.num_outputs(card), kind.states_per_decision
+    model = Classifier(encoder, num_outputs=outputs, states_per_decision=states, head=kind.head)
+    model = model.to(accelerator.device)
     seen = seen_rows(card, read, "test").rows
     return Prepared(job, tokenizer, splits, facts, seen, model, accelerator)
 
@@ -165,21 +170,6 @@ def _record(
         train_loss_by_epoch=trained.train_loss_by_epoch,
         provenance=provenance,
         splits=prepared.facts,
-    )
-
-
-def _build_model(job: Job, tokenizer: Any, *, trust_remote_code: bool) -> Classifier:
-    """Load the encoder, give new markers a row each, and put a fresh linear layer on top."""
-    encoder: Any = load_encoder(job.folder, family=job.card.family, trust_remote_code=trust_remote_code)
-    if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
-        # Rows drawn like any new row (N(0, 0.02)); transformers' default would fit a Gaussian to 30,000 rows.
-        encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    kind = KINDS[job.task.card.kind]
-    return Classifier(
-        encoder,
-        num_outputs=kind.num_outputs(job.task.card),
-        states_per_decision=kind.states_per_decision,
-        head=kind.head,
     )
 
 

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kebench.errors import UserError
-from kebench.finetune.classifier import Batch, Classifier, collate
-from kebench.finetune.heads import HEADS, Head
+from kebench.finetune.classifier import HEADS, Classifier, Head, collate
 from kebench.kinds.encoded import Answer, Encoded, Ints
 from kebench.model.memory import halving
 from kebench.model.optimizer import Part, Trainer, Update, decay_matrices_only, linear_rate
@@ -93,43 +92,28 @@ def train(
             batches = epoch_batches(encoded, settings, order)
             done = train_epoch(trainer, model.head, encoded, batches, pad_id, number=epoch)
             losses.append(done.mean_loss)
-            scores.append(_score(score_dev, done))
+            try:
+                scores.append(score_dev())
+            except NotFiniteError as error:
+                raise NotFiniteError(
+                    f"epoch {epoch}, after step {len(done.losses)}, the last: {error} "
+                    f"(learning rate up to {max(done.learning_rates):g}); lower it with --learning-rates"
+                ) from None
             watch(done, scores[-1])
-            best_epoch = _best(scores) + 1
+            best = max((one for one in scores if one is not None), default=None)
+            best_epoch = scores.index(best) + 1  # of equal ones the first
             if best_epoch == epoch < settings.epochs:
                 best_weights.seek(0)
                 best_weights.truncate()
                 torch.save(model.state_dict(), best_weights)
-            if _is_over(scores, settings.patience, untrained_percent):
+            # It is over if so many epochs have brought nothing better than one that has begun to learn.
+            has_begun = best is not None and (untrained_percent is None or best > untrained_percent)
+            if settings.patience and has_begun and epoch - best_epoch >= settings.patience:
                 break
         if best_epoch < epoch:
             best_weights.seek(0)
             model.load_state_dict(torch.load(best_weights, weights_only=True, map_location="cpu"))
     return Trained(best_epoch, tuple(scores), tuple(losses), trainer.micro_batch)
-
-
-def _score(score_dev: Callable[[], float | None], done: Epoch) -> float | None:
-    try:
-        return score_dev()
-    except NotFiniteError as error:
-        raise NotFiniteError(
-            f"epoch {done.number}, after step {len(done.losses)}, the last: {error} "
-            f"(learning rate up to {max(done.learning_rates):g}); lower it with --learning-rates"
-        ) from None
-
-
-def _best(scores: list[float | None]) -> int:
-    """Return the place of the first of the best scores; an undefined one is below all others."""
-    return max(
-        range(len(scores)), key=lambda place: (scores[place] is not None, scores[place] or 0.0, -place)
-    )
-
-
-def _is_over(scores: list[float | None], patience: int, untrained_percent: float | None) -> bool:
-    """Whether so many epochs have brought nothing better than a score of one that has begun to learn."""
-    best = scores[_best(scores)]
-    has_begun = best is not None and (untrained_percent is None or best > untrained_percent)
-    return bool(patience) and has_begun and len(scores) - 1 - _best(scores) >= patience
 
 
 def epoch_batches(encoded: Encoded, settings: Settings, order: np.random.Generator) -> list[Ints]:
@@ -238,34 +222,27 @@ def predict(
     by_length = np.argsort(encoded.pieces.lengths(), kind="stable")[::-1]
     mine = by_length[accelerator.process_index :: accelerator.num_processes]
     answered: list[tuple[int, Answer]] = []
-    while len(mine):
-        best, batch_size = halving(
-            lambda size, left=mine: _answers(  # type: ignore[misc]
-                model,
-                collate(encoded, left[:size], pad_id=pad_id, label_type=head.label_type),
-                head,
-                accelerator.device,
-            ),
-            batch_size,
-        )
-        rows = mine[:batch_size]
+
+    def answer_next(size: int) -> Answer:
+        """Answer every decision of the examples that come next."""
+        rows = mine[len(answered) : len(answered) + size]
+        batch = collate(encoded, rows, pad_id=pad_id, label_type=head.label_type).to(accelerator.device)
+        with torch.inference_mode():
+            outputs_PL = model(batch).float()
+            labels, probability = head.decide(outputs_PL)
+        if not outputs_PL.isfinite().all():
+            raise NotFiniteError("what the model answers is not finite")
+        permille = (1000 * probability).round().int() if probability is not None else outputs_PL[:, :0].int()
+        return Answer(labels.cpu().numpy(), permille.cpu().numpy())
+
+    while len(answered) < len(mine):
+        best, batch_size = halving(answer_next, batch_size)
+        rows = mine[len(answered) : len(answered) + batch_size]
         ends = encoded.labels.lengths()[rows].cumsum()[:-1]
         answers = map(Answer, np.split(best.labels, ends), np.split(best.permille, ends))
         answered += zip(rows.tolist(), answers, strict=True)
-        mine = mine[batch_size:]
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
         answered = gather_object(answered)
     return [answer for _, answer in sorted(answered, key=lambda one: one[0])]
-
-
-def _answers(model: nn.Module, batch: Batch, head: Head, device: torch.device) -> Answer:
-    """Return the answer to every decision of a batch, and its probability in thousandths."""
-    with torch.inference_mode():
-        outputs_PL = model(batch.to(device)).float()
-        labels, probability = head.decide(outputs_PL)
-    if not outputs_PL.isfinite().all():
-        raise NotFiniteError("what the model answers is not finite")
-    permille = (1000 * probability).round().int() if probability is not None else outputs_PL[:, :0].int()
-    return Answer(labels.cpu().numpy(), permille.cpu().numpy())

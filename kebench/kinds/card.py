@@ -22,8 +22,8 @@ class Expected(Card):
     units: what the kind of task counts (mentions, instances), as the files hold them.
     published: the paper's Table 1, where it prints another number; `reason` says why they differ.
     gold: `kebench.tasks.check.digest_gold` of the split: which row has which label, in no order.
-    text: `digest_text`: the words or texts, in no order.
-    pairing: `digest_pairing`: which words or texts stand with which labels.
+    text: as many digits of the words or texts, in no order and without blanks.
+    pairing: of which words or texts stand with which labels, rows in no order.
     """
 
     units: int

@@ -47,7 +47,7 @@ class Encoded(NamedTuple):
     places: for each decision, the (1 or 2) places in `pieces` that the classifier reads.
     units: for each decision, which word it is about, or 0 for the whole example.
     labels: for each decision, its gold: the index of a label, 0 or 1 for each label, or a value; as the
-        kind's head takes it (`kebench.finetune.heads`).
+        kind's head takes it (`kebench.finetune.classifier`).
     was_cut: for each example, 1 if the maximum length cut pieces off, else 0.
     num_missing: for each example, how many of its entity indicators it lacks; 0 where a kind has none.
     """

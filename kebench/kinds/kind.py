@@ -104,7 +104,7 @@ class Kind:
         labels of one example.
     encode: makes arrays of examples; raises nothing that `read` lets through.
     prepare: adds to a tokenizer what the card needs.
-    head, num_outputs, states_per_decision: of the classifier (`kebench.finetune.heads`).
+    head, num_outputs, states_per_decision: of `kebench.finetune.classifier`.
     predicted: returns a split's predictions as they are stored: ids, gold, predicted ..., no text.
     stored: the form of the whole; header: what stands above the splits.
     refuse_beside: raises UserError if a split's file does not fit those read before it.

@@ -16,10 +16,10 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedModel
 
 from kebench.errors import UserError
 from kebench.model.checkpoint import load_encoder, load_masked_lm
+from kebench.model.checkpoint_files import tensor_shapes
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.kebiolm import KebiolmForMaskedLM
 from kebench.model.layout import family_of, has_mlm_head, is_weight
-from kebench.model.tensors import tensor_shapes
 
 # Prefixes of a family's tensors, and what they are called in a BERT for masked language modelling.
 _HEADS: dict[str, dict[str, str]] = {
@@ -48,20 +48,12 @@ class Built(NamedTuple):
 
 
 def split_backbone(
-    folder: Path,
-    *,
-    family: str = "",
-    num_context_layers: int,
-    num_entities: int,
-    entity_size: int,
-    seed: int,
-    **settings: Any,
+    folder: Path, *, family: str = "", num_context_layers: int, seed: int, **settings: Any
 ) -> Built:
     """Return a KeBioLM with a checkpoint's weights, its first layers below the entities and the rest above.
 
-    settings: of `KebiolmConfig`, those that differ from its defaults.
-
-    Raises UserError for a checkpoint that is not built of BERT's layers.
+    settings: of `KebiolmConfig`, those that differ from its defaults. Raises UserError for a checkpoint that
+    is not built of BERT's layers.
     """
     backbone, weights = _open(folder, family)
     if num_context_layers > backbone.config.num_hidden_layers:
@@ -69,14 +61,24 @@ def split_backbone(
             f"{folder}: has {backbone.config.num_hidden_layers} layers, and {num_context_layers} are to be "
             f"below the entities; choose 0 to {backbone.config.num_hidden_layers} context layers"
         )
+    family = backbone.config.model_type
     config = KebiolmConfig(
         **_shared_settings(backbone.config),
+        backbone=family,
+        first_position=backbone.config.pad_token_id + 1 if family == "roberta" else 0,
         num_context_layers=num_context_layers,
-        num_entities=num_entities,
-        entity_size=entity_size,
         **settings,
     )
-    return _filled(lambda: KebiolmForMaskedLM(config), _split(weights, num_context_layers), seed)
+
+    def place(found: re.Match[str]) -> str:
+        """Return where a layer stands: among those of the text alone, or above the entities, from 0."""
+        number = int(found[1])
+        if number < num_context_layers:
+            return f"bert.context_encoder.layer.{number}."
+        return f"bert.recontext_encoder.layer.{number - num_context_layers}."
+
+    split = {re.sub(r"^bert\.encoder\.layer\.(\d+)\.", place, name): one for name, one in weights.items()}
+    return _filled(lambda: KebiolmForMaskedLM(config), split, seed)
 
 
 def with_mlm_head(folder: Path, *, family: str = "", seed: int) -> Built:
@@ -87,7 +89,7 @@ def with_mlm_head(folder: Path, *, family: str = "", seed: int) -> Built:
         if has_mlm_head(kind, tensor_shapes(folder)):
             return Built(load_masked_lm(folder, family=family).train(), (), ())
         raise UserError(f"{folder}: no masked language modelling head, which is drawn for BERT only")
-    config = BertConfig(**_shared_settings(backbone.config, for_kebiolm=False))
+    config = BertConfig(**_shared_settings(backbone.config))
     return _filled(lambda: BertForMaskedLM(config), weights, seed)
 
 
@@ -116,26 +118,9 @@ def _open(folder: Path, family: str) -> tuple[PreTrainedModel, dict[str, Tensor]
     return backbone, weights
 
 
-def _shared_settings(config: Any, *, for_kebiolm: bool = True) -> dict[str, Any]:
+def _shared_settings(config: Any) -> dict[str, Any]:
     names = set(BertConfig().to_dict()) - {"transformers_version", "architectures", "model_type"}
-    shared = {name: value for name, value in config.to_dict().items() if name in names}
-    if not for_kebiolm:
-        return shared
-    is_roberta = config.model_type == "roberta"
-    first = config.pad_token_id + 1 if is_roberta else 0
-    return shared | {"backbone": config.model_type, "first_position": first}
-
-
-def _split(weights: Mapping[str, Tensor], num_context_layers: int) -> dict[str, Tensor]:
-    """Return weights under KeBioLM's names: layers of the text alone, and those above the entities from 0."""
-
-    def place(found: re.Match[str]) -> str:
-        number = int(found[1])
-        if number < num_context_layers:
-            return f"bert.context_encoder.layer.{number}."
-        return f"bert.recontext_encoder.layer.{number - num_context_layers}."
-
-    return {re.sub(r"^bert\.encoder\.layer\.(\d+)\.", place, name): value for name, value in weights.items()}
+    return {name: value for name, value in config.to_dict().items() if name in names}
 
 
 def _filled(make: Callable[[], PreTrainedModel], weights: Mapping[str, Tensor], seed: int) -> Built:

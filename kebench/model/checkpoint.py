@@ -4,7 +4,6 @@ The released checkpoints are older than today's transformers, so what their file
 casing, the space before a byte-level word) is settled here and nowhere else.
 """
 
-import importlib.metadata
 import pickle
 import re
 from collections import Counter
@@ -14,30 +13,13 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from tokenizers import pre_tokenizers
+from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
+from kebench.bounded import MOST_TOKENIZER_BYTES, refuse_larger
 from kebench.errors import UserError, counted, first_line
-from kebench.model.checkpoint_files import again, refuse_large_files
-from kebench.model.checks import (
-    refuse_foreign,
-    refuse_other_names,
-    refuse_unlike,
-    refuse_unusable,
-    remark_on_casing,
-    remark_on_rows,
-)
+from kebench.model import checkpoint_files, checks, layout
+from kebench.model.checkpoint_files import again
 from kebench.model.families import config_of, quiet_transformers
-from kebench.model.layout import (
-    backbone_of,
-    bert_normalization,
-    casing_of,
-    family_of,
-    is_weight,
-    max_tokens_of,
-    read_vocabulary,
-    refuse_other_kinds,
-    stated_casing,
-)
-from kebench.model.tensors import raw_shapes, tensor_shapes, unsafe_pickle, weight_files, wrapper_of
 
 # The tokenizer of each family. A directory of another family is left to AutoTokenizer.
 TOKENIZERS = {
@@ -79,22 +61,18 @@ def check_checkpoint(
 
     masked_lm: with its masked language modelling head, and a tokenizer for running text.
     """
-    load = load_masked_lm if masked_lm else load_encoder
-    model = load(folder, family=family, trust_remote_code=trust_remote_code, without_numbers=True)
+    load, trusted = load_masked_lm if masked_lm else load_encoder, trust_remote_code
+    model = load(folder, family=family, trust_remote_code=trusted, without_numbers=True)
     tokenizer = load_tokenizer(
-        folder,
-        family=family,
-        casing=casing,
-        split_words=not masked_lm,
-        trust_remote_code=trust_remote_code,
+        folder, family=family, casing=casing, split_words=not masked_lm, trust_remote_code=trusted
     )
-    remarks = [remark_on_casing(tokenizer), remark_on_rows(tokenizer, folder)]
-    if wrapper := wrapper_of(raw_shapes(folder)):
+    remarks = [checks.remark_on_casing(tokenizer), checks.remark_on_rows(tokenizer, folder)]
+    if wrapper := checkpoint_files.wrapper_of(checkpoint_files.raw_shapes(folder)):
         remarks.append(f"the names of its weights begin with '{wrapper}', which is taken off")
     prefix = f"{model.base_model_prefix}."
     taken = {name.removeprefix(prefix) for name in model.state_dict()}
-    names = (name.removeprefix(prefix) for name in tensor_shapes(folder))
-    parts = Counter(name.partition(".")[0] for name in names if name not in taken and is_weight(name))
+    names = (name.removeprefix(prefix) for name in checkpoint_files.tensor_shapes(folder))
+    parts = Counter(name.partition(".")[0] for name in names if name not in taken and layout.is_weight(name))
     left_out = ", ".join(f"{part} ({counted(number, 'tensor')})" for part, number in sorted(parts.items()))
     return Checked(model.config.model_type, tokenizer, left_out, tuple(filter(None, remarks)))
 
@@ -106,19 +84,15 @@ def load_encoder(
 
     family: used where config.json names none; see `layout.family_of`.
     without_numbers: its weights have shapes and nothing in them (torch's device `meta`), in no time.
-
     Raises UserError if any weight of the encoder is not in the file, has another shape, or has no place in
     the encoder: a score of weights that are half drawn or half dropped must not exist. The global random
     state is left as it was found.
     """
+    kind = transformers.AutoModel
     encoder, loading = _load(
-        transformers.AutoModel,
-        folder,
-        family,
-        trust_remote_code=trust_remote_code,
-        without_numbers=without_numbers,
+        kind, folder, family, trust_remote_code=trust_remote_code, without_numbers=without_numbers
     )
-    refuse_unlike(folder, encoder, loading)
+    checks.refuse_unlike(folder, encoder, loading)
     # Never trained in fine-tuning: they would be parameters without gradient. Some families call their pooler
     # whether it is there or not.
     if getattr(encoder, "pooler", None) is not None:
@@ -140,7 +114,7 @@ def load_masked_lm(
     model, loading = _load(
         kind, folder, family, trust_remote_code=trust_remote_code, without_numbers=without_numbers
     )
-    refuse_other_names(folder, model, loading)
+    checks.refuse_other_names(folder, model, loading)
     prefix = f"{model.base_model_prefix}."
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith(prefix))
     if missing:
@@ -148,7 +122,7 @@ def load_masked_lm(
             f"{folder}: no trained masked language modelling head: the weights lack {', '.join(missing)}; "
             "choose a checkpoint with one, or train one by continued pretraining"
         )
-    refuse_unlike(folder, model, loading, prefix=prefix)
+    checks.refuse_unlike(folder, model, loading, prefix=prefix)
     return model
 
 
@@ -156,12 +130,12 @@ def _load(
     kind: Any, folder: Path, family: str, *, trust_remote_code: bool, without_numbers: bool
 ) -> tuple[transformers.PreTrainedModel, dict[str, Any]]:
     """Load a checkpoint as a kind of model; return it with transformers' report of what was missing."""
-    refuse_other_kinds(folder)
-    if not (known := family_of(folder) or family):
+    layout.refuse_other_kinds(folder)
+    if not (known := layout.family_of(folder) or family):
         raise UserError(f'{folder}/config.json: no model_type; add one, such as "model_type": "bert"')
     config = config_of(folder, family=known, trust_remote_code=trust_remote_code)
     # refuses, in one readable line, a file that is cut off or an unsafe pickle
-    wrapper = wrapper_of(raw_shapes(folder))
+    wrapper = checkpoint_files.wrapper_of(checkpoint_files.raw_shapes(folder))
     try:
         with quiet_transformers(), torch.random.fork_rng(devices=[]):
             model, loading = kind.from_pretrained(
@@ -177,7 +151,7 @@ def _load(
                 weights_only=True,
             )
     except pickle.UnpicklingError:
-        raise unsafe_pickle(weight_files(folder)[0]) from None
+        raise checkpoint_files.unsafe_pickle(checkpoint_files.weight_files(folder)[0]) from None
     # the files are a stranger's: whatever transformers makes of a wrong value is their fault
     except Exception as error:
         raise UserError(f"{folder}: cannot be loaded ({first_line(error)}); {again(folder)}") from None
@@ -192,18 +166,14 @@ def load_tokenizer(
     split_words: bool = True,
     trust_remote_code: bool = False,
 ) -> transformers.PreTrainedTokenizerFast:
-    """Load a checkpoint's fast tokenizer.
+    """Load a checkpoint's fast tokenizer, without truncation and padding; the caller sets them.
 
     family, casing: the card's; used where the files are silent, so that a cased model that comes with a
         bare vocab.txt is not lower-cased, which is what transformers would do.
-
     split_words: for texts already split into words: byte-level tokenizers (RoBERTa, ModernBERT) then put a
-        space before every word, so that it gets the pieces that it has in running text. Otherwise for
-        running text, as the file has it.
-
-    Truncation and padding saved in the file are dropped; the caller sets them.
+        space before every word, so that it gets the pieces that it has in running text.
     """
-    known = family_of(folder) or family
+    known = layout.family_of(folder) or family
     if not any((folder / name).is_file() for name in VOCABULARY_FILES):
         raise UserError(
             f"{folder}: no tokenizer ({', '.join(VOCABULARY_FILES[:3])} ...); save it beside the weights "
@@ -221,9 +191,9 @@ def load_tokenizer(
         backend.pre_tokenizer = steps
     backend.no_truncation()
     backend.no_padding()
-    refuse_unusable(tokenizer, folder)
-    refuse_foreign(tokenizer, folder)
-    if limit := max_tokens_of(folder):
+    checks.refuse_unusable(tokenizer, folder)
+    checks.refuse_foreign(tokenizer, folder)
+    if limit := layout.max_tokens_of(folder):
         tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     return tokenizer
 
@@ -231,17 +201,20 @@ def load_tokenizer(
 def _from_files(
     folder: Path, family: str, casing: str, *, trust_remote_code: bool
 ) -> transformers.PreTrainedTokenizerFast:
-    kind = TOKENIZERS.get(backbone_of(folder) or family, transformers.AutoTokenizer)
+    kind = TOKENIZERS.get(layout.backbone_of(folder) or family, transformers.AutoTokenizer)
     # Said outright: left out, transformers asks at the terminal and runs the code on a "y".
     arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     if kind is transformers.BertTokenizer:
-        chosen = stated_casing(folder) or casing or casing_of(folder)
-        arguments |= bert_normalization(folder) | {"do_lower_case": chosen == "uncased"}
-    refuse_large_files(folder)
+        chosen = layout.stated_casing(folder) or casing or layout.casing_of(folder)
+        arguments |= layout.bert_normalization(folder) | {"do_lower_case": chosen == "uncased"}
+    for name in checkpoint_files.DESCRIPTION_FILES:  # none of them can be so large
+        if (folder / name).is_file():
+            refuse_larger(folder / name, MOST_TOKENIZER_BYTES)
     if (folder / "vocab.txt").is_file() and not (folder / "tokenizer.json").is_file():
-        read_vocabulary(folder / "vocab.txt")
+        layout.read_vocabulary(folder / "vocab.txt")
     found = [name for name in VOCABULARY_FILES if (folder / name).is_file()]
-    lacking = [name for name in ("sentencepiece", "protobuf") if not _is_installed(name)]
+    readers = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
+    lacking = [name for name, is_there in readers.items() if not is_there]
     if lacking and all(name.endswith(".model") for name in found):
         raise UserError(
             f"{folder}: its vocabulary is in {found[0]} alone, which {' and '.join(lacking)} must read; "
@@ -256,11 +229,3 @@ def _from_files(
     if not tokenizer.is_fast:
         raise UserError(f"{folder}: has no fast tokenizer, which words and their pieces are aligned by")
     return tokenizer
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

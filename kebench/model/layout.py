@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from kebench.bounded import MOST_TOKENIZER_BYTES, read_within
 from kebench.errors import UserError
-from kebench.model.checkpoint_files import again, read_json
-from kebench.model.tensors import tensor_shapes
+from kebench.model.checkpoint_files import again, read_json, read_json_if_there, tensor_shapes
 
 # Encoders whose config.json has transformers' own names for every size. Other families are looked up in
 # transformers itself (`model/families`), which takes seconds.
@@ -139,10 +138,10 @@ def is_head(part: str) -> bool:
 def refuse_other_kinds(folder: Path) -> None:
     """Raise UserError unless config.json describes an encoder of text that sees all of it."""
     stated, family = read_config(folder), family_of(folder)
-    if family and family not in PLAIN:
-        from kebench.model import families
+    if family not in ("", *PLAIN) and (config := _known_config(folder)):
+        from kebench.model.families import why_not_taken
 
-        if families.is_known(family) and (why := families.why_not_taken(_config(folder))):
+        if why := why_not_taken(config):
             raise UserError(
                 f"{folder}: a '{family}', {why}; so far encoders are taken that were trained to fill masks, "
                 "and XLNet"
@@ -153,10 +152,6 @@ def refuse_other_kinds(folder: Path) -> None:
                 f"{folder}/config.json: {name} = {json.dumps(stated[name])}, {what}; encoders are taken so "
                 "far: if the weights are one's, set it to false"
             )
-
-
-def _read_json_if_there(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -191,7 +186,7 @@ def stated_casing(folder: Path) -> str | None:
     """
     stated = bert_normalization(folder).get("do_lower_case")
     if stated is None:
-        pre_tokenizer = json.dumps(_read_json_if_there(folder / "tokenizer.json").get("pre_tokenizer"))
+        pre_tokenizer = json.dumps(read_json_if_there(folder / "tokenizer.json").get("pre_tokenizer"))
         is_byte_level = (folder / "merges.txt").is_file() or '"ByteLevel"' in pre_tokenizer
         return "cased" if is_byte_level else None
     return "uncased" if stated else "cased"
@@ -246,7 +241,7 @@ def count_capitals(pieces: Iterable[str]) -> Capitals:
 
 def bert_normalization(folder: Path) -> dict[str, Any]:
     """Return what the files say of BERT's text normalisation, under BertTokenizer's argument names."""
-    normalizer = _read_json_if_there(folder / "tokenizer.json").get("normalizer")
+    normalizer = read_json_if_there(folder / "tokenizer.json").get("normalizer")
     if not isinstance(normalizer, dict) or normalizer.get("type") != "BertNormalizer":
         normalizer = {}
     names = {
@@ -255,7 +250,7 @@ def bert_normalization(folder: Path) -> dict[str, Any]:
         "tokenize_chinese_chars": "handle_chinese_chars",
     }
     stated = {argument: normalizer[key] for argument, key in names.items() if key in normalizer}
-    config = _read_json_if_there(folder / "tokenizer_config.json")
+    config = read_json_if_there(folder / "tokenizer_config.json")
     return stated | {argument: config[argument] for argument in names if config.get(argument) is not None}
 
 
@@ -283,20 +278,19 @@ def _first_position(folder: Path) -> int:
     stated = read_config(folder)
     if backbone == "roberta" and stated.get("pad_token_id", 1) is not None:
         return (number_of(folder, "pad_token_id") if "pad_token_id" in stated else 1) + 1
-    from kebench.model import families
+    if not (config := _known_config(folder)):
+        return 0
+    from kebench.model.families import first_position
 
-    if not families.is_known(backbone):
-        return 0
-    config = _config(folder)
-    if config.pad_token_id is None:
+    has_padding = config.pad_token_id is not None
+    if not has_padding:
         config.pad_token_id = 1
-        if families.first_position(config):
-            raise UserError(
-                f"{folder}/config.json: pad_token_id = null, and a '{backbone}' counts positions from it; "
-                "set it to the tokenizer's, which is 1 in most"
-            )
-        return 0
-    return families.first_position(config)
+    if (first := first_position(config)) and not has_padding:
+        raise UserError(
+            f"{folder}/config.json: pad_token_id = null, and a '{backbone}' counts positions from it; "
+            "set it to the tokenizer's, which is 1 in most"
+        )
+    return first
 
 
 def number_of(folder: Path, name: str) -> int:
@@ -304,11 +298,9 @@ def number_of(folder: Path, name: str) -> int:
 
     Where another name stands for it, or a default, it is what transformers makes of that (`n_layers`).
     """
-    value, family = read_config(folder).get(name), family_of(folder)
-    if value is None and family:
-        from kebench.model import families
-
-        value = getattr(_config(folder), name, None) if families.is_known(family) else None
+    value = read_config(folder).get(name)
+    if value is None:
+        value = getattr(_known_config(folder), name, None)
         value = None if value == -1 else value  # XLNet's word for no limit of positions
     if value is not None and type(value) is not int:
         shown = repr(value)[:40]
@@ -318,8 +310,10 @@ def number_of(folder: Path, name: str) -> int:
     return value or 0
 
 
-def _config(folder: Path) -> Any:
-    """Return config.json as transformers reads it."""
-    from kebench.model import families
+def _known_config(folder: Path) -> Any:
+    """Return config.json as transformers reads it; None of a family that it does not know."""
+    if not (family := family_of(folder)):
+        return None
+    from kebench.model import families  # takes seconds
 
-    return families.config_of(folder, family=family_of(folder))
+    return families.config_of(folder, family=family) if families.is_known(family) else None

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from kebench.model.best import Best, best_of
 from kebench.model.configuration import KebiolmConfig
-from kebench.model.soft_max import cross_entropy_gradients, rows_at_once
+from kebench.model.soft_max import Best, best_of, cross_entropy_gradients, rows_at_once
 
 NO_ENTITY = -1
 
@@ -64,22 +63,6 @@ def link(
         )
 
 
-@torch.no_grad()  # type: ignore[untyped-decorator]
-def best_entities(
-    query_MF: Tensor, entity_NF: Tensor, num_candidates: int, excluded: tuple[int, ...] = ()
-) -> Best:
-    """Return the entities with the largest inner products with each query."""
-    num_entities = len(entity_NF)
-    num_candidates = min(num_candidates, num_entities - len(excluded))
-    parts = []
-    for rows_F in query_MF.split(rows_at_once(entity_NF)):
-        logit_PN = rows_F @ entity_NF.T
-        if excluded:
-            logit_PN[:, list(excluded)] = -torch.inf
-        parts.append(best_of(logit_PN, num_candidates))
-    return Best(*map(torch.cat, zip(*parts, strict=True)))
-
-
 class _Link(torch.autograd.Function):
     """`link` as one step, so that the entity memory's gradient is one buffer, written once."""
 
@@ -92,7 +75,14 @@ class _Link(torch.autograd.Function):
         num_candidates: int,
         excluded: tuple[int, ...],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        best = best_entities(query_MF, entity_NF, num_candidates, excluded)
+        num_candidates = min(num_candidates, len(entity_NF) - len(excluded))
+        parts = []
+        for rows_F in query_MF.split(rows_at_once(entity_NF)):
+            logit_PN = rows_F @ entity_NF.T
+            if excluded:
+                logit_PN[:, list(excluded)] = -torch.inf
+            parts.append(best_of(logit_PN, num_candidates))
+        best = Best(*map(torch.cat, zip(*parts, strict=True)))
         share_MK = best.value_PK.softmax(1).to(entity_NF.dtype)
         vector_MF = embedding_bag(best.index_PK, entity_NF, per_sample_weights=share_MK, mode="sum")
         loss_M = query_MF.new_zeros(len(query_MF))

@@ -3,48 +3,132 @@
 The head of a masked language model turns each hidden state into one number a token of the vocabulary; for a
 small encoder that is most of the work. So encoder and head are called apart, and the head sees no state but
 those of the places asked for.
+
+Texts of any lengths go through one forward pass without padding. Only attention looks from one token to
+another, so they are laid one behind the other, and attention alone is computed by groups of one length.
 """
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
 
 from kebench.errors import UserError
-from kebench.model.best import best_of
 from kebench.model.checkpoint import check_checkpoint, load_masked_lm
 from kebench.model.families import first_position_of
-from kebench.model.packed import Packed, can_pack, encode, encode_by_length, use_packed_attention
+from kebench.model.soft_max import best_of
 
-# T tokens of all texts, P places asked for, V vocabulary, K best tokens, H hidden
+# T tokens of all texts, P places asked for, K best tokens, H hidden, A attention heads, D size of a head
 _ROWS = {"cpu": 64, "cuda": 4096}  # places whose logits are in memory at once
 _BERT_LAYERS = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}  # whose layers are built as BERT's
 
 
+class Group(NamedTuple):
+    """Texts of one length that stand together."""
+
+    num_texts: int
+    length: int
+
+
+class Packed(NamedTuple):
+    """Texts one behind the other. token_T: their tokens; groups: how they are cut into texts, in order."""
+
+    token_T: Tensor
+    groups: tuple[Group, ...]
+
+
+def groups_of(length_B: NDArray[numpy.int64]) -> tuple[Group, ...]:
+    """Return the groups of texts whose lengths are given in order."""
+    bounds = numpy.flatnonzero(numpy.diff(length_B, prepend=-1, append=-1))
+    return tuple(Group(int(end - start), int(length_B[start])) for start, end in itertools.pairwise(bounds))
+
+
+def can_pack(model: Any) -> bool:
+    """True if a model's attention can be handed in: transformers' own code does that, other code may not."""
+    return type(model).__module__.startswith("transformers.") and model._supports_attention_backend
+
+
+def encode(encoder: Any, packed: Packed, *, first_position: int) -> Tensor:
+    """Return the last hidden states of packed texts, (T, hidden).
+
+    first_position: the position number of a text's first token.
+    """
+    device = packed.token_T.device
+    position_T = torch.cat(
+        [torch.arange(group.length, device=device).repeat(group.num_texts) for group in packed.groups]
+    )
+    hidden_1TH: Tensor = encoder(
+        input_ids=packed.token_T[None], position_ids=first_position + position_T[None], groups=packed.groups
+    )[0]
+    return hidden_1TH[0]
+
+
+def encode_by_length(encoder: Any, packed: Packed) -> Tensor:
+    """Return what `encode` returns, with a forward pass for each length: for models that cannot pack."""
+    sizes = [group.num_texts * group.length for group in packed.groups]
+    return torch.cat(
+        [
+            encoder(input_ids=token_T.view(*group))[0].flatten(0, 1)
+            for token_T, group in zip(packed.token_T.split(sizes), packed.groups, strict=True)
+        ]
+    )
+
+
+def _attend_within_texts(
+    module: Any,
+    query_1ATD: Tensor,
+    key_1ATD: Tensor,
+    value_1ATD: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    groups: tuple[Group, ...],
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attend within each text, both ways; the form is that of transformers' attention functions.
+
+    sliding_window: how many tokens a token sees on either side, itself included (ModernBERT's local layers).
+    """
+    mixed_TAD = torch.empty_like(query_1ATD[0].transpose(0, 1), memory_format=torch.contiguous_format)
+    start = 0
+    for group in groups:
+        end = start + group.num_texts * group.length
+        query, key, value = (
+            states[0, :, start:end].unflatten(1, group).transpose(0, 1)
+            for states in (query_1ATD, key_1ATD, value_1ATD)
+        )
+        mask = None
+        if sliding_window is not None and group.length > sliding_window:
+            place = torch.arange(group.length, device=query.device)
+            mask = (place[:, None] - place).abs() < sliding_window
+        mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+        mixed_TAD[start:end] = mixed.transpose(1, 2).flatten(0, 1)
+        start = end
+    return mixed_TAD[None], None
+
+
 class Head(NamedTuple):
-    """The head in two steps: what happens to a hidden state, and the matrix that makes tokens of it."""
+    """The head in two steps: what happens to a hidden state, and the linear layer that makes tokens of it."""
 
     transform: Callable[[Tensor], Tensor]
-    decoder: Callable[[], tuple[Tensor, Tensor | None]]
-
-
-def _linear(layer: Any) -> Callable[[], tuple[Tensor, Tensor | None]]:
-    return lambda: (layer.weight, layer.bias)
+    decoder: Any
 
 
 def _bert(model: Any) -> Head:
-    predictions = model.cls.predictions
-    return Head(predictions.transform, _linear(predictions.decoder))
+    return Head(model.cls.predictions.transform, model.cls.predictions.decoder)
 
 
 def _roberta(model: Any) -> Head:
     head = model.lm_head
-    return Head(
-        lambda hidden: head.layer_norm(torch.nn.functional.gelu(head.dense(hidden))), _linear(head.decoder)
-    )
+    return Head(lambda hidden: head.layer_norm(torch.nn.functional.gelu(head.dense(hidden))), head.decoder)
 
 
 HEADS: dict[str, Callable[[Any], Head]] = {
@@ -53,12 +137,12 @@ HEADS: dict[str, Callable[[Any], Head]] = {
     "roberta": _roberta,
     "xlm-roberta": _roberta,
     "camembert": _roberta,
-    "electra": lambda model: Head(model.generator_predictions, _linear(model.generator_lm_head)),
+    "electra": lambda model: Head(model.generator_predictions, model.generator_lm_head),
     "distilbert": lambda model: Head(
         lambda hidden: model.vocab_layer_norm(model.activation(model.vocab_transform(hidden))),
-        _linear(model.vocab_projector),
+        model.vocab_projector,
     ),
-    "modernbert": lambda model: Head(model.head, _linear(model.decoder)),
+    "modernbert": lambda model: Head(model.head, model.decoder),
 }
 
 
@@ -100,7 +184,8 @@ class MaskedLM:
         self.head = HEADS[model.config.model_type](model)
         self.can_pack = can_pack(model)
         if self.can_pack:
-            use_packed_attention(model)
+            AttentionInterface.register("kebench_packed", _attend_within_texts)
+            model.set_attn_implementation("kebench_packed")
         self.last_layer: Any = None
         if self.can_pack and model.config.model_type in _BERT_LAYERS:
             layers = self.encoder.encoder.layer
@@ -126,11 +211,6 @@ class MaskedLM:
         """True if what is said of a text depends on the texts beside it: KeBioLM as released."""
         return getattr(self.model.config, "fidelity", "") == "released"
 
-    @property
-    def vocabulary_size(self) -> int:
-        """How many tokens the head tells apart."""
-        return int(self.head.decoder()[0].shape[0])
-
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def best_tokens(
         self, packed: Packed, place_P: Tensor, *, num_best: int, banned: Tensor | None = None
@@ -140,24 +220,19 @@ class MaskedLM:
         place_P: places in the packed tokens.
         banned: ids that cannot be answers; their share of the probability is not given to the others.
         """
-        with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.precision == "bf16"):
-            hidden_PH = self.head.transform(self._encode(packed, place_P))
-            weight, bias = self.head.decoder()
-            rows = _ROWS[self.device.partition(":")[0]]
-            parts = [best_of(linear(part, weight, bias), num_best, banned) for part in hidden_PH.split(rows)]
+        device = self.device.partition(":")[0]
+        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
+            if self.can_pack:
+                hidden_TH = encode(self.encoder, packed, first_position=self.first_position)
+            else:
+                hidden_TH = encode_by_length(self.encoder, packed)
+            hidden_PH = hidden_TH[place_P]
+            # Nobody looks at states of the last layer but those of the places asked for.
+            if (layer := self.last_layer) is not None:
+                mixed_1TH = layer.attention.self(hidden_TH[None], groups=packed.groups)[0]
+                attended_PH = layer.attention.output(mixed_1TH[0, place_P], hidden_PH)
+                hidden_PH = layer.output(layer.intermediate(attended_PH), attended_PH)
+            logits = map(self.head.decoder, self.head.transform(hidden_PH).split(_ROWS[device]))
+            parts = [best_of(part, num_best, banned) for part in logits]
         log_prob_PK = torch.cat([part.value_PK - part.normaliser_P[:, None] for part in parts])
         return log_prob_PK, torch.cat([part.index_PK for part in parts])
-
-    def _encode(self, packed: Packed, place_P: Tensor) -> Tensor:
-        """Return the last hidden states of some places, (P, H)."""
-        if not self.can_pack:
-            return encode_by_length(self.encoder, packed)[place_P]
-        hidden_TH = encode(self.encoder, packed, first_position=self.first_position)
-        if not self.last_layer:
-            return hidden_TH[place_P]
-        # Nobody looks at states of the last layer but those of the places asked for.
-        layer = self.last_layer
-        mixed_1TH = layer.attention.self(hidden_TH[None], groups=packed.groups)[0]
-        hidden_PH = layer.attention.output(mixed_1TH[0, place_P], hidden_TH[place_P])
-        done_PH: Tensor = layer.output(layer.intermediate(hidden_PH), hidden_PH)
-        return done_PH

@@ -22,36 +22,14 @@ class Mentions(NamedTuple):
     end_M: Tensor
 
 
-def find_mentions(label_BT: Tensor, may_be_BT: Tensor, *, max_mentions: int) -> Mentions:
+def find_mentions(
+    label_BT: Tensor, may_be_BT: Tensor, *, max_mentions: int, released: bool = False
+) -> Mentions:
     """Return the first mentions of each row: B opens one, I goes on, and opens one after O.
 
     may_be_BT: tokens that may be in a mention.
+    released: as in the released code rows with fewer than the fullest get the span (0, 1) too.
     """
-    slots = _slots(label_BT, may_be_BT, max_mentions)
-    return _flat(slots.start_BN, slots.end_BN)
-
-
-def find_released_mentions(label_BT: Tensor, is_token_BT: Tensor, *, max_mentions: int) -> Mentions:
-    """Return mentions as the released code does: rows with fewer than the fullest get the span (0, 1) too.
-
-    Labels count from position 1 to the last token of a row, [SEP] included.
-    """
-    place_T = torch.arange(label_BT.shape[1], device=label_BT.device)
-    slots = _slots(label_BT, (place_T > 0) & (place_T < is_token_BT.sum(1, keepdim=True)), max_mentions)
-    slot_N = torch.arange(slots.start_BN.shape[1], device=label_BT.device)
-    is_padding_BN = (slot_N >= slots.count_B[:, None]) & (slot_N < slots.count_B.max())
-    return _flat(slots.start_BN, torch.where(is_padding_BN, 1, slots.end_BN))
-
-
-class _Slots(NamedTuple):
-    """Spans by row; slots behind a row's last mention hold zeros. count_B: mentions that have a slot."""
-
-    start_BN: Tensor
-    end_BN: Tensor
-    count_B: Tensor
-
-
-def _slots(label_BT: Tensor, may_be_BT: Tensor, max_mentions: int) -> _Slots:
     batch, tokens = label_BT.shape
     inside_BT = may_be_BT & (label_BT != OUTSIDE)
     none_B1 = inside_BT.new_zeros(batch, 1)
@@ -66,13 +44,13 @@ def _slots(label_BT: Tensor, may_be_BT: Tensor, max_mentions: int) -> _Slots:
         return place_BT.new_zeros(batch, slots + 1).scatter_(1, cell_BT, place_BT)[:, :slots]
 
     count_B = opens_BT.sum(1).clamp(max=slots)
-    has_BN = torch.arange(slots, device=label_BT.device) < count_B[:, None]
+    slot_N = torch.arange(slots, device=label_BT.device)
+    has_BN = slot_N < count_B[:, None]
+    start_BN = place_of(opens_BT)
     end_BN = torch.where(has_BN, place_of(inside_BT & ~goes_on_BT) + 1, 0)
-    return _Slots(place_of(opens_BT), end_BN, count_B)
-
-
-def _flat(start_BN: Tensor, end_BN: Tensor) -> Mentions:
-    row_BN = torch.arange(len(start_BN), device=start_BN.device)[:, None].expand_as(start_BN)
+    if released:
+        end_BN = torch.where(~has_BN & (slot_N < count_B.max()), 1, end_BN)
+    row_BN = torch.arange(batch, device=label_BT.device)[:, None].expand_as(start_BN)
     mentions = Mentions(row_BN.flatten(), start_BN.flatten(), end_BN.flatten())
     if not _may_wait(start_BN):
         return mentions

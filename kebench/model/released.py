@@ -17,13 +17,18 @@ from kebench.bounded import parse_json
 from kebench.errors import UserError, first_line
 from kebench.files import atomic_folder
 from kebench.model.checkpoint import load_masked_lm
-from kebench.model.checkpoint_files import copy_tokenizer, read_json
+from kebench.model.checkpoint_files import (
+    copy_tokenizer,
+    modern_name,
+    read_json_if_there,
+    tensor_shapes,
+    weight_files,
+)
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.families import quiet_transformers
 from kebench.model.kebiolm import KebiolmForMaskedLM
 from kebench.model.layout import family_of, read_config
 from kebench.model.source import read_suggested, write_suggested
-from kebench.model.tensors import modern_name, tensor_shapes, weight_files
 from kebench.transe.embeddings import read_names, write_names
 
 ENTITIES = "entities.parquet"  # in our directory: the name of each row of the entity memory
@@ -60,7 +65,17 @@ def from_released(source: Path, out: Path, *, fidelity: str = "released") -> Con
         raise UserError(f"{path}: no {_MEMORY}; this is no released KeBioLM")
     names = _released_names(source / RELEASED_ENTITIES, rows=len(weights[_MEMORY]))
     special = [row for row, name in enumerate(names) if name in SPECIAL_NAMES]
-    config, model = _empty_model(source, weights, special, fidelity)
+    rows, size = weights[_MEMORY].shape
+    ours = {"num_entities": rows, "entity_size": size, "special_entities": special, "fidelity": fidelity}
+    unset = {"model_type", "architectures", "fusion_layer_norm", "backbone", "first_position", *ours}
+    stated = {name: value for name, value in read_config(source).items() if name not in unset}
+    try:
+        config = KebiolmConfig(**{"max_mentions": 15} | stated, **ours)  # the released code's default
+        model = KebiolmForMaskedLM(config)
+    # config.json is a stranger's: whatever transformers makes of a wrong value is the file's fault
+    except Exception as error:
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(f"{source}/config.json: no KeBioLM can be made of it ({said})") from None
     for name, value in model.state_dict().items():
         if name in weights and weights[name].shape != value.shape:
             raise UserError(
@@ -117,7 +132,15 @@ def to_released(source: Path, out: Path) -> Converted:
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")
         copy_tokenizer(source, folder)
         write_suggested(read_suggested(source), folder, origin=source.name)
-        _write_vocabulary(source, folder)
+        # The released code reads vocab.txt, which a directory with tokenizer.json may lack.
+        has_vocabulary = (folder / "vocab.txt").is_file()
+        cut = None if has_vocabulary else read_json_if_there(source / "tokenizer.json").get("model")
+        if isinstance(cut, dict) and cut.get("type") == "WordPiece":
+            vocab = cut.get("vocab")
+            if not isinstance(vocab, dict) or not all(type(number) is int for number in vocab.values()):
+                raise UserError(f"{source / 'tokenizer.json'}: its vocab has no numbers; copy it again")
+            pieces = sorted(vocab, key=vocab.__getitem__)
+            (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
     return _converted(config)._replace(num_entities=len(names) - len(SPECIAL_NAMES), special=3)
 
 
@@ -153,34 +176,3 @@ def _released_names(path: Path, *, rows: int) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); it comes with the released weights") from None
     return names
-
-
-def _empty_model(
-    source: Path, weights: Mapping[str, Tensor], special: list[int], fidelity: str
-) -> tuple[KebiolmConfig, KebiolmForMaskedLM]:
-    """Return the configuration that the files state, and a model of it without their weights."""
-    rows, size = weights[_MEMORY].shape
-    ours = {"num_entities": rows, "entity_size": size, "special_entities": special, "fidelity": fidelity}
-    stated = read_config(source)
-    for name in ("model_type", "architectures", "fusion_layer_norm", "backbone", "first_position", *ours):
-        stated.pop(name, None)
-    try:
-        config = KebiolmConfig(**{"max_mentions": 15} | stated, **ours)  # the released code's default
-        return config, KebiolmForMaskedLM(config)
-    # config.json is a stranger's: whatever transformers makes of a wrong value is the file's fault
-    except Exception as error:
-        said = f"{type(error).__name__}: {first_line(error)}"
-        raise UserError(f"{source}/config.json: no KeBioLM can be made of it ({said})") from None
-
-
-def _write_vocabulary(source: Path, folder: Path) -> None:
-    """Write vocab.txt, which the released code reads, where a directory has only tokenizer.json."""
-    if (folder / "vocab.txt").is_file() or not (source / "tokenizer.json").is_file():
-        return
-    model = read_json(source / "tokenizer.json").get("model")
-    if isinstance(model, dict) and model.get("type") == "WordPiece":
-        vocab = model.get("vocab")
-        if not isinstance(vocab, dict) or not all(type(number) is int for number in vocab.values()):
-            raise UserError(f"{source / 'tokenizer.json'}: its vocab has no numbers; copy it again")
-        pieces = sorted(vocab, key=vocab.__getitem__)
-        (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")

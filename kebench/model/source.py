@@ -20,10 +20,9 @@ from kebench.cards import SOURCE_KINDS, ModelCard, Suggested, model_card_paths, 
 from kebench.download import NoNetworkError
 from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.files import atomic_folder, cache_folder, expand_home, hash_of, remove_if_broken, sha256_of
-from kebench.model.checkpoint_files import TOKENIZER_FILES, read_json
+from kebench.model.checkpoint_files import TOKENIZER_FILES, read_json, weight_files
 from kebench.model.fetch import FETCHERS, PLACES, log
 from kebench.model.layout import casing_of, describe_checkpoint, family_of, read_config, stated_casing
-from kebench.model.tensors import weight_files
 
 FETCHED = "fetched.json"
 SUGGESTED = "suggested.json"  # beside a checkpoint: what the card of the model that it was made of suggests
@@ -53,7 +52,6 @@ def resolve_model(
     """Return the checkpoint of a card's name, a local directory or a source, fetching it if need be.
 
     embedded: makes (or finds) the model of an `embedded:` source and returns its directory.
-
     A card's name wins over a directory of the same name: write ./minilm for the directory.
     Raises UserError in one line if there is no such model, no network, or not the weights the card names.
     """
@@ -80,7 +78,19 @@ def resolve_card(
         if (cached := cached_folder(card)) is not None:
             remove_if_broken(cached)
         folder = cached_folder(card) or _fetch(card)
-    return ResolvedModel(_filled_in(card, folder), folder)
+    # On casing the files win over the card, as in loading.
+    seen: dict[str, Any] = {"casing": stated_casing(folder) or card.casing}
+    if not card.family:
+        seen = {"casing": casing_of(folder) or card.casing, "family": family_of(folder)}
+    if (folder / FETCHED).is_file():
+        fetched = read_json(folder / FETCHED)
+        seen |= {key: fetched[key] for key in ("revision", "sha256", "mlm_head")}
+    else:
+        seen["mlm_head"] = describe_checkpoint(folder).has_mlm_head
+    if seen["mlm_head"] is None:  # a family whose head we do not know: the card's word stands
+        del seen["mlm_head"]
+    seen["suggested"] = card.suggested or _inherited(card, folder)
+    return ResolvedModel(card.model_copy(update=seen), folder)
 
 
 def card_of(name: str) -> ModelCard:
@@ -118,21 +128,6 @@ def card_of_source(source: str, *, name: str = "") -> ModelCard:
         licence="unknown",
         citation="",
     )
-
-
-def _filled_in(card: ModelCard, folder: Path) -> ModelCard:
-    """Return the card with what the files say; on casing the files win over the card, as in loading."""
-    seen: dict[str, Any] = {"casing": stated_casing(folder) or card.casing}
-    if not card.family:
-        seen = {"casing": casing_of(folder) or card.casing, "family": family_of(folder)}
-    if (folder / FETCHED).is_file():
-        fetched = read_json(folder / FETCHED)
-        seen |= {key: fetched[key] for key in ("revision", "sha256", "mlm_head")}
-    else:
-        seen["mlm_head"] = describe_checkpoint(folder).has_mlm_head
-    if seen["mlm_head"] is None:  # a family whose head we do not know: the card's word stands
-        del seen["mlm_head"]
-    return card.model_copy(update=seen | {"suggested": card.suggested or _inherited(card, folder)})
 
 
 def _inherited(card: ModelCard, folder: Path) -> Suggested | None:
@@ -182,7 +177,7 @@ def _fetch(card: ModelCard) -> Path:
     log.info("fetching %s from %s", card.name, card.source)
     try:
         with atomic_folder(place, point="model", sealed=True) as folder:
-            revision = FETCHERS[card.source_kind](card, folder).revision
+            revision = FETCHERS[card.source_kind](card, folder)
             if card.tokenizer_source:  # in place of the checkpoint's own tokenizer
                 tokenizer_card, other = card_of_source(card.tokenizer_source), folder / "tokenizer"
                 other.mkdir()
@@ -233,9 +228,7 @@ def _check_sha256(card: ModelCard, folder: Path) -> None:
 def model_hash(folder: Path, *, casing: str = "") -> str:
     """Return a hash of all in a checkpoint that can move a score: weights, tokenizer, configuration.
 
-    casing: the card's, which decides where the files are silent.
-
-    Names, sizes, places and versions do not enter.
+    casing: the card's, which decides where the files are silent. Names, places and versions do not enter.
     """
     hashed: dict[str, Any] = {
         "weights": [sha256_of(path) for path in weight_files(folder)],

@@ -45,7 +45,8 @@ class Objectives(nn.Module):
         output = self.model.base_model(input_ids=batch.input_BT, attention_mask=mask, **given)
         head = HEADS[self.model.config.model_type](self.model)
         hidden_PD = head.transform(output.last_hidden_state[batch.row_P, batch.place_P])
-        told = cross_entropy_in_parts(hidden_PD, *head.decoder(), batch.piece_P)
+        weight, bias = head.decoder.weight, head.decoder.bias
+        told = cross_entropy_in_parts(hidden_PD, weight, bias, batch.piece_P)
         mlm, correct_P = told.loss_P.sum(), told.best_P == batch.piece_P
         if not self.is_kebiolm:
             none = mlm.new_zeros(())

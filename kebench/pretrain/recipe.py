@@ -31,7 +31,7 @@ class Pretraining(Card):
     short_run_steps, short_run_warmup_share: a run under so many updates warms up for that share of them.
     held_out_share: of the documents, never trained on; held_out_sequences: most that are looked at at a time.
 
-    Upper bounds are ours, as in `finetune.budgets`: beyond them a value is a slip of the hand.
+    Upper bounds are ours, as in `finetune.plan`: beyond them a value is a slip of the hand.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,7 +1,7 @@
 """From queries to word pieces, and from states of a search to batches for a model.
 
 A query is tokenised once, with one blank; an item is that text with 1, 2 ... blanks. States of all items are
-forwarded together, packed (`kebench.model.packed`), so that nothing is padded and no batch is small.
+forwarded together, packed (`kebench.model.masked_lm`), so that nothing is padded and no batch is small.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kebench.model.masked_lm import MaskedLM
-from kebench.model.packed import Packed, groups_of
+from kebench.model.masked_lm import MaskedLM, Packed, groups_of
 from kebench.probe.beam import Beams, BestTokens
 from kebench.probe.query_set import MASK
 

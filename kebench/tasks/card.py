@@ -16,12 +16,8 @@ from kebench.kinds.card import TaskCard
 from kebench.kinds.registry import KINDS
 
 
-def task_card(fields: dict[str, Any]) -> TaskCard:
-    """Return the card of some fields. Raises UserError for an unknown kind, else ValidationError."""
-    return _card_of(fields).model_validate(fields)
-
-
-def _card_of(fields: dict[str, Any]) -> type[TaskCard]:
+def card_class(fields: dict[str, Any]) -> type[TaskCard]:
+    """Return the class of the card that has these fields. Raises UserError for an unknown kind."""
     kind = fields.get("kind")
     if kind not in KINDS:
         said = did_you_mean(kind, KINDS) if isinstance(kind, str) else ";"
@@ -31,17 +27,16 @@ def _card_of(fields: dict[str, Any]) -> type[TaskCard]:
 
 def require_splits(tasks: Iterable[TaskCard], data: Path, splits: Iterable[str]) -> None:
     """Raise UserError if a file of one of the tasks is missing; it names all tasks that lack one."""
-    wanted, lacking, first = tuple(splits), [], None
+    wanted, lacking = tuple(splits), {}
     for task in tasks:
         try:
             for split in wanted:
                 task.find_split(data, split)
         except UserError as error:
-            lacking.append(task.name)
-            first = first or error
-    if first and (len(lacking) == 1 or not data.is_dir()):
-        raise first
-    if first:
+            lacking[task.name] = error
+    if lacking and (len(lacking) == 1 or not data.is_dir()):
+        raise next(iter(lacking.values()))
+    if lacking:
         raise UserError(
             f"{data}: no data of {', '.join(lacking)}; see 'kebench data get', or name their folder with "
             "--data, or fewer tasks"
@@ -77,7 +72,7 @@ def read_task_card(name: str) -> TaskCard:
     if name not in paths:
         raise UserError(f"no task '{name}'{did_you_mean(name, paths)} 'kebench task list' shows all")
     try:
-        card = read_card(paths[name], _card_of(read_toml(paths[name])))
+        card = read_card(paths[name], card_class(read_toml(paths[name])))
     except UserError as error:
         where = "" if str(paths[name]) in str(error) else f"{paths[name]}: "
         raise UserError(f"{where}{error}") from None
@@ -104,22 +99,17 @@ def select_tasks(words: str, *, kind_suite: str = "blurb") -> list[TaskCard]:
     cards = all_task_cards()
     chosen: set[str] = set()
     for word in (part.strip() for part in words.split(",") if part.strip()):
-        names = _names_meant(word, cards, kind_suite)
-        if not names:
+        suite, _, kind = word.rpartition("-")
+        kinds = {name for name, one in KINDS.items() if kind in (name, one.short)}
+        by_kind = {card.name for card in cards if card.kind in kinds and (suite or kind_suite) in card.suites}
+        by_name = {card.name for card in cards if word in (card.name, *card.suites)}
+        if not (by_name or by_kind):
             known = {card.name for card in cards} | {suite for card in cards for suite in card.suites}
             known |= {KINDS[card.kind].short for card in cards if kind_suite in card.suites}
             raise UserError(
                 f"no task or suite '{word}'{did_you_mean(word, known)} 'kebench task list' shows all"
             )
-        chosen |= names
+        chosen |= by_name or by_kind
     if not chosen:
         raise UserError("--tasks names no task; 'kebench task list' shows all")
     return [card for card in cards if card.name in chosen]
-
-
-def _names_meant(word: str, cards: list[TaskCard], kind_suite: str) -> set[str]:
-    suite, _, kind = word.rpartition("-")
-    meant = {name for name, one in KINDS.items() if kind in (name, one.short)}
-    by_kind = {card.name for card in cards if card.kind in meant and (suite or kind_suite) in card.suites}
-    by_name = {card.name for card in cards if word in (card.name, *card.suites)}
-    return by_name or by_kind

@@ -19,11 +19,14 @@ from kebench.kinds.registry import KINDS
 from kebench.kinds.schemes import one_scheme
 from kebench.records import SplitFacts
 from kebench.scoring.metrics import METRICS
-from kebench.tasks.facts import MOST_MARKER_FAULTS, is_amiss, remarks, split_facts
+from kebench.tasks.facts import MOST_MARKER_FAULTS, is_converted, remarks, split_facts
 
 
 class Size(NamedTuple):
-    """What was counted in one file: mentions or instances, sentences or instances, tags or labels."""
+    """What was counted in one file: mentions or instances, sentences or instances, tags or labels.
+
+    gold, text, pairing: 16 hex digits each, as `Expected` says.
+    """
 
     units: int
     rows: int
@@ -68,13 +71,11 @@ def check_data(
             f"{data}: no such folder; name the one that holds the tasks' folders (kebench data check DIR, or "
             "KEBENCH_DATA), or fetch a task with 'kebench data get'"
         )
-    return [
-        finding
-        for card in cards
-        for finding in check_task(
-            card, made.get(card.name, data), allow_missing_markers=allow_missing_markers
-        )
-    ]
+    findings: list[Finding] = []
+    for card in cards:
+        folder = made.get(card.name, data)
+        findings += check_task(card, folder, allow_missing_markers=allow_missing_markers)
+    return findings
 
 
 def check_task(card: TaskCard, data: Path, *, allow_missing_markers: bool = False) -> list[Finding]:
@@ -116,25 +117,28 @@ def check_files(
     facts = split_facts(card, {split: one.examples for split, one in read.items()}, schemes=schemes)
     for split, (examples, *_) in read.items():
         level, message, found = _judge(card, split, paths[split], examples)
-        faults = kind.marks.faults(card, examples) if kind.marks and facts[split].num_marker_faults else []
-        if (
-            len(faults) > MOST_MARKER_FAULTS * len(examples)
-            and level != "error"
-            and not allow_missing_markers
-        ):
-            level, message = "error", _too_many_faults(card, paths[split], faults, len(examples))
+        are_many = (facts[split].num_marker_faults or 0) > MOST_MARKER_FAULTS * len(examples)
+        if kind.marks and are_many and level != "error" and not allow_missing_markers:
+            level, faults = "error", kind.marks.faults(card, examples)
+            message = (
+                f"{paths[split]}: {len(faults)} of {len(examples)} texts do not hold "
+                f"{kind.marks.expected(card)} ({faults[0]}); mend the texts or the card's markers, or pass "
+                "--allow-missing-markers if they are meant so"
+            )
         # What the error says already is no remark beside it.
-        noted = (
-            facts[split].model_copy(update={"num_marker_faults": None}) if level == "error" else facts[split]
-        )
+        unsaid = {"num_marker_faults": None} if level == "error" else {}
+        noted = facts[split].model_copy(update=unsaid)
         said = tuple(remarks(card, split, noted, schemes=filter(None, schemes.values())))
-        if split == "dev" and facts[split].num_gold == 0 and level != "error":
+        # A file that is not as one would expect, however it stands to the others.
+        has_no_gold = facts[split].num_gold == 0
+        is_amiss = has_no_gold or facts[split].num_marker_faults or is_converted(facts[split])
+        if split == "dev" and has_no_gold and level != "error":
             level = "error"
             message = (
                 f"{paths[split]}: no {kind.words.gold}, so neither epoch nor learning rate can be chosen by "
                 f"its {METRICS[card.metric].title}; move examples with one there from train"
             )
-        elif is_amiss(facts[split]) and level != "error":
+        elif is_amiss and level != "error":
             level = "note"
             message = "; ".join([message or f"{paths[split]}: right counts", *said])
         expected = card.expected.get(split)
@@ -151,33 +155,26 @@ def _judge(
     card: TaskCard, split: str, path: Path, examples: Examples
 ) -> tuple[Literal["ok", "note", "error"], str, Size]:
     """Compare a file's size with the card's; return level, message and size."""
-    expected, found = card.expected.get(split), _size_of(card, path, examples)
+    expected, found = card.expected.get(split), measure(card, path, examples)
     if expected is None:
         return "note", f"{path}: {describe(card, found)}; the card expects no size", found
     if wrong := _difference(card, found, expected):
+        cut_off = ""
+        is_shorter = found.rows < expected.rows or found.labels.total() < sum(expected.labels.values())
+        if is_shorter and found.rows <= expected.rows:
+            line = _open_last_line(path)
+            cut_off = f"the file looks cut off{f' (last line {line} has no newline)' if line else ''}; "
         remedy = FETCH_AGAIN if card.is_published else "mend the file, or the sizes that the card expects"
-        return "error", f"{path}: {wrong}; {_cut_off(path, found, expected)}{remedy}", found
+        return "error", f"{path}: {wrong}; {cut_off}{remedy}", found
     if expected.sha256 and found.sha256 not in expected.sha256:
         return "note", f"{path}: right counts, another sha256 ({found.sha256[:12]}...)", found
     return "ok", "", found
 
 
-def _too_many_faults(card: TaskCard, path: Path, faults: Sequence[str], num_texts: int) -> str:
-    marks = KINDS[card.kind].marks
-    assert marks is not None, "only a kind with entity indicators has such faults"
-    return (
-        f"{path}: {len(faults)} of {num_texts} texts do not hold {marks.expected(card)} ({faults[0]}); "
-        "mend the texts or the card's markers, or pass --allow-missing-markers if they are meant so"
-    )
-
-
-def measure(card: TaskCard, path: Path) -> Size:
-    """Read and count one file. Raises UserError as the readers do."""
-    return _size_of(card, path, KINDS[card.kind].read(card, path).examples)
-
-
-def _size_of(card: TaskCard, path: Path, examples: Examples) -> Size:
+def measure(card: TaskCard, path: Path, examples: Examples | None = None) -> Size:
+    """Count one file, and read it if that has not been done. Raises UserError as the readers do."""
     kind, labels = KINDS[card.kind], Counter[str]()
+    examples = kind.read(card, path).examples if examples is None else examples
     for example in examples:
         labels.update(kind.labels_of(example))
     return Size(
@@ -185,8 +182,8 @@ def _size_of(card: TaskCard, path: Path, examples: Examples) -> Size:
         len(examples),
         labels,
         digest_gold(card, examples),
-        digest_text(examples),
-        digest_pairing(examples),
+        _digest("".join(word.split()) for example in examples for word in example.words),
+        _digest("".join("\t".join(row.words).split()) + "\t" + row.gold for row in examples),
         sha256_of(path),
     )
 
@@ -200,16 +197,6 @@ def digest_gold(card: TaskCard, examples: Examples) -> str:
     return _digest(map(KINDS[card.kind].gold_row, examples))
 
 
-def digest_text(examples: Examples) -> str:
-    """Return 16 hex digits of all words or texts, in no order and without blanks."""
-    return _digest("".join(word.split()) for example in examples for word in example.words)
-
-
-def digest_pairing(examples: Examples) -> str:
-    """Return 16 hex digits of which words or texts stand with which labels, rows in no order."""
-    return _digest("".join("\t".join(row.words).split()) + "\t" + row.gold for row in examples)
-
-
 def _digest(rows: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()[:16]
 
@@ -217,20 +204,17 @@ def _digest(rows: Iterable[str]) -> str:
 def describe(card: TaskCard, size: Size | Expected) -> str:
     """Return "960 mentions in 940 sentences" or "535 instances"."""
     words = KINDS[card.kind].words
-    return f"{size.units} {words.unit}s{_in_rows(card, size)}"
-
-
-def _in_rows(card: TaskCard, size: Size | Expected) -> str:
-    words = KINDS[card.kind].words
-    return f" in {size.rows} {words.example}s" if words.unit != words.example else ""
+    in_rows = f" in {size.rows} {words.example}s" if words.unit != words.example else ""
+    return f"{size.units} {words.unit}s{in_rows}"
 
 
 def _difference(card: TaskCard, found: Size, expected: Expected) -> str:
     """Return what is wrong with the counts, or ""."""
+    words = KINDS[card.kind].words
     if (found.units, found.rows) != (expected.units, expected.rows):
-        wanted = f"{expected.units}{f' in {expected.rows}' if _in_rows(card, expected) else ''}"
-        return f"{describe(card, found)}, expected {wanted}"
-    kind = KINDS[card.kind].words.label
+        in_rows = f" in {expected.rows}" if words.unit != words.example else ""
+        return f"{describe(card, found)}, expected {expected.units}{in_rows}"
+    kind = words.label
     for label in sorted(expected.labels):
         if found.labels[label] != expected.labels[label]:
             return f"{kind} '{label}' {found.labels[label]} times, expected {expected.labels[label]}"
@@ -240,14 +224,6 @@ def _difference(card: TaskCard, found: Size, expected: Expected) -> str:
     if expected.text and found.text == expected.text and found.pairing != expected.pairing:
         return f"right counts, but its texts stand beside other {kind}s than in the published file"
     return ""
-
-
-def _cut_off(path: Path, found: Size, expected: Expected) -> str:
-    is_shorter = found.rows < expected.rows or found.labels.total() < sum(expected.labels.values())
-    if not is_shorter or found.rows > expected.rows:
-        return ""
-    line = _open_last_line(path)
-    return f"the file looks cut off{f' (last line {line} has no newline)' if line else ''}; "
 
 
 def explain_unreadable(error: UserError, path: Path) -> str:

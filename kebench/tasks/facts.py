@@ -4,7 +4,6 @@ A score without gold measures nothing, and one on examples that stand in the tra
 """
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 from kebench.errors import counted
@@ -29,15 +28,9 @@ SEEN_SHARE = 0.01
 
 
 def split_facts(
-    card: TaskCard,
-    read: Mapping[str, Examples],
-    *,
-    schemes: Mapping[str, Scheme | None] = MappingProxyType({}),
+    card: TaskCard, read: Mapping[str, Examples], *, schemes: Mapping[str, Scheme | None]
 ) -> dict[str, SplitFacts]:
-    """Return what each split holds, counted over all its rows.
-
-    read: the examples of the splits there are. schemes: those of their tags, where they have such.
-    """
+    """Return what each split that was read holds, counted over all its rows. schemes: of their tags."""
     kind, found = KINDS[card.kind], {}
     for split, examples in read.items():
         is_comparable = split in EARLIER and set(EARLIER[split]) <= set(read)
@@ -96,7 +89,8 @@ def remarks(card: TaskCard, split: str, facts: SplitFacts, *, schemes: Iterable[
         what = _WITHOUT_GOLD[split].format(score=METRICS[card.metric].title)
         said.append(f"WARNING: no {kind.words.gold}: {what}")
     if facts.num_seen:
-        said.append("WARNING: " * is_beyond_chance(facts) + seen_words(card.kind, split, facts))
+        is_beyond_chance = facts.num_seen >= NO_CHANCE_SHARE * facts.num_examples
+        said.append("WARNING: " * is_beyond_chance + seen_words(card.kind, split, facts))
     if facts.num_marker_faults and kind.marks:
         lacking = f"{facts.num_marker_faults} of {facts.num_examples} texts do not hold"
         said.append(f"{lacking} {kind.marks.expected(card)}: the model reads other places there")
@@ -113,16 +107,6 @@ _WITHOUT_GOLD = {
 def is_converted(facts: SplitFacts) -> bool:
     """Return whether a file's tags are of another scheme than the one that is scored."""
     return facts.tag_scheme not in (None, "IOB2")
-
-
-def is_amiss(facts: SplitFacts) -> bool:
-    """Return whether a file is not as one would expect, however it stands to the others."""
-    return facts.num_gold == 0 or bool(facts.num_marker_faults) or is_converted(facts)
-
-
-def is_beyond_chance(facts: SplitFacts) -> bool:
-    """Return whether too much of a split stands in earlier ones for chance."""
-    return (facts.num_seen or 0) >= NO_CHANCE_SHARE * facts.num_examples
 
 
 def is_seen_widely(facts: SplitFacts) -> bool:

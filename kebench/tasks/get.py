@@ -33,22 +33,18 @@ def get_task(card: TaskCard, data: Path, *, force: bool = False) -> list[Fetched
     """
     if card.access.kind != "open":
         findings = check_task(card, data)
-        if any(finding.level == "error" for finding in findings):
-            raise UserError(_what_to_do(card, data))
-        return [
-            Fetched(finding, card.find_split(data, finding.split), was_there=True) for finding in findings
-        ]
+        if not any(finding.level == "error" for finding in findings):
+            return [Fetched(one, card.find_split(data, one.split), was_there=True) for one in findings]
+        if card.access.kind == "embedded":
+            raise UserError(
+                f"task '{card.name}' is part of kebench; there is nothing to fetch, 'kebench run' writes it"
+            )
+        raise UserError(
+            f"task '{card.name}' cannot be downloaded by a program. {card.access.instructions} "
+            f"Data folder: {data}"
+        )
     folder = card.target_folder(data)
     return [_get_split(card, split, folder / card.files[split], force=force) for split in SPLITS]
-
-
-def _what_to_do(card: TaskCard, data: Path) -> str:
-    if card.access.kind == "embedded":
-        return f"task '{card.name}' is part of kebench; there is nothing to fetch, 'kebench run' writes it"
-    return (
-        f"task '{card.name}' cannot be downloaded by a program. {card.access.instructions} "
-        f"Data folder: {data}"
-    )
 
 
 def _get_split(card: TaskCard, split: str, target: Path, *, force: bool) -> Fetched:
@@ -69,21 +65,16 @@ def _get_split(card: TaskCard, split: str, target: Path, *, force: bool) -> Fetc
                 what = finding.message.removeprefix(f"{whole}: ").removeprefix(f"{whole} ")
                 what = what.removesuffix(f"; {FETCH_AGAIN}")
                 raise UserError(f"{url}: {what}; nothing kept, the source is not what the card describes")
+            content, kind = whole.read_bytes(), KINDS[card.kind]
+            # BLURB's own form is kept where the download differs from it in form alone.
+            if kind.written and split in card.expected:
+                in_form = kind.written(kind.read(card, whole).examples)
+                if hashlib.sha256(in_form).hexdigest() in card.expected[split].sha256:
+                    content = in_form
             with explain_write_errors(target):
-                write_atomically(target, _as_published(card, split, whole), point="data")
+                write_atomically(target, content, point="data")
     except NoNetworkError as error:
         raise UserError(
             f"{url}: no connection ({error}); check the network, the same command goes on from there"
         ) from None
     return Fetched(check_file(card, split, target), target, was_there=False)
-
-
-def _as_published(card: TaskCard, split: str, part: Path) -> bytes:
-    """Return the bytes to keep: BLURB's own form where the download differs from it in form alone."""
-    content = part.read_bytes()
-    kind = KINDS[card.kind]
-    if kind.written and split in card.expected:
-        in_form = kind.written(kind.read(card, part).examples)
-        if hashlib.sha256(in_form).hexdigest() in card.expected[split].sha256:
-            return in_form
-    return content

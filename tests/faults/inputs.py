@@ -5,10 +5,9 @@ import json
 import shutil
 from pathlib import Path
 
-from kebench.kinds.iob import read_tagged
 from kebench.shipped import shipped
 from kebench.tasks import card as card_module
-from kebench.tasks.check import digest_gold, digest_pairing, digest_text
+from kebench.tasks.check import measure
 from tests import forks
 from tests.corpus.test_pubmed import HEAD, citation
 from tests.corpus.test_readers import BIOC, PUBTATOR
@@ -140,9 +139,7 @@ def expected_of(folder: Path) -> str:
     """Return the part of a task card that says how large its files are, and what is in them."""
     card, said = card_module.read_task_card("ncbi-disease"), ""
     for path in sorted(folder.iterdir()):
-        rows = read_tagged(path).examples
-        digests = f'gold = "{digest_gold(card, rows)}"\ntext = "{digest_text(rows)}"\n'
-        digests += f'pairing = "{digest_pairing(rows)}"'
-        units = sum(row.tags.count("B") for row in rows)
-        said += f"[expected.{path.stem}]\nunits = {units}\nrows = {len(rows)}\n{digests}\n"
+        size = measure(card, path)
+        digests = f'gold = "{size.gold}"\ntext = "{size.text}"\npairing = "{size.pairing}"'
+        said += f"[expected.{path.stem}]\nunits = {size.units}\nrows = {size.rows}\n{digests}\n"
     return said

@@ -16,8 +16,8 @@ from kebench.cli import main
 from kebench.cli.harmless import spelt_out
 from kebench.errors import UserError
 from kebench.kinds.stored import read_predictions
+from kebench.model.checkpoint_files import tensor_shapes
 from kebench.model.fetch import _unzip_folder
-from kebench.model.tensors import tensor_shapes
 from kebench.records import read_record
 from tests.report.sample_records import sample_grid, write_sample
 from tests.tiny_checkpoints import write_tiny_bert

@@ -5,7 +5,7 @@ from math import log
 import pytest
 import torch
 
-from kebench.finetune.heads import HEADS
+from kebench.finetune.classifier import HEADS
 
 
 def test_softmax_takes_the_most_probable_label() -> None:

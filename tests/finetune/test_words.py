@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from kebench.finetune.encode import UnknownWords, count_unknown
 from kebench.finetune.job import fine_tune
-from kebench.finetune.words import UnknownWords, count_unknown
 from kebench.kinds.iob import Sentence
 from kebench.kinds.pairs import Pair
 from kebench.model.checkpoint import load_tokenizer

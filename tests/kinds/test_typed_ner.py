@@ -27,9 +27,10 @@ from kebench.model.checkpoint import load_tokenizer
 from kebench.records import read_record, stem_of, write_record
 from kebench.scoring.entities import entity_spans
 from kebench.scoring.metrics import METRICS
-from kebench.tasks.card import read_task_card, task_card
+from kebench.tasks.card import read_task_card
 from kebench.tasks.check import check_task, measure
 from tests.finetune.small_tasks import SHARED, job_on
+from tests.task_cards import task_card
 
 TYPES = ("Multi-tissue_structure", "DNA")
 

@@ -314,7 +314,8 @@ def test_a_vocabulary_of_sentencepiece_alone_names_the_extra(
     change_json(folder / "config.json", model_type="deberta-v2")
     (folder / "tokenizer.json").unlink()
     (folder / "spm.model").write_bytes(b"")
-    monkeypatch.setattr("kebench.model.checkpoint._is_installed", lambda name: name == "protobuf")
+    monkeypatch.setattr("kebench.model.checkpoint.is_sentencepiece_available", lambda: False)
+    monkeypatch.setattr("kebench.model.checkpoint.is_protobuf_available", lambda: True)
     with pytest.raises(UserError) as error:
         load_tokenizer(folder)
     assert str(error.value) == (

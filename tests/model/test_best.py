@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kebench.model.best import best_of
+from kebench.model.soft_max import best_of
 
 
 @settings(deadline=None, max_examples=60)

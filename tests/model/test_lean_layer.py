@@ -7,7 +7,7 @@ import torch
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertLayer
 
-from kebench.model.lean_layer import LeanLayer, gelu_then_linear
+from kebench.model.kebiolm import LeanLayer, gelu_then_linear
 
 
 @pytest.mark.parametrize("act", ["gelu", "relu"])

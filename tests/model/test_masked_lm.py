@@ -12,8 +12,7 @@ from kebench.errors import UserError
 from kebench.model.checkpoint import load_masked_lm
 from kebench.model.configuration import KebiolmConfig
 from kebench.model.kebiolm import KebiolmForMaskedLM
-from kebench.model.masked_lm import HEADS, MaskedLM
-from kebench.model.packed import Group, Packed, groups_of
+from kebench.model.masked_lm import HEADS, Group, MaskedLM, Packed, groups_of
 
 SMALL: dict[str, Any] = {
     "vocab_size": 900,

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from kebench.cli import kebench
 from kebench.errors import UserError
-from kebench.finetune.budgets import read_budget
+from kebench.finetune.plan import read_budget
 from kebench.leases import lease
 from kebench.model.checkpoint import load_encoder, load_masked_lm, load_tokenizer
 from kebench.model.source import model_hash, resolve_model, write_suggested

@@ -12,8 +12,7 @@ import torch
 
 from benchmarks.released_probe import decode_as_released
 from kebench.model.checkpoint import load_masked_lm, load_tokenizer
-from kebench.model.masked_lm import MaskedLM
-from kebench.model.packed import Packed
+from kebench.model.masked_lm import MaskedLM, Packed
 from kebench.probe.answers import Outcome, answer_queries, outcome
 from kebench.probe.decoders import read_decoder
 from kebench.probe.query_set import QuerySet

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kebench.kinds.card import TaskCard
-from kebench.tasks.card import task_card
 from kebench.tasks.check import measure
+from tests.task_cards import task_card
 
 # Two sentences, three mentions (two of them adjacent), ten tokens.
 NER_TEXT = "gout\tB\nhurts\tO\n.\tO\n\nTay\tB\nSachs\tI\nGaucher\tB\nare\tO\nrare\tO\nones\tO\n.\tO\n\n"

@@ -15,7 +15,7 @@ from kebench.kinds.pairs import Pair
 from kebench.tasks.card import read_task_card
 from kebench.tasks.convert import build_task, pairs_form
 from kebench.tasks.convert.chemprot import convert_chemprot
-from kebench.tasks.convert.ddi import _read_documents, convert_ddi, split_documents
+from kebench.tasks.convert.ddi import convert_ddi, split_documents
 
 # "Zinc binds ABC.": Zinc 0-4, ABC 11-14; after the tab at 15 "Zincase β is a zinc enzyme. It stops ABC."
 ABSTRACTS = "7\tZinc binds ABC.\tZincase β is a zinc enzyme. It stops ABC.\n"
@@ -113,11 +113,18 @@ def _tar(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
+@pytest.fixture
+def _one_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kebench.tasks.convert.ddi.split_documents", lambda: {"train": ("DDI-MedLine.d1",)})
+
+
+@pytest.mark.usefixtures("_one_document")
 def test_a_ddi_entity_runs_from_its_first_start_to_its_last_end(tmp_path: Path) -> None:
     source = _tar(tmp_path / "ddi.tar.gz", {"x/train/a.xml": DOCUMENT.encode(), "x/._a.xml": b"\0"})
-    assert _read_documents(source) == {"DDI-MedLine.d1": DOCUMENT_PAIRS}
+    assert convert_ddi(source) == {"train": DOCUMENT_PAIRS}
 
 
+@pytest.mark.usefixtures("_one_document")
 def test_a_folder_and_a_zip_are_read_like_the_tar(tmp_path: Path) -> None:
     (tmp_path / "corpus" / "train").mkdir(parents=True)
     (tmp_path / "corpus" / "train" / "a.xml").write_text(DOCUMENT)
@@ -125,7 +132,7 @@ def test_a_folder_and_a_zip_are_read_like_the_tar(tmp_path: Path) -> None:
         archive.writestr("corpus/train/a.xml", DOCUMENT)
         archive.writestr("corpus/ner/a.xml", '<document id="DDI-MedLine.d1"/>')  # a copy without pairs
     for source in (tmp_path / "corpus", tmp_path / "ddi.zip"):
-        assert _read_documents(source) == {"DDI-MedLine.d1": DOCUMENT_PAIRS}
+        assert convert_ddi(source) == {"train": DOCUMENT_PAIRS}
 
 
 HOSTILE = {

@@ -14,8 +14,9 @@ from kebench.kinds.card import SPLITS, TaskCard
 from kebench.kinds.iob import Sentence
 from kebench.kinds.ner import read_sentences as read_tagged_split
 from kebench.kinds.pairs import Pair
-from kebench.tasks.card import read_task_card, select_tasks, task_card
+from kebench.tasks.card import read_task_card, select_tasks
 from kebench.tasks.check import check_data, check_task, digest_gold, measure
+from tests.task_cards import task_card
 
 Write = Callable[..., TaskCard]
 

@@ -11,9 +11,10 @@ from kebench.kinds.card import SPLITS, TaskCard
 from kebench.kinds.pairs import Pair
 from kebench.kinds.registry import read_split
 from kebench.kinds.relation import marker_faults
-from kebench.tasks.card import select_tasks, task_card
+from kebench.tasks.card import select_tasks
 from kebench.tasks.check import check_task
 from kebench.tasks.facts import split_facts
+from tests.task_cards import task_card
 
 Write = Callable[..., TaskCard]
 
@@ -140,4 +141,4 @@ def test_a_text_without_any_indicator_stays_an_unreadable_line(tmp_path: Path) -
 def test_no_text_of_blurbs_relation_files_lacks_an_indicator(task: str, real_data: Path) -> None:
     [card] = select_tasks(task)
     read = {split: read_split(card, card.find_split(real_data / "blurb", split)) for split in SPLITS}
-    assert [facts.num_marker_faults for facts in split_facts(card, read).values()] == [0, 0, 0]
+    assert [facts.num_marker_faults for facts in split_facts(card, read, schemes={}).values()] == [0, 0, 0]

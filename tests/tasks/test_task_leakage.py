@@ -12,7 +12,8 @@ from kebench.kinds.pairs import Pair
 from kebench.kinds.registry import read_split
 from kebench.records import SplitFacts
 from kebench.tasks.card import read_task_card
-from kebench.tasks.facts import is_amiss, is_beyond_chance, is_seen_widely, remarks, seen_rows, split_facts
+from kebench.tasks.check import check_task
+from kebench.tasks.facts import is_seen_widely, remarks, seen_rows, split_facts
 from tests.finetune.small_tasks import NER, RELATION
 
 LONG = "the patients had a headache that no tablet could end"  # 52 characters
@@ -24,7 +25,7 @@ def sentence(text: str, tags: str = "") -> Sentence:
 
 
 def ner(*, train: list[Sentence], test: list[Sentence], dev: list[Sentence] | None = None) -> SplitFacts:
-    return split_facts(NER, {"train": train, "dev": dev or [], "test": test})["test"]
+    return split_facts(NER, {"train": train, "dev": dev or [], "test": test}, schemes={})["test"]
 
 
 def others(number: int) -> list[Sentence]:
@@ -38,7 +39,7 @@ def test_a_test_sentence_counts_as_seen_if_it_stands_in_train_or_dev_case_aside(
 
 
 def test_dev_counts_against_train_alone_and_train_against_nothing() -> None:
-    facts = split_facts(NER, {split: [sentence(LONG)] for split in SPLITS})
+    facts = split_facts(NER, {split: [sentence(LONG)] for split in SPLITS}, schemes={})
     assert [facts[split].num_seen for split in SPLITS] == [None, 1, 1]
 
 
@@ -56,7 +57,7 @@ def test_white_space_within_a_relation_s_text_is_no_difference() -> None:
         "dev": [],
         "test": [Pair("2", f"@gene$ {LONG}\u00a0@DISEASE$", "0")],
     }
-    facts = split_facts(RELATION, read)["test"]
+    facts = split_facts(RELATION, read, schemes={})["test"]
     assert (facts.num_seen, facts.num_contradicting) == (1, 1)
 
 
@@ -75,9 +76,9 @@ def test_entity_indicators_are_no_characters_of_a_text() -> None:
 
 def test_gold_is_counted_as_the_score_counts_it() -> None:
     read = {"train": [sentence("a b c d", "BIBO")], "dev": [sentence("a")], "test": [sentence("a", "B")]}
-    assert [one.num_gold for one in split_facts(NER, read).values()] == [2, 0, 1]
+    assert [one.num_gold for one in split_facts(NER, read, schemes={}).values()] == [2, 0, 1]
     pairs = {split: [Pair("1", "@DRUG$", "treats"), Pair("2", "@DRUG$", "false")] for split in SPLITS}
-    assert [one.num_gold for one in split_facts(RELATION, pairs).values()] == [1, 1, 1]
+    assert [one.num_gold for one in split_facts(RELATION, pairs, schemes={}).values()] == [1, 1, 1]
 
 
 def test_a_file_without_gold_is_said_and_what_follows() -> None:
@@ -88,7 +89,6 @@ def test_a_file_without_gold_is_said_and_what_follows() -> None:
         ["WARNING: no positive instance: its F1 is undefined"],
     ]
     assert remarks(NER, "test", facts) == ["WARNING: no mention: its F1 is undefined"]
-    assert is_amiss(facts)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,8 @@ def test_a_file_without_gold_is_said_and_what_follows() -> None:
 def test_the_more_of_a_split_is_seen_the_louder_it_is_said(num_seen: int, said: list[str]) -> None:
     one = SplitFacts(num_examples=100, num_gold=1, num_seen=num_seen, num_contradicting=int(num_seen > 1))
     assert remarks(RELATION, "test", one) == said
-    assert (is_seen_widely(one), is_beyond_chance(one)) == (num_seen > 1, num_seen > 9)
+    assert is_seen_widely(one) == (num_seen > 1)
+    assert any(line.startswith("WARNING: ") for line in remarks(RELATION, "test", one)) == (num_seen > 9)
 
 
 @pytest.mark.realdata
@@ -133,7 +134,7 @@ def test_blurb_s_test_sets_stand_in_part_in_train_or_dev(
     task: str, num_seen: int, num_contradicting: int, real_data: Path
 ) -> None:
     card, read = _blurb(task, real_data)
-    facts = split_facts(card, read)["test"]
+    facts = split_facts(card, read, schemes={})["test"]
     assert (facts.num_seen, facts.num_contradicting) == (num_seen, num_contradicting)
 
 
@@ -161,6 +162,15 @@ def test_data_check_refuses_a_dev_set_without_gold_as_a_run_does(
     assert stopped.value.code
     said = " ".join(capsys.readouterr().out.split())
     assert "no positive instance, so neither epoch nor learning rate can be chosen by its F1" in said
+
+
+def test_a_test_set_without_gold_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write_leaking_task(tmp_path)
+    (tmp_path / "data" / "leaking" / "test.tsv").write_text("1\t@GENE$ in @DISEASE$\t0\n")
+    monkeypatch.chdir(tmp_path)
+    finding = check_task(read_task_card("leaking"), tmp_path / "data")[2]
+    assert (finding.split, finding.level) == ("test", "note")
+    assert "WARNING: no positive instance: its F1 is undefined" in finding.message
 
 
 def test_data_check_says_and_writes_what_the_files_hold(

@@ -13,7 +13,7 @@ from kebench.kinds.iob import Sentence, iob_form, read_tagged
 from kebench.kinds.ner import read_sentences as read_tagged_split
 from kebench.kinds.pairs import GAD_HEADER, Pair, read_pairs
 from kebench.kinds.registry import read_split
-from kebench.tasks.card import task_card
+from tests.task_cards import task_card
 
 LABELS = ("1", "0")
 MARKERS = ("@GENE$", "@DISEASE$")

@@ -36,8 +36,25 @@ def build_task(card: TaskCard, source: Path, data: Path, *, force: bool = False)
     if there and not force:
         raise UserError(f"{there[0]} is there already; --force replaces it, --data names another folder")
     contents = {split: pairs_form(pairs) for split, pairs in CONVERTERS[card.name](source).items()}
-    with explain_write_errors(target):
-        return _write(card, contents, target, source)
+    # All splits or none where the folder is new, and each whole or not at all where it is not.
+    is_new = not target.exists()
+    with (
+        explain_write_errors(target),
+        atomic_folder(target, point="data") if is_new else TemporaryDirectory() as folder,
+    ):
+        for split in SPLITS:
+            path = Path(folder) / card.files[split]
+            path.write_bytes(contents[split])
+            finding = check_file(card, split, path)
+            if finding.level == "error":
+                what = finding.message.removeprefix(f"{path}: ").partition("; ")[0]
+                raise UserError(
+                    f"{source}: converted to {split}, {what}; nothing written, fetch the original again"
+                )
+        if not is_new:
+            for split in SPLITS:
+                write_atomically(target / card.files[split], contents[split], point="data")
+    return [check_file(card, split, target / card.files[split]) for split in SPLITS]
 
 
 def pairs_form(pairs: list[Pair]) -> bytes:
@@ -50,28 +67,3 @@ def pairs_form(pairs: list[Pair]) -> bytes:
 
 
 _TO_SPACES = str.maketrans("\n\t\r", "   ")
-
-
-def _write(card: TaskCard, contents: dict[str, bytes], target: Path, source: Path) -> list[Finding]:
-    """Write all splits or none where the folder is new, and each whole or not at all where it is not."""
-    if not target.exists():
-        with atomic_folder(target, point="data") as folder:
-            _write_checked(card, contents, folder, source)
-    else:
-        with TemporaryDirectory() as folder:
-            _write_checked(card, contents, Path(folder), source)
-        for split in SPLITS:
-            write_atomically(target / card.files[split], contents[split], point="data")
-    return [check_file(card, split, target / card.files[split]) for split in SPLITS]
-
-
-def _write_checked(card: TaskCard, contents: dict[str, bytes], folder: Path, source: Path) -> None:
-    for split in SPLITS:
-        path = folder / card.files[split]
-        path.write_bytes(contents[split])
-        finding = check_file(card, split, path)
-        if finding.level == "error":
-            what = finding.message.removeprefix(f"{path}: ").partition("; ")[0]
-            raise UserError(
-                f"{source}: converted to {split}, {what}; nothing written, fetch the original again"
-            )

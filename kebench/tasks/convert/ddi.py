@@ -18,6 +18,7 @@ from pathlib import Path
 
 from kebench.errors import UserError
 from kebench.kinds.pairs import Pair
+from kebench.tasks.convert.sentences import with_markers
 
 MAX_DOCUMENT_BYTES = 5_000_000  # ours; the largest document has about 0.3 MB
 _PREFIXES = {"D": "DDI-DrugBank.d", "M": "DDI-MedLine.d"}
@@ -25,7 +26,14 @@ _PREFIXES = {"D": "DDI-DrugBank.d", "M": "DDI-MedLine.d"}
 
 def convert_ddi(source: Path) -> dict[str, list[Pair]]:
     """Return the pairs of each split from the corpus: a .tar.gz, a .zip, or an unpacked folder."""
-    documents = _read_documents(source)
+    documents: dict[str, list[Pair]] = {}
+    for where, content in _xml_files(source):
+        name, pairs = _parse(content, where)
+        # The corpus has a second copy of some documents, without pairs, for another task.
+        known = documents.get(name)
+        if known and pairs and known != pairs:
+            raise UserError(f"{where}: document {name} is in {source} twice and differs; remove one of them")
+        documents[name] = known or pairs
     splits = split_documents()
     missing = [name for names in splits.values() for name in names if name not in documents]
     if missing:
@@ -44,22 +52,6 @@ def split_documents() -> dict[str, tuple[str, ...]]:
         split: tuple(_PREFIXES[name[0]] + name[1:] for name in names.split())
         for split, names in tomllib.loads(text).items()
     }
-
-
-def _read_documents(source: Path) -> dict[str, list[Pair]]:
-    """Return the pairs of each document by id.
-
-    A document that occurs twice counts once, and its copy with pairs is the one taken: the corpus has
-    a second copy of some documents, without pairs, for another task.
-    """
-    documents: dict[str, list[Pair]] = {}
-    for where, content in _xml_files(source):
-        name, pairs = _parse(content, where)
-        known = documents.get(name)
-        if known and pairs and known != pairs:
-            raise UserError(f"{where}: document {name} is in {source} twice and differs; remove one of them")
-        documents[name] = known or pairs
-    return documents
 
 
 def read_drug_texts(source: Path) -> list[str]:
@@ -86,42 +78,28 @@ def _xml_files(source: Path) -> Iterator[tuple[str, bytes]]:
     """Yield ("source: file", content) of each XML file."""
     try:
         if source.is_dir():
-            yield from _from_folder(source)
+            for path in sorted(source.rglob("*.xml")):
+                _check_member(str(path), str(path.relative_to(source)), path.stat().st_size)
+                yield str(path), path.read_bytes()
         elif zipfile.is_zipfile(source):
-            yield from _from_zip(source)
+            with zipfile.ZipFile(source) as zipped:
+                for entry in zipped.infolist():
+                    if _is_document(entry.filename) and not entry.is_dir():
+                        where = f"{source}: {entry.filename}"
+                        _check_member(where, entry.filename, entry.file_size)
+                        yield where, zipped.read(entry)
         else:
-            yield from _from_tar(source)
+            with tarfile.open(source, "r:*") as archive:
+                for member in filter(lambda one: _is_document(one.name), archive):
+                    where = f"{source}: {member.name}"
+                    _check_member(where, member.name, member.size)
+                    if (file := archive.extractfile(member) if member.isreg() else None) is None:
+                        raise UserError(f"{where}: a link or device, expected a file; fetch the corpus again")
+                    yield where, file.read()
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{source}: cannot be read as a folder, .tar.gz or .zip ({error}); fetch the corpus again"
         ) from None
-
-
-def _from_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*.xml")):
-        _check_member(str(path), str(path.relative_to(folder)), path.stat().st_size)
-        yield str(path), path.read_bytes()
-
-
-def _from_zip(source: Path) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(source) as archive:
-        for member in archive.infolist():
-            if _is_document(member.filename) and not member.is_dir():
-                where = f"{source}: {member.filename}"
-                _check_member(where, member.filename, member.file_size)
-                yield where, archive.read(member)
-
-
-def _from_tar(source: Path) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(source, "r:*") as archive:
-        for member in archive:
-            if not _is_document(member.name):
-                continue
-            where = f"{source}: {member.name}"
-            _check_member(where, member.name, member.size)
-            if (file := archive.extractfile(member) if member.isreg() else None) is None:
-                raise UserError(f"{where}: a link or device, expected a file; fetch the corpus again")
-            yield where, file.read()
 
 
 def _is_document(name: str) -> bool:
@@ -138,41 +116,29 @@ def _check_member(where: str, name: str, size: int) -> None:
 
 def _parse(content: bytes, where: str) -> tuple[str, list[Pair]]:
     """Return a document's id and pairs."""
+    pairs = []
     try:
-        text = content.decode("utf-8-sig")
-        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        document = content.decode("utf-8-sig")
+        if "<!DOCTYPE" in document or "<!ENTITY" in document:
             raise UserError(
                 f"{where}: declares a DOCTYPE or ENTITY, which the corpus does not; fetch it again"
             )
-        root = ElementTree.fromstring(text)
-        pairs = [pair for sentence in root.iter("sentence") for pair in _pairs_of(sentence)]
+        root = ElementTree.fromstring(document)
+        for sentence in root.iter("sentence"):
+            text, spans = sentence.attrib["text"], {}
+            for entity in sentence.iter(
+                "entity"
+            ):  # `0-4` or `0-4;9-12`, from the first start to the last end
+                parts = entity.attrib["charOffset"].split(";")
+                span = int(parts[0].partition("-")[0]), int(parts[-1].partition("-")[2]) + 1
+                spans[entity.attrib["id"]] = span
+            for pair in sentence.iter("pair"):
+                first, second = sorted((spans[pair.attrib["e1"]], spans[pair.attrib["e2"]]))
+                if second[1] > len(text):
+                    raise ValueError(f"pair {pair.attrib['id']}: an entity lies outside the sentence")
+                marked = with_markers(text, first, second, ("@DRUG$", "@DRUG$"), both="@DRUG-DRUG$")
+                label = f"DDI-{pair.attrib['type']}" if pair.attrib["ddi"] == "true" else "DDI-false"
+                pairs.append(Pair(pair.attrib["id"], marked, label))
         return root.attrib["id"], pairs
     except (UnicodeDecodeError, ElementTree.ParseError, KeyError, ValueError) as error:
         raise UserError(f"{where}: not a DDI document ({error!r}); fetch the corpus again") from None
-
-
-def _pairs_of(sentence: ElementTree.Element) -> Iterator[Pair]:
-    text = sentence.attrib["text"]
-    spans = {entity.attrib["id"]: _span(entity.attrib["charOffset"]) for entity in sentence.iter("entity")}
-    for pair in sentence.iter("pair"):
-        first, second = sorted((spans[pair.attrib["e1"]], spans[pair.attrib["e2"]]))
-        if second[1] > len(text):
-            raise ValueError(f"pair {pair.attrib['id']}: an entity lies outside the sentence")
-        yield Pair(pair.attrib["id"], _mark(text, first, second), _label(pair))
-
-
-def _span(offsets: str) -> tuple[int, int]:
-    """Return the half-open span of `0-4` or `0-4;9-12`, from the first start to the last end."""
-    parts = offsets.split(";")
-    return int(parts[0].partition("-")[0]), int(parts[-1].partition("-")[2]) + 1
-
-
-def _mark(text: str, first: tuple[int, int], second: tuple[int, int]) -> str:
-    """Return the sentence with both drugs replaced, by one marker if their spans overlap."""
-    if first[1] > second[0]:
-        return f"{text[: first[0]]}@DRUG-DRUG${text[max(first[1], second[1]) :]}"
-    return f"{text[: first[0]]}@DRUG${text[first[1] : second[0]]}@DRUG${text[second[1] :]}"
-
-
-def _label(pair: ElementTree.Element) -> str:
-    return f"DDI-{pair.attrib['type']}" if pair.attrib["ddi"] == "true" else "DDI-false"

@@ -1,4 +1,4 @@
-"""Cuts text into sentences with NLTK's Punkt and its English tables."""
+"""Cuts text into sentences with NLTK's Punkt and its English tables, and marks pairs in them."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -22,3 +22,13 @@ def _punkt() -> Any:
     parameters.sent_starters = set(english.SENT_STARTERS)
     parameters.ortho_context.update(english.ORTHO_CONTEXT)
     return PunktSentenceTokenizer(parameters)
+
+
+def with_markers(
+    text: str, first: tuple[int, int], second: tuple[int, int], markers: tuple[str, str], *, both: str
+) -> str:
+    """Return a sentence with a pair's spans, half-open, replaced: by one marker for both if they overlap."""
+    if first[1] > second[0]:
+        return f"{text[: first[0]]}{both}{text[max(first[1], second[1]) :]}"
+    between, after = text[first[1] : second[0]], text[second[1] :]
+    return f"{text[: first[0]]}{markers[0]}{between}{markers[1]}{after}"
