@@ -3,6 +3,7 @@
 queries.parquet has a row a query, set.json everything else. docs/FORMATS.md (Cloze sets) describes both.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ COLUMNS = (
     "query_id", "text", "relation", "direction", "given", "luis", "answers", "is_type_1",
     "is_type_1_released",
 )  # fmt: skip
+
+_log = logging.getLogger(__name__)
 
 
 class Source(Part):
@@ -169,7 +172,7 @@ def read_set_manifest(folder: Path) -> QuerySetManifest:
 
 
 def same_set_already(out: Path, wanted: str) -> QuerySetManifest | None:
-    """Return the manifest of `out` if it holds the wanted content; None if it is not there.
+    """Return the manifest of `out` if it holds the wanted content, and say so; None if it is not there.
 
     Raises UserError if it holds anything else.
     """
@@ -183,4 +186,5 @@ def same_set_already(out: Path, wanted: str) -> QuerySetManifest | None:
             f"{out}: holds another set of queries ({found.name}, {found.counts['queries']:,} queries); "
             "choose another --out, or remove it"
         )
+    _log.info("%s: holds this very set of queries already; nothing to do", out)
     return found

@@ -27,20 +27,33 @@ COUNTS = {
 }
 
 
-def text_sql(direction: str, words: str, name: str) -> str:
-    """Return SQL for the text of a query. Q1 of the paper asks for the tail, Q2 for the head."""
-    tail = f"concat({name}, ' ', {words}, ' {MASK}.')"
-    return f"if({direction} = 'tail', {tail}, concat('{MASK} ', {words}, ' ', {name}, '.'))"
-
-
-def bare_sql(direction: str, words: str, name: str) -> str:
-    """Return SQL for the same without the blank and the stop."""
-    return f"if({direction} = 'tail', concat({name}, ' ', {words}), concat({words}, ' ', {name}))"
+# The columns text and bare of a query, of its columns direction, words and label.
+# Q1 of the paper asks for the tail, Q2 for the head.
+TEXT_SQL = f"""
+    if(direction = 'tail', concat(label, ' ', words, ' {MASK}.'), concat('{MASK} ', words, ' ', label, '.'))
+    AS text, if(direction = 'tail', concat(label, ' ', words), concat(words, ' ', label)) AS bare"""
 
 
 def write_queries(connection: Connection, path: Path, *, form: str) -> None:
-    """Write the queries, by number. form: which normal form the names of the answers are in."""
-    connection.execute(f"CREATE TABLE types_of AS {_types(form)}")
+    """Write the queries, by number. form: which normal form the names of the answers are in.
+
+    By the two rules of Type 1 (KeBioLM, sec. 4.6.4: answers within queries). is_type_1: a name of an answer
+    stands in the text between blanks, both in normal form; so a name may not begin or end within a word.
+    is_type_1_released: the released code's rule, any name or the identifier as a part of the text, an empty
+    name included.
+    """
+    compared = with_steps(
+        "(SELECT query, bare AS shown, lower(text) AS text FROM queries)",
+        answer_form("shown") if form == "fixed" else FORMS[form]("shown"),
+    )
+    within = "form <> '' AND contains(concat(' ', normal, ' '), concat(' ', form, ' '))"
+    anywhere = "contains(text, lower(form)) OR contains(text, lower(cui))"
+    connection.execute(
+        f"""CREATE TABLE types_of AS
+        SELECT query, bool_or({within}) AS is_type_1, bool_or({anywhere}) AS is_type_1_released
+        FROM pairs JOIN (SELECT query, text, form AS normal FROM {compared}) USING (query)
+        JOIN forms USING (answer) JOIN (SELECT answer, cui FROM answers) USING (answer) GROUP BY query"""
+    )
     connection.execute(
         """CREATE TABLE named AS SELECT answer, cui, name, names, semantic_types FROM answers
         JOIN (SELECT answer, list_sort(list(form)) AS names FROM forms GROUP BY answer) USING (answer)"""
@@ -57,24 +70,6 @@ def write_queries(connection: Connection, path: Path, *, form: str) -> None:
         LEFT JOIN types_of USING (query) ORDER BY query_id"""
     options = f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS_OF_A_GROUP})"
     connection.execute(f"COPY ({rows}) TO {quoted(str(path))} {options}")
-
-
-def _types(form: str) -> str:
-    """Return SQL for the two rules of Type 1 (KeBioLM, sec. 4.6.4: answers within queries).
-
-    is_type_1: a name of an answer stands in the text between blanks, both in normal form; so a name may not
-    begin or end within a word. is_type_1_released: the released code's rule, any name or the identifier as
-    a part of the text, an empty name included.
-    """
-    queries = with_steps(
-        "(SELECT query, bare AS shown, lower(text) AS text FROM queries)",
-        answer_form("shown") if form == "fixed" else FORMS[form]("shown"),
-    )
-    within = "form <> '' AND contains(concat(' ', normal, ' '), concat(' ', form, ' '))"
-    anywhere = "contains(text, lower(form)) OR contains(text, lower(cui))"
-    return f"""SELECT query, bool_or({within}) AS is_type_1, bool_or({anywhere}) AS is_type_1_released
-        FROM pairs JOIN (SELECT query, text, form AS normal FROM {queries}) USING (query)
-        JOIN forms USING (answer) JOIN (SELECT answer, cui FROM answers) USING (answer) GROUP BY query"""
 
 
 def counts_of(connection: Connection, path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
