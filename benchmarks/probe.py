@@ -22,7 +22,8 @@ from kebench.model.checkpoint import load_encoder, load_masked_lm, load_tokenize
 from kebench.model.families import quiet_transformers
 from kebench.model.masked_lm import MaskedLM
 from kebench.model.source import resolve_model
-from kebench.probe.decoders import decode, read_decoder
+from kebench.probe.answers import decode
+from kebench.probe.plan import read_decoder
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import Decoder, ProbeSubset
 from kebench.probe.states import ModelPredict, make_items, pieces_of

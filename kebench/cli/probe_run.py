@@ -72,8 +72,7 @@ def probe_run(options: ProbeOptions) -> None:
     What is recorded is not made again, and a probe that was stopped goes on. To use several GPUs, add
     --workers; to use several machines, start the same command on each: they share the work.
     """
-    from kebench.probe.decoders import read_decoder
-    from kebench.probe.plan import plan_probe
+    from kebench.probe.plan import plan_probe, read_decoder
     from kebench.probe.query_set import QuerySet
     from kebench.probe.run import drop_parts, find_finished, run_probe, run_probes
     from kebench.probe.set_places import remember_set

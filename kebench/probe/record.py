@@ -98,25 +98,25 @@ class Ranked(Part):
     mrr: Figure
 
 
-class Bucket(Part):
-    """Scores over the queries of one kind. hit: hit@(B x L), what the paper calls Recall@5.
+class ReleasedBucket(Part):
+    """Scores over the queries of one kind by the released code's string rules, which rank nothing.
 
-    by_sum, by_mean: candidates ranked by the sum, or by the mean, of their tokens' log probabilities.
+    hit: hit@(B x L), what the paper calls Recall@5.
     """
 
     queries: int
     relations: int
     hit: Figure
+
+
+class Bucket(ReleasedBucket):
+    """Scores over the queries of one kind by normal forms.
+
+    by_sum, by_mean: candidates ranked by the sum, or by the mean, of their tokens' log probabilities.
+    """
+
     by_sum: Ranked
     by_mean: Ranked
-
-
-class ReleasedBucket(Part):
-    """Scores over the queries of one kind by the released code's string rules, which rank nothing."""
-
-    queries: int
-    relations: int
-    hit: Figure
 
 
 class Group(Part):
@@ -162,20 +162,15 @@ class ProbeScores(Part):
     fixed: FixedScores
 
 
-def probe_counts(
-    scores: ProbeScores, *, max_masks: int, decoded: int, too_long: int, truncated: int, unusable: int
-) -> ProbeCounts:
-    """Return what became of the queries; what the answers' lengths decide is in the scores already."""
+def probe_counts(scores: ProbeScores, counted: ProbeCounts, *, max_masks: int) -> ProbeCounts:
+    """Return what became of the queries, with what the answers' lengths decide: the scores hold it."""
     by_length = scores.fixed.by_answer_length
     longer, none = by_length.get(longer_than(max_masks)), by_length.get(NO_ANSWER)
-    return ProbeCounts(
-        queries=scores.fixed.overall.queries,
-        decoded=decoded,
-        too_long=too_long,
-        truncated=truncated,
-        unusable=unusable,
-        without_answers=none.queries if none else 0,
-        answers_longer_than_max_masks=longer.queries if longer else 0,
+    return counted.model_copy(
+        update={
+            "without_answers": none.queries if none else 0,
+            "answers_longer_than_max_masks": longer.queries if longer else 0,
+        }
     )
 
 

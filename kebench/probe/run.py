@@ -8,7 +8,6 @@ a query does not depend on its part or batch. Stopped at any moment, the same co
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +30,7 @@ from kebench.probe.record import (
     PROBE_PROTOCOL_VERSION,
     PROBE_RECORD,
     TOKENIZER,
+    Decoder,
     ProbeRecord,
     probe_counts,
     read_probe_record,
@@ -77,7 +77,6 @@ def run_probe(
     *,
     device: Device,
     allow_remote_code: bool = False,
-    part_queries: int | None = None,
     batch_tokens: int | None = None,
 ) -> ProbeRecord:
     """Decode every query that is not decoded yet, score all, and write predictions and record.
@@ -86,52 +85,45 @@ def run_probe(
     """
     begun = begin(device.name)
     queries = asked_queries(plan.query_set.table(), plan.subset)
-    if read_config(plan.folder).get("fidelity") == "released":  # its answers depend on the batch: one part
-        part_queries = max(1, len(queries))
+    ids = queries["query_id"].to_pylist()
+    texts = dict(zip(ids, queries["text"].to_pylist(), strict=True))
     # Predictions of a part are kept beside the folder that all will be in.
-    size = part_queries or PART_QUERIES[device.name.partition(":")[0]]
-    folder, ids = parts_folder(plan, out) / f"{size}-queries", queries["query_id"].to_pylist()
+    size = PART_QUERIES[device.name.partition(":")[0]]
+    if read_config(plan.folder).get("fidelity") == "released":  # its answers depend on the batch: one part
+        size = max(1, len(ids))
+    folder = plan.out(out).with_suffix(".parts") / f"{size}-queries"
     starts = range(0, len(ids), size)
     parts = [Part(folder / f"part-{at // size:05}.parquet", ids[at : at + size]) for at in starts]
-    trusted = plan.card.trust_remote_code and allow_remote_code
+    card, trusted = plan.card, plan.card.trust_remote_code and allow_remote_code
     tokenizer = load_tokenizer(
-        plan.folder,
-        family=plan.card.family,
-        casing=plan.card.casing,
-        split_words=False,
-        trust_remote_code=trusted,
+        plan.folder, family=card.family, casing=card.casing, split_words=False, trust_remote_code=trusted
     )
     if tokenizer.mask_token_id is None:
         raise UserError(f"{plan.folder}: its tokenizer has no mask token; it is no masked language model")
 
-    load = partial(
-        MaskedLM.load,
-        plan.folder,
-        family=plan.card.family,
-        device=device.name,
-        precision=plan.precision,
-        trust_remote_code=trusted,
-    )
-    texts = texts_of(queries)
-    at_once = batch_tokens or BATCH_TOKENS[device.name.partition(":")[0]]
+    def is_finished() -> bool:
+        return find_finished(plan, out) is not None
 
-    def answer(part: Part, model: MaskedLM) -> pyarrow.Table:
-        nonlocal at_once
-        asked = [texts[query_id] for query_id in part.query_ids]
-        table, at_once = halving(
-            lambda tokens: answer_queries(
-                part.query_ids, asked, model, tokenizer, plan.decoder, batch_tokens=tokens
-            ),
-            at_once,
-            may_halve=batch_tokens is None and not model.depends_on_batch,
+    if left := [part for part in parts if not _is_decoded(part)]:
+        num_queries = f"{sum(len(part.query_ids) for part in left):,}"
+        _log.info("decoding %s queries in %d parts; a part that is done is kept", num_queries, len(left))
+        if done := len(parts) - len(left):
+            _log.info("%d of %d parts are decoded already", done, len(parts))
+        model = MaskedLM.load(  # a checkpoint that is refused leaves no folder behind
+            plan.folder,
+            family=card.family,
+            device=device.name,
+            precision=plan.precision,
+            trust_remote_code=trusted,
         )
-        return table
-
-    _decode_parts(parts, load, answer, is_finished=lambda: find_finished(plan, out) is not None)
+        _decode(
+            left, texts, model, tokenizer, plan.decoder, batch_tokens=batch_tokens, is_finished=is_finished
+        )
+    # One process scores the parts.
     share_one(
-        lease_path(plan, out),
-        is_done=lambda: find_finished(plan, out) is not None,
-        work=lambda: _finish(plan, plan.out(out), parts, queries, tokenizer, begun),
+        plan.out(out).with_suffix(".running"),
+        is_done=is_finished,
+        work=lambda: _finish(plan, plan.out(out), parts, queries, texts, tokenizer, begun),
     )
     record = find_finished(plan, out)
     assert record is not None, "a probe that was shared is finished"
@@ -148,52 +140,46 @@ def run_probes(plans: Sequence[ProbePlan], out: Path, run_one: Callable[[ProbePl
 
 def drop_parts(plan: ProbePlan, out: Path) -> None:
     """Remove the parts and the lease of a finished probe, which a kill may have left."""
-    shutil.rmtree(parts_folder(plan, out), ignore_errors=True)
-    lease_path(plan, out).unlink(missing_ok=True)
-
-
-def lease_path(plan: ProbePlan, out: Path) -> Path:
-    """Return the lease that the one process holds which scores the parts."""
     final = plan.out(out)
-    return final.parent / f"{final.name}.running"
+    shutil.rmtree(final.with_suffix(".parts"), ignore_errors=True)
+    final.with_suffix(".running").unlink(missing_ok=True)
 
 
-def texts_of(queries: pyarrow.Table) -> dict[int, str]:
-    """Return the text of each query_id."""
-    return dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
-
-
-def parts_folder(plan: ProbePlan, out: Path) -> Path:
-    """Return where a probe's parts are until it is done."""
-    final = plan.out(out)
-    return final.parent / f"{final.name}.parts"
-
-
-def _decode_parts(
+def _decode(
     parts: Sequence[Part],
-    load: Callable[[], MaskedLM],
-    answer: Callable[[Part, MaskedLM], pyarrow.Table],
+    texts: dict[int, str],
+    model: MaskedLM,
+    tokenizer: Any,
+    decoder: Decoder,
     *,
+    batch_tokens: int | None,
     is_finished: Callable[[], bool],
 ) -> None:
     """Decode parts until none is left; wait for those that other processes have in hand.
 
     Another process may finish the whole probe, and remove its parts, while this one waits or takes a lease.
     """
-    left = [part for part in parts if not _is_decoded(part)]
-    if not left:
-        return
-    num_queries = sum(len(part.query_ids) for part in left)
-    _log.info("decoding %s queries in %d parts; a part that is done is kept", f"{num_queries:,}", len(left))
-    if done := len(parts) - len(left):
-        _log.info("%d of %d parts are decoded already", done, len(parts))
-    model = load()  # a checkpoint that is refused leaves no folder behind
-    with progress("probing", total=num_queries, unit="queries") as advance:
+    at_once = batch_tokens or BATCH_TOKENS[model.device.partition(":")[0]]
+
+    def decode(part: Part) -> None:
+        nonlocal at_once
+        asked = [texts[query_id] for query_id in part.query_ids]
+        table, at_once = halving(
+            lambda tokens: answer_queries(
+                part.query_ids, asked, model, tokenizer, decoder, batch_tokens=tokens
+            ),
+            at_once,
+            may_halve=batch_tokens is None and not model.depends_on_batch,
+        )
+        write_parquet_atomically(part.path, table, point="probe-part")
+
+    total = sum(len(part.query_ids) for part in parts)
+    with progress("probing", total=total, unit="queries") as advance:
         share(
-            left,
+            parts,
             lambda part: part.path.with_suffix(".running"),
             is_done=lambda part: part.path.exists() or is_finished(),
-            work=lambda part: write_parquet_atomically(part.path, answer(part, model), point="probe-part"),
+            work=decode,
             after=lambda part: advance(len(part.query_ids)),
         )
 
@@ -212,7 +198,13 @@ def _is_decoded(part: Part) -> bool:
 
 
 def _finish(
-    plan: ProbePlan, final: Path, parts: Sequence[Part], queries: pyarrow.Table, tokenizer: Any, begun: Begun
+    plan: ProbePlan,
+    final: Path,
+    parts: Sequence[Part],
+    queries: pyarrow.Table,
+    texts: dict[int, str],
+    tokenizer: Any,
+    begun: Begun,
 ) -> None:
     """Score the parts and put predictions, tokenizer and record in their place."""
     sweep_temporaries_of(final)
@@ -226,7 +218,8 @@ def _finish(
         max_masks=plan.decoder.max_masks,
         generator=numpy.random.default_rng(BOOTSTRAP_SEED),
     )
-    became = outcome(predictions, texts_of(queries), tokenizer, plan.decoder.max_masks)
+    max_masks = plan.decoder.max_masks
+    counted = outcome(predictions, texts, tokenizer, max_masks)
     record = ProbeRecord(
         schema=1,
         identity=plan.identity,
@@ -239,7 +232,7 @@ def _finish(
         decoder=plan.decoder,
         precision=plan.precision,
         subset=plan.subset,
-        counts=probe_counts(scores, max_masks=plan.decoder.max_masks, **became._asdict()),
+        counts=probe_counts(scores, counted, max_masks=max_masks),
         scores=scores,
         provenance=Provenance(**begun.provenance(), device=device_description(begun.device), num_processes=1),
     )
