@@ -93,7 +93,7 @@ def build(options: BuildOptions) -> None:
 
 
 def _say_what_was_made(manifest: "QuerySetManifest", out: Path) -> None:
-    from kebench.probe.set_places import remember_set
+    from kebench.probe.query_set import remember_set
 
     remember_set(out, manifest.content_hash)
     print_sheets([Sheet("", (), (_counts(manifest),))], "terminal")

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 def probe_errors(folders: tuple[Path, ...], model: str, set_name: str, *, k: int) -> "Sheet":
     """Return what goes wrong in the newest probe of a model on a set. set_name: its name, or its folder."""
     from kebench.probe.outcomes import known_concepts, outcomes
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.set_places import find_set
+    from kebench.probe.query_set import QuerySet, find_set
     from kebench.probe.stored import asked_queries, read_predictions, read_tokenizer, rules_differ
     from kebench.report.probe_errors import probe_errors_sheet
     from kebench.report.probes import caption

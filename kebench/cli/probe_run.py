@@ -73,9 +73,8 @@ def probe_run(options: ProbeOptions) -> None:
     --workers; to use several machines, start the same command on each: they share the work.
     """
     from kebench.probe.plan import plan_probe, read_decoder
-    from kebench.probe.query_set import QuerySet
+    from kebench.probe.query_set import QuerySet, remember_set
     from kebench.probe.run import drop_parts, find_finished, run_probe, run_probes
-    from kebench.probe.set_places import remember_set
     from kebench.processes import beside
     from kebench.run import resolve
     from kebench.runtime import choose_device, use_own_gpu

@@ -62,9 +62,8 @@ def show(
     """
     import pyarrow.compute as pc
 
-    from kebench.probe.query_set import QuerySet
+    from kebench.probe.query_set import QuerySet, find_set
     from kebench.probe.record import PROBE_RECORD, read_probe_record
-    from kebench.probe.set_places import find_set
     from kebench.probe.stored import check_set, rules_differ
 
     if (folder is None) == (model is None):

@@ -18,8 +18,7 @@ def example_sheets(
     folders: tuple[Path, ...], set_folder: Path | None, models: list[str], *, count: int, is_hits: bool
 ) -> "list[Sheet]":
     """Return a sheet of examples for each set and way of probing. Raises UserError if there is no probe."""
-    from kebench.probe.query_set import QuerySet
-    from kebench.probe.set_places import find_set
+    from kebench.probe.query_set import QuerySet, find_set
     from kebench.report.probes import caption
 
     named = QuerySet.open(set_folder) if set_folder else None

@@ -10,23 +10,15 @@ import torch
 from torch import Tensor
 
 from kebench.model.masked_lm import MaskedLM
-from kebench.probe.beam import (
-    Beams,
-    Predict,
-    Rules,
-    fill_by_confidence,
-    fill_in_order,
-    fill_independently,
-    refine,
-)
+from kebench.probe import beam
 from kebench.probe.record import Decoder, ProbeCounts
 from kebench.probe.states import Items, ModelPredict, ReleasedBatches, make_items, pieces_of
 from kebench.probe.stored import SCHEMA
 
-DECODERS: dict[str, Callable[..., Beams]] = {
-    "independent": fill_independently,
-    "order": fill_in_order,
-    "confidence": fill_by_confidence,
+DECODERS: dict[str, Callable[..., beam.Beams]] = {
+    "independent": beam.fill_independently,
+    "order": beam.fill_in_order,
+    "confidence": beam.fill_by_confidence,
 }
 
 
@@ -81,16 +73,16 @@ def answer_queries(
     return taken.set_column(0, "query_id", pyarrow.array(ids))
 
 
-def decode(predict: Predict, num_places_N: Tensor, settings: Decoder) -> Beams:
+def decode(predict: beam.Predict, num_places_N: Tensor, settings: Decoder) -> beam.Beams:
     """Fill the places of every item; the beams of each come best first."""
-    rules = Rules(slots=settings.slots, duplicates=settings.duplicates, exact=settings.exact)
+    rules = beam.Rules(slots=settings.slots, duplicates=settings.duplicates, exact=settings.exact)
     beams = DECODERS[settings.method](predict, num_places_N, beam=settings.beam, rules=rules)
     if settings.refine:
-        beams = refine(predict, beams, rounds=settings.refine, rules=rules)
+        beams = beam.refine(predict, beams, rounds=settings.refine, rules=rules)
     return beams
 
 
-def _rows(items: Items, beams: Beams) -> pyarrow.Table:
+def _rows(items: Items, beams: beam.Beams) -> pyarrow.Table:
     """Return a row a kept state; `query_id` is the place of its text, and num_masks counts its items."""
     is_kept_NB = (beams.score_NB > -torch.inf).cpu().numpy()
     item_R, rank_R = numpy.nonzero(is_kept_NB)

@@ -20,9 +20,8 @@ from kebench.probe.query_set import (
     read_set_manifest,
     same_set_already,
 )
-from kebench.probe.recipe import Mode, ProbeRecipe
+from kebench.probe.recipe import Mode, ProbeRecipe, read_templates, released_words, words_of
 from kebench.probe.tables import count_ambiguous, counts_of, write_queries
-from kebench.probe.templates import read_templates, released_words, words_of
 from kebench.progress import progress
 from kebench.runtime import begin
 from kebench.umls.database import Connection, errors_explained, open_database

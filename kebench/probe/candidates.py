@@ -9,7 +9,6 @@ the model's tokenizer tells them apart (`kebench.probe.forms`). Under the `relea
 as the code released with KeBioLM does it (`kebench.scoring.cloze_strings`).
 """
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -38,10 +37,6 @@ class Judged(NamedTuple):
     strings: list[str]
     released_hits: NDArray[np.bool_]
 
-    def string_of(self, row: int) -> str:
-        """Return what a candidate reads as."""
-        return self.strings[int(self.candidates.sequence[row])]
-
 
 def judge(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> Judged:
     """Say of each decoded answer whether its query accepts it.
@@ -62,7 +57,14 @@ def judge(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> Jud
         [(num_decoded,)] = connection.execute("SELECT count(*) FROM decoded").fetchall()
         num_unknown = len(predictions) - num_decoded
         assert not num_unknown, f"{num_unknown} predictions are of queries that were not asked"
-        strings = list(_strings(connection, tokenizer))
+        # What each sequence reads as, in the order of their numbers.
+        read, strings = reader(tokenizer), list[str]()
+        found: Any = connection.sql("SELECT tokens FROM sequence ORDER BY sequence")
+        for batch in found.to_arrow_reader(_AT_ONCE):
+            column = batch.column(0)
+            ids = column.values.to_numpy(zero_copy_only=False).tolist()
+            bounds = column.offsets.to_numpy().tolist()
+            strings += read(ids[start:end] for start, end in pairwise(bounds))
         numbered = {"sequence": pa.array(np.arange(len(strings))), "string": pa.array(strings, pa.string())}
         connection.register("read", pa.table(numbered))
         # The tables reading (each sequence's match key, as a number) and gold (keys a query accepts).
@@ -96,17 +98,6 @@ def _load_queries(connection: Connection, queries: pa.Table) -> None:
            CREATE TABLE accepted AS SELECT DISTINCT query, unnest(answer.names) AS name
            FROM (SELECT query, unnest(answers) AS answer FROM asked)"""
     )
-
-
-def _strings(connection: Connection, tokenizer: Tokenizer) -> Iterator[str]:
-    """Yield what each sequence reads as, in the order of their numbers."""
-    read = reader(tokenizer)
-    found: Any = connection.sql("SELECT tokens FROM sequence ORDER BY sequence")
-    for batch in found.to_arrow_reader(_AT_ONCE):
-        column = batch.column(0)
-        ids = column.values.to_numpy(zero_copy_only=False).tolist()
-        bounds = column.offsets.to_numpy().tolist()
-        yield from read(ids[start:end] for start, end in pairwise(bounds))
 
 
 def _released_hits(

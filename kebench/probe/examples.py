@@ -52,7 +52,6 @@ def examples(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> 
     found = ranks(candidates, num_queries=len(queries), normalised=True).tolist()
     ordered = in_order(candidates, normalised=True)
     bounds = np.searchsorted(candidates.query[ordered], np.arange(len(queries) + 1)).tolist()
-
     mean_log_prob = candidates.score(normalised=True).tolist()
 
     def first(rows: NDArray[np.int64]) -> Answer | None:
@@ -60,7 +59,7 @@ def examples(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> 
             return None
         row = int(rows[0])
         num_masks, is_right = int(candidates.num_masks[row]), bool(candidates.is_right[row])
-        return Answer(judged.string_of(row), num_masks, mean_log_prob[row], is_right)
+        return Answer(judged.strings[candidates.sequence[row]], num_masks, mean_log_prob[row], is_right)
 
     made = []
     for place, query in enumerate(queries.to_pylist()):

@@ -70,7 +70,11 @@ def import_set(paths: Sequence[Path], out: Path, *, prompts: Path | None = None)
     wanted = hash_of([SET_VERSIONS["fixed"], "import", [file.sha256 for file in inputs]])
     if already := same_set_already(out, wanted):
         return already
-    templates = _read_prompts(prompts) if prompts else {}
+    templates: dict[str, str] = {}  # of each relation
+    for where, line in _json_lines(prompts) if prompts else ():
+        relation, template = (_string(where, line, field) for field in ("relation", "template"))
+        _check_template(where, template)
+        templates[relation] = template
     lines = [query for path in paths for query in _read(path, templates)]
     if not lines:
         raise UserError(f"{', '.join(map(str, paths))}: no query in it; check the files")
@@ -95,16 +99,6 @@ def _read(path: Path, templates: dict[str, str]) -> Iterator[Query]:
         for text in (query.text, query.relation, query.given, *names):
             _check_text(where, text)
         yield query
-
-
-def _read_prompts(path: Path) -> dict[str, str]:
-    """Return relation -> template of a file of prompts."""
-    templates: dict[str, str] = {}
-    for where, line in _json_lines(path):
-        relation, template = (_string(where, line, field) for field in ("relation", "template"))
-        _check_template(where, template)
-        templates[relation] = template
-    return templates
 
 
 def _check_template(where: str, template: str) -> None:

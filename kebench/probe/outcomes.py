@@ -21,7 +21,7 @@ KINDS = ("first", "near", "far", "missed", "length", "undecoded", "unanswerable"
 # What a wrong first answer may be.
 WRONG = ("right type", "other type", "unknown")
 
-Known = Mapping[str, frozenset[str]]
+Known = Mapping[str, set[str]]
 
 
 class Outcome(NamedTuple):
@@ -41,11 +41,8 @@ class Outcome(NamedTuple):
     wrong: str
 
 
-def known_concepts(queries: pa.Table, tokenizer: Tokenizer) -> dict[str, frozenset[str]]:
-    """Return the semantic types of each name that some query of a set accepts, by its match key.
-
-    tokenizer: the model's.
-    """
+def known_concepts(queries: pa.Table, tokenizer: Tokenizer) -> dict[str, set[str]]:
+    """Return the semantic types of the names that queries accept, by match key. tokenizer: the model's."""
     types: dict[str, set[str]] = {}
     for answers in queries["answers"].to_pylist():
         for answer in answers:
@@ -55,7 +52,7 @@ def known_concepts(queries: pa.Table, tokenizer: Tokenizer) -> dict[str, frozens
     for name, key in zip(types, match_keys(types, tokenizer), strict=True):
         known.setdefault(key, set()).update(types[name])
     known.pop("", None)
-    return {key: frozenset(found) for key, found in known.items()}
+    return known
 
 
 def outcomes(
@@ -75,15 +72,15 @@ def outcomes(
         np.maximum.at(most_masks, candidates.query, candidates.num_masks)
         ordered = in_order(candidates, normalised=True)
         answered, at = np.unique(candidates.query[ordered], return_index=True)
-        firsts = dict(zip(answered.tolist(), map(judged.string_of, ordered[at].tolist()), strict=True))
-        keys = dict(zip(firsts, match_keys(firsts.values(), tokenizer), strict=True))
+        firsts = [judged.strings[sequence] for sequence in candidates.sequence[ordered[at]]]
+        keys = dict(zip(answered.tolist(), match_keys(firsts, tokenizer), strict=True))
         pieces = shortest_names(block, tokenizer).tolist()
         for place, row in enumerate(block.select(["relation", "answers"]).to_pylist()):
             if rank := found[place]:
                 kind = "first" if rank == 1 else "near" if rank <= k else "far"
             elif not pieces[place]:
                 kind = "unanswerable"
-            elif place not in firsts:
+            elif place not in keys:
                 kind = "undecoded"
             else:
                 kind = "length" if pieces[place] > most_masks[place] else "missed"

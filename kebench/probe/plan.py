@@ -10,7 +10,7 @@ from kebench.cards import ModelCard
 from kebench.errors import UserError, first_fault
 from kebench.model.layout import read_config
 from kebench.model.source import ResolvedModel, model_hash
-from kebench.probe.query_set import QuerySet
+from kebench.probe.query_set import SET_VERSIONS, QuerySet
 from kebench.probe.record import Decoder, DecoderMode, ProbeSubset, probe_folder, probe_identity
 from kebench.shipped import shipped
 
@@ -77,7 +77,7 @@ def plan_probe(
     Raises UserError for a set whose accepted names older rules made, and for a way of decoding that the
     answers of a released KeBioLM have no batches for.
     """
-    if query_set.is_outdated:
+    if query_set.manifest.set_version < SET_VERSIONS[query_set.manifest.mode]:
         raise UserError(
             f"{query_set.folder}: made by an older rule, which cut every closing bracket off a name (iron "
             "(II) and iron (III) both became iron); build or import the set again, into another folder"

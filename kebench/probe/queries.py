@@ -11,9 +11,8 @@ import pyarrow
 
 from kebench.errors import UserError, did_you_mean
 from kebench.probe.forms import answer_form, shown_form
-from kebench.probe.recipe import ProbeRecipe
+from kebench.probe.recipe import ProbeRecipe, Words
 from kebench.probe.tables import TEXT_SQL
-from kebench.probe.templates import Words
 from kebench.umls.database import Connection, one_row
 from kebench.umls.knowledge_base import KnowledgeBase
 from kebench.umls.names import with_steps
@@ -80,19 +79,17 @@ def count_facts(connection: Connection, kb: KnowledgeBase) -> tuple[int, float]:
     num_triples, *_ = one_row(connection, f"SELECT count(DISTINCT hash(head, relation, tail)) FROM {triples}")
     every = max(1, num_triples // _SAMPLED_TRIPLES)
     concepts = parquet_sql(kb.folder / "concepts.parquet", with_row_number=True)
-    connection.execute(
-        f"""CREATE TABLE sampled AS SELECT DISTINCT head, relation, tail FROM {kb.tables()["triples"]}
-        WHERE least(head, tail) IN (SELECT cui FROM {concepts} WHERE file_row_number % {every} = 0)"""
-    )
     share, *_ = one_row(
         connection,
-        """SELECT coalesce(avg(is_there::INT), 0) FROM (
+        f"""WITH sampled AS MATERIALIZED (
+            SELECT DISTINCT head, relation, tail FROM {kb.tables()["triples"]}
+            WHERE least(head, tail) IN (SELECT cui FROM {concepts} WHERE file_row_number % {every} = 0)
+        ) SELECT coalesce(avg(is_there::INT), 0) FROM (
             SELECT bool_or(other.relation <> one.relation) IS TRUE AS is_there
             FROM sampled AS one LEFT JOIN sampled AS other ON other.head = one.tail AND other.tail = one.head
             WHERE one.relation IN (SELECT relation FROM relations) GROUP BY one.head, one.relation, one.tail
         )""",
     )
-    connection.execute("DROP TABLE sampled")
     return num_triples, round(share, 4)
 
 
@@ -170,11 +167,9 @@ def _number_texts(connection: Connection, kb: KnowledgeBase) -> dict[str, int]:
     )
     connection.execute("CREATE TABLE numbered AS SELECT cui, text_no FROM labels JOIN texts USING (label)")
     connection.execute(
-        f"CREATE TABLE unlabelled AS SELECT cui, label = '' AS is_empty FROM labels WHERE {bad}"
+        f"""CREATE TABLE unlabelled AS SELECT cui, label = '' AS is_empty FROM labels WHERE {bad};
+        DROP TABLE labels"""
     )
-    connection.execute("DROP TABLE labels")
-    if not one_row(connection, "SELECT count(*) FROM unlabelled")[0]:
-        return {"empty_name": 0, "mask_in_name": 0}
     ends = " UNION ALL ".join(
         f"""SELECT DISTINCT relation_no, '{end}' AS given, cui, is_empty
         FROM {_triples(kb)} JOIN unlabelled ON cui = {end}"""

@@ -32,10 +32,6 @@ def longer_than(max_masks: int) -> str:
 class Decoder(Part):
     """How masks were filled: the settings of `probing/decoders.toml`, after the options.
 
-    method: which open place is filled next. beam: states kept. max_masks: 1 to this many were decoded.
-    max_tokens: longest text in word pieces. refine: most rounds of predicting a token anew.
-    slots, duplicates, exact: how states are picked. special_tokens: whether one may fill a place.
-
     The bounds keep ranks, and steps with those of refinement, within a byte of the predictions.
     """
 
@@ -58,15 +54,7 @@ class ProbeSubset(Part):
 
 
 class ProbeCounts(Part):
-    """What became of the queries.
-
-    too_long: no room for a single mask within the model's limit; not decoded, and counted as missed.
-    unusable: the model's tokenizer finds no mask token in the text, or several; likewise.
-    truncated: fewer masks than max_masks fit.
-    without_answers: the set accepts nothing for them (a released index can hold such).
-    answers_longer_than_max_masks: every accepted name has more word pieces as the tokenizer
-        writes it; other pieces of the same string may still hit.
-    """
+    """What became of the queries."""
 
     queries: int
     decoded: int
@@ -74,15 +62,11 @@ class ProbeCounts(Part):
     truncated: int = 0
     unusable: int = 0
     without_answers: int = 0
-    answers_longer_than_max_masks: int = 0
+    answers_longer_than_max_masks: int = 0  # other pieces of the same strings may still hit
 
 
 class Figure(Part):
-    """One metric over some queries, in percent; None where there is nothing to average.
-
-    macro_percent: mean over relations that have such a query. low_percent, high_percent: its 95% interval,
-    from a bootstrap over relations. micro_percent: mean over queries.
-    """
+    """One metric over some queries, in percent; None where there is nothing to average."""
 
     macro_percent: float | None
     low_percent: float | None
@@ -99,10 +83,7 @@ class Ranked(Part):
 
 
 class ReleasedBucket(Part):
-    """Scores over the queries of one kind by the released code's string rules, which rank nothing.
-
-    hit: hit@(B x L), what the paper calls Recall@5.
-    """
+    """Scores over the queries of one kind by the released code's string rules, which rank nothing."""
 
     queries: int
     relations: int
@@ -110,20 +91,14 @@ class ReleasedBucket(Part):
 
 
 class Bucket(ReleasedBucket):
-    """Scores over the queries of one kind by normal forms.
-
-    by_sum, by_mean: candidates ranked by the sum, or by the mean, of their tokens' log probabilities.
-    """
+    """Scores over the queries of one kind by normal forms."""
 
     by_sum: Ranked
     by_mean: Ranked
 
 
 class Group(Part):
-    """Means over the queries of one relation, semantic type or answer length, in percent.
-
-    Acc@1, Acc@5 and MRR rank by mean log probability.
-    """
+    """Means over the queries of one relation, semantic type or answer length, in percent."""
 
     queries: int
     hit_percent: float
@@ -141,11 +116,7 @@ class ReleasedScores(Part):
 
 
 class FixedScores(Part):
-    """By normal forms: overall, type 1 (an answer's name stands in the text at word bounds), type 2.
-
-    A query counts under each semantic type of its answers. by_answer_length: word pieces of the shortest
-    accepted name, "1" to the most masks, then ">10" (if that is 10) for the rest, "none" without an answer.
-    """
+    """By normal forms: overall, type 1 (an answer's name stands in the text at word bounds), type 2."""
 
     overall: Bucket
     type_1: Bucket
@@ -175,10 +146,7 @@ def probe_counts(scores: ProbeScores, counted: ProbeCounts, *, max_masks: int) -
 
 
 class ProbeRecord(Part):
-    """One finished probe. `identity` hashes what can move its scores, and names its folder.
-
-    protocol_version: PROBE_PROTOCOL_VERSION when it was made; records say it since 3.
-    """
+    """One finished probe. `identity` hashes what can move its scores, and names its folder."""
 
     schema_version: Literal[1] = Field(PROBE_SCHEMA, alias="schema")
     identity: Hash
@@ -186,7 +154,7 @@ class ProbeRecord(Part):
     model_hash: Printable
     set: Name
     set_hash: Printable
-    protocol_version: int = Field(2, ge=1)
+    protocol_version: int = Field(2, ge=1)  # records say it since 3
     mode: DecoderMode
     decoder: Decoder
     precision: Literal["fp32", "bf16"]

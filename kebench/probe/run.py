@@ -9,7 +9,7 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 import pyarrow
@@ -30,7 +30,6 @@ from kebench.probe.record import (
     PROBE_PROTOCOL_VERSION,
     PROBE_RECORD,
     TOKENIZER,
-    Decoder,
     ProbeRecord,
     probe_counts,
     read_probe_record,
@@ -47,13 +46,6 @@ PART_QUERIES = {"cpu": 16, "cuda": 4096}  # ours: about a minute of work
 BOOTSTRAP_SEED = 0
 
 _log = logging.getLogger(__name__)
-
-
-class Part(NamedTuple):
-    """Some queries of a probe, and where their predictions are kept until all are there."""
-
-    path: Path
-    query_ids: list[int]
 
 
 def find_finished(plan: ProbePlan, out: Path) -> ProbeRecord | None:
@@ -85,15 +77,13 @@ def run_probe(
     """
     begun = begin(device.name)
     queries = asked_queries(plan.query_set.table(), plan.subset)
-    ids = queries["query_id"].to_pylist()
-    texts = dict(zip(ids, queries["text"].to_pylist(), strict=True))
     # Predictions of a part are kept beside the folder that all will be in.
     size = PART_QUERIES[device.name.partition(":")[0]]
     if read_config(plan.folder).get("fidelity") == "released":  # its answers depend on the batch: one part
-        size = max(1, len(ids))
+        size = max(1, len(queries))
     folder = plan.out(out).with_suffix(".parts") / f"{size}-queries"
-    starts = range(0, len(ids), size)
-    parts = [Part(folder / f"part-{at // size:05}.parquet", ids[at : at + size]) for at in starts]
+    starts = range(0, len(queries), size)
+    parts = {folder / f"part-{at // size:05}.parquet": queries.slice(at, size) for at in starts}
     card, trusted = plan.card, plan.card.trust_remote_code and allow_remote_code
     tokenizer = load_tokenizer(
         plan.folder, family=card.family, casing=card.casing, split_words=False, trust_remote_code=trusted
@@ -101,29 +91,12 @@ def run_probe(
     if tokenizer.mask_token_id is None:
         raise UserError(f"{plan.folder}: its tokenizer has no mask token; it is no masked language model")
 
-    def is_finished() -> bool:
-        return find_finished(plan, out) is not None
-
-    if left := [part for part in parts if not _is_decoded(part)]:
-        num_queries = f"{sum(len(part.query_ids) for part in left):,}"
-        _log.info("decoding %s queries in %d parts; a part that is done is kept", num_queries, len(left))
-        if done := len(parts) - len(left):
-            _log.info("%d of %d parts are decoded already", done, len(parts))
-        model = MaskedLM.load(  # a checkpoint that is refused leaves no folder behind
-            plan.folder,
-            family=card.family,
-            device=device.name,
-            precision=plan.precision,
-            trust_remote_code=trusted,
-        )
-        _decode(
-            left, texts, model, tokenizer, plan.decoder, batch_tokens=batch_tokens, is_finished=is_finished
-        )
+    _decode(plan, out, parts, tokenizer, device=device.name, trusted=trusted, batch_tokens=batch_tokens)
     # One process scores the parts.
     share_one(
         plan.out(out).with_suffix(".running"),
-        is_done=is_finished,
-        work=lambda: _finish(plan, plan.out(out), parts, queries, texts, tokenizer, begun),
+        is_done=lambda: find_finished(plan, out) is not None,
+        work=lambda: _finish(plan, plan.out(out), list(parts), queries, tokenizer, begun),
     )
     record = find_finished(plan, out)
     assert record is not None, "a probe that was shared is finished"
@@ -146,69 +119,75 @@ def drop_parts(plan: ProbePlan, out: Path) -> None:
 
 
 def _decode(
-    parts: Sequence[Part],
-    texts: dict[int, str],
-    model: MaskedLM,
+    plan: ProbePlan,
+    out: Path,
+    parts: dict[Path, pyarrow.Table],
     tokenizer: Any,
-    decoder: Decoder,
     *,
+    device: str,
+    trusted: bool,
     batch_tokens: int | None,
-    is_finished: Callable[[], bool],
 ) -> None:
     """Decode parts until none is left; wait for those that other processes have in hand.
 
-    Another process may finish the whole probe, and remove its parts, while this one waits or takes a lease.
+    parts: the queries of each, by the file of its predictions. Another process may finish the whole probe,
+    and remove its parts, while this one waits or takes a lease.
     """
-    at_once = batch_tokens or BATCH_TOKENS[model.device.partition(":")[0]]
+    left = [path for path in parts if not _is_decoded(path)]
+    if not left:
+        return
+    num_queries = sum(len(parts[path]) for path in left)
+    _log.info("decoding %s queries in %d parts; a part that is done is kept", f"{num_queries:,}", len(left))
+    if done := len(parts) - len(left):
+        _log.info("%d of %d parts are decoded already", done, len(parts))
+    model = MaskedLM.load(  # before any folder is made: a checkpoint that is refused leaves none behind
+        plan.folder,
+        family=plan.card.family,
+        device=device,
+        precision=plan.precision,
+        trust_remote_code=trusted,
+    )
+    at_once = batch_tokens or BATCH_TOKENS[device.partition(":")[0]]
 
-    def decode(part: Part) -> None:
+    def decode(path: Path) -> None:
         nonlocal at_once
-        asked = [texts[query_id] for query_id in part.query_ids]
+        ids, texts = (parts[path][column].to_pylist() for column in ("query_id", "text"))
         table, at_once = halving(
-            lambda tokens: answer_queries(
-                part.query_ids, asked, model, tokenizer, decoder, batch_tokens=tokens
-            ),
+            lambda tokens: answer_queries(ids, texts, model, tokenizer, plan.decoder, batch_tokens=tokens),
             at_once,
             may_halve=batch_tokens is None and not model.depends_on_batch,
         )
-        write_parquet_atomically(part.path, table, point="probe-part")
+        write_parquet_atomically(path, table, point="probe-part")
 
-    total = sum(len(part.query_ids) for part in parts)
-    with progress("probing", total=total, unit="queries") as advance:
+    with progress("probing", total=num_queries, unit="queries") as advance:
         share(
-            parts,
-            lambda part: part.path.with_suffix(".running"),
-            is_done=lambda part: part.path.exists() or is_finished(),
+            left,
+            lambda path: path.with_suffix(".running"),
+            is_done=lambda path: path.exists() or find_finished(plan, out) is not None,
             work=decode,
-            after=lambda part: advance(len(part.query_ids)),
+            after=lambda path: advance(len(parts[path])),
         )
 
 
-def _is_decoded(part: Part) -> bool:
+def _is_decoded(path: Path) -> bool:
     """Tell whether a part is there; one that is not whole is removed."""
     try:
-        pyarrow.parquet.read_metadata(part.path)
+        pyarrow.parquet.read_metadata(path)
     except FileNotFoundError:
         return False
     except pyarrow.ArrowException:
-        _log.warning("%s: damaged; it is decoded again", part.path)
-        part.path.unlink(missing_ok=True)
+        _log.warning("%s: damaged; it is decoded again", path)
+        path.unlink(missing_ok=True)
         return False
     return True
 
 
 def _finish(
-    plan: ProbePlan,
-    final: Path,
-    parts: Sequence[Part],
-    queries: pyarrow.Table,
-    texts: dict[int, str],
-    tokenizer: Any,
-    begun: Begun,
+    plan: ProbePlan, final: Path, parts: Sequence[Path], queries: pyarrow.Table, tokenizer: Any, begun: Begun
 ) -> None:
     """Score the parts and put predictions, tokenizer and record in their place."""
     sweep_temporaries_of(final)
-    tables = [pyarrow.parquet.read_table(part.path) for part in parts]
+    tables = [pyarrow.parquet.read_table(path) for path in parts]
     predictions = pyarrow.concat_tables([SCHEMA.empty_table(), *tables])
     spelling = tokenizer.backend_tokenizer.to_str()
     scores = score_probe(
@@ -219,6 +198,7 @@ def _finish(
         generator=numpy.random.default_rng(BOOTSTRAP_SEED),
     )
     max_masks = plan.decoder.max_masks
+    texts = dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
     counted = outcome(predictions, texts, tokenizer, max_masks)
     record = ProbeRecord(
         schema=1,

@@ -44,9 +44,16 @@ def score_probe(
     by_length = [*map(str, range(1, max_masks + 1)), longer_than(max_masks), NO_ANSWER]
     lengths = shortest_names(queries, tokenizer)
     length = np.where(lengths > 0, np.minimum(lengths, max_masks + 1) - 1, max_masks + 1)
+    # A query counts under each semantic type of its answers.
+    answers = queries["answers"].combine_chunks()  # the parents of a list count from its chunk's start
+    types = pc.struct_field(pc.list_flatten(answers), "semantic_types")
+    query = pc.take(pc.list_parent_indices(answers), pc.list_parent_indices(types))
+    pairs = pa.table({"query": query, "type": pc.list_flatten(types)})
+    distinct = pairs.group_by(["query", "type"], use_threads=False).aggregate([])
+    of_type = distinct["query"].to_numpy().astype(np.int64)
     broken_down = {
         "by_relation": _groups(shown, relation, relations),
-        "by_semantic_type": _by_semantic_type(shown, queries),
+        "by_semantic_type": _groups(shown, *_encoded(distinct["type"]), of_type),
         "by_answer_length": _groups(shown, length, by_length),
     }
     return ProbeScores.model_validate({"released": released, "fixed": fixed | broken_down})
@@ -110,14 +117,3 @@ def _groups(
         )
         for place, (number, num_queries) in enumerate(zip(means.groups, means.num_queries, strict=True))
     }
-
-
-def _by_semantic_type(earnings: Mapping[str, Floats], queries: pa.Table) -> dict[str, Group]:
-    """Return the means over the queries that have an answer of each semantic type."""
-    answers = queries["answers"].combine_chunks()  # the parents of a list count from its chunk's start
-    types = pc.struct_field(pc.list_flatten(answers), "semantic_types")
-    query = pc.take(pc.list_parent_indices(answers), pc.list_parent_indices(types))
-    pairs = pa.table({"query": query, "type": pc.list_flatten(types)})
-    distinct = pairs.group_by(["query", "type"], use_threads=False).aggregate([])
-    numbers, names = _encoded(distinct["type"])
-    return _groups(earnings, numbers, names, distinct["query"].to_numpy().astype(np.int64))

@@ -74,13 +74,17 @@ def write_queries(connection: Connection, path: Path, *, form: str) -> None:
 
 def counts_of(connection: Connection, path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return the counts of a written set as in table 5 of the paper, and those of each relation."""
-    columns, rows = ", ".join(COUNTS.values()), parquet_sql(path)
-    whole = _with_mean(one_row(connection, f"SELECT {columns} FROM {rows}"))
-    found = connection.execute(f"SELECT relation, {columns} FROM {rows} GROUP BY relation ORDER BY relation")
-    by_relation = {relation: _with_mean(tuple(numbers)) for relation, *numbers in found.fetchall()}
-    for counts in by_relation.values():
+    found = connection.execute(
+        f"""SELECT relation, {", ".join(COUNTS.values())} FROM {parquet_sql(path)}
+        GROUP BY GROUPING SETS ((), (relation)) ORDER BY relation"""
+    )
+    counted = {relation: dict(zip(COUNTS, numbers, strict=True)) for relation, *numbers in found.fetchall()}
+    for counts in counted.values():
+        counts["mean_cuis"] = round(counts["answers"] / counts["queries"], 4) if counts["queries"] else None
+    whole = counted.pop(None)
+    for counts in counted.values():
         del counts["relations"]
-    return whole, by_relation
+    return whole, counted
 
 
 def count_ambiguous(connection: Connection, *, form: str) -> dict[str, Any]:
@@ -90,17 +94,17 @@ def count_ambiguous(connection: Connection, *, form: str) -> dict[str, Any]:
     are one if they are compared as one: under the fixed rule without their blanks.
     """
     key = key_sql("form") if form == "fixed" else "form"
-    connection.execute(
-        f"""CREATE TEMP TABLE accepted AS SELECT query, {key} AS key, count(DISTINCT cui) AS own
-        FROM pairs JOIN answers USING (answer) JOIN forms USING (answer) GROUP BY ALL"""
-    )
-    connection.execute(
-        f"""CREATE TEMP TABLE borne AS SELECT key, count(DISTINCT cui) AS concepts
-        FROM (SELECT cui, {key} AS key FROM bearers) SEMI JOIN accepted USING (key) GROUP BY key"""
-    )
-    names, ambiguous = one_row(connection, "SELECT count(*), count(*) FILTER (concepts > 1) FROM borne")
-    queries, *_ = one_row(
-        connection, "SELECT count(DISTINCT query) FROM accepted JOIN borne USING (key) WHERE concepts > own"
+    names, ambiguous, queries = one_row(
+        connection,
+        f"""WITH accepted AS (
+            SELECT query, {key} AS key, count(DISTINCT cui) AS own
+            FROM pairs JOIN answers USING (answer) JOIN forms USING (answer) GROUP BY ALL
+        ), borne AS (
+            SELECT key, count(DISTINCT cui) AS concepts
+            FROM (SELECT cui, {key} AS key FROM bearers) SEMI JOIN accepted USING (key) GROUP BY key
+        ) SELECT count(*), count(*) FILTER (concepts > 1),
+            (SELECT count(DISTINCT query) FROM accepted JOIN borne USING (key) WHERE concepts > own)
+        FROM borne""",
     )
     return {
         "names": names,
@@ -108,9 +112,3 @@ def count_ambiguous(connection: Connection, *, form: str) -> dict[str, Any]:
         "ambiguous_share": round(ambiguous / names, 4) if names else None,
         "queries_with_ambiguous_names": queries,
     }
-
-
-def _with_mean(numbers: tuple[Any, ...]) -> dict[str, Any]:
-    counts: dict[str, Any] = dict(zip(COUNTS, numbers, strict=True))
-    counts["mean_cuis"] = round(counts["answers"] / counts["queries"], 4) if counts["queries"] else None
-    return counts
