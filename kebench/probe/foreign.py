@@ -245,7 +245,9 @@ def _load_lines(connection: Connection, lines: Sequence[Query]) -> None:
     ]
     givens = [(query, cui, cui, "") for query, cui in given]
     pairs = [(query, place) for place, (query, _) in enumerate(answers)]
-    described = [(place, cui, next(iter(of)), []) for place, ((_, cui), of) in enumerate(answers.items())]
+    described = [
+        (place, cui, next(iter(of)), list[str]()) for place, ((_, cui), of) in enumerate(answers.items())
+    ]
     forms = dict.fromkeys(
         (place, form_of[name][0]) for place, of in enumerate(answers.values()) for name in of
     )

@@ -218,13 +218,11 @@ def add_luis(connection: Connection, kb: KnowledgeBase, mode: str) -> None:
     names = parquet_sql(kb.folder / "names.parquet", with_row_number=True)
     is_shown = "names.name = concepts.name" if mode == "fixed" else "true"
     connection.execute(
-        f"""CREATE TABLE luis AS SELECT cui, arg_min(lui, file_row_number) AS lui
-        FROM (FROM {names} WHERE cui IN (SELECT cui FROM givens)) AS names
-        JOIN (SELECT cui, name FROM {kb.tables()["concepts"]}) AS concepts USING (cui)
-        WHERE {is_shown} AND (lui <> '' OR {str(mode == "released").lower()}) GROUP BY cui"""
-    )
-    connection.execute(
-        """CREATE OR REPLACE TABLE givens AS
-        SELECT query, place, givens.cui, coalesce(nullif(givens.lui, ''), luis.lui, '') AS lui
+        f"""CREATE OR REPLACE TABLE givens AS WITH luis AS (
+            SELECT cui, arg_min(lui, file_row_number) AS lui
+            FROM (FROM {names} WHERE cui IN (SELECT cui FROM givens)) AS names
+            JOIN (SELECT cui, name FROM {kb.tables()["concepts"]}) AS concepts USING (cui)
+            WHERE {is_shown} AND (lui <> '' OR {str(mode == "released").lower()}) GROUP BY cui
+        ) SELECT query, place, givens.cui, coalesce(nullif(givens.lui, ''), luis.lui, '') AS lui
         FROM givens LEFT JOIN luis USING (cui)"""
     )

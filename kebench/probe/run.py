@@ -189,15 +189,14 @@ def _finish(
     sweep_temporaries_of(final)
     tables = [pyarrow.parquet.read_table(path) for path in parts]
     predictions = pyarrow.concat_tables([SCHEMA.empty_table(), *tables])
-    spelling = tokenizer.backend_tokenizer.to_str()
+    spelling, max_masks = tokenizer.backend_tokenizer.to_str(), plan.decoder.max_masks
     scores = score_probe(
         queries,
         predictions,
         Tokenizer.from_str(spelling),
-        max_masks=plan.decoder.max_masks,
+        max_masks=max_masks,
         generator=numpy.random.default_rng(BOOTSTRAP_SEED),
     )
-    max_masks = plan.decoder.max_masks
     texts = dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
     counted = outcome(predictions, texts, tokenizer, max_masks)
     record = ProbeRecord(
