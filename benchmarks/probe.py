@@ -22,11 +22,12 @@ from kebench.model.checkpoint import load_encoder, load_masked_lm, load_tokenize
 from kebench.model.families import quiet_transformers
 from kebench.model.masked_lm import MaskedLM
 from kebench.model.source import resolve_model
-from kebench.probe.decoders import decode, read_decoder
+from kebench.probe.answers import decode
+from kebench.probe.plan import read_decoder
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import Decoder, ProbeSubset
 from kebench.probe.states import ModelPredict, make_items, pieces_of
-from kebench.probe.stored import chosen_ids
+from kebench.probe.stored import asked_queries
 from kebench.runtime import device_description, software, utc_now
 
 RESULTS = Path(__file__).parent / "results"
@@ -189,9 +190,9 @@ def compare(case: str, texts: list[str], rounds: int) -> dict[str, Any]:
 
 def sample(query_set: QuerySet, count: int) -> list[str]:
     """Return the texts of so many queries, drawn with a fixed seed."""
-    table = query_set.table(["query_id", "text"])
-    texts = dict(zip(table["query_id"].to_pylist(), table["text"].to_pylist(), strict=True))
-    return [texts[number] for number in chosen_ids(list(texts), ProbeSubset(queries=count, seed=SEED))]
+    subset = ProbeSubset(queries=count, seed=SEED)
+    texts: list[str] = asked_queries(query_set.table(["query_id", "text"]), subset)["text"].to_pylist()
+    return texts
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ MAY_IMPORT["cli"] = MAY_IMPORT["reproduce"] | MAY_IMPORT["report"] | {"pretrain"
 TORCH_PACKAGES = {"transe", "model", "pretrain", "finetune"}
 TORCH_MODULES = {  # of a package whose other half works without torch
     "mini/bert.py",
-    *(f"probe/{name}.py" for name in ("answers", "beam", "decoders", "states", "run")),
+    *(f"probe/{name}.py" for name in ("answers", "beam", "states", "run")),
 }
 
 

@@ -30,8 +30,7 @@ from kebench.kinds.kind import Examples, Kind
 from kebench.kinds.registry import KINDS, read_split
 from kebench.probe import stored
 from kebench.probe.outcomes import known_concepts, outcomes
-from kebench.probe.query_set import QuerySet
-from kebench.probe.set_places import find_set
+from kebench.probe.query_set import QuerySet, find_set
 from kebench.report.calibration import Calibration, calibrations, with_calibration
 from kebench.report.errors_page import build_errors_page
 from kebench.report.latex_signs import escape_latex

@@ -16,9 +16,8 @@ from kebench.cli.tables import print_table
 from kebench.errors import Refusals, UserError
 from kebench.grid import Cell, GridRows
 from kebench.probe.plan import Precision, ProbePlan, plan_probe
-from kebench.probe.query_set import QuerySet
+from kebench.probe.query_set import QuerySet, remember_set
 from kebench.probe.record import ProbeRecord
-from kebench.probe.set_places import remember_set
 from kebench.processes import beside
 from kebench.run import resolve
 from kebench.runtime import choose_device, use_own_gpu
@@ -73,7 +72,6 @@ def probe_run(options: ProbeOptions) -> None:
     What is recorded is not made again, and a probe that was stopped goes on. To use several GPUs, add
     --workers; to use several machines, start the same command on each: they share the work.
     """
-    from kebench.probe.decoders import read_decoder
     from kebench.probe.run import drop_parts, find_finished, run_probe, run_probes
 
     out = options.out

@@ -16,9 +16,8 @@ from kebench.errors import UserError, did_you_mean
 from kebench.grid import Grid, Sheet
 from kebench.probe import stored
 from kebench.probe.examples import Answer, Example, examples
-from kebench.probe.query_set import QuerySet
+from kebench.probe.query_set import QuerySet, find_set
 from kebench.probe.record import PROBE_RECORD, ProbeRecord, read_probe_record
-from kebench.probe.set_places import find_set
 from kebench.report import probe_export as export
 from kebench.report.probes import PROBE_SUITE, groups_sheets, probe_sheets
 from kebench.report.published import read_published_tables

@@ -4,7 +4,6 @@ import io
 import logging
 import os
 import socket
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, NamedTuple
@@ -161,8 +160,7 @@ def ask_node(cluster: Cluster, *, device: str, precision: str) -> Asked:
 
 def _answer(wanted: str, precision: str, gpus: float, cpus: float, theirs: list[Any]) -> "Asked | str":
     try:
-        check_version(theirs)
-        use_threads(cpus)
+        prepare(theirs, cpus)
         chosen = choose_device("cpu" if not gpus and wanted == "auto" else wanted, precision)
         if not gpus and wanted == "auto":
             chosen = chosen._replace(reason="jobs ask for no GPU")
@@ -176,19 +174,15 @@ def ours() -> list[Any]:
     return [__version__, PROTOCOL_VERSION]
 
 
-def check_version(theirs: list[Any]) -> None:
-    """Raise UserError if the command that gives the job is of another version."""
+def prepare(theirs: list[Any], cpus: float) -> None:
+    """Let torch use the cores of a job. Raises UserError if the command that gives it has another version."""
+    import torch
+
     if theirs != ours():
         raise UserError(
             f"node {socket.gethostname()} has kebench {__version__}, and the command {theirs[0]}; "
             "install the same on all"
         )
-
-
-def use_threads(cpus: float) -> None:
-    """Let torch use the cores of a job."""
-    import torch
-
     torch.set_num_threads(max(1, int(cpus)))
 
 
@@ -206,7 +200,7 @@ def say_nodes(cluster: Cluster) -> str:
     """Return a line on what the jobs have: nodes, jobs at a time, what each asks for."""
     import ray
 
-    alive = Counter(node["Alive"] for node in ray.nodes())[True]
+    alive = sum(node["Alive"] for node in ray.nodes())
     asked = ", ".join(
         f"{amount / 2**30:g} GiB" if name == "memory" else f"{amount:g} {name}"
         for name, amount in cluster.resources().items()

@@ -14,12 +14,12 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kebench.engine.cluster import RETRIES, Cluster, check_version, first_line, ours, remote, use_threads
+from kebench.engine.cluster import RETRIES, Cluster, first_line, ours, prepare, remote
 from kebench.errors import UserError
 from kebench.leases import TASK, remove_leases_of_dead
 
@@ -36,11 +36,6 @@ class Ended(NamedTuple):
     said: str
 
 
-class _Copy(NamedTuple):
-    task: str
-    tries: int
-
-
 def run_copies(
     arguments: Sequence[str], cluster: Cluster, *, copies: int, shared: Path, leases: Sequence[Path]
 ) -> str:
@@ -52,17 +47,22 @@ def run_copies(
     """
     import ray
 
-    running = {}
-    with _marked(shared) as marker:
+    running: dict[Any, tuple[str, int]] = {}  # the task of each copy, and how often it was started
+    # A file beside the folder, by which a node tells that it sees the same place.
+    marker = shared.absolute().parent / f".{shared.name}.{uuid.uuid4().hex[:8]}.seen"
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+    with ExitStack() as stack:
+        stack.callback(marker.unlink, missing_ok=True)
 
         def start(tries: int) -> None:
-            copy = _Copy(uuid.uuid4().hex, tries)
-            given = (list(arguments), str(Path.cwd()), str(marker), copy.task, cluster.cpus, ours())
-            running[remote(cluster, _run_command, retries=0).remote(*given)] = copy
+            task = uuid.uuid4().hex
+            given = (list(arguments), str(Path.cwd()), str(marker), task, cluster.cpus, ours())
+            running[remote(cluster, _run_command, retries=0).remote(*given)] = task, tries
 
         for _ in range(copies):
             start(1)
-        printed, faults, lost = None, [], list[_Copy]()
+        printed, faults, lost = None, [], list[tuple[str, int]]()
         while running or lost:
             if not running:
                 time.sleep(_LOOK_SECONDS)
@@ -81,33 +81,17 @@ def run_copies(
                     faults.append(ended.said)
                 elif printed is None:
                     printed = ended.printed
-            for copy in [one for one in lost if remove_leases_of_dead(one.task, leases)]:
-                lost.remove(copy)
-                if printed is not None:
-                    continue
-                if copy.tries > RETRIES:
-                    faults.append(
-                        f"lost {copy.tries} times; ask for more by --memory-per-job, or see Ray's logs"
-                    )
-                else:
-                    start(copy.tries + 1)
+            for task, tries in [copy for copy in lost if remove_leases_of_dead(copy[0], leases)]:
+                lost.remove((task, tries))
+                if printed is None and tries > RETRIES:
+                    faults.append(f"lost {tries} times; ask for more by --memory-per-job, or see Ray's logs")
+                elif printed is None:
+                    start(tries + 1)
     if printed is None:
         raise UserError(faults[0] if faults else "no copy of the command ended; see Ray's logs")
     for fault in faults:
         _log.warning("a copy ended with: %s", fault)
     return printed
-
-
-@contextmanager
-def _marked(shared: Path) -> Iterator[Path]:
-    """Yield a file beside a folder, by which a node tells that it sees the same place."""
-    marker = shared.absolute().parent / f".{shared.name}.{uuid.uuid4().hex[:8]}.seen"
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.touch()
-    try:
-        yield marker
-    finally:
-        marker.unlink(missing_ok=True)
 
 
 def _run_command(
@@ -116,17 +100,12 @@ def _run_command(
     """Run a command in this process, which ends with it if the node is lost."""
     printed, said = io.StringIO(), io.StringIO()
     try:
-        check_version(theirs)
+        prepare(theirs, cpus)
     except UserError as error:
         return Ended(2, "", str(error))
     if not Path(marker).exists():
-        where = f"{Path(marker).parent}: not seen by node {socket.gethostname()}"
-        return Ended(
-            2,
-            "",
-            f"{where}; this command shares its work in a folder that every node must see at the same place",
-        )
-    use_threads(cpus)
+        why = "this command shares its work in a folder that every node must see at the same place"
+        return Ended(2, "", f"{Path(marker).parent}: not seen by node {socket.gethostname()}; {why}")
     os.environ[TASK] = task
     os.chdir(folder)
     sys.argv = ["kebench", *arguments]

@@ -6,7 +6,7 @@ another grid has in hand are left to it, and taken over if it dies, as `engine.l
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,13 +48,11 @@ def drive(
     """
     waiting, elsewhere = deque(jobs), deque[Job]()
     leases: dict[str, ExitStack] = {}  # of the jobs that the pool has
-    num_recorded = num_failed = 0
+    counted = Counter[bool]()  # by whether they failed
     looked = time.monotonic()
 
     def count(job: Job, outcome: Outcome) -> None:
-        nonlocal num_recorded, num_failed
-        num_failed += bool(outcome.error)
-        num_recorded += not outcome.error
+        counted[bool(outcome.error)] += 1
         report(job, outcome)
 
     try:
@@ -89,7 +87,7 @@ def drive(
     finally:
         for holding in leases.values():  # the pool has been told to stop, or is gone
             holding.close()
-    return Tally(num_recorded, num_failed, len(elsewhere))
+    return Tally(counted[False], counted[True], len(elsewhere))
 
 
 def _is_recorded(job: Job, out: Path) -> bool:

@@ -7,6 +7,7 @@ processes train one job together, and the main one alone touches the folder.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -57,7 +58,7 @@ def run_jobs(
     accelerator = new_accelerator(device)
     made_with = software()
     left = list(jobs)
-    num_recorded = num_failed = 0
+    counted = Counter[bool]()  # by whether they failed
     while left:
         in_hand_elsewhere = []
         for job in left:
@@ -65,15 +66,14 @@ def run_jobs(
             if outcome is None:
                 in_hand_elsewhere.append(job)
                 continue
-            num_failed += bool(outcome.error)
-            num_recorded += not outcome.error
+            counted[bool(outcome.error)] += 1
             report(job, outcome)
         if len(in_hand_elsewhere) == len(left):
             if not options.wait:
                 break
             time.sleep(WAIT_SECONDS)
         left = in_hand_elsewhere
-    return Tally(num_recorded, num_failed, len(left))
+    return Tally(counted[False], counted[True], len(left))
 
 
 def _run_job(

@@ -1,7 +1,7 @@
 """Opens the engine that a command names, with the device of its jobs and how many run at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -57,13 +57,13 @@ def opened(
         yield Engine(chosen, False, 1, measure, partial(run_jobs, device=chosen, options=options))
         return
     from kebench.engine.drive import drive
-    from kebench.engine.process_pool import processes
+    from kebench.engine.process_pool import ProcessPool
     from kebench.processes import plan_places
 
     places = plan_places(workers, uses_gpus=chosen.name != "cpu")
 
     def in_processes(jobs: Sequence[Job], out: Path, report: Report) -> Tally:
-        with processes(places, chosen, options) as pool:
+        with closing(ProcessPool(places, chosen, options)) as pool:
             return drive(jobs, out, pool, report, wait=options.wait)
 
     # Processes on the CPU share the cores by which a matrix product is measured.

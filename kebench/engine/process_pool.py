@@ -3,8 +3,8 @@
 A process that is killed, perhaps for want of memory, is started again, and its job with it, a few times.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 
@@ -17,13 +17,13 @@ TRIES = 3  # of a job whose process was killed
 _MOMENT = 1.0  # that a process which has closed its pipe takes to end
 
 
+@dataclass
 class _Busy:
     """A worker, the job that it has, if any, and how often that has been given to one."""
 
-    def __init__(self, worker: Worker) -> None:
-        self.worker = worker
-        self.job: Job | None = None
-        self.tries = 0
+    worker: Worker
+    job: Job | None = None
+    tries: int = 0
 
     def give(self, job: Job, tries: int) -> None:
         self.job, self.tries = job, tries
@@ -32,7 +32,7 @@ class _Busy:
 
 
 class ProcessPool:
-    """So many processes as there are places, each with one job at a time."""
+    """So many processes as there are places, each with one job at a time; `contextlib.closing` ends them."""
 
     def __init__(self, places: list[Place], device: Device, options: RunOptions) -> None:
         self._places, self._options = places, options
@@ -82,16 +82,6 @@ class ProcessPool:
             one.worker.process.kill()
         for one in self._workers:
             one.worker.process.join()
-
-
-@contextmanager
-def processes(places: list[Place], device: Device, options: RunOptions) -> Iterator[ProcessPool]:
-    """Yield a pool, and end its processes with the block."""
-    pool = ProcessPool(places, device, options)
-    try:
-        yield pool
-    finally:
-        pool.close()
 
 
 def _serve_jobs(device: Device, options: RunOptions, pipe: Connection) -> None:

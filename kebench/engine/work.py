@@ -73,12 +73,7 @@ def carry_out(job: Job, device: Device, options: RunOptions) -> Settled:
 
 
 def fine_tune_watched(
-    job: Job,
-    options: RunOptions,
-    *,
-    accelerator: Any,
-    software: dict[str, Any],
-    keep_weights: Path | None,
+    job: Job, options: RunOptions, *, accelerator: Any, software: dict[str, Any], keep_weights: Path | None
 ) -> "Finished":
     """Fine-tune, with loggers told of every epoch and the energy measured, where that is asked for."""
     from kebench.finetune.job import fine_tune

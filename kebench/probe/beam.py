@@ -131,9 +131,20 @@ def refine(predict: Predict, beams: Beams, *, rounds: int, rules: Rules) -> Beam
         if not len(items):
             break
         current = Beams(*(part[items] for part in beams))
+        # The place of each state's least probable token is opened; of equal ones, unless exact, the first.
+        log_prob_NBM = current.log_prob_NBM
+        compared_NBM = log_prob_NBM if rules.exact else (log_prob_NBM.double() * ROUNDED).round()
+        least_NB1 = compared_NBM.masked_fill(current.token_NBM < 0, torch.inf).argmin(2, keepdim=True)
+        score_NB = current.score_NB - log_prob_NBM.gather(2, least_NB1)[..., 0]
+        opened = current._replace(
+            token_NBM=current.token_NBM.scatter(2, least_NB1, OPEN),
+            log_prob_NBM=log_prob_NBM.scatter(2, least_NB1, 0.0),
+            score_NB=score_NB,
+            picked_NB=score_NB,
+        )
         chosen = _step(
             predict,
-            _without_the_least_probable(current, exact=rules.exact),
+            opened,
             items,
             lambda token_RM: token_RM == OPEN,
             step=num_places_N[items] + number,
@@ -143,19 +154,6 @@ def refine(predict: Predict, beams: Beams, *, rounds: int, rules: Rules) -> Beam
         beams = _replaced(beams, items, chosen)
         items = items[(chosen.token_NBM != current.token_NBM).flatten(1).any(1)]
     return beams
-
-
-def _without_the_least_probable(beams: Beams, *, exact: bool) -> Beams:
-    """Open the place of each state's least probable token; of equal ones, unless `exact`, the first."""
-    log_prob_NBM = beams.log_prob_NBM if exact else (beams.log_prob_NBM.double() * ROUNDED).round()
-    least_NB1 = log_prob_NBM.masked_fill(beams.token_NBM < 0, torch.inf).argmin(2, keepdim=True)
-    score_NB = beams.score_NB - beams.log_prob_NBM.gather(2, least_NB1)[..., 0]
-    return beams._replace(
-        token_NBM=beams.token_NBM.scatter(2, least_NB1, OPEN),
-        log_prob_NBM=beams.log_prob_NBM.scatter(2, least_NB1, 0.0),
-        score_NB=score_NB,
-        picked_NB=score_NB,
-    )
 
 
 def _search(
@@ -206,8 +204,22 @@ def _step(
     order_NC = _best_first(picked_NC, child_NCM, exact=rules.exact)
     children = _Children(*(part.gather(1, order_NC) for part in children))
     child_NCM, picked_NC = _rows(child_NCM, order_NC), picked_NC.gather(1, order_NC)
-    pick_NB, best_NB = _pick(children, child_NCM, picked_NC, beams, rules)
-    return _chosen(beams, children, child_NCM, picked_NC, pick_NB, best_NB, step=step)
+    pick_NB, path_NB = _pick(children, child_NCM, picked_NC, beams, rules)
+    # The picked children, each with the steps and scores of its best path.
+    taken_NB, is_empty_NB = pick_NB.clamp(min=0), pick_NB < 0
+    place_NB1 = children.place_NC.gather(1, path_NB)[..., None]
+    log_prob_NB = children.log_prob_NC.gather(1, path_NB)
+    parent_NB = children.slot_NC.gather(1, path_NB)
+    steps_NBM = _rows(beams.step_NBM, parent_NB)
+    log_probs_NBM = _rows(beams.log_prob_NBM, parent_NB).to(log_prob_NB.dtype)
+    step_N = torch.as_tensor(step, device=place_NB1.device).expand(len(place_NB1))
+    return Beams(
+        _rows(child_NCM, taken_NB),
+        steps_NBM.scatter(2, place_NB1, step_N[:, None, None].expand_as(place_NB1)),
+        log_probs_NBM.scatter(2, place_NB1, log_prob_NB[..., None]),
+        (beams.score_NB.gather(1, parent_NB) + log_prob_NB).masked_fill(is_empty_NB, -torch.inf),
+        picked_NC.gather(1, taken_NB).masked_fill(is_empty_NB, -torch.inf),
+    )
 
 
 def _children(
@@ -295,33 +307,6 @@ def _pick(
         picks.append(pick_N1)
         paths.append(path_NC.masked_fill(~is_same_NC, -torch.inf).argmax(1, keepdim=True))
     return torch.cat(picks, 1), torch.cat(paths, 1)
-
-
-def _chosen(
-    beams: Beams,
-    children: _Children,
-    child_NCM: Tensor,
-    picked_NC: Tensor,
-    pick_NB: Tensor,
-    path_NB: Tensor,
-    *,
-    step: int | Tensor,
-) -> Beams:
-    """Return the beams of the picked children, each with the steps and scores of its best path."""
-    taken_NB, is_empty_NB = pick_NB.clamp(min=0), pick_NB < 0
-    place_NB1 = children.place_NC.gather(1, path_NB)[..., None]
-    log_prob_NB = children.log_prob_NC.gather(1, path_NB)
-    parent_NB = children.slot_NC.gather(1, path_NB)
-    steps_NBM = _rows(beams.step_NBM, parent_NB)
-    log_probs_NBM = _rows(beams.log_prob_NBM, parent_NB).to(log_prob_NB.dtype)
-    step_N = torch.as_tensor(step, device=place_NB1.device).expand(len(place_NB1))
-    return Beams(
-        _rows(child_NCM, taken_NB),
-        steps_NBM.scatter(2, place_NB1, step_N[:, None, None].expand_as(place_NB1)),
-        log_probs_NBM.scatter(2, place_NB1, log_prob_NB[..., None]),
-        (beams.score_NB.gather(1, parent_NB) + log_prob_NB).masked_fill(is_empty_NB, -torch.inf),
-        picked_NC.gather(1, taken_NB).masked_fill(is_empty_NB, -torch.inf),
-    )
 
 
 def ranked(beams: Beams, rules: Rules) -> Beams:

@@ -9,7 +9,6 @@ the model's tokenizer tells them apart (`kebench.probe.forms`). Under the `relea
 as the code released with KeBioLM does it (`kebench.scoring.cloze_strings`).
 """
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -38,10 +37,6 @@ class Judged(NamedTuple):
     strings: list[str]
     released_hits: NDArray[np.bool_]
 
-    def string_of(self, row: int) -> str:
-        """Return what a candidate reads as."""
-        return self.strings[int(self.candidates.sequence[row])]
-
 
 def judge(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> Judged:
     """Say of each decoded answer whether its query accepts it.
@@ -51,11 +46,37 @@ def judge(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> Jud
     """
     with connect() as connection:
         _load_queries(connection, queries)
-        _load_predictions(connection, predictions)
-        strings = list(_strings(connection, tokenizer))
+        # The tables sequence (token ids, each once, numbered in their order) and decoded.
+        connection.register("predictions", predictions)
+        connection.execute(
+            """CREATE TABLE sequence AS SELECT tokens, row_number() OVER (ORDER BY tokens) - 1 AS sequence
+               FROM (SELECT DISTINCT tokens FROM predictions);
+               CREATE TABLE decoded AS SELECT query, num_masks, rank, sequence, sum_log_prob
+               FROM predictions JOIN sequence USING (tokens) JOIN asked USING (query_id)"""
+        )
+        [(num_decoded,)] = connection.execute("SELECT count(*) FROM decoded").fetchall()
+        num_unknown = len(predictions) - num_decoded
+        assert not num_unknown, f"{num_unknown} predictions are of queries that were not asked"
+        # What each sequence reads as, in the order of their numbers.
+        read, strings = reader(tokenizer), list[str]()
+        found: Any = connection.sql("SELECT tokens FROM sequence ORDER BY sequence")
+        for batch in found.to_arrow_reader(_AT_ONCE):
+            column = batch.column(0)
+            ids = column.values.to_numpy(zero_copy_only=False).tolist()
+            bounds = column.offsets.to_numpy().tolist()
+            strings += read(ids[start:end] for start, end in pairwise(bounds))
         numbered = {"sequence": pa.array(np.arange(len(strings))), "string": pa.array(strings, pa.string())}
         connection.register("read", pa.table(numbered))
-        _match(connection, tokenizer)
+        # The tables reading (each sequence's match key, as a number) and gold (keys a query accepts).
+        make_keys(connection, "(SELECT string AS text FROM read UNION SELECT name FROM accepted)", tokenizer)
+        connection.execute(
+            """CREATE TABLE numbered AS SELECT key, row_number() OVER (ORDER BY key) - 1 AS number
+               FROM (SELECT DISTINCT key FROM keyed);
+               CREATE TABLE reading AS SELECT sequence, number AS key
+               FROM read JOIN keyed ON string = text JOIN numbered USING (key);
+               CREATE TABLE gold AS SELECT DISTINCT query, number AS key
+               FROM accepted JOIN keyed ON name = text JOIN numbered USING (key) WHERE key <> ''"""
+        )
         columns = connection.execute(
             """SELECT query::BIGINT AS query, num_masks::BIGINT AS num_masks, sequence::BIGINT AS sequence,
                    key::BIGINT AS key, sum_log_prob::DOUBLE AS sum_log_prob, gold.key IS NOT NULL AS is_right
@@ -72,53 +93,10 @@ def _load_queries(connection: Connection, queries: pa.Table) -> None:
     columns = queries.select(["query_id", "answers"])
     numbered = columns.append_column("query", pa.array(np.arange(len(queries)), pa.int64()))
     connection.register("given_queries", numbered)
-    connection.execute("CREATE TABLE asked AS SELECT query, query_id, answers FROM given_queries")
     connection.execute(
-        """CREATE TABLE accepted AS SELECT DISTINCT query, unnest(answer.names) AS name
+        """CREATE TABLE asked AS SELECT query, query_id, answers FROM given_queries;
+           CREATE TABLE accepted AS SELECT DISTINCT query, unnest(answer.names) AS name
            FROM (SELECT query, unnest(answers) AS answer FROM asked)"""
-    )
-
-
-def _load_predictions(connection: Connection, predictions: pa.Table) -> None:
-    """Make the tables sequence (token ids, each once, numbered in their order) and decoded."""
-    connection.register("predictions", predictions)
-    connection.execute(
-        """CREATE TABLE sequence AS SELECT tokens, row_number() OVER (ORDER BY tokens) - 1 AS sequence
-           FROM (SELECT DISTINCT tokens FROM predictions);
-           CREATE TABLE decoded AS SELECT query, num_masks, rank, sequence, sum_log_prob
-           FROM predictions JOIN sequence USING (tokens) JOIN asked USING (query_id)"""
-    )
-    [(num_decoded,)] = connection.execute("SELECT count(*) FROM decoded").fetchall()
-    num_unknown = len(predictions) - num_decoded
-    assert not num_unknown, f"{num_unknown} predictions are of queries that were not asked"
-
-
-def _strings(connection: Connection, tokenizer: Tokenizer) -> Iterator[str]:
-    """Yield what each sequence reads as, in the order of their numbers."""
-    read = reader(tokenizer)
-    found: Any = connection.sql("SELECT tokens FROM sequence ORDER BY sequence")
-    for batch in found.to_arrow_reader(_AT_ONCE):
-        column = batch.column(0)
-        ids = column.values.to_numpy(zero_copy_only=False).tolist()
-        bounds = column.offsets.to_numpy().tolist()
-        yield from read(ids[start:end] for start, end in pairwise(bounds))
-
-
-def _match(connection: Connection, tokenizer: Tokenizer) -> None:
-    """Make the tables reading (each sequence's match key, as a number) and gold (keys a query accepts)."""
-    texts = "(SELECT string AS text FROM read UNION SELECT name FROM accepted)"
-    make_keys(connection, texts, tokenizer)
-    connection.execute(
-        """CREATE TABLE numbered AS SELECT key, row_number() OVER (ORDER BY key) - 1 AS number
-           FROM (SELECT DISTINCT key FROM keyed)"""
-    )
-    connection.execute(
-        """CREATE TABLE reading AS SELECT sequence, number AS key
-           FROM read JOIN keyed ON string = text JOIN numbered USING (key)"""
-    )
-    connection.execute(
-        """CREATE TABLE gold AS SELECT DISTINCT query, number AS key
-           FROM accepted JOIN keyed ON name = text JOIN numbered USING (key) WHERE key <> ''"""
     )
 
 

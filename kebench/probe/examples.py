@@ -1,12 +1,13 @@
 """Queries beside what a model answered, as in the paper's Table 7."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from kebench.probe.candidates import Judged, judge
+from kebench.probe.candidates import judge
 from kebench.scoring.cloze_ranks import in_order, ranks
 
 
@@ -47,35 +48,34 @@ class Example(NamedTuple):
 def examples(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> list[Example]:
     """Return an example for each query, in order. predictions: of these queries."""
     judged = judge(queries, predictions, tokenizer)
-    found = ranks(judged.candidates, num_queries=len(queries), normalised=True)
-    ordered = in_order(judged.candidates, normalised=True)
-    bounds = np.searchsorted(judged.candidates.query[ordered], np.arange(len(queries) + 1))
-    return [
-        _example(row, judged, ordered[bounds[place] : bounds[place + 1]].tolist(), place, int(found[place]))
-        for place, row in enumerate(queries.to_pylist())
-    ]
-
-
-def _example(query: dict[str, Any], judged: Judged, rows: list[int], place: int, rank: int) -> Example:
-    """Make an example. rows: the query's candidates, best first; place: of the query in its table."""
     candidates = judged.candidates
-    return Example(
-        query_id=query["query_id"],
-        text=query["text"],
-        relation=query["relation"],
-        gold=tuple((answer["name"], answer["cui"]) for answer in query["answers"]),
-        one_mask=_first(judged, [row for row in rows if candidates.num_masks[row] == 1]),
-        more_masks=_first(judged, [row for row in rows if candidates.num_masks[row] > 1]),
-        right=_first(judged, [row for row in rows if candidates.is_right[row]]),
-        rank=rank,
-        num_answers=len({int(candidates.key[row]) for row in rows}),
-        is_released_hit=bool(judged.released_hits[place]),
-    )
+    found = ranks(candidates, num_queries=len(queries), normalised=True).tolist()
+    ordered = in_order(candidates, normalised=True)
+    bounds = np.searchsorted(candidates.query[ordered], np.arange(len(queries) + 1)).tolist()
+    mean_log_prob = candidates.score(normalised=True).tolist()
 
+    def first(rows: NDArray[np.int64]) -> Answer | None:
+        if not len(rows):
+            return None
+        row = int(rows[0])
+        num_masks, is_right = int(candidates.num_masks[row]), bool(candidates.is_right[row])
+        return Answer(judged.strings[candidates.sequence[row]], num_masks, mean_log_prob[row], is_right)
 
-def _first(judged: Judged, rows: list[int]) -> Answer | None:
-    if not rows:
-        return None
-    num_masks = int(judged.candidates.num_masks[rows[0]])
-    mean = float(judged.candidates.sum_log_prob[rows[0]]) / max(num_masks, 1)
-    return Answer(judged.string_of(rows[0]), num_masks, mean, bool(judged.candidates.is_right[rows[0]]))
+    made = []
+    for place, query in enumerate(queries.to_pylist()):
+        rows = ordered[bounds[place] : bounds[place + 1]]  # of its candidates, best first
+        made.append(
+            Example(
+                query_id=query["query_id"],
+                text=query["text"],
+                relation=query["relation"],
+                gold=tuple((answer["name"], answer["cui"]) for answer in query["answers"]),
+                one_mask=first(rows[candidates.num_masks[rows] == 1]),
+                more_masks=first(rows[candidates.num_masks[rows] > 1]),
+                right=first(rows[candidates.is_right[rows]]),
+                rank=found[place],
+                num_answers=len(np.unique(candidates.key[rows])),
+                is_released_hit=bool(judged.released_hits[place]),
+            )
+        )
+    return made

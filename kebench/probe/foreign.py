@@ -8,6 +8,7 @@ relation. Names are accepted in the normal form of answers (kebench.probe.forms)
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +17,14 @@ import pyarrow
 from kebench.bounded import parse_json
 from kebench.errors import UserError
 from kebench.files import hash_of
-from kebench.probe.build import MEMORY_MIB, finished, log, writing
+from kebench.probe.build import make_set
 from kebench.probe.forms import answer_forms
-from kebench.probe.queries import load
-from kebench.probe.query_set import MASK, QUERIES, SET_VERSIONS, QuerySetManifest, same_set_already
+from kebench.probe.queries import TEXT, load
+from kebench.probe.query_set import MASK, SET_VERSIONS, QuerySetManifest, same_set_already
 from kebench.probe.recognise import recognised
 from kebench.probe.tables import count_ambiguous, counts_of, write_queries
-from kebench.umls.rrf import input_file
+from kebench.umls.database import Connection
+from kebench.umls.rrf import InputFile, input_file
 
 SHARING = "As the files that it was imported from."
 NO_RELATION = "query"  # of a table without that column
@@ -48,9 +50,7 @@ class Query(NamedTuple):
     answers: tuple[Answer, ...]
 
 
-def import_set(
-    paths: Sequence[Path], out: Path, *, prompts: Path | None = None, memory_mib: int = MEMORY_MIB
-) -> QuerySetManifest:
+def import_set(paths: Sequence[Path], out: Path, *, prompts: Path | None = None) -> QuerySetManifest:
     """Write a set of files made elsewhere and return its manifest: .jsonl is BioLAMA's, .csv a plain table.
 
     Queries of one text and relation are one, with the answers of all. Raises UserError with file and line for
@@ -69,51 +69,36 @@ def import_set(
     inputs = tuple(input_file(path) for path in files)
     wanted = hash_of([SET_VERSIONS["fixed"], "import", [file.sha256 for file in inputs]])
     if already := same_set_already(out, wanted):
-        log.info("%s: holds this very set of queries already; nothing to do", out)
         return already
-    templates = _read_prompts(prompts) if prompts else {}
-    lines = [query for path in paths for query in _read(path, templates)]
-    if not lines:
-        raise UserError(f"{', '.join(map(str, paths))}: no query in it; check the files")
-    with writing(out, memory_mib=memory_mib) as (connection, made):
-        for name, table in _tables(lines).items():
-            load(connection, name, table)
-        write_queries(connection, made.folder / QUERIES, form="fixed")
-        counts, by_relation = counts_of(connection, made.folder / QUERIES)
-        connection.execute(
-            "CREATE TEMP VIEW bearers AS SELECT cui, form FROM answers JOIN forms USING (answer)"
-        )
-        counts |= count_ambiguous(connection, form="fixed")
-        made.finish(
-            wanted,
-            mode="fixed",
-            inputs=inputs,
-            counts=counts | {"lines": len(lines)},
-            by_relation=by_relation,
-            sharing=SHARING,
-        )
-    return finished(out, wanted)
-
-
-def _read(path: Path, templates: dict[str, str]) -> Iterator[Query]:
-    if kind := recognised(path):
-        raise UserError(f"{path}: this looks like {kind}")
-    if path.suffix == ".csv":
-        return _read_table(path)
-    if path.suffix == ".jsonl":
-        return _read_biolama(path, templates)
-    remedy = "save it with commas, as .csv" if path.suffix == ".tsv" else "write its queries as one of them"
-    raise UserError(f"{path}: expected .jsonl (BioLAMA's triples) or .csv (query,answers); {remedy}")
-
-
-def _read_prompts(path: Path) -> dict[str, str]:
-    """Return relation -> template of a file of prompts."""
-    templates: dict[str, str] = {}
-    for where, line in _json_lines(path):
+    templates: dict[str, str] = {}  # of each relation
+    for where, line in _json_lines(prompts) if prompts else ():
         relation, template = (_string(where, line, field) for field in ("relation", "template"))
         _check_template(where, template)
         templates[relation] = template
-    return templates
+    lines = [query for path in paths for query in _read(path, templates)]
+    if not lines:
+        raise UserError(f"{', '.join(map(str, paths))}: no query in it; check the files")
+    return make_set(out, wanted, partial(_write, lines, inputs))
+
+
+def _read(path: Path, templates: dict[str, str]) -> Iterator[Query]:
+    """Yield the queries of a file, all of whose strings can be stored and printed."""
+    if kind := recognised(path):
+        raise UserError(f"{path}: this looks like {kind}")
+    if path.suffix == ".csv":
+        lines = _read_table(path)
+    elif path.suffix == ".jsonl":
+        lines = _read_biolama(path, templates)
+    else:
+        remedy = (
+            "save it with commas, as .csv" if path.suffix == ".tsv" else "write its queries as one of them"
+        )
+        raise UserError(f"{path}: expected .jsonl (BioLAMA's triples) or .csv (query,answers); {remedy}")
+    for where, query in lines:
+        names = [name for answer in query.answers for name in (answer.cui, *answer.names)]
+        for text in (query.text, query.relation, query.given, *names):
+            _check_text(where, text)
+        yield query
 
 
 def _check_template(where: str, template: str) -> None:
@@ -122,7 +107,8 @@ def _check_template(where: str, template: str) -> None:
         raise UserError(f"{where}: template '{template}', expected [X] and one [Y]; {_REMEDY}")
 
 
-def _read_biolama(path: Path, templates: dict[str, str]) -> Iterator[Query]:
+def _read_biolama(path: Path, templates: dict[str, str]) -> Iterator[tuple[str, Query]]:
+    """Yield the lines, with what errors call them. A label each has its aliases and its identifier."""
     for where, line in _json_lines(path):
         relation, label = (_string(where, line, field) for field in ("predicate_id", "sub_label"))
         template = line.get("prompt") or templates.get(relation)
@@ -136,32 +122,19 @@ def _read_biolama(path: Path, templates: dict[str, str]) -> Iterator[Query]:
             raise UserError(f"{where}: '{label}' holds {MASK}; remove this line")
         text = _with_blank(where, template.replace("[X]", label))
         given = "" if line.get("sub_uri") is None else _string(where, line, "sub_uri")
-        yield _checked(where, Query(text, relation, given, _objects(where, line)))
-
-
-def _objects(where: str, line: dict[str, Any]) -> tuple[Answer, ...]:
-    """Return the answers of a line: a label each, its aliases and its identifier."""
-    labels = line.get("obj_labels")
-    if not _is_names(labels) or not labels:
-        raise UserError(f"{where}: obj_labels is no list of names; {_REMEDY}")
-    aliases = line.get("obj_aliases") or [[] for _ in labels]
-    uris = line.get("obj_uris") or [""] * len(labels)
-    fit = all(isinstance(of, list) and len(of) == len(labels) for of in (aliases, uris))
-    if not fit or not all(map(_is_names, [*([uris] if any(uris) else []), *aliases])):
-        raise UserError(
-            f"{where}: obj_uris and obj_aliases do not fit the {len(labels)} obj_labels; {_REMEDY}"
-        )
-    return tuple(
-        Answer(uri, (label, *others)) for uri, label, others in zip(uris, labels, aliases, strict=True)
-    )
-
-
-def _checked(where: str, query: Query) -> Query:
-    """Return a query if all its strings can be stored and printed."""
-    names = [name for answer in query.answers for name in (answer.cui, *answer.names)]
-    for text in (query.text, query.relation, query.given, *names):
-        _check_text(where, text)
-    return query
+        labels = line.get("obj_labels")
+        if not _is_names(labels) or not labels:
+            raise UserError(f"{where}: obj_labels is no list of names; {_REMEDY}")
+        aliases = line.get("obj_aliases") or [[] for _ in labels]
+        uris = line.get("obj_uris") or [""] * len(labels)
+        fit = all(isinstance(of, list) and len(of) == len(labels) for of in (aliases, uris))
+        if not fit or not all(map(_is_names, [*([uris] if any(uris) else []), *aliases])):
+            raise UserError(
+                f"{where}: obj_uris and obj_aliases do not fit the {len(labels)} obj_labels; {_REMEDY}"
+            )
+        named = zip(uris, labels, aliases, strict=True)
+        answers = tuple(Answer(uri, (label, *others)) for uri, label, others in named)
+        yield where, Query(text, relation, given, answers)
 
 
 def _check_text(where: str, text: str) -> None:
@@ -194,7 +167,7 @@ def _string(where: str, line: dict[str, Any], field: str) -> str:
     return value
 
 
-def _read_table(path: Path) -> Iterator[Query]:
+def _read_table(path: Path) -> Iterator[tuple[str, Query]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -214,7 +187,7 @@ def _read_table(path: Path) -> Iterator[Query]:
                 if not all(names):
                     raise UserError(f"{where}: an empty answer; {_REMEDY}")
                 text, relation = _with_blank(where, row["query"]), row.get("relation") or NO_RELATION
-                yield _checked(where, Query(text, relation, "", tuple(Answer("", (name,)) for name in names)))
+                yield where, Query(text, relation, "", tuple(Answer("", (name,)) for name in names))
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from None
     except csv.Error as error:
@@ -229,8 +202,27 @@ def _with_blank(where: str, text: str) -> str:
     return _BLANK.sub(MASK, text)
 
 
-def _tables(lines: Sequence[Query]) -> dict[str, pyarrow.Table]:
-    """Return the five tables that `write_queries` wants, queries in the order of their first line.
+def _write(
+    lines: Sequence[Query], inputs: tuple[InputFile, ...], connection: Connection, path: Path
+) -> dict[str, Any]:
+    """Write queries in the order of their first line; return what set.json says of them."""
+    _load_lines(connection, lines)
+    write_queries(connection, path, form="fixed")
+    counts, by_relation = counts_of(connection, path)
+    connection.execute("CREATE TEMP VIEW bearers AS SELECT cui, form FROM answers JOIN forms USING (answer)")
+    return {
+        "mode": "fixed",
+        "inputs": inputs,
+        "counts": counts | count_ambiguous(connection, form="fixed") | {"lines": len(lines)},
+        "by_relation": by_relation,
+        "sharing": SHARING,
+        "missing": {},
+        **dict.fromkeys(("knowledge_base", "recipe", "facts_stored", "reverse_share")),
+    }
+
+
+def _load_lines(connection: Connection, lines: Sequence[Query]) -> None:
+    """Make the five tables that `write_queries` wants.
 
     Answers without an identifier are one if they are compared as one; the first name is their identifier.
     """
@@ -247,43 +239,22 @@ def _tables(lines: Sequence[Query]) -> dict[str, pyarrow.Table]:
         for answer in line.answers:
             cui = answer.cui or first_of.setdefault(form_of[answer.names[0]][1], answer.names[0])
             answers.setdefault((query, cui), {}).update(dict.fromkeys(answer.names))
+    queries = [
+        (query, relation, "tail", text, text.replace(MASK, " ").rstrip(" ."))
+        for (text, relation), query in numbers.items()
+    ]
+    givens = [(query, cui, cui, "") for query, cui in given]
+    pairs = [(query, place) for place, (query, _) in enumerate(answers)]
+    described = [
+        (place, cui, next(iter(of)), list[str]()) for place, ((_, cui), of) in enumerate(answers.items())
+    ]
     forms = dict.fromkeys(
         (place, form_of[name][0]) for place, of in enumerate(answers.values()) for name in of
     )
-    return {
-        "queries": _columns(
-            query=list(numbers.values()),
-            relation=[relation for _, relation in numbers],
-            direction=["tail"] * len(numbers),
-            text=[text for text, _ in numbers],
-            bare=[text.replace(MASK, " ").rstrip(" .") for text, _ in numbers],
-        ),
-        "givens": _columns(
-            query=[query for query, _ in given],
-            place=[cui for _, cui in given],
-            cui=[cui for _, cui in given],
-            lui=[""] * len(given),
-        ),
-        "pairs": _columns(query=[query for query, _ in answers], answer=list(range(len(answers)))),
-        "answers": _columns(
-            answer=list(range(len(answers))),
-            cui=[cui for _, cui in answers],
-            name=[next(iter(of)) for of in answers.values()],
-            semantic_types=[[] for _ in answers],
-        ),
-        "forms": _columns(answer=[owner for owner, _ in forms], form=[form for _, form in forms]),
-    }
-
-
-_TYPES = {
-    "query": pyarrow.int32(),
-    "answer": pyarrow.int64(),
-    "semantic_types": pyarrow.list_(pyarrow.string()),
-}
-
-
-def _columns(**columns: list[Any]) -> pyarrow.Table:
-    arrays = {
-        name: pyarrow.array(values, _TYPES.get(name, pyarrow.string())) for name, values in columns.items()
-    }
-    return pyarrow.table(arrays)
+    number, key = pyarrow.int32(), pyarrow.int64()
+    load(connection, "queries", queries, query=number, relation=TEXT, direction=TEXT, text=TEXT, bare=TEXT)
+    load(connection, "givens", givens, query=number, place=TEXT, cui=TEXT, lui=TEXT)
+    load(connection, "pairs", pairs, query=number, answer=key)
+    several = pyarrow.list_(TEXT)
+    load(connection, "answers", described, answer=key, cui=TEXT, name=TEXT, semantic_types=several)
+    load(connection, "forms", list(forms), answer=key, form=TEXT)

@@ -97,6 +97,8 @@ def answer_form(name: str) -> list[Step]:
     signs, plain = _DASHES + _QUOTES, "-" * len(_DASHES) + "''" * len(_QUOTES)
     straight = f"translate(whole, '{signs}', '{plain}')"
     single = f"regexp_replace({straight}, '[ {ODD_BLANKS}]+', ' ', 'g')"
+    hyphens = f"-[ {_STOPS}]*-"
+    joined = f"regexp_replace(unmarked, '{hyphens}', '-', 'g')"
     kept = "joined"
     for _ in range(2):  # of 1,2,3 the second comma is seen the second time
         kept = rf"regexp_replace({kept}, '(\d) ?([{_STOPS}]) ?(\d)', '\1\2{_KEPT[4]}\3', 'g')"
@@ -115,14 +117,7 @@ def answer_form(name: str) -> list[Step]:
         ("single", _where(r"regexp_matches(whole, '[^\x20-\x7e]|  ')", f"trim({single})", "whole")),
         ("bare", _where("contains(single, '''s')", possessive, "single")),
         ("unmarked", _where(_MAY_BE_MARKED.format("bare"), _unmarked("bare", flags="g"), "bare")),
-        (
-            "joined",
-            _where(
-                f"regexp_matches(unmarked, '-[ {_STOPS}]*-')",
-                f"regexp_replace(unmarked, '-[ {_STOPS}]*-', '-', 'g')",
-                "unmarked",
-            ),
-        ),
+        ("joined", _where(f"regexp_matches(unmarked, '{hyphens}')", joined, "unmarked")),
         ("kept", _where(rf"regexp_matches(joined, '\d ?[{_STOPS}] ?\d')", kept, "joined")),
         ("signed", _where(f"regexp_matches(kept, '{before}|{behind}')", signed, "kept")),
         ("spaced", spaced),

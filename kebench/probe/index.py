@@ -8,15 +8,15 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow
 
 from kebench.errors import UserError
 from kebench.files import write_atomically
-from kebench.probe.queries import HAS_MASK, load
+from kebench.probe.queries import HAS_MASK, TEXT, Asked, load, reach_answers
 from kebench.probe.query_set import QuerySet
-from kebench.probe.tables import bare_sql, text_sql
+from kebench.probe.tables import TEXT_SQL
 from kebench.umls.database import Connection, one_row
 from kebench.umls.knowledge_base import KnowledgeBase
 from kebench.umls.rrf import parquet_sql
@@ -25,20 +25,25 @@ OURS = ("cui", "lui", "relation", "direction")
 PAPERS = ("lui", "relation", "order")
 _DIRECTIONS = {"0": "head", "1": "tail"}  # order 0 gives "[MASK] r o.", order 1 "s r [MASK]."
 _REMEDY = "mend this line, or fetch the index again"
-
-
-class Indexed(NamedTuple):
-    """What the release lacks of an index, and how many queries have no name that could be shown."""
-
-    missing: dict[str, int]
-    left_out: dict[str, int]
+_LOST = "FROM entries ANTI JOIN found USING (place, part)"
+_KNOWN = "FROM lines SEMI JOIN relations USING (relation)"
+_UNKNOWN = "FROM lines ANTI JOIN relations USING (relation)"
+# How many identifiers and relations of an index are not there, and what became of their lines.
+_MISSING = {
+    "luis": f"(SELECT count(DISTINCT if(lui = '', cui, lui)) {_LOST})",
+    "relations": f"(SELECT count(DISTINCT relation) {_UNKNOWN})",
+    "queries_without_relation": f"(SELECT count(*) {_UNKNOWN})",
+    "queries_without_concept": f"(SELECT count(*) {_KNOWN} ANTI JOIN found USING (place))",
+    "queries_with_fewer_concepts": f"""(SELECT count(*) {_KNOWN} SEMI JOIN found USING (place)
+        WHERE place IN (SELECT place {_LOST}))""",
+}
 
 
 class Index(NamedTuple):
-    """queries: (place, relation, direction), a row a line. entries: (place, part, cui, lui), one an id."""
+    """queries: (place, relation, direction), one a line. entries: (place, part, cui, lui), one an id."""
 
-    queries: pyarrow.Table
-    entries: pyarrow.Table
+    queries: list[tuple[int, str, str]]
+    entries: list[tuple[int, int, str, str]]
 
 
 def read_index(path: Path, *, relations: Sequence[str] = ()) -> Index:
@@ -46,10 +51,15 @@ def read_index(path: Path, *, relations: Sequence[str] = ()) -> Index:
 
     Raises UserError with file and line for anything that is no index.
     """
-    queries: list[tuple[int, str, str]] = []
-    entries: list[tuple[int, int, str, str]] = []
+    index = Index([], [])
     for where, row in _rows(path):
-        relation, direction = _question(where, row)
+        column, expected = ("order", "0 or 1") if "order" in row else ("direction", "head or tail")
+        direction = _DIRECTIONS.get(row[column]) if column == "order" else row[column]
+        if direction not in ("head", "tail"):
+            raise UserError(f"{where}: {column} '{row[column]}', expected {expected}; {_REMEDY}")
+        relation = row["relation"]
+        if not relation:
+            raise UserError(f"{where}: no relation; {_REMEDY}")
         luis = row["lui"].split("|")
         cuis = row["cui"].split("|") if "cui" in row else [""] * len(luis)
         if len(cuis) != len(luis):
@@ -58,22 +68,13 @@ def read_index(path: Path, *, relations: Sequence[str] = ()) -> Index:
         if ("", "") in identifiers:
             raise UserError(f"{where}: an empty identifier; {_REMEDY}")
         if not relations or relation in relations:
-            entries += [(len(queries), part, cui, lui) for part, (cui, lui) in enumerate(identifiers)]
-            queries.append((len(queries), relation, direction))
-    if not queries:
+            place = len(index.queries)
+            index.entries.extend((place, part, cui, lui) for part, (cui, lui) in enumerate(identifiers))
+            index.queries.append((place, relation, direction))
+    if not index.queries:
         of = f" of {', '.join(relations)}" if relations else " but the header"
         raise UserError(f"{path}: no line{of}; check the file")
-    number, text = pyarrow.int64(), pyarrow.string()
-    return Index(
-        _table(queries, place=number, relation=text, direction=text),
-        _table(entries, place=number, part=number, cui=text, lui=text),
-    )
-
-
-def _table(rows: list[Any], **types: pyarrow.DataType) -> pyarrow.Table:
-    columns = zip(*rows, strict=True)
-    arrays = [pyarrow.array(column, kind) for column, kind in zip(columns, types.values(), strict=True)]
-    return pyarrow.table(dict(zip(types, arrays, strict=True)))
+    return index
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
@@ -100,56 +101,16 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
 
-def _question(where: str, row: dict[str, str]) -> tuple[str, str]:
-    """Return relation and direction of a line."""
-    column = "order" if "order" in row else "direction"
-    direction = _DIRECTIONS.get(row[column]) if column == "order" else row[column]
-    if direction not in ("head", "tail"):
-        expected = "0 or 1" if column == "order" else "head or tail"
-        raise UserError(f"{where}: {column} '{row[column]}', expected {expected}; {_REMEDY}")
-    if not row["relation"]:
-        raise UserError(f"{where}: no relation; {_REMEDY}")
-    return row["relation"], direction
-
-
-def ask_as_indexed(connection: Connection, kb: KnowledgeBase, index: Index, mode: str) -> Indexed:
-    """Make the tables queries, givens and candidates of an index, in its order; count what is missing.
+def ask_as_indexed(connection: Connection, kb: KnowledgeBase, index: Index, mode: str) -> Asked:
+    """Make the tables queries, givens and pairs of an index, in its order; count what is missing.
 
     They are made of the tables relations and labels. A concept is found by its CUI, else by its LUI. The text
     shows the first that is found; in mode `released` under the very LUI that the index names.
     """
-    load(connection, "lines", index.queries)
-    load(connection, "entries", index.entries)
-    _find_concepts(connection, kb, mode)
-    missing = _count_missing(connection)
-    connection.execute(
-        """CREATE TABLE worded AS SELECT place, relation, direction, words, label
-        FROM lines JOIN relations USING (relation)
-        JOIN (SELECT place, arg_min(label, part) AS label FROM found GROUP BY place) USING (place)"""
-    )
-    connection.execute(
-        f"""CREATE TABLE queries AS
-        SELECT (row_number() OVER (ORDER BY place) - 1)::INTEGER AS query, place, relation, direction,
-            {text_sql("direction", "words", "label")} AS text,
-            {bare_sql("direction", "words", "label")} AS bare
-        FROM worded WHERE label <> '' AND NOT ({HAS_MASK})"""
-    )
-    connection.execute(
-        """CREATE TABLE givens AS
-        SELECT query, part AS place, cui, lui FROM found JOIN queries USING (place)"""
-    )
-    connection.execute(
-        """CREATE TABLE candidates AS
-        SELECT query, relation, direction, cui FROM givens JOIN queries USING (query)"""
-    )
-    empty, mask = one_row(
-        connection, f"SELECT count(*) FILTER (label = ''), count(*) FILTER ({HAS_MASK}) FROM worded"
-    )
-    return Indexed(missing, {"empty_name": empty, "mask_in_name": mask})
-
-
-def _find_concepts(connection: Connection, kb: KnowledgeBase, mode: str) -> None:
-    """Make the table found (place, part, cui, lui, label) of the entries that the knowledge base has."""
+    number = pyarrow.int64()
+    load(connection, "lines", index.queries, place=number, relation=TEXT, direction=TEXT)
+    load(connection, "entries", index.entries, place=number, part=number, cui=TEXT, lui=TEXT)
+    # What the knowledge base has of the entries: the table found.
     names = parquet_sql(kb.folder / "names.parquet", with_row_number=True)
     connection.execute(
         f"""CREATE TABLE by_lui AS SELECT lui, arg_min(cui, file_row_number) AS cui,
@@ -164,32 +125,30 @@ def _find_concepts(connection: Connection, kb: KnowledgeBase, mode: str) -> None
         LEFT JOIN (SELECT cui AS known FROM labels) ON known = entries.cui
         JOIN labels ON labels.cui = coalesce(known, by_lui.cui)"""
     )
-
-
-def _count_missing(connection: Connection) -> dict[str, int]:
-    """Return how many identifiers and relations are not there, and what became of their lines."""
-    lost = "FROM entries ANTI JOIN found USING (place, part)"
-    luis, *_ = one_row(connection, f"SELECT count(DISTINCT if(lui = '', cui, lui)) {lost}")
-    relations, lines = one_row(
-        connection,
-        "SELECT count(DISTINCT relation), count(*) FROM lines ANTI JOIN relations USING (relation)",
+    connection.execute(
+        """CREATE TABLE worded AS SELECT place, relation, direction, words, label
+        FROM lines JOIN relations USING (relation)
+        JOIN (SELECT place, arg_min(label, part) AS label FROM found GROUP BY place) USING (place)"""
     )
-    emptied, *_ = one_row(
-        connection,
-        "SELECT count(*) FROM lines SEMI JOIN relations USING (relation) ANTI JOIN found USING (place)",
+    connection.execute(
+        f"""CREATE TABLE queries AS
+        SELECT (row_number() OVER (ORDER BY place) - 1)::INTEGER AS query, place, relation, direction,
+            {TEXT_SQL} FROM worded WHERE label <> '' AND NOT ({HAS_MASK})"""
     )
-    cut, *_ = one_row(
-        connection,
-        f"""SELECT count(*) FROM lines SEMI JOIN relations USING (relation) SEMI JOIN found USING (place)
-        WHERE place IN (SELECT place {lost})""",
+    connection.execute(
+        """CREATE TABLE givens AS
+        SELECT query, part AS place, cui, lui FROM found JOIN queries USING (place)"""
     )
-    return {
-        "luis": luis,
-        "relations": relations,
-        "queries_without_relation": lines,
-        "queries_without_concept": emptied,
-        "queries_with_fewer_concepts": cut,
-    }
+    connection.execute(
+        """CREATE TABLE candidates AS
+        SELECT query, relation, direction, cui FROM givens JOIN queries USING (query)"""
+    )
+    reach_answers(connection, kb)
+    empty, mask = one_row(
+        connection, f"SELECT count(*) FILTER (label = ''), count(*) FILTER ({HAS_MASK}) FROM worded"
+    )
+    missing = dict(zip(_MISSING, one_row(connection, f"SELECT {', '.join(_MISSING.values())}"), strict=True))
+    return Asked({"empty_name": empty, "mask_in_name": mask}, missing=missing)
 
 
 def export_ids(query_set: QuerySet, out: Path) -> int:

@@ -21,7 +21,7 @@ KINDS = ("first", "near", "far", "missed", "length", "undecoded", "unanswerable"
 # What a wrong first answer may be.
 WRONG = ("right type", "other type", "unknown")
 
-Known = Mapping[str, frozenset[str]]
+Known = Mapping[str, set[str]]
 
 
 class Outcome(NamedTuple):
@@ -41,11 +41,8 @@ class Outcome(NamedTuple):
     wrong: str
 
 
-def known_concepts(queries: pa.Table, tokenizer: Tokenizer) -> dict[str, frozenset[str]]:
-    """Return the semantic types of each name that some query of a set accepts, by its match key.
-
-    tokenizer: the model's.
-    """
+def known_concepts(queries: pa.Table, tokenizer: Tokenizer) -> dict[str, set[str]]:
+    """Return the semantic types of the names that queries accept, by match key. tokenizer: the model's."""
     types: dict[str, set[str]] = {}
     for answers in queries["answers"].to_pylist():
         for answer in answers:
@@ -55,7 +52,7 @@ def known_concepts(queries: pa.Table, tokenizer: Tokenizer) -> dict[str, frozens
     for name, key in zip(types, match_keys(types, tokenizer), strict=True):
         known.setdefault(key, set()).update(types[name])
     known.pop("", None)
-    return {key: frozenset(found) for key, found in known.items()}
+    return known
 
 
 def outcomes(
@@ -68,40 +65,30 @@ def outcomes(
     for start in range(0, len(queries), QUERIES_AT_ONCE):
         block = queries.slice(start, QUERIES_AT_ONCE)
         of_block = predictions.filter(pc.is_in(predictions["query_id"], block["query_id"].combine_chunks()))
-        yield from _of_block(block, of_block, tokenizer, known, k)
-
-
-def _of_block(
-    queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer, known: Known, k: int
-) -> Iterator[Outcome]:
-    judged = judge(queries, predictions, tokenizer)
-    candidates = judged.candidates
-    found = ranks(candidates, num_queries=len(queries), normalised=True).tolist()
-    most_masks = np.zeros(len(queries), dtype=np.int64)
-    np.maximum.at(most_masks, candidates.query, candidates.num_masks)
-    ordered = in_order(candidates, normalised=True)
-    answered, at = np.unique(candidates.query[ordered], return_index=True)
-    firsts = dict(zip(answered.tolist(), map(judged.string_of, ordered[at].tolist()), strict=True))
-    keys = dict(zip(firsts, match_keys(firsts.values(), tokenizer), strict=True))
-    pieces = shortest_names(queries, tokenizer).tolist()
-    rows = queries.select(["relation", "answers"]).to_pylist()
-    for place, row in enumerate(rows):
-        kind = _kind(found[place], pieces[place], int(most_masks[place]), place in firsts, k)
-        wrong = ""
-        if place in keys and kind not in ("first", "unanswerable"):
-            wanted = {one for answer in row["answers"] for one in answer["semantic_types"] or ()}
-            types = known.get(keys[place])  # of the concepts that the first answer names
-            wrong = "unknown" if types is None else "right type" if types & wanted else "other type"
-        names = (name for answer in row["answers"] for name in answer["names"] if name)
-        num_words = min((len(name.split()) for name in names), default=0)
-        yield Outcome(row["relation"], kind, pieces[place], num_words, wrong)
-
-
-def _kind(rank: int, num_pieces: int, most_masks: int, is_decoded: bool, k: int) -> str:
-    if rank:
-        return "first" if rank == 1 else "near" if rank <= k else "far"
-    if not num_pieces:
-        return "unanswerable"
-    if not is_decoded:
-        return "undecoded"
-    return "length" if num_pieces > most_masks else "missed"
+        judged = judge(block, of_block, tokenizer)
+        candidates = judged.candidates
+        found = ranks(candidates, num_queries=len(block), normalised=True).tolist()
+        most_masks = np.zeros(len(block), dtype=np.int64)
+        np.maximum.at(most_masks, candidates.query, candidates.num_masks)
+        ordered = in_order(candidates, normalised=True)
+        answered, at = np.unique(candidates.query[ordered], return_index=True)
+        firsts = [judged.strings[sequence] for sequence in candidates.sequence[ordered[at]]]
+        keys = dict(zip(answered.tolist(), match_keys(firsts, tokenizer), strict=True))
+        pieces = shortest_names(block, tokenizer).tolist()
+        for place, row in enumerate(block.select(["relation", "answers"]).to_pylist()):
+            if rank := found[place]:
+                kind = "first" if rank == 1 else "near" if rank <= k else "far"
+            elif not pieces[place]:
+                kind = "unanswerable"
+            elif place not in keys:
+                kind = "undecoded"
+            else:
+                kind = "length" if pieces[place] > most_masks[place] else "missed"
+            wrong = ""
+            if place in keys and kind not in ("first", "unanswerable"):
+                wanted = {one for answer in row["answers"] for one in answer["semantic_types"] or ()}
+                types = known.get(keys[place])  # of the concepts that the first answer names
+                wrong = "unknown" if types is None else "right type" if types & wanted else "other type"
+            names = (name for answer in row["answers"] for name in answer["names"] if name)
+            num_words = min((len(name.split()) for name in names), default=0)
+            yield Outcome(row["relation"], kind, pieces[place], num_words, wrong)

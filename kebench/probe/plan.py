@@ -1,14 +1,18 @@
 """A probe before it runs: model, query set, decoder, and the identity that says whether it has been made."""
 
+import tomllib
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pydantic import ValidationError
+
 from kebench.cards import ModelCard
-from kebench.errors import UserError
+from kebench.errors import UserError, first_fault
 from kebench.model.layout import read_config
 from kebench.model.source import ResolvedModel, model_hash
-from kebench.probe.query_set import QuerySet
+from kebench.probe.query_set import SET_VERSIONS, QuerySet
 from kebench.probe.record import Decoder, DecoderMode, ProbeSubset, probe_folder, probe_identity
+from kebench.shipped import shipped
 
 Precision = Literal["fp32", "bf16"]
 
@@ -44,6 +48,20 @@ class ProbePlan(NamedTuple):
         )
 
 
+def read_decoder(mode: DecoderMode, **changes: object) -> Decoder:
+    """Return the settings of a mode, with single values replaced by those of `changes` that are not None.
+
+    Each can move an answer, so all are part of a probe's identity.
+    """
+    path = shipped("probing") / "decoders.toml"
+    fields = tomllib.loads(path.read_text(encoding="utf-8"))[mode]
+    try:
+        return Decoder.model_validate(fields | {k: v for k, v in changes.items() if v is not None})
+    except ValidationError as error:
+        fault = first_fault(error, whole="the decoder", shows_value=True)
+        raise UserError(f"decoder: {fault}; choose another value") from None
+
+
 def plan_probe(
     model: ResolvedModel,
     query_set: QuerySet,
@@ -59,7 +77,7 @@ def plan_probe(
     Raises UserError for a set whose accepted names older rules made, and for a way of decoding that the
     answers of a released KeBioLM have no batches for.
     """
-    if query_set.is_outdated:
+    if query_set.manifest.set_version < SET_VERSIONS[query_set.manifest.mode]:
         raise UserError(
             f"{query_set.folder}: made by an older rule, which cut every closing bracket off a name (iron "
             "(II) and iron (III) both became iron); build or import the set again, into another folder"

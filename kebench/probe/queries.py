@@ -4,43 +4,44 @@ Two queries a triple, those of one text merged, at most so many of a relation. T
 any answer is looked up: a release asks tens of millions of questions, of which some hundred thousand stay.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow
 
 from kebench.errors import UserError, did_you_mean
 from kebench.probe.forms import answer_form, shown_form
-from kebench.probe.recipe import ProbeRecipe
-from kebench.probe.tables import bare_sql, text_sql
-from kebench.probe.templates import Words
+from kebench.probe.recipe import ProbeRecipe, Words
+from kebench.probe.tables import TEXT_SQL
 from kebench.umls.database import Connection, one_row
 from kebench.umls.knowledge_base import KnowledgeBase
 from kebench.umls.names import with_steps
 from kebench.umls.rrf import parquet_sql
 
 HAS_MASK = "label ILIKE '%[MASK]%'"  # a name that a model would take for the blank
+TEXT = pyarrow.string()
 _SAMPLED_TRIPLES = 1_000_000  # ours; enough to tell whether a release holds each fact twice
 
 
-class Facts(NamedTuple):
-    """How many triples there are, and the share of those whose reverse is there under another relation."""
-
-    triples: int
-    reverse_share: float
-
-
 class Asked(NamedTuple):
-    """How many queries each relation has before the cap, and how many have no name that could be shown."""
+    """How many queries have no name that could be shown.
 
-    before_cap: dict[str, int]
+    before_cap: of those that a recipe chooses, how many each relation has before the cap. missing: of those
+    that an index names, what the release lacks.
+    """
+
     left_out: dict[str, int]
+    before_cap: dict[str, int] = {}
+    missing: dict[str, int] = {}
 
 
-def relations_of(connection: Connection, kb: KnowledgeBase, wanted: Sequence[str]) -> list[str]:
-    """Return the relations of a knowledge base, sorted; if some are wanted, these.
+def load_relations(
+    connection: Connection, kb: KnowledgeBase, wanted: Sequence[str], words_of: Callable[[str], Words]
+) -> dict[str, Words]:
+    """Make the table relations (relation_no, relation, words); return the words of each, sorted.
 
-    Raises UserError if there are none, or for one that is wanted and not there.
+    Of all relations of a knowledge base, or of those that are wanted. Raises UserError if there are none, or
+    for one that is wanted and not there.
     """
     rows = connection.execute(f"SELECT DISTINCT relation FROM {kb.tables()['triples']} ORDER BY 1").fetchall()
     known = [relation for (relation,) in rows]
@@ -51,47 +52,45 @@ def relations_of(connection: Connection, kb: KnowledgeBase, wanted: Sequence[str
             f"no triple has the relation '{unknown[0]}'{did_you_mean(unknown[0], known)} "
             f"kebench kb stats {kb.folder} --by relation shows all"
         )
-    return [relation for relation in known if not wanted or relation in wanted]
+    words = {relation: words_of(relation) for relation in known if not wanted or relation in wanted}
+    numbered = [(number, relation, of.words) for number, (relation, of) in enumerate(words.items())]
+    load(connection, "relations", numbered, relation_no=pyarrow.int64(), relation=TEXT, words=TEXT)
+    return words
 
 
-def load_relations(connection: Connection, words: dict[str, Words]) -> None:
-    """Make the table relations (relation_no, relation, words)."""
-    columns = {
-        "relation_no": pyarrow.array(range(len(words)), pyarrow.int64()),
-        "relation": pyarrow.array(words, pyarrow.string()),
-        "words": pyarrow.array([of.words for of in words.values()], pyarrow.string()),
-    }
-    load(connection, "relations", pyarrow.table(columns))
-
-
-def load(connection: Connection, name: str, table: pyarrow.Table) -> None:
-    """Make a table of DuckDB of an Arrow table."""
-    connection.register("arrow_table", table)
-    connection.execute(f"CREATE OR REPLACE TABLE {name} AS FROM arrow_table")
+def load(
+    connection: Connection, table: str, rows: Sequence[Sequence[Any]], /, **types: pyarrow.DataType
+) -> None:
+    """Make a table of some rows. types: of each of its columns."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(types)
+    arrays = [pyarrow.array(column, kind) for column, kind in zip(columns, types.values(), strict=True)]
+    connection.register("arrow_table", pyarrow.table(arrays, names=list(types)))
+    connection.execute(f"CREATE OR REPLACE TABLE {table} AS FROM arrow_table")
     connection.unregister("arrow_table")
 
 
-def count_facts(connection: Connection, kb: KnowledgeBase) -> Facts:
-    """Count the triples of the table relations; look for the reverse of some, chosen by their concepts."""
+def count_facts(connection: Connection, kb: KnowledgeBase) -> tuple[int, float]:
+    """Return how many triples the table relations has, and the share whose reverse has another relation.
+
+    The reverse is looked for of some triples, chosen by their concepts.
+    """
     triples = _triples(kb)
     # Hashes, since strings are six times as long; that two triples share one is not to be feared.
     num_triples, *_ = one_row(connection, f"SELECT count(DISTINCT hash(head, relation, tail)) FROM {triples}")
     every = max(1, num_triples // _SAMPLED_TRIPLES)
     concepts = parquet_sql(kb.folder / "concepts.parquet", with_row_number=True)
-    connection.execute(
-        f"""CREATE TABLE sampled AS SELECT DISTINCT head, relation, tail FROM {kb.tables()["triples"]}
-        WHERE least(head, tail) IN (SELECT cui FROM {concepts} WHERE file_row_number % {every} = 0)"""
-    )
     share, *_ = one_row(
         connection,
-        """SELECT coalesce(avg(is_there::INT), 0) FROM (
+        f"""WITH sampled AS MATERIALIZED (
+            SELECT DISTINCT head, relation, tail FROM {kb.tables()["triples"]}
+            WHERE least(head, tail) IN (SELECT cui FROM {concepts} WHERE file_row_number % {every} = 0)
+        ) SELECT coalesce(avg(is_there::INT), 0) FROM (
             SELECT bool_or(other.relation <> one.relation) IS TRUE AS is_there
             FROM sampled AS one LEFT JOIN sampled AS other ON other.head = one.tail AND other.tail = one.head
             WHERE one.relation IN (SELECT relation FROM relations) GROUP BY one.head, one.relation, one.tail
         )""",
     )
-    connection.execute("DROP TABLE sampled")
-    return Facts(num_triples, round(share, 4))
+    return num_triples, round(share, 4)
 
 
 def _triples(kb: KnowledgeBase) -> str:
@@ -119,9 +118,13 @@ def choose_queries(connection: Connection, kb: KnowledgeBase, recipe: ProbeRecip
     A query is a number until it is chosen: relation, direction and text in 64 bits.
     """
     left_out = _number_texts(connection, kb)
-    connection.execute(
-        f"CREATE TABLE asked AS {_codes(kb, 0, 'tail', 'head')} UNION ALL {_codes(kb, 1, 'head', 'tail')}"
+    # By the end that is given. Repeated pairs of concept and relation go first: they stand together.
+    codes = " UNION ALL ".join(
+        f"""SELECT DISTINCT relation_no << 33 | {bit << 32} | text_no AS code
+        FROM (SELECT DISTINCT relation_no, {given} AS cui FROM {_triples(kb)}) JOIN numbered USING (cui)"""
+        for bit, given in enumerate(("head", "tail"))
     )
+    connection.execute(f"CREATE TABLE asked AS {codes}")
     before = "SELECT relation, count(*) FROM asked JOIN relations ON relation_no = code >> 33 GROUP BY ALL"
     before_cap = dict(connection.execute(before).fetchall())
     # Of a relation the queries of the least MD5 of "seed|relation|direction|name": the name, not the text, so
@@ -135,10 +138,7 @@ def choose_queries(connection: Connection, kb: KnowledgeBase, recipe: ProbeRecip
     connection.execute(
         f"""CREATE TABLE queries AS
         SELECT (row_number() OVER (ORDER BY relation, direction, text) - 1)::INTEGER AS query, *
-        FROM (SELECT relation, {_DIRECTION} AS direction, text_no,
-                {text_sql("direction", "words", "label")} AS text,
-                {bare_sql("direction", "words", "label")} AS bare
-            FROM chosen JOIN {_PARTS})"""
+        FROM (SELECT relation, {_DIRECTION} AS direction, text_no, {TEXT_SQL} FROM chosen JOIN {_PARTS})"""
     )
     connection.execute(
         """CREATE TABLE candidates AS
@@ -148,21 +148,11 @@ def choose_queries(connection: Connection, kb: KnowledgeBase, recipe: ProbeRecip
     connection.execute(
         "CREATE TABLE givens AS SELECT DISTINCT query, cui AS place, cui, '' AS lui FROM reached"
     )
-    return Asked(before_cap, left_out)
+    return Asked(left_out, before_cap)
 
 
 _DIRECTION = "if(code >> 32 & 1 = 0, 'tail', 'head')"
 _PARTS = "texts ON text_no = code & 4294967295 JOIN relations ON relation_no = code >> 33"
-
-
-def _codes(kb: KnowledgeBase, bit: int, asked: str, given: str) -> str:
-    """Return SQL for the queries that ask for one end of the triples, as numbers.
-
-    asked: the end that is asked for. Repeated pairs of concept and relation go first: they stand together.
-    """
-    pairs = f"SELECT DISTINCT relation_no, {given} AS cui FROM {_triples(kb)}"
-    code = f"relation_no << 33 | {bit << 32} | text_no"
-    return f"SELECT DISTINCT {code} AS code FROM ({pairs}) JOIN numbered USING (cui)"
 
 
 def _number_texts(connection: Connection, kb: KnowledgeBase) -> dict[str, int]:
@@ -177,11 +167,9 @@ def _number_texts(connection: Connection, kb: KnowledgeBase) -> dict[str, int]:
     )
     connection.execute("CREATE TABLE numbered AS SELECT cui, text_no FROM labels JOIN texts USING (label)")
     connection.execute(
-        f"CREATE TABLE unlabelled AS SELECT cui, label = '' AS is_empty FROM labels WHERE {bad}"
+        f"""CREATE TABLE unlabelled AS SELECT cui, label = '' AS is_empty FROM labels WHERE {bad};
+        DROP TABLE labels"""
     )
-    connection.execute("DROP TABLE labels")
-    if not one_row(connection, "SELECT count(*) FROM unlabelled")[0]:
-        return {"empty_name": 0, "mask_in_name": 0}
     ends = " UNION ALL ".join(
         f"""SELECT DISTINCT relation_no, '{end}' AS given, cui, is_empty
         FROM {_triples(kb)} JOIN unlabelled ON cui = {end}"""
@@ -230,13 +218,11 @@ def add_luis(connection: Connection, kb: KnowledgeBase, mode: str) -> None:
     names = parquet_sql(kb.folder / "names.parquet", with_row_number=True)
     is_shown = "names.name = concepts.name" if mode == "fixed" else "true"
     connection.execute(
-        f"""CREATE TABLE luis AS SELECT cui, arg_min(lui, file_row_number) AS lui
-        FROM (FROM {names} WHERE cui IN (SELECT cui FROM givens)) AS names
-        JOIN (SELECT cui, name FROM {kb.tables()["concepts"]}) AS concepts USING (cui)
-        WHERE {is_shown} AND (lui <> '' OR {str(mode == "released").lower()}) GROUP BY cui"""
-    )
-    connection.execute(
-        """CREATE OR REPLACE TABLE givens AS
-        SELECT query, place, givens.cui, coalesce(nullif(givens.lui, ''), luis.lui, '') AS lui
+        f"""CREATE OR REPLACE TABLE givens AS WITH luis AS (
+            SELECT cui, arg_min(lui, file_row_number) AS lui
+            FROM (FROM {names} WHERE cui IN (SELECT cui FROM givens)) AS names
+            JOIN (SELECT cui, name FROM {kb.tables()["concepts"]}) AS concepts USING (cui)
+            WHERE {is_shown} AND (lui <> '' OR {str(mode == "released").lower()}) GROUP BY cui
+        ) SELECT query, place, givens.cui, coalesce(nullif(givens.lui, ''), luis.lui, '') AS lui
         FROM givens LEFT JOIN luis USING (cui)"""
     )

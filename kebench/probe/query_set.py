@@ -3,7 +3,9 @@
 queries.parquet has a row a query, set.json everything else. docs/FORMATS.md (Cloze sets) describes both.
 """
 
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from kebench.cards import Part, read_json_as
 from kebench.errors import UserError
-from kebench.files import sha256_of
+from kebench.files import cache_folder, sha256_of, write_atomically
 from kebench.probe.recognise import recognised
 from kebench.umls.rrf import InputFile
 
@@ -34,6 +36,8 @@ COLUMNS = (
     "is_type_1_released",
 )  # fmt: skip
 
+_log = logging.getLogger(__name__)
+
 
 class Source(Part):
     """The knowledge base that a set was made of."""
@@ -44,21 +48,11 @@ class Source(Part):
 
 
 class QuerySetManifest(Part):
-    """What set.json says.
-
-    set_version: of the rules by which the queries were made; sets say it since 2.
-    content_hash: of what decides the queries: knowledge base or files, recipe, templates, index; no name.
-    knowledge_base: None for a set that came in with `kebench probe import`; then `inputs` names its files.
-    recipe: as resolved; None for an imported set. inputs: the index, or the imported files.
-    counts: of the whole set; by_relation: the same of each relation, with its words and their rule.
-    facts_stored: whether a fact stands once or in both directions; reverse_share: of triples whose reverse is
-        there under another name, among a sample; both None for an imported set.
-    missing: what an index names and the knowledge base lacks; empty without an index.
-    """
+    """What set.json says; docs/FORMATS.md describes each field."""
 
     schema_version: Literal[1] = Field(SCHEMA, alias="schema")
     name: str
-    set_version: int = 1
+    set_version: int = 1  # sets say it since 2
     mode: Literal["fixed", "released"]
     content_hash: str
     knowledge_base: Source | None
@@ -134,11 +128,6 @@ class QuerySet:
         return cls(folder, manifest)
 
     @property
-    def is_outdated(self) -> bool:
-        """Whether rules that hold no more made its queries or accepted names."""
-        return self.manifest.set_version < SET_VERSIONS[self.manifest.mode]
-
-    @property
     def path(self) -> Path:
         """The Parquet file of the queries."""
         return self.folder / QUERIES
@@ -165,7 +154,7 @@ def read_set_manifest(folder: Path) -> QuerySetManifest:
 
 
 def same_set_already(out: Path, wanted: str) -> QuerySetManifest | None:
-    """Return the manifest of `out` if it holds the wanted content; None if it is not there.
+    """Return the manifest of `out` if it holds the wanted content, and say so; None if it is not there.
 
     Raises UserError if it holds anything else.
     """
@@ -179,4 +168,34 @@ def same_set_already(out: Path, wanted: str) -> QuerySetManifest | None:
             f"{out}: holds another set of queries ({found.name}, {found.counts['queries']:,} queries); "
             "choose another --out, or remove it"
         )
+    _log.info("%s: holds this very set of queries already; nothing to do", out)
     return found
+
+
+def remember_set(folder: Path, content_hash: str) -> None:
+    """Keep in the cache where a set was last seen, by its hash: a probe's record holds that and no path.
+
+    A cache that cannot be written only costs the user an option.
+    """
+    with suppress(OSError):
+        write_atomically(cache_folder() / "sets" / content_hash, str(folder.absolute()), point="query-set")
+
+
+def find_set(content_hash: str, *, name: str, option: str = "--set") -> QuerySet:
+    """Return the set of a hash. Raises UserError if it is not here, with the option that takes its folder."""
+    try:
+        folder = Path((cache_folder() / "sets" / content_hash).read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(
+            f"set {name} {content_hash[:8]}: not seen on this machine; name its folder by {option} FOLDER, "
+            "or make it first ('kebench probe build', 'kebench probe import')"
+        ) from None
+    try:
+        query_set = QuerySet.open(folder)
+    except UserError as error:
+        raise UserError(f"set {name} {content_hash[:8]}: {error}, or name it with {option}") from None
+    if query_set.manifest.content_hash != content_hash:
+        raise UserError(
+            f"{folder}: holds another set than {name} {content_hash[:8]} by now; name it with {option}"
+        )
+    return query_set

@@ -1,32 +1,36 @@
-"""Recipes of cloze sets: which queries are made of a knowledge base, one TOML file each in probing/."""
+"""Recipes of cloze sets, one TOML file each in probing/, and the words of a relation in a query: "s WORDS o."
 
-from typing import Literal
+By KeBioLM, sec. 4.6.1. fixed: an exception of probing/templates.toml, else the paper's rule. released: the
+released code's rule, bug for bug: "isa" is replaced inside words too, and "is" stands before a name that has
+it already.
+"""
+
+import itertools
+from typing import Literal, NamedTuple
 
 from pydantic import ConfigDict, Field
 
+from kebench.bounded import read_toml
 from kebench.cards import Card
+from kebench.errors import UserError
 from kebench.recipes import Shelf, read_settings
 
-TEMPLATES, DECODERS = "templates", "decoders"
-SHELF = Shelf("probing", others=(TEMPLATES, DECODERS))
+SHELF = Shelf("probing", others=("templates", "decoders"))
+_TEMPLATES = Shelf("probing", "templates*.toml")
+_NEEDS_IS = ("of", "as", "by")  # KeBioLM, sec. 4.6.1
+# Ours: no "is is member of", no "is may be treated by".
+_HAS_A_VERB = ("is", "has", "have", "are", "was", "were", "may", "can", "does")
+_NO_WORDS = "is related to"  # ours; for a name of which no word is left
 Mode = Literal["fixed", "released"]
+Rule = Literal["exception", "is", "plain", "released"]
 
 
 class ProbeRecipe(Card):
-    """What decides a set besides the knowledge base. `probing/umls-2020aa.toml` gives each value's reason.
-
-    mode: fixed or released (docs/FIDELITY.md, Probing); None is that of the knowledge base.
-    max_queries_per_relation: over both directions together; the others go, by hash order with `seed`.
-    lower_case: whether the names in the queries are lower case; `released` names always are.
-    templates: the file of words of relations, a name in probing/ or a path; only for mode fixed.
-    relations: only these; empty for all.
-    sharing: who may be given the set; words for people.
-    published: what the paper counts in its own set, shown beside ours; by the names of `counts` in set.json.
-    """
+    """What decides a set besides the knowledge base (docs/FORMATS.md); probing/umls-2020aa.toml says why."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    mode: Mode | None = None
+    mode: Mode | None = None  # that of the knowledge base
     max_queries_per_relation: int = Field(ge=1, lt=1_000_000)
     seed: int = Field(ge=0)
     lower_case: bool
@@ -43,3 +47,56 @@ def read_probe_recipe(name_or_path: str, **changes: object) -> ProbeRecipe:
     file and the field if there is no such recipe or if it is not a valid one.
     """
     return read_settings(ProbeRecipe, SHELF, name_or_path, **changes)
+
+
+class Words(NamedTuple):
+    """The words of a relation, and the rule that they come of."""
+
+    words: str
+    rule: Rule
+
+
+def read_templates(name_or_path: str) -> dict[str, str]:
+    """Return the exceptions of a file of templates: relation -> words.
+
+    Raises UserError if the file has anything else, or words that could not stand in a query.
+    """
+    path = _TEMPLATES.find(name_or_path)
+    fields = read_toml(path)
+    exceptions = fields.pop("words", None)
+    if fields or not isinstance(exceptions, dict):
+        raise UserError(f"{path}: expected one table, [words], of relations and their words; mend the file")
+    for relation, words in exceptions.items():
+        if not isinstance(words, str) or not words or words != " ".join(words.split()) or "[MASK]" in words:
+            raise UserError(
+                f"{path}: words.{relation} = {words!r}: expected words with single blanks between, without "
+                "[MASK]; mend this line"
+            )
+    return exceptions
+
+
+def words_of(relation: str, exceptions: dict[str, str]) -> Words:
+    """Return the words of a relation in a `fixed` set."""
+    if relation in exceptions:
+        return Words(exceptions[relation], "exception")
+    words: list[str] = []
+    for word in relation.replace("_", " ").split():
+        words += ["is", "a"] if word.lower() == "isa" else [word]
+    if not words:
+        return Words(_NO_WORDS, "plain")
+    needs_is = words[-1].lower() in _NEEDS_IS and words[0].lower() not in _HAS_A_VERB
+    words = ["is", *words] if needs_is else words
+    once = [  # no "is is"
+        word
+        for before, word in itertools.pairwise(["", *words])
+        if not before.lower() == word.lower() == "is"
+    ]
+    return Words(" ".join(once), "is" if needs_is else "plain")
+
+
+def released_words(relation: str) -> Words:
+    """Return the words of a relation as the released code makes them."""
+    words = relation.replace("_", " ").replace("isa", "is a")
+    if len(words) > 2 and words.split(" ")[-1] in _NEEDS_IS:
+        words = f"is {words}"
+    return Words(words, "released")

@@ -30,10 +30,6 @@ def longer_than(max_masks: int) -> str:
 class Decoder(Part):
     """How masks were filled: the settings of `probing/decoders.toml`, after the options.
 
-    method: which open place is filled next. beam: states kept. max_masks: 1 to this many were decoded.
-    max_tokens: longest text in word pieces. refine: most rounds of predicting a token anew.
-    slots, duplicates, exact: how states are picked. special_tokens: whether one may fill a place.
-
     The bounds keep ranks, and steps with those of refinement, within a byte of the predictions.
     """
 
@@ -56,15 +52,7 @@ class ProbeSubset(Part):
 
 
 class ProbeCounts(Part):
-    """What became of the queries.
-
-    too_long: no room for a single mask within the model's limit; not decoded, and counted as missed.
-    unusable: the model's tokenizer finds no mask token in the text, or several; likewise.
-    truncated: fewer masks than max_masks fit.
-    without_answers: the set accepts nothing for them (a released index can hold such).
-    answers_longer_than_max_masks: every accepted name has more word pieces as the tokenizer
-        writes it; other pieces of the same string may still hit.
-    """
+    """What became of the queries."""
 
     queries: int
     decoded: int
@@ -72,15 +60,11 @@ class ProbeCounts(Part):
     truncated: int = 0
     unusable: int = 0
     without_answers: int = 0
-    answers_longer_than_max_masks: int = 0
+    answers_longer_than_max_masks: int = 0  # other pieces of the same strings may still hit
 
 
 class Figure(Part):
-    """One metric over some queries, in percent; None where there is nothing to average.
-
-    macro_percent: mean over relations that have such a query. low_percent, high_percent: its 95% interval,
-    from a bootstrap over relations. micro_percent: mean over queries.
-    """
+    """One metric over some queries, in percent; None where there is nothing to average."""
 
     macro_percent: float | None
     low_percent: float | None
@@ -96,19 +80,6 @@ class Ranked(Part):
     mrr: Figure
 
 
-class Bucket(Part):
-    """Scores over the queries of one kind. hit: hit@(B x L), what the paper calls Recall@5.
-
-    by_sum, by_mean: candidates ranked by the sum, or by the mean, of their tokens' log probabilities.
-    """
-
-    queries: int
-    relations: int
-    hit: Figure
-    by_sum: Ranked
-    by_mean: Ranked
-
-
 class ReleasedBucket(Part):
     """Scores over the queries of one kind by the released code's string rules, which rank nothing."""
 
@@ -117,11 +88,15 @@ class ReleasedBucket(Part):
     hit: Figure
 
 
-class Group(Part):
-    """Means over the queries of one relation, semantic type or answer length, in percent.
+class Bucket(ReleasedBucket):
+    """Scores over the queries of one kind by normal forms."""
 
-    Acc@1, Acc@5 and MRR rank by mean log probability.
-    """
+    by_sum: Ranked
+    by_mean: Ranked
+
+
+class Group(Part):
+    """Means over the queries of one relation, semantic type or answer length, in percent."""
 
     queries: int
     hit_percent: float
@@ -139,11 +114,7 @@ class ReleasedScores(Part):
 
 
 class FixedScores(Part):
-    """By normal forms: overall, type 1 (an answer's name stands in the text at word bounds), type 2.
-
-    A query counts under each semantic type of its answers. by_answer_length: word pieces of the shortest
-    accepted name, "1" to the most masks, then ">10" (if that is 10) for the rest, "none" without an answer.
-    """
+    """By normal forms: overall, type 1 (an answer's name stands in the text at word bounds), type 2."""
 
     overall: Bucket
     type_1: Bucket
@@ -160,28 +131,20 @@ class ProbeScores(Part):
     fixed: FixedScores
 
 
-def probe_counts(
-    scores: ProbeScores, *, max_masks: int, decoded: int, too_long: int, truncated: int, unusable: int
-) -> ProbeCounts:
-    """Return what became of the queries; what the answers' lengths decide is in the scores already."""
+def probe_counts(scores: ProbeScores, counted: ProbeCounts, *, max_masks: int) -> ProbeCounts:
+    """Return what became of the queries, with what the answers' lengths decide: the scores hold it."""
     by_length = scores.fixed.by_answer_length
     longer, none = by_length.get(longer_than(max_masks)), by_length.get(NO_ANSWER)
-    return ProbeCounts(
-        queries=scores.fixed.overall.queries,
-        decoded=decoded,
-        too_long=too_long,
-        truncated=truncated,
-        unusable=unusable,
-        without_answers=none.queries if none else 0,
-        answers_longer_than_max_masks=longer.queries if longer else 0,
+    return counted.model_copy(
+        update={
+            "without_answers": none.queries if none else 0,
+            "answers_longer_than_max_masks": longer.queries if longer else 0,
+        }
     )
 
 
 class ProbeRecord(Part):
-    """One finished probe. `identity` hashes what can move its scores, and names its folder.
-
-    protocol_version: PROBE_PROTOCOL_VERSION when it was made; records say it since 3.
-    """
+    """One finished probe. `identity` hashes what can move its scores, and names its folder."""
 
     schema_version: Literal[1] = Field(PROBE_SCHEMA, alias="schema")
     identity: Hash
@@ -189,7 +152,7 @@ class ProbeRecord(Part):
     model_hash: Printable
     set: Name
     set_hash: Printable
-    protocol_version: int = Field(2, ge=1)
+    protocol_version: int = Field(2, ge=1)  # records say it since 3
     mode: DecoderMode
     decoder: Decoder
     precision: Literal["fp32", "bf16"]

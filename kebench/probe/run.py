@@ -8,9 +8,8 @@ a query does not depend on its part or batch. Stopped at any moment, the same co
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 import pyarrow
@@ -49,13 +48,6 @@ BOOTSTRAP_SEED = 0
 _log = logging.getLogger(__name__)
 
 
-class Part(NamedTuple):
-    """Some queries of a probe, and where their predictions are kept until all are there."""
-
-    path: Path
-    query_ids: list[int]
-
-
 def find_finished(plan: ProbePlan, out: Path) -> ProbeRecord | None:
     """Return the record of a probe if it has been made. Raises UserError if what it is of is gone."""
     folder = plan.out(out)
@@ -77,7 +69,6 @@ def run_probe(
     *,
     device: Device,
     allow_remote_code: bool = False,
-    part_queries: int | None = None,
     batch_tokens: int | None = None,
 ) -> ProbeRecord:
     """Decode every query that is not decoded yet, score all, and write predictions and record.
@@ -86,52 +77,26 @@ def run_probe(
     """
     begun = begin(device.name)
     queries = asked_queries(plan.query_set.table(), plan.subset)
-    if read_config(plan.folder).get("fidelity") == "released":  # its answers depend on the batch: one part
-        part_queries = max(1, len(queries))
     # Predictions of a part are kept beside the folder that all will be in.
-    size = part_queries or PART_QUERIES[device.name.partition(":")[0]]
-    folder, ids = parts_folder(plan, out) / f"{size}-queries", queries["query_id"].to_pylist()
-    starts = range(0, len(ids), size)
-    parts = [Part(folder / f"part-{at // size:05}.parquet", ids[at : at + size]) for at in starts]
-    trusted = plan.card.trust_remote_code and allow_remote_code
+    size = PART_QUERIES[device.name.partition(":")[0]]
+    if read_config(plan.folder).get("fidelity") == "released":  # its answers depend on the batch: one part
+        size = max(1, len(queries))
+    folder = plan.out(out).with_suffix(".parts") / f"{size}-queries"
+    starts = range(0, len(queries), size)
+    parts = {folder / f"part-{at // size:05}.parquet": queries.slice(at, size) for at in starts}
+    card, trusted = plan.card, plan.card.trust_remote_code and allow_remote_code
     tokenizer = load_tokenizer(
-        plan.folder,
-        family=plan.card.family,
-        casing=plan.card.casing,
-        split_words=False,
-        trust_remote_code=trusted,
+        plan.folder, family=card.family, casing=card.casing, split_words=False, trust_remote_code=trusted
     )
     if tokenizer.mask_token_id is None:
         raise UserError(f"{plan.folder}: its tokenizer has no mask token; it is no masked language model")
 
-    load = partial(
-        MaskedLM.load,
-        plan.folder,
-        family=plan.card.family,
-        device=device.name,
-        precision=plan.precision,
-        trust_remote_code=trusted,
-    )
-    texts = texts_of(queries)
-    at_once = batch_tokens or BATCH_TOKENS[device.name.partition(":")[0]]
-
-    def answer(part: Part, model: MaskedLM) -> pyarrow.Table:
-        nonlocal at_once
-        asked = [texts[query_id] for query_id in part.query_ids]
-        table, at_once = halving(
-            lambda tokens: answer_queries(
-                part.query_ids, asked, model, tokenizer, plan.decoder, batch_tokens=tokens
-            ),
-            at_once,
-            may_halve=batch_tokens is None and not model.depends_on_batch,
-        )
-        return table
-
-    _decode_parts(parts, load, answer, is_finished=lambda: find_finished(plan, out) is not None)
+    _decode(plan, out, parts, tokenizer, device=device.name, trusted=trusted, batch_tokens=batch_tokens)
+    # One process scores the parts.
     share_one(
-        lease_path(plan, out),
+        plan.out(out).with_suffix(".running"),
         is_done=lambda: find_finished(plan, out) is not None,
-        work=lambda: _finish(plan, plan.out(out), parts, queries, tokenizer, begun),
+        work=lambda: _finish(plan, plan.out(out), list(parts), queries, tokenizer, begun),
     )
     record = find_finished(plan, out)
     assert record is not None, "a probe that was shared is finished"
@@ -148,85 +113,92 @@ def run_probes(plans: Sequence[ProbePlan], out: Path, run_one: Callable[[ProbePl
 
 def drop_parts(plan: ProbePlan, out: Path) -> None:
     """Remove the parts and the lease of a finished probe, which a kill may have left."""
-    shutil.rmtree(parts_folder(plan, out), ignore_errors=True)
-    lease_path(plan, out).unlink(missing_ok=True)
-
-
-def lease_path(plan: ProbePlan, out: Path) -> Path:
-    """Return the lease that the one process holds which scores the parts."""
     final = plan.out(out)
-    return final.parent / f"{final.name}.running"
+    shutil.rmtree(final.with_suffix(".parts"), ignore_errors=True)
+    final.with_suffix(".running").unlink(missing_ok=True)
 
 
-def texts_of(queries: pyarrow.Table) -> dict[int, str]:
-    """Return the text of each query_id."""
-    return dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
-
-
-def parts_folder(plan: ProbePlan, out: Path) -> Path:
-    """Return where a probe's parts are until it is done."""
-    final = plan.out(out)
-    return final.parent / f"{final.name}.parts"
-
-
-def _decode_parts(
-    parts: Sequence[Part],
-    load: Callable[[], MaskedLM],
-    answer: Callable[[Part, MaskedLM], pyarrow.Table],
+def _decode(
+    plan: ProbePlan,
+    out: Path,
+    parts: dict[Path, pyarrow.Table],
+    tokenizer: Any,
     *,
-    is_finished: Callable[[], bool],
+    device: str,
+    trusted: bool,
+    batch_tokens: int | None,
 ) -> None:
     """Decode parts until none is left; wait for those that other processes have in hand.
 
-    Another process may finish the whole probe, and remove its parts, while this one waits or takes a lease.
+    parts: the queries of each, by the file of its predictions. Another process may finish the whole probe,
+    and remove its parts, while this one waits or takes a lease.
     """
-    left = [part for part in parts if not _is_decoded(part)]
+    left = [path for path in parts if not _is_decoded(path)]
     if not left:
         return
-    num_queries = sum(len(part.query_ids) for part in left)
+    num_queries = sum(len(parts[path]) for path in left)
     _log.info("decoding %s queries in %d parts; a part that is done is kept", f"{num_queries:,}", len(left))
     if done := len(parts) - len(left):
         _log.info("%d of %d parts are decoded already", done, len(parts))
-    model = load()  # a checkpoint that is refused leaves no folder behind
+    model = MaskedLM.load(  # before any folder is made: a checkpoint that is refused leaves none behind
+        plan.folder,
+        family=plan.card.family,
+        device=device,
+        precision=plan.precision,
+        trust_remote_code=trusted,
+    )
+    at_once = batch_tokens or BATCH_TOKENS[device.partition(":")[0]]
+
+    def decode(path: Path) -> None:
+        nonlocal at_once
+        ids, texts = (parts[path][column].to_pylist() for column in ("query_id", "text"))
+        table, at_once = halving(
+            lambda tokens: answer_queries(ids, texts, model, tokenizer, plan.decoder, batch_tokens=tokens),
+            at_once,
+            may_halve=batch_tokens is None and not model.depends_on_batch,
+        )
+        write_parquet_atomically(path, table, point="probe-part")
+
     with progress("probing", total=num_queries, unit="queries") as advance:
         share(
             left,
-            lambda part: part.path.with_suffix(".running"),
-            is_done=lambda part: part.path.exists() or is_finished(),
-            work=lambda part: write_parquet_atomically(part.path, answer(part, model), point="probe-part"),
-            after=lambda part: advance(len(part.query_ids)),
+            lambda path: path.with_suffix(".running"),
+            is_done=lambda path: path.exists() or find_finished(plan, out) is not None,
+            work=decode,
+            after=lambda path: advance(len(parts[path])),
         )
 
 
-def _is_decoded(part: Part) -> bool:
+def _is_decoded(path: Path) -> bool:
     """Tell whether a part is there; one that is not whole is removed."""
     try:
-        pyarrow.parquet.read_metadata(part.path)
+        pyarrow.parquet.read_metadata(path)
     except FileNotFoundError:
         return False
     except pyarrow.ArrowException:
-        _log.warning("%s: damaged; it is decoded again", part.path)
-        part.path.unlink(missing_ok=True)
+        _log.warning("%s: damaged; it is decoded again", path)
+        path.unlink(missing_ok=True)
         return False
     return True
 
 
 def _finish(
-    plan: ProbePlan, final: Path, parts: Sequence[Part], queries: pyarrow.Table, tokenizer: Any, begun: Begun
+    plan: ProbePlan, final: Path, parts: Sequence[Path], queries: pyarrow.Table, tokenizer: Any, begun: Begun
 ) -> None:
     """Score the parts and put predictions, tokenizer and record in their place."""
     sweep_temporaries_of(final)
-    tables = [pyarrow.parquet.read_table(part.path) for part in parts]
+    tables = [pyarrow.parquet.read_table(path) for path in parts]
     predictions = pyarrow.concat_tables([SCHEMA.empty_table(), *tables])
-    spelling = tokenizer.backend_tokenizer.to_str()
+    spelling, max_masks = tokenizer.backend_tokenizer.to_str(), plan.decoder.max_masks
     scores = score_probe(
         queries,
         predictions,
         Tokenizer.from_str(spelling),
-        max_masks=plan.decoder.max_masks,
+        max_masks=max_masks,
         generator=numpy.random.default_rng(BOOTSTRAP_SEED),
     )
-    became = outcome(predictions, texts_of(queries), tokenizer, plan.decoder.max_masks)
+    texts = dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
+    counted = outcome(predictions, texts, tokenizer, max_masks)
     record = ProbeRecord(
         schema=1,
         identity=plan.identity,
@@ -239,7 +211,7 @@ def _finish(
         decoder=plan.decoder,
         precision=plan.precision,
         subset=plan.subset,
-        counts=probe_counts(scores, max_masks=plan.decoder.max_masks, **became._asdict()),
+        counts=probe_counts(scores, counted, max_masks=max_masks),
         scores=scores,
         provenance=Provenance(**begun.provenance(), device=device_description(begun.device), num_processes=1),
     )

@@ -1,6 +1,7 @@
 """From predictions and a query set to all scores of a probe; no model, no torch."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,19 +9,8 @@ import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
 from kebench.probe.candidates import judge, shortest_names
-from kebench.probe.record import (
-    NO_ANSWER,
-    Bucket,
-    Figure,
-    FixedScores,
-    Group,
-    ProbeScores,
-    Ranked,
-    ReleasedBucket,
-    ReleasedScores,
-    longer_than,
-)
-from kebench.scoring.cloze import Averages, Bools, Floats, Ints, average, group_means, ranked_earnings
+from kebench.probe.record import NO_ANSWER, Group, ProbeScores, longer_than
+from kebench.scoring.cloze import Floats, Ints, average, group_means, ranked_earnings
 from kebench.scoring.cloze_ranks import answered, ranks
 
 QUERIES_AT_ONCE = 25_000  # bounds memory
@@ -46,28 +36,27 @@ def score_probe(
     """
     earnings = _all_earnings(queries, predictions, tokenizer)
     relation, relations = _encoded(queries["relation"])
-    by_released_rule = {"released": earnings.pop("released")}
-    released = _buckets(by_released_rule, relation, _flags(queries, "is_type_1_released"), generator)
-    fixed = _buckets(earnings, relation, _flags(queries, "is_type_1"), generator)
+    by_released_rule = {"hit": earnings.pop("released")}
+    released = _buckets(by_released_rule, relation, queries["is_type_1_released"], generator)
+    fixed = _buckets(earnings, relation, queries["is_type_1"], generator)
     shown = {metric: earnings[name] for metric, name in _SHOWN.items()}
     # By word pieces of the shortest accepted name; those longer than any answer are one group.
     by_length = [*map(str, range(1, max_masks + 1)), longer_than(max_masks), NO_ANSWER]
     lengths = shortest_names(queries, tokenizer)
     length = np.where(lengths > 0, np.minimum(lengths, max_masks + 1) - 1, max_masks + 1)
-    return ProbeScores(
-        released=ReleasedScores(
-            **{
-                name: ReleasedBucket(queries=num, relations=of, hit=_figure(averages["released"]))
-                for name, (averages, num, of) in released.items()
-            }
-        ),
-        fixed=FixedScores(
-            **{name: _bucket(*found) for name, found in fixed.items()},
-            by_relation=_groups(shown, relation, relations),
-            by_semantic_type=_by_semantic_type(shown, queries),
-            by_answer_length=_groups(shown, length, by_length),
-        ),
-    )
+    # A query counts under each semantic type of its answers.
+    answers = queries["answers"].combine_chunks()  # the parents of a list count from its chunk's start
+    types = pc.struct_field(pc.list_flatten(answers), "semantic_types")
+    query = pc.take(pc.list_parent_indices(answers), pc.list_parent_indices(types))
+    pairs = pa.table({"query": query, "type": pc.list_flatten(types)})
+    distinct = pairs.group_by(["query", "type"], use_threads=False).aggregate([])
+    of_type = distinct["query"].to_numpy().astype(np.int64)
+    broken_down = {
+        "by_relation": _groups(shown, relation, relations),
+        "by_semantic_type": _groups(shown, *_encoded(distinct["type"]), of_type),
+        "by_answer_length": _groups(shown, length, by_length),
+    }
+    return ProbeScores.model_validate({"released": released, "fixed": fixed | broken_down})
 
 
 # What a breakdown shows, and the earnings that it is the mean of.
@@ -99,35 +88,21 @@ def _encoded(strings: pa.ChunkedArray) -> tuple[Ints, list[str]]:
     return numbers.astype(np.int64), names.tolist()
 
 
-def _flags(queries: pa.Table, column: str) -> Bools:
-    return np.asarray(queries[column].to_numpy(), dtype=bool)
-
-
-Found = tuple[dict[str, Averages], int, int]  # averages, queries, relations
-
-
 def _buckets(
-    earnings: Mapping[str, Floats], relation: Ints, is_type_1: Bools, generator: np.random.Generator
-) -> dict[str, Found]:
-    """Average the metrics over all queries, those of type 1, and those of type 2."""
-    found = {}
-    for name, rows in zip(BUCKETS, (np.ones_like(is_type_1), is_type_1, ~is_type_1), strict=True):
+    earnings: Mapping[str, Floats], relation: Ints, is_type_1: pa.ChunkedArray, generator: np.random.Generator
+) -> dict[str, dict[str, Any]]:
+    """Average the metrics over all queries, those of type 1, and those of type 2; as records state them."""
+    type_1 = np.asarray(is_type_1.to_numpy(), dtype=bool)
+    buckets = {}
+    for name, rows in zip(BUCKETS, (np.ones_like(type_1), type_1, ~type_1), strict=True):
         within = {metric: earned[rows] for metric, earned in earnings.items()}
-        averages = average(within, relation[rows], generator)
-        found[name] = (averages, int(rows.sum()), len(np.unique(relation[rows])))
-    return found
-
-
-def _bucket(averages: dict[str, Averages], queries: int, relations: int) -> Bucket:
-    rankings = {
-        ranking: Ranked(**{metric: _figure(averages[f"{ranking}.{metric}"]) for metric in _METRICS})
-        for ranking in ("by_sum", "by_mean")
-    }
-    return Bucket(queries=queries, relations=relations, hit=_figure(averages["hit"]), **rankings)
-
-
-def _figure(averages: Averages) -> Figure:
-    return Figure(**averages._asdict())
+        bucket: dict[str, Any] = {"queries": int(rows.sum()), "relations": len(np.unique(relation[rows]))}
+        for metric, averages in average(within, relation[rows], generator).items():
+            ranking, _, shown = metric.rpartition(".")
+            of_ranking = bucket.setdefault(ranking, {}) if ranking else bucket
+            of_ranking[shown] = averages._asdict()
+        buckets[name] = bucket
+    return buckets
 
 
 def _groups(
@@ -142,14 +117,3 @@ def _groups(
         )
         for place, (number, num_queries) in enumerate(zip(means.groups, means.num_queries, strict=True))
     }
-
-
-def _by_semantic_type(earnings: Mapping[str, Floats], queries: pa.Table) -> dict[str, Group]:
-    """Return the means over the queries that have an answer of each semantic type."""
-    answers = queries["answers"].combine_chunks()  # the parents of a list count from its chunk's start
-    types = pc.struct_field(pc.list_flatten(answers), "semantic_types")
-    query = pc.take(pc.list_parent_indices(answers), pc.list_parent_indices(types))
-    pairs = pa.table({"query": query, "type": pc.list_flatten(types)})
-    distinct = pairs.group_by(["query", "type"], use_threads=False).aggregate([])
-    numbers, names = _encoded(distinct["type"])
-    return _groups(earnings, numbers, names, distinct["query"].to_numpy().astype(np.int64))

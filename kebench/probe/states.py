@@ -98,14 +98,11 @@ def make_items(
 
 
 class Work(NamedTuple):
-    """What was asked of a model: states, their word pieces, and places that went through the head.
-
-    squares: the sum of the squared lengths, which attention costs.
-    """
+    """What was asked of a model: states, their word pieces, and places that went through the head."""
 
     states: int = 0
     tokens: int = 0
-    squares: int = 0
+    squares: int = 0  # of the lengths, which attention costs
     places: int = 0
 
 

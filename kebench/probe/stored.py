@@ -163,23 +163,16 @@ def decoded_queries(queries: pa.Table, folder: Path) -> pa.Table:
     return queries.filter(pc.is_in(queries["query_id"], decoded))
 
 
-def chosen_ids(query_ids: Sequence[int], subset: ProbeSubset) -> list[int]:
-    """Return the ids that are asked, ascending: all, or the first by the hash of seed and id."""
+def asked_queries(queries: pa.Table, subset: ProbeSubset) -> pa.Table:
+    """Return the queries that a probe asks, decoded or not: all, or the first by a hash of seed and id."""
     if subset.queries is None:
-        return list(query_ids)
+        return queries
 
     def draw(query_id: int) -> str:
         return hashlib.sha256(f"{subset.seed}:{query_id}".encode()).hexdigest()
 
-    return sorted(sorted(query_ids, key=draw)[: subset.queries])
-
-
-def asked_queries(queries: pa.Table, subset: ProbeSubset) -> pa.Table:
-    """Return the queries of a set that a probe asks or asked, decoded or not: its sample is drawn again."""
-    if subset.queries is None:
-        return queries
-    chosen = pa.array(chosen_ids(queries["query_id"].to_pylist(), subset), queries["query_id"].type)
-    return queries.filter(pc.is_in(queries["query_id"], chosen))
+    chosen = sorted(queries["query_id"].to_pylist(), key=draw)[: subset.queries]
+    return queries.filter(pc.is_in(queries["query_id"], pa.array(chosen, queries["query_id"].type)))
 
 
 def evenly(queries: pa.Table, count: int) -> pa.Table:

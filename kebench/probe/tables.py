@@ -27,20 +27,33 @@ COUNTS = {
 }
 
 
-def text_sql(direction: str, words: str, name: str) -> str:
-    """Return SQL for the text of a query. Q1 of the paper asks for the tail, Q2 for the head."""
-    tail = f"concat({name}, ' ', {words}, ' {MASK}.')"
-    return f"if({direction} = 'tail', {tail}, concat('{MASK} ', {words}, ' ', {name}, '.'))"
-
-
-def bare_sql(direction: str, words: str, name: str) -> str:
-    """Return SQL for the same without the blank and the stop."""
-    return f"if({direction} = 'tail', concat({name}, ' ', {words}), concat({words}, ' ', {name}))"
+# The columns text and bare of a query, of its columns direction, words and label.
+# Q1 of the paper asks for the tail, Q2 for the head.
+TEXT_SQL = f"""
+    if(direction = 'tail', concat(label, ' ', words, ' {MASK}.'), concat('{MASK} ', words, ' ', label, '.'))
+    AS text, if(direction = 'tail', concat(label, ' ', words), concat(words, ' ', label)) AS bare"""
 
 
 def write_queries(connection: Connection, path: Path, *, form: str) -> None:
-    """Write the queries, by number. form: which normal form the names of the answers are in."""
-    connection.execute(f"CREATE TABLE types_of AS {_types(form)}")
+    """Write the queries, by number. form: which normal form the names of the answers are in.
+
+    By the two rules of Type 1 (KeBioLM, sec. 4.6.4: answers within queries). is_type_1: a name of an answer
+    stands in the text between blanks, both in normal form; so a name may not begin or end within a word.
+    is_type_1_released: the released code's rule, any name or the identifier as a part of the text, an empty
+    name included.
+    """
+    compared = with_steps(
+        "(SELECT query, bare AS shown, lower(text) AS text FROM queries)",
+        answer_form("shown") if form == "fixed" else FORMS[form]("shown"),
+    )
+    within = "form <> '' AND contains(concat(' ', normal, ' '), concat(' ', form, ' '))"
+    anywhere = "contains(text, lower(form)) OR contains(text, lower(cui))"
+    connection.execute(
+        f"""CREATE TABLE types_of AS
+        SELECT query, bool_or({within}) AS is_type_1, bool_or({anywhere}) AS is_type_1_released
+        FROM pairs JOIN (SELECT query, text, form AS normal FROM {compared}) USING (query)
+        JOIN forms USING (answer) JOIN (SELECT answer, cui FROM answers) USING (answer) GROUP BY query"""
+    )
     connection.execute(
         """CREATE TABLE named AS SELECT answer, cui, name, names, semantic_types FROM answers
         JOIN (SELECT answer, list_sort(list(form)) AS names FROM forms GROUP BY answer) USING (answer)"""
@@ -59,33 +72,19 @@ def write_queries(connection: Connection, path: Path, *, form: str) -> None:
     connection.execute(f"COPY ({rows}) TO {quoted(str(path))} {options}")
 
 
-def _types(form: str) -> str:
-    """Return SQL for the two rules of Type 1 (KeBioLM, sec. 4.6.4: answers within queries).
-
-    is_type_1: a name of an answer stands in the text between blanks, both in normal form; so a name may not
-    begin or end within a word. is_type_1_released: the released code's rule, any name or the identifier as
-    a part of the text, an empty name included.
-    """
-    queries = with_steps(
-        "(SELECT query, bare AS shown, lower(text) AS text FROM queries)",
-        answer_form("shown") if form == "fixed" else FORMS[form]("shown"),
-    )
-    within = "form <> '' AND contains(concat(' ', normal, ' '), concat(' ', form, ' '))"
-    anywhere = "contains(text, lower(form)) OR contains(text, lower(cui))"
-    return f"""SELECT query, bool_or({within}) AS is_type_1, bool_or({anywhere}) AS is_type_1_released
-        FROM pairs JOIN (SELECT query, text, form AS normal FROM {queries}) USING (query)
-        JOIN forms USING (answer) JOIN (SELECT answer, cui FROM answers) USING (answer) GROUP BY query"""
-
-
 def counts_of(connection: Connection, path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return the counts of a written set as in table 5 of the paper, and those of each relation."""
-    columns, rows = ", ".join(COUNTS.values()), parquet_sql(path)
-    whole = _with_mean(one_row(connection, f"SELECT {columns} FROM {rows}"))
-    found = connection.execute(f"SELECT relation, {columns} FROM {rows} GROUP BY relation ORDER BY relation")
-    by_relation = {relation: _with_mean(tuple(numbers)) for relation, *numbers in found.fetchall()}
-    for counts in by_relation.values():
+    found = connection.execute(
+        f"""SELECT relation, {", ".join(COUNTS.values())} FROM {parquet_sql(path)}
+        GROUP BY GROUPING SETS ((), (relation)) ORDER BY relation"""
+    )
+    counted = {relation: dict(zip(COUNTS, numbers, strict=True)) for relation, *numbers in found.fetchall()}
+    for counts in counted.values():
+        counts["mean_cuis"] = round(counts["answers"] / counts["queries"], 4) if counts["queries"] else None
+    whole = counted.pop(None)
+    for counts in counted.values():
         del counts["relations"]
-    return whole, by_relation
+    return whole, counted
 
 
 def count_ambiguous(connection: Connection, *, form: str) -> dict[str, Any]:
@@ -95,17 +94,17 @@ def count_ambiguous(connection: Connection, *, form: str) -> dict[str, Any]:
     are one if they are compared as one: under the fixed rule without their blanks.
     """
     key = key_sql("form") if form == "fixed" else "form"
-    connection.execute(
-        f"""CREATE TEMP TABLE accepted AS SELECT query, {key} AS key, count(DISTINCT cui) AS own
-        FROM pairs JOIN answers USING (answer) JOIN forms USING (answer) GROUP BY ALL"""
-    )
-    connection.execute(
-        f"""CREATE TEMP TABLE borne AS SELECT key, count(DISTINCT cui) AS concepts
-        FROM (SELECT cui, {key} AS key FROM bearers) SEMI JOIN accepted USING (key) GROUP BY key"""
-    )
-    names, ambiguous = one_row(connection, "SELECT count(*), count(*) FILTER (concepts > 1) FROM borne")
-    queries, *_ = one_row(
-        connection, "SELECT count(DISTINCT query) FROM accepted JOIN borne USING (key) WHERE concepts > own"
+    names, ambiguous, queries = one_row(
+        connection,
+        f"""WITH accepted AS (
+            SELECT query, {key} AS key, count(DISTINCT cui) AS own
+            FROM pairs JOIN answers USING (answer) JOIN forms USING (answer) GROUP BY ALL
+        ), borne AS (
+            SELECT key, count(DISTINCT cui) AS concepts
+            FROM (SELECT cui, {key} AS key FROM bearers) SEMI JOIN accepted USING (key) GROUP BY key
+        ) SELECT count(*), count(*) FILTER (concepts > 1),
+            (SELECT count(DISTINCT query) FROM accepted JOIN borne USING (key) WHERE concepts > own)
+        FROM borne""",
     )
     return {
         "names": names,
@@ -113,9 +112,3 @@ def count_ambiguous(connection: Connection, *, form: str) -> dict[str, Any]:
         "ambiguous_share": round(ambiguous / names, 4) if names else None,
         "queries_with_ambiguous_names": queries,
     }
-
-
-def _with_mean(numbers: tuple[Any, ...]) -> dict[str, Any]:
-    counts: dict[str, Any] = dict(zip(COUNTS, numbers, strict=True))
-    counts["mean_cuis"] = round(counts["answers"] / counts["queries"], 4) if counts["queries"] else None
-    return counts

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kebench.engine.parcels import locate, pack, parcels_of, unpack
+from kebench.engine.ray import locate, parcels_of, unpack
+from kebench.engine.work import read_files
 from kebench.finetune.plan import Job
 from tests.engine.conftest import jobs_in
 
@@ -40,23 +41,25 @@ def test_files_that_are_not_there_are_asked_for_once_and_kept(job: Job, cache: P
 
         def content(parcel=parcel):  # type: ignore[no-untyped-def]
             asked.append(parcel.key)
-            return pack(parcel)
+            return read_files(parcel.paths)
 
         places = [locate(elsewhere, content) for _ in range(2)]
         assert places[0] == places[1]
-        assert {name: path.read_bytes() for name, path in (places[0] or {}).items()} == pack(parcel)
+        assert {name: path.read_bytes() for name, path in (places[0] or {}).items()} == read_files(
+            parcel.paths
+        )
     assert asked == [parcel.key for parcel in parcels_of(job)]
 
 
 def test_a_kept_file_that_is_damaged_is_asked_for_again(job: Job, cache: Path) -> None:
     weights = parcels_of(job)[0]
     elsewhere = weights._replace(paths={name: Path("/nowhere") / name for name in weights.paths})
-    kept = locate(elsewhere, lambda: pack(weights)) or {}
+    kept = locate(elsewhere, lambda: read_files(weights.paths)) or {}
     path = max(kept.values(), key=lambda path: path.stat().st_size)
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert locate(elsewhere, None) is None
-    assert locate(elsewhere, lambda: pack(weights)) == kept
+    assert locate(elsewhere, lambda: read_files(weights.paths)) == kept
     assert path.read_bytes() == whole
 
 
@@ -74,7 +77,7 @@ def test_a_file_that_another_has_changed_is_not_taken_for_ours(job: Job, cache: 
 def test_a_job_that_has_travelled_is_the_same_run(job: Job, cache: Path) -> None:
     parcels = parcels_of(job)
     gone = [one._replace(paths={name: Path("/nowhere") / name for name in one.paths}) for one in parcels]
-    contents = {one.key: pack(one) for one in parcels}
+    contents = {one.key: read_files(one.paths) for one in parcels}
     places = {one.key: locate(one, lambda one=one: contents[one.key]) or {} for one in gone}  # type: ignore[misc]
     there = unpack(job, gone, places)
     assert there.folder.is_relative_to(cache)
@@ -85,7 +88,7 @@ def test_a_job_that_has_travelled_is_the_same_run(job: Job, cache: Path) -> None
 KEEP = """
 import sys
 from pathlib import Path
-from kebench.engine.parcels import Parcel, locate
+from kebench.engine.ray import Parcel, locate
 parcel = Parcel("k" * 64, {"a": Path("/nowhere/a")}, {"a": (1, 1)})
 place = locate(parcel, lambda: {"a": b"content"})
 print((place or {})["a"].read_text())

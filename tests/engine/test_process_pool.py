@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from kebench.engine import process_pool as module
 from kebench.engine.drive import drive
 from kebench.engine.local import Outcome
-from kebench.engine.process_pool import TRIES, processes
+from kebench.engine.process_pool import TRIES, ProcessPool
 from kebench.engine.work import RunOptions
 from kebench.finetune.plan import Job
 from kebench.processes import Place
@@ -23,7 +24,7 @@ from tests.grids import leftovers, scores
 def test_two_processes_give_the_records_of_one_though_one_is_killed(place: Path, tmp_path: Path) -> None:
     jobs = jobs_in(place)
     killed: list[int] = []
-    with processes([Place(None, 1)] * 2, CPU, RunOptions()) as pool:
+    with closing(ProcessPool([Place(None, 1)] * 2, CPU, RunOptions())) as pool:
 
         def kill_once(job: Job, outcome: Outcome) -> None:
             if not killed:
@@ -43,7 +44,7 @@ def test_a_job_that_kills_its_process_each_time_is_written_down(
 ) -> None:
     monkeypatch.setattr(module, "_serve_jobs", die)
     told: list[str] = []
-    with processes([Place(None, 1)], CPU, RunOptions()) as pool:
+    with closing(ProcessPool([Place(None, 1)], CPU, RunOptions())) as pool:
         tally = drive(
             jobs_in(place, seeds=1)[:1], tmp_path, pool,
             report=lambda job, outcome: told.append(outcome.error),

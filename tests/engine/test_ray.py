@@ -151,7 +151,7 @@ def test_a_node_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(
         UserError, match=r"^node node7 has kebench .*, and the command 0\.0; install the same"
     ):
-        module.check_version(["0.0", 1])
+        module.prepare(["0.0", 1], 1)
 
 
 def test_without_ray_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

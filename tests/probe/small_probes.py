@@ -13,6 +13,7 @@ from kebench.probe import query_set
 from kebench.probe.record import (
     PROBE_PROTOCOL_VERSION,
     Decoder,
+    ProbeCounts,
     ProbeRecord,
     ProbeScores,
     ProbeSubset,
@@ -157,8 +158,8 @@ def probe_record(scores: ProbeScores, *, model: str = "bert-tiny", **changes: An
         kebench_version="0.1.0", commit="abc", packages={}, device="cpu", num_processes=1,
         started_utc="2026-11-25T00:00:00Z", seconds=1.0, peak_mib=1.0,
     )  # fmt: skip
-    decoded = scores.fixed.overall.queries
-    counts = probe_counts(scores, max_masks=2, decoded=decoded, too_long=0, truncated=0, unusable=0)
+    num_queries = scores.fixed.overall.queries
+    counts = probe_counts(scores, ProbeCounts(queries=num_queries, decoded=num_queries), max_masks=2)
     return ProbeRecord(
         identity=probe_identity(**made), model=model, set="umls", protocol_version=PROBE_PROTOCOL_VERSION,
         counts=counts, scores=scores,

@@ -13,9 +13,10 @@ import torch
 from benchmarks.released_probe import decode_as_released
 from kebench.model.checkpoint import load_masked_lm, load_tokenizer
 from kebench.model.masked_lm import MaskedLM, Packed
-from kebench.probe.answers import Outcome, answer_queries, outcome
-from kebench.probe.decoders import read_decoder
+from kebench.probe.answers import answer_queries, outcome
+from kebench.probe.plan import read_decoder
 from kebench.probe.query_set import QuerySet
+from kebench.probe.record import ProbeCounts
 from kebench.probe.states import ModelPredict, pieces_of
 from tests.tiny_checkpoints import (
     write_tiny_bert,
@@ -216,7 +217,9 @@ def test_what_does_not_fit_is_counted_and_never_cut(bert: Probed) -> None:
         by_query[row["query_id"]] = max(by_query[row["query_id"]], row["num_masks"])
     assert by_query == {0: 4, 1: 2, 2: 0}
     texts = dict(enumerate([fits, hardly, never]))
-    assert outcome(answers, texts, bert.tokenizer, 4) == Outcome(2, too_long=1, unusable=0, truncated=1)
+    assert outcome(answers, texts, bert.tokenizer, 4) == ProbeCounts(
+        queries=3, decoded=2, too_long=1, unusable=0, truncated=1
+    )
 
 
 @pytest.mark.parametrize("mode", ["fixed", "released"])
@@ -224,7 +227,7 @@ def test_a_text_with_the_models_mask_twice_is_no_long_text(bert: Probed, mode: s
     asked = ["a [MASK].", "a [MASK] [MASK]."]
     answers = bert.answers(asked, mode, beam=2, max_masks=2)
     found = outcome(answers, dict(enumerate(asked)), bert.tokenizer, 2)
-    assert found == Outcome(1, too_long=0, unusable=1, truncated=0)
+    assert found == ProbeCounts(queries=2, decoded=1, too_long=0, unusable=1, truncated=0)
 
 
 def test_no_queries_give_an_empty_table(bert: Probed) -> None:

@@ -21,7 +21,7 @@ from kebench.cli.probe import probe
 from kebench.errors import UserError
 from kebench.leases import _started, stale_token
 from kebench.probe import run as probe_run
-from kebench.probe.decoders import read_decoder
+from kebench.probe.plan import read_decoder
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import PROBE_PROTOCOL_VERSION, PROBE_RECORD, probe_record_paths
 from kebench.probe.stored import find_probes

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 
 from kebench.probe.candidates import judge, shortest_names
-from kebench.probe.record import ProbeScores, probe_counts
+from kebench.probe.record import ProbeCounts, ProbeScores, probe_counts
 from kebench.probe.scores import score_probe
 from tests.probe.small_probes import (
     PIECES,
@@ -123,7 +123,7 @@ def test_a_small_probe_by_hand() -> None:
     }
     lengths = {name: (one.queries, one.hit_percent) for name, one in scores.fixed.by_answer_length.items()}
     assert lengths == {"1": (2, 50), ">2": (1, 0), "none": (1, 0)}
-    counts = probe_counts(scores, max_masks=2, decoded=3, too_long=1, truncated=0, unusable=0)
+    counts = probe_counts(scores, ProbeCounts(queries=4, decoded=3, too_long=1), max_masks=2)
     assert (counts.queries, counts.answers_longer_than_max_masks, counts.without_answers) == (4, 1, 1)
 
 

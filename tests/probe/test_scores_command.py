@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from kebench.cli.probe_scores import scores, show
 from kebench.errors import UserError
+from kebench.probe.query_set import remember_set
 from kebench.probe.record import ProbeRecord, ProbeSubset, probe_folder, write_probe_record
 from kebench.probe.scores import score_probe
-from kebench.probe.set_places import remember_set
 from tests.probe.small_probes import (
     answer,
     prediction_table,

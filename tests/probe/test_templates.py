@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kebench.errors import UserError
-from kebench.probe.templates import read_templates, released_words, words_of
+from kebench.probe.recipe import read_templates, released_words, words_of
 
 EXCEPTIONS = read_templates("templates")
 PIECES = st.sampled_from(["isa", "is", "ISA", "of", "as", "by", "disarticulation", "has", "", " ", "_", "X"])
