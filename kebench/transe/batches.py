@@ -79,23 +79,17 @@ def corrupt(
     Where no unknown corruption was found in 32 draws, the triple itself is returned: as its own
     corruption it has no gradient.
     """
-    corrupt_P3 = _draw(true_P3, num_entities, generator)
-    if known is None:
-        return corrupt_P3
-    for _ in range(DRAWS_FOR_AN_UNKNOWN - 1):
-        refused = np.flatnonzero(known.contain(corrupt_P3))
-        if not len(refused):
-            return corrupt_P3
-        corrupt_P3[refused] = _draw(true_P3[refused], num_entities, generator)
-    refused = np.flatnonzero(known.contain(corrupt_P3))
-    corrupt_P3[refused] = true_P3[refused]
-    return corrupt_P3
-
-
-def _draw(true_P3: Triples, num_entities: int, generator: np.random.Generator) -> Triples:
-    pair_P, column_P = np.arange(len(true_P3)), generator.integers(2, size=len(true_P3)) * 2
-    drawn_P = generator.integers(num_entities - 1, size=len(true_P3), dtype=np.int32)
-    drawn_P += drawn_P >= true_P3[pair_P, column_P]  # leaves out the entity that is replaced
     corrupt_P3 = true_P3.copy()
-    corrupt_P3[pair_P, column_P] = drawn_P
+    drawn_for = np.arange(len(true_P3))
+    for _ in range(DRAWS_FOR_AN_UNKNOWN):
+        column = generator.integers(2, size=len(drawn_for)) * 2
+        entity = generator.integers(num_entities - 1, size=len(drawn_for), dtype=np.int32)
+        entity += entity >= true_P3[drawn_for, column]  # leaves out the entity that is replaced
+        corrupt_P3[drawn_for, column] = entity
+        if known is None:
+            break
+        drawn_for = np.flatnonzero(known.contain(corrupt_P3))
+        if not len(drawn_for):
+            break
+        corrupt_P3[drawn_for] = true_P3[drawn_for]
     return corrupt_P3

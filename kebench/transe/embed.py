@@ -14,11 +14,9 @@ from kebench.leases import lease
 from kebench.progress import progress
 from kebench.records import Provenance
 from kebench.runtime import begin, device_description
-from kebench.transe.embeddings import SCHEMA, EmbeddingsCard, read_embeddings_card, save_embeddings
-from kebench.transe.graph import FILES, Graph, describe_left_out, read_graph, without_held_out
-from kebench.transe.holdout import hold_out
-from kebench.transe.metrics import Numbers, metrics
-from kebench.transe.rank import rank_triples
+from kebench.transe.embeddings import EmbeddingsCard, read_embeddings_card, save_embeddings
+from kebench.transe.graph import FILES, Graph, describe_left_out, hold_out, read_graph, without_held_out
+from kebench.transe.rank import Numbers, metrics, rank_triples
 from kebench.transe.recipe import Settings
 from kebench.transe.state import KeptState
 from kebench.transe.train import State, Trained, initial_state, train
@@ -41,23 +39,14 @@ class Plan(NamedTuple):
 
 
 def plan_embeddings(source: Path, settings: Settings, *, evaluate: bool) -> Plan:
-    """Read a source and decide what is trained on and what is held out."""
-    graph = read_graph(source)
-    graph = split(graph, settings, source=source) if evaluate else without_held_out(graph)
-    if len(graph.entities) < 2:
-        raise UserError(f"{source}: a single entity; an embedding needs at least two to tell apart")
-    used = settings.model_dump(exclude=set() if evaluate else {"held_out_share"})
-    decides = [METHOD_VERSION, graph.content_hash, used, evaluate]
-    if any(reason.startswith("in_") for counts in graph.left_out.values() for reason in counts):
-        decides.append(graph.left_out)  # a ranking without triples of earlier splits
-    return Plan(graph, settings, hash_of(decides))
+    """Read a source and decide what is trained on and what is held out.
 
-
-def split(graph: Graph, settings: Settings, *, source: Path) -> Graph:
-    """Return the graph with its own held-out splits, or else with one sampled.
-
-    Raises UserError if nothing of a split is left to rank.
+    With `evaluate` that is the source's own held-out splits, or else a sample. Raises UserError if nothing of
+    a split is left to rank, or there is nothing to tell apart.
     """
+    graph = read_graph(source)
+    if not evaluate:
+        graph = without_held_out(graph)
     for name, triples in graph.held_out.items():
         if not len(triples):
             left_out = describe_left_out(graph.left_out[name])
@@ -65,9 +54,15 @@ def split(graph: Graph, settings: Settings, *, source: Path) -> Graph:
                 f"{source / FILES[name]}: no triple is left to rank; left out: {left_out}; "
                 "mend or remove the file, or leave out --evaluate"
             )
-    if graph.held_out:
-        return graph
-    return hold_out(graph, share=settings.held_out_share, seed=settings.seed)
+    if evaluate and not graph.held_out:
+        graph = hold_out(graph, share=settings.held_out_share, seed=settings.seed)
+    if len(graph.entities) < 2:
+        raise UserError(f"{source}: a single entity; an embedding needs at least two to tell apart")
+    used = settings.model_dump(exclude=set() if evaluate else {"held_out_share"})
+    decides = [METHOD_VERSION, graph.content_hash, used, evaluate]
+    if any(reason.startswith("in_") for counts in graph.left_out.values() for reason in counts):
+        decides.append(graph.left_out)  # a ranking without triples of earlier splits
+    return Plan(graph, settings, hash_of(decides))
 
 
 def find_finished(out: Path, identity: str) -> EmbeddingsCard | None:
@@ -94,46 +89,37 @@ def make_embeddings(
 
     watch: is told the loss and the speed of each epoch.
     """
-    folder = _state_folder(plan.identity)
+    folder, graph = _state_folder(plan.identity), plan.graph
     sweep_temporaries(folder.parent)
     sweep_temporaries_of(out)
     with lease(folder.with_suffix(".running")) as is_ours:
         if not is_ours:
             raise UserError(f"{out}: another process is making these embeddings; wait for it or stop it")
         kept = KeptState(folder)
-        card = _make(plan, out, kept, source=source, device=device, watch=watch)
+        begun = begin(device)  # peak memory is counted from here on
+        trained, resumed_after_epoch = _train(plan, kept, device, watch)
+        evaluation = _evaluate(plan, trained)
+        about = begun.provenance(_PACKAGES)
+        card = EmbeddingsCard(
+            identity=plan.identity,
+            source=source,
+            source_hash=graph.content_hash,
+            settings=plan.settings,
+            num_entities=len(graph.entities),
+            num_relations=len(graph.relations),
+            num_triples={name: len(triples) for name, triples in graph.triples.items()},
+            left_out=graph.left_out,
+            pairs_in_train=graph.pairs_in_train,
+            loss_by_epoch=trained.loss_by_epoch,
+            evaluation=evaluation,
+            sha256="",
+            resumed_after_epoch=resumed_after_epoch,
+            provenance=Provenance(**about, device=device_description(device), num_processes=1),
+        )
+        vectors = trained.entity_ND.cpu(), trained.relation_RD.cpu()
+        card = save_embeddings(out, *vectors, cuis=graph.entities, relations=graph.relations, card=card)
         kept.remove()
     return card
-
-
-def _make(
-    plan: Plan, out: Path, kept: KeptState, *, source: str, device: str, watch: Watch
-) -> EmbeddingsCard:
-    """Make the embeddings; peak memory is counted from here on."""
-    begun = begin(device)
-    trained, resumed_after_epoch = _train(plan, kept, device, watch)
-    evaluation = _evaluate(plan, trained)
-    provenance = Provenance(**begun.provenance(_PACKAGES), device=device_description(device), num_processes=1)
-    graph = plan.graph
-    card = EmbeddingsCard(
-        schema=SCHEMA,
-        identity=plan.identity,
-        source=source,
-        source_hash=graph.content_hash,
-        settings=plan.settings,
-        num_entities=len(graph.entities),
-        num_relations=len(graph.relations),
-        num_triples={name: len(triples) for name, triples in graph.triples.items()},
-        left_out=graph.left_out,
-        pairs_in_train=graph.pairs_in_train,
-        loss_by_epoch=trained.loss_by_epoch,
-        evaluation=evaluation,
-        sha256="",
-        resumed_after_epoch=resumed_after_epoch,
-        provenance=provenance,
-    )
-    vectors = trained.entity_ND.cpu(), trained.relation_RD.cpu()
-    return save_embeddings(out, *vectors, cuis=graph.entities, relations=graph.relations, card=card)
 
 
 def _train(plan: Plan, kept: KeptState, device: str, watch: Watch) -> tuple[Trained, int]:

@@ -24,10 +24,9 @@ from kebench.cards import Part
 from kebench.errors import UserError, first_fault
 from kebench.files import atomic_folder, sha256_of
 from kebench.records import Provenance
-from kebench.transe.metrics import Numbers
+from kebench.transe.rank import Numbers
 from kebench.transe.recipe import Settings
 
-SCHEMA: Literal[1] = 1
 CARD, VECTORS, ENTITIES, RELATIONS = (
     "embeddings.json", "embeddings.safetensors", "entities.parquet", "relations.parquet",
 )  # fmt: skip
@@ -44,7 +43,7 @@ class EmbeddingsCard(Part):
     resumed_after_epoch: 0 if one process made it all; else `provenance` tells of the epochs after it.
     """
 
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(1, alias="schema")
     identity: str
     source: str
     source_hash: str

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from kebench.files import atomic_folder, broken_file
 from kebench.transe.row_adam import Table
@@ -21,7 +20,7 @@ from kebench.transe.train import State
 
 TRAINING_PER_SAVING = 20  # ours: saving takes at most a twentieth of the time, however large the tables
 TABLES, LOSSES = "tables.safetensors", "losses.json"
-PARTS = ("vector", "mean", "square", "touched")
+NAMES, PARTS = ("entity", "relation"), ("vector", "mean", "square", "touched")
 
 _log = logging.getLogger(__name__)
 
@@ -49,9 +48,10 @@ class KeptState:
             _log.warning("%s: unreadable (%s); training from the start", folders[-1], error)
             shutil.rmtree(self.folder)  # or its epochs would stand in the way of new ones
             return None
-        return State(
-            _table(parts, "entity", is_unit=True), _table(parts, "relation", is_unit=False), tuple(losses)
+        entity, relation = (
+            Table(*(parts[f"{name}.{part}"] for part in PARTS), is_unit=name == "entity") for name in NAMES
         )
+        return State(entity, relation, tuple(losses))
 
     def save_if_due(self, state: State) -> None:
         """Save a state if training since the last time has taken long enough; the first is always saved."""
@@ -61,7 +61,12 @@ class KeptState:
         older = self._epochs()
         place = self.folder / f"epoch-{len(state.loss_by_epoch):05d}"
         with atomic_folder(place, point="embedding-state", sealed=True) as temporary:
-            save_file(_parts("entity", state.entity) | _parts("relation", state.relation), temporary / TABLES)
+            parts = {
+                f"{name}.{part}": tensor
+                for name, table in zip(NAMES, (state.entity, state.relation), strict=True)
+                for part, tensor in zip(PARTS, table[:4], strict=True)
+            }
+            save_file(parts, temporary / TABLES)
             (temporary / LOSSES).write_text(json.dumps(state.loss_by_epoch))
         for folder in older:
             shutil.rmtree(folder, ignore_errors=True)
@@ -74,12 +79,3 @@ class KeptState:
 
     def _epochs(self) -> list[Path]:
         return sorted(self.folder.glob("epoch-*"))
-
-
-def _parts(name: str, table: Table) -> dict[str, Tensor]:
-    return {f"{name}.{part}": tensor for part, tensor in zip(PARTS, table[:4], strict=True)}
-
-
-def _table(parts: dict[str, Tensor], name: str, *, is_unit: bool) -> Table:
-    vector_ND, mean_ND, square_ND, touched_N = (parts[f"{name}.{part}"] for part in PARTS)
-    return Table(vector_ND, mean_ND, square_ND, touched_N, is_unit)
