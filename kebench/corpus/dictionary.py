@@ -11,14 +11,16 @@ searched: a leftmost longest match is then one of whole words.
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
+from kebench.corpus.linking import Linked, LinkerFiles, LinkingSettings
+from kebench.corpus.passage import Mention, Passage
 from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
 
@@ -158,3 +160,19 @@ def common_words() -> frozenset[str]:
     """Return the words that are no names by themselves: function words, and those of research prose."""
     lines = _COMMON_WORDS.read_text(encoding="utf-8").splitlines()
     return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+
+
+class DictionaryLinker:
+    """Links every name that stands in a text, of its best concept."""
+
+    def __init__(self, knowledge_base: KnowledgeBase, settings: LinkingSettings, files: LinkerFiles) -> None:
+        self._dictionary = Dictionary(names_of(knowledge_base))
+
+    def link(self, passages: Sequence[Passage]) -> list[Linked]:
+        """Return the names in each passage; a name's score is 1."""
+        found = (self._dictionary.find(passage.text) for passage in passages)
+        return [Linked([Mention(*match, 1.0) for match in matches], len(matches)) for matches in found]
+
+    def about(self) -> dict[str, Any]:
+        """Return what became of the names."""
+        return {"names": self._dictionary.counts._asdict()}

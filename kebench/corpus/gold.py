@@ -5,10 +5,13 @@ An id is known by any of its spellings: D006073 and MESH:D006073, MIM:114480 and
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from kebench.corpus.linking import Linked, LinkerFiles, LinkingSettings
+from kebench.corpus.passage import Mention, Passage
 from kebench.errors import UserError
 from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
@@ -123,3 +126,38 @@ def read_id_map(path: Path) -> dict[str, str]:
     if passed_over > 1:  # the first is the heading
         _log.warning("%s: %d lines without a CUI are passed over", path, passed_over)
     return found
+
+
+class GoldLinker:
+    """Links the mentions that the file states, by the ids that it states."""
+
+    def __init__(self, knowledge_base: KnowledgeBase, settings: LinkingSettings, files: LinkerFiles) -> None:
+        self._concepts = GoldConcepts(knowledge_base, id_map=files.id_map)
+        self._has_warned = False
+
+    def link(self, passages: Sequence[Passage]) -> list[Linked]:
+        """Return the stated mentions of each passage, one for each concept; a link's score is 1."""
+        concepts = self._concepts.of(one for passage in passages for gold in passage.gold for one in gold.ids)
+        linked = []
+        for passage in passages:
+            mentions = [
+                Mention(gold.char_start, gold.char_end, cui, 1.0)
+                for gold in sorted(passage.gold)
+                for cui in dict.fromkeys(concepts[one] for one in gold.ids)
+                if cui is not None
+            ]
+            linked.append(Linked(mentions, len(passage.gold)))
+        if passages and not self._has_warned and not any(one.mentions for one in linked):
+            self._has_warned = True
+            why = "the file states no mention; choose another --linker"
+            if unknown := next(iter(concepts), None):
+                known = f"none of the {len(concepts)} ids, such as {unknown}"
+                why = f"the knowledge base knows {known}; see --id-map"
+            elif any(one.detected for one in linked):
+                why = "none of the stated mentions has an id"
+            _log.warning("--linker gold links nothing in %d passages: %s", len(passages), why)
+        return linked
+
+    def about(self) -> dict[str, Any]:
+        """Return nothing: the file decides."""
+        return {}

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from benchmarks.scispacy_peer import scispacy_s_linker
+from kebench.corpus.dictionary import DictionaryLinker
 from kebench.corpus.extras import imported
-from kebench.corpus.gold import GoldConcepts, read_id_map
-from kebench.corpus.linkers import DictionaryLinker, GoldLinker
+from kebench.corpus.gold import GoldConcepts, GoldLinker, read_id_map
 from kebench.corpus.linking import NO_FILES, LinkingSettings, read_settings
 from kebench.corpus.mentions import Detector, find_model
 from kebench.corpus.name_index import NameIndex
