@@ -18,7 +18,6 @@ from kebench.corpus.readers.stream import lines_or_refusal
 from kebench.errors import UserError
 from kebench.files import hash_of
 from kebench.kinds.card import TaskCard
-from kebench.kinds.kind import Example
 from kebench.kinds.registry import KINDS
 from kebench.tasks.card import require_splits
 
@@ -59,9 +58,8 @@ class HeldOutFilter:
         from ahocorasick_rs import BytesAhoCorasick
 
         self._ids = tests.ids
-        self._texts = (
-            BytesAhoCorasick([text.encode() for text in sorted(tests.texts)]) if tests.texts else None
-        )
+        texts = [text.encode() for text in sorted(tests.texts)]
+        self._texts = BytesAhoCorasick(texts) if texts else None
 
     def reason(self, passage: Passage) -> str | None:
         """Return "id" or "text" for a passage that is to be kept out, None for any other."""
@@ -90,7 +88,9 @@ def find_held_out(tasks: Sequence[TaskCard], data: Path, files_of_ids: Iterable[
         for example in KINDS[task.kind].read(task, task.find_split(data, "test")).examples:
             if found := _PMID_EXAMPLE.fullmatch(example.id):
                 ids.add(found[1])
-            texts |= _long_enough(example)
+            longest = max(map(compared, _MARKER.split(example.text)), key=len)
+            if len(longest) >= MIN_CHARACTERS:
+                texts.add(longest)
     files = tuple(files_of_ids)
     for path in files:
         ids |= read_ids(path)
@@ -118,8 +118,3 @@ def read_ids(path: Path) -> set[str]:
     if number_without:
         _log.warning("%s: %d lines without an id are passed over; %s", path, number_without, first)
     return set(ids)
-
-
-def _long_enough(example: Example) -> set[str]:
-    longest = max((compared(part) for part in _MARKER.split(example.text)), key=len)
-    return {longest} if len(longest) >= MIN_CHARACTERS else set()

@@ -40,11 +40,11 @@ class GoldConcepts:
         written = read_id_map(self._id_map)
         there = set(self._knowledge_base.concepts(sorted(set(written.values())))["cui"].to_pylist())
         known: dict[str, str | None] = {one: cui for one, cui in written.items() if cui in there}
-        if len(known) < len(written):
+        if missing := len(written) - len(known):
             _log.warning(
                 "%s: %d of %d ids have a CUI that the knowledge base lacks; they are passed over",
                 self._id_map,
-                len(written) - len(known),
+                missing,
                 len(written),
             )
         return known
@@ -58,16 +58,20 @@ class GoldConcepts:
         return {one: self._known[spelt] for one, spelt in wanted.items()}
 
     def _look_up(self, ids: list[str]) -> dict[str, str]:
-        codes = [(one, source, code) for one in ids for source, code in _codes(one)]
-        cuis = [(one, found[1]) for one in ids if (found := _CUI.fullmatch(one))]
+        # How vocabularies may write each id: (id, source, code); of a CUI there is no source.
+        asked: list[tuple[str, str | None, str]] = []
+        for one in ids:
+            source, _, code = one.partition(":")
+            if _CUI.fullmatch(one):
+                asked.append((one, None, one))
+            elif code:
+                source = "MSH" if _MESH.fullmatch(one) else source.upper()
+                asked += [(one, source, code), (one, source, one)]
         tables = self._knowledge_base.tables()
         with connect() as connection:
             connection.execute("CREATE TEMP TABLE asked (id VARCHAR, source VARCHAR, code VARCHAR)")
-            connection.execute("CREATE TEMP TABLE named (id VARCHAR, cui VARCHAR)")
-            if codes:
-                connection.executemany("INSERT INTO asked VALUES (?, ?, ?)", codes)
-            if cuis:
-                connection.executemany("INSERT INTO named VALUES (?, ?)", cuis)
+            if asked:
+                connection.executemany("INSERT INTO asked VALUES (?, ?, ?)", asked)
             rows = connection.execute(
                 f"""WITH found AS (
                     SELECT id, cui, bool_or(term_type IN {_HEADINGS}) AS is_heading, count(*) AS names
@@ -75,7 +79,8 @@ class GoldConcepts:
                 )
                 SELECT id, cui FROM found
                 QUALIFY row_number() OVER (PARTITION BY id ORDER BY is_heading DESC, names DESC, cui) = 1
-                UNION ALL SELECT id, cui FROM named JOIN {tables["concepts"]} USING (cui)"""
+                UNION ALL SELECT id, cui FROM asked JOIN {tables["concepts"]} ON code = cui
+                WHERE source IS NULL"""
             ).fetchall()
         return dict(rows)
 
@@ -89,17 +94,6 @@ def _spelt(one: str) -> str:
     if found := _CUI.fullmatch(one):
         return found[1]
     return one
-
-
-def _codes(one: str) -> list[tuple[str, str]]:
-    """Return how vocabularies may write an id, spelt as here: (source, code)."""
-    if found := _MESH.fullmatch(one):
-        code = found[1].upper()
-        return [("MSH", code), ("MSH", f"MESH:{code}")]
-    if found := _OMIM.fullmatch(one):
-        return [("OMIM", found[1]), ("OMIM", f"OMIM:{found[1]}")]
-    source, _, code = one.partition(":")
-    return [(source.upper(), code), (source.upper(), one)] if code else []
 
 
 def read_id_map(path: Path) -> dict[str, str]:

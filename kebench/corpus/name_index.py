@@ -98,33 +98,29 @@ class NameIndex:
     @cached_property
     def names(self) -> pyarrow.Array:
         """The names, in the order of the rows."""
-        return self._table["name"].combine_chunks()
+        return self._tables["names"]["name"].combine_chunks()
 
     @cached_property
     def cuis(self) -> pyarrow.Array:
         """All CUIs, ascending; `cuis_of_names` points into them."""
-        return self._concepts["cui"].combine_chunks()
+        return self._tables["cuis"]["cui"].combine_chunks()
 
     @cached_property
     def names_of_cuis(self) -> NDArray[numpy.int64]:
         """How many names each concept of `cuis` has in the release."""
-        return numpy.asarray(self._concepts["names"].to_numpy(), dtype=numpy.int64)
-
-    @cached_property
-    def _concepts(self) -> pyarrow.Table:
-        with self._undamaged():
-            return pyarrow.parquet.read_table(self.folder / "cuis.parquet")
+        return numpy.asarray(self._tables["cuis"]["names"].to_numpy(), dtype=numpy.int64)
 
     @cached_property
     def cuis_of_names(self) -> tuple[NDArray[numpy.int64], NDArray[numpy.int32]]:
         """Where the concepts of each name begin, and the places of all in `cuis`, ascending within a name."""
-        column = self._table["cuis"].combine_chunks()
+        column = self._tables["names"]["cuis"].combine_chunks()
         return column.offsets.to_numpy().astype(numpy.int64), column.values.to_numpy()
 
     @cached_property
-    def _table(self) -> pyarrow.Table:
+    def _tables(self) -> dict[str, pyarrow.Table]:
         with self._undamaged():
-            return pyarrow.parquet.read_table(self.folder / "names.parquet")
+            paths = {kind: self.folder / f"{kind}.parquet" for kind in ("names", "cuis")}
+            return {kind: pyarrow.parquet.read_table(path) for kind, path in paths.items()}
 
     @cached_property
     def by_name(self) -> scipy.sparse.csr_matrix:
