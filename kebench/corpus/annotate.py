@@ -25,7 +25,7 @@ from kebench.corpus.exclude import HeldOutFilter
 from kebench.corpus.finish import EARLIER, HELD_OUT, finish
 from kebench.corpus.gold import GoldLinker
 from kebench.corpus.linked import MANIFEST, SCHEMA, SHARDS, CorpusManifest, LinkedCorpus, is_whole_shard
-from kebench.corpus.linking import Linker, LinkerFiles, LinkingSettings
+from kebench.corpus.linking import Linker
 from kebench.corpus.passage import Passage, Removed
 from kebench.corpus.plan import PLAN, AnnotationPlan, claimed, describe_plan, differences, read_if_whole
 from kebench.corpus.readers import read_passages
@@ -35,30 +35,21 @@ from kebench.files import sweep_temporaries, write_atomically, write_parquet_ato
 from kebench.leases import share, share_one
 from kebench.processes import executor
 from kebench.progress import progress
-from kebench.umls.knowledge_base import KnowledgeBase
 
 _AHEAD = 2  # shards that wait for each process
-
 
 Submit = Callable[[Path, list[Passage]], Future[dict[str, Any]]]
 
 
-def _scispacy(knowledge_base: KnowledgeBase, settings: LinkingSettings, files: LinkerFiles) -> Linker:
+def _linker_of(plan: AnnotationPlan) -> Linker:
+    if plan.settings.linker == "dictionary":
+        return DictionaryLinker(plan.knowledge_base)
+    if plan.settings.linker == "gold":
+        return GoldLinker(plan.knowledge_base, id_map=plan.files.id_map)
     # SciPy and scikit-learn, seconds of imports, are of use to this linker alone.
     from kebench.corpus.scispacy_linker import ScispacyLinker
 
-    return ScispacyLinker(knowledge_base, settings, files.definitions)
-
-
-LINKERS: dict[str, Callable[[KnowledgeBase, LinkingSettings, LinkerFiles], Linker]] = {
-    "scispacy": _scispacy,
-    "dictionary": DictionaryLinker,
-    "gold": GoldLinker,
-}
-
-
-def _linker_of(plan: AnnotationPlan) -> Linker:
-    return LINKERS[plan.settings.linker](plan.knowledge_base, plan.settings, plan.files)
+    return ScispacyLinker(plan.knowledge_base, plan.settings, plan.files.definitions)
 
 
 def annotate(plan: AnnotationPlan, out: Path, *, processes: int = 1) -> CorpusManifest:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kebench.corpus.linking import Linked, LinkerFiles, LinkingSettings
+from kebench.corpus.linking import Linked
 from kebench.corpus.passage import Mention, Passage
 from kebench.errors import UserError
 from kebench.umls.database import connect
@@ -125,8 +125,8 @@ def read_id_map(path: Path) -> dict[str, str]:
 class GoldLinker:
     """Links the mentions that the file states, by the ids that it states."""
 
-    def __init__(self, knowledge_base: KnowledgeBase, settings: LinkingSettings, files: LinkerFiles) -> None:
-        self._concepts = GoldConcepts(knowledge_base, id_map=files.id_map)
+    def __init__(self, knowledge_base: KnowledgeBase, *, id_map: Path | None = None) -> None:
+        self._concepts = GoldConcepts(knowledge_base, id_map=id_map)
         self._has_warned = False
 
     def link(self, passages: Sequence[Passage]) -> list[Linked]:

@@ -192,7 +192,8 @@ class LinkedCorpus:
         """Return the distinct concepts of all mentions."""
         if not self.manifest.shards:
             return frozenset()
-        self.refuse_changed()
+        for shard in self.manifest.shards:
+            self._unchanged(shard)
         try:
             with connect() as connection:
                 rows = connection.execute(
@@ -215,12 +216,8 @@ class LinkedCorpus:
             mentions = [Mention(*mention.values()) for mention in row["mentions"]]
             yield LinkedPassage(row["document_id"], row["passage"], row["text"], mentions)
 
-    def refuse_changed(self) -> None:
-        """Raise UserError if a shard is not the one that was written; reads all, once."""
-        for shard in self.manifest.shards:
-            self._unchanged(shard)
-
     def _unchanged(self, shard: Shard) -> Path:
+        """Return a shard's path. Raises UserError if it is not the one that was written; reads it once."""
         path = self.folder / SHARDS / shard.name
         if shard.name not in self._seen_whole:
             if sha256_of(path) != shard.sha256:

@@ -73,7 +73,7 @@ class Detector:
                 for short in shortened._.abbreviations:
                     long_forms[short.start_char, short.end_char] = short._.long_form.text
             if self._dictionary is not None:
-                spans = [(match.char_start, match.char_end) for match in self._dictionary.find(text)]
+                spans = [(name.char_start, name.char_end) for name in self._dictionary.find(text)]
             else:
                 found = document.ents if self.kind == "ner" else map(_trimmed, document.noun_chunks)
                 spans = [(span.start_char, span.end_char) for span in found if len(span)]

@@ -93,7 +93,7 @@ class AnnotationPlan(NamedTuple):
             "model": self.model,
             "on_error": self.on_error,
             "retracted": self.retracted,
-            "tests": self.tests.content_hash,
+            "tests": hash_of([sorted(self.tests.ids), sorted(self.tests.texts)]),
             "shard_documents": self.shard_documents,
         }
 

@@ -9,7 +9,7 @@ a loop over mentions.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
@@ -25,11 +25,7 @@ from kebench.umls.knowledge_base import KnowledgeBase
 MOST_KEPT = 2_000_000  # strings whose links are remembered
 
 
-class Link(NamedTuple):
-    """A concept of a mention."""
-
-    cui: str
-    score: float
+Links = tuple[tuple[str, float], ...]  # CUI and score of each concept of a string
 
 
 class StringLinker:
@@ -49,9 +45,9 @@ class StringLinker:
             has_one = numpy.array([cui in defined for cui in index.cuis.to_pylist()])
             least = settings.no_definition_threshold or 0.0
             self._needed = numpy.where(has_one, 0.0, least).astype(numpy.float32)
-        self._known: dict[str, tuple[Link, ...]] = {}
+        self._known: dict[str, Links] = {}
 
-    def link(self, strings: Iterable[str]) -> list[tuple[Link, ...]]:
+    def link(self, strings: Iterable[str]) -> list[Links]:
         """Return the concepts of each string, the best first."""
         asked = [string.lower() for string in strings]  # as the vectors do
         new = list(dict.fromkeys(string for string in asked if string not in self._known))
@@ -61,7 +57,7 @@ class StringLinker:
             self._known |= zip(new, self._look_up(new), strict=True)
         return [self._known[string] for string in asked]
 
-    def _look_up(self, strings: list[str]) -> list[tuple[Link, ...]]:
+    def _look_up(self, strings: list[str]) -> list[Links]:
         settings, index = self._settings, self._index
         found = SEARCHES[str(settings.search)](
             index.vectors(strings), index, k=settings.k, threshold=settings.threshold
@@ -86,10 +82,10 @@ class StringLinker:
         by_score = numpy.lexsort((self._order[concept], -score, mention))
         mention, concept, score = mention[by_score], concept[by_score], score[by_score]
         kept = numpy.arange(len(mention)) - numpy.searchsorted(mention, mention) < self._most
-        links: list[list[Link]] = [[] for _ in strings]
+        links: list[list[tuple[str, float]]] = [[] for _ in strings]
         cuis = index.cuis.take(concept[kept]).to_pylist()
         for place, cui, value in zip(mention[kept].tolist(), cuis, score[kept].tolist(), strict=True):
-            links[place].append(Link(cui, value))
+            links[place].append((cui, value))
         return [tuple(one) for one in links]
 
 

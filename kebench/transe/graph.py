@@ -144,7 +144,7 @@ def _from_folder(folder: Path) -> Graph:
     """Read the splits. Each triple counts once, in the first of train, valid and test that has it."""
     paths = {split: folder / name for split, name in FILES.items() if (folder / name).is_file()}
     files = {split: _read_file(path) for split, path in paths.items()}
-    trained = files["train"].columns
+    trained = files["train"][0]
     _refuse_tails_between(trained, paths["train"])
     if len(trained) > 1 and _is_lone(trained):
         _log.warning(
@@ -154,15 +154,15 @@ def _from_folder(folder: Path) -> Graph:
     entities, relations = _sorted_names(trained["h"], trained["t"]), _sorted_names(trained["r"])
     _warn_of_near_doubles(paths["train"], entities=entities, relations=relations)
     content: dict[str, str] = {split: sha256_of(path) for split, path in paths.items()}
-    if any(file.is_stripped for file in files.values()):
+    if any(is_stripped for _, is_stripped in files.values()):
         content["read"] = "stripped"
     triples: dict[str, Triples] = {}
     left_out: dict[str, dict[str, int]] = {}
     pairs_in_train: dict[str, int] = {}
-    for split, file in files.items():
-        known = _number(file.columns, entities, relations, paths[split])
+    for split, (columns, _) in files.items():
+        known = _number(columns, entities, relations, paths[split])
         distinct = np.unique(known, axis=0)
-        counts = {"unseen": len(file.columns) - len(known), "repeated": len(known) - len(distinct)}
+        counts = {"unseen": len(columns) - len(known), "repeated": len(known) - len(distinct)}
         for earlier, those in triples.items():
             key, keys = (
                 (of[:, 1].astype(np.int64) * len(entities) + of[:, 0]) * len(entities) + of[:, 2]
@@ -181,14 +181,8 @@ def _from_folder(folder: Path) -> Graph:
     return Graph(entities, relations, triples, hash_of(content), left_out, pairs_in_train)
 
 
-class _File(NamedTuple):
-    """The rows of one file as strings; is_stripped: blanks, or a byte order mark, were taken off."""
-
-    columns: pa.Table
-    is_stripped: bool
-
-
-def _read_file(path: Path) -> _File:
+def _read_file(path: Path) -> tuple[pa.Table, bool]:
+    """Return the rows of a file, and whether blanks, or a byte order mark, were taken off."""
     content = path.read_bytes()
     text = content.removeprefix(codecs.BOM_UTF8)
     is_stripped = len(text) < len(content)
@@ -221,7 +215,7 @@ def _read_file(path: Path) -> _File:
         raise UserError(f"{path}: no triples; fill the file or remove it")
     columns = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], list("hrt"))
     _refuse_header(columns, path)
-    return _File(columns, is_stripped)
+    return columns, is_stripped
 
 
 def _refuse_header(columns: pa.Table, path: Path) -> None:

@@ -13,7 +13,7 @@ computed again in float64 by the plain formula. So ranks are those of the plain 
 
 # Q queries of a block, E entities of a block, N all entities, D dimensions, C candidates, K known answers
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -122,7 +122,11 @@ def _rank_block(
         excess_QE[known_query_K[first:last], known_K[first:last] - start] = torch.inf
         inside_Q = (answer_Q >= start) & (answer_Q < end)
         excess_QE[inside_Q.nonzero()[:, 0], answer_Q[inside_Q] - start] = torch.inf
-        for query_C, entity_C in _undecided(excess_QE, largest_error):
+        # Rounding may have changed the order of some pairs; few rows have any, and their minimum is cheap.
+        query_P = (excess_QE.abs().amin(1) <= largest_error).nonzero()[:, 0]
+        pair_C2 = (excess_QE[query_P].abs_() <= largest_error).nonzero()
+        for part_C2 in pair_C2.split(BLOCK_CANDIDATES):
+            query_C, entity_C = query_P[part_C2[:, 0]], part_C2[:, 1]
             exact_C = exact_distance(place_QD[query_C], entity_ED[entity_C], norm) - true_Q[query_C]
             excess_QE[query_C, entity_C] = exact_C.to(excess_QE.dtype)
             tied_Q += query_C[exact_C == 0].bincount(minlength=len(tied_Q))
@@ -142,14 +146,6 @@ def exact_distance(place_CD: Tensor, entity_CD: Tensor, norm: int) -> Tensor:
     for part_C in part_DC[1:]:
         total_C += part_C
     return total_C
-
-
-def _undecided(excess_QE: Tensor, largest_error: float) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the pairs of query and entity whose order rounding may have changed, some at a time."""
-    query_P = (excess_QE.abs().amin(1) <= largest_error).nonzero()[:, 0]  # few rows; their minimum is cheap
-    pair_C2 = (excess_QE[query_P].abs_() <= largest_error).nonzero()
-    for part_C2 in pair_C2.split(BLOCK_CANDIDATES):
-        yield query_P[part_C2[:, 0]], part_C2[:, 1]
 
 
 Excess = Callable[[Tensor], tuple[Tensor, float]]

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from kebench.errors import UserError
-from kebench.transe.batches import KnownTriples, Pairs, Triples, epoch_batches, epoch_generator
+from kebench.transe.batches import KnownTriples, Triples, epoch_batches, epoch_generator
 from kebench.transe.recipe import Settings
 from kebench.transe.row_adam import RowAdam, Table, new_table, normalise_
 
@@ -99,7 +99,7 @@ def train(
         for step, pairs in enumerate(batches, start=(epoch - 1) * steps_per_epoch + 1):
             losses.append(train_step(state, pairs, adam, settings, step=step))
             loss += losses[-1]
-            after_batch(len(pairs.true_P3) // settings.num_negatives)
+            after_batch(len(pairs[0]) // settings.num_negatives)
             if device.type == "cpu" and not losses[-1].isfinite():  # a GPU would be waited for at each step
                 break
         loss_S = torch.stack(losses).cpu()
@@ -117,7 +117,9 @@ def train(
     return Trained(state.entity.vector_ND, state.relation.vector_ND, state.loss_by_epoch)
 
 
-def train_step(state: State, pairs: Pairs, adam: RowAdam, settings: Settings, *, step: int) -> Tensor:
+def train_step(
+    state: State, pairs: tuple[Triples, Triples], adam: RowAdam, settings: Settings, *, step: int
+) -> Tensor:
     """Take one step on both tables and return the summed loss of the pairs."""
     entity, relation = state.entity, state.relation
     ids_I3 = np.concatenate(pairs)  # true triples, then corrupt ones

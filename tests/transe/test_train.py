@@ -92,8 +92,8 @@ def test_an_epoch_holds_every_triple_once_and_another_epoch_another_order() -> N
     first, second = (
         np.concatenate(
             [
-                batch.true_P3
-                for batch in epoch_batches(
+                true
+                for true, _ in epoch_batches(
                     TRIPLES, chosen, num_entities=NUM_ENTITIES, known=None, epoch=epoch
                 )
             ]

@@ -39,7 +39,6 @@ READERS: dict[str, Callable[[Path], Iterator[Read]]] = {
     "jsonl": read_jsonl,
     "text": read_plain,
 }
-ON_ERROR = ("stop", "skip")
 SHOWN_FAULTS = 20  # of a file; the rest is only counted
 _LINES_LOOKED_AT = 20  # for one with a mention
 _ROOT = re.compile(rb"(?>\s|<\?.*?\?>|<!--.*?-->|<![^\[>]*(?:\[.*?\]\s*)?>)*+<([\w:.-]+)", re.DOTALL)
@@ -103,7 +102,7 @@ def read_passages(
     counted in `faults` by what is wrong with it, and logged with file and place. A file without any record
     counts as one that cannot be used. retracted: "keep" yields retracted articles as any other.
     """
-    assert on_error in ON_ERROR, on_error
+    assert on_error in ("stop", "skip"), on_error
     keeps_retracted = form == "pubmed" and retracted == "keep"
     reader = partial(read_pubmed, keep_retracted=True) if keeps_retracted else READERS[form]
     reads = reader(path)

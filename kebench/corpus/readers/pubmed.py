@@ -72,14 +72,17 @@ def _citation(element: ElementTree.Element, number: int, *, keep_retracted: bool
     is_noted = any(note.get("RefType") == "RetractionIn" for note in element.iter("CommentsCorrections"))
     if not keep_retracted and (is_noted or RETRACTED in types):
         return Removed(pmid, "retracted", version)
-    notes = []
+    notes: list[str] = []
     title = _spelt(next(element.iter("ArticleTitle"), None))
     if not title and (of_book := _spelt(element.find("Book/BookTitle"))):
         title, notes = of_book, [BOOK_TITLE]
     elif not title or _NO_TITLE.fullmatch(title):
         title, notes = "", [NO_TITLE]
-    elif _is_bracketed(title.removesuffix(".")):
-        notes = [TRANSLATED]
+    elif title.startswith("["):  # a translated one, if the bracket is closed at its end, not before
+        signs = title.removesuffix(".")
+        depths = accumulate({"[": 1, "]": -1}.get(sign, 0) for sign in signs)
+        if next((place for place, depth in enumerate(depths) if not depth), 0) == len(signs) - 1:
+            notes = [TRANSLATED]
     # Each other abstract is noted, whether it is taken or not.
     abstract = _parts(next(element.iter("Abstract"), None))
     for other in element.iter("OtherAbstract"):
@@ -100,15 +103,6 @@ def _version(pmid: ElementTree.Element) -> int | None:
 
 def _no_version(where: str, pmid: ElementTree.Element) -> Fault:
     return Fault(where, f"PMID {_spelt(pmid)}: Version {pmid.get('Version', '')[:20]!r} is no number")
-
-
-def _is_bracketed(title: str) -> bool:
-    """Say whether the bracket that a title begins with is closed at its end, not before."""
-    depths = accumulate({"[": 1, "]": -1}.get(sign, 0) for sign in title)
-    return (
-        title.startswith("[")
-        and next((n for n, depth in enumerate(depths) if not depth), 0) == len(title) - 1
-    )
 
 
 def _parts(abstract: ElementTree.Element | None) -> str:
