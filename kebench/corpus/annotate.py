@@ -256,7 +256,7 @@ def _submitting(plan: AnnotationPlan, processes: int) -> Iterator[Submit]:
         return
     with executor(processes, partial(_begin, plan, of_pool=True)) as pool:
         try:
-            yield partial(pool.submit, _link)
+            yield lambda path, passages: pool.submit(_link, path, passages)
         except BrokenProcessPool:
             raise UserError(
                 "a process that links was killed, perhaps for want of memory; take fewer --processes and run "

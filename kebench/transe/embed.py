@@ -81,7 +81,7 @@ class KeptState:
             shutil.rmtree(self.folder)  # or its epochs would stand in the way of new ones
             return None
         entity, relation = (
-            Table(*(parts[f"{name}.{part}"] for part in PARTS), is_unit=name == "entity") for name in NAMES
+            Table(*(parts[f"{name}.{part}"] for part in PARTS), name == "entity") for name in NAMES
         )
         return State(entity, relation, tuple(losses))
 
@@ -176,6 +176,7 @@ def make_embeddings(
         evaluation = _evaluate(plan, trained)
         about = begun.provenance(_PACKAGES)
         card = EmbeddingsCard(
+            schema=1,
             identity=plan.identity,
             source=source,
             source_hash=graph.content_hash,
