@@ -81,7 +81,7 @@ class KeptState:
             shutil.rmtree(self.folder)  # or its epochs would stand in the way of new ones
             return None
         entity, relation = (
-            Table(*(parts[f"{name}.{part}"] for part in PARTS), name == "entity") for name in NAMES
+            Table._make([*(parts[f"{name}.{part}"] for part in PARTS), name == "entity"]) for name in NAMES
         )
         return State(entity, relation, tuple(losses))
 
