@@ -148,7 +148,7 @@ def dictionary(kb: Path, texts: list[str], *, rounds: int) -> list[dict[str, Any
             spent, matches = timed(lambda made=made: sum(len(made.find(text)) for text in texts))
             seconds.append(spent)
         found.append({
-            "names": min(size, len(names)), "kept": made.counts.names, "build_seconds": took,
+            "names": min(size, len(names)), "kept": made.counts["names"], "build_seconds": took,
             "megabytes": megabytes, "seconds": min(seconds), "matches": matches,
         })  # fmt: skip
     return found

@@ -19,8 +19,7 @@ from kebench.runtime import device_description, peak_memory_mib, reset_peak_memo
 from kebench.transe import train as training
 from kebench.transe.batches import Triples, epoch_batches, epoch_generator
 from kebench.transe.graph import read_graph
-from kebench.transe.metrics import metrics
-from kebench.transe.rank import BLOCK_ENTITIES, BLOCK_QUERIES, rank_triples
+from kebench.transe.rank import BLOCK_ENTITIES, BLOCK_QUERIES, metrics, rank_triples
 from kebench.transe.recipe import Settings
 from kebench.transe.row_adam import BETA1, BETA2, EPSILON, RowAdam, Rows, Table, normalise_
 from kebench.transe.train import initial_state, train, uses

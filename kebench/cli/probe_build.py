@@ -13,9 +13,8 @@ from kebench.grid import NAME_WIDTH, Grid, GridRows, Sheet, count_cell
 from kebench.probe.build import build_set, plan_set
 from kebench.probe.foreign import import_set
 from kebench.probe.index import export_ids
-from kebench.probe.query_set import QuerySet, QuerySetManifest
+from kebench.probe.query_set import QuerySet, QuerySetManifest, remember_set
 from kebench.probe.recipe import read_probe_recipe
-from kebench.probe.set_places import remember_set
 from kebench.umls.knowledge_base import KnowledgeBase
 
 RECIPE = "umls-2020aa"

@@ -15,7 +15,7 @@ from kebench.cli.options import changes_of, device_option, option, precision_opt
 from kebench.cli.tables import print_table
 from kebench.errors import Refusals, UserError
 from kebench.grid import Cell, GridRows
-from kebench.probe.plan import Precision, ProbePlan, plan_probe
+from kebench.probe.plan import Precision, ProbePlan, plan_probe, read_decoder
 from kebench.probe.query_set import QuerySet, remember_set
 from kebench.probe.record import ProbeRecord
 from kebench.processes import beside

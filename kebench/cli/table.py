@@ -23,9 +23,8 @@ from kebench.errors import UserError, did_you_mean
 from kebench.grid import Sheet
 from kebench.probe import stored
 from kebench.probe.examples import examples
-from kebench.probe.query_set import QuerySet
+from kebench.probe.query_set import QuerySet, find_set
 from kebench.probe.record import probe_record_paths
-from kebench.probe.set_places import find_set
 from kebench.report.paper import layout_sheets, paper_sheets, stars_sheet
 from kebench.report.paper_data import (
     data_sheet,

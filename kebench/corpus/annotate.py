@@ -16,19 +16,18 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow
 
-from kebench.bounded import parse_json, read_within
-from kebench.corpus.claim import claimed, differences, read_plan
+from kebench.corpus.dictionary import DictionaryLinker
 from kebench.corpus.exclude import HeldOutFilter
 from kebench.corpus.finish import EARLIER, HELD_OUT, finish
+from kebench.corpus.gold import GoldLinker
 from kebench.corpus.linked import MANIFEST, SCHEMA, SHARDS, CorpusManifest, LinkedCorpus, is_whole_shard
-from kebench.corpus.linkers import LINKERS
 from kebench.corpus.linking import Linker
 from kebench.corpus.passage import Passage, Removed
-from kebench.corpus.plan import AnnotationPlan, describe_plan
+from kebench.corpus.plan import PLAN, AnnotationPlan, claimed, describe_plan, differences, read_if_whole
 from kebench.corpus.readers import read_passages
 from kebench.corpus.readers.stream import bytes_read
 from kebench.errors import UserError
@@ -39,12 +38,18 @@ from kebench.progress import progress
 
 _AHEAD = 2  # shards that wait for each process
 
+Submit = Callable[[Path, list[Passage]], Future[dict[str, Any]]]
 
-class Block(NamedTuple):
-    """Passages that become one shard."""
 
-    path: Path
-    passages: list[Passage]
+def _linker_of(plan: AnnotationPlan) -> Linker:
+    if plan.settings.linker == "dictionary":
+        return DictionaryLinker(plan.knowledge_base)
+    if plan.settings.linker == "gold":
+        return GoldLinker(plan.knowledge_base, id_map=plan.files.id_map)
+    # SciPy and scikit-learn, seconds of imports, are of use to this linker alone.
+    from kebench.corpus.scispacy_linker import ScispacyLinker
+
+    return ScispacyLinker(plan.knowledge_base, plan.settings, plan.files.definitions)
 
 
 def annotate(plan: AnnotationPlan, out: Path, *, processes: int = 1) -> CorpusManifest:
@@ -53,41 +58,37 @@ def annotate(plan: AnnotationPlan, out: Path, *, processes: int = 1) -> CorpusMa
     Also raises UserError if `out` holds, or is becoming, another corpus.
     """
     started = time.monotonic()
-    if finished := find_corpus(plan, out):
-        _drop_leases(out)
-        return finished
-    with claimed(plan, out):
-        sweep_temporaries(out)
-        # The shards of all files that this process can lease; it waits for those of others.
-        places = range(len(plan.inputs))
-        left = [place for place in places if not is_done(out, place)]
-        total = sum(plan.inputs[place].bytes for place in left)
-        with (
-            _workers(plan, processes) as workers,
-            progress("annotating", total=total, unit="bytes") as advance,
-        ):
-            share(
-                left,
-                lambda place: done_path(out, place).with_suffix(".running"),
-                is_done=lambda place: is_done(out, place),
-                work=lambda place: _annotate_file(plan, out, place, workers, advance),
-            )
+    manifest = find_corpus(plan, out)
+    if manifest is None:
+        with claimed(plan, out):
+            sweep_temporaries(out)
+            # The shards of all files that this process can lease; it waits for those of others.
+            places = range(len(plan.inputs))
+            left = [place for place in places if not is_done(out, place)]
+            total = sum(plan.inputs[place].bytes for place in left)
+            with (
+                _submitting(plan, processes) as submit,
+                progress("annotating", total=total, unit="bytes") as advance,
+            ):
+                share(
+                    left,
+                    lambda place: done_path(out, place).with_suffix(".running"),
+                    is_done=lambda place: is_done(out, place),
+                    work=lambda place: _annotate_file(plan, out, place, submit, advance, _AHEAD * processes),
+                )
 
-        def end() -> None:
-            done = [read for place in places if (read := read_done(out, place))]
-            finish(plan, out, done, seconds=time.monotonic() - started)
+            def end() -> None:
+                done = [read for place in places if (read := read_done(out, place))]
+                about = next((one["about"] for one in done if one["about"]), None) or _linker_of(plan).about()
+                finish(plan, out, done, about=about, seconds=time.monotonic() - started)
 
-        share_one(out / "corpus.running", is_done=(out / MANIFEST).exists, work=end)
-    finished = find_corpus(plan, out)
-    assert finished is not None, "a corpus that was shared is finished"
-    _drop_leases(out)
-    return finished
-
-
-def _drop_leases(out: Path) -> None:
-    """Remove what a kill may have left of leases; of a finished corpus nobody holds one."""
+            share_one(out / "corpus.running", is_done=(out / MANIFEST).exists, work=end)
+        manifest = find_corpus(plan, out)
+        assert manifest is not None, "a corpus that was shared is finished"
+    # A kill may have left leases; of a finished corpus nobody holds one.
     for path in (*(out / SHARDS).glob("*.running"), *out.glob("*.running")):
         path.unlink(missing_ok=True)
+    return manifest
 
 
 def find_corpus(plan: AnnotationPlan, out: Path) -> CorpusManifest | None:
@@ -96,7 +97,7 @@ def find_corpus(plan: AnnotationPlan, out: Path) -> CorpusManifest | None:
         return None
     manifest = LinkedCorpus.open(out).manifest
     if manifest.content_hash != plan.content_hash:
-        begun = read_plan(out)
+        begun = read_if_whole(out / PLAN)
         is_its_plan = begun.get("content_hash") == manifest.content_hash
         what = f" ({differences(begun, describe_plan(plan))})" if is_its_plan else ""
         raise UserError(f"{out}: holds another corpus{what}; choose another --out, or remove it")
@@ -108,32 +109,25 @@ def done_path(out: Path, place: int) -> Path:
     return out / SHARDS / f"{place:05}.json"
 
 
-def read_done(out: Path, place: int) -> dict[str, Any] | None:
-    """Return what was read in an input; None if it is not there, or was damaged."""
-    try:
-        read = parse_json(read_within(done_path(out, place)))
-    except (FileNotFoundError, ValueError):
-        return None
-    return read if isinstance(read, dict) and "noted" in read else None
+def read_done(out: Path, place: int) -> dict[str, Any]:
+    """Return what was read in an input; nothing if it is not there, or was damaged."""
+    read = read_if_whole(done_path(out, place))
+    return read if "noted" in read else {}
 
 
 def is_done(out: Path, place: int) -> bool:
     """Say whether an input was read to its end, and all its shards are there and whole."""
     read = read_done(out, place)
-    return read is not None and all(
+    return bool(read) and all(
         is_whole_shard(_shard_path(out, place, number)) for number in range(read["shards"])
     )
 
 
 def _annotate_file(
-    plan: AnnotationPlan,
-    out: Path,
-    place: int,
-    workers: "Workers",
-    advance: Callable[[float], None],
+    plan: AnnotationPlan, out: Path, place: int, submit: Submit, advance: Callable[[float], None], ahead: int
 ) -> None:
-    """Make the shards of one file, and say what was read in it."""
-    source = plan.inputs[place]
+    """Make the shards of one file, of which at most `ahead` wait, and say what was read in it."""
+    source, tests = plan.inputs[place], HeldOutFilter(plan.tests)
     read: dict[str, Any] = {
         "documents": 0, "shards": 0, "faults": Counter(), "left_out": Counter(), "noted": Counter(),
         "removed": [], "versions": [], "about": None,
@@ -145,28 +139,37 @@ def _annotate_file(
         while len(waiting) > most:
             read["about"] = waiting.popleft().result()
 
-    for block in _blocks(plan, out, place, read):
+    for documents in _blocks(plan, out, place, read):
+        # Documents of a test are counted and go.
+        kept: list[Passage] = []
+        for passages in documents:
+            if reason := next(filter(None, map(tests.reason, passages)), None):
+                read["left_out"][f"{HELD_OUT}{reason}"] += 1
+            else:
+                read["documents"] += 1
+                kept += passages
+        path = _shard_path(out, place, read["shards"])
         read["shards"] += 1
-        if not is_whole_shard(block.path):
-            waiting.append(workers.submit(block))
-        wait(workers.ahead)
+        if not is_whole_shard(path):
+            waiting.append(submit(path, kept))
+        wait(ahead)
         now = bytes_read(source.path)
         advance(now - position)
         position = now
     wait(0)
     advance(source.bytes - position)
-    said = {name: dict(value) if isinstance(value, Counter) else value for name, value in read.items()}
-    write_atomically(done_path(out, place), json.dumps(said, indent=1) + "\n", point="corpus")
+    write_atomically(done_path(out, place), json.dumps(read, indent=1) + "\n", point="corpus")
 
 
-def _blocks(plan: AnnotationPlan, out: Path, place: int, read: dict[str, Any]) -> Iterator[Block]:
-    """Yield the passages of a file in blocks of whole documents, no document twice in one.
+def _blocks(
+    plan: AnnotationPlan, out: Path, place: int, read: dict[str, Any]
+) -> Iterator[list[list[Passage]]]:
+    """Yield the passages of a file in blocks of whole documents, no document twice in one: a shard each.
 
     Counts in `read` what is left out. A document that is taken back is noted with the shard at that place:
     its versions in the shards before are to go. A version above 1 is noted with its shard too.
     """
-    source, tests = plan.inputs[place], HeldOutFilter(plan.tests)
-    left_out, number = read["left_out"], 0
+    source, left_out = plan.inputs[place], read["left_out"]
     documents: dict[str, list[Passage]] = {}
     newest: dict[str, int] = {}  # of documents with a version above 1, which are few
     last = None
@@ -180,7 +183,7 @@ def _blocks(plan: AnnotationPlan, out: Path, place: int, read: dict[str, Any]) -
         if isinstance(one, Removed):
             left_out[one.why] += 1
             if not is_older:
-                shard = _shard_path(out, place, number).name
+                shard = _shard_path(out, place, read["shards"]).name
                 read["removed"].append([one.document_id, shard, one.version])
                 left_out[EARLIER] += documents.pop(one.document_id, None) is not None
             continue
@@ -190,38 +193,20 @@ def _blocks(plan: AnnotationPlan, out: Path, place: int, read: dict[str, Any]) -
         if one.number == 0 or one.document_id != last:
             last = one.document_id
             if len(documents) == plan.shard_documents:
-                yield _block(out, place, number, documents, tests, read)
-                number, documents = number + 1, {}
+                yield list(documents.values())
+                documents = {}
             left_out[EARLIER] += documents.pop(last, None) is not None
             documents[last] = []
             if one.version > 1:
-                read["versions"].append([last, _shard_path(out, place, number).name, one.version])
+                shard = _shard_path(out, place, read["shards"]).name
+                read["versions"].append([last, shard, one.version])
         documents[last].append(one)
     if documents:
-        yield _block(out, place, number, documents, tests, read)
+        yield list(documents.values())
 
 
 def _shard_path(out: Path, place: int, number: int) -> Path:
     return out / SHARDS / f"{place:05}-{number:05}.parquet"
-
-
-def _block(
-    out: Path,
-    place: int,
-    number: int,
-    documents: dict[str, list[Passage]],
-    tests: HeldOutFilter,
-    read: dict[str, Any],
-) -> Block:
-    """Return documents as a block, less those of a test, which are counted."""
-    kept: list[Passage] = []
-    for passages in documents.values():
-        if reason := next(filter(None, map(tests.reason, passages)), None):
-            read["left_out"][f"{HELD_OUT}{reason}"] += 1
-        else:
-            read["documents"] += 1
-            kept += passages
-    return Block(_shard_path(out, place, number), kept)
 
 
 _linker: Linker | None = None  # of this process
@@ -236,12 +221,12 @@ def _begin(plan: AnnotationPlan, *, of_pool: bool) -> None:
         atexit.register(os._exit, 0)
 
 
-def _link(block: Block) -> dict[str, Any]:
-    """Link the passages of a block and write its shard; return what the linker says of itself."""
+def _link(path: Path, passages: list[Passage]) -> dict[str, Any]:
+    """Link passages and write their shard; return what the linker says of itself."""
     global _linker
     assert _plan is not None, "a process links before it was told what"
     if _linker is None:
-        _linker = LINKERS[_plan.settings.linker](_plan.knowledge_base, _plan.settings, _plan.files)
+        _linker = _linker_of(_plan)
     rows = [
         {
             "document_id": passage.document_id,
@@ -250,34 +235,28 @@ def _link(block: Block) -> dict[str, Any]:
             "detected": linked.detected,
             "mentions": [mention._asdict() for mention in linked.mentions],
         }
-        for passage, linked in zip(block.passages, _linker.link(block.passages), strict=True)
+        for passage, linked in zip(passages, _linker.link(passages), strict=True)
     ]
-    write_parquet_atomically(block.path, pyarrow.Table.from_pylist(rows, schema=SCHEMA), point="shard")
+    write_parquet_atomically(path, pyarrow.Table.from_pylist(rows, schema=SCHEMA), point="shard")
     return _linker.about()
 
 
-class Workers(NamedTuple):
-    """What takes blocks: this process, or a pool of others. ahead: blocks that may wait."""
-
-    submit: "Callable[[Block], Future[dict[str, Any]]]"
-    ahead: int
-
-
 @contextmanager
-def _workers(plan: AnnotationPlan, processes: int) -> Iterator[Workers]:
+def _submitting(plan: AnnotationPlan, processes: int) -> Iterator[Submit]:
+    """Yield what takes passages and the path of their shard: this process, or a pool of others."""
     if processes == 1:
 
-        def at_once(block: Block) -> "Future[dict[str, Any]]":
+        def at_once(path: Path, passages: list[Passage]) -> Future[dict[str, Any]]:
             future: Future[dict[str, Any]] = Future()
-            future.set_result(_link(block))
+            future.set_result(_link(path, passages))
             return future
 
         _begin(plan, of_pool=False)
-        yield Workers(at_once, 0)
+        yield at_once
         return
     with executor(processes, partial(_begin, plan, of_pool=True)) as pool:
         try:
-            yield Workers(lambda block: pool.submit(_link, block), _AHEAD * processes)
+            yield lambda path, passages: pool.submit(_link, path, passages)
         except BrokenProcessPool:
             raise UserError(
                 "a process that links was killed, perhaps for want of memory; take fewer --processes and run "

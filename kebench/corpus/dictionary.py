@@ -11,14 +11,16 @@ searched: a leftmost longest match is then one of whole words.
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
+from kebench.corpus.linking import Linked
+from kebench.corpus.passage import Mention, Passage
 from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
 
@@ -37,26 +39,11 @@ class NamedConcept(NamedTuple):
     cui: str
 
 
-class Match(NamedTuple):
-    """A name in a text."""
-
-    char_start: int
-    char_end: int
-    cui: str
-
-
-class DictionaryCounts(NamedTuple):
-    """What became of the names. ambiguous: names of several concepts, of which the first one counts."""
-
-    names: int
-    ambiguous: int
-    short: int
-    common: int
-    long: int
-
-
 class Dictionary:
-    """Names in an automaton. Of one name's concepts the first that is given counts."""
+    """Names in an automaton. Of one name's concepts the first that is given counts.
+
+    counts: what became of the names; "ambiguous" are those of several concepts.
+    """
 
     def __init__(self, names: Iterable[NamedConcept]) -> None:
         self._cuis: list[str] = []
@@ -67,7 +54,14 @@ class Dictionary:
         for name, cui in names:
             found = [one for one in _WORD.finditer(_lower(name)) if one[0] not in _POSSESSIVE]
             words = [one[0] for one in found]
-            if reason := _why_left_out(words):
+            letters, reason = "".join(words), ""
+            if len(words) > MAX_WORDS:
+                reason = "long"
+            elif sum(map(str.isalnum, letters)) < MIN_CHARACTERS or not any(map(str.isalpha, letters)):
+                reason = "short"
+            elif len(words) == 1 and words[0] in common_words():
+                reason = "common"
+            if reason:
                 left_out[reason] += 1
                 continue
             place = places.setdefault(_joined(words), len(places))
@@ -80,12 +74,12 @@ class Dictionary:
                 has_capitals = any(map(str.isupper, short[1:]))  # AIDS, GnRH; Gout is a word
                 spelling = short if has_capitals else short.lower()
                 self._spellings.setdefault(place, set()).add(spelling)
-        self.counts = DictionaryCounts(len(places), len(ambiguous), **left_out)
+        self.counts = {"names": len(places), "ambiguous": len(ambiguous), **left_out}
         patterns = [pattern.encode() for pattern in places] or [b"\0"]
         self._automaton = BytesAhoCorasick(patterns, matchkind=MatchKind.LeftmostLongest)
 
-    def find(self, text: str) -> list[Match]:
-        """Return the names in a text, in order; they do not overlap."""
+    def find(self, text: str) -> list[Mention]:
+        """Return the names in a text, in order; they do not overlap, and their score is 1."""
         lower = _lower(text)
         found = list(_WORD.finditer(lower))
         words = [one[0] for one in found]
@@ -107,7 +101,7 @@ class Dictionary:
             # A short name counts as it is spelt, or in lower case if it is spelt so.
             written, spellings = text[start:stop], self._spellings.get(place)
             if spellings is None or written in spellings or written.lower() in spellings:
-                spelt.append(Match(start, stop, self._cuis[place]))
+                spelt.append(Mention(start, stop, self._cuis[place], 1.0))
         return spelt
 
 
@@ -143,18 +137,24 @@ def _lower(text: str) -> str:
     return "".join(one.lower() if len(one.lower()) == 1 else one for one in text)
 
 
-def _why_left_out(words: list[str]) -> str | None:
-    """Return why a name cannot be looked for, None if it can."""
-    if len(words) > MAX_WORDS:
-        return "long"
-    letters = "".join(words)
-    if sum(map(str.isalnum, letters)) < MIN_CHARACTERS or not any(map(str.isalpha, letters)):
-        return "short"
-    return "common" if len(words) == 1 and words[0] in common_words() else None
-
-
 @cache
 def common_words() -> frozenset[str]:
     """Return the words that are no names by themselves: function words, and those of research prose."""
     lines = _COMMON_WORDS.read_text(encoding="utf-8").splitlines()
     return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+
+
+class DictionaryLinker:
+    """Links every name that stands in a text, of its best concept."""
+
+    def __init__(self, knowledge_base: KnowledgeBase) -> None:
+        self._dictionary = Dictionary(names_of(knowledge_base))
+
+    def link(self, passages: Sequence[Passage]) -> list[Linked]:
+        """Return the names in each passage."""
+        found = (self._dictionary.find(passage.text) for passage in passages)
+        return [Linked(mentions, len(mentions)) for mentions in found]
+
+    def about(self) -> dict[str, Any]:
+        """Return what became of the names."""
+        return {"names": self._dictionary.counts}

@@ -16,7 +16,6 @@ from typing import NamedTuple
 from kebench.corpus.passage import Passage
 from kebench.corpus.readers.stream import lines_or_refusal
 from kebench.errors import UserError
-from kebench.files import hash_of
 from kebench.kinds.card import TaskCard
 from kebench.kinds.registry import KINDS
 from kebench.tasks.card import require_splits
@@ -41,11 +40,6 @@ class HeldOut(NamedTuple):
     files: tuple[str, ...] = ()
     ids: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
-
-    @property
-    def content_hash(self) -> str:
-        """The hash of what is kept out."""
-        return hash_of([sorted(self.ids), sorted(self.texts)])
 
 
 NOTHING_HELD_OUT = HeldOut()

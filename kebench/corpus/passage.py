@@ -78,11 +78,7 @@ def split_ids(written: str) -> tuple[str, ...]:
 
 def passage_problem(passage: Passage) -> str | None:
     """Say why a passage cannot be used; None if it can."""
-    return text_problem(passage.text)
-
-
-def text_problem(text: str) -> str | None:
-    """Say why a text cannot be a passage's; None if it can."""
+    text = passage.text
     if not text.strip():
         return "no text"
     if len(text) > MAX_CHARACTERS:

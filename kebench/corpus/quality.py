@@ -10,7 +10,7 @@ whose text differs between the two is left out: so do its places.
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from kebench.corpus.gold import GoldConcepts
 from kebench.corpus.linked import LinkedPassage
@@ -18,8 +18,6 @@ from kebench.corpus.passage import Passage
 from kebench.errors import UserError, did_you_mean
 from kebench.scoring.counts import Counts
 from kebench.umls.knowledge_base import KnowledgeBase
-
-Unit = TypeVar("Unit")
 
 
 class Quality(NamedTuple):
@@ -65,7 +63,7 @@ def judge(
         raise UserError(f"no gold mention of kind '{missing[0]}'; there are {', '.join(sorted(there))}")
     # all at once: each time the knowledge base's codes are read through
     concepts.of({one for passage in passages.values() for mention in passage.gold for one in mention.ids})
-    span_counts = link_counts = concept_counts = Counts(0, 0, 0)
+    totals = dict.fromkeys(("spans", "links", "concepts"), Counts(0, 0, 0))
     with_id = reachable = found = other_text = further = 0
     for one in system:
         passage = passages.pop((one.document_id, one.number), None)
@@ -94,18 +92,15 @@ def judge(
             (*span, cui) for span, cuis in linked.items() for cui in list(cuis)[: max(1, num_named[span])]
         }
         further += sum(map(len, linked.values())) - len(counted)
-        span_counts = _plus(span_counts, spans, set(linked))
-        link_counts = _plus(link_counts, links, counted)
-        concept_counts = _plus(concept_counts, {link[2] for link in links}, {link[2] for link in counted})
-    return Quality(found, other_text, with_id, reachable, span_counts, link_counts, concept_counts, further)
-
-
-def _plus(counts: Counts, gold: set[Unit], predicted: set[Unit]) -> Counts:
-    return Counts(
-        counts.num_gold + len(gold),
-        counts.num_predicted + len(predicted),
-        counts.num_correct + len(gold & predicted),
-    )
+        units: dict[str, tuple[set[Any], set[Any]]] = {
+            "spans": (spans, set(linked)),
+            "links": (links, counted),
+            "concepts": ({link[2] for link in links}, {link[2] for link in counted}),
+        }
+        for name, (stated, predicted) in units.items():
+            more = (len(stated), len(predicted), len(stated & predicted))
+            totals[name] = Counts(*map(sum, zip(totals[name], more, strict=True)))
+    return Quality(found, other_text, with_id, reachable, **totals, further=further)
 
 
 def _concepts_of_types(knowledge_base: KnowledgeBase, tuis: frozenset[str]) -> frozenset[str] | None:

@@ -9,7 +9,7 @@ a loop over mentions.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
@@ -17,7 +17,7 @@ from kebench.corpus.dictionary import Dictionary, names_of
 from kebench.corpus.linking import Linked, LinkingSettings
 from kebench.corpus.mentions import Detector
 from kebench.corpus.name_index import NameIndex
-from kebench.corpus.nearest import SEARCHES, Neighbours
+from kebench.corpus.nearest import SEARCHES
 from kebench.corpus.passage import Mention, Passage
 from kebench.corpus.readers.stream import lines_or_refusal
 from kebench.umls.knowledge_base import KnowledgeBase
@@ -25,11 +25,7 @@ from kebench.umls.knowledge_base import KnowledgeBase
 MOST_KEPT = 2_000_000  # strings whose links are remembered
 
 
-class Link(NamedTuple):
-    """A concept of a mention."""
-
-    cui: str
-    score: float
+Links = tuple[tuple[str, float], ...]  # CUI and score of each concept of a string
 
 
 class StringLinker:
@@ -44,13 +40,14 @@ class StringLinker:
             self._order[numpy.lexsort((self._order, -index.names_of_cuis))] = numpy.arange(len(self._order))
         self._needed: Any = None  # for each concept the score it needs, if that depends on its definition
         if definitions is not None:
-            defined = set(read_defined(definitions))
+            # MRDEF.RRF, or any text whose lines begin with a CUI; it may be gzipped
+            defined = {line.partition("|")[0].strip() for line in lines_or_refusal(definitions)}
             has_one = numpy.array([cui in defined for cui in index.cuis.to_pylist()])
             least = settings.no_definition_threshold or 0.0
             self._needed = numpy.where(has_one, 0.0, least).astype(numpy.float32)
-        self._known: dict[str, tuple[Link, ...]] = {}
+        self._known: dict[str, Links] = {}
 
-    def link(self, strings: Iterable[str]) -> list[tuple[Link, ...]]:
+    def link(self, strings: Iterable[str]) -> list[Links]:
         """Return the concepts of each string, the best first."""
         asked = [string.lower() for string in strings]  # as the vectors do
         new = list(dict.fromkeys(string for string in asked if string not in self._known))
@@ -60,52 +57,36 @@ class StringLinker:
             self._known |= zip(new, self._look_up(new), strict=True)
         return [self._known[string] for string in asked]
 
-    def _look_up(self, strings: list[str]) -> list[tuple[Link, ...]]:
-        settings = self._settings
+    def _look_up(self, strings: list[str]) -> list[Links]:
+        settings, index = self._settings, self._index
         found = SEARCHES[str(settings.search)](
-            self._index.vectors(strings), self._index, k=settings.k, threshold=settings.threshold
+            index.vectors(strings), index, k=settings.k, threshold=settings.threshold
         )
-        mention, concept, score = _best_concepts(
-            found, self._index, self._needed, self._order, most=self._most
-        )
-        links: list[list[Link]] = [[] for _ in strings]
-        cuis = self._index.cuis.take(concept).to_pylist()
-        for place, cui, value in zip(mention.tolist(), cuis, score.tolist(), strict=True):
-            links[place].append(Link(cui, value))
+        # Every concept, a place in `index.cuis`, of every name that was found, if its score is what it needs.
+        begins, concepts = index.cuis_of_names
+        counts = begins[found.name + 1] - begins[found.name]
+        pair = numpy.repeat(numpy.arange(len(counts)), counts)
+        within = numpy.arange(len(pair)) - numpy.repeat(numpy.cumsum(counts) - counts, counts)
+        concept = concepts[begins[found.name[pair]] + within]
+        mention, score = found.mention[pair], found.similarity[pair]
+        if self._needed is not None:
+            passing = score >= self._needed[concept]
+            mention, concept, score = mention[passing], concept[passing], score[passing]
+        # Of a concept's names the best one counts.
+        by_concept = numpy.lexsort((-score, concept, mention))
+        mention, concept, score = mention[by_concept], concept[by_concept], score[by_concept]
+        is_best = numpy.ones(len(mention), dtype=bool)
+        is_best[1:] = (mention[1:] != mention[:-1]) | (concept[1:] != concept[:-1])
+        mention, concept, score = mention[is_best], concept[is_best], score[is_best]
+        # The best concepts of each mention, in order.
+        by_score = numpy.lexsort((self._order[concept], -score, mention))
+        mention, concept, score = mention[by_score], concept[by_score], score[by_score]
+        kept = numpy.arange(len(mention)) - numpy.searchsorted(mention, mention) < self._most
+        links: list[list[tuple[str, float]]] = [[] for _ in strings]
+        cuis = index.cuis.take(concept[kept]).to_pylist()
+        for place, cui, value in zip(mention[kept].tolist(), cuis, score[kept].tolist(), strict=True):
+            links[place].append((cui, value))
         return [tuple(one) for one in links]
-
-
-def _best_concepts(
-    found: Neighbours, index: NameIndex, needed: Any, order: Any, *, most: int
-) -> tuple[Any, Any, Any]:
-    """Return mention, concept (a place in `index.cuis`) and score: the best of each mention, in order.
-
-    needed: the score that each concept must pass, None where the threshold is all. order: which of two
-    concepts with one score comes first.
-    """
-    begins, concepts = index.cuis_of_names
-    counts = begins[found.name + 1] - begins[found.name]
-    pair = numpy.repeat(numpy.arange(len(counts)), counts)
-    within = numpy.arange(len(pair)) - numpy.repeat(numpy.cumsum(counts) - counts, counts)
-    concept = concepts[begins[found.name[pair]] + within]
-    mention, score = found.mention[pair], found.similarity[pair]
-    if needed is not None:
-        passing = score >= needed[concept]
-        mention, concept, score = mention[passing], concept[passing], score[passing]
-    by_concept = numpy.lexsort((-score, concept, mention))
-    mention, concept, score = mention[by_concept], concept[by_concept], score[by_concept]
-    is_best = numpy.ones(len(mention), dtype=bool)
-    is_best[1:] = (mention[1:] != mention[:-1]) | (concept[1:] != concept[:-1])
-    mention, concept, score = mention[is_best], concept[is_best], score[is_best]
-    by_score = numpy.lexsort((order[concept], -score, mention))
-    mention, concept, score = mention[by_score], concept[by_score], score[by_score]
-    kept = numpy.arange(len(mention)) - numpy.searchsorted(mention, mention) < most
-    return mention[kept], concept[kept], score[kept]
-
-
-def read_defined(path: Path) -> list[str]:
-    """Return the CUIs of a file: MRDEF.RRF, or any text whose lines begin with a CUI; it may be gzipped."""
-    return [line.partition("|")[0].strip() for line in lines_or_refusal(path)]
 
 
 class ScispacyLinker:

@@ -9,7 +9,7 @@ from kebench.bounded import read_toml
 from kebench.cards import Card, LearningRate
 from kebench.errors import UserError
 from kebench.recipes import Shelf, base_path, read_settings
-from kebench.transe.recipe import recipe_paths as transe_paths
+from kebench.transe.recipe import SHELF as TRANSE_SHELF
 
 BASE = "kebiolm"
 
@@ -97,7 +97,7 @@ class Pretraining(Card):
         return self.warmup_steps
 
 
-SHELF = Shelf("pretraining", "*.toml", others=tuple(transe_paths()))
+SHELF = Shelf("pretraining", "*.toml", others=tuple(TRANSE_SHELF.paths()))
 
 
 def read_recipe(name_or_path: str, **changes: object) -> Pretraining:

@@ -7,7 +7,6 @@ after any epoch without having stored a generator. They are made on the CPU, wha
 # N entities, R relations, P pairs of a triple and its corruption
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,6 @@ from kebench.transe.recipe import Settings
 
 Triples = NDArray[np.int32]  # (n, 3): head, relation, tail
 DRAWS_FOR_AN_UNKNOWN = 32  # ours; with half of all corruptions known, 1 in 4 billion pairs runs out of draws
-
-
-class Pairs(NamedTuple):
-    """Triples and their corruptions, both (P, 3)."""
-
-    true_P3: Triples
-    corrupt_P3: Triples
 
 
 class KnownTriples:
@@ -57,8 +49,8 @@ def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
 
 def epoch_batches(
     triples: Triples, settings: Settings, *, num_entities: int, known: KnownTriples | None, epoch: int
-) -> Iterator[Pairs]:
-    """Yield all triples once, `batch_size` at a time, each with `num_negatives` corruptions.
+) -> Iterator[tuple[Triples, Triples]]:
+    """Yield all triples once, `batch_size` at a time, each `num_negatives` times, and a corruption of each.
 
     known: triples that no corruption may be; None lets any be drawn, as Bordes et al. do.
     """
@@ -68,7 +60,7 @@ def epoch_batches(
     for start in range(0, len(triples), settings.batch_size):
         chosen = order[start : start + settings.batch_size]
         true_P3 = triples[chosen].repeat(settings.num_negatives, axis=0)
-        yield Pairs(true_P3, corrupt(true_P3, num_entities=num_entities, known=known, generator=generator))
+        yield (true_P3, corrupt(true_P3, num_entities=num_entities, known=known, generator=generator))
 
 
 def corrupt(
@@ -79,23 +71,17 @@ def corrupt(
     Where no unknown corruption was found in 32 draws, the triple itself is returned: as its own
     corruption it has no gradient.
     """
-    corrupt_P3 = _draw(true_P3, num_entities, generator)
-    if known is None:
-        return corrupt_P3
-    for _ in range(DRAWS_FOR_AN_UNKNOWN - 1):
-        refused = np.flatnonzero(known.contain(corrupt_P3))
-        if not len(refused):
-            return corrupt_P3
-        corrupt_P3[refused] = _draw(true_P3[refused], num_entities, generator)
-    refused = np.flatnonzero(known.contain(corrupt_P3))
-    corrupt_P3[refused] = true_P3[refused]
-    return corrupt_P3
-
-
-def _draw(true_P3: Triples, num_entities: int, generator: np.random.Generator) -> Triples:
-    pair_P, column_P = np.arange(len(true_P3)), generator.integers(2, size=len(true_P3)) * 2
-    drawn_P = generator.integers(num_entities - 1, size=len(true_P3), dtype=np.int32)
-    drawn_P += drawn_P >= true_P3[pair_P, column_P]  # leaves out the entity that is replaced
     corrupt_P3 = true_P3.copy()
-    corrupt_P3[pair_P, column_P] = drawn_P
+    drawn_for = np.arange(len(true_P3))
+    for _ in range(DRAWS_FOR_AN_UNKNOWN):
+        column = generator.integers(2, size=len(drawn_for)) * 2
+        entity = generator.integers(num_entities - 1, size=len(drawn_for), dtype=np.int32)
+        entity += entity >= true_P3[drawn_for, column]  # leaves out the entity that is replaced
+        corrupt_P3[drawn_for, column] = entity
+        if known is None:
+            break
+        drawn_for = np.flatnonzero(known.contain(corrupt_P3))
+        if not len(drawn_for):
+            break
+        corrupt_P3[drawn_for] = true_P3[drawn_for]
     return corrupt_P3

@@ -23,10 +23,9 @@ from kebench.cards import Part, read_json_as
 from kebench.errors import UserError
 from kebench.files import atomic_folder, sha256_of
 from kebench.records import Provenance
-from kebench.transe.metrics import Numbers
+from kebench.transe.rank import Numbers
 from kebench.transe.recipe import Settings
 
-SCHEMA: Literal[1] = 1
 CARD, VECTORS, ENTITIES, RELATIONS = (
     "embeddings.json", "embeddings.safetensors", "entities.parquet", "relations.parquet",
 )  # fmt: skip
@@ -43,7 +42,7 @@ class EmbeddingsCard(Part):
     resumed_after_epoch: 0 if one process made it all; else `provenance` tells of the epochs after it.
     """
 
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(1, alias="schema")
     identity: str
     source: str
     source_hash: str
@@ -87,34 +86,25 @@ class EntityEmbeddings(NamedTuple):
             raise _damaged(folder, f"vectors and names do not fit; expected the shapes {expected}")
         return cls(vectors["entity"], vectors["relation"], cuis, relations, card)
 
+    def save(self, folder: Path) -> EmbeddingsCard:
+        """Write embeddings; all of `folder` appears at once. Returns the card with its sha256 filled in."""
+        with atomic_folder(folder, point="embeddings") as temporary:
+            save_file({"entity": self.entity_ND, "relation": self.relation_RD}, temporary / VECTORS)
+            write_names(temporary / ENTITIES, "cui", self.cuis)
+            write_names(temporary / RELATIONS, "relation", self.relations)
+            card = self.card.model_copy(update={"sha256": sha256_of(temporary / VECTORS)})
+            text = card.model_dump_json(indent=1, by_alias=True) + "\n"
+            (temporary / CARD).write_text(text, encoding="utf-8")
+        if read_embeddings_card(folder).identity != card.identity:
+            raise UserError(
+                f"{folder}: another process has just written other embeddings there; choose another --out"
+            )
+        return card
+
     def rows(self, cuis: pa.StringArray) -> NDArray[np.int64]:
         """Return the row of each CUI, -1 for those that have none."""
         places = pc.fill_null(pc.index_in(cuis, self.cuis), -1)
         return np.asarray(places.to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def save_embeddings(
-    folder: Path,
-    entity_ND: Tensor,
-    relation_RD: Tensor,
-    *,
-    cuis: pa.StringArray,
-    relations: pa.StringArray,
-    card: EmbeddingsCard,
-) -> EmbeddingsCard:
-    """Write embeddings; all of `folder` appears at once. Returns the card with its sha256 filled in."""
-    with atomic_folder(folder, point="embeddings") as temporary:
-        save_file({"entity": entity_ND, "relation": relation_RD}, temporary / VECTORS)
-        write_names(temporary / ENTITIES, "cui", cuis)
-        write_names(temporary / RELATIONS, "relation", relations)
-        card = card.model_copy(update={"sha256": sha256_of(temporary / VECTORS)})
-        text = card.model_dump_json(indent=1, by_alias=True) + "\n"
-        (temporary / CARD).write_text(text, encoding="utf-8")
-    if read_embeddings_card(folder).identity != card.identity:
-        raise UserError(
-            f"{folder}: another process has just written other embeddings there; choose another --out"
-        )
-    return card
 
 
 def read_embeddings_card(folder: Path) -> EmbeddingsCard:

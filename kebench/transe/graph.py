@@ -1,6 +1,9 @@
-"""A graph of triples by number: from a knowledge base, or from a folder of train.txt, valid.txt, test.txt."""
+"""A graph of triples by number: from a knowledge base, or from a folder of train.txt, valid.txt, test.txt.
 
-# N entities, R relations
+What such a folder does not hold out, `hold_out` does.
+"""
+
+# N entities, R relations, n triples
 
 import codecs
 import io
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -97,6 +101,40 @@ def without_held_out(graph: Graph) -> Graph:
     return graph._replace(triples={"train": together}, left_out=lost, pairs_in_train={})
 
 
+def hold_out(graph: Graph, *, share: float, seed: int) -> Graph:
+    """Return the graph with about `share` of the pairs of entities held out as "test".
+
+    A UMLS release states each fact twice, as A r B and as B r' A, and often once more from another source. So
+    that no triple can be guessed from its inverse, what is held out is a pair of entities, with every triple
+    between the two, whatever its direction. Whether a pair is held out follows from a hash of seed and names
+    alone: more triples move no other pair.
+
+    Each entity and relation of a held-out triple also occurs in a triple that is trained on; pairs for
+    which that fails are trained on too. Raises UserError if nothing is left to hold out.
+    """
+    triples = graph.triples["train"]
+    head_n, relation_n, tail_n = triples.T
+    name_N = pd.util.hash_array(graph.entities.to_numpy(zero_copy_only=False), categorize=False)
+    sum_n = name_N[head_n] + name_N[tail_n]  # wraps around, and does not see the order
+    pair_n = pd.util.hash_array(sum_n ^ np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+    is_held_n = pair_n < np.uint64(int(share * 2**64))
+    # A triple is trained on, with its whole pair, if one of its parts occurs in no other that is.
+    entity_is_seen_N, relation_is_seen_R = (
+        np.zeros(len(names), bool) for names in (graph.entities, graph.relations)
+    )
+    entity_is_seen_N[triples[~is_held_n][:, [0, 2]]] = True
+    relation_is_seen_R[relation_n[~is_held_n]] = True
+    is_seen_n = entity_is_seen_N[head_n] & relation_is_seen_R[relation_n] & entity_is_seen_N[tail_n]
+    is_held_n &= ~np.isin(pair_n, pair_n[is_held_n & ~is_seen_n])
+    if not is_held_n.any():
+        raise UserError(
+            f"no pair of entities can be held out of {len(triples)} triples at held_out_share = {share:g}; "
+            "raise it in the recipe, or leave out --evaluate"
+        )
+    parted = {"train": triples[~is_held_n], "test": triples[is_held_n]}
+    return graph._replace(triples=parted, pairs_in_train={"test": 0})
+
+
 def describe_left_out(counts: dict[str, int]) -> str:
     """Return the counts of `Graph.left_out` of one split in words."""
     return ", ".join(f"{number:,} {WORDS_OF_REASONS[reason]}" for reason, number in counts.items())
@@ -106,26 +144,25 @@ def _from_folder(folder: Path) -> Graph:
     """Read the splits. Each triple counts once, in the first of train, valid and test that has it."""
     paths = {split: folder / name for split, name in FILES.items() if (folder / name).is_file()}
     files = {split: _read_file(path) for split, path in paths.items()}
-    trained = files["train"].columns
-    heads, names, tails = trained.columns
-    _refuse_tails_between(heads, names, tails, paths["train"])
+    trained = files["train"][0]
+    _refuse_tails_between(trained, paths["train"])
     if len(trained) > 1 and _is_lone(trained):
         _log.warning(
             "%s line 1: no other line has a name of %r; if it is a header, remove it",
             paths["train"], _first_line(trained),
         )  # fmt: skip
-    entities, relations = _sorted_names(heads, tails), _sorted_names(names)
+    entities, relations = _sorted_names(trained["h"], trained["t"]), _sorted_names(trained["r"])
     _warn_of_near_doubles(paths["train"], entities=entities, relations=relations)
     content: dict[str, str] = {split: sha256_of(path) for split, path in paths.items()}
-    if any(file.is_stripped for file in files.values()):
+    if any(is_stripped for _, is_stripped in files.values()):
         content["read"] = "stripped"
     triples: dict[str, Triples] = {}
     left_out: dict[str, dict[str, int]] = {}
     pairs_in_train: dict[str, int] = {}
-    for split, file in files.items():
-        known = _number(file.columns, entities, relations, paths[split])
+    for split, (columns, _) in files.items():
+        known = _number(columns, entities, relations, paths[split])
         distinct = np.unique(known, axis=0)
-        counts = {"unseen": len(file.columns) - len(known), "repeated": len(known) - len(distinct)}
+        counts = {"unseen": len(columns) - len(known), "repeated": len(known) - len(distinct)}
         for earlier, those in triples.items():
             key, keys = (
                 (of[:, 1].astype(np.int64) * len(entities) + of[:, 0]) * len(entities) + of[:, 2]
@@ -144,14 +181,8 @@ def _from_folder(folder: Path) -> Graph:
     return Graph(entities, relations, triples, hash_of(content), left_out, pairs_in_train)
 
 
-class _File(NamedTuple):
-    """The rows of one file as strings; is_stripped: blanks, or a byte order mark, were taken off."""
-
-    columns: pa.Table
-    is_stripped: bool
-
-
-def _read_file(path: Path) -> _File:
+def _read_file(path: Path) -> tuple[pa.Table, bool]:
+    """Return the rows of a file, and whether blanks, or a byte order mark, were taken off."""
     content = path.read_bytes()
     text = content.removeprefix(codecs.BOM_UTF8)
     is_stripped = len(text) < len(content)
@@ -169,24 +200,22 @@ def _read_file(path: Path) -> _File:
             raise UserError(f"{path} line {number}: not UTF-8 ({error.reason}); mend the line") from None
         stripped = tuple(field.strip() for field in fields)
         if len(fields) != 3 or not all(stripped):
-            raise UserError(f"{path} line {number}: {_fault_of(stripped)}; {_REMEDY}")
+            if not any(stripped):
+                fault = "an empty line"
+            elif len(fields) == 1:
+                fault = f"no tab in {stripped[0]!r}"
+            elif len(fields) == 3:
+                fault = f"an empty {('head', 'relation', 'tail')[stripped.index('')]}"
+            else:
+                fault = f"{len(fields)} columns" + (", the last of them empty" if not stripped[-1] else "")
+            raise UserError(f"{path} line {number}: {fault}; {_REMEDY}")
         is_stripped |= stripped != fields
         rows.append(stripped)
     if not rows:
         raise UserError(f"{path}: no triples; fill the file or remove it")
     columns = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], list("hrt"))
     _refuse_header(columns, path)
-    return _File(columns, is_stripped)
-
-
-def _fault_of(fields: tuple[str, ...]) -> str:
-    if not any(fields):
-        return "an empty line"
-    if len(fields) == 1:
-        return f"no tab in {fields[0]!r}"
-    if len(fields) != 3:
-        return f"{len(fields)} columns" + (", the last of them empty" if not fields[-1] else "")
-    return f"an empty {('head', 'relation', 'tail')[fields.index('')]}"
+    return columns, is_stripped
 
 
 def _refuse_header(columns: pa.Table, path: Path) -> None:
@@ -215,11 +244,9 @@ def _is_lone(columns: pa.Table) -> bool:
     )
 
 
-def _refuse_tails_between(
-    heads: pa.ChunkedArray, names: pa.ChunkedArray, tails: pa.ChunkedArray, path: Path
-) -> None:
+def _refuse_tails_between(columns: pa.Table, path: Path) -> None:
     """Refuse files in the order head, tail, relation, which train and rank without a complaint."""
-    head, second, third = (pc.unique(column) for column in (heads, names, tails))
+    head, second, third = map(pc.unique, columns.columns)
     num_second, num_third = (pc.sum(pc.is_in(of, value_set=head)).as_py() for of in (second, third))
     if num_second > num_third and len(second) > len(third):
         raise UserError(

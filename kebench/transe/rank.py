@@ -13,7 +13,7 @@ computed again in float64 by the plain formula. So ranks are those of the plain 
 
 # Q queries of a block, E entities of a block, N all entities, D dimensions, C candidates, K known answers
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -27,19 +27,11 @@ BLOCK_QUERIES = 1024  # ours; with the next line, 8 MiB of distances at a time, 
 BLOCK_ENTITIES = 2048  # ours
 BLOCK_CANDIDATES = 1 << 15  # pairs computed again at a time: 26 MB each in float64 at 100 dimensions
 UNIT_ROUNDOFF = 2.0**-24  # of float32
+HITS = (1, 3, 10)
+# How an answer is ranked among entities at the same distance: before all, in the middle, behind all.
+TIES = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0}
 
-
-class Queries(NamedTuple):
-    """Queries in one direction, and the answers that are known to each, its own among them.
-
-    place_QD: where the answer should be, float64. answer_Q: its number.
-    known_K: entities; known_query_K: the query that each answers.
-    """
-
-    place_QD: Tensor
-    answer_Q: Tensor
-    known_K: Tensor
-    known_query_K: Tensor
+Numbers = dict[str, dict[str, dict[str, float]]]
 
 
 class Ranks(NamedTuple):
@@ -92,44 +84,50 @@ def rank_triples(
         parts = []
         for start in range(0, len(triples), BLOCK_QUERIES):
             block = triples[start : start + BLOCK_QUERIES]
-            queries = _queries(block, asked, index, entity_ND=entity_ND, relation_RD=relation_RD)
-            parts.append(_count(queries, entity_ND, norm))
+            parts.append(_rank_block(block, asked, index, entity_ND, relation_RD, norm))
             after_block(len(block))
         ranks[side] = Ranks(*(np.concatenate(part) for part in zip(*parts, strict=True)))
     return ranks
 
 
-def _queries(
-    triples: Triples, asked: int, index: AnswerIndex, *, entity_ND: Tensor, relation_RD: Tensor
-) -> Queries:
+def _rank_block(
+    triples: Triples, asked: int, index: AnswerIndex, entity_ND: Tensor, relation_RD: Tensor, norm: int
+) -> Ranks:
+    """Count for each triple the entities nearer than its answer, and those just as far.
+
+    Adding up signs in float32 (exact for a block) is three times as fast as comparing and counting.
+    """
     device = entity_ND.device
     given_Q, relation_Q, answer_Q = (
         torch.from_numpy(triples[:, column].astype(np.int64)).to(device) for column in (2 - asked, 1, asked)
     )
+    # Where the answers should be, in float64, and how far from there they are.
     sign = 1 if asked == 2 else -1
     place_QD = entity_ND[given_Q].double().add_(relation_RD[relation_Q].double(), alpha=sign)
+    true_Q = exact_distance(place_QD, entity_ND[answer_Q], norm)
+    # Known answers, the true ones among them, sorted so that those in a block of entities are a slice.
     known, query = index.of(triples)
-    order = np.argsort(known, kind="stable")  # so that the known answers of a block of entities are a slice
+    order = np.argsort(known, kind="stable")
     known_K, known_query_K = (
         torch.from_numpy(of[order].astype(np.int64)).to(device) for of in (known, query)
     )
-    return Queries(place_QD, answer_Q, known_K, known_query_K)
-
-
-def _count(queries: Queries, entity_ND: Tensor, norm: int) -> Ranks:
-    """Count for each query the entities nearer than its answer, and those just as far.
-
-    Adding up signs in float32 (exact for a block) is three times as fast as comparing and counting.
-    """
-    true_Q = exact_distance(queries.place_QD, entity_ND[queries.answer_Q], norm)
-    excess = EXCESS[norm](queries.place_QD, true_Q)
-    sign_Q, tied_Q = torch.zeros_like(queries.answer_Q), torch.zeros_like(queries.answer_Q)
+    excess = EXCESS[norm](place_QD, true_Q)
+    sign_Q, tied_Q = torch.zeros_like(answer_Q), torch.zeros_like(answer_Q)
     for start in range(0, len(entity_ND), BLOCK_ENTITIES):
         entity_ED = entity_ND[start : start + BLOCK_ENTITIES]
+        end = start + len(entity_ED)
         excess_QE, largest_error = excess(entity_ED)
-        _leave_out_known(excess_QE, queries, start)
-        for query_C, entity_C in _undecided(excess_QE, largest_error):
-            exact_C = exact_distance(queries.place_QD[query_C], entity_ED[entity_C], norm) - true_Q[query_C]
+        # No known answer counts.
+        first, last = torch.searchsorted(known_K, torch.tensor([start, end], device=device)).tolist()
+        excess_QE[known_query_K[first:last], known_K[first:last] - start] = torch.inf
+        inside_Q = (answer_Q >= start) & (answer_Q < end)
+        excess_QE[inside_Q.nonzero()[:, 0], answer_Q[inside_Q] - start] = torch.inf
+        # Rounding may have changed the order of some pairs; few rows have any, and their minimum is cheap.
+        query_P = (excess_QE.abs().amin(1) <= largest_error).nonzero()[:, 0]
+        pair_C2 = (excess_QE[query_P].abs_() <= largest_error).nonzero()
+        for part_C2 in pair_C2.split(BLOCK_CANDIDATES):
+            query_C, entity_C = query_P[part_C2[:, 0]], part_C2[:, 1]
+            exact_C = exact_distance(place_QD[query_C], entity_ED[entity_C], norm) - true_Q[query_C]
             excess_QE[query_C, entity_C] = exact_C.to(excess_QE.dtype)
             tied_Q += query_C[exact_C == 0].bincount(minlength=len(tied_Q))
         sign_Q += excess_QE.sign_().sum(1).long()
@@ -148,23 +146,6 @@ def exact_distance(place_CD: Tensor, entity_CD: Tensor, norm: int) -> Tensor:
     for part_C in part_DC[1:]:
         total_C += part_C
     return total_C
-
-
-def _leave_out_known(excess_QE: Tensor, queries: Queries, start: int) -> None:
-    """Put known answers, the true one among them, out of reach."""
-    bounds = torch.tensor([start, start + excess_QE.shape[1]], device=excess_QE.device)
-    first, last = torch.searchsorted(queries.known_K, bounds).tolist()
-    excess_QE[queries.known_query_K[first:last], queries.known_K[first:last] - start] = torch.inf
-    inside_Q = (queries.answer_Q >= start) & (queries.answer_Q < start + excess_QE.shape[1])
-    excess_QE[inside_Q.nonzero()[:, 0], queries.answer_Q[inside_Q] - start] = torch.inf
-
-
-def _undecided(excess_QE: Tensor, largest_error: float) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the pairs of query and entity whose order rounding may have changed, some at a time."""
-    query_P = (excess_QE.abs().amin(1) <= largest_error).nonzero()[:, 0]  # few rows; their minimum is cheap
-    pair_C2 = (excess_QE[query_P].abs_() <= largest_error).nonzero()
-    for part_C2 in pair_C2.split(BLOCK_CANDIDATES):
-        yield query_P[part_C2[:, 0]], part_C2[:, 1]
 
 
 Excess = Callable[[Tensor], tuple[Tensor, float]]
@@ -201,3 +182,19 @@ def _city_block_excess(place_QD: Tensor, true_Q: Tensor) -> Excess:
 
 
 EXCESS = {1: _city_block_excess, 2: _euclidean_excess}
+
+
+def metrics(ranks: dict[str, Ranks]) -> Numbers:
+    """Return {side: {ties: {"mrr", "hits_at_1", ..., "mean_rank"}}}; sides are head, tail, both.
+
+    Shares from 0 to 1. A realistic rank is the mean of the optimistic and the pessimistic one.
+    """
+    both = Ranks(*(np.concatenate(part) for part in zip(*ranks.values(), strict=True)))
+    numbers: Numbers = {}
+    for side, of in {**ranks, "both": both}.items():
+        numbers[side] = {}
+        for ties, weight in TIES.items():
+            rank = 1 + of.nearer + weight * of.tied
+            hits = {f"hits_at_{k}": float((rank <= k).mean()) for k in HITS}
+            numbers[side][ties] = {"mrr": float((1 / rank).mean()), **hits, "mean_rank": float(rank.mean())}
+    return numbers

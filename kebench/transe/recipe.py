@@ -1,6 +1,5 @@
 """Recipes: the settings of TransE, one TOML file each. Every number stands there and nowhere else."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -39,8 +38,3 @@ def read_recipe(name_or_path: str, **changes: object) -> Settings:
     name_or_path: a name in ./pretraining or among the shipped, or a path to a .toml.
     """
     return read_settings(Settings, SHELF, name_or_path, **changes)
-
-
-def recipe_paths() -> dict[str, Path]:
-    """Return TransE's recipes by name: `./pretraining/transe*.toml` first, then the shipped ones."""
-    return SHELF.paths()

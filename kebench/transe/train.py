@@ -1,6 +1,14 @@
-"""Trains TransE: one step, one epoch, and all epochs, going on from a saved state if there is one."""
+"""Trains TransE: its loss, one step, one epoch, and all epochs, going on from a saved state if there is one.
 
-# N entities, R relations, D dimensions, I triples of a batch (true, then corrupt), U distinct rows it uses
+A triple (head, relation, tail) is plausible if head + relation lies near tail. The loss asks that a triple
+lies nearer by a margin than one whose head or tail was replaced (Bordes et al. 2013, eqs. 1 and 2):
+
+    sum over pairs of max(0, margin + |h + r - t| - |h' + r - t'|)
+
+A sum, as in the paper, not a mean: Adam's steps are the same, and its epsilon is then negligible.
+"""
+
+# N entities, R relations, D dimensions, I triples of a batch (true, then corrupt), P pairs, U distinct rows
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,10 +19,11 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from kebench.errors import UserError
-from kebench.transe.batches import KnownTriples, Pairs, Triples, epoch_batches, epoch_generator
+from kebench.transe.batches import KnownTriples, Triples, epoch_batches, epoch_generator
 from kebench.transe.recipe import Settings
 from kebench.transe.row_adam import RowAdam, Table, new_table, normalise_
-from kebench.transe.score import margin_loss_
+
+SMALLEST_DISTANCE = 1e-12  # where a distance is zero, so is the gradient
 
 
 class State(NamedTuple):
@@ -90,7 +99,7 @@ def train(
         for step, pairs in enumerate(batches, start=(epoch - 1) * steps_per_epoch + 1):
             losses.append(train_step(state, pairs, adam, settings, step=step))
             loss += losses[-1]
-            after_batch(len(pairs.true_P3) // settings.num_negatives)
+            after_batch(len(pairs[0]) // settings.num_negatives)
             if device.type == "cpu" and not losses[-1].isfinite():  # a GPU would be waited for at each step
                 break
         loss_S = torch.stack(losses).cpu()
@@ -108,7 +117,9 @@ def train(
     return Trained(state.entity.vector_ND, state.relation.vector_ND, state.loss_by_epoch)
 
 
-def train_step(state: State, pairs: Pairs, adam: RowAdam, settings: Settings, *, step: int) -> Tensor:
+def train_step(
+    state: State, pairs: tuple[Triples, Triples], adam: RowAdam, settings: Settings, *, step: int
+) -> Tensor:
     """Take one step on both tables and return the summed loss of the pairs."""
     entity, relation = state.entity, state.relation
     ids_I3 = np.concatenate(pairs)  # true triples, then corrupt ones
@@ -126,6 +137,24 @@ def train_step(state: State, pairs: Pairs, adam: RowAdam, settings: Settings, *,
     adam.write(entity, entity_rows, summed(difference_ID, entity_uses, signs=(1.0, -1.0)), step=step)
     adam.write(relation, relation_rows, summed(difference_ID, relation_uses, signs=(1.0,)), step=step)
     return loss
+
+
+def margin_loss_(true_PD: Tensor, corrupt_PD: Tensor, *, margin: float, norm: int) -> Tensor:
+    """Return the summed margin loss of pairs, and put its gradients in place of the differences.
+
+    true_PD, corrupt_PD: head + relation - tail of each triple and of its corruption.
+    norm: 2 or 1, the distance that is meant.
+    """
+    sides = true_PD, corrupt_PD
+    true_P1, corrupt_P1 = (torch.linalg.vector_norm(side, norm, dim=1, keepdim=True) for side in sides)
+    violation_P1 = (true_P1 - corrupt_P1).add_(margin).clamp_min_(0)
+    weight_P1 = (violation_P1 > 0).to(true_PD.dtype)
+    for side_PD, distance_P1, weight in ((true_PD, true_P1, weight_P1), (corrupt_PD, corrupt_P1, -weight_P1)):
+        if norm == 1:
+            side_PD.sign_().mul_(weight)
+        else:
+            side_PD.mul_(weight / distance_P1.clamp_min(SMALLEST_DISTANCE))
+    return violation_P1.sum()
 
 
 def uses(id_I: Tensor) -> Uses:

@@ -18,11 +18,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kebench.cli.annotate import annotate
-from kebench.corpus.claim import claimed
 from kebench.corpus.exclude import HeldOutFilter, find_held_out, read_ids
 from kebench.corpus.linked import LinkedCorpus, LinkedPassage
 from kebench.corpus.passage import Passage
-from kebench.corpus.plan import AnnotationPlan, plan_annotation
+from kebench.corpus.plan import AnnotationPlan, claimed, plan_annotation
 from kebench.errors import UserError
 from kebench.tasks.card import read_task_card
 from kebench.umls.knowledge_base import KnowledgeBase

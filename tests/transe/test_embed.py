@@ -15,10 +15,9 @@ from kebench.files import sha256_of
 from kebench.leases import lease
 from kebench.mini.release import write_release
 from kebench.mini.world import load_world
-from kebench.transe import state as state_module
-from kebench.transe.embed import make_embeddings, plan_embeddings
+from kebench.transe import embed as embed_module
+from kebench.transe.embed import KeptState, make_embeddings, plan_embeddings
 from kebench.transe.embeddings import EntityEmbeddings, read_embeddings_card
-from kebench.transe.state import KeptState
 from kebench.transe.train import initial_state, train
 from kebench.umls.filters import Filters
 from kebench.umls.importing import import_release
@@ -270,7 +269,7 @@ def test_killed_anywhere_it_ends_with_the_same_vectors(
 
 
 def test_the_newest_state_replaces_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state_module, "TRAINING_PER_SAVING", 0)
+    monkeypatch.setattr(embed_module, "TRAINING_PER_SAVING", 0)
     kept, chosen = KeptState(tmp_path / "kept"), settings(epochs=3)
     first = initial_state(num_entities=16, num_relations=3, settings=chosen, device="cpu")
     trained = train(grid(4), chosen, first, after_epoch=kept.save_if_due)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from kebench.errors import UserError
-from kebench.transe.graph import Graph, read_graph, without_held_out
-from kebench.transe.holdout import hold_out
+from kebench.transe.graph import Graph, hold_out, read_graph, without_held_out
 from tests.transe.graphs import tree, write_triples
 
 EXPECTED = "expected head, relation and tail with a tab between them; mend or remove the line"

@@ -6,8 +6,7 @@ import torch
 
 from kebench.transe import rank
 from kebench.transe.batches import Triples
-from kebench.transe.metrics import metrics
-from kebench.transe.rank import AnswerIndex, Ranks, rank_triples
+from kebench.transe.rank import AnswerIndex, Ranks, metrics, rank_triples
 
 NUM_ENTITIES, NUM_RELATIONS = 60, 3
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kebench.errors import UserError
-from kebench.transe.recipe import read_recipe, recipe_paths
+from kebench.transe.recipe import SHELF, read_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +33,8 @@ def test_the_recipe_has_the_papers_numbers() -> None:
 
 
 def test_every_shipped_recipe_can_be_read() -> None:
-    assert set(recipe_paths()) >= {"transe", "transe-mini"}
-    for name in recipe_paths():
+    assert set(SHELF.paths()) >= {"transe", "transe-mini"}
+    for name in SHELF.paths():
         read_recipe(name)
 
 

@@ -9,11 +9,9 @@ from torch import Tensor
 
 from kebench.errors import UserError
 from kebench.transe.batches import KnownTriples, corrupt, epoch_batches, epoch_generator
-from kebench.transe.metrics import metrics
-from kebench.transe.rank import rank_triples
+from kebench.transe.rank import metrics, rank_triples
 from kebench.transe.recipe import Settings
-from kebench.transe.score import margin_loss_
-from kebench.transe.train import State, initial_state, summed, train, uses
+from kebench.transe.train import State, initial_state, margin_loss_, summed, train, uses
 from tests.transe.graphs import grid, settings
 
 NUM_ENTITIES, NUM_RELATIONS = 36, 3
@@ -94,8 +92,8 @@ def test_an_epoch_holds_every_triple_once_and_another_epoch_another_order() -> N
     first, second = (
         np.concatenate(
             [
-                batch.true_P3
-                for batch in epoch_batches(
+                true
+                for true, _ in epoch_batches(
                     TRIPLES, chosen, num_entities=NUM_ENTITIES, known=None, epoch=epoch
                 )
             ]

@@ -16,11 +16,20 @@ from kebench.bounded import parse_json
 from kebench.corpus.passage import Fault, Passage, Read, Removed, passage_problem
 from kebench.corpus.readers.bioc_files import read_bioc
 from kebench.corpus.readers.jsonl import read_jsonl, read_pubmedds
-from kebench.corpus.readers.plain import read_plain
 from kebench.corpus.readers.pubmed import PUBMED_ROOTS, read_pubmed
 from kebench.corpus.readers.pubtator import read_pubtator
 from kebench.corpus.readers.stream import first_bytes, lines_of
 from kebench.errors import UserError
+
+
+def read_plain(path: Path) -> Iterator[Read]:
+    """Yield a passage a line of plain text, called by file and line. Blank lines are nothing."""
+    for read in lines_of(path):
+        if isinstance(read, Fault):
+            yield read
+        elif read[1].strip():
+            yield Passage(f"{path.name}:{read[0]}", 0, read[1])
+
 
 READERS: dict[str, Callable[[Path], Iterator[Read]]] = {
     "pubmed": read_pubmed,
@@ -30,7 +39,6 @@ READERS: dict[str, Callable[[Path], Iterator[Read]]] = {
     "jsonl": read_jsonl,
     "text": read_plain,
 }
-ON_ERROR = ("stop", "skip")
 SHOWN_FAULTS = 20  # of a file; the rest is only counted
 _LINES_LOOKED_AT = 20  # for one with a mention
 _ROOT = re.compile(rb"(?>\s|<\?.*?\?>|<!--.*?-->|<![^\[>]*(?:\[.*?\]\s*)?>)*+<([\w:.-]+)", re.DOTALL)
@@ -94,7 +102,7 @@ def read_passages(
     counted in `faults` by what is wrong with it, and logged with file and place. A file without any record
     counts as one that cannot be used. retracted: "keep" yields retracted articles as any other.
     """
-    assert on_error in ON_ERROR, on_error
+    assert on_error in ("stop", "skip"), on_error
     keeps_retracted = form == "pubmed" and retracted == "keep"
     reader = partial(read_pubmed, keep_retracted=True) if keeps_retracted else READERS[form]
     reads = reader(path)

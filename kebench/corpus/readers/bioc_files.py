@@ -6,9 +6,9 @@ instead of characters: a mention that fits only so is taken so. JSON is a collec
 may leave lists out that would be empty, as PubTator's does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree
 
 from kebench.bounded import parse_json
@@ -99,14 +99,26 @@ def _passages(document: Any, place: int) -> Iterator[Read]:
         yield Fault(f"document {place}", "no id")
         return
     for passage in document.passages:
-        text, pieces = _pieces(passage)
+        # The texts that are annotated: annotations, text, and where that begins in the document and in ours.
+        text, pieces = passage.text, []
+        if text:
+            inside = [one for sentence in passage.sentences for one in sentence.annotations]
+            pieces.append(([*passage.annotations, *inside], text, passage.offset, 0))
+        else:  # that of its sentences, with as many blanks between as their offsets say
+            text = ""
+            for sentence in passage.sentences:
+                gap = sentence.offset - passage.offset - len(text)
+                text += " " * (gap if 0 <= gap <= _WIDEST_GAP else min(len(text), 1))
+                pieces.append((sentence.annotations, sentence.text or "", sentence.offset, len(text)))
+                text += sentence.text or ""
+            pieces.insert(0, (passage.annotations, text, passage.offset, 0))
         if not text.strip():
             continue
         gold = []
         where = f"document {document.id}, passage {number}"
-        for piece in pieces:
-            for annotation in piece.annotations:
-                mention = _mention(annotation, piece)
+        for annotations, own_text, offset, begin in pieces:
+            for annotation in annotations:
+                mention = _mention(annotation, own_text, offset, begin)
                 if isinstance(mention, str):
                     yield Fault(where, f"annotation {annotation.id}: {mention}")
                 else:
@@ -117,39 +129,12 @@ def _passages(document: Any, place: int) -> Iterator[Read]:
         yield Fault(f"document {document.id}", "no text")
 
 
-class Piece(NamedTuple):
-    """A text with annotations. offset: where it begins in the document; begin: in our passage."""
-
-    annotations: Sequence[Any]
-    text: str
-    offset: int
-    begin: int
-
-
-def _pieces(passage: Any) -> tuple[str, list[Piece]]:
-    """Return a passage's text, and the pieces that are annotated.
-
-    Without a text of its own it is that of its sentences, with as many blanks between as their offsets say.
-    """
-    if passage.text:
-        inside = [one for sentence in passage.sentences for one in sentence.annotations]
-        return passage.text, [Piece([*passage.annotations, *inside], passage.text, passage.offset, 0)]
-    text, pieces = "", []
-    for sentence in passage.sentences:
-        gap = sentence.offset - passage.offset - len(text)
-        text += " " * (gap if 0 <= gap <= _WIDEST_GAP else min(len(text), 1))
-        pieces.append(Piece(sentence.annotations, sentence.text or "", sentence.offset, len(text)))
-        text += sentence.text or ""
-    return text, [Piece(passage.annotations, text, passage.offset, 0), *pieces]
-
-
-def _mention(annotation: Any, piece: Piece) -> GoldMention | str:
+def _mention(annotation: Any, text: str, offset: int, begin: int) -> GoldMention | str:
     """Return a mention, or what is wrong. Of one in several pieces, from the first to the last character."""
     if not annotation.locations:
         return "no location"
-    text = piece.text
-    start = min(place.offset for place in annotation.locations) - piece.offset
-    end = max(place.offset + place.length for place in annotation.locations) - piece.offset
+    start = min(place.offset for place in annotation.locations) - offset
+    end = max(place.offset + place.length for place in annotation.locations) - offset
     written = next((annotation.infons[key] for key in _ID_KEYS if annotation.infons.get(key)), "")
     mention = GoldMention(start, end, str(annotation.infons.get("type") or ""), split_ids(str(written)))
     said = annotation.text if len(annotation.locations) == 1 else None
@@ -162,7 +147,6 @@ def _mention(annotation: Any, piece: Piece) -> GoldMention | str:
         )
         if mention_problem(text, counted, said) is None:
             mention, problem = counted, None
-    begin = piece.begin
     return problem or mention._replace(
         char_start=mention.char_start + begin, char_end=mention.char_end + begin
     )

@@ -69,13 +69,9 @@ def _document(number: int, line: str, keys: Keys) -> Iterator[Read]:
     else:
         gold = []
         for written in mentions:
-            mention = _mention(written, keys)
+            mention = _mention(written, text, keys)
             if isinstance(mention, str):
                 yield Fault(where, mention)
-                continue
-            said = _first(written, keys.said)
-            if problem := mention_problem(text, mention, said if isinstance(said, str) else None):
-                yield Fault(where, problem)
             else:
                 gold.append(mention)
         yield Passage(str(document_id), 0, text, tuple(gold))
@@ -92,7 +88,7 @@ def _text(document: dict[str, Any], keys: Keys) -> str | None:
     return None
 
 
-def _mention(written: Any, keys: Keys) -> GoldMention | str:
+def _mention(written: Any, text: str, keys: Keys) -> GoldMention | str:
     """Return a mention, or what is wrong with it."""
     found = written if isinstance(written, dict) else {}
     start, end = found.get(keys.start), found.get(keys.end)
@@ -105,7 +101,9 @@ def _mention(written: Any, keys: Keys) -> GoldMention | str:
     for name, several in ((keys.ids[0], ids), (keys.kind[0], kinds)):
         if not isinstance(several, list | tuple) or not all(isinstance(one, str | int) for one in several):
             return f"a mention whose {name} is neither a string nor a list of such"
-    return GoldMention(start, end, "|".join(map(str, kinds)), tuple(str(one) for one in ids if one))
+    mention = GoldMention(start, end, "|".join(map(str, kinds)), tuple(str(one) for one in ids if one))
+    said = _first(found, keys.said)
+    return mention_problem(text, mention, said if isinstance(said, str) else None) or mention
 
 
 def _first(found: dict[str, Any], keys: tuple[str, ...]) -> Any:

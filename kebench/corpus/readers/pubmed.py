@@ -72,12 +72,27 @@ def _citation(element: ElementTree.Element, number: int, *, keep_retracted: bool
     is_noted = any(note.get("RefType") == "RetractionIn" for note in element.iter("CommentsCorrections"))
     if not keep_retracted and (is_noted or RETRACTED in types):
         return Removed(pmid, "retracted", version)
-    title, of_title = _title(element)
-    abstract, of_abstract = _abstract(element)
-    notes = of_title + of_abstract
+    notes: list[str] = []
+    title = _spelt(next(element.iter("ArticleTitle"), None))
+    if not title and (of_book := _spelt(element.find("Book/BookTitle"))):
+        title, notes = of_book, [BOOK_TITLE]
+    elif not title or _NO_TITLE.fullmatch(title):
+        title, notes = "", [NO_TITLE]
+    elif title.startswith("["):  # a translated one, if the bracket is closed at its end, not before
+        signs = title.removesuffix(".")
+        depths = accumulate({"[": 1, "]": -1}.get(sign, 0) for sign in signs)
+        if next((place for place, depth in enumerate(depths) if not depth), 0) == len(signs) - 1:
+            notes = [TRANSLATED]
+    # Each other abstract is noted, whether it is taken or not.
+    abstract = _parts(next(element.iter("Abstract"), None))
+    for other in element.iter("OtherAbstract"):
+        text = _parts(other) if other.get("Language", "eng").lower() in ("eng", "en") else ""
+        is_taken = not abstract and text and not _NO_ABSTRACT.fullmatch(text)
+        abstract = text if is_taken else abstract
+        notes.append(OTHER_TAKEN if is_taken else OTHER_LEFT_OUT)
     if text := " ".join(filter(None, (title, abstract))):
-        return Passage(pmid, 0, text, version=version, notes=notes)
-    return Removed(pmid, "without text", version, notes)
+        return Passage(pmid, 0, text, version=version, notes=tuple(notes))
+    return Removed(pmid, "without text", version, tuple(notes))
 
 
 def _version(pmid: ElementTree.Element) -> int | None:
@@ -88,37 +103,6 @@ def _version(pmid: ElementTree.Element) -> int | None:
 
 def _no_version(where: str, pmid: ElementTree.Element) -> Fault:
     return Fault(where, f"PMID {_spelt(pmid)}: Version {pmid.get('Version', '')[:20]!r} is no number")
-
-
-def _title(element: ElementTree.Element) -> tuple[str, tuple[str, ...]]:
-    """Return the title of a citation, and what there is to note of it."""
-    title = _spelt(next(element.iter("ArticleTitle"), None))
-    if not title and (of_book := _spelt(element.find("Book/BookTitle"))):
-        return of_book, (BOOK_TITLE,)
-    if not title or _NO_TITLE.fullmatch(title):
-        return "", (NO_TITLE,)
-    return title, (TRANSLATED,) if _is_bracketed(title.removesuffix(".")) else ()
-
-
-def _is_bracketed(title: str) -> bool:
-    """Say whether the bracket that a title begins with is closed at its end, not before."""
-    depths = accumulate({"[": 1, "]": -1}.get(sign, 0) for sign in title)
-    return (
-        title.startswith("[")
-        and next((n for n, depth in enumerate(depths) if not depth), 0) == len(title) - 1
-    )
-
-
-def _abstract(element: ElementTree.Element) -> tuple[str, tuple[str, ...]]:
-    """Return the abstract of a citation, and a note of each other one, whether it was taken or not."""
-    abstract = _parts(next(element.iter("Abstract"), None))
-    notes = []
-    for other in element.iter("OtherAbstract"):
-        text = _parts(other) if other.get("Language", "eng").lower() in ("eng", "en") else ""
-        is_taken = not abstract and text and not _NO_ABSTRACT.fullmatch(text)
-        abstract = text if is_taken else abstract
-        notes.append(OTHER_TAKEN if is_taken else OTHER_LEFT_OUT)
-    return abstract, tuple(notes)
 
 
 def _parts(abstract: ElementTree.Element | None) -> str:

@@ -8,6 +8,7 @@ Novel. An id may be a number, as those of genes are; a line is a relation's only
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from kebench.corpus.passage import Fault, GoldMention, Passage, Read, mention_problem, split_ids
@@ -19,14 +20,13 @@ _ID = re.compile(r"[0-9]+|[A-Za-z]{1,6}_?[0-9]{4,}|[A-Za-z][\w.]*[:|]\S*[0-9]\S*
 _OFFSET = re.compile(r"[0-9]{1,9}")
 RELATIONS = "relations passed over"
 _SHOWN = 20
-_NO_MENTION = GoldMention(0, 0, "", ())
 Lines = list[tuple[int, str]]
 
 
 def read_pubtator(path: Path) -> Iterator[Read]:
     """Yield a passage a document, with its mentions; a mention that does not fit is a fault of its own."""
     block: Lines = []
-    for read in lines_of(path):
+    for read in chain(lines_of(path), [(0, "")]):  # a blank line ends the last one
         if isinstance(read, Fault):
             yield read
         elif read[1].strip():
@@ -34,8 +34,6 @@ def read_pubtator(path: Path) -> Iterator[Read]:
         elif block:
             yield from _read_block(block)
             block = []
-    if block:
-        yield from _read_block(block)
 
 
 def _read_block(block: Lines) -> Iterator[Read]:
@@ -65,11 +63,10 @@ def _document(document_id: str, texts: dict[str, str], lines: Lines) -> Iterator
         return
     text = " ".join(texts.get(part, "") for part in "ta")
     gold = []
-    rows = [(number, line.split("\t")) for number, line in lines]
-    ids = {one for _, fields in rows for one in (_mention(fields) or _NO_MENTION).ids}
+    rows = [(number, fields := line.split("\t"), _mention(fields)) for number, line in lines]
+    ids = {one for *_, mention in rows if mention for one in mention.ids}
     num_relations = 0
-    for number, fields in rows:
-        mention = _mention(fields)
+    for number, fields, mention in rows:
         if fields[0] != document_id:
             yield _other_document(number, fields[0], document_id)
         elif mention is None and _is_relation(fields, ids):

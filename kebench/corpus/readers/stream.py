@@ -17,23 +17,17 @@ BROKEN_GZIP: tuple[type[Exception], ...] = (EOFError, zlib.error, isal_zlib.erro
 _LOOKED_AT = 4096
 
 
-def is_gzipped(path: Path) -> bool:
-    """Say whether a file begins as gzip does; its name may say anything."""
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
 _open: dict[Path, BinaryIO] = {}  # what is being read in this process
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, unpacking gzip as it is read."""
-    zipped = is_gzipped(path)
+    """Open a file, unpacking gzip as it is read. Its name may say anything: how it begins counts."""
     with path.open("rb") as raw:
         _open[path] = raw
+        is_gzipped = raw.peek(2).startswith(b"\x1f\x8b")
         try:
-            yield cast(BinaryIO, igzip.GzipFile(fileobj=raw)) if zipped else raw
+            yield cast(BinaryIO, igzip.GzipFile(fileobj=raw)) if is_gzipped else raw
         finally:
             _open.pop(path, None)
 
