@@ -152,8 +152,8 @@ def open_(options: OpenOptions) -> None:
     (.tsv), drug indications. By default it is the folder open-kb in the cache.
     """
     from kebench.umls.filters import PRESETS
-    from kebench.umls.open.fetch import fetch_wheels, wheels_folder
     from kebench.umls.open.importing import import_open_kb
+    from kebench.umls.open.sources import fetch_wheels, wheels_folder
 
     folder = options.folder or wheels_folder()
     if options.fetch:

@@ -27,19 +27,6 @@ from kebench.mini.grammar import (
 )
 from kebench.mini.world import Concept, Triple, World
 
-
-class Marking(NamedTuple):
-    """How a task marks its pairs.
-
-    marks: the marker of a mention, by kind. merged: that of two mentions that overlap. negative: the label of
-    a pair of which nothing is stated.
-    """
-
-    marks: dict[str, str]
-    merged: str
-    negative: str
-
-
 # task -> (group, the kinds that it marks). The tasks of a group share their sentences, as those of BC5CDR do.
 NER_TASKS = {
     "mini-bc5cdr-chem": ("bc5cdr", ("drug",)),
@@ -50,12 +37,15 @@ NER_TASKS = {
 }
 # Every pair of a sentence becomes a row: its two mentions are replaced by markers, all others stay. A pair is
 # negative where the sentence denies the relation, leaves it open, or states it of another pair.
+# task -> (the marker of a mention by kind, that of two mentions that overlap, the negative label)
 PAIR_TASKS = {
-    "mini-chemprot": Marking(
-        {"drug": "@CHEMICAL$", "protein": "@GENE$", "gene": "@GENE$"}, "@CHEM-GENE$", "false"
+    "mini-chemprot": (
+        {"drug": "@CHEMICAL$", "protein": "@GENE$", "gene": "@GENE$"},
+        "@CHEM-GENE$",
+        "false",
     ),
-    "mini-ddi": Marking({"drug": "@DRUG$"}, "@DRUG-DRUG$", "DDI-false"),
-    "mini-gad": Marking({"gene": "@GENE$", "disease": "@DISEASE$"}, "", "0"),
+    "mini-ddi": ({"drug": "@DRUG$"}, "@DRUG-DRUG$", "DDI-false"),
+    "mini-gad": ({"gene": "@GENE$", "disease": "@DISEASE$"}, "", "0"),
 }
 TASKS = (*NER_TASKS, *PAIR_TASKS)
 ROWS = {"train": 300, "dev": 100, "test": 200}  # ours: a fine-tune takes seconds

@@ -17,6 +17,8 @@ from kebench.umls.names import with_form
 from kebench.umls.rrf import REMEDY, Release, parquet_sql, quoted, ready, row_with
 
 Counts = dict[str, int]
+# What became of the rows of concepts, names and relations; and what was written of each table.
+Built = tuple[dict[str, Counts], dict[str, Written]]
 Advance = Callable[[float], None]
 # Few names and identifiers come twice: looking for a dictionary of them takes time and ends without one.
 _FEW_VALUES = ("language", "source", "term_type", "term_status", "string_type", "is_preferred", "suppress")
@@ -24,12 +26,11 @@ _FEW_VALUES = ("language", "source", "term_type", "term_status", "string_type", 
 
 def build_tables(
     release: Release, folder: Path, filters: Filters, advance: Advance, *, memory_mib: int
-) -> tuple[dict[str, Counts], dict[str, Written]]:
-    """Write the Parquet tables into a folder; return what became of the rows, and what was written of each.
+) -> Built:
+    """Write the Parquet tables into a folder; return how many rows were read, left out for what, and kept.
 
-    Of the rows of concepts, names and relations: how many were read, left out for what, and kept. `folder`
-    has a folder `staging`. `advance` is told parts of the work, 1 in all (the shares are ours, from a full
-    release). Raises UserError for a CUI that MRCONSO lacks and for a release of which nothing is kept.
+    `folder` has a folder `staging`. `advance` is told parts of the work, 1 in all (the shares are ours, from
+    a full release). Raises UserError for a CUI that MRCONSO lacks and for a release of which nothing is kept.
     """
     staging = folder / "staging"
     with (
@@ -57,7 +58,7 @@ def build_tables(
         advance(0.3)
         relations["kept"] = tables["triples"].rows
         if filters.relations or filters.rels:
-            sql = ready(release, "MRREL", staging).sql
+            sql, _ = ready(release, "MRREL", staging)
             wanted = {"RELA": filters.relations, "REL": filters.rels}
             _check_filters(relations_database, sql, "MRREL", wanted, relations)
     counts = {"concepts": {"kept": tables["concepts"].rows}, "names": names, "relations": relations}
@@ -70,7 +71,7 @@ def _build_names(
     """Write all tables but the triples; return what became of the rows of MRCONSO, and what was written."""
     connection.execute("SET preserve_insertion_order = false")
     staged = folder / "staging" / "names.parquet"
-    types, rows = (ready(release, table, folder / "staging").sql for table in ("MRSTY", "MRCONSO"))
+    types, rows = (ready(release, table, folder / "staging")[0] for table in ("MRSTY", "MRCONSO"))
     connection.execute(f"CREATE TABLE types AS SELECT CUI AS cui, TUI AS tui, STN, STY FROM {types}")
     all_names = f"""SELECT line, CUI AS cui, STR AS name, form, LAT AS language, SAB AS source,
         TTY AS term_type, CODE AS code, LUI AS lui, AUI AS aui, TS AS term_status, STT AS string_type,
@@ -167,16 +168,17 @@ def _stage_triples(
     A row (CUI1, REL, CUI2, RELA) reads "CUI2 RELA CUI1": the head is CUI2.
     """
     connection.execute("SET preserve_insertion_order = false")
-    relations, tests = ready(release, "MRREL", folder / "staging"), relation_tests(filters)
+    sql, num_lines = ready(release, "MRREL", folder / "staging")
+    tests = relation_tests(filters)
     rows = f"""SELECT CUI2 AS head, if(RELA = '', REL, RELA) AS relation, CUI1 AS tail, REL AS rel,
-        SAB AS source FROM {relations.sql} WHERE {" AND ".join(tests.values())}"""
+        SAB AS source FROM {sql} WHERE {" AND ".join(tests.values())}"""
     staged = folder / "staging" / "triples.parquet"
     connection.execute(_stage(rows, staged))
     (num_kept,) = one_row(connection, f"SELECT count(*) FROM {parquet_sql(staged)}")
-    if num_kept == relations.num_lines:
+    if num_kept == num_lines:
         counts = {"read": num_kept, **dict.fromkeys(tests, 0)}
     else:
-        counts = _counted(connection, relations.sql, tests, first="CUI1")
+        counts = _counted(connection, sql, tests, first="CUI1")
     advance(0.15)
     return counts
 

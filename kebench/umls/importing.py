@@ -12,8 +12,8 @@ from kebench.errors import UserError
 from kebench.files import atomic_folder, hash_of, sha256_of, sweep_temporaries_of
 from kebench.progress import progress
 from kebench.runtime import begin
-from kebench.umls.build import build_tables
-from kebench.umls.database import Written, errors_explained
+from kebench.umls.build import Built, build_tables
+from kebench.umls.database import errors_explained
 from kebench.umls.filters import Filters
 from kebench.umls.manifest import MANIFEST, Manifest, Table, import_hash, read_manifest
 from kebench.umls.rrf import Release, find_damage
@@ -97,9 +97,7 @@ def same_already(out: Path, wanted: str) -> Manifest | None:
     return manifest
 
 
-def _build(
-    release: Release, folder: Path, filters: Filters, memory_mib: int
-) -> tuple[dict[str, dict[str, int]], dict[str, Written]]:
+def _build(release: Release, folder: Path, filters: Filters, memory_mib: int) -> Built:
     staging = folder / "staging"
     staging.mkdir()
     try:

@@ -132,25 +132,16 @@ def input_file(path: Path) -> InputFile:
     return InputFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
-class Source(NamedTuple):
-    """One table of a release, ready to be read.
+def ready(release: Release, table: str, staging: Path) -> tuple[str, int | None]:
+    """Return the SQL of a table that may stand behind FROM, and the number of its lines if it is an RRF file.
 
-    sql: may stand behind FROM. num_lines: of its file; None where it is no RRF file.
-    """
-
-    sql: str
-    num_lines: int | None
-
-
-def ready(release: Release, table: str, staging: Path) -> Source:
-    """Return a table ready to be read; first it is unpacked into `staging`, and its lines get their numbers.
-
+    First it is unpacked into `staging`, and its lines get their numbers.
     DuckDB reads a plain file with all cores and a gzipped one with one. A line that runs from one part into
     the next is whole again. Raises UserError for a compressed file that is cut off or broken, ValueError for
     a plain one that is.
     """
     if table in release.tables:
-        return Source(release.tables[table], None)
+        return release.tables[table], None
     paths, is_numbered = release.files[table], table == NUMBERED
     is_read_as_it_is = len(paths) == 1 and paths[0].suffix != ".gz" and not is_numbered
     plain = paths[0] if is_read_as_it_is else staging / f"{table}.RRF"
@@ -172,7 +163,7 @@ def ready(release: Release, table: str, staging: Path) -> Source:
     if rest or not num_lines:
         # DuckDB takes a last line without its end, and a file that was cut off behind a bar would pass.
         raise ValueError(f"{plain} is empty or does not end with the end of a line")
-    return Source(scan_sql(plain, table), num_lines)
+    return scan_sql(plain, table), num_lines
 
 
 def _chunks(paths: Sequence[Path]) -> Iterator[bytes]:

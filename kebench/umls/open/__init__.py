@@ -5,7 +5,7 @@ ids.py          identifiers: one spelling each, and what they are called in a UM
 ontology.py     ontologies -> vocabularies: OBO-JSON, and OBO by obo.py
 tsv.py          tables of terms, tables of triples -> vocabularies
 drugs.py        a folder of drug indications -> a vocabulary
-sources.py      cards/*.toml: open-kb's sources, each read by a function from one of two wheels (fetch.py)
+sources.py      cards/*.toml: open-kb's sources, each read by a function from one of two wheels
 unify.py        which terms are one concept, and what each concept is called
 resolve.py      what an id or a name in a triple refers to
 tables.py       vocabularies -> MRCONSO, MRREL, MRSTY (Parquet)

@@ -25,10 +25,9 @@ from kebench.umls.filters import Filters
 from kebench.umls.importing import import_release, same_already
 from kebench.umls.manifest import Manifest, import_hash
 from kebench.umls.open.drugs import FILES, drugs_by_name, is_indications_folder, read_indications
-from kebench.umls.open.fetch import wheels
 from kebench.umls.open.ontology import opened, read_ontology
 from kebench.umls.open.resolve import resolve_relations
-from kebench.umls.open.sources import read_source, source_cards
+from kebench.umls.open.sources import read_source, source_cards, wheels
 from kebench.umls.open.tables import write_tables
 from kebench.umls.open.terms import Vocabulary
 from kebench.umls.open.tsv import read_terms, read_triples, table_kind

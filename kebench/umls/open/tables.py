@@ -10,7 +10,7 @@ related otherwise.
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,12 @@ def write_tables(
     cuis = sorted(members)
     for terms in members.values():
         terms.sort(key=lambda term: (term.is_obsolete, rank_of(term.id), term.id))
-    _write(into / "MRCONSO.parquet", CONSO_COLUMNS, _name_batches(cuis, members))
+    columns = ("CUI", "TS", "LUI", "SUI", "AUI", "SAB", "TTY", "CODE", "STR", "SUPPRESS")
+    constant = {"LAT": "ENG", "STT": "PF", "ISPREF": "Y", "SRL": "0"}
+    rows = _name_rows(cuis, members)
+    batches = iter(lambda: list(islice(rows, ROWS_PER_BATCH)), [])
+    names = (constant | _columns(columns, batch) for batch in batches)
+    _write(into / "MRCONSO.parquet", CONSO_COLUMNS, names)
     types: list[tuple[str, ...]] = []
     for cui in cuis:
         of_terms = (term.types or namespace_of(prefix_of(term.id)).types for term in members[cui])
@@ -50,8 +55,8 @@ def write_tables(
             types.append((cui, tui, semantic_types()[tui], f"AT{len(types) + 1:08d}"))
     _write(into / "MRSTY.parquet", STY_COLUMNS, [_columns(("CUI", "TUI", "STY", "ATUI"), types)])
     del members, types
-    names = [vocabulary.name for vocabulary in vocabularies]
-    _write(into / "MRREL.parquet", REL_COLUMNS, _relation_batches(cuis, names, facts))
+    sources = [vocabulary.name for vocabulary in vocabularies]
+    _write(into / "MRREL.parquet", REL_COLUMNS, _relation_batches(cuis, sources, facts))
 
 
 def _write(path: Path, columns: Sequence[str], batches: Iterable[dict[str, Any]]) -> None:
@@ -90,27 +95,20 @@ def names_of(terms: Iterable[Term]) -> Iterator[tuple[str, str, str, str, str]]:
                 yield source, "ET" if is_near else of_synonym, code, synonym.name, suppress
 
 
-def _name_batches(cuis: Sequence[str], members: dict[str, list[Term]]) -> Iterator[dict[str, Any]]:
+def _name_rows(cuis: Sequence[str], members: dict[str, list[Term]]) -> Iterator[tuple[str, ...]]:
     lexical: dict[str, int] = {}
     strings: dict[str, int] = {}
-    columns = ("CUI", "TS", "LUI", "SUI", "AUI", "SAB", "TTY", "CODE", "STR", "SUPPRESS")
-    constant = {"LAT": "ENG", "STT": "PF", "ISPREF": "Y", "SRL": "0"}
-    rows: list[tuple[str, ...]] = []
-    written = 0
+    number = 0
     for cui in cuis:
         preferred = -1
         for source, kind, code, name, suppress in names_of(members[cui]):
+            number += 1
             word = lexical.setdefault(name.lower(), len(lexical) + 1)
             string = strings.setdefault(name, len(strings) + 1)
             preferred = word if preferred < 0 else preferred
             status = "P" if word == preferred else "S"
-            numbers = (f"L{word:07d}", f"S{string:07d}", f"A{written + len(rows) + 1:08d}")
-            rows.append((cui, status, *numbers, source, kind, code, name, suppress))
-        if len(rows) >= ROWS_PER_BATCH:
-            yield {**constant, **_columns(columns, rows)}
-            written += len(rows)
-            rows = []
-    yield {**constant, **_columns(columns, rows)}
+            numbers = (f"L{word:07d}", f"S{string:07d}", f"A{number:08d}")
+            yield cui, status, *numbers, source, kind, code, name, suppress
 
 
 def _columns(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> dict[str, list[str]]:
