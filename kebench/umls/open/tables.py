@@ -26,8 +26,6 @@ from kebench.umls.open.unify import Unified
 from kebench.umls.rrf import CONSO_COLUMNS, REL_COLUMNS, STY_COLUMNS
 
 ROWS_PER_BATCH = 250_000  # ours; a batch of names is some 60 MB while it is made
-
-
 # TTY of the name and of the synonyms of a term; those that are broader, narrower or related have ET.
 MESH_HEADING, MESH_SUPPLEMENTARY, OTHERS, OBSOLETE = ("MH", "ET"), ("NM", "SY"), ("PT", "SY"), ("OP", "IS")
 
