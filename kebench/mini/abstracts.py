@@ -4,10 +4,8 @@ Each abstract has a topic. Most of its sentences state facts of the topic, some 
 doubt it, some say nothing. One fact in ten is never stated: what a model can know without having read it.
 """
 
-import json
 import random
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from kebench.mini.grammar import (
@@ -38,6 +36,9 @@ class Statement(NamedTuple):
     stance: str
 
 
+Sentence = tuple[Text, Statement | None]
+
+
 class Abstract(NamedTuple):
     """One document; the offsets run over title + " " + abstract."""
 
@@ -49,38 +50,17 @@ class Abstract(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return the document as a line of the corpus file."""
-        return {
-            "id": self.id,
-            "title": self.title,
-            "abstract": self.abstract,
+        return self._asdict() | {
             "mentions": [mention._asdict() for mention in self.mentions],
             "statements": [statement._asdict() for statement in self.statements],
         }
 
 
-class _Sentence(NamedTuple):
-    text: Text
-    head: str = ""
-    relation: str = ""
-    tails: tuple[str, ...] = ()
-    stance: str = ""
-
-
 def held_out_facts(world: World, seed: int) -> set[Triple]:
     """Return the facts that the corpus never states, one in ten of each relation."""
     rng = random.Random(f"facts {seed}")
-    held_out: set[Triple] = set()
-    for relation in world.relations:
-        facts = world.facts(relation.name)
-        held_out |= set(rng.sample(facts, int(len(facts) * HELD_OUT_SHARE)))
-    return held_out
-
-
-def write_corpus(world: World, path: Path, *, seed: int, forbidden: Collection[str]) -> None:
-    """Write the corpus as JSON lines."""
-    documents = make_abstracts(world, seed=seed, forbidden=forbidden)
-    lines = (json.dumps(document.as_json(), ensure_ascii=False) + "\n" for document in documents)
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
+    by_relation = (world.facts(relation.name) for relation in world.relations)
+    return {fact for facts in by_relation for fact in rng.sample(facts, int(len(facts) * HELD_OUT_SHARE))}
 
 
 def make_abstracts(
@@ -124,22 +104,19 @@ class _Writer:
         title = compose(template, {"H": [topic]}, name_of=lambda c: (c.name,), rng=self.rng)
         whole, statements = title, []
         for _ in range(self.rng.randint(*SENTENCES)):
-            sentence = self._sentence(topic, facts, name_of)
-            while self._is_forbidden(sentence.text.text):
-                sentence = self._sentence(topic, facts, name_of)
+            is_forbidden = True
+            while is_forbidden:  # the sentence, or its end: "fever and X" holds "X"
+                sentence, said = self._sentence(topic, facts, name_of)
+                words = normal_form(sentence.text).split()
+                is_forbidden = any(" ".join(words[first:]) in self.forbidden for first in range(len(words)))
             start = len(whole.text) + 1
-            whole = join(whole, " ", sentence.text)
-            if sentence.stance:
-                statements.append(Statement(start, len(whole.text), *sentence[1:]))
+            whole = join(whole, " ", sentence)
+            if said:
+                statements.append(said._replace(start=start, end=len(whole.text)))
         body = whole.text[len(title.text) + 1 :]
         return Abstract(document_id, title.text, body, whole.mentions, tuple(statements))
 
-    def _is_forbidden(self, sentence: str) -> bool:
-        """Return whether a forbidden sentence is this one, or its end: "fever and X" holds "X"."""
-        words = normal_form(sentence).split()
-        return any(" ".join(words[start:]) in self.forbidden for start in range(len(words)))
-
-    def _sentence(self, topic: Concept, facts: list[Triple], name_of: NamePicker) -> _Sentence:
+    def _sentence(self, topic: Concept, facts: list[Triple], name_of: NamePicker) -> Sentence:
         draw = self.rng.random()
         if facts and draw < 0.68:
             return self._stated(facts.pop(), name_of)
@@ -149,28 +126,21 @@ class _Writer:
         if draw < 0.95:  # true of anything, and so it says nothing
             others = self.rng.sample(self.world.concepts, 2)
             section, slots = "any", {"H": [topic], "T": [others[0]], "O": [others[1]]}
-        return _Sentence(compose(self.phrases.pick(section, self.rng), slots, name_of=name_of, rng=self.rng))
+        return compose(self.phrases.pick(section, self.rng), slots, name_of=name_of, rng=self.rng), None
 
-    def _stated(self, fact: Triple, name_of: NamePicker) -> _Sentence:
+    def _stated(self, fact: Triple, name_of: NamePicker) -> Sentence:
         section = section_of(fact)
         if fact.relation == "interacts_with":
             kinds = [s for s in INTERACTIONS if (fact.head, fact.tail) in self.interactions[s]]
             section = self.rng.choice([*kinds, "interacts_with"])
-        tails = [fact.tail, *self._more_tails(fact)]
+        tails = [fact.tail]
+        if fact.relation != "interacts_with" and self.rng.random() <= 0.35:
+            # Up to two further tails of the fact's head: a list in the sentence.
+            alike = [t for t in self.facts[fact.head] if t != fact and t._replace(tail=fact.tail) == fact]
+            tails += self.rng.sample([t.tail for t in alike], min(2, len(alike)))
         return self._compose(f"{section} stated", fact, tails, "stated", name_of)
 
-    def _more_tails(self, fact: Triple) -> list[str]:
-        """Return up to two further tails of the fact's head, every third time: a list in the sentence."""
-        others = [
-            t.tail
-            for t in self.facts[fact.head]
-            if t[:2] == fact[:2] and t.manner == fact.manner and t.tail != fact.tail
-        ]
-        if fact.relation == "interacts_with" or self.rng.random() > 0.35:
-            return []
-        return self.rng.sample(others, min(2, len(others)))
-
-    def _doubted(self, fact: Triple, name_of: NamePicker) -> _Sentence:
+    def _doubted(self, fact: Triple, name_of: NamePicker) -> Sentence:
         """Deny what is not a fact, or put a fact in doubt."""
         stance = self.rng.choice(["negated", "hedged"])
         section = f"{fact.relation} {stance}"
@@ -185,10 +155,10 @@ class _Writer:
 
     def _compose(
         self, section: str, fact: Triple, tails: list[str], stance: str, name_of: NamePicker
-    ) -> _Sentence:
+    ) -> Sentence:
         slots = {"H": [self.world.by_cui[fact.head]], "T": [self.world.by_cui[cui] for cui in tails]}
         text = compose(self.phrases.pick(section, self.rng), slots, name_of=name_of, rng=self.rng)
-        return _Sentence(text, fact.head, fact.relation, tuple(tails), stance)
+        return text, Statement(0, len(text.text), fact.head, fact.relation, tuple(tails), stance)
 
 
 def section_of(fact: Triple) -> str:
@@ -198,8 +168,6 @@ def section_of(fact: Triple) -> str:
 
 # The kinds of drug interaction, as sections of phrases.txt.
 INTERACTIONS = ("raise", "lower", "effect", "advise", "int")
-_SLOW_ENZYMES = "inhibition"
-_SPEED_ENZYMES = "activation"
 
 
 def interaction_pairs(world: World, section: str) -> list[tuple[str, str]]:
@@ -210,7 +178,7 @@ def interaction_pairs(world: World, section: str) -> list[tuple[str, str]]:
     """
     if section not in ("raise", "lower"):
         return [(t.head, t.tail) for t in world.facts("interacts_with")]
-    manner = _SLOW_ENZYMES if section == "raise" else _SPEED_ENZYMES
+    manner = "inhibition" if section == "raise" else "activation"
     metabolised: dict[str, list[str]] = {}
     for triple in world.facts("enzyme_metabolizes_chemical_or_drug"):
         metabolised.setdefault(triple.head, []).append(triple.tail)

@@ -4,14 +4,15 @@ Data and models are separate folders, so that making the data needs no torch. A 
 of everything that went into it: after a change of the data or of the code a new one is made.
 """
 
+import json
 import logging
 from pathlib import Path
 
 from kebench.errors import UserError, did_you_mean
 from kebench.files import atomic_folder, cache_folder, hash_of, remove_if_broken, sha256_of
-from kebench.mini.abstracts import write_corpus
+from kebench.mini.abstracts import make_abstracts
 from kebench.mini.release import write_release
-from kebench.mini.tasks import make_tasks, sentences_of_test_splits, write_tasks
+from kebench.mini.tasks import make_tasks, sentences_of_test_splits
 from kebench.mini.world import FOLDER, load_world
 
 log = logging.getLogger(__name__)
@@ -74,13 +75,16 @@ def _world_folder() -> Path:
 def write_world(folder: Path, *, seed: int) -> None:
     """Write release, tasks and corpus of the miniature into a folder that exists."""
     world = load_world()
-    for part in ("release", "tasks"):
-        (folder / part).mkdir()
+    (folder / "release").mkdir()
     write_release(world, folder / "release")
     tasks = make_tasks(world, seed=seed)
-    write_tasks(tasks, folder / "tasks")
-    forbidden = sentences_of_test_splits(tasks)
-    write_corpus(world, folder / "corpus.jsonl", seed=seed, forbidden=forbidden)
+    for (task, split), made in tasks.items():
+        path = folder / "tasks" / task / f"{split}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(made.content, encoding="utf-8", newline="\n")
+    documents = make_abstracts(world, seed=seed, forbidden=sentences_of_test_splits(tasks))
+    lines = (json.dumps(document.as_json(), ensure_ascii=False) + "\n" for document in documents)
+    (folder / "corpus.jsonl").write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def _key() -> str:

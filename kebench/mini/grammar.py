@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kebench.errors import UserError, did_you_mean
-from kebench.mini.world import FOLDER, Concept, numbered_lines
+from kebench.mini.world import FOLDER, Concept, World, numbered_lines
 
+HELD_OUT_CONCEPTS = 0.35  # share of the concepts of each kind that only test splits name
+HELD_OUT_NAMING = 0.5  # how often a test mention is of a held-out concept
+HELD_OUT_WORDING = 0.25  # how often a test sentence has a held-out template
+INTRODUCED = 0.3  # how often a name comes with its abbreviation
 # How to name a concept this time: one name, or a name and the abbreviation that it introduces.
 NamePicker = Callable[[Concept], tuple[str, ...]]
 Slots = Mapping[str, Sequence[Concept]]
@@ -40,37 +44,29 @@ class Template(NamedTuple):
     is_held_out: bool
 
 
-class Phrases:
+class Phrases(dict[str, list[Template]]):
     """All templates by section."""
-
-    def __init__(self, sections: Mapping[str, Sequence[Template]]) -> None:
-        self._sections = sections
-
-    def __contains__(self, section: str) -> bool:
-        return section in self._sections
 
     def pick(self, section: str, rng: random.Random, *, held_out: bool | None = None) -> str:
         """Draw a template; of the held-out or of the other ones only, if the section has such."""
-        assert section in self._sections, f"phrases.txt has no section [{section}]"
-        every = self._sections[section]
-        wanted = [t for t in every if held_out is None or t.is_held_out == held_out]
-        return rng.choice(wanted or every).text
+        assert section in self, f"phrases.txt has no section [{section}]"
+        wanted = [t for t in self[section] if held_out is None or t.is_held_out == held_out]
+        return rng.choice(wanted or self[section]).text
 
 
 def load_phrases(folder: Path = FOLDER) -> Phrases:
     """Read the templates. Raises UserError with file and line for one that cannot be filled."""
-    sections: dict[str, list[Template]] = {}
-    section = ""
+    phrases, section = Phrases(), ""
     for where, line in numbered_lines(folder / "phrases.txt"):
         if line.startswith("["):
             section = line.strip("[]")
-            sections[section] = []
+            phrases[section] = []
             continue
         for slot in re.findall(r"{(.*?)}", line):
             if slot not in _SLOTS:
                 raise UserError(f"{where}: no slot '{slot}'{did_you_mean(slot, _SLOTS)} see the first lines")
-        sections[section].append(Template(line.removeprefix("* "), line.startswith("* ")))
-    return Phrases(sections)
+        phrases[section].append(Template(line.removeprefix("* "), line.startswith("* ")))
+    return phrases
 
 
 _NUMBERS = {"n": (12, 480), "p": (3, 97), "y": (2, 60)}
@@ -91,26 +87,22 @@ def compose(
         elif piece[1] in _NUMBERS:
             text += str(rng.randint(*_NUMBERS[piece[1]]))
         else:
-            text = _append_list(text, slots[piece[1]], name_of, mentions)
+            concepts = slots[piece[1]]
+            for place, concept in enumerate(concepts):
+                if place:
+                    text += " and " if place == len(concepts) - 1 else ", "
+                name, *introduced = name_of(concept)
+                mentions.append(Mention(len(text), len(text) + len(name), concept.cui))
+                text += name
+                for abbreviation in introduced:
+                    mentions.append(Mention(len(text) + 2, len(text) + 2 + len(abbreviation), concept.cui))
+                    text += f" ({abbreviation})"
     if not capital:
         starts_with_mention = bool(mentions) and mentions[0].start == 0
         text = text if starts_with_mention else text[:1].lower() + text[1:]
     elif re.match(r"[a-z]+\b(?!-)", text):  # not a symbol such as p53, 5-HT or β-blocker
         text = text[:1].upper() + text[1:]
     return Text(text, tuple(mentions))
-
-
-def _append_list(text: str, concepts: Sequence[Concept], name_of: NamePicker, mentions: list[Mention]) -> str:
-    for place, concept in enumerate(concepts):
-        if place:
-            text += " and " if place == len(concepts) - 1 else ", "
-        name, *introduced = name_of(concept)
-        mentions.append(Mention(len(text), len(text) + len(name), concept.cui))
-        text += name
-        for abbreviation in introduced:
-            mentions.append(Mention(len(text) + 2, len(text) + 2 + len(abbreviation), concept.cui))
-            text += f" ({abbreviation})"
-    return text
 
 
 def join(first: Text, link: str, second: Text) -> Text:
@@ -160,3 +152,53 @@ def tokenise(text: str) -> list[tuple[int, int]]:
 def normal_form(text: str) -> str:
     """Return the text as its tokens, lower-cased: equal for two sentences that read the same."""
     return " ".join(text[start:end] for start, end in tokenise(text)).lower()
+
+
+class Labelled(NamedTuple):
+    """A sentence, and the labels of the pairs of concepts that it relates (none in NER)."""
+
+    text: Text
+    labels: dict[frozenset[str], str] = {}
+
+
+class Source(NamedTuple):
+    """Where the sentences of one split come from.
+
+    held_out: the CUIs that only a test split may name. taken: normal forms of the task's sentences so far.
+    """
+
+    world: World
+    phrases: Phrases
+    held_out: frozenset[str]
+    is_test: bool
+    rng: random.Random
+    taken: set[str]
+
+    def wants_held_out(self, share: float = HELD_OUT_NAMING) -> bool:
+        """Draw whether the next concept is a held-out one; in a test split only."""
+        return self.is_test and self.rng.random() < share
+
+    def compose(
+        self, section: str, slots: Slots, *, introduce: float = INTRODUCED, capital: bool = True
+    ) -> Text:
+        """Return a sentence of a section of phrases.txt."""
+        template = self.phrases.pick(section, self.rng, held_out=self.wants_held_out(HELD_OUT_WORDING))
+        name_of = one_name(self.rng, introduce=introduce)
+        return compose(template, slots, name_of=name_of, rng=self.rng, capital=capital)
+
+    def unseen(self, write: Callable[[], Labelled]) -> Labelled:
+        """Return a sentence that no split of the task has yet, and remember it."""
+        while True:
+            labelled = write()
+            key = normal_form(labelled.text.text)
+            if key not in self.taken:
+                self.taken.add(key)
+                return labelled
+
+
+def held_out_concepts(world: World, seed: int) -> frozenset[str]:
+    """Return the CUIs that training and development splits of NER never name, a share of each kind."""
+    rng = random.Random(f"concepts {seed}")
+    by_kind = (world.of_kind(kind) for kind in world.kinds)
+    held_out = [rng.sample(concepts, round(len(concepts) * HELD_OUT_CONCEPTS)) for concepts in by_kind]
+    return frozenset(concept.cui for concepts in held_out for concept in concepts)

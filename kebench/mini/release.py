@@ -4,65 +4,57 @@ Columns as in the UMLS Reference Manual, chapter 3, each field closed by "|". Ev
 seven digits), so that no row can be taken for one of the real UMLS.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from kebench.mini.world import TYPES, Concept, World
+from kebench.mini.world import TYPES, World
 
 SOURCE = "MINI"
 _INVERSE_REL = {"RO": "RO", "CHD": "PAR"}
 
 
-class Atom(NamedTuple):
-    """One name of one concept, as a row of MRCONSO sees it."""
-
-    name: str
-    language: str
-    source: str
-    term_type: str  # PT preferred, SY synonym, AB abbreviation, OP obsolete preferred
-    suppress: str  # N no, O obsolete, Y suppressed by the editors
-
-
 def write_release(world: World, folder: Path) -> None:
     """Write MRCONSO.RRF, MRREL.RRF and MRSTY.RRF into a folder that exists."""
-    tables = {"MRCONSO": _conso_rows(world), "MRREL": _rel_rows(world), "MRSTY": _sty_rows(world)}
+    types = [(concept.cui, tui, TYPES[tui]) for concept in world.concepts for tui in concept.types]
+    tables: dict[str, Iterable[Sequence[str]]] = {
+        "MRCONSO": _conso_rows(world),
+        "MRREL": _rel_rows(world),
+        "MRSTY": (
+            (cui, tui, kind.tree_number, kind.name, f"AT{number:08d}", "256")
+            for number, (cui, tui, kind) in enumerate(types, 1)
+        ),
+    }
     for name, rows in tables.items():
         lines = "".join("|".join(row) + "|\n" for row in rows)
         (folder / f"{name}.RRF").write_text(lines, encoding="utf-8", newline="\n")
 
 
-def atoms(concept: Concept) -> list[Atom]:
-    """Return the rows that a concept has in MRCONSO, the preferred English name first.
-
-    An abbreviation of two letters also comes as a suppressed row: a real release suppresses such
-    names because they mean too much, and a reader of RRF must leave them out.
-    """
-    term_types = dict.fromkeys(concept.names, "SY") | dict.fromkeys(concept.abbreviations, "AB")
-    term_types[concept.name] = "PT"
-    current = [Atom(name, "ENG", SOURCE, term_types[name], "N") for name in concept.names]
-    short = [Atom(name.lower(), "ENG", SOURCE, "AB", "Y") for name in concept.abbreviations if len(name) == 2]
-    obsolete = [Atom(name, "ENG", SOURCE, "OP", "O") for name in concept.obsolete]
-    foreign = [Atom(name, tag, SOURCE + tag, "PT", "N") for tag, name in concept.foreign]
-    return current + short + obsolete + foreign
-
-
 def _conso_rows(world: World) -> Iterator[list[str]]:
+    """Yield the names of each concept, the preferred English one first."""
     lexical: dict[tuple[str, str], int] = {}  # (language, lower-cased name) -> LUI
     strings: dict[tuple[str, str], int] = {}  # (language, name) -> SUI
     number = 0
     for concept in world.concepts:
+        # PT preferred, SY synonym, AB abbreviation, OP obsolete; N current, O obsolete, Y suppressed.
+        kinds = dict.fromkeys(concept.names, "SY") | dict.fromkeys(concept.abbreviations, "AB")
+        kinds[concept.name] = "PT"
+        atoms = [("ENG", name, kinds[name], "N") for name in concept.names]
+        # A real release suppresses names of two letters because they mean too much; a reader must leave
+        # them out.
+        atoms += [("ENG", name.lower(), "AB", "Y") for name in concept.abbreviations if len(name) == 2]
+        atoms += [("ENG", name, "OP", "O") for name in concept.obsolete]
+        atoms += [(tag, name, "PT", "N") for tag, name in concept.foreign]
         seen_languages: set[str] = set()
-        for atom in atoms(concept):
+        for language, name, kind, suppress in atoms:
             number += 1
-            lui = lexical.setdefault((atom.language, atom.name.lower()), len(lexical) + 1)
-            sui = strings.setdefault((atom.language, atom.name), len(strings) + 1)
-            is_first = atom.language not in seen_languages
-            seen_languages.add(atom.language)
+            lui = lexical.setdefault((language, name.lower()), len(lexical) + 1)
+            sui = strings.setdefault((language, name), len(strings) + 1)
+            status = "S" if language in seen_languages else "P"
+            seen_languages.add(language)
+            source = SOURCE if language == "ENG" else SOURCE + language
             yield [
-                concept.cui, atom.language, "P" if is_first else "S", f"L{lui:07d}", "PF", f"S{sui:07d}",
-                "Y", f"A{number:07d}", "", concept.cui, "", atom.source, atom.term_type, concept.cui,
-                atom.name, "0", atom.suppress, "",
+                concept.cui, language, status, f"L{lui:07d}", "PF", f"S{sui:07d}", "Y", f"A{number:07d}", "",
+                concept.cui, "", source, kind, concept.cui, name, "0", suppress, "",
             ]  # fmt: skip
 
 
@@ -82,12 +74,3 @@ def _rel_rows(world: World) -> Iterator[list[str]]:
                 first, "", "CUI", rel, second, "", "CUI", rela, f"R{number:08d}", "", SOURCE, SOURCE,
                 "", "", "N", "",
             ]  # fmt: skip
-
-
-def _sty_rows(world: World) -> Iterator[list[str]]:
-    number = 0
-    for concept in world.concepts:
-        for tui in concept.types:
-            number += 1
-            kind = TYPES[tui]
-            yield [concept.cui, tui, kind.tree_number, kind.name, f"AT{number:08d}", "256"]

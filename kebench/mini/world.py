@@ -6,6 +6,7 @@ else of the miniature (release, corpus, tasks, language model) is made from the 
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -100,13 +101,13 @@ class Triple(NamedTuple):
     manner: str = ""
 
 
+@dataclass(frozen=True, eq=False)  # so that what is made of it can be cached
 class World:
-    """All concepts, relations and facts. Nothing is changed after loading."""
+    """All concepts, relations and facts."""
 
-    def __init__(self, concepts: list[Concept], relations: list[Relation], triples: list[Triple]) -> None:
-        self.concepts = tuple(concepts)
-        self.relations = tuple(relations)
-        self.triples = tuple(triples)
+    concepts: tuple[Concept, ...]
+    relations: tuple[Relation, ...]
+    triples: tuple[Triple, ...]
 
     @cached_property
     def by_cui(self) -> dict[str, Concept]:
@@ -143,42 +144,37 @@ def load_world(folder: Path = FOLDER) -> World:
     """Read the world. Raises UserError with file and line for anything that does not fit."""
     concepts = list(_read_concepts(folder / "concepts.tsv"))
     relations, triples = _read_triples(folder / "triples.txt", {c.name: c.cui for c in concepts})
-    return World(concepts, relations, triples)
+    return World(tuple(concepts), tuple(relations), tuple(triples))
 
 
 def _read_concepts(path: Path) -> Iterator[Concept]:
     seen: set[str] = set()
     for where, line in numbered_lines(path):
-        concept = _concept(line, where)
+        fields = line.split("\t")
+        if len(fields) not in (3, 4):
+            raise UserError(
+                f"{where}: {len(fields)} columns, expected 3 or 4 (CUI, types, names, other names)"
+            )
+        types = tuple(fields[1].split(","))
+        if unknown := [tui for tui in types if tui not in TYPES]:
+            raise UserError(f"{where}: semantic type '{unknown[0]}' is not in world.TYPES; add it there")
+        written = fields[2].split(" | ")
+        if not 2 <= len(written) <= 4:
+            raise UserError(f"{where}: {len(written)} names, expected 2 to 4")
+        bare = {name: name[1:-1] for name in written if name.startswith("(") and name.endswith(")")}
+        others = [tuple(name.split(" ", 1)) for name in fields[3].split(" | ")] if len(fields) == 4 else []
+        concept = Concept(
+            cui=fields[0],
+            types=types,
+            names=tuple(bare.get(name, name) for name in written),
+            abbreviations=tuple(bare.values()),
+            foreign=tuple((tag, name) for tag, name in others if tag in LANGUAGES),
+            obsolete=tuple(name for tag, name in others if tag == "OLD"),
+        )
         if seen & {concept.cui, concept.name}:
             raise UserError(f"{where}: {concept.cui} '{concept.name}' is there twice; remove one")
         seen |= {concept.cui, concept.name}
         yield concept
-
-
-def _concept(line: str, where: str) -> Concept:
-    fields = line.split("\t")
-    if len(fields) not in (3, 4):
-        raise UserError(f"{where}: {len(fields)} columns, expected 3 or 4 (CUI, types, names, other names)")
-    types = tuple(fields[1].split(","))
-    if unknown := [tui for tui in types if tui not in TYPES]:
-        raise UserError(f"{where}: semantic type '{unknown[0]}' is not in world.TYPES; add it there")
-    names = fields[2].split(" | ")
-    if not 2 <= len(names) <= 4:
-        raise UserError(f"{where}: {len(names)} names, expected 2 to 4")
-    others = [tuple(name.split(" ", 1)) for name in fields[3].split(" | ")] if len(fields) == 4 else []
-    return Concept(
-        cui=fields[0],
-        types=types,
-        names=tuple(name.strip("()") if _is_abbreviation(name) else name for name in names),
-        abbreviations=tuple(name.strip("()") for name in names if _is_abbreviation(name)),
-        foreign=tuple((tag, name) for tag, name in others if tag in LANGUAGES),
-        obsolete=tuple(name for tag, name in others if tag == "OLD"),
-    )
-
-
-def _is_abbreviation(name: str) -> bool:
-    return name.startswith("(") and name.endswith(")")
 
 
 _SECTION = re.compile(r"\[(\w+) / (\w+) (RO|CHD)(?: (\w+))?\]")

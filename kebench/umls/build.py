@@ -6,28 +6,19 @@ query, nor on how many threads it has. Names and relations are worked on side by
 its own. docs/FORMATS.md (Knowledge base) describes every column.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from kebench.errors import UserError, did_you_mean
-from kebench.umls.damage import COLUMNS_OF_CUIS, row_with
 from kebench.umls.database import Connection, Written, one_row, open_database, side_by_side, write_rows
 from kebench.umls.filters import Filters, name_tests, relation_tests
 from kebench.umls.names import with_form
-from kebench.umls.rrf import COLUMNS, REMEDY, Release, parquet_sql, quoted, ready
+from kebench.umls.rrf import REMEDY, Release, parquet_sql, quoted, ready, row_with
 
 Counts = dict[str, int]
-
-
-class Built(NamedTuple):
-    """What became of the rows of concepts, names and relations; and what was written of each table."""
-
-    counts: dict[str, Counts]
-    tables: dict[str, Written]
-
-
+# What became of the rows of concepts, names and relations; and what was written of each table.
+Built = tuple[dict[str, Counts], dict[str, Written]]
 Advance = Callable[[float], None]
 # Few names and identifiers come twice: looking for a dictionary of them takes time and ends without one.
 _FEW_VALUES = ("language", "source", "term_type", "term_status", "string_type", "is_preferred", "suppress")
@@ -52,17 +43,26 @@ def build_tables(
                 (relations_database, partial(_stage_triples, release, folder, filters, advance)),
             ]
         )
-        tables["triples"], relations["concept_left_out"] = _sort_triples(relations_database, release, folder)
+        # The staged triples between concepts of the knowledge base. Repeated rows stay: to find them takes as
+        # long as all the rest, and grows faster than the release.
+        staged = parquet_sql(staging / "triples.parquet")
+        concepts = f"(SELECT cui FROM {parquet_sql(folder / 'concepts.parquet')})"
+        is_inside = f"head IN {concepts} AND tail IN {concepts}"
+        inside = f"SELECT * FROM {staged} WHERE {is_inside} ORDER BY ALL"
+        tables["triples"] = write_rows(relations_database, inside, folder / "triples.parquet")
+        (num_staged,) = one_row(relations_database, f"SELECT count(*) FROM {staged}")
+        relations["concept_left_out"] = num_staged - tables["triples"].rows
+        if relations["concept_left_out"]:  # by the filters, or MRCONSO lacks a concept
+            outside = f"(SELECT unnest([head, tail]) AS cui FROM {staged} WHERE NOT ({is_inside}))"
+            _refuse_unknown(relations_database, outside, release, "MRREL", folder)
         advance(0.3)
         relations["kept"] = tables["triples"].rows
         if filters.relations or filters.rels:
-            sql = ready(release, "MRREL", staging).sql
-            for column, values in (("RELA", filters.relations), ("REL", filters.rels)):
-                _refuse_stranger(relations_database, sql, column, values, "MRREL")
-            if not relations["kept"]:
-                raise UserError(_nothing_kept(relations, "relation", "MRREL"))
-    concepts = {"kept": tables["concepts"].rows}
-    return Built({"concepts": concepts, "names": names, "relations": relations}, tables)
+            sql, _ = ready(release, "MRREL", staging)
+            wanted = {"RELA": filters.relations, "REL": filters.rels}
+            _check_filters(relations_database, sql, "MRREL", wanted, relations)
+    counts = {"concepts": {"kept": tables["concepts"].rows}, "names": names, "relations": relations}
+    return counts, tables
 
 
 def _build_names(
@@ -71,14 +71,28 @@ def _build_names(
     """Write all tables but the triples; return what became of the rows of MRCONSO, and what was written."""
     connection.execute("SET preserve_insertion_order = false")
     staged = folder / "staging" / "names.parquet"
-    types, rows = (ready(release, table, folder / "staging").sql for table in ("MRSTY", "MRCONSO"))
+    types, rows = (ready(release, table, folder / "staging")[0] for table in ("MRSTY", "MRCONSO"))
     connection.execute(f"CREATE TABLE types AS SELECT CUI AS cui, TUI AS tui, STN, STY FROM {types}")
     all_names = f"""SELECT line, CUI AS cui, STR AS name, form, LAT AS language, SAB AS source,
         TTY AS term_type, CODE AS code, LUI AS lui, AUI AS aui, TS AS term_status, STT AS string_type,
         ISPREF AS is_preferred, SUPPRESS AS suppress FROM {with_form(rows, "STR", form=filters.name_form)}"""
     connection.execute(_stage(all_names, staged))
     advance(0.4)
-    counts, kept = _keep_names(connection, staged, folder / "names.parquet", filters)
+    tests, rows = name_tests(filters), parquet_sql(staged)
+    passes = " AND ".join(tests.values())
+    counts = _counted(connection, rows, tests)
+    if filters.once_per_lui:
+        first = f"line IN (SELECT min(line) FROM {rows} WHERE {passes} GROUP BY lui)"
+        later = f"SELECT count(*) FROM {rows} WHERE {passes} AND NOT ({first})"
+        (counts["lui_seen_before"],) = one_row(connection, later)
+        passes = f"{passes} AND {first}"
+    counts["kept"] = counts["read"] - sum(num for reason, num in counts.items() if reason != "read")
+    if not counts["read"]:
+        raise ValueError("MRCONSO is empty")
+    wanted = {"source": filters.sources, "language": filters.languages}
+    _check_filters(connection, rows, "MRCONSO", wanted, counts)
+    chosen = f"SELECT * EXCLUDE line FROM {rows} WHERE {passes} ORDER BY line"
+    kept = write_rows(connection, chosen, folder / "names.parquet", few_values=_FEW_VALUES)
     advance(0.1)
     names = parquet_sql(folder / "names.parquet", with_row_number=True)
     concepts = write_rows(connection, _concepts(names, filters), folder / "concepts.parquet")
@@ -91,65 +105,39 @@ def _build_names(
     return counts, {"concepts": concepts, "names": kept, "types": kinds}
 
 
-def _keep_names(connection: Connection, staged: Path, kept: Path, filters: Filters) -> tuple[Counts, Written]:
-    """Write the names that pass the filters, in the order of the file; return what became of all."""
-    tests = name_tests(filters)
-    passes = " AND ".join(tests.values())
-    rows = parquet_sql(staged)
-    counts = _counted(connection, rows, tests)
-    if filters.once_per_lui:
-        first = f"line IN (SELECT min(line) FROM {rows} WHERE {passes} GROUP BY lui)"
-        once = {"lui_seen_before": first}
-        counts |= _counted(connection, f"(FROM {rows} WHERE {passes})", once, with_read=False)
-        passes = f"{passes} AND {first}"
-    counts["kept"] = counts["read"] - sum(num for reason, num in counts.items() if reason != "read")
-    if not counts["read"]:
-        raise ValueError("MRCONSO is empty")
-    for column, values in (("source", filters.sources), ("language", filters.languages)):
-        _refuse_stranger(connection, rows, column, values, "MRCONSO")
-    if not counts["kept"]:
-        raise UserError(_nothing_kept(counts, "name", "MRCONSO"))
-    chosen = f"SELECT * EXCLUDE line FROM {rows} WHERE {passes} ORDER BY line"
-    return counts, write_rows(connection, chosen, kept, few_values=_FEW_VALUES)
-
-
-def _nothing_kept(counts: Counts, what: str, table: str) -> str:
-    left_out = {reason: num for reason, num in counts.items() if num and reason not in ("read", "kept")}
-    reasons = ", ".join(f"{num:,} by {reason}" for reason, num in left_out.items())
-    return f"no {what} is kept of {counts['read']:,} in {table} (left out: {reasons}); widen the filters"
-
-
-def _refuse_stranger(
-    connection: Connection, rows: str, column: str, values: Sequence[str], table: str
+def _check_filters(
+    connection: Connection, rows: str, table: str, wanted: dict[str, tuple[str, ...]], counts: Counts
 ) -> None:
-    """Raise UserError for the first value of a filter that no row of the release has."""
-    if not values:
-        return
-    known = {value for (value,) in connection.execute(f"SELECT DISTINCT {column} FROM {rows}").fetchall()}
-    if unknown := [value for value in values if value not in known]:
+    """Raise UserError for the first value of a filter, by column, that no row has; and if nothing is kept."""
+    for column, values in wanted.items():
+        query = f"SELECT DISTINCT {column} FROM {rows}"
+        known = {value for (value,) in connection.execute(query).fetchall()} if values else set()
+        if unknown := [value for value in values if value not in known]:
+            raise UserError(
+                f"no row of {table} has the {column.lower()} '{unknown[0]}'{did_you_mean(unknown[0], known)} "
+                "change the filter"
+            )
+    if not counts["kept"]:
+        left_out = {reason: num for reason, num in counts.items() if num and reason not in ("read", "kept")}
+        reasons = ", ".join(f"{num:,} by {reason}" for reason, num in left_out.items())
+        what = "name" if table == "MRCONSO" else "relation"
         raise UserError(
-            f"no row of {table} has the {column.lower()} '{unknown[0]}'{did_you_mean(unknown[0], known)} "
-            "change the filter"
+            f"no {what} is kept of {counts['read']:,} in {table} (left out: {reasons}); widen the filters"
         )
 
 
-def _counted(
-    connection: Connection, rows: str, tests: dict[str, str], *, with_read: bool = True, first: str = ""
-) -> Counts:
+def _counted(connection: Connection, rows: str, tests: dict[str, str], *, first: str = "*") -> Counts:
     """Return the number of rows, and of those that each test is the first to reject.
 
     first: the first column of RRF rows; unless it is looked at in every row, a broken one goes unnoticed.
     """
-    columns = {"read": "count(*)"} if with_read else {}
-    columns |= {"looked at": f"count({first})"} if first else {}
+    columns = {"read": f"count({first})"}
     passed: list[str] = []
     for reason, test in tests.items():
         columns[reason] = f"count(*) FILTER ({' AND '.join([*passed, f'NOT ({test})'])})"
         passed.append(f"({test})")
     found = one_row(connection, f"SELECT {', '.join(columns.values())} FROM {rows}")
-    counts = dict(zip(columns, found, strict=True))
-    counts.pop("looked at", None)
-    return counts
+    return dict(zip(columns, found, strict=True))
 
 
 def _concepts(names: str, filters: Filters) -> str:
@@ -180,35 +168,19 @@ def _stage_triples(
     A row (CUI1, REL, CUI2, RELA) reads "CUI2 RELA CUI1": the head is CUI2.
     """
     connection.execute("SET preserve_insertion_order = false")
-    relations, tests = ready(release, "MRREL", folder / "staging"), relation_tests(filters)
+    sql, num_lines = ready(release, "MRREL", folder / "staging")
+    tests = relation_tests(filters)
     rows = f"""SELECT CUI2 AS head, if(RELA = '', REL, RELA) AS relation, CUI1 AS tail, REL AS rel,
-        SAB AS source FROM {relations.sql} WHERE {" AND ".join(tests.values())}"""
+        SAB AS source FROM {sql} WHERE {" AND ".join(tests.values())}"""
     staged = folder / "staging" / "triples.parquet"
     connection.execute(_stage(rows, staged))
-    num_kept = _num_rows(connection, staged)
-    if num_kept == relations.num_lines:
+    (num_kept,) = one_row(connection, f"SELECT count(*) FROM {parquet_sql(staged)}")
+    if num_kept == num_lines:
         counts = {"read": num_kept, **dict.fromkeys(tests, 0)}
     else:
-        counts = _counted(connection, relations.sql, tests, first=COLUMNS["MRREL"][0])
+        counts = _counted(connection, sql, tests, first="CUI1")
     advance(0.15)
     return counts
-
-
-def _sort_triples(connection: Connection, release: Release, folder: Path) -> tuple[Written, int]:
-    """Write the staged triples between concepts of the knowledge base, sorted; return how many are not.
-
-    Repeated rows stay: to find them takes as long as all the rest, and grows faster than the release.
-    Raises UserError if MRCONSO lacks a concept of one: what the filters leave out is not looked at.
-    """
-    staged = folder / "staging" / "triples.parquet"
-    concepts = f"(SELECT cui FROM {parquet_sql(folder / 'concepts.parquet')})"
-    is_inside = f"head IN {concepts} AND tail IN {concepts}"
-    inside = f"SELECT * FROM {parquet_sql(staged)} WHERE {is_inside} ORDER BY ALL"
-    written = write_rows(connection, inside, folder / "triples.parquet")
-    if num_outside := _num_rows(connection, staged) - written.rows:
-        outside = f"(SELECT unnest([head, tail]) AS cui FROM {parquet_sql(staged)} WHERE NOT ({is_inside}))"
-        _refuse_unknown(connection, outside, release, "MRREL", folder)
-    return written, num_outside
 
 
 def _refuse_unknown(connection: Connection, rows: str, release: Release, table: str, folder: Path) -> None:
@@ -217,13 +189,8 @@ def _refuse_unknown(connection: Connection, rows: str, release: Release, table: 
     unknown = f"SELECT min(cui), count(DISTINCT cui) FROM {rows} WHERE cui NOT IN (SELECT cui FROM {known})"
     cui, num_unknown = one_row(connection, unknown)
     if num_unknown:
-        where = row_with(release.files[table], COLUMNS_OF_CUIS[table], cui) if release.files else table
         others = f" (nor are {num_unknown - 1:,} others)" if num_unknown > 1 else ""
-        raise UserError(f"{where}: {cui} is no concept of MRCONSO{others}; {REMEDY}")
-
-
-def _num_rows(connection: Connection, path: Path) -> int:
-    return int(one_row(connection, f"SELECT count(*) FROM {parquet_sql(path)}")[0])
+        raise UserError(f"{row_with(release, table, cui)}: {cui} is no concept of MRCONSO{others}; {REMEDY}")
 
 
 def _stage(rows: str, path: Path) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy
@@ -18,9 +18,6 @@ import pyarrow.parquet
 
 from kebench.errors import UserError
 from kebench.files import hash_of
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 Connection = duckdb.DuckDBPyConnection
 _ROWS_OF_A_GROUP = 122_880  # ours; also what is in memory at a time
@@ -102,8 +99,19 @@ def write_rows(
         for group in _full_groups(reader):
             rows = group.cast(schema).combine_chunks()
             writer.write_table(rows, row_group_size=_ROWS_OF_A_GROUP)
-            for digest, column in zip(hashes, rows.columns, strict=True):
-                _add_values(digest, column.chunk(0))
+            for digest, column in zip(hashes, rows.columns, strict=True):  # lengths, then letters
+                values = column.chunk(0)
+                assert not values.null_count, "a table of a knowledge base has no nulls"
+                if pyarrow.types.is_list(values.type):
+                    lengths = pyarrow.compute.list_value_length(values)
+                    digest.update(lengths.to_numpy().astype("<i4").tobytes())
+                    values = values.flatten()
+                lengths = pyarrow.compute.binary_length(values)
+                digest.update(lengths.to_numpy().astype("<i4").tobytes())
+                _, ends, letters = values.buffers()
+                first, last = (numpy.frombuffer(ends, "<i4")[values.offset + at] for at in (0, len(values)))
+                if letters:
+                    digest.update(memoryview(letters)[first:last])
             num_rows += rows.num_rows
     return Written(num_rows, hash_of([digest.hexdigest() for digest in hashes]))
 
@@ -118,19 +126,6 @@ def _full_groups(reader: pyarrow.RecordBatchReader) -> Iterator[pyarrow.Table]:
             waiting = waiting.slice(_ROWS_OF_A_GROUP)
     if waiting.num_rows:
         yield waiting
-
-
-def _add_values(digest: "_Hash", values: pyarrow.Array) -> None:
-    """Tell a hash the values of a column of strings, or of lists of them: lengths, then letters."""
-    assert not values.null_count, "a table of a knowledge base has no nulls"
-    if pyarrow.types.is_list(values.type):
-        digest.update(pyarrow.compute.list_value_length(values).to_numpy().astype("<i4").tobytes())
-        values = values.flatten()
-    digest.update(pyarrow.compute.binary_length(values).to_numpy().astype("<i4").tobytes())
-    _, ends, letters = values.buffers()
-    first, last = (numpy.frombuffer(ends, "<i4")[values.offset + at] for at in (0, len(values)))
-    if letters:
-        digest.update(memoryview(letters)[first:last])
 
 
 @contextmanager

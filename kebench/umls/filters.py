@@ -7,12 +7,12 @@ options replace single settings, and the whole of it is stored in kb.json.
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from kebench.umls.rrf import quoted
 
 
-class Filters(BaseModel):
+class Filters(BaseModel, extra="forbid", frozen=True):
     """What is kept. An empty tuple keeps all.
 
     languages: LAT; the preferred name is of the first one that a concept has.
@@ -26,8 +26,6 @@ class Filters(BaseModel):
     semantic_types: TUI; concepts with none of them are left out.
     name_form: under which form names are looked up (kebench.umls.names).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     languages: tuple[str, ...] = ("ENG",)
     sources: tuple[str, ...] = ()

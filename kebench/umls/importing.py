@@ -9,23 +9,14 @@ from typing import Any
 import duckdb
 
 from kebench.errors import UserError
-from kebench.files import atomic_folder, sha256_of, sweep_temporaries_of
+from kebench.files import atomic_folder, hash_of, sha256_of, sweep_temporaries_of
 from kebench.progress import progress
 from kebench.runtime import begin
 from kebench.umls.build import Built, build_tables
-from kebench.umls.damage import find_damage
 from kebench.umls.database import errors_explained
 from kebench.umls.filters import Filters
-from kebench.umls.manifest import (
-    MANIFEST,
-    SCHEMA,
-    Manifest,
-    Table,
-    content_hash,
-    import_hash,
-    read_manifest,
-)  # fmt: skip
-from kebench.umls.rrf import Release
+from kebench.umls.manifest import MANIFEST, Manifest, Table, import_hash, read_manifest
+from kebench.umls.rrf import Release, find_damage
 
 log = logging.getLogger(__name__)
 _PACKAGES = ("duckdb", "pyarrow")
@@ -52,14 +43,18 @@ def import_release(
         return already
     sweep_temporaries_of(out)
     begun = begin("cpu")
-    memory_mib = memory_mib or default_memory_mib(release)
+    if not memory_mib:
+        # More for a larger release, 3 GiB at most (ours; benchmarks/results/kb.md). More saves little time:
+        # what does not fit is sorted on disk.
+        total = sum(file.bytes * (5 if file.name.endswith(".gz") else 1) for file in release.inputs)
+        memory_mib = min(max(total // 2**20, 1000), 3072)
     with errors_explained(out.parent, memory_mib=memory_mib), atomic_folder(out, point="kb") as folder:
         counts, tables = _build(release, folder, filters, memory_mib)
+        contents = {name: one.content for name, one in tables.items()}
         manifest = Manifest(
-            schema=SCHEMA,
             release=release.name,
             made_from=made_from,
-            content_hash=content_hash({name: one.content for name, one in tables.items()}, filters),
+            content_hash=hash_of({"contents": contents, "filters": filters.model_dump(mode="json")}),
             import_hash=wanted,
             inputs=release.inputs,
             filters=filters,
@@ -116,12 +111,3 @@ def _build(release: Release, folder: Path, filters: Filters, memory_mib: int) ->
         raise
     shutil.rmtree(staging)
     return built
-
-
-def default_memory_mib(release: Release) -> int:
-    """Return what DuckDB may use: more for a larger release, 3 GiB at most (ours; benchmarks/results/kb.md).
-
-    More saves little time: what does not fit is sorted on disk.
-    """
-    total = sum(file.bytes * (5 if file.name.endswith(".gz") else 1) for file in release.inputs)
-    return min(max(total // 2**20, 1000), 3072)

@@ -64,7 +64,7 @@ class KnowledgeBase:
         """Return every name of these concepts, with all columns of the table, in the order of the release."""
         return self._table(
             f"""SELECT * EXCLUDE file_row_number
-            FROM {parquet_sql(self._path("names"), with_row_number=True)} WHERE cui IN $cuis
+            FROM {self._file("names", with_row_number=True)} WHERE cui IN $cuis
             ORDER BY file_row_number""",
             cuis=_list(cuis),
         )
@@ -167,11 +167,8 @@ class KnowledgeBase:
         """Return for each table the SQL that may stand behind FROM."""
         return {table: self._file(table) for table in self.manifest.tables}
 
-    def _file(self, table: str) -> str:
-        return parquet_sql(self._path(table))
-
-    def _path(self, table: str) -> Path:
-        return self.folder / f"{table}.parquet"
+    def _file(self, table: str, *, with_row_number: bool = False) -> str:
+        return parquet_sql(self.folder / f"{table}.parquet", with_row_number=with_row_number)
 
 
 def _list(values: Several) -> list[str]:

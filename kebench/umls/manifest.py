@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from kebench.cards import read_json_as
 from kebench.errors import UserError
@@ -14,22 +14,19 @@ from kebench.umls.filters import Filters
 from kebench.umls.rrf import InputFile
 
 MANIFEST = "kb.json"
-SCHEMA: Literal[1] = 1
 TABLES = ("concepts", "names", "types", "triples")
 IMPORT_VERSION = 2  # raised by every change of the import that can change a table
 
 
-class Table(BaseModel):
+class Table(BaseModel, extra="forbid", frozen=True):
     """One Parquet file: its rows, its size, its hash."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rows: int
     bytes: int
     sha256: str
 
 
-class Manifest(BaseModel):
+class Manifest(BaseModel, extra="forbid", frozen=True):
     """What kb.json holds.
 
     content_hash: of the rows of the tables in their order, and of the filters; not of the release's name, nor
@@ -40,9 +37,7 @@ class Manifest(BaseModel):
     sources became one; empty for RRF files.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     release: str
     made_from: str
     content_hash: str
@@ -80,11 +75,6 @@ class Manifest(BaseModel):
         return sources
 
 
-def content_hash(contents: dict[str, str], filters: Filters) -> str:
-    """Return the hash by which others know a knowledge base. contents: the hash of each table's rows."""
-    return hash_of({"contents": contents, "filters": filters.model_dump(mode="json")})
-
-
 def import_hash(inputs: list[InputFile], filters: Filters, *, named: Sequence[str] = ()) -> str:
     """Return the hash by which an import knows that it has been done; equal inputs and filters, equal hash.
 
@@ -107,18 +97,15 @@ def read_manifest(folder: Path) -> Manifest:
         raise UserError(f"{folder}: a file, expected the folder of a knowledge base") from None
     # A copy may be cut off or changed: the hashes of 300 MB take under a second.
     for name, table in manifest.tables.items():
-        path = folder / f"{name}.parquet"
-        if wrong := _fault(path, table):
+        path, wrong = folder / f"{name}.parquet", ""
+        if not path.is_file():
+            wrong = "missing"
+        elif (found := path.stat().st_size) != table.bytes:
+            wrong = f"{found:,} bytes, expected {table.bytes:,}"
+        elif sha256_of(path) != table.sha256:
+            wrong = f"not the file that {MANIFEST} describes"
+        elif (rows := pyarrow.parquet.read_metadata(path).num_rows) != table.rows:
+            wrong = f"{rows:,} rows, {MANIFEST} says {table.rows:,}"
+        if wrong:
             raise UserError(f"{path}: {wrong}; copy the knowledge base again, or import the release again")
     return manifest
-
-
-def _fault(path: Path, table: Table) -> str:
-    """Return what is wrong with the file of a table, or ""."""
-    found = path.stat().st_size if path.is_file() else None
-    if found != table.bytes:
-        return "missing" if found is None else f"{found:,} bytes, expected {table.bytes:,}"
-    if sha256_of(path) != table.sha256:
-        return f"not the file that {MANIFEST} describes"
-    rows = pyarrow.parquet.read_metadata(path).num_rows
-    return "" if rows == table.rows else f"{rows:,} rows, {MANIFEST} says {table.rows:,}"

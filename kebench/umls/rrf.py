@@ -1,4 +1,4 @@
-"""The three files of a UMLS release that make a knowledge base: their columns, and how DuckDB reads them.
+"""The three files of a UMLS release: their columns, how DuckDB reads them, and which line of them is broken.
 
 Columns as in the UMLS Reference Manual, chapter 3, tables MRCONSO, MRREL and MRSTY. Every field is closed by
 "|", so that a row of n columns has n bars. A release ships its files plain, gzipped, or gzipped in parts
@@ -7,8 +7,12 @@ Columns as in the UMLS Reference Manual, chapter 3, tables MRCONSO, MRREL and MR
 The order of MRCONSO means something: of a LUI the first row counts, and of equal names the first. DuckDB
 keeps the order of a file in some plans and loses it in others, so a row of MRCONSO carries the number of its
 line, in the column `line`. Nothing depends on the order of the others.
+
+DuckDB reads in parallel and names no line that one could trust; so once it has refused a file or a check has
+failed, `find_damage` reads the release again, a line at a time.
 """
 
+import gzip
 import itertools
 import os
 import re
@@ -19,7 +23,7 @@ from typing import Any, NamedTuple
 
 from isal import igzip
 from isal.igzip_lib import IsalError
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from kebench.errors import UserError
 from kebench.files import sha256_of
@@ -48,12 +52,19 @@ _IN_PLACE = {
     "MRREL": "CVF < 'A' AND SUPPRESS IN ('N', 'O', 'E', 'Y', '')",
     "MRSTY": "CUI <> '' AND CVF < 'A' AND (ATUI = '' OR starts_with(ATUI, 'AT'))",
 }
+_BELOW_A = r"(?s:[\x00-@].*)?"  # what DuckDB finds to be < 'A'
+# What stands in a column if no bar within a name has moved the fields behind it; as `_IN_PLACE` has it.
+_FORMS = {
+    "SRL": (_BELOW_A, "a number or nothing"),
+    "ATUI": (r"(AT.*)?", "AT and a number, or nothing"),
+    "SUPPRESS": (r"[NOEY]?", "N, O, E, Y or nothing"),
+    "CVF": (_BELOW_A, "a number or nothing"),
+}
+_CUI_COLUMNS = {"MRREL": (0, 4), "MRSTY": (0,)}
 
 
-class InputFile(BaseModel):
+class InputFile(BaseModel, extra="forbid", frozen=True):
     """A file that a knowledge base was made from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     bytes: int
@@ -81,6 +92,10 @@ def find_release(folder: Path, *, name: str = "") -> Release:
     name: by default as its release.dat says, else the folder's.
     """
     meta = folder / "META" if (folder / "META").is_dir() else folder
+    if meta.is_file():
+        raise UserError(f"{meta}: a file; an ontology goes with --obo, a table with --terms or --triples")
+    if not meta.is_dir():
+        raise UserError(f"{meta}: no such folder; expected MRCONSO.RRF, MRREL.RRF and MRSTY.RRF in it")
     files = {table: _files_of(table, meta) for table in COLUMNS}
     inputs = [input_file(path) for paths in files.values() for path in paths]
     if not name and (said := meta / "release.dat").is_file():
@@ -91,10 +106,6 @@ def find_release(folder: Path, *, name: str = "") -> Release:
 
 def _files_of(table: str, folder: Path) -> list[Path]:
     """Return the file of a table, or its parts in order. Plain text comes before gzip."""
-    if folder.is_file():
-        raise UserError(f"{folder}: a file; an ontology goes with --obo, a table with --terms or --triples")
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; expected MRCONSO.RRF, MRREL.RRF and MRSTY.RRF in it")
     for single in (f"{table}.RRF", f"{table}.RRF.gz"):
         if (folder / single).is_file():
             return [folder / single]
@@ -121,25 +132,16 @@ def input_file(path: Path) -> InputFile:
     return InputFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
-class Source(NamedTuple):
-    """One table of a release, ready to be read.
+def ready(release: Release, table: str, staging: Path) -> tuple[str, int | None]:
+    """Return the SQL of a table that may stand behind FROM, and the number of its lines if it is an RRF file.
 
-    sql: may stand behind FROM. num_lines: of its file; None where it is no RRF file.
-    """
-
-    sql: str
-    num_lines: int | None
-
-
-def ready(release: Release, table: str, staging: Path) -> Source:
-    """Return a table ready to be read; first it is unpacked into `staging`, and its lines get their numbers.
-
+    First it is unpacked into `staging`, and its lines get their numbers.
     DuckDB reads a plain file with all cores and a gzipped one with one. A line that runs from one part into
     the next is whole again. Raises UserError for a compressed file that is cut off or broken, ValueError for
     a plain one that is.
     """
     if table in release.tables:
-        return Source(release.tables[table], None)
+        return release.tables[table], None
     paths, is_numbered = release.files[table], table == NUMBERED
     is_read_as_it_is = len(paths) == 1 and paths[0].suffix != ".gz" and not is_numbered
     plain = paths[0] if is_read_as_it_is else staging / f"{table}.RRF"
@@ -150,21 +152,18 @@ def ready(release: Release, table: str, staging: Path) -> Source:
             if len(rest) > _LONGEST_LINE:
                 raise ValueError(f"{plain} has a line without an end")
             if is_numbered and end:
-                target.writelines(_numbered(lines, first=num_lines + 1))
+                # With its number as a field in front; empty lines go, for DuckDB passes over them.
+                numbered = enumerate(lines.split(b"\n"), num_lines + 1)
+                target.writelines(
+                    b"%d|%b\n" % (number, line) for number, line in numbered if line.strip(b"\r")
+                )
             else:
                 target.write(lines + end)
             num_lines += lines.count(b"\n") + len(end)
     if rest or not num_lines:
         # DuckDB takes a last line without its end, and a file that was cut off behind a bar would pass.
         raise ValueError(f"{plain} is empty or does not end with the end of a line")
-    return Source(scan_sql(plain, table), num_lines)
-
-
-def _numbered(lines: bytes, *, first: int) -> Iterator[bytes]:
-    """Yield lines with their numbers as a field in front. Empty ones go: DuckDB passes over them."""
-    for number, line in enumerate(lines.split(b"\n"), first):
-        if line.strip(b"\r"):
-            yield b"%d|%b\n" % (number, line)
+    return scan_sql(plain, table), num_lines
 
 
 def _chunks(paths: Sequence[Path]) -> Iterator[bytes]:
@@ -213,3 +212,83 @@ def _exactly(path: Path) -> str:
 def quoted(text: str) -> str:
     """Return a text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def find_damage(files: dict[str, list[Path]]) -> str:
+    """Return "FILE line N: what is wrong; remedy" for the first damaged line of a release, or ""."""
+    for table, paths in files.items():
+        num_rows = 0
+        for number, line in _numbered_lines(paths):
+            num_rows += bool(line.strip())
+            if wrong := _what_is_wrong(line, table):
+                return f"{_name(paths)} line {number}: {wrong}; {REMEDY}"
+        if not num_rows:
+            return f"{_name(paths)}: the file is empty; {REMEDY}"
+    return ""
+
+
+def _what_is_wrong(line: bytes, table: str) -> str:
+    num_columns = len(COLUMNS[table])
+    row = line.rstrip(b"\r\n")
+    if not row:
+        return ""  # DuckDB passes over empty lines
+    num_bars = row.count(b"|")
+    is_cut = not line.endswith(b"\n")
+    if num_bars != num_columns or not row.endswith(b"|"):
+        fields = num_bars + (not row.endswith(b"|"))
+        wrong = f"{fields} fields, expected {num_columns}"
+        if fields == num_columns:
+            wrong = f"no bar behind the last of {num_columns} fields"
+        return wrong + (", and no end of line: the file is cut off" if is_cut else "")
+    if is_cut:
+        return "no end of line: the file is cut off"
+    if b"\r" in row:
+        return "a carriage return within the line"
+    try:
+        row.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"byte 0x{row[error.start]:02x} at column {error.start + 1} is not UTF-8"
+    if table != "MRREL" and row.startswith(b"|"):
+        return "the first field, a CUI, is empty"
+    values = dict(zip(COLUMNS[table], row.decode().split("|"), strict=False))
+    for column, (pattern, expected) in _FORMS.items():
+        if column in values and not re.fullmatch(pattern, values[column]):
+            return f"'{values[column]}' in {column}, expected {expected}"
+    return ""
+
+
+def row_with(release: Release, table: str, cui: str) -> str:
+    """Return "FILE line N" of the first row with a CUI; where the tables are not RRF, the table."""
+    if not release.files:
+        return table
+    paths = release.files[table]
+    for number, line in _numbered_lines(paths):
+        fields = line.split(b"|")
+        if any(fields[column] == cui.encode() for column in _CUI_COLUMNS[table] if column < len(fields)):
+            return f"{_name(paths)} line {number}"
+    raise AssertionError(f"{cui} was found in {_name(paths)} a moment ago")
+
+
+def _numbered_lines(paths: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, or of its parts one behind another, numbered from 1."""
+    number, rest = 0, b""
+    for path in paths:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for line in file:
+                whole, rest = rest + line, b""
+                if not whole.endswith(b"\n"):
+                    rest = whole  # it goes on in the next part, or the file is cut off
+                    continue
+                number += 1
+                yield number, whole
+    if rest:
+        yield number + 1, rest
+
+
+def _name(paths: Sequence[Path]) -> str:
+    """Return the path, or that of the parts: META/MRREL.RRF.{aa,ab}.gz."""
+    if len(paths) == 1:
+        return str(paths[0])
+    parts = ",".join(path.name.split(".")[2] for path in paths)
+    table, suffix = paths[0].name.partition(".")[0], ".gz" if paths[0].suffix == ".gz" else ""
+    return str(paths[0].with_name(f"{table}.RRF.{{{parts}}}{suffix}"))

@@ -8,10 +8,8 @@ from kebench.kinds.iob import Sentence
 from kebench.kinds.pairs import Pair
 from kebench.kinds.registry import read_split
 from kebench.mini.build import SEED
-from kebench.mini.ner import NER_TASKS
-from kebench.mini.relations import PAIR_TASKS
-from kebench.mini.sentences import held_out_concepts
-from kebench.mini.tasks import TASKS, Tasks
+from kebench.mini.grammar import held_out_concepts
+from kebench.mini.tasks import NER_TASKS, PAIR_TASKS, TASKS, Tasks
 from kebench.mini.world import World
 from kebench.tasks.card import read_task_card
 

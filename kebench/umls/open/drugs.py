@@ -11,7 +11,7 @@ joined by their DOID, drugs by name.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from kebench.errors import UserError
@@ -35,13 +35,10 @@ def is_indications_folder(folder: Path) -> bool:
 
 def read_indications(folder: Path) -> Vocabulary:
     """Return drugs, diseases, and which may treat or palliate which."""
-    drugs = [
-        Term(_id(row["drugbank_id"], where), clean_name(row["drug"]))
-        for where, row in read_rows(folder / "drugs.tsv", ("drugbank_id", "drug"))
-    ]
-    diseases = [
-        Term(_id(row["doid_id"], where), clean_name(row["disease"]))
-        for where, row in read_rows(folder / "diseases.tsv", ("doid_id", "disease"))
+    terms = [
+        Term(_id(row[id_column], where), clean_name(row[kind]))
+        for kind, id_column in (("drug", "drugbank_id"), ("disease", "doid_id"))
+        for where, row in read_rows(folder / f"{kind}s.tsv", (id_column, kind))
     ]
     triples = []
     for where, row in read_rows(folder / "indications.tsv", ("doid_id", "drugbank_id", "category")):
@@ -56,7 +53,7 @@ def read_indications(folder: Path) -> Vocabulary:
         name="PHARMACOTHERAPYDB",
         title="Drugs and the diseases they may treat or palliate",
         files=tuple(source_file(folder / name) for name in FILES),
-        terms=[*drugs, *diseases],
+        terms=terms,
         triples=triples,
         licence="original content CC0; its sources' terms apply (DrugBank, MEDI, PREDICT: non-commercial)",
         homepage="https://github.com/dhimmel/indications",
@@ -75,17 +72,6 @@ def _id(text: str, where: str) -> str:
 def normal_form(name: str) -> str:
     """Return a name in lower case, with one space for all that is between letters and digits."""
     return " ".join(re.findall(r"[^\W_]+", name.casefold()))
-
-
-def with_named_drugs(vocabularies: Sequence[Vocabulary]) -> list[Vocabulary]:
-    """Return the vocabularies, with a mapping for each drug that another one holds under the same name."""
-    joined = list(vocabularies)
-    for place, vocabulary in enumerate(vocabularies):
-        if vocabulary.drugs_by_name:
-            terms = (term for other in vocabularies if other is not vocabulary for term in other.terms)
-            mappings = [*vocabulary.mappings, *drugs_by_name(vocabulary.terms, terms)]
-            joined[place] = vocabulary._replace(mappings=mappings)
-    return joined
 
 
 def drugs_by_name(drugs: Iterable[Term], terms: Iterable[Term]) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ fastobo, the parser beneath pronto, refuses the whole file for any such line, an
 
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, NoReturn
 
@@ -16,7 +17,7 @@ from kebench.umls.open.ids import id_of_address, read_id
 from kebench.umls.open.terms import (
     LICENCE,
     SCOPES,
-    Ontology,
+    Content,
     Synonym,
     Term,
     cleaned_term,
@@ -50,25 +51,25 @@ _QUALIFIERS = re.compile(r"\s\{[^{}]*=[^{}]*\}\s*$")
 _SYNONYM = re.compile(rf'"((?:[^"\\]|\\.)*)"\s*(?:({"|".join(SCOPES)})(?!\w)|(?=[\[{{!]|$))', re.IGNORECASE)
 
 
+@dataclass
 class _Frame:
     """A term or a kind of relation, as far as its lines have been read."""
 
-    def __init__(self, kind: str, line: str) -> None:
-        self.kind = kind
-        self.line = line  # that of its id; until there is one, where it begins
-        self.examples: dict[str, str] = {}  # of kinds in `Ontology.noted`, if the term is kept
-        self.id = ""  # as it is written
-        self.last_id = ""  # that a clause named, "" if none could be read
-        self.name = ""
-        self.namespace = ""
-        self.is_obsolete = False
-        self.synonyms: list[Synonym] = []
-        self.xrefs: list[str] = []
-        self.relations: list[tuple[str, str]] = []
-        self.alternates: list[str] = []
+    kind: str
+    line: str  # that of its id; until there is one, where it begins
+    examples: dict[str, str] = field(default_factory=dict)  # of kinds in `Content.noted`, if the term is kept
+    id: str = ""  # as it is written
+    last_id: str = ""  # that a clause named, "" if none could be read
+    name: str = ""
+    namespace: str = ""
+    is_obsolete: bool = False
+    synonyms: list[Synonym] = field(default_factory=list)
+    xrefs: list[str] = field(default_factory=list)
+    relations: list[tuple[str, str]] = field(default_factory=list)
+    alternates: list[str] = field(default_factory=list)
 
 
-def read_obo(file: IO[bytes], where: str, *, skip_faults: bool = False) -> Ontology:
+def read_obo(file: IO[bytes], where: str, *, skip_faults: bool = False) -> Content:
     """Read an OBO file. where: what errors call it. skip_faults: count the facts that cannot be read."""
     header: list[tuple[str, str]] = []
     frames: list[_Frame] = []
@@ -124,7 +125,7 @@ def read_obo(file: IO[bytes], where: str, *, skip_faults: bool = False) -> Ontol
                 frames[-1].line = f"line {number}: {line}"
             elif tag in _WITHOUT_ID and not frames[-1].last_id:
                 frames[-1].examples.setdefault(_WITHOUT_ID[tag], f"line {number}: {line}")
-    return _ontology(header, frames, noted, examples)
+    return _content(header, frames, noted, examples)
 
 
 def _read_clause(frame: _Frame, tag: str, value: str) -> str:
@@ -170,9 +171,9 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", lambda found: {"n": "\n", "t": "\t", "W": " "}.get(found[1], found[1]), text)
 
 
-def _ontology(
+def _content(
     header: list[tuple[str, str]], frames: list[_Frame], noted: Counter[str], examples: dict[str, str]
-) -> Ontology:
+) -> Content:
     names = {frame.id: frame.name for frame in frames if frame.kind == "Typedef"}
     terms = []
     for frame in frames:
@@ -204,7 +205,7 @@ def _ontology(
     )
     first = dict(reversed(header))
     licences = [value for _, value in header if LICENCE.search(value)]
-    return Ontology(
+    return Content(
         name=first.get("ontology", ""),
         version=date_or_whole(first.get("data-version", "")) or _iso_date(first.get("date", "")),
         licence=licences[0].replace("\\", "") if licences else "",

@@ -12,10 +12,11 @@ from typing import NamedTuple
 from kebench.errors import UserError
 from kebench.umls.open.drugs import normal_form
 from kebench.umls.open.ids import read_id
-from kebench.umls.open.relations import NEGATIONS
 from kebench.umls.open.terms import Vocabulary
 from kebench.umls.open.unify import Unified
 
+# They say that something does not hold, which a graph of facts cannot: MONDO's "A is not a kind of B".
+NEGATIONS = frozenset({"excluded_subClassOf"})
 # By normal form: the concepts with a term that is called so, and those with any such name.
 ByName = dict[str, tuple[set[str], set[str]]]
 
@@ -23,7 +24,7 @@ ByName = dict[str, tuple[set[str], set[str]]]
 class Facts(NamedTuple):
     """The relations of one vocabulary between concepts: (head CUI, relation, tail CUI), each once, in order.
 
-    The rest is what was left out, as in `manifest.SourceEntry`.
+    The rest is what was left out, as in `importing.SourceEntry`.
     """
 
     rows: list[tuple[str, str, str]]
@@ -47,8 +48,16 @@ def resolve_relations(vocabularies: Sequence[Vocabulary], unified: Unified) -> l
         return next((next(iter(cuis)) for cuis in named.get(normal_form(end), ()) if len(cuis) == 1), "")
 
     for vocabulary in vocabularies:
-        if vocabulary.strict:
-            _refuse_unknown(vocabulary, named, refer)
+        triples = vocabulary.triples if vocabulary.strict else []
+        if wrong := [triple for triple in triples if not (refer(triple.head) and refer(triple.tail))]:
+            end = wrong[0].tail if refer(wrong[0].head) else wrong[0].head
+            owners = named[form][1] if (form := normal_form(end)) in named else set()
+            problem = f"the name of {len(owners)} concepts" if owners else "no id and no name that is loaded"
+            remedy = "give an id" if owners else "load its source with it, or mend the line"
+            raise UserError(
+                f"{vocabulary.files[-1].name} line {wrong[0].line}: '{end}' is {problem} "
+                f"({len(wrong)} such lines); {remedy}"
+            )
     return [_facts(vocabulary, refer) for vocabulary in vocabularies]
 
 
@@ -59,13 +68,11 @@ def _concepts_by_name(vocabularies: Sequence[Vocabulary], unified: Unified) -> B
     found: ByName = defaultdict(lambda: (set(), set()))
     for term in unified.terms.values() if wanted else ():
         if not term.is_obsolete:
-            cui = unified.cui_of[term.id]
-            if (form := normal_form(term.name)) in wanted:
-                found[form][0].add(cui)
-                found[form][1].add(cui)
-            for synonym in term.synonyms:
-                if (form := normal_form(synonym.name)) in wanted:
-                    found[form][1].add(cui)
+            for place, name in enumerate([term.name, *(synonym.name for synonym in term.synonyms)]):
+                if (form := normal_form(name)) in wanted:
+                    found[form][1].add(unified.cui_of[term.id])
+                    if place == 0:
+                        found[form][0].add(unified.cui_of[term.id])
     return found
 
 
@@ -93,18 +100,3 @@ def _facts(vocabulary: Vocabulary, refer: Callable[[str], str]) -> Facts:
         else:
             rows[first, relation, second] = None
     return Facts(list(rows), unresolved, example, within, negations)
-
-
-def _refuse_unknown(vocabulary: Vocabulary, named: ByName, refer: Callable[[str], str]) -> None:
-    wrong = [triple for triple in vocabulary.triples if not (refer(triple.head) and refer(triple.tail))]
-    if not wrong:
-        return
-    first = wrong[0]
-    end = first.tail if refer(first.head) else first.head
-    owners = named[form][1] if (form := normal_form(end)) in named else set()
-    problem = f"is the name of {len(owners)} concepts" if owners else "is no id and no name that is loaded"
-    remedy = "give an id" if owners else "load its source with it, or mend the line"
-    raise UserError(
-        f"{vocabulary.files[-1].name} line {first.line}: '{end}' {problem} "
-        f"({len(wrong)} such lines); {remedy}"
-    )

@@ -59,25 +59,19 @@ class Triple(NamedTuple):
 
 
 class Content(NamedTuple):
-    """What the reader of a table returns: parts of a `Vocabulary`, and the version if the table says it."""
+    """What a file says: parts of a `Vocabulary`; its own name, version and licence where it has them.
+
+    noted: how much of an ontology was passed over, and what was read from addresses, by kind
+    (docs/FORMATS.md, Knowledge base), facts first. examples: of each kind the first line, or term; OBO-JSON
+    has no lines.
+    """
 
     terms: list[Term] = []
     triples: list[Triple] = []
     mappings: list[tuple[str, str]] = []
+    name: str = ""
     version: str = ""
-
-
-class Ontology(NamedTuple):
-    """What one ontology file says: its own name, version and licence, where it has them, and its terms.
-
-    noted: how much of it was passed over, and what was read from addresses, by kind (docs/FORMATS.md,
-    Knowledge base), facts first. examples: of each kind the first line, or term; OBO-JSON has no lines.
-    """
-
-    name: str
-    version: str
-    licence: str
-    terms: list[Term]
+    licence: str = ""
     noted: dict[str, int] = {}
     examples: dict[str, str] = {}
 
@@ -96,7 +90,7 @@ class Vocabulary(NamedTuple):
     name: SAB of its relations.
     mappings: pairs of ids that the source gives as the same thing, without being terms of its own.
     strict: a triple that refers to nothing is a mistake of the user, not a gap between two sources.
-    noted, examples: what of its file was passed over, as in `Ontology`.
+    noted, examples: what of its file was passed over, as in `Content`.
     drugs_by_name: its drugs are joined to other sources' drugs by name, where no id joins them.
     """
 
@@ -118,7 +112,7 @@ class Vocabulary(NamedTuple):
 
 
 def describe_noted(number: int, kind: str) -> str:
-    """Return a count of `Ontology.noted` in words: "1 synonym line not read", "2 xrefs without id"."""
+    """Return a count of `Content.noted` in words: "1 synonym line not read", "2 xrefs without id"."""
     clause, found, _ = kind.partition("_not_read")
     if not found or clause == "dates":
         return counted_kind(number, kind.replace("_", " "))

