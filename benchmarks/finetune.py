@@ -19,7 +19,7 @@ from tables import markdown
 from training import EPOCHS_TIMED, OURS, PADDED, PLAIN, VARIANTS, Spec, work
 
 from kebench.runtime import software, utc_now
-from kebench.tasks.card import default_data_folder
+from kebench.tasks.card import data_folder
 
 RESULTS = Path(__file__).parent / "results"
 DECIMALS = 3
@@ -150,9 +150,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=["speed", "scores", "all"])
-    parser.add_argument(
-        "--data", type=Path, default=default_data_folder(), help="where the tasks' folders are"
-    )
+    parser.add_argument("--data", type=Path, default=data_folder(), help="where the tasks' folders are")
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument(

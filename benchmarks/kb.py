@@ -155,12 +155,12 @@ def main() -> None:
     from kb_page import markdown, plot
 
     from kebench.runtime import device_description, software, utc_now
-    from kebench.tasks.card import default_data_folder
+    from kebench.tasks.card import data_folder
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=[*PARTS, "all"])
-    parser.add_argument("--data", type=Path, default=default_data_folder(), help="a folder with kb/open-umls")
+    parser.add_argument("--data", type=Path, default=data_folder(), help="a folder with kb/open-umls")
     parser.add_argument("--rounds", type=int, default=3, help="compare: measurements of each")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of 2020AA's size")
     parser.add_argument(

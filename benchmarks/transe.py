@@ -18,11 +18,11 @@ from transe_page import markdown
 from transe_work import DENSE, LAZY, OURS, PYKEEN, work
 
 from kebench.runtime import software, utc_now
-from kebench.tasks.card import default_data_folder
+from kebench.tasks.card import data_folder
 from kebench.transe.recipe import read_recipe
 
 RESULTS = Path(__file__).parent / "results"
-DATA = default_data_folder() / "kb" / "umls-semnet"
+DATA = data_folder() / "kb" / "umls-semnet"
 PACKAGES = ("torch", "numpy", "pykeen")
 
 # Hyper-parameters at which TransE does well on the 135-entity graph (by its valid.txt), for all variants.

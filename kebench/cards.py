@@ -6,7 +6,7 @@ with the file and the field. Task cards are in `kebench.tasks.card`.
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -127,11 +127,24 @@ def read_json_as(path: Path, form: type[AnyForm], *, refused: str, unreadable: s
 
 def model_card_paths() -> dict[str, Path]:
     """Return every model card's file by name: `./baselines/*.toml` first, then the shipped ones."""
+    return files_by_name(Path("baselines"), shipped("baselines"))
+
+
+def files_by_name(*folders: Path, pattern: str = "*.toml") -> dict[str, Path]:
+    """Return the files of folders by their names without the ending; of one name, the first folder's."""
     paths: dict[str, Path] = {}
-    for folder in (Path("baselines"), shipped("baselines")):
-        for path in sorted(folder.glob("*.toml")):
+    for folder in folders:
+        for path in sorted(folder.glob(pattern)):
             paths.setdefault(path.stem, path)
     return paths
+
+
+def require_own_name(card: Any, path: Path) -> None:
+    """Raise UserError if a card has another name than its file."""
+    if card.name != path.stem:
+        raise UserError(
+            f"{path}: name = '{card.name}', expected '{path.stem}' as in the file's name; rename one"
+        )
 
 
 def read_model_card(name: str) -> ModelCard:
@@ -140,10 +153,7 @@ def read_model_card(name: str) -> ModelCard:
     if name not in paths:
         raise UserError(f"no model '{name}'{did_you_mean(name, paths)} 'kebench model list' shows all")
     card = read_card(paths[name], ModelCard)
-    if card.name != name:
-        raise UserError(
-            f"{paths[name]}: name = '{card.name}', expected '{name}' as in the file's name; rename one"
-        )
+    require_own_name(card, paths[name])
     return card
 
 

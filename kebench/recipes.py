@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from kebench.bounded import read_toml
-from kebench.cards import Card
+from kebench.cards import Card, files_by_name
 from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.files import expand_home
 from kebench.shipped import shipped
@@ -26,12 +26,8 @@ class Shelf(NamedTuple):
 
     def paths(self) -> dict[str, Path]:
         """Return the recipes by name: those in the working directory first, then the shipped ones."""
-        paths: dict[str, Path] = {}
-        for folder in (Path(self.folder), shipped(self.folder)):
-            for path in sorted(folder.glob(self.pattern)):
-                if path.stem not in self.others:
-                    paths.setdefault(path.stem, path)
-        return paths
+        paths = files_by_name(Path(self.folder), shipped(self.folder), pattern=self.pattern)
+        return {name: path for name, path in paths.items() if name not in self.others}
 
     def find(self, name_or_path: str) -> Path:
         """Return a recipe's file: a path to a .toml as it is, else the recipe of that name."""

@@ -62,7 +62,12 @@ class Trainer:
         """
 
         def backward(size: int) -> Tensor:
-            parts = list(micro_batches(rows, size, self.accelerator))
+            # This process's rows in parts. Every process has as many; an empty one holds a row of weight 0.
+            world, rank = self.accelerator.num_processes, self.accelerator.process_index
+            mine, starts = rows[rank::world], range(0, -(-len(rows) // world), size)
+            parts = [
+                (mine[start : start + size], 1) if start < len(mine) else (rows[:1], 0) for start in starts
+            ]
             losses, summed = losses_of(parts), torch.zeros((), device=self.accelerator.device)
             for left in reversed(range(len(parts))):
                 with self.accelerator.no_sync(self.model) if left else nullcontext():
@@ -101,16 +106,3 @@ def decay_matrices_only(model: nn.Module, weight_decay: float) -> list[dict[str,
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-
-
-def micro_batches(
-    rows: Sequence[Any] | NDArray[Any], size: int, accelerator: Any
-) -> Iterator[tuple[NDArray[Any], int]]:
-    """Yield this process's share of a batch in parts, with weight 1.
-
-    Every process gets as many parts; one that would be empty holds a row with weight 0.
-    """
-    world, rank = accelerator.num_processes, accelerator.process_index
-    for start in range(0, -(-len(rows) // world), size):
-        part = rows[rank::world][start : start + size]
-        yield (part, 1) if len(part) else (rows[:1], 0)

@@ -13,7 +13,7 @@ from kebench.kinds.card import SPLITS
 from kebench.model.source import cached_folder, card_of, resolve_card
 from kebench.reproduce.profile import PLACEHOLDER, Need, Profile
 from kebench.reproduce.steps import Step, split_words
-from kebench.tasks.card import default_data_folder, require_splits, select_tasks
+from kebench.tasks.card import data_folder, require_splits, select_tasks
 from kebench.umls.rrf import find_release
 
 _GIB = 1 << 30
@@ -87,7 +87,7 @@ def _lacks_of_name(need: Need, name: str, out: Path) -> Iterator[Lack]:
         except UserError as error:
             yield Lack("a UMLS release in", (name,), str(error), need.remedy)
     elif need.kind == "tasks":
-        data = default_data_folder()
+        data = data_folder()
         for task in select_tasks(name):
             try:
                 if task.access.kind != "embedded":

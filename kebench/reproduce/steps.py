@@ -23,7 +23,7 @@ from kebench.recipes import Shelf, stated_fields
 from kebench.records import PROTOCOL_VERSION
 from kebench.reproduce.contents import STAMPS, hash_of_path
 from kebench.reproduce.profile import ALWAYS, PLACEHOLDER, Profile, Stage
-from kebench.tasks.card import default_data_folder, select_tasks
+from kebench.tasks.card import data_folder, select_tasks
 
 # What decides the content of a model that a command names.
 _NAMES_A_MODEL = ("--model", "--backbone")
@@ -163,7 +163,7 @@ def _content_of(read: str, hash_files: Callable[[Path], str]) -> str:
         stated = []
         for task in select_tasks(name):
             splits = SPLITS if task.access.kind != "embedded" else ()
-            found = [hash_files(task.find_split(default_data_folder(), split)) for split in splits]
+            found = [hash_files(task.find_split(data_folder(), split)) for split in splits]
             stated.append([task.model_dump(mode="json"), *found])
         return hash_of(stated)
     except UserError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kebench.bounded import read_toml
-from kebench.cards import read_card
+from kebench.cards import files_by_name, read_card, require_own_name
 from kebench.errors import UserError, did_you_mean
 from kebench.files import cache_folder, expand_home
 from kebench.kinds.card import TaskCard
@@ -43,27 +43,21 @@ def require_splits(tasks: Iterable[TaskCard], data: Path, splits: Iterable[str])
         )
 
 
-def default_data_folder() -> Path:
-    """Return where the tasks' folders are: KEBENCH_DATA, or its `blurb` folder, else the cache's `data`."""
-    chosen = os.environ.get("KEBENCH_DATA")
-    return data_folder(Path(chosen)) if chosen else cache_folder() / "data"
+def data_folder(named: Path | None = None) -> Path:
+    """Return where the tasks' folders are: what a user names, or KEBENCH_DATA, or its `blurb` folder.
 
-
-def data_folder(named: Path | None) -> Path:
-    """Return the folder that a user names, or its `blurb` folder, else the default one."""
-    if named is None:
-        return default_data_folder()
-    folder = expand_home(str(named))
+    The cache's `data` where neither is named.
+    """
+    chosen = str(named or "") or os.environ.get("KEBENCH_DATA")
+    if not chosen:
+        return cache_folder() / "data"
+    folder = expand_home(chosen)
     return folder / "blurb" if (folder / "blurb").is_dir() else folder
 
 
 def task_card_paths() -> dict[str, Path]:
     """Return every task card's file by name: `./tasks/*.toml` first, then the shipped ones."""
-    paths: dict[str, Path] = {}
-    for folder in (Path("tasks"), Path(__file__).parent / "cards"):
-        for path in sorted(folder.glob("*.toml")):
-            paths.setdefault(path.stem, path)
-    return paths
+    return files_by_name(Path("tasks"), Path(__file__).parent / "cards")
 
 
 def read_task_card(name: str) -> TaskCard:
@@ -76,10 +70,7 @@ def read_task_card(name: str) -> TaskCard:
     except UserError as error:
         where = "" if str(paths[name]) in str(error) else f"{paths[name]}: "
         raise UserError(f"{where}{error}") from None
-    if card.name != name:
-        raise UserError(
-            f"{paths[name]}: name = '{card.name}', expected '{name}' as in the file's name; rename one"
-        )
+    require_own_name(card, paths[name])
     return card
 
 

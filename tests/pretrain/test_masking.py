@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kebench.pretrain.batches import Masked, mask_pieces
 from kebench.pretrain.encode import unit_starts
-from kebench.pretrain.masking import Masked, mask_pieces
 from kebench.pretrain.recipe import Pretraining, read_recipe
 
 MASK, SPECIAL = 4, np.array([0, 2, 3])
