@@ -3,6 +3,7 @@
 The bounds are ours: many times the largest honest file that we know of, and far below a machine's memory.
 """
 
+import gc
 import json
 import re
 import tomllib
@@ -41,6 +42,8 @@ def parse_json(content: bytes | str) -> Any:
     pair, which could be written nowhere.
     """
     text = content if isinstance(content, str) else content.decode("utf-8-sig")
+    is_collecting = gc.isenabled()
+    gc.disable()  # where nesting uses the stack up, a collection's finalizers would find none left
     try:
         value = json.loads(text)
         if _SURROGATE.search(text):
@@ -49,6 +52,9 @@ def parse_json(content: bytes | str) -> Any:
         raise ValueError("nested too deeply") from None
     except UnicodeEncodeError:
         raise ValueError("half a surrogate pair, which is no character") from None
+    finally:
+        if is_collecting:
+            gc.enable()
     return value
 
 
