@@ -97,6 +97,7 @@ def write_atomically(
 
 def create_atomically(path: Path, content: str, *, point: str) -> bool:
     """Write a file as `write_atomically` does, unless it is there: False if so. Of two writers one wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_atomically(path, content, point=point, move=link_new)
     except FileExistsError:

@@ -17,6 +17,7 @@ from kebench.finetune.encode import choose_rows
 from kebench.finetune.plan import Budget, Job, TaskFiles, find_task_files
 from kebench.kinds.card import SPLITS, TaskCard
 from kebench.kinds.registry import KINDS
+from kebench.mini.build import miniature_data, miniature_model
 from kebench.model.layout import describe_checkpoint, refuse_other_kinds
 from kebench.model.source import ResolvedModel, model_hash, resolve_model
 from kebench.records import PROTOCOL_VERSION, OtherName, Protocol, RateOrigin, Record, Subset, read_records
@@ -136,8 +137,6 @@ def resolve(name: str, *, allow_remote_code: bool = False) -> ResolvedModel:
 
 def make_embedded(name: str) -> Path:
     """Return the folder of a model that is part of kebench, making it on first use."""
-    from kebench.mini.build import miniature_model  # only the miniature needs it, and it is slow to import
-
     return miniature_model(name)
 
 
@@ -145,8 +144,6 @@ def data_of(card: TaskCard, data: Path) -> Path:
     """Return the data folder of a task: the embedded miniature's, or the user's."""
     if card.access.kind != "embedded":
         return data
-    from kebench.mini.build import miniature_data
-
     return miniature_data()
 
 

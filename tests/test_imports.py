@@ -123,6 +123,15 @@ def test_planning_and_rendering_never_load_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_no_command_loads_torch_or_pandas_before_it_is_called() -> None:
+    """Whoever asks for help, or has mistyped an option, does not wait for them."""
+    names = [name for name in map(name_of, modules()) if name.startswith("kebench.cli.")]
+    late = "{'pandas', 'scipy', 'torch', 'transformers'} & sys.modules.keys()"
+    code = f"import sys, {', '.join(names)}; print({late})"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout == "set()\n"
+
+
 def test_planning_an_annotation_loads_nothing_that_its_default_linker_does_without() -> None:
     code = (
         "import sys, kebench.corpus.plan; print({'scipy', 'sklearn', 'spacy', 'nltk'} & sys.modules.keys())"

@@ -112,7 +112,6 @@ def import_(options: ImportOptions) -> None:
             embedded = str(folder).partition("embedded:")[2]
             if embedded != "mini":
                 raise UserError(f"no embedded release '{embedded}'; there is embedded:mini")
-
             folder, release_name = miniature_release(), options.name or embedded
         release = find_release(folder, name=release_name)
         manifest = import_release(release, options.out, filters=filters, memory_mib=options.memory_mib)

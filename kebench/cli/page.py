@@ -70,6 +70,7 @@ def material(
     board = build_leaderboard(
         kept, cards=cards, metric=metric, published=published, other_names=found.other_names
     )
+    strata = read_strata(overlap) if overlap else None
     records = [probe.record for probe in find_probes(found.folders, left_out=say_left_out)]
     models = {name: read_model_card(name) for name in model_card_paths()}
-    return Material(board, records, models, cards, title, read_strata(overlap) if overlap else None)
+    return Material(board, records, models, cards, title, strata)

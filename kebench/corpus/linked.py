@@ -141,9 +141,7 @@ class LinkedCorpus:
 
     folder: Path
     manifest: CorpusManifest
-    _seen_whole: set[str] = field(
-        default_factory=set, repr=False, compare=False
-    )  # shards with the right hash
+    _seen_whole: set[str] = field(default_factory=set, init=False, repr=False, compare=False)  # hashed shards
 
     @classmethod
     def open(cls, folder: Path | str) -> "LinkedCorpus":

@@ -76,11 +76,7 @@ def judge(
         mentions = [mention for mention in passage.gold if not kinds or mention.kind in kinds]
         known = concepts.of(one for mention in mentions for one in mention.ids)
         spans = {(mention.char_start, mention.char_end) for mention in mentions}
-        links = {
-            (mention.char_start, mention.char_end, known[one] or one)
-            for mention in mentions
-            for one in mention.ids
-        }
+        links = {(m.char_start, m.char_end, known[one] or one) for m in mentions for one in m.ids}
         with_id += sum(bool(mention.ids) for mention in mentions)
         reachable += sum(any(known[one] for one in mention.ids) for mention in mentions)
         linked: dict[tuple[int, int], dict[str, None]] = {}
@@ -92,12 +88,12 @@ def judge(
             (*span, cui) for span, cuis in linked.items() for cui in list(cuis)[: max(1, num_named[span])]
         }
         further += sum(map(len, linked.values())) - len(counted)
-        units: dict[str, tuple[set[Any], set[Any]]] = {
-            "spans": (spans, set(linked)),
-            "links": (links, counted),
-            "concepts": ({link[2] for link in links}, {link[2] for link in counted}),
-        }
-        for name, (stated, predicted) in units.items():
+        units: list[tuple[str, set[Any], set[Any]]] = [
+            ("spans", spans, set(linked)),
+            ("links", links, counted),
+            ("concepts", {link[2] for link in links}, {link[2] for link in counted}),
+        ]
+        for name, stated, predicted in units:
             more = (len(stated), len(predicted), len(stated & predicted))
             totals[name] = Counts(*map(sum, zip(totals[name], more, strict=True)))
     return Quality(found, other_text, with_id, reachable, **totals, further=further)

@@ -176,13 +176,13 @@ def ours() -> list[Any]:
 
 def prepare(theirs: list[Any], cpus: float) -> None:
     """Let torch use the cores of a job. Raises UserError if the command that gives it has another version."""
-    import torch
-
     if theirs != ours():
         raise UserError(
             f"node {socket.gethostname()} has kebench {__version__}, and the command {theirs[0]}; "
             "install the same on all"
         )
+    import torch
+
     torch.set_num_threads(max(1, int(cpus)))
 
 

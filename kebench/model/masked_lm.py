@@ -232,7 +232,9 @@ class MaskedLM:
                 mixed_1TH = layer.attention.self(hidden_TH[None], groups=packed.groups)[0]
                 attended_PH = layer.attention.output(mixed_1TH[0, place_P], hidden_PH)
                 hidden_PH = layer.output(layer.intermediate(attended_PH), attended_PH)
-            logits = map(self.head.decoder, self.head.transform(hidden_PH).split(_ROWS[device]))
-            parts = [best_of(part, num_best, banned) for part in logits]
+                del mixed_1TH
+            del hidden_TH  # the logits want its room; of them too one part alone is kept
+            rows = self.head.transform(hidden_PH).split(_ROWS[device])
+            parts = [best_of(self.head.decoder(part), num_best, banned) for part in rows]
         log_prob_PK = torch.cat([part.value_PK - part.normaliser_P[:, None] for part in parts])
         return log_prob_PK, torch.cat([part.index_PK for part in parts])

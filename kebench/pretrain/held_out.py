@@ -35,10 +35,22 @@ class HeldOut:
             return {}
         was_training = objectives.training
         objectives.eval()
+        # MLM loss, masked pieces, right ones; mentions right, found, gold; links right, all
         total = np.zeros(8)
         for batch in self.batches[accelerator.process_index :: accelerator.num_processes]:
+            batch = batch.to(accelerator.device)
             with accelerator.autocast():
-                total += _counts(objectives, batch.to(accelerator.device))
+                losses = objectives(batch)
+            total[:3] += float(losses.loss_3[0]), len(batch.piece_P), float(losses.correct_P.sum())
+            if losses.label_BT is not None:
+                is_text_BT = batch.label_BT != IGNORED
+                found_spans, gold_spans = (
+                    _spans(one, is_text_BT) for one in (losses.label_BT, batch.label_BT)
+                )
+                total[3:6] += len(found_spans & gold_spans), len(found_spans), len(gold_spans)
+                is_known_M = batch.entity_M != NO_ENTITY
+                is_right_M = is_known_M & (losses.entity_M == batch.entity_M)
+                total[6:] += float(is_right_M.sum()), float(is_known_M.sum())
         objectives.train(was_training)
         summed = accelerator.reduce(torch.from_numpy(total).to(accelerator.device), reduction="sum").tolist()
         loss, pieces, correct, both, found, gold, linked, links = summed
@@ -51,19 +63,6 @@ class HeldOut:
         if objectives.is_kebiolm and links:
             scores["linking_accuracy_percent"] = 100 * linked / links
         return scores
-
-
-def _counts(objectives: Objectives, batch: Batch) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return sums: MLM loss, masked pieces, right ones; mentions right, found, gold; links right, all."""
-    losses = objectives(batch)
-    counts = [float(losses.loss_3[0]), len(batch.piece_P), float(losses.correct_P.sum())]
-    if losses.label_BT is None or losses.entity_M is None:
-        return np.array(counts + [0.0] * 5)
-    is_text_BT = batch.label_BT != IGNORED
-    found, gold = (_spans(label_BT, is_text_BT) for label_BT in (losses.label_BT, batch.label_BT))
-    is_known_M = batch.entity_M != NO_ENTITY
-    right = float((is_known_M & (losses.entity_M == batch.entity_M)).sum())
-    return np.array([*counts, len(found & gold), len(found), len(gold), right, float(is_known_M.sum())])
 
 
 def _spans(label_BT: Tensor, is_text_BT: Tensor) -> set[tuple[int, int, int]]:

@@ -103,7 +103,7 @@ class Pretrainer(Trainer):
             losses=dict(zip(LOSSES, values, strict=True)),
             learning_rate=update.learning_rate,
             grad_norm=float(update.grad_norm),
-            tokens=sum(len(self.sequences[number].piece_T) for number in numbers.tolist()),
+            tokens=sum(map(self.sequences.num_pieces, numbers.tolist())),
             seconds=time.monotonic() - started,
         )
 

@@ -74,9 +74,17 @@ class Sequences:
     def __len__(self) -> int:
         return int(self._begin[-1])
 
-    def __getitem__(self, number: int) -> PackedSequence:
+    def num_pieces(self, number: int) -> int:
+        """Return the length of a sequence, which is not read."""
+        shard, row = self._find(number)
+        return int(shard.piece_begin[row + 1] - shard.piece_begin[row])
+
+    def _find(self, number: int) -> tuple[Shard, int]:
         place = int(np.searchsorted(self._begin, number, side="right")) - 1
-        shard, row = self._shards[place], number - int(self._begin[place])
+        return self._shards[place], number - int(self._begin[place])
+
+    def __getitem__(self, number: int) -> PackedSequence:
+        shard, row = self._find(number)
         start, end = shard.piece_begin[row : row + 2]
         first, last = shard.mention_begin[row : row + 2]
         return PackedSequence(

@@ -62,12 +62,8 @@ def _each_lack(
     for name, variable in profile.variables.items():
         if name not in values and name in used:
             yield Lack(f"--set {name}=...", (), variable.help, "set it")
-    needs = [need for need in profile.needs if not need.stages or set(need.stages) & set(stages)]
-    every = [word for step in steps for command in step.commands for word in command.words]
-    if ("--engine", "ray") in pairwise(every) or "--engine=ray" in every:
-        needs.append(Need(kind="package", names=("ray",), remedy="pip install 'kebench[cluster]'"))
-    for need in needs:
-        for name in need.names:
+    for need in profile.needs:
+        for name in need.names if not need.stages or set(need.stages) & set(stages) else ():
             is_set = all(one in values for one in PLACEHOLDER.findall(name))
             if is_set and (filled := PLACEHOLDER.sub(lambda found: values[found[1]], name)):
                 yield from _lacks_of_name(need, filled, out)
@@ -76,6 +72,10 @@ def _each_lack(
         if words and shutil.which(words[0]) is None:
             remedy = f"name its path by --set {launcher}='/PATH/TO/PROGRAM ...'"
             yield Lack("the program", words[:1], "not found", remedy)
+    every = [word for step in steps for command in step.commands for word in command.words]
+    if ("--engine", "ray") in pairwise(every) or "--engine=ray" in every:
+        ray = Need(kind="package", names=("ray",), remedy="pip install 'kebench[cluster]'")
+        yield from _lacks_of_name(ray, "ray", out)
 
 
 def _lacks_of_name(need: Need, name: str, out: Path) -> Iterator[Lack]:

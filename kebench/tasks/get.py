@@ -65,13 +65,13 @@ def _get_split(card: TaskCard, split: str, target: Path, *, force: bool) -> Fetc
                 what = finding.message.removeprefix(f"{whole}: ").removeprefix(f"{whole} ")
                 what = what.removesuffix(f"; {FETCH_AGAIN}")
                 raise UserError(f"{url}: {what}; nothing kept, the source is not what the card describes")
-            content, kind = whole.read_bytes(), KINDS[card.kind]
-            # BLURB's own form is kept where the download differs from it in form alone.
-            if kind.written and split in card.expected:
-                in_form = kind.written(kind.read(card, whole).examples)
-                if hashlib.sha256(in_form).hexdigest() in card.expected[split].sha256:
-                    content = in_form
             with explain_write_errors(target):
+                content, kind = whole.read_bytes(), KINDS[card.kind]
+                # BLURB's own form is kept where the download differs from it in form alone.
+                if kind.written and split in card.expected:
+                    in_form = kind.written(kind.read(card, whole).examples)
+                    if hashlib.sha256(in_form).hexdigest() in card.expected[split].sha256:
+                        content = in_form
                 write_atomically(target, content, point="data")
     except NoNetworkError as error:
         raise UserError(

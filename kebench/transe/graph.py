@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -112,6 +111,8 @@ def hold_out(graph: Graph, *, share: float, seed: int) -> Graph:
     Each entity and relation of a held-out triple also occurs in a triple that is trained on; pairs for
     which that fails are trained on too. Raises UserError if nothing is left to hold out.
     """
+    import pandas as pd  # half a second, which who asks for help need not wait for
+
     triples = graph.triples["train"]
     head_n, relation_n, tail_n = triples.T
     name_N = pd.util.hash_array(graph.entities.to_numpy(zero_copy_only=False), categorize=False)

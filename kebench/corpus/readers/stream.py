@@ -24,8 +24,8 @@ _open: dict[Path, BinaryIO] = {}  # what is being read in this process
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file, unpacking gzip as it is read. Its name may say anything: how it begins counts."""
     with path.open("rb") as raw:
-        _open[path] = raw
         is_gzipped = raw.peek(2).startswith(b"\x1f\x8b")
+        _open[path] = raw
         try:
             yield cast(BinaryIO, igzip.GzipFile(fileobj=raw)) if is_gzipped else raw
         finally:

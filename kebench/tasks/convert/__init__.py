@@ -38,23 +38,21 @@ def build_task(card: TaskCard, source: Path, data: Path, *, force: bool = False)
     contents = {split: pairs_form(pairs) for split, pairs in CONVERTERS[card.name](source).items()}
     # All splits or none where the folder is new, and each whole or not at all where it is not.
     is_new = not target.exists()
-    with (
-        explain_write_errors(target),
-        atomic_folder(target, point="data") if is_new else TemporaryDirectory() as folder,
-    ):
-        for split in SPLITS:
-            path = Path(folder) / card.files[split]
-            path.write_bytes(contents[split])
-            finding = check_file(card, split, path)
-            if finding.level == "error":
-                what = finding.message.removeprefix(f"{path}: ").partition("; ")[0]
-                raise UserError(
-                    f"{source}: converted to {split}, {what}; nothing written, fetch the original again"
-                )
+    with explain_write_errors(target):
+        with atomic_folder(target, point="data") if is_new else TemporaryDirectory() as folder:
+            for split in SPLITS:
+                path = Path(folder) / card.files[split]
+                path.write_bytes(contents[split])
+                finding = check_file(card, split, path)
+                if finding.level == "error":
+                    what = finding.message.removeprefix(f"{path}: ").partition("; ")[0]
+                    raise UserError(
+                        f"{source}: converted to {split}, {what}; nothing written, fetch the original again"
+                    )
         if not is_new:
             for split in SPLITS:
                 write_atomically(target / card.files[split], contents[split], point="data")
-    return [check_file(card, split, target / card.files[split]) for split in SPLITS]
+        return [check_file(card, split, target / card.files[split]) for split in SPLITS]
 
 
 def pairs_form(pairs: list[Pair]) -> bytes:

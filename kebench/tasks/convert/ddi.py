@@ -126,9 +126,8 @@ def _parse(content: bytes, where: str) -> tuple[str, list[Pair]]:
         root = ElementTree.fromstring(document)
         for sentence in root.iter("sentence"):
             text, spans = sentence.attrib["text"], {}
-            for entity in sentence.iter(
-                "entity"
-            ):  # `0-4` or `0-4;9-12`, from the first start to the last end
+            for entity in sentence.iter("entity"):
+                # `0-4` or `0-4;9-12`: from the first start to the last end
                 parts = entity.attrib["charOffset"].split(";")
                 span = int(parts[0].partition("-")[0]), int(parts[-1].partition("-")[2]) + 1
                 spans[entity.attrib["id"]] = span

@@ -71,8 +71,8 @@ class SourceEntry(BaseModel, frozen=True):
     unresolved_example: str
     within: int
     negations: int
-    noted: dict[str, int] = {}
-    noted_examples: dict[str, str] = {}
+    noted: dict[str, int]
+    noted_examples: dict[str, str]
 
 
 class OpenManifest(BaseModel, frozen=True):
