@@ -16,7 +16,7 @@ from kebench.mini.build import made_model
 from kebench.model.checkpoint_files import read_json
 from kebench.model.fetch import PLACES
 from kebench.model.layout import describe_checkpoint, read_config
-from kebench.model.source import FETCHED, cached_folder, card_of_source, resolve_card
+from kebench.model.source import FETCHED, cached_folder, card_of_source, resolve_model
 from kebench.report.model_index import model_index
 from kebench.report.table import Choice, build_leaderboard
 from kebench.run import make_embedded, resolve
@@ -167,7 +167,7 @@ def add(name: str, source: str, allow_remote_code: bool) -> None:
     if expand_home(source).is_dir():
         source = f"path:{expand_home(source).resolve()}"
     asked = card_of_source(source, name=name).model_copy(update={"trust_remote_code": allow_remote_code})
-    card, folder = resolve_card(asked, allow_remote_code=allow_remote_code, embedded=make_embedded)
+    card, folder = resolve_model(asked, allow_remote_code=allow_remote_code, embedded=make_embedded)
     load_encoder(folder, family=card.family, trust_remote_code=allow_remote_code)
     _say_what_is_found(card, folder, trust_remote_code=allow_remote_code)
     has_code = "auto_map" in read_config(folder)  # a card does not ask for code that is not there

@@ -115,12 +115,8 @@ def strata_grid(
     is_known: says whether the knowledge base has a mention's words as a name; None if none was named.
     """
     kinds = TYPED_KINDS if types else KINDS
-    strata: dict[str, Callable[[Sequence[str]], bool]] = {
-        "1 word": lambda mention: len(mention) == 1,
-        "2 words": lambda mention: len(mention) == 2,
-        "3 words": lambda mention: len(mention) == 3,
-        "4 words and more": lambda mention: len(mention) >= 4,
-    }
+    lengths = ("1 word", "2 words", "3 words", "4 words and more")
+    strata: dict[str, Callable[[Sequence[str]], bool]] = {}
     if words is not None:
         strata["abbreviation"] = is_abbreviation
         strata["no abbreviation"] = lambda mention: not is_abbreviation(mention)
@@ -135,11 +131,12 @@ def strata_grid(
                 is_known(mention) and mention_text(mention) not in seen
             )
             strata["in neither"] = lambda mention: not is_known(mention) and mention_text(mention) not in seen
-    counts: dict[str, Counter[str]] = {name: Counter() for name in strata}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in (*lengths, *strata)}
     for run in runs:
         for place, judged in enumerate(_judged(run)):
             for (start, end, *_), kind in judged.gold:
-                mention = words[place][start:end] if words is not None else [""] * (end - start)
+                counts[lengths[min(end - start, len(lengths)) - 1]][kind] += 1
+                mention = words[place][start:end] if words is not None else ()
                 for name, holds in strata.items():
                     counts[name][kind] += holds(mention)
     rows: GridRows = []

@@ -44,25 +44,15 @@ class ResolvedModel(NamedTuple):
 
 
 def resolve_model(
-    name_or_path_or_source: str,
-    *,
-    allow_remote_code: bool = False,
-    embedded: Callable[[str], Path] | None = None,
+    named: str | ModelCard, *, allow_remote_code: bool = False, embedded: Callable[[str], Path] | None = None
 ) -> ResolvedModel:
-    """Return the checkpoint of a card's name, a local directory or a source, fetching it if need be.
+    """Return the checkpoint of a card, its name, a local directory or a source, fetching it if need be.
 
     embedded: makes (or finds) the model of an `embedded:` source and returns its directory.
     A card's name wins over a directory of the same name: write ./minilm for the directory.
     Raises UserError in one line if there is no such model, no network, or not the weights the card names.
     """
-    card = card_of(name_or_path_or_source)
-    return resolve_card(card, allow_remote_code=allow_remote_code, embedded=embedded)
-
-
-def resolve_card(
-    card: ModelCard, *, allow_remote_code: bool = False, embedded: Callable[[str], Path] | None = None
-) -> ResolvedModel:
-    """Do the same as `resolve_model` for a card in hand."""
+    card = card_of(named) if isinstance(named, str) else named
     if card.trust_remote_code and not allow_remote_code:
         raise UserError(
             f"'{card.name}' runs code from its repository ({card.source}); read that code, then pass "

@@ -103,9 +103,7 @@ class Board:
         calibration = ""
         if len(known) == len(errors):
             calibration = f"; expected calibration error {sum(known) / len(known):.1f}%"
-        own = METRICS[
-            cell.runs[0].protocol.metric
-        ].title  # dev chose the rate by it, whatever is shown of test
+        own = METRICS[cell.runs[0].protocol.metric].title  # it chose the rate, whatever is shown of test
         self._runs.update(run.identity for run in cell.runs)
         self.cells[cell_id] = {
             "model": row.label,

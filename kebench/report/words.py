@@ -130,6 +130,7 @@ def footnotes(table: Table) -> list[str]:
     is_other = any(
         column.metric not in {KINDS[kind].published, *(run.protocol.metric for run in cell.runs)}
         for kind, _, column, cell in table.measured
+        if cell.runs
     )
     rates: dict[str, dict[str, str]] = {}
     for _, row, column, cell in table.measured:

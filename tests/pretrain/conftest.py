@@ -12,7 +12,7 @@ from kebench.corpus.linked import LinkedCorpus
 from kebench.mini.abstracts import make_abstracts
 from kebench.mini.release import write_release
 from kebench.mini.world import load_world
-from kebench.model.source import ResolvedModel, card_of_source, resolve_card
+from kebench.model.source import ResolvedModel, card_of_source, resolve_model
 from kebench.pretrain.plan import PretrainingPlan, plan_pretraining
 from kebench.pretrain.recipe import read_recipe
 from tests.tiny_checkpoints import write_tiny_bert
@@ -61,7 +61,7 @@ def run(*command: Any) -> None:
 
 
 def resolved(folder: Path) -> ResolvedModel:
-    return resolve_card(card_of_source(f"path:{folder}"))
+    return resolve_model(card_of_source(f"path:{folder}"))
 
 
 def plan_of(world: World, recipe: str = "kebiolm-mini", **changes: Any) -> PretrainingPlan:
