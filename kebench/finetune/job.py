@@ -100,7 +100,15 @@ def fine_tune(
     predictions: dict[str, Any] = header | {split: prepared.predict(split) for split in ("dev", "test")}
     predictions["test"]["seen"] = list(prepared.seen)
     if keep_weights is not None and accelerator.is_main_process:
-        _save(prepared, keep_weights)
+        # Encoder and tokenizer as a checkpoint directory, and the linear layer beside them.
+        from safetensors.torch import save_file
+
+        head = {name: tensor.cpu() for name, tensor in prepared.model.linear.state_dict().items()}
+        with atomic_folder(keep_weights, point="weights") as temporary, quiet_transformers():
+            prepared.model.encoder.save_pretrained(temporary)
+            prepared.tokenizer.save_pretrained(temporary)
+            write_suggested(job.card.suggested, temporary, origin=job.card.name)
+            save_file(head, temporary / "head.safetensors")
     seconds, energy = round(time.monotonic() - clock, 3), read_meter()
     provenance = Provenance(
         **software,
@@ -188,15 +196,3 @@ def _examples(job: Job, tokenizer: Any, split: str, read: Sequence[Any]) -> Exam
     limit = {"train": subset.train_rows, "dev": subset.dev_rows, "test": None}[split]
     rows = choose_rows(len(read), limit, seed=subset.seed)
     return Examples([read[row] for row in rows], encoded.take(rows))
-
-
-def _save(prepared: Prepared, folder: Path) -> None:
-    """Save encoder and tokenizer as a checkpoint directory, and the linear layer beside them."""
-    from safetensors.torch import save_file
-
-    head = {name: tensor.cpu() for name, tensor in prepared.model.linear.state_dict().items()}
-    with atomic_folder(folder, point="weights") as temporary, quiet_transformers():
-        prepared.model.encoder.save_pretrained(temporary)
-        prepared.tokenizer.save_pretrained(temporary)
-        write_suggested(prepared.job.card.suggested, temporary, origin=prepared.job.card.name)
-        save_file(head, temporary / "head.safetensors")

@@ -131,6 +131,20 @@ def prepare(plan: PretrainingPlan, accelerator: Any, micro_batch: int | None = N
     held_out = HeldOut(
         encoded.split("held-out"), collator, most=settings.held_out_sequences, batch_size=trainer.micro_batch
     )
+    if accelerator.is_main_process:  # what only the encoded text tells
+        train = encoded.counts["train"]
+        per_epoch = -(-train["sequences"] // settings.batch_size)
+        _log.info(
+            "%s sequences: %s steps, %.3g epochs, warm-up over the first %s",
+            f"{train['sequences']:,}", f"{trainer.steps:,}", trainer.steps / per_epoch,
+            f"{settings.warmup(trainer.steps):,}",
+        )  # fmt: skip
+        if any(name.startswith("cls.") or "lm_head" in name for name in built.drawn):
+            _log.info("the backbone has no head for masked language modelling: one is drawn")
+        if not held_out.batches:
+            _log.info(
+                "no document is held out: too few for the recipe's share of %g", settings.held_out_share
+            )
     return Prepared(plan, encoded, built, drawn_entities, trainer, held_out)
 
 
@@ -188,20 +202,6 @@ def _pretrain(
     prepared = prepare(plan, accelerator, micro_batch)
     trainer, settings = prepared.trainer, plan.settings
     is_main = accelerator.is_main_process
-    if is_main:  # what only the encoded text tells
-        train = prepared.encoded.counts["train"]
-        per_epoch = -(-train["sequences"] // settings.batch_size)
-        _log.info(
-            "%s sequences: %s steps, %.3g epochs, warm-up over the first %s",
-            f"{train['sequences']:,}", f"{trainer.steps:,}", trainer.steps / per_epoch,
-            f"{settings.warmup(trainer.steps):,}",
-        )  # fmt: skip
-        if any(name.startswith("cls.") or "lm_head" in name for name in prepared.built.drawn):
-            _log.info("the backbone has no head for masked language modelling: one is drawn")
-        if not prepared.held_out.batches:
-            _log.info(
-                "no document is held out: too few for the recipe's share of %g", settings.held_out_share
-            )
     kept = Kept(folder, settings.keep_checkpoints)
     resumed, rows = agreed(kept.newest() if is_main else (0, []), accelerator)
     if resumed:

@@ -182,27 +182,7 @@ def _do(step: Step, out: Path, say: Callable[[str], None], again: Callable[[], S
     path = stamp_path(step, out)
     state, before = state_of(step, out), read_stamp(path)
     _require_unchanged(step, out, again)
-    others: Files = {}  # of a folder that is shared: what is not this step's as it begins, or began
-    if step.stage.goes_on:
-        # A record that was changed is refused: the commands would take it for finished.
-        if before and before.finished and (fault := spoilt(before, out)):
-            raise UserError(
-                f"{step.name}: {fault}; put it back, or remove it with what belongs to it (a run's record "
-                "and predictions, a probe's folder), and the same command makes it again"
-            )
-        if before and state is State.BEGUN:
-            others = before.products
-        else:
-            own = before.products if before and before.finished else {}
-            others = {name: one for name, one in products_of(step, out, own).items() if name not in own}
-    elif state is not State.BEGUN:
-        # Renamed, so that nothing is lost and nothing old is taken for new: it is outdated or damaged, its
-        # stamp was lost, or it is none of ours.
-        for old in (one for one in step.makes if one.exists()):
-            names = (old.with_name(f"{old.name}.outdated-{number}") for number in range(1, 10_000))
-            aside = next(name for name in names if not name.exists())
-            old.rename(aside)
-            say(f"{step.name}: {state.value}; what was there is now {aside}")
+    others = _make_room(step, state, before, out, say)
     made_with = software(())
     begun = Stamp(
         schema=2,
@@ -246,6 +226,35 @@ def _do(step: Step, out: Path, say: Callable[[str], None], again: Callable[[], S
     made = {"products": products, "essence": essence_of(products, out), "seconds": seconds}
     write(begun.model_copy(update={**made, "finished": True}))
     say(f"{step.name}: done in {seconds:,.0f} s")
+
+
+def _make_room(
+    step: Step, state: State, before: Stamp | None, out: Path, say: Callable[[str], None]
+) -> Files:
+    """Put aside what is not to be taken for new; return what a shared folder has that is not the step's own.
+
+    before: the step's stamp, if it has one. Raises UserError if a record of its own was changed.
+    """
+    if step.stage.goes_on:
+        # A record that was changed is refused: the commands would take it for finished.
+        if before and before.finished and (fault := spoilt(before, out)):
+            raise UserError(
+                f"{step.name}: {fault}; put it back, or remove it with what belongs to it (a run's record "
+                "and predictions, a probe's folder), and the same command makes it again"
+            )
+        if before and state is State.BEGUN:
+            return before.products
+        own = before.products if before and before.finished else {}
+        return {name: one for name, one in products_of(step, out, own).items() if name not in own}
+    if state is not State.BEGUN:
+        # Renamed, so that nothing is lost and nothing old is taken for new: it is outdated or damaged, its
+        # stamp was lost, or it is none of ours.
+        for old in (one for one in step.makes if one.exists()):
+            names = (old.with_name(f"{old.name}.outdated-{number}") for number in range(1, 10_000))
+            aside = next(name for name in names if not name.exists())
+            old.rename(aside)
+            say(f"{step.name}: {state.value}; what was there is now {aside}")
+    return {}
 
 
 def _require_unchanged(step: Step, out: Path, again: Callable[[], Sequence[Step]]) -> None:
