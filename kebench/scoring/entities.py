@@ -8,6 +8,7 @@ Lenient: seqeval's default, the one behind the published numbers, in which an or
 entity; the released KeBioLM code also leaves out gold words beyond the maximum length.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,14 +22,15 @@ def entity_spans(tags: Tags) -> Sequence[Any]:
 
     An I of another type than the entity before it continues none, like one that follows an O.
     """
-    is_typed = not isinstance(tags, str)
-    spans: list[tuple[Any, ...]] = []
+    if isinstance(tags, str):
+        return [found.span() for found in re.finditer("BI*", tags)]
+    spans: list[tuple[int, int, str]] = []
     start, inside = 0, ""  # of the entity that is open: its first word, and the tag of the others
     for place, tag in enumerate((*tags, "O")):
         if inside and tag != inside:
-            spans.append((start, place, inside[2:]) if is_typed else (start, place))
+            spans.append((start, place, inside[2:]))
             inside = ""
-        if tag.startswith("B-" if is_typed else "B"):
+        if tag.startswith("B-"):
             start, inside = place, f"I{tag[1:]}"
     return spans
 
