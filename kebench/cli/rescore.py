@@ -29,13 +29,15 @@ def rescore(folders: tuple[Path, ...], metric: str | None, form: str) -> None:
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise UserError(f"{missing[0]}: no such folder of records; run some with 'kebench run'")
     found = score_again(folders, metric=metric, left_out=say_left_out)
-    rows = []
-    for (task, model, name), percents in sorted(found.computed.items()):
+    rows: list[tuple[Cell | str | int | None, ...]] = []
+    tell = any(settings for *_, settings in found.computed)
+    for (task, model, name, settings), percents in sorted(found.computed.items()):
         known = [percent for percent in percents if percent is not None]
         mean = Cell(summarise(known).mean) if len(known) == len(percents) else UNDEFINED
-        rows.append((task, model, name, mean, len(percents)))
+        rows.append((task, model, name, *([settings] if tell else []), mean, len(percents)))
     if rows:
-        print_table(("task", "model", "metric", "test, mean", "runs"), rows, form)
+        columns = ("task", "model", "metric", *(["settings"] if tell else []), "test, mean", "runs")
+        print_table(columns, rows, form)
     for reason, paths in found.refused.items():
         click.echo(f"not computed of {counted(len(paths), 'run')}: {reason}", err=True)
     if not rows:

@@ -5,6 +5,7 @@ import click
 from kebench.cli.tables import format_option, print_table
 from kebench.grid import GridRows
 from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.registry import KINDS
 from kebench.tasks.card import all_task_cards, read_task_card
 from kebench.tasks.check import describe
 
@@ -40,6 +41,7 @@ def show(name: str, form: str) -> None:
         ("suite, kind", f"{card.suite}, {card.kind}"),
         ("files", f"{' or '.join(card.folders)}: {', '.join(card.files.values())} ({card.format})"),
         ("metric", card.metric),
+        ("further metrics", ", ".join(name for name in KINDS[card.kind].metrics if name != card.metric)),
     ]
     for field in type(card).model_fields:  # those that only the kind of task has
         if field not in TaskCard.model_fields:

@@ -4,6 +4,7 @@
 protocols agree in everything but the parts that belong to a task: its data, metric and maximum length.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from kebench.records import Record
@@ -33,6 +34,17 @@ def task_fields(record: Record) -> Fields:
         ("maximum length", record.settings.max_length),
         ("metric", record.protocol.metric),
     )
+
+
+def all_fields(record: Record) -> Fields:
+    """Return everything that tells runs of one task and model apart, but for the seed."""
+    own = ("learning rate", record.settings.learning_rate), ("fidelity", record.protocol.fidelity)
+    return (*shared_fields(record), *task_fields(record), *own, ("weights", record.model_hash[:8]))
+
+
+def say_fields(fields: Fields, names: Collection[str]) -> str:
+    """Say some fields of a protocol in words; "" of none."""
+    return ", ".join(_say(name, value) for name, value in fields if name in names)
 
 
 def setting_lines(record: Record) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from kebench.kinds.registry import KINDS
 from kebench.kinds.stored import read_predictions, score_split
 from kebench.records import FurtherScores, Record, SplitFacts, read_records, write_further_scores
 from kebench.report.compare import Predictions
+from kebench.report.protocol import Fields, all_fields, differing_names, say_fields
 from kebench.report.table import Leaderboard
 from kebench.scoring.metrics import METRICS
 
@@ -21,12 +22,13 @@ FindSeen = Callable[[Record], Sequence[int]]
 class Rescored(NamedTuple):
     """What was computed, and what could not be.
 
-    computed: (task, model, metric) and the test scores of its runs, None where undefined.
+    computed: (task, model, metric, settings) and the test scores of its runs, None where undefined. Settings:
+        those in which other runs of this model on this task differ, but for the seed, as words.
     num_written: files of further scores that are new or changed. num_runs: that were found.
     refused: reasons, each with its runs.
     """
 
-    computed: dict[tuple[str, str, str], list[float | None]]
+    computed: dict[tuple[str, str, str, str], list[float | None]]
     num_written: int
     num_runs: int
     refused: dict[str, list[Path]]
@@ -40,7 +42,7 @@ def rescore(
     A run's own metric stands in its record. Written is what the record does not hold yet. left_out: told of
     files that are no records.
     """
-    computed: dict[tuple[str, str, str], list[float | None]] = defaultdict(list)
+    computed: dict[tuple[str, str, str, Fields], list[float | None]] = defaultdict(list)
     refused: dict[str, list[Path]] = defaultdict(list)
     num_written = num_runs = 0
     for folder in folders:
@@ -68,7 +70,7 @@ def rescore(
             for name in asked:
                 for split, scores in found.items():
                     scores[name] = METRICS[name].score(predictions, split)
-                computed[record.task, record.model, name].append(found["test"][name])
+                computed[record.task, record.model, name, all_fields(record)].append(found["test"][name])
             # What was computed before stays beside what is new.
             dev, test = record.dev.further | found["dev"], record.test.further | found["test"]
             if (dev, test) != (record.dev.further, record.test.further):
@@ -76,7 +78,12 @@ def rescore(
                     path, FurtherScores(schema=1, identity=record.identity, dev=dev, test=test)
                 )
                 num_written += 1
-    return Rescored(dict(computed), num_written, num_runs, dict(refused))
+    # Runs of other settings, weights or rates are scores of something else: they never share a mean.
+    told = {}
+    for (task, model, name, fields), percents in computed.items():
+        others = [other for *key, other in computed if key == [task, model, name]]
+        told[task, model, name, say_fields(fields, differing_names(others))] = percents
+    return Rescored(told, num_written, num_runs, dict(refused))
 
 
 class Unseen(NamedTuple):

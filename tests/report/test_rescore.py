@@ -44,6 +44,23 @@ def test_every_metric_of_the_kind_is_computed_and_the_record_stays(
     assert sorted(before) == record_paths(results)
 
 
+def test_runs_of_other_rates_never_share_a_mean(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = next(path for path in record_paths(results) if read_record(path).task == "gad")
+    record, predictions = read_record(path), read_predictions(path)
+    settings = record.settings.model_copy(update={"learning_rate": 9e-9})
+    other = record.model_copy(update={"settings": settings, "identity": "9" * len(record.identity)})
+    write_record(path.with_name("other"), other, predictions)
+    main(["rescore", str(results), "--metric", "accuracy", "--format", "json"])
+    rows = {row["settings"]: row for row in json.loads(capsys.readouterr().out)}
+    assert {said: row["runs"] for said, row in rows.items()} == {
+        "learning rate 9e-09": 1, f"learning rate {record.settings.learning_rate}": 3,
+    }  # fmt: skip
+    test = predictions["test"]
+    assert rows["learning rate 9e-09"]["test, mean"] == pytest.approx(
+        100 * accuracy_score(test["gold"], test["predicted"])
+    )
+
+
 def test_a_leaderboard_shows_a_metric_once_it_was_computed(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
