@@ -33,8 +33,7 @@ from kebench.report.compare_published import (
 )
 from kebench.report.compare_words import comparison_fields, comparison_sheet
 from kebench.report.published import read_published_tables
-from kebench.report.rows import find_key
-from kebench.report.table import PUBLISHED_SUITE, Choice
+from kebench.report.table import PUBLISHED_SUITE, Choice, find_key
 from kebench.stats.pvalue import Correction, Sides
 
 

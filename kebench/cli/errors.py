@@ -32,12 +32,11 @@ from kebench.probe import stored
 from kebench.probe.outcomes import known_concepts, outcomes
 from kebench.probe.query_set import QuerySet, find_set
 from kebench.report.calibration import Calibration, calibrations, with_calibration
-from kebench.report.errors_page import build_errors_page
+from kebench.report.document import build_errors_page
 from kebench.report.latex_signs import escape_latex
 from kebench.report.probe_errors import probe_errors_sheet
 from kebench.report.probes import caption
-from kebench.report.rows import find_key, row_of
-from kebench.report.table import Cell, Leaderboard, build_leaderboard
+from kebench.report.table import Cell, Leaderboard, build_leaderboard, find_key, row_of
 from kebench.report.write_json import sheets_content
 from kebench.report.write_markdown import escape_markdown
 from kebench.run import data_of

@@ -14,13 +14,12 @@ from kebench.mini.build import miniature_release
 from kebench.umls.export import export_rrf
 from kebench.umls.filters import PRESETS
 from kebench.umls.importing import import_release
-from kebench.umls.knowledge_base import KnowledgeBase
+from kebench.umls.knowledge_base import BREAKDOWNS, KnowledgeBase, breakdown, totals
 from kebench.umls.manifest import Manifest
 from kebench.umls.open.importing import import_open_kb, import_own
 from kebench.umls.open.sources import fetch_wheels, wheels_folder
 from kebench.umls.open.terms import describe_noted
 from kebench.umls.rrf import find_release
-from kebench.umls.stats import BREAKDOWNS, breakdown, totals
 
 BREAKDOWN_ROWS = 20
 INDEX_BYTES_A_NAME = 440  # ours: 597 MB for the 1.36 million of open-umls

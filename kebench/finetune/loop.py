@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from kebench.errors import UserError
 from kebench.finetune.classifier import HEADS, Classifier, Head, collate
 from kebench.kinds.encoded import Answer, Encoded, Ints
-from kebench.model.memory import halving
-from kebench.model.optimizer import Part, Trainer, Update, decay_matrices_only, linear_rate
+from kebench.model.optimizer import Part, Trainer, Update, decay_matrices_only, halving, linear_rate
 from kebench.records import Settings
 
 POOL_BATCHES = 50  # ours: large enough that batches stay random, small enough that lengths are close

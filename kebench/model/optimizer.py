@@ -1,15 +1,16 @@
 """What all trainings of a language model share: an update in micro-batches, the rate, what is decayed."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kebench.model.memory import halving
-
+Result = TypeVar("Result")
+_log = logging.getLogger(__name__)
 Part = tuple[Any, int]  # rows of a micro-batch, and their weight: 0 of one that only keeps step with others
 
 
@@ -106,3 +107,28 @@ def decay_matrices_only(model: nn.Module, weight_decay: float) -> list[dict[str,
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
+
+
+def halving(
+    compute: Callable[[int], Result],
+    size: int,
+    *,
+    may_halve: bool = True,
+    before_retry: Callable[[], None] = lambda: None,
+) -> tuple[Result, int]:
+    """Return compute(size), and the size that memory sufficed for, which is halved until it does.
+
+    before_retry: drops what a computation that was cut short has left. A CUDA error of a size of 1, or of one
+    that may not be halved because somebody chose it or other processes have their own, is raised.
+    """
+    while True:
+        try:
+            return compute(size), size
+        except torch.cuda.OutOfMemoryError:
+            if not may_halve or size == 1:
+                raise
+        # Out of the handler: the error would keep alive what the computation held.
+        size //= 2
+        _log.warning("CUDA out of memory; %d at once from here on", size)
+        before_retry()
+        torch.cuda.empty_cache()

@@ -22,7 +22,7 @@ from kebench.leases import share, share_one
 from kebench.model.checkpoint import load_tokenizer
 from kebench.model.layout import read_config
 from kebench.model.masked_lm import MaskedLM
-from kebench.model.memory import halving
+from kebench.model.optimizer import halving
 from kebench.probe.answers import answer_queries, outcome
 from kebench.probe.plan import ProbePlan
 from kebench.probe.record import (

@@ -12,8 +12,17 @@ import numpy as np
 from kebench.errors import UserError
 from kebench.kinds.registry import KINDS, metric_of
 from kebench.records import Record
-from kebench.report.rows import find_key, row_of
-from kebench.report.table import Cell, Choice, Column, Leaderboard, RowKey, Table, average_by_seed
+from kebench.report.table import (
+    Cell,
+    Choice,
+    Column,
+    Leaderboard,
+    RowKey,
+    Table,
+    average_by_seed,
+    find_key,
+    row_of,
+)
 from kebench.scoring.metrics import METRICS, OWN, Metric
 from kebench.stats.pvalue import Correction, PValue, Sides, correct
 from kebench.stats.resampling import NUM_RESAMPLES, Floats, resampling_test

@@ -20,8 +20,7 @@ from kebench.report.compare import (
 )
 from kebench.report.compare_words import tests_fields
 from kebench.report.published import PrintedRow, mark_rows, read_published_tables
-from kebench.report.rows import find_key, row_of
-from kebench.report.table import PUBLISHED_SUITE, Leaderboard, average_by_seed
+from kebench.report.table import PUBLISHED_SUITE, Leaderboard, average_by_seed, find_key, row_of
 from kebench.report.words import (
     column_notes,
     column_title,

@@ -7,10 +7,15 @@ content gives the same bytes.
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
 from kebench.errors import UserError
+from kebench.grid import Sheet
+from kebench.kinds.errors import Shown
+from kebench.report import figures
+from kebench.report.calibration import Calibration
 
 
 def render_document(template: str, content: dict[str, Any], *, script: str | None = None) -> str:
@@ -61,3 +66,23 @@ def _library() -> str:
 def _hash(text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def build_errors_page(sheet: Sheet, shown: Sequence[Shown], calibrations: Sequence[Calibration]) -> str:
+    """Return what a model gets wrong: the tables of `kebench errors`, reliability plots, sentences.
+
+    It may hold sentences of the task, and be shared only where the task's data may; it says so, and runs no
+    script. Raises UserError if what draws charts is not installed.
+    """
+    figures.require_charts()
+    sections = [("tables", "Tables")]
+    sections += [("calibration", "Calibration")] if calibrations else []
+    sections += [("sentences", "Sentences")] if shown else []
+    content = {
+        "title": sheet.title,
+        "sections": sections,
+        "sheet": sheet,
+        "shown": shown,
+        "plots": [(one.words, figures.reliability_plot(one.bins)) for one in calibrations],
+    }
+    return render_document("errors.html.j2", content)

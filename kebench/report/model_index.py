@@ -6,8 +6,7 @@ from kebench import __version__
 from kebench.kinds.card import TaskCard
 from kebench.kinds.registry import KINDS
 from kebench.report.protocol import describe_protocol
-from kebench.report.rows import find_key, row_of
-from kebench.report.table import Leaderboard
+from kebench.report.table import Leaderboard, find_key, row_of
 from kebench.scoring.metrics import METRICS
 from kebench.tasks.facts import is_seen_widely, seen_words
 

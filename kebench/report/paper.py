@@ -15,8 +15,7 @@ from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Sheet, p_text
 from kebench.kinds.registry import KINDS
 from kebench.report import words
 from kebench.report.published import AVERAGES, PublishedRow, PublishedTable, paper_headings
-from kebench.report.rows import find_key, row_of
-from kebench.report.table import Leaderboard, RowKey, Table
+from kebench.report.table import Leaderboard, RowKey, Table, find_key, row_of
 from kebench.stats.printed import Printed, Range, printed_p
 from kebench.stats.pvalue import Correction, Sides, correct
 from kebench.stats.seeds import welch_from_summaries

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from kebench.model.memory import halving
+from kebench.model.optimizer import halving
 
 
 def room_for(most: int) -> tuple[list[int], Callable[[int], str]]:
