@@ -11,8 +11,6 @@ from kebench.errors import UserError
 from kebench.recipes import Shelf, base_path, read_settings
 from kebench.transe.recipe import SHELF as TRANSE_SHELF
 
-BASE = "kebiolm"
-
 
 class Pretraining(Card):
     """What decides a pretraining, besides corpus, vectors and backbone.

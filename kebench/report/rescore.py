@@ -42,7 +42,7 @@ def rescore(
     A run's own metric stands in its record. Written is what the record does not hold yet. left_out: told of
     files that are no records.
     """
-    computed: dict[tuple[str, str, str, Fields], list[float | None]] = defaultdict(list)
+    computed: dict[tuple[str, str, str], dict[Fields, list[float | None]]] = defaultdict(dict)
     refused: dict[str, list[Path]] = defaultdict(list)
     num_written = num_runs = 0
     for folder in folders:
@@ -70,7 +70,8 @@ def rescore(
             for name in asked:
                 for split, scores in found.items():
                     scores[name] = METRICS[name].score(predictions, split)
-                computed[record.task, record.model, name, all_fields(record)].append(found["test"][name])
+                by_settings = computed[record.task, record.model, name]
+                by_settings.setdefault(all_fields(record), []).append(found["test"][name])
             # What was computed before stays beside what is new.
             dev, test = record.dev.further | found["dev"], record.test.further | found["test"]
             if (dev, test) != (record.dev.further, record.test.further):
@@ -79,10 +80,11 @@ def rescore(
                 )
                 num_written += 1
     # Runs of other settings, weights or rates are scores of something else: they never share a mean.
-    told = {}
-    for (task, model, name, fields), percents in computed.items():
-        others = [other for *key, other in computed if key == [task, model, name]]
-        told[task, model, name, say_fields(fields, differing_names(others))] = percents
+    told = {
+        (*key, say_fields(fields, differing_names(list(by_settings)))): percents
+        for key, by_settings in computed.items()
+        for fields, percents in by_settings.items()
+    }
     return Rescored(told, num_written, num_runs, dict(refused))
 
 
