@@ -15,9 +15,9 @@ from kebench.cli.options import changes_of, device_option, option, precision_opt
 from kebench.cli.tables import print_table
 from kebench.errors import Refusals, UserError
 from kebench.grid import Cell, GridRows
-from kebench.probe.plan import Precision, ProbePlan, plan_probe, read_decoder
+from kebench.probe.plan import Precision, ProbePlan, plan_fill, read_decoder, subset_of
 from kebench.probe.query_set import QuerySet, remember_set
-from kebench.probe.record import ProbeRecord
+from kebench.probe.record import FillSettings, ProbeRecord
 from kebench.processes import beside
 from kebench.run import resolve
 from kebench.runtime import choose_device, use_own_gpu
@@ -90,8 +90,9 @@ def probe_run(options: ProbeOptions) -> None:
             say(f"{one.card.name}: left out, its checkpoint has no trained head")
         resolved = [one for one in resolved if one.card.mlm_head is not False]
     precision: Precision = "bf16" if device.precision == "bf16" else "fp32"
-    plan_one = partial(plan_probe, mode=mode, decoder=decoder, queries=options.queries, seed=options.seed)
-    plans = [plan_one(one, query_set, precision=precision) for one in resolved]
+    settings = FillSettings(mode=mode, decoder=decoder)
+    subset = subset_of(query_set, queries=options.queries, seed=options.seed)
+    plans = [plan_fill(one, query_set, settings, precision=precision, subset=subset) for one in resolved]
     missing = [plan for plan in plans if not find_finished(plan, out)]
     check = partial(_check_model, allow_remote_code=allowed)
     remarks = refusals.of_each(missing, check, name=lambda plan: plan.card.name)
@@ -107,11 +108,11 @@ def probe_run(options: ProbeOptions) -> None:
         others = beside(options.workers, work, uses_gpus=device.name != "cpu")
     with others:
         for plan in plans:
-            subset, asked = plan.subset, f"all {len(query_set):,} queries"
+            asked = f"all {len(query_set):,} queries"
             if subset.queries:
                 asked = f"{subset.queries:,} of {len(query_set):,} queries (seed {subset.seed})"
             say(f"{plan.card.name}: {asked} in {query_set.folder}")
-            beams = f"beam {decoder.beam}, 1 to {decoder.max_masks} masks, mode {plan.mode}"
+            beams = f"beam {decoder.beam}, 1 to {decoder.max_masks} masks, mode {mode}"
             say(f"decoder {decoder.method}, {beams}")
             record = find_finished(plan, out)
             if plan not in missing:

@@ -1,4 +1,4 @@
-"""A probe before it runs: model, query set, decoder, and the identity that says whether it has been made."""
+"""A probe before it runs: model, queries, how they are asked, the identity that says if it has been made."""
 
 import tomllib
 from pathlib import Path
@@ -11,21 +11,28 @@ from kebench.errors import UserError, first_fault
 from kebench.model.layout import read_config
 from kebench.model.source import ResolvedModel, model_hash
 from kebench.probe.query_set import SET_VERSIONS, QuerySet
-from kebench.probe.record import Decoder, DecoderMode, ProbeSubset, probe_folder, probe_identity
+from kebench.probe.record import (
+    Decoder,
+    DecoderMode,
+    FillSettings,
+    ProbeSubset,
+    Settings,
+    probe_folder,
+    probe_identity,
+)
 from kebench.shipped import shipped
 
 Precision = Literal["fp32", "bf16"]
 
 
 class ProbePlan(NamedTuple):
-    """One probe to be made. mode: of the decoder; scores are made by the rules of both modes."""
+    """One probe to be made. settings: how it asks; their type decides which prober carries it out."""
 
     card: ModelCard
     folder: Path
     model_hash: str
     query_set: QuerySet
-    mode: DecoderMode
-    decoder: Decoder
+    settings: Settings
     precision: Precision
     subset: ProbeSubset
 
@@ -35,8 +42,7 @@ class ProbePlan(NamedTuple):
         return probe_identity(
             model_hash=self.model_hash,
             set_hash=self.query_set.manifest.content_hash,
-            mode=self.mode,
-            decoder=self.decoder,
+            settings=self.settings,
             precision=self.precision,
             subset=self.subset,
         )
@@ -62,26 +68,21 @@ def read_decoder(mode: DecoderMode, **changes: object) -> Decoder:
         raise UserError(f"decoder: {fault}; choose another value") from None
 
 
-def plan_probe(
+def plan_fill(
     model: ResolvedModel,
     query_set: QuerySet,
+    settings: FillSettings,
     *,
-    mode: DecoderMode,
-    decoder: Decoder,
     precision: Precision,
-    queries: int | None = None,
-    seed: int = 0,
+    subset: ProbeSubset,
 ) -> ProbePlan:
-    """Plan a probe. queries: ask only so many, drawn with the seed; None or enough for all asks all.
+    """Plan a probe that fills blanks.
 
     Raises UserError for a set whose accepted names older rules made, and for a way of decoding that the
     answers of a released KeBioLM have no batches for.
     """
-    if query_set.manifest.set_version < SET_VERSIONS[query_set.manifest.mode]:
-        raise UserError(
-            f"{query_set.folder}: made by an older rule, which cut every closing bracket off a name (iron "
-            "(II) and iron (III) both became iron); build or import the set again, into another folder"
-        )
+    refuse_older_set(query_set)
+    decoder = settings.decoder
     if read_config(model.folder).get("fidelity") == "released":
         asked = "--refine" if decoder.refine else f"--decoder {decoder.method}"
         if decoder.refine or decoder.method == "independent":
@@ -90,7 +91,20 @@ def plan_probe(
                 "the released code's batches, and that code does no such thing; leave it out, or convert the "
                 "weights with --fidelity fixed"
             )
-    is_part = queries is not None and queries < len(query_set)
-    subset = ProbeSubset(queries=queries, seed=seed) if is_part else ProbeSubset()
     hashed = model_hash(model.folder, casing=model.card.casing)
-    return ProbePlan(model.card, model.folder, hashed, query_set, mode, decoder, precision, subset)
+    return ProbePlan(model.card, model.folder, hashed, query_set, settings, precision, subset)
+
+
+def refuse_older_set(query_set: QuerySet) -> None:
+    """Raise UserError for a set whose accepted names older rules made."""
+    if query_set.manifest.set_version < SET_VERSIONS[query_set.manifest.mode]:
+        raise UserError(
+            f"{query_set.folder}: made by an older rule, which cut every closing bracket off a name (iron "
+            "(II) and iron (III) both became iron); build or import the set again, into another folder"
+        )
+
+
+def subset_of(query_set: QuerySet, *, queries: int | None, seed: int) -> ProbeSubset:
+    """Return which queries are asked: so many, drawn with the seed; None or enough for all asks all."""
+    is_part = queries is not None and queries < len(query_set)
+    return ProbeSubset(queries=queries, seed=seed) if is_part else ProbeSubset()

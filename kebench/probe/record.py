@@ -5,7 +5,7 @@ docs/FORMATS.md describes each field.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -42,6 +42,17 @@ class Decoder(Part):
     duplicates: bool
     exact: bool
     special_tokens: bool
+
+
+class FillSettings(Part):
+    """How blanks are filled. Scores are made by the rules of both modes."""
+
+    files: ClassVar = (PREDICTIONS, TOKENIZER)
+    mode: DecoderMode
+    decoder: Decoder
+
+
+Settings = FillSettings
 
 
 class ProbeSubset(Part):
@@ -163,19 +174,18 @@ class ProbeRecord(Part):
 
 
 def probe_identity(
-    *, model_hash: str, set_hash: str, mode: str, decoder: Decoder, precision: str, subset: ProbeSubset
+    *, model_hash: str, set_hash: str, settings: Settings, precision: str, subset: ProbeSubset
 ) -> str:
-    """Hash what can move a score of a probe: weights, queries, decoding, version. No name, no device."""
+    """Hash what can move a score of a probe: weights, queries, settings, version. No name, no device."""
     return hash_of(
         {
             "version": PROBE_PROTOCOL_VERSION,
             "model": model_hash,
             "set": set_hash,
-            "mode": mode,
-            "decoder": decoder.model_dump(),
             "precision": precision,
             "subset": subset.model_dump(),
         }
+        | settings.model_dump(mode="json")
     )
 
 

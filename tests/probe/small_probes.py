@@ -13,6 +13,7 @@ from kebench.probe import query_set
 from kebench.probe.record import (
     PROBE_PROTOCOL_VERSION,
     Decoder,
+    FillSettings,
     ProbeCounts,
     ProbeRecord,
     ProbeScores,
@@ -158,10 +159,13 @@ def probe_record(scores: ProbeScores, *, model: str = "bert-tiny", **changes: An
         kebench_version="0.1.0", commit="abc", packages={}, device="cpu", num_processes=1,
         started_utc="2026-11-25T00:00:00Z", seconds=1.0, peak_mib=1.0,
     )  # fmt: skip
+    settings = FillSettings(mode=made["mode"], decoder=made["decoder"])
+    hashed = {name: made[name] for name in ("model_hash", "set_hash", "precision", "subset")}
+    identity = probe_identity(settings=settings, **hashed)
     num_queries = scores.fixed.overall.queries
     counts = probe_counts(scores, ProbeCounts(queries=num_queries, decoded=num_queries), max_masks=2)
     return ProbeRecord(
-        identity=probe_identity(**made), model=model, set="umls", protocol_version=PROBE_PROTOCOL_VERSION,
+        identity=identity, model=model, set="umls", protocol_version=PROBE_PROTOCOL_VERSION,
         counts=counts, scores=scores,
         provenance=provenance, **made,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from kebench.cli import main
 from kebench.cli.probe import probe
 from kebench.errors import UserError
 from kebench.leases import _started, stale_token
-from kebench.probe import run as probe_run
+from kebench.probe import fill
 from kebench.probe.plan import read_decoder
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import PROBE_PROTOCOL_VERSION, PROBE_RECORD, probe_record_paths
@@ -94,7 +94,7 @@ def test_a_probe_writes_predictions_and_a_record_and_prints_its_scores(
 def test_a_probe_takes_fewer_word_pieces_at_once_when_cuda_runs_out_of_memory(
     model: Path, query_set: Path, undisturbed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer_queries, tried = probe_run.answer_queries, []
+    answer_queries, tried = fill.answer_queries, []
 
     def answer_or_out_of_memory(*given: Any, batch_tokens: int) -> pyarrow.Table:
         tried.append(batch_tokens)
@@ -102,7 +102,7 @@ def test_a_probe_takes_fewer_word_pieces_at_once_when_cuda_runs_out_of_memory(
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return answer_queries(*given, batch_tokens=batch_tokens)
 
-    monkeypatch.setattr(probe_run, "answer_queries", answer_or_out_of_memory)
+    monkeypatch.setattr(fill, "answer_queries", answer_or_out_of_memory)
     assert invoke(*arguments(model, query_set, tmp_path)).exit_code == 0
     assert tried[:4] == [2048, 1024, 512, 512]  # and what is left goes on with that
     assert found(tmp_path)[1].drop_columns(["token_log_probs", "sum_log_prob"]) == undisturbed[
@@ -118,7 +118,7 @@ def test_a_probe_that_is_recorded_is_not_made_again(
     model: Path, query_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = invoke(*arguments(model, query_set, tmp_path))
-    monkeypatch.setattr(probe_run, "answer_queries", None)
+    monkeypatch.setattr(fill, "answer_queries", None)
     again = invoke(*arguments(model, query_set, tmp_path))
     assert "nothing to do: " in again.stderr
     assert again.stdout == first.stdout
@@ -171,7 +171,7 @@ def until(is_so: Callable[[], bool]) -> None:
 
 def waiting_for(event: Callable[[], None]) -> Callable[..., pyarrow.Table]:
     """Return `answer_queries`, which is called after something has happened in another process."""
-    answer_queries = probe_run.answer_queries
+    answer_queries = fill.answer_queries
 
     def answer(*given: Any, **more: Any) -> pyarrow.Table:
         event()
@@ -192,7 +192,7 @@ def test_two_workers_give_the_record_and_the_predictions_of_one_and_print_it_onc
     def see_a_part_of_the_other() -> None:
         until(lambda: any(tmp_path.rglob("part-*.parquet")))
 
-    monkeypatch.setattr(probe_run, "answer_queries", waiting_for(see_a_part_of_the_other))
+    monkeypatch.setattr(fill, "answer_queries", waiting_for(see_a_part_of_the_other))
     result = invoke(*arguments(model, query_set, tmp_path, "--workers", "2"))
     record, predictions = found(tmp_path)
     assert record == undisturbed[0]
@@ -220,7 +220,7 @@ def test_a_worker_that_dies_with_a_part_in_hand_does_not_lose_the_probe(
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
 
-    monkeypatch.setattr(probe_run, "answer_queries", waiting_for(kill_the_other))
+    monkeypatch.setattr(fill, "answer_queries", waiting_for(kill_the_other))
     assert invoke(*arguments(model, query_set, tmp_path, "--workers", "2")).exit_code == 0
     assert len(killed) == 1
     assert caplog.text.count("one of the workers ended (killed by SIGKILL); the others do its share") == 1
@@ -323,7 +323,7 @@ def test_a_part_that_was_cut_off_is_decoded_again(
     part = next(tmp_path.rglob("part-00001.parquet"))
     part.write_bytes(part.read_bytes()[:-10])
     invoke(*command)
-    assert f"{part}: damaged; it is decoded again" in caplog.text
+    assert f"{part}: damaged; it is asked again" in caplog.text
     assert found(tmp_path)[1]["tokens"] == undisturbed[1]["tokens"]
 
 
@@ -345,14 +345,14 @@ def test_a_part_is_not_decoded_again_once_another_process_has_scored_all(
     (record_path,) = probe_record_paths(tmp_path / "done")
     finished = record_path.parent
     num_answered: list[int] = []
-    answer_queries = probe_run.answer_queries
+    answer_queries = fill.answer_queries
 
     def answer_while_another_finishes(query_ids: list[int], *given: Any, **more: Any) -> pyarrow.Table:
         num_answered.append(len(query_ids))
         shutil.copytree(finished, tmp_path / "out" / finished.relative_to(tmp_path / "done"))
         return answer_queries(query_ids, *given, **more)
 
-    monkeypatch.setattr(probe_run, "answer_queries", answer_while_another_finishes)
+    monkeypatch.setattr(fill, "answer_queries", answer_while_another_finishes)
     invoke(*arguments(model, query_set, tmp_path / "out"))
     assert len(num_answered) == 1
     assert not list((tmp_path / "out").rglob("*.parts"))
