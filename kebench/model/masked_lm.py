@@ -1,4 +1,4 @@
-"""Loads a checkpoint as a masked language model, and asks it for the best tokens at chosen places only.
+"""Loads a checkpoint as a masked language model, and asks it at chosen places only: for tokens, or the best.
 
 The head of a masked language model turns each hidden state into one number a token of the vocabulary; for a
 small encoder that is most of the work. So encoder and head are called apart, and the head sees no state but
@@ -9,7 +9,7 @@ another, so they are laid one behind the other, and attention alone is computed 
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,9 @@ from kebench.model.checkpoint import check_checkpoint, load_masked_lm
 from kebench.model.families import first_position_of
 from kebench.model.soft_max import best_of
 
-# T tokens of all texts, P places asked for, K best tokens, H hidden, A attention heads, D size of a head
+# T tokens of all texts, P places asked for, Q tokens asked about, K best tokens, V vocabulary, H hidden
+# A attention heads, D size of a head
+BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}  # in one forward pass; benchmarks/results/probe.md
 _ROWS = {"cpu": 64, "cuda": 4096}  # places whose logits are in memory at once
 _BERT_LAYERS = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}  # whose layers are built as BERT's
 
@@ -220,21 +222,48 @@ class MaskedLM:
         place_P: places in the packed tokens.
         banned: ids that cannot be answers; their share of the probability is not given to the others.
         """
-        device = self.device.partition(":")[0]
-        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
-            if self.can_pack:
-                hidden_TH = encode(self.encoder, packed, first_position=self.first_position)
-            else:
-                hidden_TH = encode_by_length(self.encoder, packed)
-            hidden_PH = hidden_TH[place_P]
-            # Nobody looks at states of the last layer but those of the places asked for.
-            if (layer := self.last_layer) is not None:
-                mixed_1TH = layer.attention.self(hidden_TH[None], groups=packed.groups)[0]
-                attended_PH = layer.attention.output(mixed_1TH[0, place_P], hidden_PH)
-                hidden_PH = layer.output(layer.intermediate(attended_PH), attended_PH)
-                del mixed_1TH
-            del hidden_TH  # the logits want its room; of them too one part alone is kept
-            rows = self.head.transform(hidden_PH).split(_ROWS[device])
-            parts = [best_of(self.head.decoder(part), num_best, banned) for part in rows]
+        with self._autocast():
+            parts = [best_of(logit_PV, num_best, banned) for logit_PV in self._logits(packed, place_P)]
         log_prob_PK = torch.cat([part.value_PK - part.normaliser_P[:, None] for part in parts])
         return log_prob_PK, torch.cat([part.index_PK for part in parts])
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def log_probs(self, packed: Packed, place_P: Tensor, row_Q: Tensor, token_Q: Tensor) -> Tensor:
+        """Return the log probabilities of given tokens, (Q), float32.
+
+        place_P: places in the packed tokens. row_Q: at which of these each token is asked about; ascending.
+        """
+        first_of_parts = torch.arange(0, len(place_P), self._rows, device=row_Q.device)
+        bounds = [*torch.searchsorted(row_Q, first_of_parts).tolist(), len(row_Q)]
+        found = []
+        with self._autocast():
+            for part, logit_PV in enumerate(self._logits(packed, place_P)):
+                asked = slice(*bounds[part : part + 2])
+                log_prob_PV = logit_PV.float().log_softmax(-1)
+                found.append(log_prob_PV[row_Q[asked] - part * self._rows, token_Q[asked]])
+        return torch.cat(found)
+
+    @property
+    def _rows(self) -> int:
+        return _ROWS[self.device.partition(":")[0]]
+
+    def _autocast(self) -> torch.autocast:
+        device = self.device.partition(":")[0]
+        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _logits(self, packed: Packed, place_P: Tensor) -> Iterator[Tensor]:
+        """Yield the logits at some places, (P, V), some of the places at a time."""
+        if self.can_pack:
+            hidden_TH = encode(self.encoder, packed, first_position=self.first_position)
+        else:
+            hidden_TH = encode_by_length(self.encoder, packed)
+        hidden_PH = hidden_TH[place_P]
+        # Nobody looks at states of the last layer but those of the places asked for.
+        if (layer := self.last_layer) is not None:
+            mixed_1TH = layer.attention.self(hidden_TH[None], groups=packed.groups)[0]
+            attended_PH = layer.attention.output(mixed_1TH[0, place_P], hidden_PH)
+            hidden_PH = layer.output(layer.intermediate(attended_PH), attended_PH)
+            del mixed_1TH
+        del hidden_TH  # the logits want its room; of them too one part alone is kept
+        for part in self.head.transform(hidden_PH).split(self._rows):
+            yield self.head.decoder(part)

@@ -33,6 +33,7 @@ class NameScores(NamedTuple):
     name, and `after` is given the name; of a masked model all three are pseudo-log-likelihoods; an
     encoder-decoder model reads both sides, so it has neither.
     straddles: a token holds letters of the name and of what stands beside it; it is counted to the name.
+    unknown: tokens of the name that stand for what the vocabulary lacks ([UNK]); None where not counted.
     """
 
     tokens_SN: NDArray[numpy.int16]
@@ -41,6 +42,7 @@ class NameScores(NamedTuple):
     before_SN: NDArray[numpy.float32]
     after_SN: NDArray[numpy.float32]
     straddles_SN: NDArray[numpy.bool_]
+    unknown_SN: NDArray[numpy.int16] | None = None
 
 
 class RanksNames(Protocol):

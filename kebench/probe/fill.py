@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from kebench.errors import UserError
 from kebench.model.checkpoint import load_tokenizer
 from kebench.model.layout import read_config
-from kebench.model.masked_lm import MaskedLM
+from kebench.model.masked_lm import BATCH_TOKENS, MaskedLM
 from kebench.probe.answers import answer_queries, outcome
 from kebench.probe.plan import ProbePlan
 from kebench.probe.record import (
@@ -22,7 +22,6 @@ from kebench.probe.record import (
     probe_counts,
 )
 from kebench.probe.scores import score_probe
-from kebench.probe.states import BATCH_TOKENS
 from kebench.probe.stored import SCHEMA, asked_queries
 from kebench.records import Provenance
 from kebench.runtime import Begun, device_description

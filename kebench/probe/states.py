@@ -12,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kebench.model.masked_lm import MaskedLM, Packed, groups_of
+from kebench.model.masked_lm import BATCH_TOKENS, MaskedLM, Packed, groups_of
 from kebench.probe.beam import Beams, BestTokens
 from kebench.probe.query_set import MASK
 
 # N items, R states asked for, M most places, K best tokens of a place, T tokens of an item
 RELEASED_STATES = 96  # the released code's batch: 19 items with a beam of 5
-BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}  # in one forward pass; benchmarks/results/probe.md
 
 
 class Pieces(NamedTuple):
