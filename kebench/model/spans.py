@@ -5,6 +5,7 @@ say whose a token is. The space before a name is its first token's, as byte-leve
 """
 
 # X texts, statement by statement, each with every name; T tokens of all texts, one text behind the other
+# P texts whose name has tokens
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, product
@@ -110,34 +111,57 @@ def _encode(tokenizer: Any, asked: Sequence[tuple[Statement, str]], *, special_t
     special_T = flat((encoding.special_tokens_mask for encoding in encoded), numpy.bool_)
     word_T = flat(([-1 if w is None else w for w in e.word_ids] for e in encoded), numpy.int32)
     offset_T = flat((encoding.offsets for encoding in encoded), numpy.dtype((numpy.int32, 2)))
-    first_T, last_T = offset_T[:, 0], offset_T[:, 1]
+    start_X, end_X, straddles_X = _names_in(asked, texts, offset_T, special_T, bound_X)
+    unknown_T = numpy.zeros(len(token_T) + 1, dtype=numpy.int64)  # how many stand before each token
+    if tokenizer.unk_token_id is not None:
+        unknown_T[1:] = numpy.cumsum(token_T == tokenizer.unk_token_id)
+    unknown_X = (unknown_T[bound_X[:-1] + end_X] - unknown_T[bound_X[:-1] + start_X]).astype(numpy.int16)
+    return Spans(token_T, special_T, word_T, bound_X, start_X, end_X, straddles_X, unknown_X)
 
-    # The name's characters, and the space before them. A token without characters is where it says.
+
+def _names_in(
+    asked: Sequence[tuple[Statement, str]],
+    texts: Sequence[str],
+    offset_T: NDArray[numpy.int32],
+    special_T: NDArray[numpy.bool_],
+    bound_X: NDArray[numpy.int64],
+) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64], NDArray[numpy.bool_]]:
+    """Return where each text's name starts and ends, in tokens, and whether a token straddles its bounds.
+
+    offset_T: the characters of each token, (T, 2), half-open. A name without tokens starts and ends at 0.
+    """
+    first_T, last_T = offset_T[:, 0], offset_T[:, 1]
+    text_T = numpy.repeat(numpy.arange(len(asked)), numpy.diff(bound_X))
     name_start_X = numpy.array([len(s.before) + bool(s.before) for s, _ in asked], dtype=numpy.int64)
     name_end_X = name_start_X + numpy.array([len(name) for _, name in asked], dtype=numpy.int64)
     space_X = numpy.maximum(name_start_X - 1, 0)
-    text_T = numpy.repeat(numpy.arange(len(asked)), length_X)
+    # The name's characters, and the space before them. A token without characters is where it says.
     is_name_T = (first_T < name_end_X[text_T]) & (numpy.maximum(last_T, first_T + 1) > space_X[text_T])
-    place = numpy.flatnonzero(is_name_T & ~special_T)
-    text, first, count = numpy.unique(text_T[place], return_index=True, return_counts=True)
-    start_X, end_X = numpy.zeros_like(bound_X[1:]), numpy.zeros_like(bound_X[1:])
-    start_X[text] = place[first] - bound_X[text]
-    end_X[text] = start_X[text] + count
-    assert (place[first + count - 1] - bound_X[text] == end_X[text] - 1).all(), "a name's tokens are apart"
-
+    is_name_T &= ~special_T
     straddles_X = numpy.zeros(len(asked), dtype=numpy.bool_)
-    reaches_out = (first_T[place] < space_X[text_T[place]]) | (last_T[place] > name_end_X[text_T[place]])
-    for token in place[reaches_out]:
-        number = text_T[token]
-        beside = (
-            texts[number][first_T[token] : name_start_X[number]],
-            texts[number][name_end_X[number] : last_T[token]],
+    reaches_out_T = (first_T < space_X[text_T]) | (last_T > name_end_X[text_T])
+    for token in numpy.flatnonzero(is_name_T & reaches_out_T):
+        text, (first, last) = text_T[token], offset_T[token]
+        start, end = name_start_X[text], name_end_X[text]
+        parts = (
+            texts[text][first : min(start, last)],
+            texts[text][max(first, start) : min(end, last)],
+            texts[text][end:last],
         )
-        straddles_X[number] |= any(letters.strip() for letters in beside)
-    unknown_X = numpy.zeros(len(asked), dtype=numpy.int16)
-    if tokenizer.unk_token_id is not None:
-        numpy.add.at(unknown_X, text_T[place], token_T[place] == tokenizer.unk_token_id)
-    return Spans(token_T, special_T, word_T, bound_X, start_X, end_X, straddles_X, unknown_X)
+        has_before, has_name, has_after = (bool(part.strip()) for part in parts)
+        is_name_T[token] = has_name or (has_before and has_after)  # else it has but a space of the name's
+        straddles_X[text] |= is_name_T[token] and (has_before or has_after)
+    # A space may be a token, but it is no name.
+    has_letters_T = is_name_T & (first_T < name_end_X[text_T]) & (last_T > name_start_X[text_T])
+    is_name_T &= (numpy.bincount(text_T[has_letters_T], minlength=len(asked)) > 0)[text_T]
+
+    place = numpy.flatnonzero(is_name_T)
+    text_P, first_P, count_P = numpy.unique(text_T[place], return_index=True, return_counts=True)
+    assert (place[first_P + count_P - 1] - place[first_P] == count_P - 1).all(), "a name's tokens are apart"
+    start_X, end_X = (numpy.zeros(len(asked), dtype=numpy.int64) for _ in range(2))
+    start_X[text_P] = place[first_P] - bound_X[text_P]
+    end_X[text_P] = start_X[text_P] + count_P
+    return start_X, end_X, straddles_X
 
 
 def _joined(parts: Sequence[Spans]) -> Spans:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import transformers
+from tokenizers import Tokenizer, models
 
 from kebench.errors import UserError
 from kebench.model.checkpoint import load_tokenizer
@@ -70,6 +71,16 @@ def test_a_token_that_the_name_shares_is_the_name_s_and_marked(tokenizers: dict[
     assert spans.straddles_X.tolist() == [True, False]
 
 
+def test_a_token_with_the_space_before_a_name_and_none_of_its_letters_is_not_the_name_s() -> None:
+    pieces = [("<unk>", 0.0), ("treat ", -1.0), ("may ", -1.0), *PIECES]
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.Unigram(pieces, unk_id=0)), unk_token="<unk>"
+    )
+    spans = encode_spans(tokenizer, [Statement("may treat", ".")], ["ab"], max_tokens=None)
+    assert sides_of(tokenizer, spans) == ("may treat ", "ab", ".")
+    assert not spans.straddles_X[0]
+
+
 def test_texts_come_statement_by_statement(tokenizers: dict[str, Any]) -> None:
     statements = [Statement("x may treat", "."), Statement("y", " z.")]
     spans = encode_spans(tokenizers["bert"], statements, ["a", "bc"], max_tokens=None)
@@ -116,10 +127,11 @@ def test_unknown_tokens_of_a_name_are_counted(tokenizers: dict[str, Any]) -> Non
     assert spans.unknown_X.tolist() == [1, 2]
 
 
-def test_a_name_without_tokens_is_refused(tokenizers: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("kind", "name"), [("bert", "\u200b"), ("roberta", ""), ("t5", "")])
+def test_a_name_without_tokens_is_refused(kind: str, name: str, tokenizers: dict[str, Any]) -> None:
     with pytest.raises(UserError) as error:
-        encode_spans(tokenizers["bert"], [Statement("x", ".")], ["a", "\u200b"], max_tokens=None)
-    assert str(error.value) == ("name '\\u200b': this model's tokenizer makes no token of it; leave it out")
+        encode_spans(tokenizers[kind], [Statement("x", " y.")], ["a", name], max_tokens=None)
+    assert str(error.value) == f"name {name!r}: this model's tokenizer makes no token of it; leave it out"
 
 
 def test_a_text_beyond_the_limit_is_refused(tokenizers: dict[str, Any]) -> None:
