@@ -13,10 +13,10 @@ WHOLE = 1000  # confidences are stored in thousandths
 
 
 class Judgement(NamedTuple):
-    """One decision: its confidence from 0 to 1, and whether it is right."""
+    """One decision: its confidence from 0 to 1, and whether it is right; of several that tie, their share."""
 
     confidence: float
-    is_right: bool
+    is_right: float
 
 
 class Bin(NamedTuple):
