@@ -242,7 +242,7 @@ def quartiles(values: Iterable[float | None]) -> list[str]:
     names = {}
     for place in np.unique(place_of).tolist():
         least, greatest = known[place_of == place].min(), known[place_of == place].max()
-        names[place] = f"{least:g}" if least == greatest else f"{least:g} to {greatest:g}"
+        names[place] = f"{least:.9g}" if least == greatest else f"{least:.9g} to {greatest:.9g}"
     places = iter(place_of.tolist())
     return [UNKNOWN if value is None else names[next(places)] for value in held]
 

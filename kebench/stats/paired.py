@@ -118,16 +118,11 @@ def compare_probes(
     means = macro_means(np.stack([a, b, difference], axis=1), relation, generator)
     # Of the macro mean each query holds a share of 1 / (relations x queries of its relation).
     share_Q = difference / (len(names) * size_Q)
-    test = sign_flip_test(np.bincount(subject, share_Q), generator, num_resamples=num_resamples)
     rows_of = [np.flatnonzero(relation == place) for place in range(len(names))]
-    tests = [
-        sign_flip_test(
-            np.bincount(np.unique(subject[rows], return_inverse=True)[1].reshape(-1), share_Q[rows]),
-            generator,
-            num_resamples=num_resamples,
-        )
-        for rows in rows_of
-    ]
+    test, *tests = (
+        sign_flip_test(_by_subject(share_Q[rows], subject[rows]), generator, num_resamples=num_resamples)
+        for rows in (np.arange(len(subject)), *rows_of)
+    )
     corrected = correct([one.p for one in tests], "holm")
     by_relation = tuple(
         RelationDifference(
@@ -180,6 +175,12 @@ def sign_flip_test(
     return PValue((1 + num_extreme) / (num_resamples + 1), name, "two-sided", size, "subjects")
 
 
+def _by_subject(part_Q: Floats, subject_Q: Ints) -> Floats:
+    """Return the sum over the queries of each subject."""
+    _, of_subject = np.unique(subject_Q, return_inverse=True)
+    return np.bincount(of_subject.reshape(-1), part_Q).astype(np.float64)
+
+
 def _power(difference_Q: Floats, relation_Q: Ints, subject_Q: Ints) -> Power:
     """Return what can be seen, from the deviations of the differences from their relation's mean."""
     size_R = np.bincount(relation_Q)
@@ -187,7 +188,7 @@ def _power(difference_Q: Floats, relation_Q: Ints, subject_Q: Ints) -> Power:
     size_Q, num_relations = size_R[relation_Q], len(size_R)
     # a sum over subjects, each with its part of every relation that it is asked in; n / (n - 1) for the mean
     deviation_Q = (difference_Q - mean_R[relation_Q]) * np.sqrt(size_Q / (size_Q - 1))
-    part_G = np.bincount(subject_Q, deviation_Q / (num_relations * size_Q))
+    part_G = _by_subject(deviation_Q / (num_relations * size_Q), subject_Q)
     return Power(
         standard_error=float(np.sqrt((part_G**2).sum())),
         unit_error=float(np.sqrt((1 / size_R).sum()) / num_relations),
