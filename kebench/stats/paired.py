@@ -162,7 +162,7 @@ def sign_flip_test(
     observed, slack = abs(float(part_G.sum())), 1e-9 * float(np.abs(part_G).sum())
     size, name = (len(part_G),), "sign-flip permutation"
     if 2 ** len(moving) <= num_resamples:
-        signs = np.array(list(product((1.0, -1.0), repeat=len(moving)))).reshape(-1, len(moving))
+        signs = np.array(list(product((1.0, -1.0), repeat=len(moving))))
         is_extreme = np.abs(signs @ moving) >= observed - slack
         return PValue(float(is_extreme.mean()), name, "two-sided", size, "subjects", note="all signs")
     num_extreme, at_once = 0, max(1, _VALUES_AT_ONCE // len(moving))

@@ -143,7 +143,7 @@ RELATION = [f"r{number}" for number in np.repeat(np.arange(5), 40).tolist()]
 
 
 def share_significant(difference: float, kind: str, monkeypatch: pytest.MonkeyPatch) -> tuple[float, float]:
-    """Draw pairs of probes that truly differ by so much; return the share that is seen, and the power said."""
+    """Draw pairs of probes that differ by so much; return the share that is seen, and the power as said."""
     monkeypatch.setattr("kebench.stats.paired.macro_means", partial(macro_means, num_resamples=1))
     rng, seen, said = generator(9), 0, []
     for _ in range(NUM_DRAWS):
