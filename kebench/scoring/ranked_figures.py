@@ -148,6 +148,7 @@ class RankedRelation(NamedTuple):
     figures: means over the draws of shots (`mean_over_draws`). first: the first answers, one a draw.
     wordings, negated: agreement of each query over wordings, and with the negated statement.
     strata: by what is split, the stratum of each query, or several in which it counts.
+    quantities: by what is split into quarters over all relations, the value of each query; None if unknown.
     lacks: why the score has no numbers here.
     """
 
@@ -157,6 +158,7 @@ class RankedRelation(NamedTuple):
     wordings: Agreement | None = None
     negated: Agreement | None = None
     strata: Mapping[str, Sequence[str | tuple[str, ...]]] = {}
+    quantities: Mapping[str, Sequence[float | None]] = {}
     lacks: str = ""
 
 
@@ -194,13 +196,8 @@ def ranked_figures(relations: Sequence[RankedRelation], generator: np.random.Gen
         return found
 
     strata = {}
-    for by in dict.fromkeys(by for one in relations for by in one.strata):
+    for by, labels in _labels(relations, sizes).items():
         rows_of: dict[str, list[int]] = {}
-        labels = (
-            label
-            for one, size in zip(relations, sizes, strict=True)
-            for label in one.strata.get(by, [UNKNOWN] * size)
-        )
         for query, label in enumerate(labels):
             for name in (label,) if isinstance(label, str) else label:
                 rows_of.setdefault(name, []).append(query)
@@ -225,6 +222,24 @@ def ranked_figures(relations: Sequence[RankedRelation], generator: np.random.Gen
         ),
         strata=strata,
     )
+
+
+def _labels(
+    relations: Sequence[RankedRelation], sizes: Sequence[int]
+) -> dict[str, list[str | tuple[str, ...]]]:
+    """Return by what is split the strata of all queries; unknown where a relation does not say."""
+    found: dict[str, list[str | tuple[str, ...]]] = {}
+    for by in dict.fromkeys(by for one in relations for by in one.strata):
+        of_relations = (
+            one.strata.get(by, [UNKNOWN] * size) for one, size in zip(relations, sizes, strict=True)
+        )
+        found[by] = [label for labels in of_relations for label in labels]
+    for by in dict.fromkeys(by for one in relations for by in one.quantities):
+        numbers = (one.quantities.get(by, [None] * size) for one, size in zip(relations, sizes, strict=True))
+        found[by] = [*quartiles(number for of_relation in numbers for number in of_relation)]
+    for by, labels in found.items():
+        assert len(labels) == sum(sizes), f"{len(labels)} strata by {by} of {sum(sizes)} queries"
+    return found
 
 
 def quartiles(values: Iterable[float | None]) -> list[str]:

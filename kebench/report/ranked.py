@@ -1,0 +1,216 @@
+"""Tables of ranked probes: models of all families in one, and breakdowns of one.
+
+Percentages. acc@1 is among 20 candidates; hits of probes that fill masks never stand beside it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from kebench.grid import Cell, Grid, Plain, Sheet
+from kebench.scoring.first_answers import ANSWER_BINS
+from kebench.scoring.ranked import HITS_AT, METRICS, NUM_CANDIDATES
+from kebench.scoring.ranked_figures import GroupFigures, MacroFigure, MetricFigures, RankedFigures
+from kebench.stats.pvalue import CONFIDENCE
+
+INTERVAL = f"{CONFIDENCE:.0%} interval"
+# The baselines beside other subjects, and what they are called over their columns.
+BASELINES = {"no_subject": "none", "frequency": "frequent", "uniform": "uniform"}
+RANKED_FIELDS = ("model", "family", "score", "metric", "source", *MacroFigure.model_fields)
+GROUP_FIELDS = (
+    "model", "family", "score", "by", "group", "queries", "metric", "own_percent", "other_subjects_percent",
+    "over_other_subjects_percent", "over_other_subjects_low_percent", "over_other_subjects_high_percent",
+    "no_subject_percent", "frequency_percent", "uniform_percent",
+)  # fmt: skip
+_OVER = 4  # the column of the difference to other subjects
+_WHAT_BASELINES_ARE = (
+    "other: what the scores of other subjects' queries earn with the same candidates; over: own less other, "
+    "of each query. none: a statement without a subject; frequent: how many other queries have the answer; "
+    "uniform: random scores."
+)
+
+
+class RankedRow(NamedTuple):
+    """A probe by one of its scores. name: of the model, with what tells rows apart ("smollm2, 4 shots")."""
+
+    name: str
+    family: str
+    score: str
+    figures: RankedFigures
+
+    @property
+    def label(self) -> str:
+        """What stands before the row."""
+        return f"{self.name}, {self.score}"
+
+
+def ranked_sheet(rows: Iterable[RankedRow], *, title: str, captions: Sequence[str] = ()) -> Sheet:
+    """Return the table of probes of one set and one way of asking, the most above other subjects first.
+
+    title: what all of them share.
+    """
+    rows = sorted(rows, key=lambda row: (-(_over(row) or 0.0), row.label))
+    shown = [None if (over := _over(row)) is None else round(over, 1) for row in rows]
+    known = [over for over in shown if over is not None]
+    best = {(place, _OVER) for place, over in enumerate(shown) if len(known) > 1 and over == max(known)}
+    first = ("model, score", "acc@1", INTERVAL, "other", "over", INTERVAL)
+    further = [metric for metric in METRICS if metric != "acc_1"]
+    grids = [
+        Grid(
+            first,
+            [
+                (
+                    row.label,
+                    _cell(row.figures.acc_1.own),
+                    _facts_cell(row.figures.acc_1.own),
+                    _cell(row.figures.acc_1.other_subjects),
+                    _cell(row.figures.acc_1.over_other_subjects, "+.1f"),
+                    _facts_cell(row.figures.acc_1.over_other_subjects, "+.1f"),
+                )
+                for row in rows
+            ],
+            best=frozenset(best),
+        ),
+        Grid(
+            (first[0], "family", *BASELINES.values(), "facts", "relations"),
+            [
+                (
+                    row.label,
+                    row.family,
+                    *(_cell(getattr(row.figures.acc_1, source)) for source in BASELINES),
+                    row.figures.ranked,
+                    row.figures.relations,
+                )
+                for row in rows
+            ],
+            groups=(("", 1), ("acc@1", len(BASELINES)), ("", 2)),
+        ),
+        Grid(
+            (first[0], *(heading for _ in further for heading in ("own", "other", "over"))),
+            [
+                (row.label, *(cell for metric in further for cell in _three(getattr(row.figures, metric))))
+                for row in rows
+            ],
+            groups=tuple((METRICS[metric], 3) for metric in further),
+        ),
+        Grid(
+            (first[0], "over, other relations", "ECE", "Brier", "wordings", "negated"),
+            [
+                (
+                    row.label,
+                    _relations_cell(row.figures.acc_1.over_other_subjects),
+                    Cell(row.figures.calibration.error_percent),
+                    Cell(row.figures.calibration.brier, ".3f"),
+                    Cell(agreement.same_first_percent if agreement else None),
+                    Cell(agreement.negated_same_first_percent if agreement else None),
+                )
+                for row in rows
+                for agreement in (row.figures.agreement,)
+            ],
+            groups=(("acc@1", 1), ("calibration", 2), ("same first answer", 2)),
+        ),
+    ]
+    notes = (
+        f"acc@1: the best-placed true answer is first among {NUM_CANDIDATES} candidates, itself and drawn "
+        f"false ones, in expectation over all draws. MRR, hits@{HITS_AT}, AUC: among all of the pool.",
+        _WHAT_BASELINES_ARE,
+        f"{INTERVAL}: over other facts of these relations; over, other relations: over other relations, too. "
+        "Macro averages over relations, in percent.",
+        f"Calibration of the first answer: softmax over the pool; ECE in {ANSWER_BINS} bins, in percent; Brier "
+        "from 0 to 1. Same first answer: over pairs of wordings, and with the negated statement, where much "
+        "is no merit.",
+        *_notes_of_lacking(rows),
+    )
+    return Sheet(title, tuple(captions), tuple(grids), notes, best="the most above other subjects")
+
+
+def ranked_groups_sheet(row: RankedRow, *, by: str, title: str) -> Sheet:
+    """Return a probe broken down. by: "relation", or what its strata split."""
+    groups = groups_of(row.figures, by)
+    grid = Grid(
+        (by, "facts", "acc@1", "other", "over", INTERVAL, *BASELINES.values(), "AUC", "other"),
+        [
+            (
+                name,
+                group.queries,
+                Cell(group.acc_1.own_percent),
+                Cell(group.acc_1.other_subjects_percent),
+                Cell(group.acc_1.over_other_subjects_percent, "+.1f"),
+                _interval_cell(
+                    group.acc_1.over_other_subjects_low_percent,
+                    group.acc_1.over_other_subjects_high_percent,
+                    "+.1f",
+                ),
+                *(Cell(getattr(group.acc_1, f"{source}_percent")) for source in BASELINES),
+                Cell(group.auc.own_percent),
+                Cell(group.auc.other_subjects_percent),
+            )
+            for name, group in groups.items()
+        ],
+    )
+    notes = (_WHAT_BASELINES_ARE, "Means over the facts of each row, in percent.")
+    return Sheet(f"{row.label}: {title}", (), (grid,), notes)
+
+
+def groups_of(figures: RankedFigures, by: str) -> Mapping[str, GroupFigures]:
+    """Return the figures of each relation, or of each stratum of a split."""
+    return figures.by_relation if by == "relation" else figures.strata[by]
+
+
+def ranked_rows(rows: Iterable[RankedRow]) -> Iterator[dict[str, Any]]:
+    """Yield every figure over relations for programs, one a row (RANKED_FIELDS); nothing is rounded."""
+    for row in rows:
+        for metric in METRICS:
+            for source, figure in getattr(row.figures, metric):
+                yield {**_shared(row), "metric": metric, "source": source, **figure.model_dump()}
+
+
+def ranked_group_rows(rows: Iterable[RankedRow], by: str) -> Iterator[dict[str, Any]]:
+    """Yield every figure of a breakdown for programs, one a group and metric (GROUP_FIELDS)."""
+    for row in rows:
+        for name, group in groups_of(row.figures, by).items():
+            for metric in METRICS:
+                of_group = {"by": by, "group": name, "queries": group.queries, "metric": metric}
+                yield {**_shared(row), **of_group, **getattr(group, metric).model_dump()}
+
+
+def _shared(row: RankedRow) -> dict[str, str]:
+    return {"model": row.name, "family": row.family, "score": row.score}
+
+
+def _over(row: RankedRow) -> float | None:
+    return row.figures.acc_1.over_other_subjects.percent
+
+
+def _cell(figure: MacroFigure, form: str = "") -> Cell:
+    return Cell(figure.percent, form)
+
+
+def _three(figures: MetricFigures) -> tuple[Plain, ...]:
+    return (
+        _cell(figures.own),
+        _cell(figures.other_subjects),
+        _cell(figures.over_other_subjects, "+.1f"),
+    )
+
+
+def _facts_cell(figure: MacroFigure, form: str = "") -> Cell:
+    return _interval_cell(figure.facts_low_percent, figure.facts_high_percent, form)
+
+
+def _relations_cell(figure: MacroFigure) -> Cell:
+    return _interval_cell(figure.relations_low_percent, figure.relations_high_percent, "+.1f")
+
+
+def _interval_cell(low: float | None, high: float | None, form: str = "") -> Cell:
+    return Cell(form=form, interval=None if low is None or high is None else (low, high))
+
+
+def _notes_of_lacking(rows: Sequence[RankedRow]) -> Iterator[str]:
+    """Say which relations are in no average, and why; once for probes that lack the same."""
+    lacking: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for row in rows:
+        if row.figures.lacking:
+            lacking.setdefault(tuple(row.figures.lacking.items()), []).append(row.label)
+    for reasons, labels in lacking.items():
+        said = "; ".join(f"{relation} ({why})" for relation, why in reasons)
+        yield f"Not in the averages of {' and '.join(labels)}: {said}."
