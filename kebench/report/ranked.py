@@ -115,9 +115,9 @@ def ranked_sheet(rows: Iterable[RankedRow], *, title: str, captions: Sequence[st
         _WHAT_BASELINES_ARE,
         f"{INTERVAL}: over other facts of these relations; over, other relations: over other relations, too. "
         "Macro averages over relations, in percent.",
-        f"Calibration of the first answer: softmax over the pool; ECE in {ANSWER_BINS} bins, in percent; Brier "
-        "from 0 to 1. Same first answer: over pairs of wordings, and with the negated statement, where much "
-        "is no merit.",
+        f"Calibration of the first answer: softmax over the pool; ECE in {ANSWER_BINS} bins, in percent; "
+        "Brier from 0 to 1. Same first answer: over pairs of wordings, and with the negated statement, where "
+        "much is no merit.",
         *_notes_of_lacking(rows),
     )
     return Sheet(title, tuple(captions), tuple(grids), notes, best="the most above other subjects")

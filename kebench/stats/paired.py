@@ -26,28 +26,34 @@ _VALUES_AT_ONCE = 2_000_000  # bounds memory; does not move a figure
 
 
 class Power(NamedTuple):
-    """What a two-sided test at .05 over so many facts can see, by the normal approximation.
+    """What the two-sided test at .05 over so many facts can see, by the normal approximation (Connor 1987).
 
     standard_error: of the macro mean of the differences, from their deviation within relations, by subject.
     unit_error: what it would be if one query's deviation were 1: the root of the sum of 1 / (R x R x n).
+    least_share: of the macro mean, the least that a query's difference of 1 adds to it: 1 / (R x n).
     is_binary: every difference is -1, 0 or 1. A mean difference d then needs a share d of queries that
-    differ, so their variance is at least d - d x d however few differ now (Connor 1987): two probes that
-    nearly always agree have not shown that small differences would be seen.
+    differ, so their variance is at least d - d x d however few differ now: two probes that nearly always
+    agree have not shown that small differences would be seen. And the sums under flipped signs lie two shares
+    apart, where those that are equal to the observed one count against it.
     """
 
     standard_error: float
     unit_error: float
+    least_share: float
     is_binary: bool
 
     def of(self, difference: float) -> float:
         """Return the chance that a true difference of this size, from 0 to 1, is significant."""
-        error = self.standard_error
+        error, half_step = self.standard_error, 0.0
         if self.is_binary:
             error = max(error, self.unit_error * (difference - difference**2) ** 0.5)
+            half_step = self.least_share
         if error == 0:
-            return 1.0 if difference > 0 else 0.0
-        limit, shift = _NORMAL.inv_cdf(1 - ALPHA / 2), difference / error
-        return _NORMAL.cdf(shift - limit) + _NORMAL.cdf(-shift - limit)
+            return 1.0 if difference > half_step else 0.0
+        # Flipped signs have no mean to deviate from: their variance holds the difference itself.
+        error_flipped = (error**2 + (self.unit_error * difference) ** 2) ** 0.5
+        limit = _NORMAL.inv_cdf(1 - ALPHA / 2) * error_flipped + half_step
+        return _NORMAL.cdf((difference - limit) / error) + _NORMAL.cdf((-difference - limit) / error)
 
     def smallest(self, power: float = POWER) -> float | None:
         """Return the smallest difference that is seen with this chance; None if none up to 1 is."""
@@ -192,5 +198,6 @@ def _power(difference_Q: Floats, relation_Q: Ints, subject_Q: Ints) -> Power:
     return Power(
         standard_error=float(np.sqrt((part_G**2).sum())),
         unit_error=float(np.sqrt((1 / size_R).sum()) / num_relations),
+        least_share=float(1 / (num_relations * size_R.max())),
         is_binary=bool(np.isin(difference_Q, (-1.0, 0.0, 1.0)).all()),
     )
