@@ -65,6 +65,16 @@ from kebench.report.published import (
 from kebench.report.strata import Overlap, Strata, StratumScore
 from kebench.reproduce.profile import Estimate, Need, Profile, Stage, Variable
 from kebench.reproduce.run import Stamp
+from kebench.scoring.ranked_figures import (
+    AgreementFigures,
+    AnswerCalibration,
+    GroupFigures,
+    GroupMetric,
+    MacroFigure,
+    MetricFigures,
+    RankedFigures,
+    ReliabilityBin,
+)
 from kebench.scoring.score import LabelScore, Score
 from kebench.transe.embeddings import EmbeddingsCard
 from kebench.transe.recipe import Settings as TranseSettings
@@ -126,6 +136,14 @@ PLACES: list[tuple[Any, At]] = [
         At("Probe records", "field of `fixed`"),
     ),
     (Group, At("Probe records", paragraph="Each entry of these has")),
+    (RankedFigures, At("Ranked figures")),
+    (AgreementFigures, At("Ranked figures", row="agreement")),
+    (MetricFigures, At("Ranked figures", "field of `acc_1`, `mrr`, `hits_5`, `auc`")),
+    (MacroFigure, At("Ranked figures", "field of each of these")),
+    (GroupFigures, At("Ranked figures", "field of a relation or stratum")),
+    (GroupMetric, At("Ranked figures", "field of a relation or stratum", row="acc_1")),
+    (AnswerCalibration, At("Ranked figures", "field of `calibration`")),
+    (ReliabilityBin, At("Ranked figures", "field of `calibration`", row="bins")),
     (PROBE_FIELDS, At("Export of probes")),
     (set(GROUP_FIELDS) - set(PROBE_FIELDS) | {"queries"}, At("Export of probes", "field of a group")),
     (Owner, At("Lease")),

@@ -93,7 +93,7 @@ def paired_sheet(
         f"Power: {_could_see(comparison)} ({ALPHA:g}, two-sided, normal approximation from the paired "
         "deviation).",
         *([power_words(comparison, stated_points)] if stated_points is not None else []),
-        *([f"Left out: {left_out:,} queries of which one of the two has no figure."] if left_out else []),
+        *([f"Queries left out, since one of the two has no figure: {left_out:,}."] if left_out else []),
     )
     said = f"{verdict(comparison, a=a, b=b, figure=figure)}."
     return Sheet(f"{a} against {b}: {figure}", (*captions, said), (whole, parts), notes)

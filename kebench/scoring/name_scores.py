@@ -139,7 +139,7 @@ def less_column_mean(
     subject = np.unique(np.asarray(subject_S), return_inverse=True)[1].reshape(-1)
     num_subjects = int(subject.max(initial=-1)) + 1
     if num_subjects < MIN_COLUMN_QUERIES:
-        lacks = f"{num_subjects} subjects, and the mean of a column needs {MIN_COLUMN_QUERIES}"
+        lacks = f"the mean of a column needs {MIN_COLUMN_QUERIES} subjects, the relation has {num_subjects}"
         nothing = np.full(score_SC.shape, np.nan)
         return CandidateScores(nothing, None if neutral_C is None else nothing[0], lacks)
     is_scored_SC = ~np.isnan(score_SC)

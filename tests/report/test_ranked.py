@@ -54,7 +54,7 @@ def figures(skill: float, *, lacks: str = "") -> RankedFigures:
     return ranked_figures(relations, np.random.default_rng(0))
 
 
-LACKS = "12 subjects, and the mean of a column needs 20"
+LACKS = "the mean of a column needs 20 subjects, the relation has 12"
 ROWS = [
     RankedRow("bert-tiny", "masked", "column", figures(0.2)),
     RankedRow("smollm2, 4 shots", "causal", "column", figures(2, lacks=LACKS)),
@@ -209,4 +209,4 @@ def test_a_comparison_has_fields_for_programs() -> None:
 def test_what_was_left_out_is_counted_under_the_table() -> None:
     comparison = compare([1, 0, 1, float("nan")], [0, 0, 1, 1])
     notes = paired_sheet(comparison, a="A", b="B", figure="acc@1").notes
-    assert notes[-1] == "Left out: 1 queries of which one of the two has no figure."
+    assert notes[-1] == "Queries left out, since one of the two has no figure: 1."

@@ -56,7 +56,7 @@ def test_what_a_score_lacks_is_said_and_gives_no_number() -> None:
     found = candidate_scores(parts([[-1, -2, -3]], [[-1, -2, -3]], [[1, 1, 1]]), NAMES, ["x"])
     assert {score: one.lacks for score, one in found.items() if one.lacks} == {
         "pmi": "no statement without a subject was asked",
-        "column": "1 subjects, and the mean of a column needs 20",
+        "column": "the mean of a column needs 20 subjects, the relation has 1",
         "given": "nothing stands behind the blank",
     }
     for score in ("pmi", "column", "given"):
@@ -125,7 +125,7 @@ def test_a_column_needs_twenty_subjects() -> None:
     enough = less_column_mean(score, [*range(20), 0, 1, 2, 3, 4])
     assert not enough.lacks
     few = less_column_mean(score, [*range(19)] + [0] * 6, neutral_C=np.zeros(3))
-    assert few.lacks == "19 subjects, and the mean of a column needs 20"
+    assert few.lacks == "the mean of a column needs 20 subjects, the relation has 19"
     assert few.neutral_C is not None
     assert np.isnan(few.neutral_C).all()
 

@@ -58,12 +58,14 @@ def test_relations_have_figures_of_their_own() -> None:
 
 
 def test_a_relation_without_figures_is_in_no_average_and_the_reason_is_kept() -> None:
-    empty = relation("t", [[NAN, NAN]], [[1, 0]], lacks="12 subjects, and the mean of a column needs 20")
+    empty = relation(
+        "t", [[NAN, NAN]], [[1, 0]], lacks="the mean of a column needs 20 subjects, the relation has 12"
+    )
     no_false = relation("u", [[1, 2]], [[1, 1]])
     found = figures_of(R, S, empty, no_false)
     assert (found.relations, found.ranked, found.queries, found.acc_1.own.percent) == (2, 4, 6, 75)
     assert found.lacking == {
-        "t": "12 subjects, and the mean of a column needs 20",
+        "t": "the mean of a column needs 20 subjects, the relation has 12",
         "u": "no query has both a true and a false answer with a score",
     }
     assert list(found.by_relation) == ["r", "s"]
