@@ -140,6 +140,58 @@ def write_tiny_modernbert(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
+# Tiny language models that are not masked ones: their sizes, under each family's own names.
+_LLAMA_SIZES: dict[str, Any] = SIZES | {"num_key_value_heads": 1, "max_position_embeddings": 96}
+_T5_SIZES: dict[str, Any] = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+_BART_SIZES: dict[str, Any] = {
+    "d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_position_embeddings": 96,
+}  # fmt: skip
+CAUSAL_FAMILIES: dict[str, dict[str, Any]] = {
+    "biogpt": SIZES | {"max_position_embeddings": 96},
+    "bloom": {"hidden_size": 16, "n_layer": 2, "n_head": 2},
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 96},
+    "gpt_neox": SIZES | {"max_position_embeddings": 96},
+    "llama": _LLAMA_SIZES,
+    "mistral": _LLAMA_SIZES | {"sliding_window": 8},
+    "opt": {"hidden_size": 16, "word_embed_proj_dim": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "ffn_dim": 32, "max_position_embeddings": 96},
+    "qwen2": _LLAMA_SIZES,
+}  # fmt: skip
+ENCODER_DECODER_FAMILIES: dict[str, dict[str, Any]] = {"bart": _BART_SIZES, "t5": _T5_SIZES}
+
+
+def write_tiny_lm(folder: Path, family: str, *, seed: int = 0, start: str = "", **settings: Any) -> Path:
+    """A causal or encoder-decoder model as save_pretrained writes it, with a byte-level tokenizer.
+
+    start: the token that the tokenizer puts before a text by itself; "" for none. An encoder-decoder's puts
+    </s> behind it, and has three sentinels.
+    """
+    is_pair = family in ENCODER_DECODER_FAMILIES
+    sizes = (ENCODER_DECODER_FAMILIES if is_pair else CAUSAL_FAMILIES)[family]
+    specials = ["<pad>", "</s>", "<|endoftext|>", "<|im_start|>", "<unk>"]
+    vocabulary = _byte_level_vocabulary(specials, [f"<extra_id_{number}>" for number in range(3)])
+    config = transformers.AutoConfig.for_model(
+        family, vocab_size=len(vocabulary), pad_token_id=0, eos_token_id=1, bos_token_id=3,
+        decoder_start_token_id=0 if is_pair else None, **(sizes | settings),
+    )  # fmt: skip
+    kind = transformers.AutoModelForSeq2SeqLM if is_pair else transformers.AutoModelForCausalLM
+    _random(kind.from_config, config, seed).save_pretrained(folder)
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(merge.split()) for merge in MERGES]))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([*specials, *(f"<extra_id_{number}>" for number in range(3))])
+    if start or is_pair:
+        template = f"{start} $A".lstrip() + " </s>" * is_pair
+        put = [(token, vocabulary[token]) for token in (start, "</s>") if token and token in template]
+        tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=put)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|im_start|>", eos_token="</s>", unk_token="<unk>",
+        pad_token="<pad>",
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
 def _write_modernbert_tokenizer(folder: Path, vocabulary: dict[str, int], numbers: dict[str, int]) -> None:
     merges = [tuple(merge.split()) for merge in MERGES]
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))

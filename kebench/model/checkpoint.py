@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from tokenizers import pre_tokenizers
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
 from kebench.bounded import MOST_TOKENIZER_BYTES, refuse_larger
@@ -20,6 +21,7 @@ from kebench.errors import UserError, counted, first_line
 from kebench.model import checkpoint_files, checks, layout
 from kebench.model.checkpoint_files import again
 from kebench.model.families import config_of, quiet_transformers
+from kebench.model.statements import Family
 
 # The tokenizer of each family. A directory of another family is left to AutoTokenizer.
 TOKENIZERS = {
@@ -88,6 +90,7 @@ def load_encoder(
     the encoder: a score of weights that are half drawn or half dropped must not exist. The global random
     state is left as it was found.
     """
+    layout.refuse_other_kinds(folder)
     kind = transformers.AutoModel
     encoder, loading = _load(
         kind, folder, family, trust_remote_code=trust_remote_code, without_numbers=without_numbers
@@ -110,6 +113,7 @@ def load_masked_lm(
     Raises UserError, with the names of what is missing, if the head was never trained or is not in the file:
     a model with a random head says nothing. The rest is as in `load_encoder`.
     """
+    layout.refuse_other_kinds(folder)
     kind = transformers.AutoModelForMaskedLM
     model, loading = _load(
         kind, folder, family, trust_remote_code=trust_remote_code, without_numbers=without_numbers
@@ -126,14 +130,85 @@ def load_masked_lm(
     return model
 
 
+def load_causal_lm(
+    folder: Path,
+    *,
+    family: str = "",
+    kind: str = "",
+    trust_remote_code: bool = False,
+    without_numbers: bool = False,
+) -> transformers.PreTrainedModel:
+    """Load a causal language model with its head, in float32.
+
+    kind: of its card; see `layout.family_kind`. The rest is as in `load_masked_lm`, and no tensor of the
+    file may be left over: a model with a classifier's head was trained to be one.
+    """
+    _refuse_kind(folder, kind, wanted="causal")
+    trusted = trust_remote_code
+    return _load_whole(
+        transformers.AutoModelForCausalLM, folder, family, trusted=trusted, without_numbers=without_numbers
+    )
+
+
+def load_seq2seq_lm(
+    folder: Path,
+    *,
+    family: str = "",
+    kind: str = "",
+    trust_remote_code: bool = False,
+    without_numbers: bool = False,
+) -> transformers.PreTrainedModel:
+    """Load an encoder-decoder model with its head, in float32; the rest is as in `load_causal_lm`."""
+    _refuse_kind(folder, kind, wanted="encoder-decoder")
+    trusted = trust_remote_code
+    return _load_whole(
+        transformers.AutoModelForSeq2SeqLM, folder, family, trusted=trusted, without_numbers=without_numbers
+    )
+
+
+def _refuse_kind(folder: Path, stated: str, *, wanted: Family) -> None:
+    if (found := layout.family_kind(folder, stated=stated)) != wanted:
+        raise UserError(
+            f"{folder}: {layout.OF_KIND[found]} ('{layout.family_of(folder)}'), expected "
+            f"{layout.OF_KIND[wanted]}"
+        )
+    layout.refuse_headless(folder)
+
+
+def _load_whole(
+    kind: Any, folder: Path, family: str, *, trusted: bool, without_numbers: bool
+) -> transformers.PreTrainedModel:
+    model, loading = _load(kind, folder, family, trust_remote_code=trusted, without_numbers=without_numbers)
+    checks.refuse_other_names(folder, model, loading)
+    head = model.get_output_embeddings()
+    names = [name for name, module in model.named_modules() if module is head]
+    prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
+    missing = sorted(
+        name
+        for name in loading["missing_keys"]
+        if not name.startswith(prefix) or name.rpartition(".")[0] in names
+    )
+    if missing:
+        raise UserError(
+            f"{folder}: no language modelling head: the weights lack {', '.join(missing)}; choose a "
+            "checkpoint with one (if its head is its embedding, set tie_word_embeddings = true in config.json)"
+        )
+    checks.refuse_unlike(folder, model, loading, whole=True)
+    return model
+
+
 def _load(
     kind: Any, folder: Path, family: str, *, trust_remote_code: bool, without_numbers: bool
 ) -> tuple[transformers.PreTrainedModel, dict[str, Any]]:
     """Load a checkpoint as a kind of model; return it with transformers' report of what was missing."""
-    layout.refuse_other_kinds(folder)
     if not (known := layout.family_of(folder) or family):
         raise UserError(f'{folder}/config.json: no model_type; add one, such as "model_type": "bert"')
     config = config_of(folder, family=known, trust_remote_code=trust_remote_code)
+    if getattr(config, "quantization_config", None) is not None:
+        raise UserError(
+            f"{folder}: its weights are quantised (config.json, quantization_config), which moves scores and "
+            "needs the library it was made with; take the unquantised model that it was made of"
+        )
     # refuses, in one readable line, a file that is cut off or an unsafe pickle
     wrapper = checkpoint_files.wrapper_of(checkpoint_files.raw_shapes(folder))
     try:
@@ -165,6 +240,7 @@ def load_tokenizer(
     casing: str = "",
     split_words: bool = True,
     trust_remote_code: bool = False,
+    padded_share: float = checks.LARGE_PADDED_SHARE,
 ) -> transformers.PreTrainedTokenizerFast:
     """Load a checkpoint's fast tokenizer, without truncation and padding; the caller sets them.
 
@@ -172,6 +248,7 @@ def load_tokenizer(
         bare vocab.txt is not lower-cased, which is what transformers would do.
     split_words: for texts already split into words: byte-level tokenizers (RoBERTa, ModernBERT) then put a
         space before every word, so that it gets the pieces that it has in running text.
+    padded_share: see `checks.refuse_foreign`.
     """
     known = layout.family_of(folder) or family
     if not any((folder / name).is_file() for name in VOCABULARY_FILES):
@@ -192,9 +269,29 @@ def load_tokenizer(
     backend.no_truncation()
     backend.no_padding()
     checks.refuse_unusable(tokenizer, folder)
-    checks.refuse_foreign(tokenizer, folder)
+    checks.refuse_foreign(tokenizer, folder, padded_share=padded_share)
     if limit := layout.max_tokens_of(folder):
         tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
+    return tokenizer
+
+
+def load_lm_tokenizer(
+    folder: Path, *, family: str = "", casing: str = "", trust_remote_code: bool = False
+) -> transformers.PreTrainedTokenizerFast:
+    """Load the fast tokenizer of a causal or encoder-decoder model for running text, as `load_tokenizer` does.
+
+    It takes texts of any length: the model's limit is `layout.max_tokens_of`, since model_max_length is 1e30
+    in many files, and none of the model's (T5's 512) in others.
+    """
+    tokenizer = load_tokenizer(
+        folder,
+        family=family,
+        casing=casing,
+        split_words=False,
+        trust_remote_code=trust_remote_code,
+        padded_share=checks.LM_PADDED_SHARE,
+    )
+    tokenizer.model_max_length = VERY_LARGE_INTEGER
     return tokenizer
 
 

@@ -9,11 +9,14 @@ import transformers
 from kebench.errors import UserError, counted
 from kebench.model.checkpoint_files import again
 from kebench.model.families import config_of, first_position, is_known
-from kebench.model.layout import count_capitals, family_of, is_head, is_weight, number_of
+from kebench.model.layout import CAUSAL, count_capitals, family_of, is_head, is_weight, number_of
 
 # Rows beyond the vocabulary: embeddings are padded to a multiple of 64, 128 or (mDeBERTa) 1,000. So at most
 # 128 of them, where that is a small share of all, or a very small share; ours.
 PADDED_ROWS, PADDED_SHARE, LARGE_PADDED_SHARE = 128, 0.1, 0.01
+# Of causal and encoder-decoder models: Qwen2.5 has 151,936 rows and 151,665 pieces, Phi-2 51,200 and 50,295,
+# DeepSeek 102,400 and 100,015.
+LM_PADDED_SHARE = 0.03
 
 # How adapters call what they put between a model's own weights, or beside them.
 _ADAPTER = re.compile(
@@ -23,11 +26,16 @@ _RARE = "\u2603 \U0001d54f \u0b95"  # what no vocabulary of words holds
 
 
 def refuse_unlike(
-    folder: Path, model: transformers.PreTrainedModel, loading: dict[str, Any], *, prefix: str = ""
+    folder: Path,
+    model: transformers.PreTrainedModel,
+    loading: dict[str, Any],
+    *,
+    prefix: str = "",
+    whole: bool = False,
 ) -> None:
     """Raise UserError unless encoder and weights hold the same tensors, but for heads and the pooler.
 
-    prefix: what the encoder's tensors begin with in the model.
+    prefix: what the encoder's tensors begin with in the model. whole: no tensor at all may be left over.
     """
     refuse_other_names(folder, model, loading)
     # What a file has under the encoder's own name (`bert.`) is the encoder's, but for the pooler. Beside it,
@@ -37,9 +45,15 @@ def refuse_unlike(
 
     def is_of_encoder(name: str) -> bool:
         first = name.removeprefix(own).partition(".")[0]
-        if not is_weight(name) or first == "pooler":
+        if not is_weight(name) or (first == "pooler" and not whole):
             return False
-        return bool(_ADAPTER.search(name)) or name.startswith(own) or first in parts or not is_head(first)
+        return (
+            whole
+            or bool(_ADAPTER.search(name))
+            or name.startswith(own)
+            or first in parts
+            or not is_head(first)
+        )
 
     unplaced = sorted(name for name in loading["unexpected_keys"] if is_of_encoder(name))
     if adapters := [name for name in unplaced if _ADAPTER.search(name)]:
@@ -63,13 +77,17 @@ def refuse_unlike(
         layers = [int(found[1]) for name in unplaced if (found := re.search(r"\.layers?\.(\d+)\.", name))]
         stated = model.config.num_hidden_layers
         why = (
-            "if they are a head's, save the encoder without it; else they are another kind of model's, whose "
-            "code is not here"
+            "they are another head's, or another kind of model's, and the model was trained for that; choose "
+            "a checkpoint of the language model"
+            if whole
+            else "if they are a head's, save the encoder without it; else they are another kind of model's, "
+            "whose code is not here"
         )
         if layers and min(layers) >= stated:
             why = f"it says {stated} layers, the weights have {max(layers) + 1}: mend num_hidden_layers"
+        what = "the language model" if whole else "an encoder"
         raise UserError(
-            f"{folder}: the weights hold {unplaced[0]} ({len(unplaced)} such), which an encoder of "
+            f"{folder}: the weights hold {unplaced[0]} ({len(unplaced)} such), which {what} of "
             f"config.json has no place for and would drop; {why}"
         )
 
@@ -107,8 +125,13 @@ def refuse_unusable(tokenizer: transformers.PreTrainedTokenizerFast, folder: Pat
         raise UserError(f"{folder}: its tokenizer cannot be used ({error}); {again(folder)}") from None
 
 
-def refuse_foreign(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path) -> None:
-    """Raise UserError for a tokenizer whose pieces are not those of the weights' rows."""
+def refuse_foreign(
+    tokenizer: transformers.PreTrainedTokenizerFast, folder: Path, *, padded_share: float = LARGE_PADDED_SHARE
+) -> None:
+    """Raise UserError for a tokenizer whose pieces are not those of the weights' rows.
+
+    padded_share: how many of a large embedding's rows may have no piece.
+    """
     if not (rows := number_of(folder, "vocab_size")):
         return
     remedy = "put the tokenizer there that the weights were trained with"
@@ -121,13 +144,13 @@ def refuse_foreign(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path
             f"of the embedding, which would be drawn at random; {remedy}"
         )
     unused = _rows_without_piece(tokenizer, rows)
-    if unused > max(min(PADDED_ROWS, PADDED_SHARE * rows), LARGE_PADDED_SHARE * rows):
+    if unused > max(min(PADDED_ROWS, PADDED_SHARE * rows), padded_share * rows):
         raise UserError(
             f"{folder}: its tokenizer has {rows - unused:,} pieces and the embedding {rows:,} rows; that is "
             f"another model's vocabulary: {remedy}"
         )
     family = family_of(folder)
-    config = config_of(folder, family=family) if is_known(family) else None
+    config = config_of(folder, family=family) if is_known(family) and family not in CAUSAL else None
     if config is not None and first_position(config) and config.pad_token_id != tokenizer.pad_token_id:
         raise UserError(
             f"{folder}: padding is piece {tokenizer.pad_token_id} of the tokenizer, and by config.json "

@@ -17,12 +17,14 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 from transformers.utils import logging as transformers_logging
 
 from kebench.errors import UserError, first_line
 from kebench.model import kebiolm  # noqa: F401  (the Auto classes know KeBioLM from here on)
 from kebench.model.checkpoint_files import read_json
+from kebench.model.statements import Family
 
 # Encoders that read both ways, beside those trained to fill masks. XLNet's order of prediction is a matter of
 # training alone: without a permutation mask every word piece sees the whole text.
@@ -95,6 +97,39 @@ def why_not_taken(config: transformers.PreTrainedConfig) -> str:
     if family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return "a decoder, which sees only what stands before a word"
     return "not trained to fill masks in text"
+
+
+# By the class that a checkpoint's own code offers for it (config.json, auto_map).
+_AUTO_CLASSES: dict[str, Family] = {
+    "AutoModelForMaskedLM": "masked",
+    "AutoModelForCausalLM": "causal",
+    "AutoModelForSeq2SeqLM": "encoder-decoder",
+}
+# One class for what was trained either way, and a setting of attention that many files leave out; XLNet was
+# trained to predict in any order.
+_UNTOLD = {"flaubert", "xlm", "xlnet"}
+
+
+def kind_of(folder: Path, family: str) -> Family | None:
+    """Return what kind of language model a checkpoint is, None if its files do not tell."""
+    if not is_known(family):
+        offered = read_json(folder / "config.json").get("auto_map")
+        kinds = {
+            kind for name, kind in _AUTO_CLASSES.items() if isinstance(offered, dict) and name in offered
+        }
+        return kinds.pop() if len(kinds) == 1 else None
+    config = config_of(folder, family=family)
+    if config.is_encoder_decoder:
+        return "encoder-decoder" if family in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES else None
+    is_causal = family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    is_masked = family in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if family in _UNTOLD:
+        return "causal" if getattr(config, "causal", False) else None
+    if is_causal and is_masked:
+        # the decoder of an encoder-decoder (BART's) is causal, and a masked model on its own it never is
+        in_pairs = family in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+        return "causal" if getattr(config, "is_decoder", False) else None if in_pairs else "masked"
+    return "causal" if is_causal else "masked" if is_masked else None
 
 
 def first_position(config: transformers.PreTrainedConfig) -> int:

@@ -15,10 +15,19 @@ from typing import Any, NamedTuple
 from kebench.bounded import MOST_TOKENIZER_BYTES, read_within
 from kebench.errors import UserError
 from kebench.model.checkpoint_files import again, read_json, read_json_if_there, tensor_shapes
+from kebench.model.statements import Family
 
 # Encoders whose config.json has transformers' own names for every size. Other families are looked up in
 # transformers itself (`model/families`), which takes seconds.
 PLAIN = ("bert", "electra", "kebiolm", "modernbert", "roberta")
+# Families whose models are of one kind whatever else config.json says; of others transformers is asked.
+CAUSAL = (
+    "biogpt", "bloom", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode", "gpt_neo",
+    "gpt_neox", "gptj", "llama", "mamba", "ministral3", "mistral", "mixtral", "olmo", "olmo2", "opt", "phi",
+    "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3", "stablelm", "starcoder2",
+)  # fmt: skip
+ENCODER_DECODER = ("longt5", "mt5", "switch_transformers", "t5", "umt5")
+KINDS: tuple[Family, ...] = ("masked", "causal", "encoder-decoder")
 
 FEWEST_TOKENS = 8  # of a text; ours, as `records.Settings` has it
 
@@ -69,7 +78,12 @@ _DECODER = {
     "add_cross_attention": "so its layers would look at another model's states",
 }
 
-# Beyond any encoder there is; transformers would build layers until memory ends.
+# Classes with a language modelling head, as config.json's `architectures` names them: GPT2LMHeadModel,
+# LlamaForCausalLM, T5ForConditionalGeneration, T5WithLMHeadModel ...
+_LM_CLASS = re.compile(r"(?:CausalLM|LMHead|ConditionalGeneration)")
+_CAUSAL_CLASS = re.compile(r"(?:CausalLM|LMHeadModel)$")
+
+# Beyond any model there is; transformers would build layers until memory ends.
 MOST = {"num_hidden_layers": 1_000, "hidden_size": 100_000, "vocab_size": 10_000_000}
 
 
@@ -152,6 +166,69 @@ def refuse_other_kinds(folder: Path) -> None:
                 f"{folder}/config.json: {name} = {json.dumps(stated[name])}, {what}; encoders are taken so "
                 "far: if the weights are one's, set it to false"
             )
+
+
+def family_kind(folder: Path, *, stated: str = "") -> Family:
+    """Tell whether a checkpoint is a masked, a causal or an encoder-decoder language model.
+
+    stated: the `kind` of its card, "" for none. It decides only where the files do not tell.
+    Told by the family and by what config.json says of attention: a BERT with `is_decoder` reads from left to
+    right. Raises UserError for what cannot be told, and for a card that contradicts the files.
+    """
+    config, family = read_config(folder), family_of(folder)
+    found: Family | None = None
+    if family in CAUSAL or (family in PLAIN and config.get("is_decoder")):
+        found = "causal"
+    elif family in ENCODER_DECODER:
+        found = "encoder-decoder"
+    elif family in PLAIN:
+        found = "masked"
+    elif family:
+        from kebench.model import families  # takes seconds
+
+        found = families.kind_of(folder, family)
+    if found and stated and stated != found:
+        raise UserError(
+            f'{folder}: the card says kind = "{stated}", and by config.json it is {OF_KIND[found]}; mend '
+            "the card"
+        )
+    if not found and stated not in KINDS:
+        raise UserError(
+            f"{folder}: config.json does not tell whether this '{family}' is a masked, a causal or an "
+            f'encoder-decoder model; write it in its card: kind = "causal" (or {", ".join(KINDS[::2])})'
+        )
+    kind = found or _as_kind(stated)
+    saved_as = [name for name in config.get("architectures") or () if isinstance(name, str)]
+    if kind == "masked" and (causal := [name for name in saved_as if _CAUSAL_CLASS.search(name)]) and found:
+        raise UserError(
+            f"{folder}/config.json: saved as {causal[0]}, and without is_decoder = true each word would see "
+            "all others; set it if the model reads from left to right, else mend architectures"
+        )
+    return kind
+
+
+OF_KIND = {
+    "masked": "a masked language model",
+    "causal": "a causal language model",
+    "encoder-decoder": "an encoder-decoder model",
+}
+
+
+def _as_kind(stated: str) -> Family:
+    return next(kind for kind in KINDS if kind == stated)
+
+
+def refuse_headless(folder: Path) -> None:
+    """Raise UserError if config.json says that the model was saved without a language modelling head.
+
+    Where the head is the embedding itself (tied), the weights cannot tell it.
+    """
+    saved_as = read_config(folder).get("architectures") or ()
+    if saved_as and not any(_LM_CLASS.search(str(name)) for name in saved_as):
+        raise UserError(
+            f"{folder}: no language modelling head: it was saved as {saved_as[0]} (config.json, "
+            "architectures); choose a checkpoint with one"
+        )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
