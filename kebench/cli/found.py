@@ -14,7 +14,7 @@ from kebench.finetune.plan import find_task_files
 from kebench.kinds.card import SPLITS
 from kebench.kinds.registry import read_split
 from kebench.kinds.stored import read_predictions
-from kebench.model.fetch import PLACES
+from kebench.model.fetch import is_used_in_place
 from kebench.model.source import cached_folder, card_of, model_hash
 from kebench.records import OtherName, Record, read_other_names, read_records, record_paths
 from kebench.report.compare import Predictions
@@ -242,7 +242,8 @@ def weights_now(word: str) -> str:
     """Return the hash of a model's weights as they are here now; "" if they are not: nothing is fetched."""
     try:
         card = card_of(word)
-        if card.source_kind not in (*PLACES, "embedded") and cached_folder(card) is None:
+        is_fetched = card.source_kind != "embedded" and not is_used_in_place(card)
+        if is_fetched and cached_folder(card) is None:
             return ""
         resolved = resolve(word)
         return model_hash(resolved.folder, casing=resolved.card.casing)

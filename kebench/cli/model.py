@@ -1,8 +1,9 @@
 """`kebench model`: the checkpoints that can be fine-tuned, and how to add one."""
 
+import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,13 +15,22 @@ from kebench.errors import UserError
 from kebench.files import expand_home, write_atomically
 from kebench.mini.build import made_model
 from kebench.model.checkpoint_files import read_json
-from kebench.model.fetch import PLACES
-from kebench.model.layout import describe_checkpoint, read_config
+from kebench.model.fetch import PLACES, is_used_in_place
+from kebench.model.layout import (
+    KINDS,
+    CheckpointFacts,
+    describe_checkpoint,
+    kind_of_family,
+    read_config,
+)
 from kebench.model.source import FETCHED, cached_folder, card_of_source, resolve_model
 from kebench.report.model_index import model_index
 from kebench.report.table import Choice, build_leaderboard
 from kebench.run import make_embedded, resolve
 from kebench.tasks.card import all_task_cards
+
+if TYPE_CHECKING:  # it imports torch
+    from kebench.model.start_token import StartPerplexity
 
 
 @click.group()
@@ -40,6 +50,7 @@ def list_models(form: str) -> None:
             {
                 "name": card.name,
                 "family": card.family,
+                "kind": _kind(card, folder),
                 "casing": card.casing,
                 "mlm_head": _fetched(folder).get("mlm_head", card.mlm_head),
                 "source": card.source_kind,
@@ -47,7 +58,7 @@ def list_models(form: str) -> None:
             }
         )
     cells = [[_cell(value) for value in row.values()] for row in rows]
-    headings = ("name", "family", "casing", "MLM head", "source", "cached")
+    headings = ("name", "family", "kind", "casing", "MLM head", "source", "cached")
     print_table(headings, cells, form, title="Models", content=lambda: rows)
     if form == "terminal":
         click.echo("MLM head -: not seen yet; 'kebench model get NAME' fetches a model and looks", err=True)
@@ -56,12 +67,15 @@ def list_models(form: str) -> None:
 def _folder_if_there(card: ModelCard) -> Path | None:
     if card.source_kind == "embedded":
         return made_model(card.source_value)
-    if card.source_kind not in PLACES:
-        return cached_folder(card)
     try:
-        return PLACES[card.source_kind](card)
+        return PLACES[card.source_kind](card) if is_used_in_place(card) else cached_folder(card)
     except UserError:
         return None
+
+
+def _kind(card: ModelCard, folder: Path | None) -> str | None:
+    """Return what kind of language model it is, as far as can be said without loading transformers."""
+    return card.kind or _fetched(folder).get("kind") or kind_of_family(card.family)
 
 
 def _fetched(folder: Path | None) -> dict[str, Any]:
@@ -85,7 +99,9 @@ def show(name: str, form: str) -> None:
     shown["fetched"] = _fetched(folder) or None
     if folder:
         try:
-            _say_what_is_found(card, folder)
+            found = _say_what_is_found(card, folder)
+            if measured := _measure_start(card, folder, found):
+                shown["start_tokens"] = {one.token: _roles_and_perplexity(one) for one in measured}
         except UserError as error:
             click.echo(f"kebench: {card.name}: cannot be run: {error}", err=True)
     if form == "terminal":
@@ -122,30 +138,62 @@ def get(names: tuple[str, ...], allow_remote_code: bool) -> None:
         _say_what_is_found(resolved.card, resolved.folder, trust_remote_code=allow_remote_code)
 
 
-def _say_what_is_found(card: ModelCard, folder: Path, *, trust_remote_code: bool = False) -> None:
+def _say_what_is_found(card: ModelCard, folder: Path, *, trust_remote_code: bool = False) -> CheckpointFacts:
     """Say what is in a checkpoint's files, what of it is left out, and where its files contradict each other.
 
     Raises UserError if it cannot be run, unless it needs its own code for that, which is not trusted.
     """
-    from kebench.model.checkpoint import check_checkpoint
+    from kebench.model.checkpoint import check_checkpoint, check_lm
 
-    facts = describe_checkpoint(folder)
-    head = {True: "an MLM head", False: "no MLM head", None: "an MLM head unknown for this family"}
+    facts = describe_checkpoint(folder, kind=card.kind)
+    heads = {True: "an MLM head", False: "no MLM head", None: "an MLM head unknown for this family"}
+    lm = facts.kind if facts.kind in ("causal", "encoder-decoder") else None
+    casing = f"{facts.casing} " if facts.casing else ""
     click.echo(
         f"kebench: {card.name}: {facts.family or 'unknown family'}, {facts.layers} layers x {facts.hidden}, "
-        f"{facts.parameters / 1e6:,.1f}M parameters, {facts.vocabulary:,} {facts.casing} pieces, "
-        f"{head[facts.has_mlm_head]}",
+        f"{facts.parameters / 1e6:,.1f}M parameters, {facts.vocabulary:,} {casing}pieces, "
+        f"{KINDS[lm] if lm else heads[facts.has_mlm_head]}",
         err=True,
     )
     if card.trust_remote_code and not trust_remote_code:
-        return
-    checked = check_checkpoint(
-        folder, family=card.family, casing=card.casing, trust_remote_code=trust_remote_code
-    )
+        return facts
+    trusted = trust_remote_code
+    if lm:
+        checked = check_lm(folder, lm, family=card.family, casing=card.casing, trust_remote_code=trusted)
+    else:
+        checked = check_checkpoint(folder, family=card.family, casing=card.casing, trust_remote_code=trusted)
     if checked.left_out:
         click.echo(f"kebench: {card.name}: fine-tuning leaves out {checked.left_out}", err=True)
     for remark in checked.remarks:
         click.echo(f"kebench: {card.name}: WARNING: {remark}", err=True)
+    return facts
+
+
+def _measure_start(
+    card: ModelCard, folder: Path, facts: CheckpointFacts, *, trust_remote_code: bool = False
+) -> "list[StartPerplexity]":
+    """Say how well a causal model reads English behind each token that may stand before it; best first."""
+    if facts.kind != "causal" or (card.trust_remote_code and not trust_remote_code):
+        return []
+    from kebench.model.checkpoint import load_causal_lm, load_lm_tokenizer
+    from kebench.model.start_token import SENTENCES, measure_start_tokens
+
+    trusted = trust_remote_code
+    model = load_causal_lm(folder, family=card.family, kind=card.kind, trust_remote_code=trusted)
+    tokenizer = load_lm_tokenizer(folder, family=card.family, casing=card.casing, trust_remote_code=trusted)
+    measured = measure_start_tokens(model, tokenizer)
+    said = ", ".join(f"{one.token} {_roles_and_perplexity(one)}" for one in measured)
+    click.echo(
+        f"kebench: {card.name}: perplexity of {len(SENTENCES)} English sentences by what stands before them: "
+        f"{said}",
+        err=True,
+    )
+    return measured
+
+
+def _roles_and_perplexity(measured: "StartPerplexity") -> str:
+    roles = f" ({', '.join(measured.roles)})" if measured.roles else ""
+    return f"{measured.perplexity:.2f}{roles}"
 
 
 @model.command()
@@ -156,7 +204,7 @@ def _say_what_is_found(card: ModelCard, folder: Path, *, trust_remote_code: bool
 @click.option("--allow-remote-code", is_flag=True, help="Let the model run its own code when it is loaded.")
 def add(name: str, source: str, allow_remote_code: bool) -> None:
     """Check that a checkpoint loads and write its card, baselines/NAME.toml."""
-    from kebench.model.checkpoint import load_encoder
+    from kebench.model.checkpoint import load_encoder, load_seq2seq_lm
 
     if not re.fullmatch(NAME_PATTERN, name):
         raise UserError(
@@ -164,12 +212,24 @@ def add(name: str, source: str, allow_remote_code: bool) -> None:
         )
     if name in (known := model_card_paths()):
         raise UserError(f"'{name}' is there already: {known[name]}; choose another name, or delete that card")
-    if expand_home(source).is_dir():
+    if expand_home(source).is_dir() or (source.endswith(".gguf") and expand_home(source).is_file()):
         source = f"path:{expand_home(source).resolve()}"
     asked = card_of_source(source, name=name).model_copy(update={"trust_remote_code": allow_remote_code})
     card, folder = resolve_model(asked, allow_remote_code=allow_remote_code, embedded=make_embedded)
-    load_encoder(folder, family=card.family, trust_remote_code=allow_remote_code)
-    _say_what_is_found(card, folder, trust_remote_code=allow_remote_code)
+    facts = _say_what_is_found(card, folder, trust_remote_code=allow_remote_code)
+    if facts.kind == "causal":
+        from kebench.model.start_token import PUT
+
+        measured = _measure_start(card, folder, facts, trust_remote_code=allow_remote_code)
+        if puts := next((one for one in measured if PUT in one.roles), None):
+            said = f"start_token is left out: the tokenizer puts {puts.token} before a text"
+        else:
+            card = card.model_copy(update={"start_token": measured[0].token})
+            said = f"start_token = {json.dumps(card.start_token)}, which has the lowest; see that it is meant"
+        click.echo(f"kebench: {name}: {said}", err=True)
+    else:
+        load = load_seq2seq_lm if facts.kind == "encoder-decoder" else load_encoder
+        load(folder, family=card.family, trust_remote_code=allow_remote_code)
     has_code = "auto_map" in read_config(folder)  # a card does not ask for code that is not there
     card = card.model_copy(update={"trust_remote_code": allow_remote_code and has_code})
     path = Path("baselines") / f"{name}.toml"

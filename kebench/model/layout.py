@@ -26,8 +26,13 @@ CAUSAL = (
     "gpt_neox", "gptj", "llama", "mamba", "ministral3", "mistral", "mixtral", "olmo", "olmo2", "opt", "phi",
     "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3", "stablelm", "starcoder2",
 )  # fmt: skip
+_AS_STATED: dict[str, Family] = {"causal": "causal", "encoder-decoder": "encoder-decoder"}
 ENCODER_DECODER = ("longt5", "mt5", "switch_transformers", "t5", "umt5")
-KINDS: tuple[Family, ...] = ("masked", "causal", "encoder-decoder")
+KINDS: dict[Family, str] = {
+    "masked": "a masked language model",
+    "causal": "a causal language model",
+    "encoder-decoder": "an encoder-decoder language model",
+}
 
 FEWEST_TOKENS = 8  # of a text; ours, as `records.Settings` has it
 
@@ -83,6 +88,9 @@ _DECODER = {
 _LM_CLASS = re.compile(r"(?:CausalLM|LMHead|ConditionalGeneration)")
 _CAUSAL_CLASS = re.compile(r"(?:CausalLM|LMHeadModel)$")
 
+# Most positions of a text; Longformer's encoder-decoder has two of its own.
+_LIMITS = ("max_position_embeddings", "max_encoder_position_embeddings", "max_decoder_position_embeddings")
+
 # Beyond any model there is; transformers would build layers until memory ends.
 MOST = {"num_hidden_layers": 1_000, "hidden_size": 100_000, "vocab_size": 10_000_000}
 
@@ -90,12 +98,15 @@ MOST = {"num_hidden_layers": 1_000, "hidden_size": 100_000, "vocab_size": 10_000
 class CheckpointFacts(NamedTuple):
     """What is really in a checkpoint directory.
 
-    parameters: of the encoder, without pooler and heads.
+    kind: None where neither files nor card tell.
+    layers: of an encoder-decoder model, those of its encoder.
+    parameters: of an encoder, without pooler and heads; of a causal or encoder-decoder model all.
     has_mlm_head: from the tensors' names; None for a family whose head we do not know.
     max_tokens: the longest input, special tokens included; None where positions are not limited.
     """
 
     family: str
+    kind: Family | None
     layers: int
     hidden: int
     vocabulary: int
@@ -105,29 +116,34 @@ class CheckpointFacts(NamedTuple):
     max_tokens: int | None
 
 
-def describe_checkpoint(folder: Path) -> CheckpointFacts:
+def describe_checkpoint(folder: Path, *, kind: str = "") -> CheckpointFacts:
     """Read a checkpoint's config, tokenizer files and tensor names; of the weights only the headers.
 
+    kind: of its card, where the files do not tell (`told_kind`).
     Raises UserError if a file is missing, cut off, or a pickle that holds more than tensors, and for whatever
-    is no encoder of text.
+    is neither an encoder of text nor a causal or encoder-decoder language model.
     """
-    refuse_other_kinds(folder)
+    is_lm = (found := told_kind(folder) or kind) in ("causal", "encoder-decoder")
+    if not is_lm:
+        refuse_other_kinds(folder)
     family = family_of(folder)
     shapes = tensor_shapes(folder)
     parameters = 0
     for name, shape in shapes.items():
         first, _, rest = name.partition(".")
         # neither of a head, nor of the pooler (`bert.pooler.dense`)
-        if is_weight(name) and not is_head(first) and rest.partition(".")[0] not in NOT_ENCODER:
+        is_of_encoder = not is_head(first) and rest.partition(".")[0] not in NOT_ENCODER
+        if is_weight(name) and (is_lm or is_of_encoder):
             parameters += math.prod(shape)
     return CheckpointFacts(
         family=family,
+        kind=next((one for one in KINDS if one == found), None),
         layers=number_of(folder, "num_hidden_layers"),
         hidden=number_of(folder, "hidden_size"),
         vocabulary=number_of(folder, "vocab_size"),
         casing=casing_of(folder) or "",
         parameters=parameters,
-        has_mlm_head=has_mlm_head(family, shapes),
+        has_mlm_head=False if is_lm else has_mlm_head(family, shapes),
         max_tokens=max_tokens_of(folder),
     )
 
@@ -149,85 +165,95 @@ def is_head(part: str) -> bool:
     return part in NOT_ENCODER or bool(_HEAD_WORD.search(part) and not _ENCODER_WORD.search(part))
 
 
-def refuse_other_kinds(folder: Path) -> None:
-    """Raise UserError unless config.json describes an encoder of text that sees all of it."""
-    stated, family = read_config(folder), family_of(folder)
-    if family not in ("", *PLAIN) and (config := _known_config(folder)):
-        from kebench.model.families import why_not_taken
+def refuse_other_kinds(folder: Path, *, kind: str = "") -> None:
+    """Raise UserError unless config.json describes an encoder of text that sees all of it.
 
-        if why := why_not_taken(config):
+    kind: of its card, for a family that is not known here.
+    """
+    stated, family = read_config(folder), family_of(folder)
+    if family not in ("", *PLAIN):
+        found = kind_of_family(family)
+        why = KINDS[found] if found else KINDS[_AS_STATED[kind]] if kind in _AS_STATED else ""
+        if not why and (config := _known_config(folder)):
+            from kebench.model.families import why_not_taken
+
+            why = why_not_taken(config)
+        if why:
             raise UserError(
-                f"{folder}: a '{family}', {why}; so far encoders are taken that were trained to fill masks, "
-                "and XLNet"
+                f"{folder}: a '{family}', {why}; this takes encoders that were trained to fill masks, and "
+                "XLNet; causal and encoder-decoder models are asked by 'kebench probe rank'"
             )
     for name, what in _DECODER.items():
         if stated.get(name):
             raise UserError(
-                f"{folder}/config.json: {name} = {json.dumps(stated[name])}, {what}; encoders are taken so "
-                "far: if the weights are one's, set it to false"
+                f"{folder}/config.json: {name} = {json.dumps(stated[name])}, {what}; this takes encoders: if "
+                "the weights are one's, set it to false, else ask the model by 'kebench probe rank'"
             )
 
 
 def family_kind(folder: Path, *, stated: str = "") -> Family:
     """Tell whether a checkpoint is a masked, a causal or an encoder-decoder language model.
 
-    stated: the `kind` of its card, "" for none. It decides only where the files do not tell.
-    Told by the family and by what config.json says of attention: a BERT with `is_decoder` reads from left to
-    right. Raises UserError for what cannot be told, and for a card that contradicts the files.
+    stated: the `kind` of its card, "" for none; it decides only where the files do not tell (`told_kind`).
+    Raises UserError for what cannot be told, and for a card that contradicts the files.
     """
-    config, family = read_config(folder), family_of(folder)
-    found: Family | None = None
-    if family in CAUSAL or (family in PLAIN and config.get("is_decoder")):
-        found = "causal"
-    elif family in ENCODER_DECODER:
-        found = "encoder-decoder"
-    elif family in PLAIN:
-        found = "masked"
-    elif family:
-        from kebench.model import families  # takes seconds
-
-        found = families.kind_of(folder, family)
+    found = told_kind(folder)
     if found and stated and stated != found:
         raise UserError(
-            f'{folder}: the card says kind = "{stated}", and by config.json it is {OF_KIND[found]}; mend '
+            f'{folder}: the card says kind = "{stated}", and by config.json it is {KINDS[found]}; mend '
             "the card"
         )
-    if not found and stated not in KINDS:
+    for kind in KINDS:
+        if kind == (found or stated):
+            return kind
+    raise UserError(
+        f"{folder}: config.json does not tell whether this '{family_of(folder)}' is a masked, a causal or an "
+        'encoder-decoder language model; write it into a card: kind = "masked" (or causal, encoder-decoder)'
+    )
+
+
+def told_kind(folder: Path) -> Family | None:
+    """Return what kind of language model a checkpoint's config.json says it is, None if it does not tell.
+
+    It is told by the family, and where that has models of several kinds, by what config.json says of
+    attention: a BERT with `is_decoder` reads from left to right. Raises UserError where the class that it
+    was saved as contradicts that.
+    """
+    config, family = read_config(folder), family_of(folder)
+    if family not in PLAIN:
+        if (kind := kind_of_family(family)) or not family:
+            return kind
+        from kebench.model import families  # takes seconds
+
+        kind = families.kind_of(folder, family)
+    else:
+        kind = "causal" if config.get("is_decoder") else "masked"
+    saved_as = str((config.get("architectures") or [""])[0])
+    if kind == "masked" and _CAUSAL_CLASS.search(saved_as):
         raise UserError(
-            f"{folder}: config.json does not tell whether this '{family}' is a masked, a causal or an "
-            f'encoder-decoder model; write it in its card: kind = "causal" (or {", ".join(KINDS[::2])})'
-        )
-    kind = found or _as_kind(stated)
-    saved_as = [name for name in config.get("architectures") or () if isinstance(name, str)]
-    if kind == "masked" and (causal := [name for name in saved_as if _CAUSAL_CLASS.search(name)]) and found:
-        raise UserError(
-            f"{folder}/config.json: saved as {causal[0]}, and without is_decoder = true each word would see "
+            f"{folder}/config.json: saved as {saved_as}, and without is_decoder = true each word would see "
             "all others; set it if the model reads from left to right, else mend architectures"
         )
     return kind
 
 
-OF_KIND = {
-    "masked": "a masked language model",
-    "causal": "a causal language model",
-    "encoder-decoder": "an encoder-decoder model",
-}
+def kind_of_family(family: str) -> Family | None:
+    """Return the kind of all models of a family, as far as can be said without asking transformers."""
+    if family in PLAIN:
+        return "masked"
+    return "causal" if family in CAUSAL else "encoder-decoder" if family in ENCODER_DECODER else None
 
 
-def _as_kind(stated: str) -> Family:
-    return next(kind for kind in KINDS if kind == stated)
-
-
-def refuse_headless(folder: Path) -> None:
-    """Raise UserError if config.json says that the model was saved without a language modelling head.
+def refuse_headless(folder: Path, kind: Family) -> None:
+    """Raise UserError if config.json says that a model was saved without the head of its kind.
 
     Where the head is the embedding itself (tied), the weights cannot tell it.
     """
-    saved_as = read_config(folder).get("architectures") or ()
-    if saved_as and not any(_LM_CLASS.search(str(name)) for name in saved_as):
+    saved_as = [str(name) for name in read_config(folder).get("architectures") or ()]
+    if saved_as and not any(_LM_CLASS.search(name) for name in saved_as):
         raise UserError(
-            f"{folder}: no language modelling head: it was saved as {saved_as[0]} (config.json, "
-            "architectures); choose a checkpoint with one"
+            f"{folder}: no {kind} language modelling head: config.json says it was saved as {saved_as[0]}; "
+            "choose a checkpoint with such a head"
         )
 
 
@@ -336,13 +362,14 @@ def max_tokens_of(folder: Path) -> int | None:
 
     Where positions follow the padding's id (RoBERTa and what is built like it), that many fewer can be used.
     """
-    limit = number_of(folder, "max_position_embeddings")
-    if not limit:
+    limits = [limit for name in _LIMITS if (limit := number_of(folder, name))]
+    if not limits:
         return None
+    limit = min(limits)
     found = limit - _first_position(folder)
     if found < FEWEST_TOKENS:
         raise UserError(
-            f"{folder}/config.json: max_position_embeddings = {limit} leaves {found} tokens for a text, "
+            f"{folder}/config.json: {_LIMITS[0]} = {limit} leaves {found} tokens for a text, "
             f"expected at least {FEWEST_TOKENS}; mend it"
         )
     return found
@@ -350,7 +377,7 @@ def max_tokens_of(folder: Path) -> int | None:
 
 def _first_position(folder: Path) -> int:
     backbone = backbone_of(folder)
-    if not backbone or (backbone in PLAIN and backbone != "roberta"):
+    if not backbone or backbone in CAUSAL or (backbone in PLAIN and backbone != "roberta"):
         return 0
     stated = read_config(folder)
     if backbone == "roberta" and stated.get("pad_token_id", 1) is not None:
@@ -377,7 +404,10 @@ def number_of(folder: Path, name: str) -> int:
     """
     value = read_config(folder).get(name)
     if value is None:
-        value = getattr(_known_config(folder), name, None)
+        config = _known_config(folder)
+        value = getattr(config, name, None)
+        if value is None:  # of a model of text and images, which a causal one may be
+            value = getattr(getattr(config, "text_config", None), name, None)
         value = None if value == -1 else value  # XLNet's word for no limit of positions
     if value is not None and type(value) is not int:
         shown = repr(value)[:40]

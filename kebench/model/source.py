@@ -21,18 +21,34 @@ from kebench.download import NoNetworkError
 from kebench.errors import UserError, did_you_mean, first_fault
 from kebench.files import atomic_folder, cache_folder, expand_home, hash_of, remove_if_broken, sha256_of
 from kebench.model.checkpoint_files import TOKENIZER_FILES, read_json, weight_files
-from kebench.model.fetch import FETCHERS, PLACES, log
-from kebench.model.layout import casing_of, describe_checkpoint, family_of, read_config, stated_casing
+from kebench.model.fetch import (
+    FETCHERS,
+    PLACES,
+    fetched_gguf,
+    gguf_file,
+    is_gguf,
+    is_used_in_place,
+    log,
+)
+from kebench.model.layout import (
+    casing_of,
+    describe_checkpoint,
+    family_of,
+    kind_of_family,
+    read_config,
+    stated_casing,
+)
 
 FETCHED = "fetched.json"
+CONVERSION = 1  # of GGUF files; raised where another directory would come of the same file
 SUGGESTED = "suggested.json"  # beside a checkpoint: what the card of the model that it was made of suggests
 
-# Keys of config.json and tokenizer_config.json that cannot move a score: names, places, versions, and the
-# number format on disk, since every model is loaded in float32.
+# Keys of config.json and tokenizer_config.json that cannot move a score: names, places, versions, the form of
+# a chat, in which nothing is asked, and the number format on disk, since every model is loaded in float32.
 PROSE_KEYS = {
-    "_name_or_path", "architectures", "backend", "dtype", "is_local", "local_files_only", "name_or_path",
-    "processor_class", "special_tokens_map_file", "tokenizer_class", "tokenizer_file", "torch_dtype",
-    "transformers_version",
+    "_name_or_path", "architectures", "backend", "chat_template", "dtype", "is_local", "local_files_only",
+    "name_or_path", "processor_class", "special_tokens_map_file", "tokenizer_class", "tokenizer_file",
+    "torch_dtype", "transformers_version",
 }  # fmt: skip
 
 
@@ -61,7 +77,7 @@ def resolve_model(
     if card.source_kind == "embedded":
         assert embedded is not None, "an embedded model needs the function that makes it"
         folder = embedded(card.source_value)
-    elif card.source_kind in PLACES:
+    elif is_used_in_place(card):
         folder = PLACES[card.source_kind](card)
         _check_sha256(card, folder)
     else:
@@ -75,8 +91,11 @@ def resolve_model(
     if (folder / FETCHED).is_file():
         fetched = read_json(folder / FETCHED)
         seen |= {key: fetched[key] for key in ("revision", "sha256", "mlm_head")}
+        # an older fetched.json has no kind: then it was an encoder's, and is told where it is asked for
+        seen["kind"] = card.kind or fetched.get("kind") or kind_of_family(fetched["family"]) or ""
     else:
-        seen["mlm_head"] = describe_checkpoint(folder).has_mlm_head
+        facts = describe_checkpoint(folder, kind=card.kind)
+        seen |= {"mlm_head": facts.has_mlm_head, "kind": facts.kind or ""}
     if seen["mlm_head"] is None:  # a family whose head we do not know: the card's word stands
         del seen["mlm_head"]
     seen["suggested"] = card.suggested or _inherited(card, folder)
@@ -89,7 +108,7 @@ def card_of(name: str) -> ModelCard:
         return read_model_card(name)
     if name.partition(":")[0] in SOURCE_KINDS:
         return card_of_source(name)
-    if expand_home(name).is_dir():
+    if expand_home(name).is_dir() or (name.endswith(".gguf") and expand_home(name).is_file()):
         return card_of_source(f"path:{expand_home(name).resolve()}")
     raise UserError(
         f"no model '{name}'{did_you_mean(name, paths)} 'kebench model list' shows all; a directory "
@@ -106,7 +125,7 @@ def card_of_source(source: str, *, name: str = "") -> ModelCard:
         raise UserError(
             f"'{source}' names no source; expected one of {', '.join(SOURCE_KINDS)} before a colon"
         )
-    title = rest.rstrip("/").rpartition("/")[2] or kind
+    title = rest.rstrip("/").removesuffix(".gguf").rpartition("/")[2] or kind
     cleaned = re.sub(r"[^a-z0-9.+-]+", "-", title.lower()).strip("-.+") or kind
     return ModelCard(
         name=name or cleaned,
@@ -124,7 +143,7 @@ def _inherited(card: ModelCard, folder: Path) -> Suggested | None:
     """Return what is suggested for the model that a checkpoint was made of, or whose weights it holds."""
     if (folder / SUGGESTED).is_file():
         return read_suggested(folder)
-    if card.source_kind in PLACES:  # a copy of a model that has a card
+    if is_used_in_place(card):  # a copy of a model that has a card
         others = (read_card(path, ModelCard) for path in model_card_paths().values())
         suggesting = [one for one in others if one.suggested and one.sha256]
         hashed = weights_sha256(folder) if suggesting else ""
@@ -152,7 +171,14 @@ def write_suggested(suggested: Suggested | None, folder: Path, *, origin: str) -
 
 
 def _cache_place(card: ModelCard) -> Path:
-    identity = [card.source, card.revision, card.sha256, card.tokenizer_source, card.trust_remote_code]
+    identity: list[Any] = [
+        card.source, card.revision, card.sha256, card.tokenizer_source, card.trust_remote_code,
+    ]  # fmt: skip
+    if is_gguf(card):
+        identity.append(CONVERSION)
+        if card.source_kind == "path":  # what lies there may be another one tomorrow
+            stat = gguf_file(card).stat()
+            identity += [stat.st_size, stat.st_mtime_ns]
     return cache_folder() / "models" / card.name / hash_of(identity)[:16]
 
 
@@ -167,7 +193,11 @@ def _fetch(card: ModelCard) -> Path:
     log.info("fetching %s from %s", card.name, card.source)
     try:
         with atomic_folder(place, point="model", sealed=True) as folder:
-            revision = FETCHERS[card.source_kind](card, folder)
+            converted: dict[str, Any] = {}
+            if is_gguf(card):
+                revision, converted = _convert(card, folder)
+            else:
+                revision = FETCHERS[card.source_kind](card, folder)
             if card.tokenizer_source:  # in place of the checkpoint's own tokenizer
                 tokenizer_card, other = card_of_source(card.tokenizer_source), folder / "tokenizer"
                 other.mkdir()
@@ -177,19 +207,21 @@ def _fetch(card: ModelCard) -> Path:
                     if (other / name).is_file():
                         (other / name).rename(folder / name)
                 shutil.rmtree(other)
-            _check_sha256(card, folder)
-            facts = describe_checkpoint(folder)
+            if not converted:
+                _check_sha256(card, folder)
+            facts = describe_checkpoint(folder, kind=card.kind)
             stated = {
                 "source": card.source,
                 "revision": revision,
-                "sha256": weights_sha256(folder),
+                "sha256": converted.get("sha256") or weights_sha256(folder),
                 "fetched_utc": datetime.now(UTC).isoformat(timespec="seconds"),
                 "family": facts.family or card.family,
+                "kind": facts.kind,
                 "layers": facts.layers,
                 "hidden": facts.hidden,
                 "parameters": facts.parameters,
                 "mlm_head": facts.has_mlm_head,
-            }
+            } | ({"converted_from": converted} if converted else {})
             (folder / FETCHED).write_text(json.dumps(stated, indent=2) + "\n")
     except NoNetworkError as error:
         has_card = card.name in model_card_paths()
@@ -201,6 +233,21 @@ def _fetch(card: ModelCard) -> Path:
     return place
 
 
+def _convert(card: ModelCard, folder: Path) -> tuple[str, dict[str, Any]]:
+    """Fetch a GGUF file and write its model into a folder; return its revision, and what it was made from."""
+    from kebench.model.gguf import convert_gguf, read_gguf  # takes seconds
+
+    with fetched_gguf(card) as (file, revision):
+        found = sha256_of(file)
+        if card.sha256 and found != card.sha256:
+            raise _other_weights(card, found)
+        read_gguf(file, shown=card.source)
+        log.info("converting %s: once, a minute or more", card.source)
+        facts = convert_gguf(file, folder, shown=card.source)
+        name = card.source_value.rpartition("/")[2]
+        return revision, {"file": name, "sha256": found, "bytes": file.stat().st_size, **facts}
+
+
 def weights_sha256(folder: Path) -> str:
     """Return the SHA-256 of the weights file, as sha256sum prints it; of the list of them if sharded."""
     hashes = [sha256_of(path) for path in weight_files(folder)]
@@ -209,10 +256,14 @@ def weights_sha256(folder: Path) -> str:
 
 def _check_sha256(card: ModelCard, folder: Path) -> None:
     if card.sha256 and (seen := weights_sha256(folder)) != card.sha256:
-        raise UserError(
-            f"'{card.name}' from {card.source}: the weights have sha256 {seen}, the card says {card.sha256}; "
-            "these are other weights, and nothing of them is kept"
-        )
+        raise _other_weights(card, seen)
+
+
+def _other_weights(card: ModelCard, seen: str) -> UserError:
+    return UserError(
+        f"'{card.name}' from {card.source}: the weights have sha256 {seen}, the card says {card.sha256}; "
+        "these are other weights, and nothing of them is kept"
+    )
 
 
 def model_hash(folder: Path, *, casing: str = "") -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from kebench.corpus.linked import LinkedCorpus
 from kebench.errors import UserError
 from kebench.files import hash_of
-from kebench.model.layout import describe_checkpoint
+from kebench.model.layout import describe_checkpoint, refuse_other_kinds
 from kebench.model.source import ResolvedModel, model_hash
 from kebench.pretrain.recipe import Pretraining
 from kebench.pretrain.sequences import ENCODING_VERSION
@@ -61,6 +61,7 @@ def plan_pretraining(
     opened = LinkedCorpus.open(corpus)
     if settings.architecture == "kebiolm" and not opened.manifest.counts.mentions:
         raise UserError(f"{corpus}: no mention in it, and '{recipe}' learns from mentions; annotate again")
+    refuse_other_kinds(backbone.folder, kind=backbone.card.kind)
     described = describe_checkpoint(backbone.folder)
     limit = described.max_tokens
     if limit and settings.max_tokens > limit:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from kebench.cards import ModelCard
 from kebench.errors import UserError, first_fault
-from kebench.model.layout import read_config
+from kebench.model.layout import read_config, refuse_other_kinds
 from kebench.model.source import ResolvedModel, model_hash
 from kebench.probe.query_set import SET_VERSIONS, QuerySet
 from kebench.probe.record import (
@@ -81,6 +81,7 @@ def plan_fill(
     Raises UserError for a set whose accepted names older rules made, and for a way of decoding that the
     answers of a released KeBioLM have no batches for.
     """
+    refuse_other_kinds(model.folder, kind=model.card.kind)
     refuse_older_set(query_set)
     decoder = settings.decoder
     if read_config(model.folder).get("fidelity") == "released":
