@@ -157,6 +157,7 @@ CAUSAL_FAMILIES: dict[str, dict[str, Any]] = {
     "opt": {"hidden_size": 16, "word_embed_proj_dim": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
             "ffn_dim": 32, "max_position_embeddings": 96},
     "qwen2": _LLAMA_SIZES,
+    "qwen3": _LLAMA_SIZES | {"head_dim": 8},
 }  # fmt: skip
 ENCODER_DECODER_FAMILIES: dict[str, dict[str, Any]] = {"bart": _BART_SIZES, "t5": _T5_SIZES}
 

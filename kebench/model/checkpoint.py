@@ -188,6 +188,11 @@ def _refuse_kind(folder: Path, stated: str, *, wanted: Family) -> None:
             f"{folder}: {layout.KINDS[found]} ('{layout.family_of(folder)}'), expected {layout.KINDS[wanted]}"
         )
     layout.refuse_headless(folder, wanted)
+    if wanted == "causal" and layout.read_config(folder).get("add_cross_attention"):
+        raise UserError(
+            f"{folder}/config.json: add_cross_attention = true, so its layers would look at another model's "
+            "states; choose a model that stands alone"
+        )
 
 
 def _load_whole(

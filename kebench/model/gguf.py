@@ -34,24 +34,31 @@ STORED_AS = (
     "IQ4_NL", "IQ4_XS",
 )  # fmt: skip
 
+
+def _head_size(config: Any) -> int:
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
 # Settings behind the architecture's name, and the field of config.json that must have their value after the
 # conversion; one that stands in no list may change what the model computes, and is refused.
 _SETTINGS: dict[str, Callable[[Any], Any]] = {
     "block_count": lambda config: config.num_hidden_layers,
     "embedding_length": lambda config: config.hidden_size,
     "context_length": lambda config: config.max_position_embeddings,
-    "feed_forward_length": lambda config: getattr(config, "intermediate_size", None) or config.n_inner,
+    "feed_forward_length": lambda config: (
+        getattr(config, "intermediate_size", None)
+        or getattr(config, "n_inner", None)
+        or 4 * config.hidden_size
+    ),
     "attention.head_count": lambda config: config.num_attention_heads,
     "attention.head_count_kv": lambda config: getattr(
         config, "num_key_value_heads", config.num_attention_heads
     ),
     "attention.layer_norm_rms_epsilon": lambda config: config.rms_norm_eps,
     "attention.layer_norm_epsilon": lambda config: config.layer_norm_epsilon,
-    "attention.key_length": lambda config: config.head_dim,
-    "attention.value_length": lambda config: config.head_dim,
-    "rope.dimension_count": lambda config: (
-        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    ),
+    "attention.key_length": _head_size,
+    "attention.value_length": _head_size,
+    "rope.dimension_count": _head_size,
     "rope.freq_base": lambda config: config.rope_parameters["rope_theta"],
     "vocab_size": lambda config: config.vocab_size,
 }
@@ -143,7 +150,11 @@ def convert_gguf(file: Path, folder: Path, *, shown: str) -> dict[str, Any]:
         with quiet_transformers(), torch.random.fork_rng(devices=[]):
             tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
             model, loading = transformers.AutoModelForCausalLM.from_pretrained(
-                file.parent, gguf_file=file.name, dtype=torch.float32, output_loading_info=True
+                file.parent,
+                gguf_file=file.name,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # reported, and refused by name
+                output_loading_info=True,
             )
     except Exception as error:  # the file is a stranger's: whatever transformers makes of a wrong value
         raise UserError(f"{shown}: cannot be converted ({first_line(error)}); take another file") from None
@@ -296,7 +307,8 @@ def _check_lengths(file: Path, *, shown: str) -> None:
                 )
             elements_of_block, bytes_of_block = gguf.GGML_QUANT_SIZES[known[0]]
             end = max(end, offset + elements // elements_of_block * bytes_of_block)
-        if opened.tell() + end > size:
+        start = -(-opened.tell() // gguf.GGUF_DEFAULT_ALIGNMENT) * gguf.GGUF_DEFAULT_ALIGNMENT
+        if start + end > size:
             raise cut_off
 
 

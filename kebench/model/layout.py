@@ -362,10 +362,12 @@ def max_tokens_of(folder: Path) -> int | None:
 
     Where positions follow the padding's id (RoBERTa and what is built like it), that many fewer can be used.
     """
-    limits = [limit for name in _LIMITS if (limit := number_of(folder, name))]
-    if not limits:
+    first, *others = _LIMITS
+    limit = number_of(folder, first) or min(
+        filter(None, (number_of(folder, name) for name in others)), default=0
+    )
+    if not limit:
         return None
-    limit = min(limits)
     found = limit - _first_position(folder)
     if found < FEWEST_TOKENS:
         raise UserError(

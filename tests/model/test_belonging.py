@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from kebench.errors import UserError
 from kebench.model.checkpoint import check_checkpoint, load_encoder, load_masked_lm, load_tokenizer
-from kebench.model.layout import casing_of, describe_checkpoint
+from kebench.model.layout import casing_of, describe_checkpoint, refuse_other_kinds
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert, write_tiny_roberta
 
 Tensors = dict[str, torch.Tensor]
@@ -171,7 +171,7 @@ def test_another_name_before_all_is_named(tmp_path: Path, load: Any) -> None:
 def test_a_config_that_makes_a_decoder_of_an_encoder_is_refused(tmp_path: Path, name: str) -> None:
     folder = write_tiny_bert(tmp_path)
     change_json(folder / "config.json", **{name: True})
-    for read in (describe_checkpoint, load_encoder, load_masked_lm):
+    for read in (refuse_other_kinds, load_encoder, load_masked_lm):
         with pytest.raises(UserError, match=rf"config\.json: {name} = true, .*set it to false"):
             read(folder)
 

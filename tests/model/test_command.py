@@ -26,9 +26,9 @@ def test_list_shows_every_card_within_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     main(["model", "list"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["name", "family", "casing", "MLM", "head", "source", "cached"]
-    assert ["minilm", "bert", "uncased", "no", "package", "no"] in [line.split() for line in lines]
-    assert ["biobert", "bert", "cased", "-", "hub", "no"] in [line.split() for line in lines]
+    assert lines[0].split() == ["name", "family", "kind", "casing", "MLM", "head", "source", "cached"]
+    assert ["minilm", "bert", "masked", "uncased", "no", "package", "no"] in [line.split() for line in lines]
+    assert ["biobert", "bert", "masked", "cased", "-", "hub", "no"] in [line.split() for line in lines]
     assert max(len(line) for line in lines) <= 80
 
 
@@ -50,6 +50,7 @@ def test_list_as_json_says_what_is_cached(cache: Path, capsys: pytest.CaptureFix
     assert rows["kebiolm"] == {
         "name": "kebiolm",
         "family": "kebiolm",
+        "kind": "masked",
         "casing": "uncased",
         "mlm_head": True,
         "source": "manual",

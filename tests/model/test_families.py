@@ -16,7 +16,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from kebench.errors import UserError
 from kebench.model.checkpoint import load_encoder
-from kebench.model.layout import describe_checkpoint, max_tokens_of, number_of
+from kebench.model.layout import describe_checkpoint, max_tokens_of, number_of, refuse_other_kinds
 
 SIZES: dict[str, Any] = {
     "vocab_size": 50,
@@ -206,13 +206,10 @@ def test_a_size_that_the_config_leaves_out_is_the_family_s_default(tmp_path: Pat
 @pytest.mark.parametrize(
     ("family", "changes", "why"),
     [
-        (
-            "gpt2",
-            {},
-            "a 'gpt2', a decoder, which sees only what stands before a word; so far encoders are taken",
-        ),
-        ("llama", {}, "a 'llama', a decoder"),
-        ("t5", {"d_model": 16, "num_layers": 1}, "a 't5', an encoder and a decoder"),
+        ("gpt2", {}, "a 'gpt2', a causal language model; this takes encoders .* 'kebench probe rank'"),
+        ("llama", {}, "a 'llama', a causal language model"),
+        ("codegen", {}, "a 'codegen', a decoder, which sees only what stands before a word"),
+        ("t5", {"d_model": 16, "num_layers": 1}, "a 't5', an encoder-decoder language model"),
         ("bart", {"d_model": 16}, "a 'bart', an encoder and a decoder"),
         ("funnel", {}, "a 'funnel', which makes other states of a text when padding"),
         ("mra", {}, "a 'mra', which attends to nothing where its own CUDA code is not built"),
@@ -225,6 +222,6 @@ def test_what_is_no_encoder_of_text_is_refused_by_its_config(
 ) -> None:
     config = copy.deepcopy(CONFIG_MAPPING[family](**changes))
     config.save_pretrained(tmp_path)
-    for read in (describe_checkpoint, load_encoder):
+    for read in (refuse_other_kinds, load_encoder):
         with pytest.raises(UserError, match=why):
             read(tmp_path)
