@@ -173,8 +173,8 @@ def write_tiny_lm(folder: Path, family: str, *, seed: int = 0, start: str = "", 
     specials = ["<pad>", "</s>", "<|endoftext|>", "<|im_start|>", "<unk>"]
     vocabulary = _byte_level_vocabulary(specials, [f"<extra_id_{number}>" for number in range(3)])
     config = transformers.AutoConfig.for_model(
-        family, vocab_size=len(vocabulary), pad_token_id=0, eos_token_id=1, bos_token_id=3,
-        decoder_start_token_id=0 if is_pair else None, **(sizes | settings),
+        family, **({"vocab_size": len(vocabulary)} | sizes | settings), pad_token_id=0, eos_token_id=1,
+        bos_token_id=3, decoder_start_token_id=0 if is_pair else None,
     )  # fmt: skip
     kind = transformers.AutoModelForSeq2SeqLM if is_pair else transformers.AutoModelForCausalLM
     _random(kind.from_config, config, seed).save_pretrained(folder)

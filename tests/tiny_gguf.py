@@ -21,12 +21,14 @@ def write_tiny_gguf(
     *,
     stored_as: str = "F32",
     split: str = "gpt-2",
+    pieces_of: Any = None,
     change: Callable[[Any], None] = lambda writer: None,
     **settings: Any,
 ) -> Path:
     """Write the model of a directory (`write_tiny_lm`) into a GGUF file.
 
-    stored_as: of its matrices. split: the name of how its tokenizer parts text. change: is given the writer
+    stored_as: of its matrices. split: the name of how its tokenizer parts text. pieces_of: the
+    SentencePiece model that stands for the directory's tokenizer. change: is given the writer
     before it is closed. settings: beside the model's own, under their names without the architecture's.
     """
     import gguf
@@ -49,19 +51,10 @@ def write_tiny_gguf(
         writer.add_key_length(load_file(model / "model.safetensors")[QUERIES].shape[0] // heads)
     for name, value in settings.items():
         writer.add_float32(f"{architecture}.{name.replace('__', '.')}", value)
-    pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(split)
-    writer.add_token_list(pieces)
-    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
-    special = set(tokenizer.all_special_ids) | {
-        number for number, token in tokenizer.added_tokens_decoder.items() if token.special
-    }
-    writer.add_token_types([control if number in special else normal for number in range(len(pieces))])
-    model_of_merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
-    writer.add_token_merges([" ".join(pair) for pair in model_of_merges["merges"]])
-    writer.add_bos_token_id(tokenizer.bos_token_id)
-    writer.add_eos_token_id(tokenizer.eos_token_id)
+    if pieces_of is None:
+        _add_byte_level(writer, tokenizer, split)
+    else:
+        _add_sentencepiece(writer, pieces_of)
     names = gguf.get_tensor_name_map(
         next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture),
         config.num_hidden_layers,
@@ -78,3 +71,37 @@ def write_tiny_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return file
+
+
+def _add_byte_level(writer: Any, tokenizer: Any, split: str) -> None:
+    import gguf
+
+    pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(split)
+    writer.add_token_list(pieces)
+    writer.add_token_types([control if number in special else normal for number in range(len(pieces))])
+    writer.add_token_merges([" ".join(pair) for pair in merges])
+    writer.add_bos_token_id(tokenizer.bos_token_id)
+    writer.add_eos_token_id(tokenizer.eos_token_id)
+
+
+def _add_sentencepiece(writer: Any, pieces_of: Any) -> None:
+    import gguf
+
+    kinds = []
+    for number in (numbers := range(pieces_of.vocab_size())):
+        kind = gguf.TokenType.BYTE if pieces_of.is_byte(number) else gguf.TokenType.NORMAL
+        kind = gguf.TokenType.CONTROL if pieces_of.is_control(number) else kind
+        kinds.append(gguf.TokenType.UNKNOWN if pieces_of.is_unknown(number) else kind)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([pieces_of.id_to_piece(number) for number in numbers])
+    writer.add_token_scores([pieces_of.get_score(number) for number in numbers])
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(pieces_of.bos_id())
+    writer.add_eos_token_id(pieces_of.eos_id())
+    writer.add_unk_token_id(pieces_of.unk_id())
+    writer.add_add_bos_token(True)

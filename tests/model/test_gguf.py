@@ -1,5 +1,6 @@
 """GGUF files: the model that comes of one is the one it was written from, and what is unknown is refused."""
 
+import io
 import json
 import struct
 from collections.abc import Callable
@@ -88,6 +89,25 @@ def test_each_digit_stands_alone_where_the_file_says_so(tmp_path: Path, model: P
         "llama-bpe": ["CD", "456", "7", "Ġcells"],
         "qwen2": ["CD", "4", "5", "6", "7", "Ġcells"],
     }
+
+
+def test_a_sentencepiece_vocabulary_gives_the_pieces_that_sentencepiece_does(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    texts = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text().split("\n")
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([text for text in texts if text]), model_writer=trained, vocab_size=700,
+        model_type="bpe", byte_fallback=True, split_digits=True, normalization_rule_name="identity",
+        remove_extra_whitespaces=False, minloglevel=2,
+    )  # fmt: skip
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=trained.getvalue())
+    source = write_tiny_lm(tmp_path / "source", "llama", vocab_size=700)
+    convert(write_tiny_gguf(tmp_path / "a.gguf", source, "llama", pieces_of=pieces), tmp_path / "made")
+    tokenizer = load_lm_tokenizer(tmp_path / "made")
+    compared = [text for text in texts if text.strip() == text != ""]
+    assert len(compared) > 100
+    for text in [*compared, "β-catenin in E. coli O157:H7, 10^9/L"]:
+        assert tokenizer(text)["input_ids"] == [pieces.bos_id(), *pieces.encode(text)]
 
 
 def add_tensor(name: str) -> Callable[[Any], None]:
