@@ -1,16 +1,18 @@
 """`kebench model`: what it prints, and where."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
+import transformers
 
 from kebench.cards import ModelCard, Suggested, card_as_toml, read_card
 from kebench.cli import main
 from kebench.mini.build import _key
 from kebench.model.source import card_of_source
-from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
+from tests.tiny_checkpoints import write_tiny_bert, write_tiny_lm, write_tiny_old_bert
 
 
 def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -121,3 +123,70 @@ def test_a_card_with_a_suggestion_is_written_so_that_it_reads_the_same() -> None
         update={"suggested": Suggested(learning_rates=(1e-05, 1e-3), reason='"tiny"', origin="b")}
     )
     assert ModelCard.model_validate(tomllib.loads(card_as_toml(card))) == card
+
+
+def test_show_and_add_measure_what_stands_before_a_text_of_a_causal_model(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiny_lm(tmp_path / "gpt", "gpt2")
+    main(["model", "add", "mine", "--from", "gpt"])
+    said = capsys.readouterr().err
+    assert "mine: gpt2, 2 layers x 16, " in said
+    assert "276 cased pieces, a causal language model" in said
+    (measured,) = re.findall(r"perplexity of 4 English sentences by what stands before them: (.+)", said)
+    tokens = [part.split()[0] for part in measured.split(", ") if part.count(" ")]
+    assert set(tokens) >= {"none", "<|endoftext|>", "<|im_start|>", "</s>"}
+    card = read_card(tmp_path / "baselines" / "mine.toml", ModelCard)
+    assert (card.kind, card.start_token, card.mlm_head) == ("causal", tokens[0], False)
+    assert f'start_token = "{tokens[0]}", which has the lowest' in said
+    main(["model", "show", "mine", "--format", "json"])
+    shown = json.loads(capsys.readouterr().out)
+    assert next(iter(shown["start_tokens"])) == tokens[0]
+    assert shown["start_tokens"]["<|im_start|>"].endswith("(bos_token)")
+    main(["model", "get", "mine"])
+    assert capsys.readouterr().out == f"mine\t{tmp_path / 'gpt'}\n"
+
+
+def test_add_leaves_out_a_start_token_that_the_tokenizer_puts(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiny_lm(tmp_path / "gpt", "gpt2", start="<|endoftext|>")
+    main(["model", "add", "mine", "--from", "gpt"])
+    said = "start_token is left out: the tokenizer puts <|endoftext|> before a text"
+    assert said in capsys.readouterr().err
+    assert read_card(tmp_path / "baselines" / "mine.toml", ModelCard).start_token == ""
+
+
+def test_an_encoder_decoder_gets_a_card(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiny_lm(tmp_path / "t5", "t5")
+    main(["model", "add", "mine", "--from", "t5"])
+    assert "pieces, an encoder-decoder language model" in capsys.readouterr().err
+    card = read_card(tmp_path / "baselines" / "mine.toml", ModelCard)
+    assert (card.kind, card.start_token) == ("encoder-decoder", "")
+
+
+def test_add_writes_no_card_for_a_model_without_its_head(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write_tiny_lm(tmp_path / "gpt", "gpt2")
+    transformers.AutoModel.from_pretrained(folder).save_pretrained(folder)
+    said = fails(["model", "add", "mine", "--from", "gpt"], capsys)
+    assert "no causal language modelling head: config.json says it was saved as GPT2Model" in said
+    assert not (tmp_path / "baselines").exists()
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_commands_that_need_an_encoder_name_the_one_that_does_not(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], family: str
+) -> None:
+    folder = str(write_tiny_lm(tmp_path / family, family))
+    said = fails(["run", "--model", folder, "--tasks", "mini", "--budget", "smoke"], capsys)
+    kind = "a causal" if family == "llama" else "an encoder-decoder"
+    assert f"a '{family}', {kind} language model; this takes encoders" in said
+    assert "asked by 'kebench probe rank'" in said
