@@ -55,7 +55,7 @@ def fetch_hub(card: ModelCard, folder: Path) -> str:
 
 def is_gguf(card: ModelCard) -> bool:
     """Whether a source names a GGUF file, from which a checkpoint is made."""
-    return card.source_value.endswith(".gguf")
+    return card.source_kind in ("hub", "package", "path", "url") and card.source_value.endswith(".gguf")
 
 
 def is_used_in_place(card: ModelCard) -> bool:

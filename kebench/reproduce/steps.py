@@ -16,7 +16,7 @@ from kebench.cards import SOURCE_KINDS, model_card_paths
 from kebench.errors import UserError
 from kebench.files import expand_home, hash_of
 from kebench.kinds.card import SPLITS
-from kebench.model.fetch import PLACES
+from kebench.model.fetch import PLACES, gguf_file, is_gguf
 from kebench.model.source import card_of
 from kebench.probe.record import PROBE_PROTOCOL_VERSION
 from kebench.recipes import Shelf, stated_fields
@@ -157,7 +157,9 @@ def _content_of(read: str, hash_files: Callable[[Path], str]) -> str:
     try:
         if kind == "model":  # a card, and the files that the user may change; a fetched one is sealed
             card = card_of(name)
-            files = hash_files(PLACES[card.source_kind](card)) if card.source_kind in PLACES else ""
+            files = ""
+            if card.source_kind in PLACES:
+                files = hash_files(gguf_file(card) if is_gguf(card) else PLACES[card.source_kind](card))
             place = {"source"} if card.source_kind == "path" else None  # the folder may be moved
             return hash_of([card.model_dump(mode="json", exclude=place), files])
         stated = []

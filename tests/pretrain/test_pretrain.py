@@ -30,6 +30,7 @@ from kebench.run import rates_of
 from kebench.transe.embeddings import read_names, write_names
 from tests.grids import KILLED, Place, finish
 from tests.pretrain.conftest import SMALL, World, plan_of, resolved
+from tests.tiny_checkpoints import write_tiny_lm
 
 RECIPE = 'extends = "kebiolm-mini"\nlabel = "small"\n' + "".join(
     f"{name} = {value}\n" for name, value in SMALL.items()
@@ -89,6 +90,13 @@ def test_logging_shows_the_curve_and_moves_no_weight(place: Path, world: World) 
     )
     weights = [Path(out, "model.safetensors").read_bytes() for out in ("out", "logged")]
     assert weights[0] == weights[1]
+
+
+def test_a_backbone_that_is_no_encoder_is_refused(place: Path, world: World) -> None:
+    folder = write_tiny_lm(place / "gpt", "gpt2")
+    with pytest.raises(UserError, match=r"a 'gpt2', a causal language model; .* 'kebench probe rank'"):
+        run(*command(world), "--backbone", str(folder))
+    assert not Path("out").exists()
 
 
 def test_the_checkpoint_is_one_like_any_other(place: Path, world: World) -> None:

@@ -28,7 +28,7 @@ from kebench.probe.stored import find_probes
 from tests import forks
 from tests.forks import KILLED
 from tests.probe.small_probes import answer, query_table, write_set
-from tests.tiny_checkpoints import write_tiny_bert, write_tiny_electra, write_tiny_kebiolm
+from tests.tiny_checkpoints import write_tiny_bert, write_tiny_electra, write_tiny_kebiolm, write_tiny_lm
 
 SMALL = ("--beam", "2", "--max-masks", "3", "--queries", "150", "--device", "cpu")
 
@@ -362,6 +362,16 @@ def test_an_out_that_is_a_file_is_refused_first(query_set: Path, tmp_path: Path)
     (tmp_path / "out").touch()
     with pytest.raises(UserError, match="out: a file; name a folder for the results with --out"):
         invoke("run", "--model", "no-model", "--set", str(query_set), "--out", str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_a_model_that_is_not_masked_is_sent_to_the_command_that_takes_it(
+    query_set: Path, tmp_path: Path, family: str
+) -> None:
+    folder = write_tiny_lm(tmp_path / family, family)
+    with pytest.raises(UserError, match=rf"a '{family}', an? .* language model; .* 'kebench probe rank'"):
+        invoke(*arguments(folder, query_set, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_without_a_trained_head_is_refused(query_set: Path, tmp_path: Path) -> None:
