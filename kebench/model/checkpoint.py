@@ -19,6 +19,7 @@ from transformers.utils import is_protobuf_available, is_sentencepiece_available
 from kebench.bounded import MOST_TOKENIZER_BYTES, refuse_larger
 from kebench.errors import UserError, counted, first_line
 from kebench.model import checkpoint_files, checks, layout
+from kebench.model.biogpt import load_biogpt_tokenizer
 from kebench.model.checkpoint_files import again
 from kebench.model.families import config_of, quiet_transformers
 from kebench.model.statements import Family
@@ -350,7 +351,11 @@ def _from_files(
             "pip install 'kebench[sentencepiece]'"
         )
     try:
+        if family == "biogpt" and "tokenizer.json" not in found:
+            return load_biogpt_tokenizer(folder, **arguments)
         tokenizer = kind.from_pretrained(folder, **arguments)
+    except UserError:
+        raise
     except Exception as error:  # as in _load
         raise UserError(
             f"{folder}: its tokenizer cannot be loaded ({first_line(error)}); {again(folder)}"

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,7 @@ def test_without_the_package_the_command_that_installs_it_is_named(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write_tiny_gguf(tmp_path / "a.gguf", model, "llama")
-    monkeypatch.setitem(__import__("sys").modules, "gguf", None)
+    monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(UserError, match=r"needs the package gguf; pip install 'kebench\[gguf\]'"):
         read_gguf(file, shown="the file")
 
