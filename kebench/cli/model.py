@@ -162,6 +162,10 @@ def _say_what_is_found(card: ModelCard, folder: Path, *, trust_remote_code: bool
         checked = check_lm(folder, lm, family=card.family, casing=card.casing, trust_remote_code=trusted)
     else:
         checked = check_checkpoint(folder, family=card.family, casing=card.casing, trust_remote_code=trusted)
+    if lm == "causal" and card.start_token:
+        from kebench.model.start_token import start_token
+
+        start_token(folder, card, checked.tokenizer)  # the card may name what is no token
     if checked.left_out:
         click.echo(f"kebench: {card.name}: fine-tuning leaves out {checked.left_out}", err=True)
     for remark in checked.remarks:

@@ -8,7 +8,7 @@ import transformers
 
 from kebench.errors import UserError, counted
 from kebench.model.checkpoint_files import again
-from kebench.model.families import config_of, first_position, is_known
+from kebench.model.families import config_of, first_position, is_known, of_text
 from kebench.model.layout import CAUSAL, count_capitals, family_of, is_head, is_weight, number_of
 
 # Rows beyond the vocabulary: embeddings are padded to a multiple of 64, 128 or (mDeBERTa) 1,000. So at most
@@ -75,7 +75,7 @@ def refuse_unlike(
         )
     if unplaced:
         layers = [int(found[1]) for name in unplaced if (found := re.search(r"\.layers?\.(\d+)\.", name))]
-        stated = model.config.num_hidden_layers
+        stated = number_of(folder, "num_hidden_layers")
         why = (
             "they are another head's, or another kind of model's, and the model was trained for that; choose "
             "a checkpoint of the language model"
@@ -150,7 +150,8 @@ def refuse_foreign(
             f"another model's vocabulary: {remedy}"
         )
     family = family_of(folder)
-    config = config_of(folder, family=family) if is_known(family) and family not in CAUSAL else None
+    is_asked = is_known(family) and family not in CAUSAL
+    config = of_text(config_of(folder, family=family)) if is_asked else None
     if config is not None and first_position(config) and config.pad_token_id != tokenizer.pad_token_id:
         raise UserError(
             f"{folder}: padding is piece {tokenizer.pad_token_id} of the tokenizer, and by config.json "

@@ -78,6 +78,11 @@ def config_of(folder: Path, *, family: str, trust_remote_code: bool = False) -> 
         raise UserError(f"{folder}/config.json: {first_line(error)}; mend it") from None
 
 
+def of_text(config: transformers.PreTrainedConfig) -> transformers.PreTrainedConfig:
+    """Return a model's config, of a model of text and images that of its part for text."""
+    return getattr(config, "text_config", None) or config
+
+
 def is_known(family: str) -> bool:
     """Tell whether transformers itself has a family; the code of others comes with their checkpoints."""
     return family in CONFIG_MAPPING

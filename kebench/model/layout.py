@@ -119,11 +119,12 @@ class CheckpointFacts(NamedTuple):
 def describe_checkpoint(folder: Path, *, kind: str = "") -> CheckpointFacts:
     """Read a checkpoint's config, tokenizer files and tensor names; of the weights only the headers.
 
-    kind: of its card, where the files do not tell (`told_kind`).
+    kind: of its card; see `family_kind`.
     Raises UserError if a file is missing, cut off, or a pickle that holds more than tensors, and for whatever
     is neither an encoder of text nor a causal or encoder-decoder language model.
     """
-    is_lm = (found := told_kind(folder) or kind) in ("causal", "encoder-decoder")
+    found = family_kind(folder, stated=kind) if kind or told_kind(folder) else None
+    is_lm = found in ("causal", "encoder-decoder")
     if not is_lm:
         refuse_other_kinds(folder)
     family = family_of(folder)
@@ -137,7 +138,7 @@ def describe_checkpoint(folder: Path, *, kind: str = "") -> CheckpointFacts:
             parameters += math.prod(shape)
     return CheckpointFacts(
         family=family,
-        kind=next((one for one in KINDS if one == found), None),
+        kind=found,
         layers=number_of(folder, "num_hidden_layers"),
         hidden=number_of(folder, "hidden_size"),
         vocabulary=number_of(folder, "vocab_size"),
@@ -386,8 +387,9 @@ def _first_position(folder: Path) -> int:
         return (number_of(folder, "pad_token_id") if "pad_token_id" in stated else 1) + 1
     if not (config := _known_config(folder)):
         return 0
-    from kebench.model.families import first_position
+    from kebench.model.families import first_position, of_text
 
+    config = of_text(config)
     has_padding = config.pad_token_id is not None
     if not has_padding:
         config.pad_token_id = 1
@@ -408,8 +410,10 @@ def number_of(folder: Path, name: str) -> int:
     if value is None:
         config = _known_config(folder)
         value = getattr(config, name, None)
-        if value is None:  # of a model of text and images, which a causal one may be
-            value = getattr(getattr(config, "text_config", None), name, None)
+        if value is None and config is not None:  # a causal model may be one of text and images
+            from kebench.model.families import of_text
+
+            value = getattr(of_text(config), name, None)
         value = None if value == -1 else value  # XLNet's word for no limit of positions
     if value is not None and type(value) is not int:
         shown = repr(value)[:40]

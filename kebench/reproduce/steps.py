@@ -160,8 +160,11 @@ def _content_of(read: str, hash_files: Callable[[Path], str]) -> str:
             files = ""
             if card.source_kind in PLACES:
                 files = hash_files(gguf_file(card) if is_gguf(card) else PLACES[card.source_kind](card))
-            place = {"source"} if card.source_kind == "path" else None  # the folder may be moved
-            return hash_of([card.model_dump(mode="json", exclude=place), files])
+            left_out = {"source"} if card.source_kind == "path" else set()  # the folder may be moved
+            left_out |= {
+                name for name in ("kind", "start_token") if not getattr(card, name)
+            }  # as before these
+            return hash_of([card.model_dump(mode="json", exclude=left_out), files])
         stated = []
         for task in select_tasks(name):
             splits = SPLITS if task.access.kind != "embedded" else ()

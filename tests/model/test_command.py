@@ -148,6 +148,19 @@ def test_show_and_add_measure_what_stands_before_a_text_of_a_causal_model(
     assert capsys.readouterr().out == f"mine\t{tmp_path / 'gpt'}\n"
 
 
+def test_show_says_of_a_start_token_that_it_is_no_token(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiny_lm(tmp_path / "gpt", "gpt2")
+    main(["model", "add", "mine", "--from", "gpt"])
+    card = tmp_path / "baselines" / "mine.toml"
+    card.write_text(re.sub("start_token = .*", 'start_token = "<|begin|>"', card.read_text()))
+    main(["model", "show", "mine"])
+    said = capsys.readouterr().err
+    assert "mine: cannot be run: the card of 'mine', start_token: '<|begin|>' is no token of" in said
+
+
 def test_add_leaves_out_a_start_token_that_the_tokenizer_puts(
     tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

