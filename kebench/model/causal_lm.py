@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from kebench.errors import UserError, first_line
-from kebench.model.shared_prefixes import Costs, Group, Pass, Sequences, plan_batches, plan_tries
+from kebench.model.shared_prefixes import Costs, Group, Numbers, Pass, Sequences, plan_batches, plan_tries
 from kebench.model.soft_max import rows_at_once
 from kebench.model.statements import Family, NameScores, Statement
 
@@ -87,16 +87,14 @@ class CausalLM:
     ) -> None:
         if model.dtype != torch.float32:
             raise UserError(
-                f"{model.config.model_type}: its weights are {str(model.dtype).removeprefix('torch.')}, in which "
-                "errors cannot be told from rounding; load it in float32 (precision bf16 computes faster)"
+                f"{model.config.model_type}: its weights are {model.dtype}, in which errors cannot be told "
+                "from rounding; load it in torch.float32 (precision bf16 computes faster)"
             )
         self.model, self.tokenizer, self.start = model.to(device).eval(), tokenizer, tuple(start)
         self.device, self.precision = device, precision
         self.config = model.config.get_text_config()
-        self.limit, self.limit_name = next(
-            ((int(limit), name) for name in _LIMITS if (limit := getattr(self.config, name, None))),
-            (None, ""),
-        )
+        self.limit_name = next((name for name in _LIMITS if getattr(self.config, name, None)), "")
+        self.limit: int | None = getattr(self.config, self.limit_name) if self.limit_name else None
         self.takes = set(inspect.signature(model.base_model.forward).parameters)
         self.vocabulary = model.get_input_embeddings().weight.shape[0]
         self.has_own_logits = False  # the model's own forward pass makes the logits: `check_sharing` decides
@@ -107,6 +105,8 @@ class CausalLM:
         weights = sum(one.numel() for one in model.parameters()) - model.get_input_embeddings().weight.numel()
         squares = 4 * self.config.hidden_size * self.config.num_hidden_layers
         self.costs = Costs(_FIXED_COST["cpu" if kind == "cpu" else "cuda"], squares / max(1, 2 * weights))
+        # Tokens forwarded, and states that went through the head, since it was made; checks are left out.
+        self.num_forwarded = self.num_read = 0
         # what `check_sharing` found, and up to which lengths of a text and of a row
         self.refused: dict[str, str] = {}
         self.checked_text, self.checked_row = 0, 0
@@ -141,6 +141,8 @@ class CausalLM:
             part = _name_tokens(text, encoded.start[number], encoded.end[number], statement, name)
             if part.start == part.end:
                 raise UserError(f"{where}: the tokenizer makes no token of the name; leave it out")
+            if self.tokenizer.unk_token_id in tokens[part.start : part.end]:
+                raise UserError(f"{where}: the tokenizer does not know all of its characters; leave it out")
             if not self.start and (part.start == 0 or with_before):
                 raise UserError(
                     f"{where}: nothing stands before the text's first token, so it has no probability; "
@@ -243,7 +245,7 @@ class CausalLM:
     def _way(self) -> str:
         if TRIES not in self.refused:
             return TRIES if PREFIXED_TRIES in self.refused else PREFIXED_TRIES
-        return next(way for way in WAYS if way not in self.refused)
+        return next(way for way in WAYS[2:] if way not in self.refused)
 
     def _plan_checked(self, sequences: Sequences, longest: int, most_tokens: int) -> list[Group]:
         """Return passes that are as large as others that were found right, or smaller."""
@@ -297,16 +299,15 @@ class CausalLM:
                 f"ones is given (by {found:.2g} nats); such a model cannot be asked"
             )
         for way in WAYS:
-            if way == PREFIXED_TRIES and TRIES in self.refused:
+            if way in self.refused or (way == PREFIXED_TRIES and TRIES in self.refused):
                 continue
-            if way not in self.refused:
-                try:
-                    found = difference(way)
-                    if not found <= _LARGEST_DIFFERENCE:  # NaN neither
-                        self.refused[way] = f"differs by {found:.2g} nats"
-                # transformers raises what it likes where an architecture cannot do something
-                except Exception as error:
-                    self.refused[way] = f"{type(error).__name__}: {first_line(error)}"
+            try:
+                found = difference(way)
+                if not found <= _LARGEST_DIFFERENCE:  # NaN neither
+                    self.refused[way] = f"differs by {found:.2g} nats"
+            # transformers raises what it likes where an architecture cannot do something
+            except Exception as error:
+                self.refused[way] = f"{type(error).__name__}: {first_line(error)}"
             if way != TRIES and self._way() in (way, TRIES):
                 break
         self.checked_text, self.checked_row = text, row
@@ -371,7 +372,8 @@ class CausalLM:
                 for one in group.passes:
                     state_XH = self._states(one, _repeated(cache, len(one.token_RL)), behind)
                     self._read(one, state_XH, last_1H, log_prob_Q)
-        return log_prob_Q.cpu().numpy()
+        found: LogProbs = log_prob_Q.cpu().numpy()
+        return found
 
     def _states(self, one: Pass, cache: Any, behind: int) -> Tensor:
         """Forward a pass; return the last hidden states of all its tokens, or the model's own logits."""
@@ -455,7 +457,7 @@ class CausalLM:
             return {kind: added(windows[kind]) for kind in types}
         return added(windows[types.pop()] if types else window)
 
-    def _there(self, numbers: NDArray[numpy.integer]) -> Tensor:
+    def _there(self, numbers: Numbers) -> Tensor:
         return torch.tensor(numbers, device=self.device)
 
 
@@ -496,7 +498,7 @@ def _name_tokens(text: str, start_L: Tokens, end_L: Tokens, statement: Statement
         elif holds_before or holds_after:  # with no more of the name than a space beside it
             is_name[place] = False
     places = numpy.flatnonzero(is_name)
-    if not len(places):
+    if not (is_name & (start_L < name_end) & (end_L > name_start)).any():
         return _Parts(0, 0, False)
     assert len(places) == places[-1] - places[0] + 1, (
         f"{text!r}: the tokens of {name!r} do not stand together"

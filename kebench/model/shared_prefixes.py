@@ -85,14 +85,14 @@ class Sequences:
     out_start: where the probabilities of each stand among all that are asked for, in the order given.
     """
 
-    def __init__(self, sequences: Sequence[NDArray[numpy.integer]], first: Sequence[int]) -> None:
+    def __init__(self, sequences: Sequence[Numbers], first: Sequence[int]) -> None:
         asked = [max(0, len(tokens) - start) for tokens, start in zip(sequences, first, strict=True)]
         self.num_asked = sum(asked)
         out_start = numpy.cumsum([0, *asked])
         # big-endian bytes are in the order of the numbers
-        keys = [numpy.asarray(tokens).astype(">u4").tobytes() for tokens in sequences]
+        keys = [tokens.astype(">u4").tobytes() for tokens in sequences]
         order = sorted((place for place, number in enumerate(asked) if number), key=keys.__getitem__)
-        self.tokens = [numpy.asarray(sequences[place], dtype=numpy.int64) for place in order]
+        self.tokens = [sequences[place] for place in order]
         self.first = [first[place] for place in order]
         self.out_start = [int(out_start[place]) for place in order]
         # places to be forwarded
@@ -212,7 +212,8 @@ def plan_batches(sequences: Sequences, *, most_tokens: int, costs: Costs, cached
     most_tokens: of a batch, padding included, where no sequence is longer by itself.
     cached: neighbours that begin alike follow one prefix, where that saves more than a pass costs.
     """
-    groups, alone = [], []
+    groups: list[Group] = []
+    alone: list[int] = []
     for places, common in _alike(sequences) if cached else [(range(len(sequences)), 0)]:
         if common * (len(places) - 1) > costs.fixed:
             batches = _batches(sequences, places, common, most_tokens)
