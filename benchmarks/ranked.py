@@ -34,7 +34,8 @@ NAMES, SHOTS, BATCH = 77, 4, 32
 OURS, PLAIN, PEER, PEER_ALONE = "ours", "plain batches of 32", "lm-pub-quiz, batch 32", "lm-pub-quiz, batch 1"
 # Made up, in the form of the names of diseases and drugs.
 KINDS = (
-    "acute", "chronic", "familial", "juvenile", "secondary", "atypical", "recurrent", "congenital", "severe", "mixed"
+    "acute", "chronic", "familial", "juvenile", "secondary", "atypical", "recurrent", "congenital", "severe",
+    "mixed",
 )  # fmt: skip
 SITES = (
     "gastritis", "neuropathy", "dermatosis", "bronchial fibrosis", "anemia", "renal dystrophy", "otitis",

@@ -69,7 +69,8 @@ def speed(cases: dict[str, Any]) -> str:
         table(header, rows)
         + "\n\nOne thread, fp32; loading and the first query, with which ours checks how it may share "
         "work, are not timed. Seconds are those of the fastest round; the machine is used by others too, so "
-        "CPU seconds count. Peak: resident while asking, weights included. Difference: the largest of a sum, in nats."
+        "CPU seconds count. Peak: resident while asking, weights included. Difference: the largest of a sum, "
+        "in nats."
     )
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from kebench.errors import UserError, first_line
+from kebench.model.families import quiet_transformers
 from kebench.model.shared_prefixes import Costs, Group, Numbers, Pass, Sequences, plan_batches, plan_tries
 from kebench.model.soft_max import rows_at_once
 from kebench.model.statements import Family, NameScores, Statement
@@ -264,7 +265,7 @@ class CausalLM:
         The probe's are as long or longer: an architecture that sees a window of tokens only, by their places
         in the text or in the row, differs no earlier. The ways are tried from the least work on; those behind
         the first that is right are not.
-        Raises UserError for a model that says other things of a text with an attention mask of ones.
+        Raises UserError for a model of which no way is right.
         """
         text, row = (max(_FEWEST_PROBED, 1 << (one - 1).bit_length()) for one in (longest, row))
         text, row = max(min(text, self.limit or text), self.checked_text), max(row, self.checked_row)
@@ -295,8 +296,8 @@ class CausalLM:
             self.has_own_logits = not is_plain or not difference(ONE_BY_ONE) <= _LARGEST_DIFFERENCE
         if self.has_own_logits and not (found := difference(ONE_BY_ONE)) <= _LARGEST_DIFFERENCE:
             raise UserError(
-                f"{self.config.model_type}: it gives a text other probabilities where an attention mask of "
-                f"ones is given (by {found:.2g} nats); such a model cannot be asked"
+                f"{self.config.model_type}: a text has other probabilities where its positions are given "
+                f"(by {found:.2g} nats); such a model cannot be asked"
             )
         for way in WAYS:
             if way in self.refused or (way == PREFIXED_TRIES and TRIES in self.refused):
@@ -361,19 +362,24 @@ class CausalLM:
         is_low = self.precision == "bf16" and not exactly
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=is_low):
             for group in groups:
-                cache, behind, last_1H = None, 0, None
-                if group.prefix is not None:
-                    if "past_key_values" not in self.takes:
-                        raise TypeError("the model takes no cached keys and values")
-                    cache, behind = DynamicCache(), group.prefix.token_RL.shape[1]
-                    state_LH = self._states(group.prefix, cache, 0)
-                    self._read(group.prefix, state_LH, None, log_prob_Q)
-                    last_1H = state_LH[-1:].clone()
-                for one in group.passes:
-                    state_XH = self._states(one, _repeated(cache, len(one.token_RL)), behind)
-                    self._read(one, state_XH, last_1H, log_prob_Q)
+                self._forward(group, log_prob_Q)
         found: LogProbs = log_prob_Q.cpu().numpy()
         return found
+
+    def _forward(self, group: Group, log_prob_Q: Tensor) -> None:
+        """Forward the passes of a group, and write what they read."""
+        cache, behind, last_1H = None, 0, None
+        if group.prefix is not None:
+            if "past_key_values" not in self.takes:
+                raise TypeError("the model takes no cached keys and values")
+            cache, behind = DynamicCache(), group.prefix.token_RL.shape[1]
+            state_LH = self._states(group.prefix, cache, 0)
+            self._read(group.prefix, state_LH, None, log_prob_Q)
+            last_1H = state_LH[-1:].clone()
+            del state_LH
+        for one in group.passes:
+            state_XH = self._states(one, _repeated(cache, len(one.token_RL)), behind)
+            self._read(one, state_XH, last_1H, log_prob_Q)
 
     def _states(self, one: Pass, cache: Any, behind: int) -> Tensor:
         """Forward a pass; return the last hidden states of all its tokens, or the model's own logits."""

@@ -318,17 +318,19 @@ def test_logits_that_a_model_changes_unknown_to_us_are_taken_from_the_model(llam
     assert not CausalLM(llama, TOKENIZER, start=(START,)).has_own_logits
 
 
-def test_a_model_that_depends_on_the_mask_beside_a_text_is_refused(llama: Any) -> None:
+def test_a_model_of_which_no_way_is_right_is_refused(llama: Any) -> None:
     class Odd(transformers.LlamaForCausalLM):
-        def forward(self, *args: Any, attention_mask: Any = None, **given: Any) -> Any:
-            found = super().forward(*args, attention_mask=attention_mask, **given)
-            found.logits = found.logits * (3 if attention_mask is None else 2)
+        def forward(self, *args: Any, position_ids: Any = None, **given: Any) -> Any:
+            found = super().forward(*args, position_ids=position_ids, **given)
+            found.logits = found.logits * (3 if position_ids is None else 2)
             return found
 
     with pytest.raises(UserError) as error:
         CausalLM(Odd(llama.config), TOKENIZER, start=(START,)).check_sharing()
-    assert str(error.value).startswith("llama: it gives a text other probabilities where an attention mask")
-    assert str(error.value).endswith("such a model cannot be asked")
+    assert str(error.value).startswith(
+        "llama: a text has other probabilities where its positions are given (by "
+    )
+    assert str(error.value).endswith(" nats); such a model cannot be asked")
 
 
 # --- the same numbers for any batch and order --------------------------------------------------------------
@@ -644,3 +646,35 @@ def test_a_cached_prefix_is_not_written_to(llama: Any) -> None:
     assert cache.get_seq_length() == 3
     for layer, keys in zip(cache.layers, before, strict=True):
         assert torch.equal(layer.keys, keys)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2"])
+def test_a_pass_of_a_trie_neither_mixes_devices_nor_waits_for_numbers(name: str) -> None:
+    # On the device "meta" there are shapes and no numbers: asking for one raises, and so does a CPU tensor.
+    lm = CausalLM(small(name), TOKENIZER, start=(START,), device="meta")
+    texts = [numpy.append(numpy.arange(2, 20), numpy.arange(place, 2 * place)) for place in range(21, 30)]
+    sequences = Sequences(texts, [1] * len(texts))
+    log_prob_Q = torch.empty(sequences.num_asked, device="meta")
+    with torch.inference_mode():
+        for group in lm._plan(TRIES, sequences, 60, Costs(0.0, 0.0)):
+            lm._forward(group, log_prob_Q)
+
+
+# --- lm-pub-quiz -------------------------------------------------------------------------------------------
+
+
+def test_whole_texts_have_the_sums_of_lm_pub_quiz(llama: Any) -> None:
+    evaluators = pytest.importorskip("lm_pub_quiz.evaluators.pll_evaluators")
+    tokenizer = byte_level_bpe()
+    peer = evaluators.Evaluator.from_model(llama, model_type="CLM", tokenizer=tokenizer, device="cpu")
+    statements = [Statement("Propranolol may treat", "."), Statement("Gout", " may treat é.")]
+    scores = score(CausalLM(llama, TOKENIZER, start=(START,)), statements, ["gout", "hypertension", "a"])
+    whole = scores.before_SN + scores.name_SN + scores.after_SN
+    for row, (before, after) in enumerate(statements):
+        expected = peer.evaluate_instance(
+            template=f"{before} [Y]{after}",
+            answers=["gout", "hypertension", "a"],
+            reduction="sum",
+            batch_size=2,
+        )
+        assert_allclose(whole[row], expected, atol=1e-3, rtol=0)
