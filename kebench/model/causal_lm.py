@@ -270,14 +270,18 @@ class CausalLM:
         text, row = (max(_FEWEST_PROBED, 1 << (one - 1).bit_length()) for one in (longest, row))
         text, row = max(min(text, self.limit or text), self.checked_text), max(row, self.checked_row)
         probe, compared = self._probe(text, row)
-        # The reference: one text at a time by the model's own forward pass, without mask or positions.
+        # The reference: one text at a time by the model's own forward pass, without mask or positions. The
+        # last quarter is compared: it stands behind all that is shared.
+        own = text - text * 3 // 4
+        takes = inspect.signature(self.model.forward).parameters
+        kept = {"logits_to_keep": own + 1} if "logits_to_keep" in takes else {}
         reference = []
         for place in compared:
             token_1L = self._there(probe.tokens[place][None])
-            log_prob_LV = (
-                self.model(input_ids=token_1L, use_cache=False).logits[0, :-1].float().log_softmax(-1)
-            )
-            reference.append(log_prob_LV.gather(1, token_1L[0, 1:, None])[:, 0].cpu().numpy())
+            with quiet_transformers():  # a text may begin with the padding's token, of which it would warn
+                logit_LV = self.model(input_ids=token_1L, use_cache=False, **kept).logits[0, -own - 1 : -1]
+            log_prob_L1 = logit_LV.float().log_softmax(-1).gather(1, token_1L[0, -own:, None])
+            reference.append(log_prob_L1[:, 0].cpu().numpy())
 
         def difference(way: str) -> float:
             few = Sequences([probe.tokens[place] for place in compared], [1] * len(compared))
@@ -285,7 +289,7 @@ class CausalLM:
             groups = self._plan(way, asked, row, Costs(0.0, 0.0))  # so that all is shared that can be
             log_prob_Q = self._compute(groups, asked.num_asked, exactly=True)
             places = compared if asked is probe else range(len(few))
-            found = [log_prob_Q[asked.out_start[place] :][: asked.size_B[place]] for place in places]
+            found = [log_prob_Q[asked.out_start[place] :][: asked.size_B[place]][-own:] for place in places]
             return float(numpy.abs(numpy.concatenate(found) - numpy.concatenate(reference)).max())
 
         # Some models do more to their logits than the head and what is known of it: then theirs are taken.
