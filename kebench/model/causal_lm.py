@@ -246,7 +246,13 @@ class CausalLM:
     def _way(self) -> str:
         if TRIES not in self.refused:
             return TRIES if PREFIXED_TRIES in self.refused else PREFIXED_TRIES
-        return next(way for way in WAYS[2:] if way not in self.refused)
+        for way in WAYS[2:]:
+            if way not in self.refused:
+                return way
+        raise UserError(
+            f"{self.config.model_type}: a text that is scored alone gets other probabilities than by the "
+            f"model's own forward pass ({self.refused[ONE_BY_ONE]}); such a model cannot be asked"
+        )
 
     def _plan_checked(self, sequences: Sequences, longest: int, most_tokens: int) -> list[Group]:
         """Return passes that are as large as others that were found right, or smaller."""
@@ -274,45 +280,46 @@ class CausalLM:
         # last quarter is compared: it stands behind all that is shared.
         own = text - text * 3 // 4
         takes = inspect.signature(self.model.forward).parameters
-        kept = {"logits_to_keep": own + 1} if "logits_to_keep" in takes else {}
+        only = {"logits_to_keep": own + 1} if "logits_to_keep" in takes else {}
         reference = []
         for place in compared:
             token_1L = self._there(probe.tokens[place][None])
             with quiet_transformers():  # a text may begin with the padding's token, of which it would warn
-                logit_LV = self.model(input_ids=token_1L, use_cache=False, **kept).logits[0, -own - 1 : -1]
+                logit_LV = self.model(input_ids=token_1L, use_cache=False, **only).logits[0, -own - 1 : -1]
             log_prob_L1 = logit_LV.float().log_softmax(-1).gather(1, token_1L[0, -own:, None])
             reference.append(log_prob_L1[:, 0].cpu().numpy())
 
-        def difference(way: str) -> float:
-            few = Sequences([probe.tokens[place] for place in compared], [1] * len(compared))
-            asked = probe if way in (TRIES, PREFIXED_TRIES) else few
-            groups = self._plan(way, asked, row, Costs(0.0, 0.0))  # so that all is shared that can be
-            log_prob_Q = self._compute(groups, asked.num_asked, exactly=True)
-            places = compared if asked is probe else range(len(few))
-            found = [log_prob_Q[asked.out_start[place] :][: asked.size_B[place]][-own:] for place in places]
-            return float(numpy.abs(numpy.concatenate(found) - numpy.concatenate(reference)).max())
+        few = Sequences([probe.tokens[place] for place in compared], [1] * len(compared))
+
+        def fault(way: str) -> str:
+            """Return why a way is not right, "" if it is."""
+            asked, places = (probe, compared) if way in (TRIES, PREFIXED_TRIES) else (few, range(len(few)))
+            read = [asked.out_start[place] + numpy.arange(text - 1)[-own:] for place in places]
+            try:
+                groups = self._plan(way, asked, row, Costs(0.0, 0.0))  # so that all is shared that can be
+                # what all begin with, and the rows in which something is compared
+                groups = [
+                    group._replace(passes=kept)
+                    for group in groups
+                    if (kept := tuple(one for one in group.passes if numpy.isin(read, one.reads.out_Q).any()))
+                ]
+                log_prob_Q = self._compute(groups, asked.num_asked, exactly=True)
+            # transformers raises what it likes where an architecture cannot do something
+            except Exception as error:
+                return f"{type(error).__name__}: {first_line(error)}"
+            found = float(numpy.abs(log_prob_Q[numpy.concatenate(read)] - numpy.concatenate(reference)).max())
+            return "" if found <= _LARGEST_DIFFERENCE else f"differs by {found:.2g} nats"  # NaN does, too
 
         # Some models do more to their logits than the head and what is known of it: then theirs are taken.
-        if not self.has_own_logits:
-            is_plain = (
-                self.model.get_output_embeddings() is not None and self.model.base_model is not self.model
-            )
-            self.has_own_logits = not is_plain or not difference(ONE_BY_ONE) <= _LARGEST_DIFFERENCE
-        if self.has_own_logits and not (found := difference(ONE_BY_ONE)) <= _LARGEST_DIFFERENCE:
-            raise UserError(
-                f"{self.config.model_type}: a text has other probabilities where its positions are given "
-                f"(by {found:.2g} nats); such a model cannot be asked"
-            )
+        if not self.checked_text:
+            has_head = self.model.get_output_embeddings() is not None
+            is_apart = self.model.base_model is not self.model
+            self.has_own_logits = not (has_head and is_apart) or fault(ONE_BY_ONE) != ""
         for way in WAYS:
             if way in self.refused or (way == PREFIXED_TRIES and TRIES in self.refused):
                 continue
-            try:
-                found = difference(way)
-                if not found <= _LARGEST_DIFFERENCE:  # NaN neither
-                    self.refused[way] = f"differs by {found:.2g} nats"
-            # transformers raises what it likes where an architecture cannot do something
-            except Exception as error:
-                self.refused[way] = f"{type(error).__name__}: {first_line(error)}"
+            if reason := fault(way):
+                self.refused[way] = reason
             if way != TRIES and self._way() in (way, TRIES):
                 break
         self.checked_text, self.checked_row = text, row
@@ -335,7 +342,8 @@ class CausalLM:
         one, other, single = (numpy.append(head, drawn.choice(usable, own - 1)) for head in high[-3:])
         forked = numpy.append(one[: own // 2], drawn.choice(usable, own - own // 2))
         long = [one, forked, other]
-        short = [numpy.append(drawn.choice(low), drawn.choice(usable, 7)) for _ in range(row // 6)]
+        num_short = max(8, (row - len(stem)) // 6)
+        short = [numpy.append(drawn.choice(low), drawn.choice(usable, 7)) for _ in range(num_short)]
         probe = Sequences(
             [numpy.append(stem, branch) for branch in [*short, one[: own // 2], single[:1], *long]],
             [1] * (len(short) + 5),

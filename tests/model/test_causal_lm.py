@@ -328,7 +328,8 @@ def test_a_model_of_which_no_way_is_right_is_refused(llama: Any) -> None:
     with pytest.raises(UserError) as error:
         CausalLM(Odd(llama.config), TOKENIZER, start=(START,)).check_sharing()
     assert str(error.value).startswith(
-        "llama: a text has other probabilities where its positions are given (by "
+        "llama: a text that is scored alone gets other probabilities than by the model's own forward pass "
+        "(differs by "
     )
     assert str(error.value).endswith(" nats); such a model cannot be asked")
 
