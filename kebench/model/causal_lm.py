@@ -24,7 +24,6 @@ from transformers import DynamicCache
 from kebench.errors import UserError, first_line
 from kebench.model.families import quiet_transformers
 from kebench.model.shared_prefixes import Costs, Group, Numbers, Pass, Sequences, plan_batches, plan_tries
-from kebench.model.soft_max import rows_at_once
 from kebench.model.statements import Family, NameScores, Statement
 
 # R rows, L tokens of a row, P tokens of a prefix, H hidden, V vocabulary, U states whose logits are wanted
@@ -36,6 +35,9 @@ _MOST_TOKENS = {"cpu": 1024, "cuda": 8192}  # of a forward pass; ours
 _MOST_IN_A_ROW = 1024  # tokens of a trie: its mask has the square of them. Ours
 _FIXED_COST = {"cpu": 16.0, "cuda": 512.0}  # tokens whose work takes as long as starting a pass; ours
 _FEWEST_PROBED = 64  # tokens of the longest text of a probe; ours
+_LOGITS = {"cpu": 2**23, "cuda": 2**28}  # in memory at once; ours: no more speed beyond
+_LEAST_ROWS = 32  # else the head would be read again and again; ours
+_SOFT_MAX_ROWS = {"cpu": 32, "cuda": 4096}  # of logits, whose soft-max is taken at once; ours
 _MOST_LOGITS = 2**26  # in memory at once where a model computes them for every token itself; ours
 _TEXTS_AT_ONCE = 512  # encoded; ours
 
@@ -99,13 +101,14 @@ class CausalLM:
         self.takes = set(inspect.signature(model.base_model.forward).parameters)
         self.vocabulary = model.get_input_embeddings().weight.shape[0]
         self.has_own_logits = False  # the model's own forward pass makes the logits: `check_sharing` decides
-        kind = device.partition(":")[0]
-        self.most_tokens = _MOST_TOKENS["cpu" if kind == "cpu" else "cuda"]
+        kind = "cpu" if device.startswith("cpu") else "cuda"  # any other accelerator is taken for one
+        self.most_tokens, self.most_logits = _MOST_TOKENS[kind], _LOGITS[kind]
+        self.soft_max_rows = _SOFT_MAX_ROWS[kind]
         # Beside its two products with the keys and values of each token that it sees, a token costs two
         # operations a weight outside the embeddings.
         weights = sum(one.numel() for one in model.parameters()) - model.get_input_embeddings().weight.numel()
         squares = 4 * self.config.hidden_size * self.config.num_hidden_layers
-        self.costs = Costs(_FIXED_COST["cpu" if kind == "cpu" else "cuda"], squares / max(1, 2 * weights))
+        self.costs = Costs(_FIXED_COST[kind], squares / max(1, 2 * weights))
         # Tokens forwarded, and states that went through the head, since it was made; checks are left out.
         self.num_forwarded = self.num_read = 0
         # what `check_sharing` found, and up to which lengths of a text and of a row
@@ -422,12 +425,15 @@ class CausalLM:
         if state_U[0] == 0:
             assert last_1H is not None, "a state of a prefix is read, and there is none"
             chosen_UH[:1] = last_1H
-        rows = rows_at_once(self.model.get_input_embeddings().weight)
+        most = max(_LEAST_ROWS, self.most_logits // self.vocabulary)
+        rows = -(-len(state_U) // -(-len(state_U) // most))  # parts of one size
         bounds = numpy.searchsorted(row_Q, numpy.arange(0, len(state_U) + rows, rows))
         for part_UH, low, high in zip(chosen_UH.split(rows), bounds[:-1], bounds[1:], strict=True):
-            log_prob_UV = self._logits(part_UH).log_softmax(-1)
+            logit_UV = self._logits(part_UH)
+            # of rows that the cache holds: twice as fast on the CPU
+            normaliser_U = torch.cat([some_UV.logsumexp(1) for some_UV in logit_UV.split(self.soft_max_rows)])
             row, token = self._there(row_Q[low:high] % rows), self._there(token_Q[low:high])
-            log_prob_Q[self._there(out_Q[low:high])] = log_prob_UV[row, token]
+            log_prob_Q[self._there(out_Q[low:high])] = logit_UV[row, token] - normaliser_U[row]
 
     def _logits(self, state_UH: Tensor) -> Tensor:
         """Return the logits of states in float32, as the head and what configurations do to them have it."""

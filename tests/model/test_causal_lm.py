@@ -621,7 +621,7 @@ def test_what_all_texts_begin_with_is_forwarded_once_where_that_costs_less() -> 
 
 
 def test_logits_are_held_for_some_states_only(llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(causal_lm, "rows_at_once", lambda weight: 5)
+    monkeypatch.setattr(causal_lm, "_LEAST_ROWS", 5)
     rows = []
     head = CausalLM._logits
 
@@ -631,6 +631,8 @@ def test_logits_are_held_for_some_states_only(llama: Any, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(CausalLM, "_logits", counted)
     lm = CausalLM(llama, TOKENIZER, start=(START,))
+    lm.most_logits = 5 * len(TOKENIZER)
+    lm.soft_max_rows = 2
     assert_equal_scores(score(lm, STATEMENTS, NAMES), plain_scores(llama, STATEMENTS, NAMES))
     assert max(rows) == 5
 
