@@ -6,6 +6,7 @@ and times the others; the sums must be the same. The floor is counted: each toke
 
 import argparse
 import csv
+import itertools
 import json
 import logging
 import os
@@ -26,6 +27,7 @@ from ranked_page import markdown
 from kebench.model.causal_lm import CausalLM
 from kebench.model.families import quiet_transformers
 from kebench.model.shared_prefixes import Costs, Sequences, plan_tries
+from kebench.model.spans import encode_spans
 from kebench.model.statements import Statement
 from kebench.runtime import device_description, peak_memory_mib, reset_peak_memory, software, utc_now
 
@@ -145,16 +147,15 @@ def texts_of(
 
     The whole text with its sides; else the name alone, or where the blank stands first what follows it.
     """
+    spans = encode_spans(
+        lm.tokenizer, question.statements, question.names, max_tokens=None, special_tokens=False
+    )
     texts, first = [], []
-    for before, after in question.statements:
-        for name in question.names:
-            text = f"{before} {name}{after}" if before else name + after
-            encoded = lm.encode([text if with_sides or blank_first else text[: len(text) - len(after)]])
-            tokens = numpy.concatenate([numpy.array(lm.start), encoded.tokens[0]]).astype(numpy.int64)
-            place = len(name) if blank_first else len(before)
-            low = int(numpy.searchsorted(encoded.start[0], place))
-            texts.append(tokens)
-            first.append(1 if with_sides else 1 + low)
+    for text, (low, high) in enumerate(itertools.pairwise(spans.bound_X)):
+        end = high if with_sides or blank_first else low + spans.end_X[text]
+        texts.append(numpy.array([*lm.start, *spans.token_T[low:end]]))
+        asked = 0 if with_sides else (spans.end_X if blank_first else spans.start_X)[text]
+        first.append(1 + int(asked))
     return texts, first
 
 

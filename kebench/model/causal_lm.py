@@ -12,8 +12,9 @@ the head at those nodes behind which something is asked. benchmarks/ranked.py me
 
 import copy
 import inspect
+import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 import torch
@@ -24,6 +25,7 @@ from transformers import DynamicCache
 from kebench.errors import UserError, first_line
 from kebench.model.families import quiet_transformers
 from kebench.model.shared_prefixes import Costs, Group, Numbers, Pass, Sequences, plan_batches, plan_tries
+from kebench.model.spans import encode_pairs
 from kebench.model.statements import Family, NameScores, Statement
 
 # R rows, L tokens of a row, P tokens of a prefix, H hidden, V vocabulary, U states whose logits are wanted
@@ -39,7 +41,6 @@ _LOGITS = {"cpu": 2**23, "cuda": 2**28}  # in memory at once; ours: no more spee
 _LEAST_ROWS = 32  # else the head would be read again and again; ours
 _SOFT_MAX_ROWS = {"cpu": 32, "cuda": 4096}  # of logits, whose soft-max is taken at once; ours
 _MOST_LOGITS = 2**26  # in memory at once where a model computes them for every token itself; ours
-_TEXTS_AT_ONCE = 512  # encoded; ours
 
 # Under these names configurations say how many tokens a text may have. `model_max_length` of a tokenizer says
 # it only sometimes: it may be 1e30.
@@ -49,22 +50,6 @@ _LIMITS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "ma
 TRIES, PREFIXED_TRIES = "tries", "tries behind a cached prefix"
 PREFIXED_BATCHES, BATCHES, ONE_BY_ONE = "batches behind cached prefixes", "padded batches", "one by one"
 WAYS = (TRIES, PREFIXED_TRIES, PREFIXED_BATCHES, BATCHES, ONE_BY_ONE)
-
-
-class Encoded(NamedTuple):
-    """Texts as tokens, without start tokens. start, end: the characters of each token, half-open."""
-
-    tokens: list[Tokens]
-    start: list[Tokens]
-    end: list[Tokens]
-
-
-class _Parts(NamedTuple):
-    """Which tokens of a text are its name's: [start, end). straddles: one of them is also of another part."""
-
-    start: int
-    end: int
-    straddles: bool
 
 
 class CausalLM:
@@ -126,79 +111,68 @@ class CausalLM:
         with_after: bool = False,
         batch_tokens: int | None = None,
     ) -> NameScores:
-        """Score every name in every statement; see `RanksNames`.
+        """Score every name in every statement; see `RanksNames` and `score_pairs`."""
+        found = self.score_pairs(
+            [(statement, name) for statement in statements for name in names],
+            with_before=with_before,
+            with_after=with_after,
+            batch_tokens=batch_tokens,
+        )
+        shape = len(statements), len(names)
+        shaped: dict[str, Any] = {
+            field: part if part is None else part.reshape(shape) for field, part in found._asdict().items()
+        }
+        return NameScores(**shaped)
+
+    def score_pairs(
+        self,
+        pairs: Sequence[tuple[Statement, str]],
+        *,
+        with_before: bool = False,
+        with_after: bool = False,
+        batch_tokens: int | None = None,
+    ) -> NameScores:
+        """Score a name in a statement, pair by pair; all arrays are (pairs,). The rest is as in `RanksNames`.
 
         Work is shared among all that is asked in one call: pass all statements of a relation together, above
-        all where the blank stands at their start. Four bytes a token of all texts are held in memory.
+        all where the blank stands at their start. All texts' tokens are held in memory, 20 bytes each.
+        Raises UserError also where a text's first token is asked for and nothing stands before it.
         """
-        shape = len(statements), len(names)
-        texts = [
-            f"{before} {name}{after}" if before else name + after
-            for before, after in statements
-            for name in names
-        ]
-        encoded = self.encode(texts)
-        sequences, first, parts = [], [], []
-        for number, (text, tokens) in enumerate(zip(texts, encoded.tokens, strict=True)):
-            statement, name = statements[number // len(names)], names[number % len(names)]
-            where = f"statement {number // len(names) + 1}, name {name!r}"
-            part = _name_tokens(text, encoded.start[number], encoded.end[number], statement, name)
-            if part.start == part.end:
-                raise UserError(f"{where}: the tokenizer makes no token of the name; leave it out")
-            if self.tokenizer.unk_token_id in tokens[part.start : part.end]:
-                raise UserError(f"{where}: the tokenizer does not know all of its characters; leave it out")
-            if not self.start and (part.start == 0 or with_before):
+        num_start = len(self.start)
+        spans = encode_pairs(self.tokenizer, pairs, max_tokens=None, special_tokens=False)
+        sequences, first = [], []
+        for text, (low, high) in enumerate(itertools.pairwise(spans.bound_X)):
+            where = f"name {pairs[text][1]!r} with its statement"
+            if not num_start and (with_before or spans.start_X[text] == 0):
                 raise UserError(
                     f"{where}: nothing stands before the text's first token, so it has no probability; "
                     "give the model a start token"
                 )
-            asked = tokens if with_after else tokens[: part.end]
-            sequences.append(numpy.concatenate([numpy.array(self.start, dtype=numpy.int32), asked]))
+            end = high if with_after else low + spans.end_X[text]  # what follows does not count
+            sequences.append(numpy.append(numpy.array(self.start, dtype=numpy.int32), spans.token_T[low:end]))
             self._refuse_longer(len(sequences[-1]), where)
-            first.append(max(1, len(self.start)) if with_before else len(self.start) + part.start)
-            parts.append(part)
+            first.append(num_start + (0 if with_before else int(spans.start_X[text])))
         found = self.token_log_probs(sequences, first, batch_tokens=batch_tokens)
-        name_sum, first_token, before, after = (
-            numpy.full(len(texts), numpy.nan, dtype=numpy.float32) for _ in range(4)
+        name_X, first_X, before_X, after_X = (
+            numpy.full(len(pairs), numpy.nan, dtype=numpy.float32) for _ in range(4)
         )
-        for number, (log_probs, part) in enumerate(zip(found, parts, strict=True)):
-            skipped = part.start if with_before else 0
-            of_name = log_probs[skipped : skipped + part.end - part.start]
-            name_sum[number], first_token[number] = of_name.sum(dtype=numpy.float64), of_name[0]
+        for text, log_probs in enumerate(found):
+            skipped = int(spans.start_X[text]) if with_before else 0
+            of_name = log_probs[skipped : skipped + int(spans.end_X[text] - spans.start_X[text])]
+            name_X[text], first_X[text] = of_name.sum(dtype=numpy.float64), of_name[0]
             if with_before:
-                before[number] = log_probs[:skipped].sum(dtype=numpy.float64)
+                before_X[text] = log_probs[:skipped].sum(dtype=numpy.float64)
             if with_after:
-                after[number] = log_probs[skipped + len(of_name) :].sum(dtype=numpy.float64)
+                after_X[text] = log_probs[skipped + len(of_name) :].sum(dtype=numpy.float64)
         return NameScores(
-            tokens_SN=numpy.array([part.end - part.start for part in parts], dtype=numpy.int16).reshape(
-                shape
-            ),
-            name_SN=name_sum.reshape(shape),
-            first_SN=first_token.reshape(shape),
-            before_SN=before.reshape(shape),
-            after_SN=after.reshape(shape),
-            straddles_SN=numpy.array([part.straddles for part in parts], dtype=numpy.bool_).reshape(shape),
+            tokens_SN=(spans.end_X - spans.start_X).astype(numpy.int16),
+            name_SN=name_X,
+            first_SN=first_X,
+            before_SN=before_X,
+            after_SN=after_X,
+            straddles_SN=spans.straddles_X,
+            unknown_SN=spans.unknown_X,
         )
-
-    def encode(self, texts: Sequence[str]) -> Encoded:
-        """Return the tokens of texts, without start tokens. What reads like a special token stays text."""
-        encoded = Encoded([], [], [])
-        for low in range(0, len(texts), _TEXTS_AT_ONCE):
-            batch = self.tokenizer(
-                list(texts[low : low + _TEXTS_AT_ONCE]),
-                add_special_tokens=False,
-                split_special_tokens=True,
-                return_offsets_mapping=True,
-                return_attention_mask=False,
-                return_token_type_ids=False,
-                verbose=False,  # the tokenizer's own limit is not the model's
-            )
-            for tokens, offsets in zip(batch["input_ids"], batch["offset_mapping"], strict=True):
-                span_L2 = numpy.array(offsets, dtype=numpy.int32).reshape(-1, 2)
-                encoded.tokens.append(numpy.array(tokens, dtype=numpy.int32))
-                encoded.start.append(span_L2[:, 0])
-                encoded.end.append(span_L2[:, 1])
-        return encoded
 
     def token_log_probs(
         self,
@@ -494,37 +468,3 @@ def _repeated(cache: Any, times: int) -> Any:
     if times > 1:
         own.batch_repeat_interleave(times)
     return own
-
-
-def _name_tokens(text: str, start_L: Tokens, end_L: Tokens, statement: Statement, name: str) -> _Parts:
-    """Return which tokens hold a name, by their characters.
-
-    A token that holds letters of the name and of what stands beside it is the name's. The space before the
-    name is the name's: some tokenizers make a token of it.
-    """
-    before = len(statement.before)
-    name_start = before + 1 if before else 0
-    name_end = name_start + len(name)
-    is_before = (end_L <= before) & (start_L < before)
-    is_after = start_L >= name_end
-    is_name = ~(is_before | is_after)
-    straddles = False
-    for place in numpy.flatnonzero(is_name & ((start_L < name_start) | (end_L > name_end))):
-        start, end = int(start_L[place]), int(end_L[place])
-        parts = (
-            text[start:before],
-            text[max(start, name_start) : min(end, name_end)],
-            text[max(start, name_end) : end],
-        )
-        holds_before, holds_name, holds_after = (bool(part.strip()) for part in parts)
-        if holds_name or (holds_before and holds_after):
-            straddles |= holds_before or holds_after
-        elif holds_before or holds_after:  # with no more of the name than a space beside it
-            is_name[place] = False
-    places = numpy.flatnonzero(is_name)
-    if not (is_name & (start_L < name_end) & (end_L > name_start)).any():
-        return _Parts(0, 0, False)
-    assert len(places) == places[-1] - places[0] + 1, (
-        f"{text!r}: the tokens of {name!r} do not stand together"
-    )
-    return _Parts(int(places[0]), int(places[-1]) + 1, straddles)

@@ -53,7 +53,19 @@ def encode_spans(
     max_tokens: int | None,
     special_tokens: bool = True,
 ) -> Spans:
-    """Tokenise every statement with every name.
+    """Tokenise every statement with every name; see `encode_pairs`."""
+    pairs = list(product(statements, names))
+    return encode_pairs(tokenizer, pairs, max_tokens=max_tokens, special_tokens=special_tokens)
+
+
+def encode_pairs(
+    tokenizer: Any,
+    pairs: Sequence[tuple[Statement, str]],
+    *,
+    max_tokens: int | None,
+    special_tokens: bool = True,
+) -> Spans:
+    """Tokenise statements, each with a name put in.
 
     special_tokens: with those that the tokenizer puts around a text. What looks like one in a text is text.
     Raises UserError for a text of more than max_tokens, for a name without tokens, and for a text that
@@ -61,8 +73,7 @@ def encode_spans(
     """
     parts: list[Spans] = []
     own = [token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id]
-    every = list(product(statements, names))
-    for asked in (every[first : first + _AT_ONCE] for first in range(0, len(every), _AT_ONCE)):
+    for asked in (pairs[first : first + _AT_ONCE] for first in range(0, len(pairs), _AT_ONCE)):
         parts.append(_encode(tokenizer, asked, special_tokens=special_tokens))
         length_X = numpy.diff(parts[-1].bound_X)
         for text in numpy.flatnonzero(parts[-1].start_X == parts[-1].end_X):

@@ -348,6 +348,9 @@ def test_a_score_does_not_depend_on_what_else_is_asked(llama: Any, way: str) -> 
     whole = score(lm, STATEMENTS, NAMES)
     alone = [score(lm, [statement], [name]) for statement in STATEMENTS for name in NAMES]
     backwards = score(lm, STATEMENTS[::-1], NAMES[::-1], batch_tokens=17)
+    pairs = lm.score_pairs([(STATEMENTS[3], NAMES[1]), (STATEMENTS[0], NAMES[2])], with_after=True)
+    assert_allclose(pairs.name_SN, whole.name_SN[[3, 0], [1, 2]], atol=1e-4, rtol=0)
+    assert_allclose(pairs.after_SN, whole.after_SN[[3, 0], [1, 2]], atol=1e-4, rtol=0)
     for field in NameScores._fields:
         values = getattr(whole, field)
         assert_allclose(
@@ -407,16 +410,6 @@ def test_under_autocast_the_softmax_is_in_float32(llama: Any) -> None:
 
 
 # --- tokens and characters ---------------------------------------------------------------------------------
-
-
-def test_what_reads_like_a_special_token_stays_text(llama: Any) -> None:
-    lm = CausalLM(llama, TOKENIZER, start=(START,))
-    encoded = lm.encode(["gout <e><s>", ""])
-    assert not {START, END} & set(encoded.tokens[0].tolist())
-    assert encoded.end[0][-1] == len("gout <e><s>")
-    assert len(encoded.tokens[1]) == 0
-    # and the tokenizer is as it was for others
-    assert TOKENIZER("<e>", add_special_tokens=False)["input_ids"] == [END]
 
 
 def test_a_token_with_letters_of_two_parts_is_the_names_and_is_marked(llama: Any) -> None:
@@ -490,7 +483,7 @@ def test_without_a_start_token_a_texts_first_token_has_no_probability(llama: Any
         with pytest.raises(UserError) as error:
             lm.score_names(statements, ["gout"], **more)
         assert str(error.value) == (
-            "statement 1, name 'gout': nothing stands before the text's first token, so it has no "
+            "name 'gout' with its statement: nothing stands before the text's first token, so it has no "
             "probability; give the model a start token"
         )
 
@@ -498,23 +491,17 @@ def test_without_a_start_token_a_texts_first_token_has_no_probability(llama: Any
 def test_a_name_without_tokens_is_refused(llama: Any) -> None:
     with pytest.raises(UserError) as error:
         CausalLM(llama, TOKENIZER, start=(START,)).score_names(STATEMENTS[:1], ["gout", ""])
-    assert str(error.value) == (
-        "statement 1, name '': the tokenizer makes no token of the name; leave it out"
-    )
+    assert str(error.value) == "name '': this model's tokenizer makes no token of it; leave it out"
 
 
-def test_a_name_with_a_character_that_the_tokenizer_does_not_know_is_refused(llama: Any) -> None:
+def test_characters_of_a_name_that_the_tokenizer_does_not_know_are_counted(llama: Any) -> None:
     known = {letter: place for place, letter in enumerate("?xya01.")}
     raw = Tokenizer(models.BPE(vocab=known, merges=[], unk_token="?"))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="?")
-    lm = CausalLM(llama, tokenizer, start=(START,))
-    lm.score_names([Statement("xé", ".")], ["a"])
-    with pytest.raises(UserError) as error:
-        lm.score_names([Statement("x", ".")], ["a", "aé1"])
-    assert str(error.value) == (
-        "statement 1, name 'aé1': the tokenizer does not know all of its characters; leave it out"
-    )
+    scores = CausalLM(llama, tokenizer, start=(1,)).score_names([Statement("xé", ".")], ["a", "aé1"])
+    assert scores.unknown_SN is not None
+    assert scores.unknown_SN.tolist() == [[0, 1]]
 
 
 def test_a_text_beyond_the_limit_of_the_configuration_is_refused(llama: Any) -> None:
@@ -524,8 +511,8 @@ def test_a_text_beyond_the_limit_of_the_configuration_is_refused(llama: Any) -> 
     with pytest.raises(UserError) as error:
         lm.score_names([Statement("x", ""), Statement(f"{fits}x", "")], ["z"])
     assert str(error.value) == (
-        "statement 2, name 'z': 161 tokens, and the model takes 160 (max_position_embeddings of its config); "
-        "shorten the text or give fewer shots"
+        "name 'z' with its statement: 161 tokens, and the model takes 160 (max_position_embeddings of its "
+        "config); shorten the text or give fewer shots"
     )
 
 
