@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from kebench.errors import UserError
 from kebench.files import atomic_folder, hash_of, sha256_of, sweep_temporaries_of
-from kebench.probe import queries
+from kebench.probe import pools, queries
 from kebench.probe.index import ask_as_indexed, read_index
 from kebench.probe.query_set import (
     MANIFEST,
@@ -20,8 +20,19 @@ from kebench.probe.query_set import (
     read_set_manifest,
     same_set_already,
 )
-from kebench.probe.recipe import Mode, ProbeRecipe, read_templates, released_words, words_of
-from kebench.probe.tables import count_ambiguous, counts_of, write_queries
+from kebench.probe.recipe import (
+    Mode,
+    ProbeRecipe,
+    Quality,
+    Wording,
+    fault_of_relation,
+    read_quality,
+    read_templates,
+    read_wordings,
+    released_words,
+    words_of,
+)
+from kebench.probe.tables import count_ambiguous, counts_of, find_types, write_queries
 from kebench.progress import progress
 from kebench.runtime import begin
 from kebench.umls.database import Connection, errors_explained, open_database
@@ -32,14 +43,21 @@ MEMORY_MIB = 2048  # ours; benchmarks/results/probe-build.md
 _PACKAGES = ("duckdb", "pyarrow")
 
 
+# Fields of a recipe that sets before them had not; where one is as it was then, so is the hash of the queries.
+_FIELDS_SINCE = ("relations_if_there", "head_types", "wordings", "only_clear", "set_aside_for_shots")
+
+
 class Plan(NamedTuple):
-    """What is to be made of what, and the hash that decides whether it is there already."""
+    """What is to be made of what, and the hashes that decide whether it is there already."""
 
     kb: KnowledgeBase
     recipe: ProbeRecipe
     mode: Mode
     exceptions: dict[str, str]
+    wordings: dict[str, Wording]
+    quality: Quality
     index_path: Path | None
+    queries_hash: str
     content_hash: str
 
 
@@ -52,14 +70,27 @@ def plan_set(kb: KnowledgeBase, recipe: ProbeRecipe, *, index: Path | None = Non
             f"{kb.folder}: imported in mode {own}; for a set in mode {mode}: "
             f"kebench kb import RELEASE --mode {mode} --out ANOTHER_KB"
         )
+    if mode == "released" and (fields := [field for field in _FIELDS_SINCE if getattr(recipe, field)]):
+        raise UserError(f"recipe: {fields[0]} is for mode fixed; leave it out for {kb.folder}")
     exceptions = read_templates(recipe.templates) if mode == "fixed" else {}
+    wordings, quality = read_wordings(recipe.wordings), read_quality()
     decides = recipe.model_dump(mode="json", exclude={"sharing", "published", "templates"}) | {"mode": mode}
     decides["relations"] = sorted(set(recipe.relations))
     if index:
         for field in ("max_queries_per_relation", "seed"):
             del decides[field]
+    since = {field: value for field in _FIELDS_SINCE if (value := decides.pop(field))}
+    since |= {"wordings": {relation: of.model_dump(mode="json") for relation, of in wordings.items()}}
+    if recipe.only_clear:
+        since["quality"] = quality.model_dump(mode="json")
     parts = [SET_VERSIONS[mode], kb.content_hash, decides, exceptions, sha256_of(index) if index else None]
-    return Plan(kb, recipe, mode, exceptions, index, hash_of(parts))
+    queries_hash = hash_of([*parts, since] if any(since.values()) else parts)
+    content_hash = queries_hash
+    if mode == "fixed":
+        content_hash = hash_of(
+            [queries_hash, pools.POOLS_VERSION, recipe.seed, quality.model_dump(mode="json")]
+        )
+    return Plan(kb, recipe, mode, exceptions, wordings, quality, index, queries_hash, content_hash)
 
 
 def build_set(plan: Plan, out: Path, *, memory_mib: int | None = None) -> QuerySetManifest:
@@ -77,22 +108,43 @@ def _build(plan: Plan, connection: Connection, path: Path) -> dict[str, Any]:
     """Write the queries of a plan; return what set.json says of them. The shares of the work are ours."""
     kb, recipe, mode = plan.kb, plan.recipe, plan.mode
     word = released_words if mode == "released" else partial(words_of, exceptions=plan.exceptions)
+    said: dict[str, Any] = {}
     with progress("building", total=100, unit="%") as advance:
-        words = queries.load_relations(connection, kb, recipe.relations, word)
+        relations = queries.load_relations(connection, kb, recipe, word, plan.wordings, plan.quality)
+        words = relations.words
         num_triples, reverse_share = queries.count_facts(connection, kb)
-        advance(20)
-        queries.label_concepts(connection, kb, mode, lower_case=recipe.lower_case)
         advance(15)
+        queries.label_concepts(
+            connection, kb, mode, lower_case=recipe.lower_case, only_clear=recipe.only_clear
+        )
+        advance(10)
         if plan.index_path is None:
             asked = queries.choose_queries(connection, kb, recipe)
         else:
             index = read_index(plan.index_path, relations=recipe.relations)
             asked = ask_as_indexed(connection, kb, index, mode)
-        advance(45)
+        advance(35)
         queries.name_answers(connection, kb, mode)
+        find_types(connection, form=mode)
+        if recipe.only_clear and plan.index_path is None:
+            asked.left_out["answer_in_question"] = queries.keep_clear(connection, recipe)
         queries.add_luis(connection, kb, mode)
-        write_queries(connection, path, form=mode)
-        advance(20)
+        write_queries(connection, path)
+        advance(15)
+        if mode == "fixed":
+            if plan.index_path:  # which chooses queries; what it does not name may serve as shots
+                queries.number_questions(connection, kb, recipe)
+                queries.draw_questions(connection, recipe)
+            pools.gather(connection, kb, recipe)
+            faults = {
+                relation: fault
+                for relation, of in words.items()
+                if (fault := fault_of_relation(relation, of, plan.quality))
+            }
+            made = pools.write_pools(connection, path.parent, seed=recipe.seed, faults=faults, kb=kb)
+            said = {"queries_hash": plan.queries_hash, "pools": made[0], "files": made[1]}
+            said["wordings"] = relations.wordings
+        advance(25)
     counts, by_relation = counts_of(connection, path)
     if not counts["queries"]:
         lost = {reason: num for reason, num in (asked.missing | asked.left_out).items() if num}
@@ -119,6 +171,8 @@ def _build(plan: Plan, connection: Connection, path: Path) -> dict[str, Any]:
         "reverse_share": reverse_share,
         "sharing": recipe.sharing,
         "missing": asked.missing,
+        "relations_left_out": relations.left_out,
+        **said,
     }
 
 

@@ -59,6 +59,33 @@ _OTHER_NOS = {
 }
 
 
+# What stands behind the comma of an inverted name: adjectives by their endings, and a closed list.
+_MODIFIER = r"""(?:[\p{L}\d'/-]*(?:al|ic|ous|ive|ary|ory|ar|ed|ent|ant|able|ible|ile|oid|less|linked|onset|related
+|forme|genic)|acute|adult|atypical|benign|complex|complete|diffuse|early|female|fetal|human|incomplete|indirect
+|late|left|lower|male|mild|mixed|multiple|non-human animal|partial|pure|remote|right|severe|simple
+|susceptibility|upper|cat|cattle|chicken|dog|goat|horse|mouse|pig|rabbit|rat|sheep|turkey)""".replace("\n", "")
+_BEHIND_COMMA = (
+    rf"(?i)^(?:{_MODIFIER}(?: (?:{_MODIFIER}|\d+[a-z]*|[ivx]+|form|types?|variant)){{0,3}}"
+    "|.* (?:to|of|by|with|from|in|for))$"  # susceptibility to
+)
+COMMA = ", "  # with the blank: not that of 2,4-dinitrophenol
+
+
+def turned(name: str) -> str:
+    """Return SQL for a name with its parts between commas in reverse: Leukemia, Myeloid, Acute."""
+    return f"array_to_string(list_reverse(string_split({name}, '{COMMA}')), ' ')"
+
+
+def ends_in_modifier(name: str) -> str:
+    """Return SQL for whether a name has one comma, and behind it what says of which kind the rest is.
+
+    By the ending of words, or by a closed list: "Heart Septal Defects, Atrial", "nephritis, dog", "kuru,
+    susceptibility to"; not "Piperacillin, Tazobactam Drug Combination", nor "Carney complex, type 1".
+    """
+    parts, behind = f"string_split({name}, '{COMMA}')", _BEHIND_COMMA.replace("'", "''")
+    return f"(len({parts}) = 2 AND regexp_matches({parts}[2], '{behind}'))"
+
+
 def _where(condition: str, changed: str, same: str) -> str:
     return f"CASE WHEN {condition} THEN {changed} ELSE {same} END"
 

@@ -14,7 +14,7 @@ import pyarrow
 
 from kebench.errors import UserError
 from kebench.files import write_atomically
-from kebench.probe.queries import HAS_MASK, TEXT, Asked, load, reach_answers
+from kebench.probe.queries import TEXT, Asked, has_mask, load, reach_answers
 from kebench.probe.query_set import QuerySet
 from kebench.probe.tables import TEXT_SQL
 from kebench.umls.database import Connection, one_row
@@ -126,26 +126,26 @@ def ask_as_indexed(connection: Connection, kb: KnowledgeBase, index: Index, mode
         JOIN labels ON labels.cui = coalesce(known, by_lui.cui)"""
     )
     connection.execute(
-        """CREATE TABLE worded AS SELECT place, relation, direction, words, label
+        """CREATE TABLE worded AS SELECT place, relation, direction, head_first, text_1, text_2, text_3, label
         FROM lines JOIN relations USING (relation)
         JOIN (SELECT place, arg_min(label, part) AS label FROM found GROUP BY place) USING (place)"""
     )
     connection.execute(
         f"""CREATE TABLE queries AS
         SELECT (row_number() OVER (ORDER BY place) - 1)::INTEGER AS query, place, relation, direction,
-            {TEXT_SQL} FROM worded WHERE label <> '' AND NOT ({HAS_MASK})"""
+            {TEXT_SQL} FROM worded WHERE label <> '' AND NOT ({has_mask('label')})"""
     )
     connection.execute(
         """CREATE TABLE givens AS
         SELECT query, part AS place, cui, lui FROM found JOIN queries USING (place)"""
     )
     connection.execute(
-        """CREATE TABLE candidates AS
+        """CREATE TABLE questions AS
         SELECT query, relation, direction, cui FROM givens JOIN queries USING (query)"""
     )
     reach_answers(connection, kb)
     empty, mask = one_row(
-        connection, f"SELECT count(*) FILTER (label = ''), count(*) FILTER ({HAS_MASK}) FROM worded"
+        connection, f"SELECT count(*) FILTER (label = ''), count(*) FILTER ({has_mask('label')}) FROM worded"
     )
     missing = dict(zip(_MISSING, one_row(connection, f"SELECT {', '.join(_MISSING.values())}"), strict=True))
     return Asked({"empty_name": empty, "mask_in_name": mask}, missing=missing)

@@ -43,6 +43,9 @@ class ProbePlan(NamedTuple):
             model_hash=self.model_hash,
             set_hash=self.query_set.manifest.content_hash,
             settings=self.settings,
+            set_hash=self.query_set.manifest.hash_of_queries,
+            mode=self.mode,
+            decoder=self.decoder,
             precision=self.precision,
             subset=self.subset,
         )

@@ -1,12 +1,14 @@
 """`QuerySet`: cloze queries with their answers, and where they came from; a folder on disk.
 
-queries.parquet has a row a query, set.json everything else. docs/FORMATS.md (Cloze sets) describes both.
+queries.parquet has a row a query, set.json everything else; pools of candidates, for ranking, have three files of
+their own. docs/FORMATS.md (Cloze sets) describes all.
 """
 
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +19,12 @@ from pydantic import Field, field_validator, model_validator
 from kebench.cards import Part, read_json_as
 from kebench.errors import UserError
 from kebench.files import cache_folder, sha256_of, write_atomically
+from kebench.probe.recipe import Wording
 from kebench.probe.recognise import recognised
 from kebench.umls.rrf import InputFile
 
 MANIFEST, QUERIES = "set.json", "queries.parquet"
+CANDIDATES, ASKED, SHOTS = "candidates.parquet", "asked.parquet", "shots.parquet"
 SCHEMA: Literal[1] = 1
 # Raised, of a mode, by every change that can change a query or an accepted name.
 SET_VERSIONS = {"fixed": 2, "released": 1}
@@ -31,6 +35,8 @@ NUMBERS = (
     "type_2_released", "triples", "names", "ambiguous_names", "ambiguous_share",
     "queries_with_ambiguous_names",
 )  # fmt: skip
+# Why a query is a bad question; docs/FORMATS.md says what each means.
+FLAGS = ("between_vocabularies", "answer_in_question", "inverted_name", "no_sentence", "names_subject")
 COLUMNS = (
     "query_id", "text", "relation", "direction", "given", "luis", "answers", "is_type_1",
     "is_type_1_released",
@@ -45,6 +51,48 @@ class Source(Part):
     release: str
     content_hash: str
     made_from: str
+
+
+class FillUps(Part):
+    """How many candidates fill a pool up: answers of the relation that no query has, and of other relations."""
+
+    relation: int
+    type: int
+
+
+class NoDistractors(Part):
+    """Of the ranked queries and their candidates, pairs in which the candidate is true: by CUI, or by name."""
+
+    by_cui: int
+    by_name: int
+
+
+class Pool(Part):
+    """What became of the pool of a relation and direction; docs/FORMATS.md describes each field."""
+
+    asked: int
+    reached: int
+    taken_from: Literal["relation", "type"] = Field(alias="from")
+    answers: int
+    fill_ups: FillUps
+    merged: int
+    left_out: NoDistractors
+    too_small: bool
+    queries: int
+    ranked: int
+    shots: int
+
+
+class Pools(Part):
+    """What set.json says of the pools. by_relation: relation -> direction -> its pool."""
+
+    version: int
+    seed: int
+    candidates: int
+    ranked: int
+    not_ranked: dict[str, int]
+    flags: dict[str, int]
+    by_relation: dict[str, dict[Literal["tail", "head"], Pool]]
 
 
 class QuerySetManifest(Part):
@@ -65,7 +113,22 @@ class QuerySetManifest(Part):
     sharing: str
     missing: dict[str, int]
     queries_sha256: str
+    queries_hash: str = ""
+    pools: Pools | None = None
+    wordings: dict[str, Wording] = {}
+    relations_left_out: dict[str, str] = {}
+    files: dict[str, str] = {}
     provenance: dict[str, Any]
+
+    @property
+    def hash_of_queries(self) -> str:
+        """The hash of what decides the queries alone: the content_hash that the set has without pools."""
+        return self.queries_hash or self.content_hash
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """The hashes by which probes may name this set: of its queries, or with its pools."""
+        return tuple(dict.fromkeys((self.content_hash, self.hash_of_queries)))
 
     @field_validator("counts")
     @classmethod
@@ -97,6 +160,12 @@ class QuerySetManifest(Part):
             raise ValueError("facts_stored without reverse_share, or the reverse")
         return self
 
+    @model_validator(mode="after")
+    def _has_files_of_pools(self) -> "QuerySetManifest":
+        if set(self.files) != ({CANDIDATES, ASKED, SHOTS} if self.pools else set()):
+            raise ValueError("pools without files, or the reverse")
+        return self
+
 
 def _is_number(value: Any) -> bool:
     """Whether a value is a number, or missing."""
@@ -115,16 +184,22 @@ class QuerySet:
         """Return the set of a folder. Raises UserError if it is none, or not whole."""
         folder = Path(folder)
         manifest = read_set_manifest(folder)
-        path = folder / QUERIES
-        if not path.is_file() or sha256_of(path) != manifest.queries_sha256:
-            what = "not the file that set.json describes" if path.is_file() else "missing"
-            raise UserError(f"{path}: {what}; copy the set again, or build it again")
-        rows, stated = pyarrow.parquet.read_metadata(path).num_rows, manifest.counts["queries"]
-        if rows != stated:
-            raise UserError(
-                f"{folder / MANIFEST}: {stated:,} queries, {QUERIES} has {rows:,}; copy the set again, or "
-                "build it again"
-            )
+        for name, sha256 in ({QUERIES: manifest.queries_sha256} | manifest.files).items():
+            path = folder / name
+            if not path.is_file() or sha256_of(path) != sha256:
+                what = "not the file that set.json describes" if path.is_file() else "missing"
+                raise UserError(f"{path}: {what}; copy the set again, or build it again")
+        counted = {QUERIES: ("queries", manifest.counts["queries"])}
+        if manifest.pools:
+            counted[CANDIDATES] = ("candidates", manifest.pools.candidates)
+            counted[ASKED] = ("ranked queries", manifest.pools.ranked)
+        for name, (what, stated) in counted.items():
+            rows = pyarrow.parquet.read_metadata(folder / name).num_rows
+            if rows != stated:
+                raise UserError(
+                    f"{folder / MANIFEST}: {stated:,} {what}, {name} has {rows:,}; copy the set again, or "
+                    "build it again"
+                )
         return cls(folder, manifest)
 
     @property
@@ -138,6 +213,57 @@ class QuerySet:
 
     def __len__(self) -> int:
         return int(self.manifest.counts["queries"])
+
+    @property
+    def pools(self) -> Pools | None:
+        """What is said of the pools of candidates; None if the set has none, and cannot be ranked."""
+        return self.manifest.pools
+
+    def candidates(self) -> pyarrow.Table:
+        """Return the candidates of all pools, by pool_id and place. Raises UserError if there are none."""
+        return self._candidates
+
+    def asked(self) -> pyarrow.Table:
+        """Return the queries that can be ranked, by query_id. Raises UserError if there are no pools."""
+        return self._asked
+
+    def shots(self) -> pyarrow.Table:
+        """Return facts that are not asked, by relation and direction, in the order of their draw.
+
+        Raises UserError if there are no pools.
+        """
+        return self._shots
+
+    def wordings(self, relation: str) -> Wording:
+        """Return how facts of a relation are stated; no statement where each query has a text of its own.
+
+        Raises UserError if there are no pools.
+        """
+        self._require_pools()
+        return self.manifest.wordings.get(relation, Wording(statements=()))
+
+    @cached_property
+    def _candidates(self) -> pyarrow.Table:
+        return self._read(CANDIDATES)
+
+    @cached_property
+    def _asked(self) -> pyarrow.Table:
+        return self._read(ASKED)
+
+    @cached_property
+    def _shots(self) -> pyarrow.Table:
+        return self._read(SHOTS)
+
+    def _read(self, name: str) -> pyarrow.Table:
+        self._require_pools()
+        return pyarrow.parquet.read_table(self.folder / name)
+
+    def _require_pools(self) -> None:
+        if self.pools is None:
+            remedy = "build or import it again, into another folder"
+            if self.manifest.mode == "released":
+                remedy = "those of mode released have none; build one of a knowledge base in mode fixed"
+            raise UserError(f"{self.folder}: no pools of candidates, so nothing can be ranked; {remedy}")
 
 
 def read_set_manifest(folder: Path) -> QuerySetManifest:
@@ -172,13 +298,14 @@ def same_set_already(out: Path, wanted: str) -> QuerySetManifest | None:
     return found
 
 
-def remember_set(folder: Path, content_hash: str) -> None:
-    """Keep in the cache where a set was last seen, by its hash: a probe's record holds that and no path.
+def remember_set(folder: Path, manifest: QuerySetManifest) -> None:
+    """Keep in the cache where a set was last seen, by its hashes: a probe's record holds one and no path.
 
     A cache that cannot be written only costs the user an option.
     """
     with suppress(OSError):
-        write_atomically(cache_folder() / "sets" / content_hash, str(folder.absolute()), point="query-set")
+        for one in manifest.hashes:
+            write_atomically(cache_folder() / "sets" / one, str(folder.absolute()), point="query-set")
 
 
 def find_set(content_hash: str, *, name: str, option: str = "--set") -> QuerySet:
@@ -194,7 +321,7 @@ def find_set(content_hash: str, *, name: str, option: str = "--set") -> QuerySet
         query_set = QuerySet.open(folder)
     except UserError as error:
         raise UserError(f"set {name} {content_hash[:8]}: {error}, or name it with {option}") from None
-    if query_set.manifest.content_hash != content_hash:
+    if content_hash not in query_set.manifest.hashes:
         raise UserError(
             f"{folder}: holds another set than {name} {content_hash[:8]} by now; name it with {option}"
         )

@@ -1,6 +1,6 @@
-"""Recipes of cloze sets, one TOML file each in probing/, and the words of a relation in a query: "s WORDS o."
+"""Recipes of cloze sets, one TOML file each in probing/, and how a relation is worded: "s WORDS o."
 
-By KeBioLM, sec. 4.6.1. fixed: an exception of probing/templates.toml, else the paper's rule. released: the
+Words by KeBioLM, sec. 4.6.1. fixed: an exception of probing/templates.toml, else the paper's rule. released: the
 released code's rule, bug for bug: "isa" is replaced inside words too, and "is" stands before a name that has
 it already.
 """
@@ -8,21 +8,24 @@ it already.
 import itertools
 from typing import Literal, NamedTuple
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from kebench.bounded import read_toml
-from kebench.cards import Card
-from kebench.errors import UserError
+from kebench.cards import Card, Part
+from kebench.errors import UserError, first_fault
 from kebench.recipes import Shelf, read_settings
 
-SHELF = Shelf("probing", others=("templates", "decoders"))
+SHELF = Shelf("probing", others=("templates", "decoders", "wordings", "quality"))
 _TEMPLATES = Shelf("probing", "templates*.toml")
+_WORDINGS = Shelf("probing", "wordings*.toml")
+_QUALITY = Shelf("probing", "quality.toml")
+HEAD, TAIL = "[X]", "[Y]"  # where the ends of a fact stand in a statement
 _NEEDS_IS = ("of", "as", "by")  # KeBioLM, sec. 4.6.1
 # Ours: no "is is member of", no "is may be treated by".
 _HAS_A_VERB = ("is", "has", "have", "are", "was", "were", "may", "can", "does")
 _NO_WORDS = "is related to"  # ours; for a name of which no word is left
 Mode = Literal["fixed", "released"]
-Rule = Literal["exception", "is", "plain", "released"]
+Rule = Literal["exception", "is", "plain", "released", "wording"]
 
 
 class ProbeRecipe(Card):
@@ -36,6 +39,11 @@ class ProbeRecipe(Card):
     lower_case: bool
     templates: str
     relations: tuple[str, ...]
+    relations_if_there: tuple[str, ...] = ()
+    head_types: dict[str, tuple[str, ...]] = {}
+    wordings: str = ""
+    only_clear: bool = False
+    set_aside_for_shots: bool = False
     sharing: str
     published: dict[str, float] = {}
 
@@ -73,6 +81,78 @@ def read_templates(name_or_path: str) -> dict[str, str]:
                 "[MASK]; mend this line"
             )
     return exceptions
+
+
+class Wording(Part):
+    """How a fact of a relation is stated, with [X] for its head and [Y] for its tail; negated: its denial.
+
+    The first statement is that of a query's text. There is none where each imported query has its own text.
+    """
+
+    statements: tuple[str, ...]
+    negated: tuple[str, ...] = ()
+
+    @field_validator("statements", "negated")
+    @classmethod
+    def _hold_both_ends(cls, statements: tuple[str, ...]) -> tuple[str, ...]:
+        for one in statements:
+            if one.count(HEAD) != 1 or one.count(TAIL) != 1 or "[MASK]" in one:
+                raise ValueError(f"'{one}': expected {HEAD} and {TAIL} once each, and no [MASK]")
+        return statements
+
+
+def read_wordings(name_or_path: str) -> dict[str, Wording]:
+    """Return the statements of a file of wordings, by relation. "" names none.
+
+    Raises UserError, with the relation, for a statement that could not be the text of a query.
+    """
+    if not name_or_path:
+        return {}
+    path, wordings = _WORDINGS.find(name_or_path), {}
+    for relation, table in read_toml(path).items():
+        try:
+            wording = Wording.model_validate(table)
+        except ValidationError as error:
+            raise UserError(f"{path}: {relation}.{first_fault(error, whole='the table')}; mend it") from None
+        if not wording.statements:
+            raise UserError(f"{path}: {relation}: no statement; name one, or leave the relation out")
+        for one in (*wording.statements, *wording.negated):
+            if one != " ".join(one.split()) or not one.endswith("."):
+                raise UserError(
+                    f"{path}: {relation}: '{one}': expected single blanks and a full stop at the end; mend it"
+                )
+        wordings[relation] = wording
+    return wordings
+
+
+class Quality(Part):
+    """Which relations are between entries of vocabularies, and the verbs by which words are a sentence."""
+
+    between_vocabularies: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+
+def read_quality() -> Quality:
+    """Return probing/quality.toml: the user's, else the shipped one."""
+    path = _QUALITY.find("quality")
+    try:
+        return Quality.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_fault(error, whole='the file')}; mend it") from None
+
+
+def fault_of_relation(relation: str, words: Words, quality: Quality) -> str:
+    """Return the flag that every query of a relation has: between_vocabularies, no_sentence, or "".
+
+    The paper's rule makes a sentence if it puts "is" in front, or if the name begins with a verb, or with
+    words on -ly and a verb: "negatively regulates".
+    """
+    if relation in quality.between_vocabularies:
+        return "between_vocabularies"
+    first = next((word for word in words.words.split() if not word.lower().endswith("ly")), "")
+    if words.rule == "plain" and first.lower() not in quality.verbs:
+        return "no_sentence"
+    return ""
 
 
 def words_of(relation: str, exceptions: dict[str, str]) -> Words:

@@ -177,5 +177,33 @@ def _finish(final: Path, prober: Prober, parts: Sequence[Path], begun: Begun) ->
     """Score the parts and put what they make and the record in their place."""
     sweep_temporaries_of(final)
     tables = [pyarrow.parquet.read_table(path) for path in parts]
+
+    predictions = pyarrow.concat_tables([SCHEMA.empty_table(), *tables])
+    spelling, max_masks = tokenizer.backend_tokenizer.to_str(), plan.decoder.max_masks
+    scores = score_probe(
+        queries,
+        predictions,
+        Tokenizer.from_str(spelling),
+        max_masks=max_masks,
+        generator=numpy.random.default_rng(BOOTSTRAP_SEED),
+    )
+    texts = dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
+    counted = outcome(predictions, texts, tokenizer, max_masks)
+    record = ProbeRecord(
+        schema=1,
+        identity=plan.identity,
+        model=plan.card.name,
+        model_hash=plan.model_hash,
+        set=plan.query_set.manifest.name,
+        set_hash=plan.query_set.manifest.hash_of_queries,
+        protocol_version=PROBE_PROTOCOL_VERSION,
+        mode=plan.mode,
+        decoder=plan.decoder,
+        precision=plan.precision,
+        subset=plan.subset,
+        counts=probe_counts(scores, counted, max_masks=max_masks),
+        scores=scores,
+        provenance=Provenance(**begun.provenance(), device=device_description(begun.device), num_processes=1),
+    )
     with atomic_folder(final, point="probe") as folder:
         write_probe_record(folder, prober.finish(tables, folder, begun))

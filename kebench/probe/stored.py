@@ -90,8 +90,8 @@ def probes_on(probes: Iterable[StoredProbe], asked: QuerySet | str) -> list[Stor
         listed = ", ".join(sorted(sets))
         missing = f"no probe of the set '{asked}'{did_you_mean(asked, sets)} there are {listed}"
     else:
-        content_hash = asked.manifest.content_hash
-        fitting = [probe for probe in probes if probe.record.set_hash == content_hash]
+        hashes = asked.manifest.hashes
+        fitting = [probe for probe in probes if probe.record.set_hash in hashes]
         missing = f"no probe of the set in {asked.folder}; {REMEDY}"
     if not fitting:
         raise UserError(missing)
@@ -105,10 +105,9 @@ def newest_probe(probes: Iterable[StoredProbe]) -> StoredProbe:
 
 def check_set(query_set: QuerySet, record: ProbeRecord) -> None:
     """Raise UserError if a probe is of another set."""
-    found = query_set.manifest.content_hash
-    if found != record.set_hash:
+    if record.set_hash not in query_set.manifest.hashes:
         raise UserError(
-            f"{query_set.folder}: set {found[:8]}, but the predictions are of {record.set} "
+            f"{query_set.folder}: set {query_set.manifest.content_hash[:8]}, but the predictions are of {record.set} "
             f"{record.set_hash[:8]}; name that set's folder"
         )
 

@@ -27,15 +27,18 @@ COUNTS = {
 }
 
 
-# The columns text and bare of a query, of its columns direction, words and label.
-# Q1 of the paper asks for the tail, Q2 for the head.
+# The columns text and bare of a query, of its columns direction and label and those of its statement: whether the
+# head comes first, and the texts before, between and behind the ends. Q1 of the paper asks for the tail, Q2 for
+# the head.
+_GIVEN_FIRST = "head_first = (direction = 'tail')"
 TEXT_SQL = f"""
-    if(direction = 'tail', concat(label, ' ', words, ' {MASK}.'), concat('{MASK} ', words, ' ', label, '.'))
-    AS text, if(direction = 'tail', concat(label, ' ', words), concat(words, ' ', label)) AS bare"""
+    concat(text_1, if({_GIVEN_FIRST}, label, '{MASK}'), text_2, if({_GIVEN_FIRST}, '{MASK}', label), text_3)
+    AS text, trim(concat(text_1, if({_GIVEN_FIRST}, label, ''), text_2, if({_GIVEN_FIRST}, '', label),
+        left(text_3, -1))) AS bare"""
 
 
-def write_queries(connection: Connection, path: Path, *, form: str) -> None:
-    """Write the queries, by number. form: which normal form the names of the answers are in.
+def find_types(connection: Connection, *, form: str) -> None:
+    """Make the table types_of (query, is_type_1, is_type_1_released). form: of the names of the answers.
 
     By the two rules of Type 1 (KeBioLM, sec. 4.6.4: answers within queries). is_type_1: a name of an answer
     stands in the text between blanks, both in normal form; so a name may not begin or end within a word.
@@ -54,6 +57,10 @@ def write_queries(connection: Connection, path: Path, *, form: str) -> None:
         FROM pairs JOIN (SELECT query, text, form AS normal FROM {compared}) USING (query)
         JOIN forms USING (answer) JOIN (SELECT answer, cui FROM answers) USING (answer) GROUP BY query"""
     )
+
+
+def write_queries(connection: Connection, path: Path) -> None:
+    """Write the queries, by number, with the types of `find_types`."""
     connection.execute(
         """CREATE TABLE named AS SELECT answer, cui, name, names, semantic_types FROM answers
         JOIN (SELECT answer, list_sort(list(form)) AS names FROM forms GROUP BY answer) USING (answer)"""
@@ -68,6 +75,11 @@ def write_queries(connection: Connection, path: Path, *, form: str) -> None:
         coalesce(is_type_1, false) AS is_type_1, coalesce(is_type_1_released, false) AS is_type_1_released
         FROM queries LEFT JOIN ({given}) USING (query) LEFT JOIN ({answered}) USING (query)
         LEFT JOIN types_of USING (query) ORDER BY query_id"""
+    write_table(connection, rows, path)
+
+
+def write_table(connection: Connection, rows: str, path: Path) -> None:
+    """Write the rows of a query, which says their order, as a Parquet file of a set."""
     options = f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS_OF_A_GROUP})"
     connection.execute(f"COPY ({rows}) TO {quoted(str(path))} {options}")
 
