@@ -16,10 +16,8 @@ from kebench.files import sha256_of
 from kebench.probe.forms import COMMA, answer_form, key_sql, shown_form
 from kebench.probe.queries import (
     MOST_SHOTS,
-    SPARE,
     find_inverted,
     has_mask,
-    question_key,
     reach_answers,
     shown_names,
 )
@@ -115,21 +113,16 @@ def _order(seed: int, *, by: str = "cui") -> str:
 def _draw_shots(connection: Connection, kb: KnowledgeBase, recipe: ProbeRecipe) -> None:
     """Make the table shots (relation, direction, cui, answer, cuis): facts whose question is not asked.
 
-    Of the tables drawn and aside those of the least MD5s, facts with one true answer first; none whose answer
-    stands in the question.
+    Of the table spare_codes, facts with one true answer first; none whose answer stands in the question.
     """
     connection.execute(
-        f"""CREATE TABLE spare AS
+        """CREATE TABLE spare AS
         SELECT (row_number() OVER (ORDER BY code) - 1)::INTEGER AS query, relation, direction, text_no, label
-        FROM (SELECT unnest(arg_min({{code: code, relation: relation, direction: direction, text_no: text_no,
-            label: label}}, key, {SPARE}), recursive := true) FROM (
-            SELECT code, relation, direction, text_no, label, {question_key(recipe)} AS key
-            FROM (SELECT *, if(code >> 32 & 1 = 0, 'tail', 'head') AS direction
-                FROM (FROM drawn UNION FROM aside) JOIN texts ON text_no = code & 4294967295
-                JOIN relations ON relation_no = code >> 33)
-            ANTI JOIN (FROM givens JOIN (SELECT query, relation, direction FROM queries) USING (query)
-                JOIN numbered USING (cui)) AS asked USING (relation, direction, text_no)
-        ) GROUP BY relation, direction)"""
+        FROM (SELECT *, if(code >> 32 & 1 = 0, 'tail', 'head') AS direction FROM spare_codes
+            JOIN texts ON text_no = code & 4294967295 JOIN relations ON relation_no = code >> 33)
+        ANTI JOIN (SELECT relation, direction, text_no FROM givens
+            JOIN (SELECT query, relation, direction FROM queries) USING (query) JOIN numbered USING (cui))
+            USING (relation, direction, text_no)"""
     )
     connection.execute(
         """CREATE TABLE spare_questions AS

@@ -28,7 +28,7 @@ from kebench.umls.rrf import parquet_sql
 
 TEXT = pyarrow.string()
 MOST_SHOTS = 32  # of a relation and direction; ours, eight draws of four
-SPARE = 2 * MOST_SHOTS  # looked at, so that those of one answer can be preferred
+SPARE = 4 * MOST_SHOTS  # looked at, since some hold their answer, and those of one answer are preferred
 _OVERDRAWN = 4  # ours; times the cap, where questions that hold their answer are passed over
 _MOST_BEST = 999_999  # what DuckDB's arg_min finds at once
 _SAMPLED_TRIPLES = 1_000_000  # ours; enough to tell whether a release holds each fact twice
@@ -267,34 +267,44 @@ def _most(recipe: ProbeRecipe) -> int:
 
 
 def draw_questions(connection: Connection, recipe: ProbeRecipe) -> None:
-    """Make the table drawn (code) of the table numbers: all that may be asked, or serve as shots.
+    """Make the tables drawn and spare_codes (code) of the table numbers.
 
-    Of each relation and direction those of the least MD5s. What a recipe sets aside for shots, those of the
-    greatest, is the table aside.
+    Of each relation and direction those of the least MD5s, which may be asked, and those of the greatest, which
+    serve as shots if they are not.
     """
-    each = f"FROM numbers JOIN {_PARTS} GROUP BY relation_no, code >> 32 & 1"
-    aside = f"SELECT unnest(arg_max(code, {question_key(recipe)}, {MOST_SHOTS})[:count(*) // 10]) AS code {each}"
-    connection.execute(f"CREATE TABLE aside AS {aside} {'' if recipe.set_aside_for_shots else 'LIMIT 0'}")
-    drawn = f"unnest(arg_min(code, {question_key(recipe)}, {min(_most(recipe) + SPARE, _MOST_BEST)})) AS code"
-    each = each.replace("numbers", "(FROM numbers ANTI JOIN aside USING (code))")
-    connection.execute(f"CREATE TABLE drawn AS SELECT {drawn} {each}; DROP TABLE numbers")
+    connection.execute(
+        f"""CREATE TABLE best AS
+        SELECT arg_min(code, key, {_most(recipe)}) AS first, arg_max(code, key, {SPARE}) AS last
+        FROM (SELECT code, relation_no, {question_key(recipe)} AS key FROM numbers JOIN {_PARTS})
+        GROUP BY relation_no, code >> 32 & 1;
+        CREATE TABLE drawn AS SELECT unnest(first) AS code FROM best;
+        CREATE TABLE spare_codes AS SELECT unnest(last) AS code FROM best;
+        DROP TABLE best; DROP TABLE numbers"""
+    )
 
 
 def keep_clear(connection: Connection, recipe: ProbeRecipe) -> int:
     """Keep of the queries those that do not hold their answer, at most the cap of each relation.
 
-    Return how many were passed over. Of the tables queries, givens, pairs and types_of, which are renumbered.
+    Of each relation and direction a tenth, at most `MOST_SHOTS`, is set aside for shots: those of the greatest
+    MD5s. Return how many were passed over for their answer. Of the tables queries, givens, pairs and types_of,
+    which are renumbered.
     """
     connection.execute(
-        f"""CREATE TABLE ranked AS SELECT query, coalesce(is_type_1, false) AS is_held,
-            sum((NOT is_held)::INTEGER) OVER (PARTITION BY relation_no ORDER BY {question_key(recipe)}) AS rank
-        FROM (FROM queries LEFT JOIN types_of USING (query)) AS asked
-        JOIN texts USING (text_no) JOIN relations USING (relation)"""
+        f"""CREATE TABLE ranked AS
+        SELECT query, is_held, sum((NOT is_held AND NOT is_aside)::INTEGER) OVER (PARTITION BY relation
+            ORDER BY key) AS rank, is_aside
+        FROM (SELECT *, NOT is_held AND row_number() OVER (PARTITION BY relation, direction, is_held
+                ORDER BY key DESC) <= least({MOST_SHOTS}, count(*) OVER (PARTITION BY relation, direction,
+                is_held) // 10) AS is_aside
+            FROM (SELECT query, relation, direction, {question_key(recipe)} AS key,
+                coalesce(is_type_1, false) AS is_held
+                FROM queries LEFT JOIN types_of USING (query) JOIN texts USING (text_no)))"""
     )
     cap = recipe.max_queries_per_relation
     connection.execute(
         f"""CREATE TABLE kept AS SELECT query, (row_number() OVER (ORDER BY query) - 1)::INTEGER AS number
-        FROM ranked WHERE NOT is_held AND rank <= {cap}"""
+        FROM ranked WHERE NOT is_held AND NOT is_aside AND rank <= {cap}"""
     )
     for table in ("queries", "givens", "pairs", "types_of"):
         connection.execute(

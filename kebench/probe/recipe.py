@@ -43,7 +43,6 @@ class ProbeRecipe(Card):
     head_types: dict[str, tuple[str, ...]] = {}
     wordings: str = ""
     only_clear: bool = False
-    set_aside_for_shots: bool = False
     sharing: str
     published: dict[str, float] = {}
 
