@@ -88,7 +88,7 @@ def build(options: BuildOptions) -> None:
 
 
 def _say_what_was_made(manifest: QuerySetManifest, out: Path) -> None:
-    remember_set(out, manifest)
+    remember_set(out, *manifest.hashes)
     print_sheets([Sheet("", (), (_counts(manifest),))], "terminal")
     _print_ambiguous(manifest)
     lost = {name: num for name, num in manifest.missing.items() if num}

@@ -78,7 +78,7 @@ def probe_run(options: ProbeOptions) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file; name a folder for the results with --out")
     query_set = QuerySet.open(options.folder)
-    remember_set(options.folder, query_set.manifest)
+    remember_set(options.folder, *query_set.manifest.hashes)
     device = choose_device(options.device, options.precision)
     use_own_gpu(device.name)
     mode: Any = options.mode or query_set.manifest.mode

@@ -33,6 +33,7 @@ SEED = 0  # of an imported set
 MOST = 100  # candidates of a pool; ours: more cost more and tell less
 LEAST = 20  # up to which a pool is filled; ours
 TOO_FEW = 5  # with fewer a relation and direction is not ranked; ours
+MOST_PLACES = 32_767  # of int16
 _MOST_NAMES = 5  # of a candidate, the shown one included; ours
 
 
@@ -270,7 +271,8 @@ def _ask(connection: Connection, faults: Mapping[str, str]) -> None:
             JOIN (SELECT relation, direction, place, key FROM pooled) USING (relation, direction, key)
         ) GROUP BY query, place;
         INSERT INTO standing
-        SELECT query, place, false, false FROM queries JOIN (SELECT query, key FROM subjects) USING (query)
+        SELECT query, place, false, false FROM (SELECT query, relation, direction FROM queries)
+        JOIN (SELECT query, key FROM subjects) USING (query)
         JOIN (SELECT relation, direction, place, key FROM pooled) USING (relation, direction, key)
         ANTI JOIN standing USING (query, place)"""
     )

@@ -298,13 +298,13 @@ def same_set_already(out: Path, wanted: str) -> QuerySetManifest | None:
     return found
 
 
-def remember_set(folder: Path, manifest: QuerySetManifest) -> None:
+def remember_set(folder: Path, *hashes: str) -> None:
     """Keep in the cache where a set was last seen, by its hashes: a probe's record holds one and no path.
 
     A cache that cannot be written only costs the user an option.
     """
     with suppress(OSError):
-        for one in manifest.hashes:
+        for one in hashes:
             write_atomically(cache_folder() / "sets" / one, str(folder.absolute()), point="query-set")
 
 

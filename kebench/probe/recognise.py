@@ -7,20 +7,19 @@ al. 2022), and our own kinds of file where another one is expected. Archives are
 import csv
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from kebench.bounded import parse_json
 
 _MOST_BYTES = 1 << 20  # of a first line
-_NOT_YET = (
-    "closed answer sets, whose statements are ranked by their likelihood. kebench asks open blanks, and does "
-    "not take closed sets yet"
-)
-_BEAR_FOLDER = f"BEAR (lm-pub-quiz): {_NOT_YET}"
+_HOW = "'kebench probe import {} --out SET' makes a set of it"
+BEAR_METADATA = "metadata_relations.json"
+_BEAR_FOLDER = f"BEAR (lm-pub-quiz): {_HOW.format('FOLDER')}"
 _OF_BEAR = {  # the files beside its relations
-    "metadata_relations.json": f"BEAR's templates and answer spaces (lm-pub-quiz): {_NOT_YET}",
-    "relation_info.json": f"BEAR's domains of relations (lm-pub-quiz): {_NOT_YET}",
-    "bear_lite_indices.json": f"BEAR-lite's choice of statements (lm-pub-quiz): {_NOT_YET}",
-    "all_entities.json": f"BEAR's entities (lm-pub-quiz): {_NOT_YET}",
+    BEAR_METADATA: f"BEAR's templates and answer spaces (lm-pub-quiz): name their folder, {_HOW.format('FOLDER')}",
+    "relation_info.json": "BEAR's domains of relations (lm-pub-quiz), which no set needs",
+    "bear_lite_indices.json": "BEAR-lite's choice of statements (lm-pub-quiz), which no set needs",
+    "all_entities.json": "BEAR's entities (lm-pub-quiz), which no set needs",
 }
 _ARCHIVES = (
     b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!",
@@ -28,11 +27,14 @@ _ARCHIVES = (
 )  # fmt: skip
 _TAR_AT = 257  # where "ustar" stands
 _ARCHIVE = "an archive or a compressed file: unpack it first, and name the files in it"
-_BEAR_ARCHIVE = f"{_ARCHIVE}. By its name it is of {_BEAR_FOLDER}"
+_BEAR_ARCHIVE = f"{_ARCHIVE}, or its folder. By its name it is of {_BEAR_FOLDER}"
+BEAR_FIELDS = {"sub_id", "sub_label", "obj_id", "obj_label"}
+MEDLAMA_COLUMNS = {"head_name", "rel"}
+MEDLAMA_PROMPTS = {"pid", "human_prompt"}
 # What a file is whose lines are JSON objects with these fields.
 _LINES = (
     ({"obj_labels"}, None),  # BioLAMA's triples, which are ours to read
-    ({"sub_id", "sub_label", "obj_id", "obj_label"}, f"a relation of BEAR (lm-pub-quiz): {_NOT_YET}"),
+    (BEAR_FIELDS, f"a relation of BEAR (lm-pub-quiz): {_HOW.format('FILE')}"),
     (
         {"masked_sentences", "obj_label"},
         "masked sentences of LAMA (ConceptNet, SQuAD, Google-RE). To import them write a .csv with the "
@@ -48,46 +50,80 @@ _LINES = (
         "prompts, as BioLAMA and LAMA have them: name the file with --prompts, beside the triples",
     ),
 )
-_MEDLAMA = (
-    "a relation of MedLAMA. To import it write a .csv with the columns query (the relation's line of "
-    "prompts.csv, [X] replaced by head_name), answers (tail_names, with | between) and relation (rel)"
-)
+_MEDLAMA = f"a relation of MedLAMA: {_HOW.format('FILE --prompts prompts.csv')}"
 _IDENTIFIERS = "a set as identifiers only: 'kebench probe build KB --index FILE' makes its queries"
 # What a table is that has these columns. One of ours has query and answers.
 _TABLES = (
-    ({"head_name", "rel", "tail_name"}, _MEDLAMA),
-    ({"head_name", "rel", "tail_names"}, _MEDLAMA),
+    (MEDLAMA_COLUMNS | {"tail_name"}, _MEDLAMA),
+    (MEDLAMA_COLUMNS | {"tail_names"}, _MEDLAMA),
     (
-        {"pid", "human_prompt"},
-        "MedLAMA's prompts, which have no queries: they belong to the files of its relations",
+        MEDLAMA_PROMPTS,
+        "MedLAMA's prompts, which have no queries: name the file with --prompts, beside its relations",
     ),
     ({"lui", "relation", "order"}, _IDENTIFIERS),
     ({"lui", "relation", "direction"}, _IDENTIFIERS),
 )
 
 
-def recognised(path: Path) -> str | None:
-    """Say what a file or folder that is no set of queries looks like; None if it is nothing we know."""
+def form_of(path: Path) -> Literal["bear", "medlama"] | None:
+    """Say which benchmark a file of a relation, or a folder, is of; None if it is of none that we read."""
     if path.is_dir():
-        return _BEAR_FOLDER if any((path / name).is_file() for name in _OF_BEAR) else None
-    try:
-        with path.open("rb") as file:
-            start = file.read(512)
-            if start.startswith(_ARCHIVES) or start[_TAR_AT:].startswith(b"ustar"):
-                return _BEAR_ARCHIVE if path.name.lower().startswith("bear") else _ARCHIVE
-            file.seek(0)
-            lines = (line for line in islice(file, 100) if line.strip())
-            first = next(lines, b"")[:_MOST_BYTES].decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return None
+        if (path / BEAR_METADATA).is_file():
+            return "bear"
+        return "medlama" if medlama_files(path) else None
+    fields = _first_fields(path)
+    if BEAR_FIELDS <= fields:
+        return "bear"
+    is_medlama = MEDLAMA_COLUMNS <= fields and fields & {"tail_name", "tail_names"}
+    return "medlama" if is_medlama else None
+
+
+def medlama_files(folder: Path) -> list[Path]:
+    """Return MedLAMA's relations in a folder and those in it; not the hard part of one that is there whole."""
+    files = [path for path in sorted(folder.rglob("*.csv")) if form_of(path) == "medlama"]
+    return [path for path in files if not path.stem.endswith("_hard")] or files
+
+
+def _first_fields(path: Path) -> set[str]:
+    """Return the columns of a table, or the fields of a first line that is a JSON object; none of others."""
+    first = _first_line(path)
+    if first is None:
+        return set()
     if not first.lstrip().startswith("{"):
-        columns = {name.strip() for name in next(csv.reader([first]), [])}
-        return next((what for known, what in _TABLES if known <= columns), None)
-    if path.name in _OF_BEAR:
-        return _OF_BEAR[path.name]
+        return {name.strip() for name in next(csv.reader([first]), [])}
     try:
         line = parse_json(first)
     except ValueError:
+        return set()
+    return set(line) if isinstance(line, dict) else set()
+
+
+def _first_line(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            lines = (line for line in islice(file, 100) if line.strip())
+            return next(lines, b"")[:_MOST_BYTES].decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
         return None
-    fields = set(line) if isinstance(line, dict) else set()
-    return next((what for known, what in _LINES if known <= fields), None)
+
+
+def recognised(path: Path) -> str | None:
+    """Say what a file or folder that is no set of queries looks like; None if it is nothing we know."""
+    if path.is_dir():
+        if any((path / name).is_file() for name in _OF_BEAR):
+            return _BEAR_FOLDER
+        is_medlama = form_of(path) == "medlama"
+        return f"MedLAMA: {_HOW.format('FOLDER')}" if is_medlama else None
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError:
+        return None
+    if start.startswith(_ARCHIVES) or start[_TAR_AT:].startswith(b"ustar"):
+        return _BEAR_ARCHIVE if path.name.lower().startswith("bear") else _ARCHIVE
+    first = _first_line(path)
+    if first is not None and first.lstrip().startswith("{") and path.name in _OF_BEAR:
+        return _OF_BEAR[path.name]
+    fields = _first_fields(path)
+    kinds = _LINES if first is not None and first.lstrip().startswith("{") else _TABLES
+    return next((what for known, what in kinds if known <= fields), None)
