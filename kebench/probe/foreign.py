@@ -439,7 +439,7 @@ def _load_lines(
             answers.setdefault((query, cui), {}).update(dict.fromkeys(answer.names))
             names_of.setdefault(cui, {}).update(dict.fromkeys(answer.names))
     queries = [
-        (query, relation, "tail", text, text.replace(MASK, " ").rstrip(" ."))
+        (query, relation, "tail", subjects.get(query, ""), text, text.replace(MASK, " ").rstrip(" ."))
         for (text, relation), query in numbers.items()
     ]
     givens = [(query, cui, cui, "") for query, cui in given]
@@ -451,7 +451,10 @@ def _load_lines(
         (place, formed[name][0]) for place, of in enumerate(answers.values()) for name in of
     )
     number, key = pyarrow.int32(), pyarrow.int64()
-    load(connection, "queries", queries, query=number, relation=TEXT, direction=TEXT, text=TEXT, bare=TEXT)
+    load(
+        connection, "queries", queries, query=number, relation=TEXT, direction=TEXT, label=TEXT, text=TEXT,
+        bare=TEXT,
+    )  # fmt: skip
     load(connection, "givens", givens, query=number, place=TEXT, cui=TEXT, lui=TEXT)
     load(connection, "pairs", pairs, query=number, answer=key)
     several = pyarrow.list_(TEXT)

@@ -64,9 +64,10 @@ _MODIFIER = r"""(?:[\p{L}\d'/-]*(?:al|ic|ous|ive|ary|ory|ar|ed|ent|ant|able|ible
 |forme|genic)|acute|adult|atypical|benign|complex|complete|diffuse|early|female|fetal|human|incomplete|indirect
 |late|left|lower|male|mild|mixed|multiple|non-human animal|partial|pure|remote|right|severe|simple
 |susceptibility|upper|cat|cattle|chicken|dog|goat|horse|mouse|pig|rabbit|rat|sheep|turkey)""".replace("\n", "")
+_MODIFIERS = rf"{_MODIFIER}(?: (?:{_MODIFIER}|\d+[a-z]*|[ivx]+|form|types?|variant)){{0,3}}"
 _BEHIND_COMMA = (
-    rf"(?i)^(?:{_MODIFIER}(?: (?:{_MODIFIER}|\d+[a-z]*|[ivx]+|form|types?|variant)){{0,3}}"
-    "|.* (?:to|of|by|with|from|in|for))$"  # susceptibility to
+    rf"(?i)^(?:{_MODIFIERS}|.* (?:to|of|by|with|from|in|for))"  # susceptibility to
+    rf"(?:, (?:{_MODIFIERS}|\d+[a-z]*))*$"
 )
 COMMA = ", "  # with the blank: not that of 2,4-dinitrophenol
 
@@ -77,13 +78,14 @@ def turned(name: str) -> str:
 
 
 def ends_in_modifier(name: str) -> str:
-    """Return SQL for whether a name has one comma, and behind it what says of which kind the rest is.
+    """Return SQL for whether all that stands behind a name's first comma says of which kind the rest is.
 
     By the ending of words, or by a closed list: "Heart Septal Defects, Atrial", "nephritis, dog", "kuru,
-    susceptibility to"; not "Piperacillin, Tazobactam Drug Combination", nor "Carney complex, type 1".
+    susceptibility to", "deafness, X-linked, 2"; not "Piperacillin, Tazobactam Drug Combination", nor "Carney
+    complex, type 1".
     """
-    parts, behind = f"string_split({name}, '{COMMA}')", _BEHIND_COMMA.replace("'", "''")
-    return f"(len({parts}) = 2 AND regexp_matches({parts}[2], '{behind}'))"
+    behind, pattern = f"regexp_extract({name}, '^.*?{COMMA}(.*)$', 1)", _BEHIND_COMMA.replace("'", "''")
+    return f"regexp_matches({behind}, '{pattern}')"
 
 
 def _where(condition: str, changed: str, same: str) -> str:

@@ -114,7 +114,8 @@ def _order(seed: int, *, by: str = "cui") -> str:
 def _draw_shots(connection: Connection, kb: KnowledgeBase, recipe: ProbeRecipe) -> None:
     """Make the table shots (relation, direction, cui, answer, cuis): facts whose question is not asked.
 
-    Of the table spare_codes, facts with one true answer first; none whose answer stands in the question.
+    Of the table spare_codes, facts with one true answer first; none whose answer stands in the question, or
+    the given name in the answer.
     """
     connection.execute(
         """CREATE TABLE spare AS
@@ -139,7 +140,8 @@ def _draw_shots(connection: Connection, kb: KnowledgeBase, recipe: ProbeRecipe) 
     held = f"""SELECT query, answer FROM spare_reached
         JOIN (SELECT query, form AS text FROM {labels}) USING (query)
         JOIN (SELECT answer, form FROM {names}) USING (answer)
-        WHERE contains(concat(' ', text, ' '), concat(' ', form, ' '))"""
+        WHERE contains(concat(' ', text, ' '), concat(' ', form, ' '))
+            OR contains(concat(' ', form, ' '), concat(' ', text, ' '))"""
     connection.execute(
         f"""CREATE TABLE shots AS SELECT relation, direction, cui, answer, cuis FROM (
             SELECT *, row_number() OVER (PARTITION BY relation, direction ORDER BY answers > 1, key) AS place
@@ -281,7 +283,7 @@ def _ask(connection: Connection, faults: Mapping[str, str]) -> None:
     connection.execute(
         f"""CREATE TABLE flagged AS
         SELECT query, relation, direction, list_filter([{of_relation}, if(is_type_1, 'answer_in_question', NULL),
-            if(is_inverted, 'inverted_name', NULL), if(names_subject, 'names_subject', NULL)],
+            if(is_in_answer, 'question_in_answer', NULL), if(is_inverted, 'inverted_name', NULL), if(names_subject, 'names_subject', NULL)],
             lambda flag: flag IS NOT NULL) AS flags
         FROM queries LEFT JOIN types_of USING (query) LEFT JOIN subjects USING (query)
         LEFT JOIN (SELECT query, bool_or(NOT is_true) AS names_subject FROM standing GROUP BY query)

@@ -235,7 +235,7 @@ def choose_queries(connection: Connection, kb: KnowledgeBase, recipe: ProbeRecip
     connection.execute(
         f"""CREATE TABLE queries AS
         SELECT (row_number() OVER (ORDER BY relation, direction, text) - 1)::INTEGER AS query, *
-        FROM (SELECT code, relation, {_DIRECTION} AS direction, text_no, {TEXT_SQL}
+        FROM (SELECT code, relation, {_DIRECTION} AS direction, text_no, label, {TEXT_SQL}
         FROM chosen JOIN {_PARTS})"""
     )
     connection.execute(
@@ -284,7 +284,7 @@ def draw_questions(connection: Connection, recipe: ProbeRecipe) -> None:
 
 
 def keep_clear(connection: Connection, recipe: ProbeRecipe) -> int:
-    """Keep of the queries those that do not hold their answer, at most the cap of each relation.
+    """Keep of the queries those that do not hold an answer, nor an answer them, at most the cap of a relation.
 
     Of each relation and direction a tenth, at most `MOST_SHOTS`, is set aside for shots: those of the greatest
     MD5s. Return how many were passed over for their answer. Of the tables queries, givens, pairs and types_of,
@@ -298,8 +298,8 @@ def keep_clear(connection: Connection, recipe: ProbeRecipe) -> int:
                 ORDER BY key DESC) <= least({MOST_SHOTS}, count(*) OVER (PARTITION BY relation, direction,
                 is_held) // 10) AS is_aside
             FROM (SELECT query, relation, direction, {question_key(recipe)} AS key,
-                coalesce(is_type_1, false) AS is_held
-                FROM queries LEFT JOIN types_of USING (query) JOIN texts USING (text_no)))"""
+                coalesce(is_type_1 OR is_in_answer, false) AS is_held
+                FROM queries LEFT JOIN types_of USING (query)))"""
     )
     cap = recipe.max_queries_per_relation
     connection.execute(

@@ -36,7 +36,10 @@ NUMBERS = (
     "queries_with_ambiguous_names",
 )  # fmt: skip
 # Why a query is a bad question; docs/FORMATS.md says what each means.
-FLAGS = ("between_vocabularies", "answer_in_question", "inverted_name", "no_sentence", "names_subject")
+FLAGS = (
+    "between_vocabularies", "answer_in_question", "question_in_answer", "inverted_name", "no_sentence",
+    "names_subject",
+)  # fmt: skip
 COLUMNS = (
     "query_id", "text", "relation", "direction", "given", "luis", "answers", "is_type_1",
     "is_type_1_released",

@@ -1,6 +1,6 @@
 """The last steps to any set, in DuckDB: which answers stand in their query, and the one table that is kept.
 
-They start from five tables: queries (query, relation, direction, text, bare), givens (query, place, cui,
+They start from five tables: queries (query, relation, direction, label, text, bare), givens (query, place, cui,
 lui), pairs (query, answer), answers (answer, cui, name, semantic_types) and forms (answer, form). `answer` is
 any key; `bare` is the text without the blank and the stop.
 """
@@ -38,23 +38,27 @@ TEXT_SQL = f"""
 
 
 def find_types(connection: Connection, *, form: str) -> None:
-    """Make the table types_of (query, is_type_1, is_type_1_released). form: of the names of the answers.
+    """Make the table types_of (query, is_type_1, is_type_1_released, is_in_answer).
+
+    form: of the names of the answers.
 
     By the two rules of Type 1 (KeBioLM, sec. 4.6.4: answers within queries). is_type_1: a name of an answer
     stands in the text between blanks, both in normal form; so a name may not begin or end within a word.
     is_type_1_released: the released code's rule, any name or the identifier as a part of the text, an empty
-    name included.
+    name included. is_in_answer (ours): the given name, `label`, stands in an answer's.
     """
-    compared = with_steps(
-        "(SELECT query, bare AS shown, lower(text) AS text FROM queries)",
-        answer_form("shown") if form == "fixed" else FORMS[form]("shown"),
-    )
-    within = "form <> '' AND contains(concat(' ', normal, ' '), concat(' ', form, ' '))"
+    steps = answer_form if form == "fixed" else FORMS[form]
+    compared = with_steps("(SELECT query, bare AS shown, lower(text) AS text FROM queries)", steps("shown"))
+    given = with_steps("(SELECT query, label FROM queries)", steps("label"))
+    within = "{0} <> '' AND contains(concat(' ', {1}, ' '), concat(' ', {0}, ' '))"
     anywhere = "contains(text, lower(form)) OR contains(text, lower(cui))"
     connection.execute(
         f"""CREATE TABLE types_of AS
-        SELECT query, bool_or({within}) AS is_type_1, bool_or({anywhere}) AS is_type_1_released
+        SELECT query, bool_or({within.format("form", "normal")}) AS is_type_1,
+            bool_or({anywhere}) AS is_type_1_released,
+            bool_or({within.format("given", "form")}) AS is_in_answer
         FROM pairs JOIN (SELECT query, text, form AS normal FROM {compared}) USING (query)
+        JOIN (SELECT query, form AS given FROM {given}) USING (query)
         JOIN forms USING (answer) JOIN (SELECT answer, cui FROM answers) USING (answer) GROUP BY query"""
     )
 
