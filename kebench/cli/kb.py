@@ -16,7 +16,7 @@ from kebench.umls.filters import PRESETS
 from kebench.umls.importing import import_release
 from kebench.umls.knowledge_base import BREAKDOWNS, KnowledgeBase, breakdown, totals
 from kebench.umls.manifest import Manifest
-from kebench.umls.open.importing import import_open_kb, import_own
+from kebench.umls.open.importing import check_indications, import_open_kb, import_own
 from kebench.umls.open.sources import fetch_wheels, wheels_folder
 from kebench.umls.open.terms import describe_noted
 from kebench.umls.rrf import find_release
@@ -135,6 +135,10 @@ class OpenOptions:
     folder: Path | None = argument(metavar="[DIR]", required=False)
     out: Path = option(help="The new folder.")
     fetch: bool = option(help="First fetch the two wheels that open-kb is made of (62 MB).")
+    indications: Path | None = option(
+        type=FOLDER,
+        help="A folder of drug indications, for may_treat: drugs.tsv, diseases.tsv, indications.tsv.",
+    )
     on_error: str = _on_error_option()
     memory_mib: int | None = option(type=click.IntRange(200), help=MEMORY_HELP)
 
@@ -145,8 +149,11 @@ def open_(options: OpenOptions) -> None:
     """Make open-kb, a knowledge base of openly licensed sources, which may be shared.
 
     DIR holds the sources: the wheels that --fetch gets, ontologies (.obo, .json), tables of terms and triples
-    (.tsv), drug indications. By default it is the folder open-kb in the cache.
+    (.tsv), drug indications. By default it is the folder open-kb in the cache. Indications may stand
+    elsewhere (--indications).
     """
+    if options.indications:
+        check_indications(options.indications)  # before anything is fetched
     folder = options.folder or wheels_folder()
     if options.fetch:
         for path in fetch_wheels(folder):
@@ -154,6 +161,7 @@ def open_(options: OpenOptions) -> None:
     manifest = import_open_kb(
         folder,
         options.out,
+        indications=options.indications,
         skip_faults=options.on_error == "skip",
         filters=PRESETS["fixed"],
         memory_mib=options.memory_mib,

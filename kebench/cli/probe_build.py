@@ -1,8 +1,10 @@
 """`kebench probe build`, `import`, `export` and `stats`: sets of cloze queries."""
 
 import textwrap
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,7 +42,7 @@ class BuildOptions:
 
     folder: Path = argument(metavar="KB")
     out: Path = option(help="The new folder of the set.")
-    recipe: str = option(default=RECIPE, help="umls-2020aa, open, mini, or a .toml file.")
+    recipe: str = option(default=RECIPE, help="umls-2020aa, open, clinical, mini, or a .toml file.")
     index: Path | None = option(
         type=FILE, help="Make the queries that this file of identifiers names, and no other."
     )
@@ -105,21 +107,55 @@ def _say_what_was_made(manifest: QuerySetManifest, out: Path) -> None:
     for reason, num in manifest.counts.get("left_out", {}).items():
         if num:
             click.echo(f"left out: {num:,} queries for {reason.replace('_', ' ')}")
+    _print_pools(manifest)
     click.echo(f"set: {out}")
+
+
+def _print_pools(manifest: QuerySetManifest) -> None:
+    """Print what can be ranked, what cannot, and how many questions are bad ones."""
+    pools = manifest.pools
+    if pools is None:
+        click.echo("pools: none, so nothing of it can be ranked")
+        return
+    each = [of for directions in pools.by_relation.values() for of in directions.values()]
+    sizes = sorted(of.reached for of in each if not of.too_small)
+    said = "pools: none of 5 candidates"
+    if sizes:
+        said = (
+            f"pools: {len(sizes)} of a relation and direction, {sizes[0]} to {sizes[-1]} candidates (median "
+            f"{sizes[len(sizes) // 2]}); {pools.ranked:,} queries can be ranked"
+        )
+    filled = sum(of.fill_ups.relation + of.fill_ups.type for of in each if not of.too_small)
+    parts = [f"{num:,} {reason.replace('_', ' ')}" for reason, num in pools.not_ranked.items() if num]
+    said += f"; not: {', '.join(parts)}" if parts else ""
+    said += f"; {filled:,} candidates fill small pools up" if filled else ""
+    with_shots = sum(of.shots > 0 for of in each)
+    lines = [f"{said}.", f"shots: for {with_shots} of {len(each)} relations and directions."]
+    if flags := [f"{num:,} {flag.replace('_', ' ')}" for flag, num in pools.flags.items() if num]:
+        lines.append(f"flagged queries: {', '.join(flags)}.")
+    reasons = defaultdict(list)
+    for relation, why in manifest.relations_left_out.items():
+        reasons[why.replace("_", " ")].append(relation)
+    lines += [f"relations of the recipe left out, {why}: {', '.join(of)}." for why, of in reasons.items()]
+    for line in lines:
+        click.echo(textwrap.fill(line, 80, break_on_hyphens=False, break_long_words=False))
 
 
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=FOLDER, required=True, help="The new folder of the set.")
 @click.option(
-    "--prompts", type=FILE, help='BioLAMA\'s: {"relation": ..., "template": "[X] ... [Y] ."} a line.'
+    "--prompts",
+    type=FILE,
+    help='BioLAMA\'s: {"relation": ..., "template": "[X] ... [Y] ."} a line; or MedLAMA\'s prompts.csv.',
 )
 def import_(files: tuple[Path, ...], out: Path, prompts: Path | None) -> None:
     """Make a set of queries that were made elsewhere.
 
     FILES are BioLAMA's triples (.jsonl; each line may hold its own "prompt", else --prompts has one for each
     predicate_id), or tables (.csv) with the columns query and answers, joined with |, and perhaps relation.
-    A query holds [MASK] or [Y] once.
+    A query holds [MASK] or [Y] once. Folders and files of MedLAMA and BEAR are known by their fields:
+    MedLAMA's prompts.csv is looked for beside or above them, BEAR's answer spaces are its candidates.
     """
     _say_what_was_made(import_set(files, out, prompts=prompts), out)
 
@@ -145,7 +181,11 @@ def stats(folder: Path, heading: str | None, form: str) -> None:
     if form != "terminal":
         grids = (_counts(manifest), *([_relations(manifest, is_broken=False)] if heading else []))
         title = f"{manifest.name}, mode {manifest.mode}, content {manifest.content_hash[:12]}"
-        counts = {"counts": manifest.counts} | ({"by_relation": manifest.by_relation} if heading else {})
+        counts: dict[str, Any] = {"counts": manifest.counts}
+        counts |= {"by_relation": manifest.by_relation} if heading else {}
+        if manifest.pools:
+            but = None if heading else {"by_relation"}
+            counts["pools"] = manifest.pools.model_dump(mode="json", by_alias=True, exclude=but)
         print_sheets([Sheet(title, (), grids)], form, content=lambda: counts)
         return
     source = manifest.knowledge_base
@@ -156,6 +196,7 @@ def stats(folder: Path, heading: str | None, form: str) -> None:
     click.echo(textwrap.fill(f"sharing: {manifest.sharing}", 80, break_on_hyphens=False))
     print_sheets([Sheet("", (), (_counts(manifest),))], form)
     _print_ambiguous(manifest)
+    _print_pools(manifest)
     if heading:
         click.echo()
         print_sheets([Sheet("", (), (_relations(manifest, is_broken=True),))], form)

@@ -43,7 +43,7 @@ MEMORY_MIB = 2048  # ours; benchmarks/results/probe-build.md
 _PACKAGES = ("duckdb", "pyarrow")
 
 
-# Fields of a recipe that sets before them had not; where one is as it was then, so is the hash of the queries.
+# Fields that recipes had not at first: where none is used, the hash of the queries is what it was then.
 _FIELDS_SINCE = ("relations_if_there", "head_types", "wordings", "only_clear")
 
 

@@ -60,10 +60,11 @@ _OTHER_NOS = {
 
 
 # What stands behind the comma of an inverted name: adjectives by their endings, and a closed list.
-_MODIFIER = r"""(?:[\p{L}\d'/-]*(?:al|ic|ous|ive|ary|ory|ar|ed|ent|ant|able|ible|ile|oid|less|linked|onset|related
-|forme|genic)|acute|adult|atypical|benign|complex|complete|diffuse|early|female|fetal|human|incomplete|indirect
-|late|left|lower|male|mild|mixed|multiple|non-human animal|partial|pure|remote|right|severe|simple
-|susceptibility|upper|cat|cattle|chicken|dog|goat|horse|mouse|pig|rabbit|rat|sheep|turkey)""".replace("\n", "")
+_MODIFIER = r"""(?:[\p{L}\d'/-]*(?:al|ic|ous|ive|ary|ory|ar|ed|ent|ant|able|ible|ile|oid|less|linked|onset
+|related|forme|genic)|acute|adult|atypical|benign|complex|complete|diffuse|early|female|fetal|human|incomplete
+|indirect|late|left|lower|male|mild|mixed|multiple|non-human animal|partial|pure|remote|right|severe|simple
+|susceptibility|upper|cat|cattle|chicken|dog|goat|horse|mouse|pig|rabbit|rat|sheep|turkey)"""
+_MODIFIER = _MODIFIER.replace("\n", "")
 _MODIFIERS = rf"{_MODIFIER}(?: (?:{_MODIFIER}|\d+[a-z]*|[ivx]+|form|types?|variant)){{0,3}}"
 _BEHIND_COMMA = (
     rf"(?i)^(?:{_MODIFIERS}|.* (?:to|of|by|with|from|in|for))"  # susceptibility to

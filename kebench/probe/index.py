@@ -133,7 +133,7 @@ def ask_as_indexed(connection: Connection, kb: KnowledgeBase, index: Index, mode
     connection.execute(
         f"""CREATE TABLE queries AS
         SELECT (row_number() OVER (ORDER BY place) - 1)::INTEGER AS query, place, relation, direction, label,
-            {TEXT_SQL} FROM worded WHERE label <> '' AND NOT ({has_mask('label')})"""
+            {TEXT_SQL} FROM worded WHERE label <> '' AND NOT ({has_mask("label")})"""
     )
     connection.execute(
         """CREATE TABLE givens AS

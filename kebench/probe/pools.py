@@ -1,23 +1,26 @@
-"""Pools of candidates, for ranking: which concepts stand against each other, and which are true for which query.
+"""Pools of candidates, for ranking: who stands against whom, and who is true for which query.
 
 One pool a relation and direction, of the distinct answers of the set's queries, by seed; docs/FORMATS.md
-describes the files. Two concepts of one normal form are one candidate, and a candidate that is right by CUI or
-by name is never a distractor. Of a knowledge base also shots: facts whose question the set does not ask.
+describes the files. Two concepts of one normal form are one candidate, and a candidate that is right by CUI
+or by name is never a distractor. Of a knowledge base also shots: facts whose question the set does not ask.
 
-Both kinds of sets come with the tables queries, givens, pairs, answers and types_of (kebench.probe.tables), and with
-shown (cui, name, key, semantic_types), aliases (cui, name, key: every accepted name) and subjects (query, name,
-key, is_inverted). A key is what a name is compared as (`forms.key_sql`).
+Both kinds of sets come with the tables queries, givens, pairs, answers and types_of (kebench.probe.tables),
+and with shown (cui, name, key, semantic_types), aliases (cui, name, key: every accepted name) and subjects
+(query, name, key, is_inverted). A key is what a name is compared as (`forms.key_sql`).
 """
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from kebench.files import sha256_of
 from kebench.probe.forms import COMMA, answer_form, key_sql, shown_form
 from kebench.probe.queries import (
     MOST_SHOTS,
+    TEXT,
     find_inverted,
     has_mask,
+    load,
     reach_answers,
     shown_names,
 )
@@ -278,14 +281,19 @@ def _ask(connection: Connection, faults: Mapping[str, str]) -> None:
         JOIN (SELECT relation, direction, place, key FROM pooled) USING (relation, direction, key)
         ANTI JOIN standing USING (query, place)"""
     )
-    by_relation = " ".join(f"WHEN {_text(relation)} THEN '{flag}'" for relation, flag in faults.items())
-    of_relation = f"CASE relation {by_relation} END" if faults else "NULL::VARCHAR"
+    load(connection, "faults", list(faults.items()), relation=TEXT, fault=TEXT)
+    flags = {
+        "answer_in_question": "is_type_1",
+        "question_in_answer": "is_in_answer",
+        "inverted_name": "is_inverted",
+        "names_subject": "names_subject",
+    }
+    raised = ", ".join(f"if({condition}, '{flag}', NULL)" for flag, condition in flags.items())
     connection.execute(
-        f"""CREATE TABLE flagged AS
-        SELECT query, relation, direction, list_filter([{of_relation}, if(is_type_1, 'answer_in_question', NULL),
-            if(is_in_answer, 'question_in_answer', NULL), if(is_inverted, 'inverted_name', NULL), if(names_subject, 'names_subject', NULL)],
-            lambda flag: flag IS NOT NULL) AS flags
-        FROM queries LEFT JOIN types_of USING (query) LEFT JOIN subjects USING (query)
+        f"""CREATE TABLE flagged AS SELECT query, relation, direction,
+            list_filter([fault, {raised}], lambda flag: flag IS NOT NULL) AS flags
+        FROM queries LEFT JOIN faults USING (relation)
+        LEFT JOIN types_of USING (query) LEFT JOIN subjects USING (query)
         LEFT JOIN (SELECT query, bool_or(NOT is_true) AS names_subject FROM standing GROUP BY query)
             USING (query);
         CREATE TABLE asked AS
@@ -298,10 +306,6 @@ def _ask(connection: Connection, faults: Mapping[str, str]) -> None:
             USING (relation, direction)
         WHERE len(true_places) > 0 AND len(true_places) + len(subject_places) < size"""
     )
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _write(
@@ -365,7 +369,7 @@ def _count(connection: Connection, seed: int) -> Pools:
             USING (relation, direction)
         ORDER BY relation, direction"""
     ).fetchall()
-    by_relation: dict[str, dict[str, Pool]] = {}
+    by_relation: dict[str, dict[Literal["tail", "head"], Pool]] = {}
     not_ranked = dict.fromkeys(("pool_too_small", "without_answers", "no_true_candidate", "no_distractor"), 0)
     candidates = 0
     for relation, direction, is_pool, reached, of_relation, of_type, merged, *numbers in counted:

@@ -69,8 +69,8 @@ def load_relations(
 ) -> Relations:
     """Make the table relations (relation_no, relation, head_first, text_1, text_2, text_3).
 
-    wordings: of relations whose queries are not worded by `words_of`. Raises UserError for a relation that the
-    recipe must have and the knowledge base lacks, and if none is left.
+    wordings: of relations whose queries are not worded by `words_of`. Raises UserError for a relation that
+    the recipe must have and the knowledge base lacks, and if none is left.
     """
     rows = connection.execute(f"SELECT DISTINCT relation FROM {kb.tables()['triples']} ORDER BY 1").fetchall()
     known = [relation for (relation,) in rows]
@@ -97,8 +97,8 @@ def load_relations(
         asked[relation] = wordings.get(relation) or Wording(statements=(f"{HEAD} {of.words} {TAIL}.",))
     if not words:
         raise UserError(
-            f"{kb.folder}: none of the {len(left_out)} relations of the recipe can be asked; kebench kb stats "
-            f"{kb.folder} --by relation shows what there is"
+            f"{kb.folder}: none of the {len(left_out)} relations of the recipe can be asked; kebench kb "
+            f"stats {kb.folder} --by relation shows what there is"
         )
     table = []
     for number, (relation, wording) in enumerate(asked.items()):
@@ -111,8 +111,8 @@ def load_relations(
             first, texts = HEAD, ("", f" {words[relation].words} ", ".")
         table.append((number, relation, first == HEAD, *texts))
     load(
-        connection, "relations", table, relation_no=pyarrow.int64(), relation=TEXT, head_first=pyarrow.bool_(),
-        text_1=TEXT, text_2=TEXT, text_3=TEXT,
+        connection, "relations", table, relation_no=pyarrow.int64(), relation=TEXT,
+        head_first=pyarrow.bool_(), text_1=TEXT, text_2=TEXT, text_3=TEXT,
     )  # fmt: skip
     return Relations(words, asked, left_out)
 
@@ -187,8 +187,8 @@ def label_concepts(
 ) -> None:
     """Make the table labels (cui, label, is_inverted): the name of each concept as a query shows it.
 
-    fixed: the preferred name. released: the form of the first name that is kept of the concept. only_clear: an
-    inverted name the right way round, where the knowledge base has that name; only then is_inverted is said.
+    fixed: the preferred name. released: the form of the first name that is kept of the concept. only_clear:
+    an inverted name the right way round, where the knowledge base has it; only then is_inverted is said.
     """
     if mode == "fixed":
         concepts = kb.tables()["concepts"]
@@ -269,8 +269,8 @@ def _most(recipe: ProbeRecipe) -> int:
 def draw_questions(connection: Connection, recipe: ProbeRecipe) -> None:
     """Make the tables drawn and spare_codes (code) of the table numbers.
 
-    Of each relation and direction those of the least MD5s, which may be asked, and those of the greatest, which
-    serve as shots if they are not.
+    Of each relation and direction those of the least MD5s, which may be asked, and those of the greatest,
+    which serve as shots if they are not.
     """
     connection.execute(
         f"""CREATE TABLE best AS
@@ -284,11 +284,11 @@ def draw_questions(connection: Connection, recipe: ProbeRecipe) -> None:
 
 
 def keep_clear(connection: Connection, recipe: ProbeRecipe) -> int:
-    """Keep of the queries those that do not hold an answer, nor an answer them, at most the cap of a relation.
+    """Keep of the queries those that hold no answer, nor an answer them, at most the cap of each relation.
 
-    Of each relation and direction a tenth, at most `MOST_SHOTS`, is set aside for shots: those of the greatest
-    MD5s. Return how many were passed over for their answer. Of the tables queries, givens, pairs and types_of,
-    which are renumbered.
+    Of each relation and direction a tenth, at most `MOST_SHOTS`, is set aside for shots: those of the
+    greatest MD5s. Return how many were passed over for their answer. Of the tables queries, givens, pairs and
+    types_of, which are renumbered.
     """
     connection.execute(
         f"""CREATE TABLE ranked AS
@@ -355,7 +355,7 @@ def _number_texts(connection: Connection, kb: KnowledgeBase) -> dict[str, int]:
     )
     connection.execute(
         f"""CREATE TABLE unlabelled AS
-        SELECT cui, CASE WHEN label = '' THEN 'empty_name' WHEN {has_mask('label')} THEN 'mask_in_name'
+        SELECT cui, CASE WHEN label = '' THEN 'empty_name' WHEN {has_mask("label")} THEN 'mask_in_name'
             ELSE 'inverted_name' END AS fault FROM labels WHERE {bad};
         DROP TABLE labels"""
     )

@@ -1,7 +1,7 @@
 """`QuerySet`: cloze queries with their answers, and where they came from; a folder on disk.
 
-queries.parquet has a row a query, set.json everything else; pools of candidates, for ranking, have three files of
-their own. docs/FORMATS.md (Cloze sets) describes all.
+queries.parquet has a row a query, set.json everything else; pools of candidates, for ranking, have three
+files of their own. docs/FORMATS.md (Cloze sets) describes all.
 """
 
 import logging
@@ -57,14 +57,14 @@ class Source(Part):
 
 
 class FillUps(Part):
-    """How many candidates fill a pool up: answers of the relation that no query has, and of other relations."""
+    """How many candidates fill a pool up: answers of the relation that no query has, or of other ones."""
 
     relation: int
     type: int
 
 
 class NoDistractors(Part):
-    """Of the ranked queries and their candidates, pairs in which the candidate is true: by CUI, or by name."""
+    """Pairs of a ranked query and a candidate that is true for it: by CUI, or only by name."""
 
     by_cui: int
     by_name: int

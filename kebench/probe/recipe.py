@@ -1,8 +1,8 @@
 """Recipes of cloze sets, one TOML file each in probing/, and how a relation is worded: "s WORDS o."
 
-Words by KeBioLM, sec. 4.6.1. fixed: an exception of probing/templates.toml, else the paper's rule. released: the
-released code's rule, bug for bug: "isa" is replaced inside words too, and "is" stands before a name that has
-it already.
+Words by KeBioLM, sec. 4.6.1. fixed: an exception of probing/templates.toml, else the paper's rule. released:
+the released code's rule, bug for bug: "isa" is replaced inside words too, and "is" stands before a name that
+has it already. A recipe may name further statements of a relation (probing/wordings.toml).
 """
 
 import itertools

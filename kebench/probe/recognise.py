@@ -16,7 +16,7 @@ _HOW = "'kebench probe import {} --out SET' makes a set of it"
 BEAR_METADATA = "metadata_relations.json"
 _BEAR_FOLDER = f"BEAR (lm-pub-quiz): {_HOW.format('FOLDER')}"
 _OF_BEAR = {  # the files beside its relations
-    BEAR_METADATA: f"BEAR's templates and answer spaces (lm-pub-quiz): name their folder, {_HOW.format('FOLDER')}",
+    BEAR_METADATA: f"BEAR's templates and answer spaces (lm-pub-quiz): {_HOW.format('FOLDER')} and its files",
     "relation_info.json": "BEAR's domains of relations (lm-pub-quiz), which no set needs",
     "bear_lite_indices.json": "BEAR-lite's choice of statements (lm-pub-quiz), which no set needs",
     "all_entities.json": "BEAR's entities (lm-pub-quiz), which no set needs",
@@ -72,15 +72,16 @@ def form_of(path: Path) -> Literal["bear", "medlama"] | None:
             return "bear"
         return "medlama" if medlama_files(path) else None
     fields = _first_fields(path)
-    if BEAR_FIELDS <= fields:
+    if fields >= BEAR_FIELDS:
         return "bear"
-    is_medlama = MEDLAMA_COLUMNS <= fields and fields & {"tail_name", "tail_names"}
+    is_medlama = fields >= MEDLAMA_COLUMNS and fields & {"tail_name", "tail_names"}
     return "medlama" if is_medlama else None
 
 
 def medlama_files(folder: Path) -> list[Path]:
-    """Return MedLAMA's relations in a folder and those in it; not the hard part of one that is there whole."""
-    files = [path for path in sorted(folder.rglob("*.csv")) if form_of(path) == "medlama"]
+    """Return MedLAMA's relations in a folder and those in it; hard parts only if there is nothing else."""
+    tables = sorted([*folder.glob("*.csv"), *folder.glob("*/*.csv")])
+    files = [path for path in tables if form_of(path) == "medlama"]
     return [path for path in files if not path.stem.endswith("_hard")] or files
 
 

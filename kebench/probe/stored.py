@@ -107,8 +107,8 @@ def check_set(query_set: QuerySet, record: ProbeRecord) -> None:
     """Raise UserError if a probe is of another set."""
     if record.set_hash not in query_set.manifest.hashes:
         raise UserError(
-            f"{query_set.folder}: set {query_set.manifest.content_hash[:8]}, but the predictions are of {record.set} "
-            f"{record.set_hash[:8]}; name that set's folder"
+            f"{query_set.folder}: set {query_set.manifest.content_hash[:8]}, but the predictions are of "
+            f"{record.set} {record.set_hash[:8]}; name that set's folder"
         )
 
 

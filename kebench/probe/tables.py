@@ -1,8 +1,8 @@
 """The last steps to any set, in DuckDB: which answers stand in their query, and the one table that is kept.
 
-They start from five tables: queries (query, relation, direction, label, text, bare), givens (query, place, cui,
-lui), pairs (query, answer), answers (answer, cui, name, semantic_types) and forms (answer, form). `answer` is
-any key; `bare` is the text without the blank and the stop.
+They start from five tables: queries (query, relation, direction, label, text, bare), givens (query, place,
+cui, lui), pairs (query, answer), answers (answer, cui, name, semantic_types) and forms (answer, form).
+`answer` is any key; `label` is the given name, `bare` the text without the blank and the stop.
 """
 
 from pathlib import Path
@@ -27,9 +27,9 @@ COUNTS = {
 }
 
 
-# The columns text and bare of a query, of its columns direction and label and those of its statement: whether the
-# head comes first, and the texts before, between and behind the ends. Q1 of the paper asks for the tail, Q2 for
-# the head.
+# The columns text and bare of a query, of its columns direction and label and those of its statement: whether
+# the head comes first, and the texts before, between and behind the ends. Q1 of the paper asks for the tail,
+# Q2 for the head.
 _GIVEN_FIRST = "head_first = (direction = 'tail')"
 TEXT_SQL = f"""
     concat(text_1, if({_GIVEN_FIRST}, label, '{MASK}'), text_2, if({_GIVEN_FIRST}, '{MASK}', label), text_3)

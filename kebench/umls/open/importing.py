@@ -88,10 +88,17 @@ class OpenManifest(BaseModel, frozen=True):
 
 
 def import_open_kb(
-    folder: Path, out: Path, *, skip_faults: bool = False, filters: Filters, memory_mib: int | None = None
+    folder: Path,
+    out: Path,
+    *,
+    indications: Path | None = None,
+    skip_faults: bool = False,
+    filters: Filters,
+    memory_mib: int | None = None,
 ) -> Manifest:
-    """Make open-kb of the sources in a folder; return its manifest."""
-    files, write = find_sources(folder).files(), partial(tables_of_open_kb, folder)
+    """Make open-kb of a folder's sources, and of drug indications elsewhere; return its manifest."""
+    files = find_sources(folder, indications).files()
+    write = partial(tables_of_open_kb, folder, indications=indications)
     return _import(files, out, write, skip_faults, filters=filters, memory_mib=memory_mib)
 
 
@@ -221,13 +228,15 @@ class Found(NamedTuple):
         return [*self.wheels.values(), *self.ontologies, *self.terms, *self.triples, *tables]
 
 
-def tables_of_open_kb(folder: Path, into: Path, *, skip_faults: bool = False) -> OpenManifest:
+def tables_of_open_kb(
+    folder: Path, into: Path, *, indications: Path | None = None, skip_faults: bool = False
+) -> OpenManifest:
     """Write MRCONSO, MRREL and MRSTY (.parquet) of a folder's sources into another folder that exists.
 
     skip_faults: as `kebench.umls.open.ontology.read_ontology` has it. Raises UserError if the folder holds
     nothing that can be used. The manifest's notes say which choices were made.
     """
-    found = find_sources(folder)
+    found = find_sources(folder, indications)
     kinds = {f"tables of {distribution}": [path] for distribution, path in found.wheels.items()}
     kinds |= {"ontology": found.ontologies, "table of terms": found.terms}
     kinds |= {"table of triples": found.triples, "drug indications": found.indications}
@@ -259,17 +268,35 @@ def tables_of_open_kb(folder: Path, into: Path, *, skip_faults: bool = False) ->
     return build_tables(vocabularies, into=into, release=RELEASE, notes=notes)
 
 
-def find_sources(folder: Path) -> Found:
-    """Return what a folder and the folders in it hold."""
+def check_indications(folder: Path) -> None:
+    """Raise UserError if a folder holds no drug indications."""
+    if not is_indications_folder(folder):
+        raise UserError(
+            f"{folder}: no drug indications; expected {', '.join(FILES)}, the last with the columns doid_id, "
+            "drugbank_id and category, as the folder catalog of github.com/dhimmel/indications has them"
+        )
+
+
+def find_sources(folder: Path, indications: Path | None = None) -> Found:
+    """Return what a folder and the folders in it hold, and a folder of drug indications elsewhere."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; check the path")
     places = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
-    indications = [place for place in places if is_indications_folder(place)]
+    with_indications = [place for place in places if is_indications_folder(place)]
+    if indications is not None:
+        check_indications(indications)
+        others = [place for place in with_indications if place.resolve() != indications.resolve()]
+        if others:
+            raise UserError(
+                f"{others[0]}: drug indications already, beside those of {indications}; remove the one or "
+                "leave the other out"
+            )
+        with_indications = [indications]
     files = sorted(path for place in places for path in place.iterdir() if path.is_file())
     tables = [
         path
         for path in files
-        if path.suffix == ".tsv" and not (path.parent in indications and path.name in FILES)
+        if path.suffix == ".tsv" and not (is_indications_folder(path.parent) and path.name in FILES)
     ]
     kinds = {path: table_kind(path) for path in tables}
     found = Found(
@@ -277,7 +304,7 @@ def find_sources(folder: Path) -> Found:
         ontologies=[path for path in files if _is_ontology(path)],
         terms=[path for path in tables if kinds[path] == "terms"],
         triples=[path for path in tables if kinds[path] == "triples"],
-        indications=indications,
+        indications=with_indications,
     )
     if not found.files():
         raise UserError(
