@@ -65,7 +65,10 @@ def import_set(paths: Sequence[Path], out: Path, *, prompts: Path | None = None)
                 f"{prompts}: prompts are for .jsonl; a .csv holds whole queries, so leave --prompts out"
             )
     inputs = tuple(input_file(path) for path in [*files, *([prompts] if prompts else [])])
-    queries_hash = hash_of([SET_VERSIONS["fixed"], "import", [file.sha256 for file in inputs]])
+    decides = [file.sha256 for file in inputs]
+    if forms[0] == "bear":  # whose files' names are the relations'
+        decides += [file.name for file in inputs]
+    queries_hash = hash_of([SET_VERSIONS["fixed"], "import", decides])
     quality = read_quality()
     wanted = hash_of([queries_hash, POOLS_VERSION, SEED, quality.model_dump(mode="json")])
     if already := same_set_already(out, wanted):
@@ -180,11 +183,13 @@ def _load_lines(connection: Connection, lines: Sequence[Query], spaces: dict[str
     named = [(query, name, formed[name][1]) for query, name in subjects.items()]
     load(connection, "named_subjects", named, query=number, name=TEXT, key=TEXT)
     places = [
-        (relation, "tail", place, answer.cui)
+        (relation, "tail", place, answer.cui, answer.names[0], formed[answer.names[0]][1])
         for relation, space in spaces.items()
         for place, answer in enumerate(space)
     ]
-    load(connection, "spaces", places, relation=TEXT, direction=TEXT, place=key, cui=TEXT)
+    load(
+        connection, "spaces", places, relation=TEXT, direction=TEXT, place=key, cui=TEXT, name=TEXT, key=TEXT
+    )
     connection.execute(
         f"""CREATE TABLE subjects AS SELECT *, {ends_in_modifier("name")} AS is_inverted FROM named_subjects;
         CREATE TABLE members AS SELECT DISTINCT relation, direction, cui, 'answer' AS source

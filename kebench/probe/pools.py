@@ -171,7 +171,7 @@ def write_pools(
     """Write candidates, what is asked of them, and shots; return what set.json says, and the files' SHA-256.
 
     faults: relation -> the flag that all its queries have. in_given_order: candidates are the table spaces
-    (relation, direction, place, cui), as a benchmark of others has them, and not chosen.
+    (relation, direction, place, cui, name, key), as a benchmark of others has them: none chosen or renamed.
     """
     connection.execute(
         """CREATE TABLE truths AS
@@ -180,8 +180,8 @@ def write_pools(
     )
     if in_given_order:
         connection.execute(
-            """CREATE TABLE pooled AS SELECT relation, direction, place, key, cui, [cui] AS cuis,
-            'answer' AS source FROM spaces JOIN (SELECT cui, key FROM shown) USING (cui)"""
+            """CREATE TABLE pooled AS SELECT *, [cui] AS cuis, 'answer' AS source FROM spaces
+            SEMI JOIN queries USING (relation, direction)"""
         )
     else:
         _choose(connection, seed)
@@ -190,13 +190,13 @@ def write_pools(
         SELECT (row_number() OVER (ORDER BY relation, direction) - 1)::INTEGER AS pool_id, relation, direction
         FROM pooled GROUP BY relation, direction HAVING count(*) >= {TOO_FEW}"""
     )
-    _admit_names(connection)
+    _admit_names(connection, only_shown=in_given_order)
     _ask(connection, faults)
     return _write(connection, folder, seed=seed, kb=kb)
 
 
 def _choose(connection: Connection, seed: int) -> None:
-    """Make the table pooled (relation, direction, place, key, cui, cuis, source) of the table members.
+    """Make the table pooled (relation, direction, place, cui, name, key, cuis, source) of the table members.
 
     key: of the shown name; cui: of those that share it, cuis, the one whose name and rank it has.
     """
@@ -210,7 +210,7 @@ def _choose(connection: Connection, seed: int) -> None:
         CREATE TABLE groups AS
         SELECT {group}, bool_and(fills) AS fills, min(source) AS source, arg_min(cui, (fills, hash)) AS cui,
             min(hash) AS hash, if(bool_and(fills), [arg_min(cui, (fills, hash))],
-            list(cui ORDER BY hash) FILTER (NOT fills)) AS cuis
+            list(cui ORDER BY cui) FILTER (NOT fills)) AS cuis
         FROM ordered GROUP BY {group}"""
     )
     # Of every query its true answer of the least MD5; if they alone are too many, those of the queries of the
@@ -229,17 +229,17 @@ def _choose(connection: Connection, seed: int) -> None:
     )
     connection.execute(
         f"""CREATE TABLE pooled AS
-        SELECT relation, direction, key, cui, cuis, source,
+        SELECT relation, direction, key, cui, name, cuis, source,
             row_number() OVER (PARTITION BY relation, direction ORDER BY hash) - 1 AS place
         FROM (SELECT *, row_number() OVER (PARTITION BY relation, direction
                 ORDER BY coalesce(is_needed, false) DESC, source, hash) AS rank
-            FROM groups LEFT JOIN needed USING ({group}))
+            FROM groups LEFT JOIN needed USING ({group})) JOIN (SELECT cui, name FROM shown) USING (cui)
         WHERE rank <= if(fills, {LEAST}, {MOST})"""
     )
 
 
-def _admit_names(connection: Connection) -> None:
-    """Make the table admitted (pool_id, place, names): the further names of candidates.
+def _admit_names(connection: Connection, *, only_shown: bool) -> None:
+    """Make the table admitted (pool_id, place, names): the further names of candidates; none if only_shown.
 
     A name that another answer of the pool's queries bears as well is admitted for none, and one with a comma
     is mostly another one inverted.
@@ -249,7 +249,7 @@ def _admit_names(connection: Connection) -> None:
         SELECT pool_id, place, relation, direction, aliases.key, aliases.name, list_sort(cuis) AS cuis
         FROM pooled JOIN pools USING (relation, direction) JOIN aliases USING (cui)
         WHERE aliases.key <> pooled.key AND aliases.name <> '' AND NOT contains(aliases.name, '{COMMA}')
-            AND NOT ({has_mask("aliases.name")});
+            AND NOT {only_shown} AND NOT ({has_mask("aliases.name")});
         CREATE TABLE borne AS
         SELECT relation, direction, key, list_sort(list(DISTINCT cui)) AS cuis
         FROM (SELECT relation, direction, cui FROM truths
@@ -325,7 +325,7 @@ def _write(
             list_concat([name], coalesce(names, [])) AS names, semantic_types,
             num_triples::INTEGER AS num_triples, cuis, source, relation, direction
             FROM pooled JOIN pools USING (relation, direction)
-            JOIN (SELECT cui, name, semantic_types FROM shown) USING (cui)
+            JOIN (SELECT cui, semantic_types FROM shown) USING (cui)
             LEFT JOIN admitted USING (pool_id, place) LEFT JOIN {triples} USING (cui)
             ORDER BY pool_id, place""",
         ASKED: """SELECT query AS query_id, pool_id, true_places, coalesce(name, '') AS subject, flags,

@@ -41,6 +41,7 @@ def imported(tmp_path: Path, *lines: dict[str, Any], prompt: dict[str, Any] | No
 
 
 def imported_table(tmp_path: Path, text: str) -> QuerySet:
+    tmp_path.mkdir(exist_ok=True)
     (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
     import_set([tmp_path / "mine.csv"], tmp_path / "set")
     return QuerySet.open(tmp_path / "set")
@@ -237,16 +238,22 @@ STATEMENT = {"sub_id": "Q1", "sub_label": "a", "sub_aliases": [], "obj_id": "Q2"
 FOREIGN = {
     "P19.jsonl": (
         STATEMENT | {"answer_idx": 0},
-        r"a relation of BEAR \(lm-pub-quiz\): closed answer sets, .* yet$",
+        r"a relation of BEAR \(lm-pub-quiz\): 'kebench probe import FILE --out SET'",
     ),
     "big.jsonl": (STATEMENT, r"a relation of BEAR"),
-    "metadata_relations.json": ({"P6": {"templates": ["[X] is [Y]."]}}, "BEAR's templates and answer spaces"),
+    "metadata_relations.json": (
+        {"P6": {"templates": ["[X] is [Y]."]}},
+        r"BEAR's templates and answer spaces \(lm-pub-quiz\): 'kebench probe import FOLDER",
+    ),
     "relation_info.json": (
         {"P6": {"domains": ["Political"]}},
-        "BEAR's domains of relations .* closed answer",
+        "BEAR's domains of relations .*, which no set needs",
     ),
-    "bear_lite_indices.json": ('{\n    "P6": [\n        4\n    ]\n}', "BEAR-lite's choice .* closed answer"),
-    "all_entities.json": ({}, "BEAR's entities .* closed answer"),
+    "bear_lite_indices.json": (
+        '{\n    "P6": [\n        4\n    ]\n}',
+        "BEAR-lite's choice .*, which no set needs",
+    ),
+    "all_entities.json": ({}, "BEAR's entities .*, which no set needs"),
     "trex.jsonl": (
         FACT | {"evidences": []},
         "facts of LAMA, .* the list obj_labels, and name LAMA's relations",
@@ -261,9 +268,9 @@ FOREIGN = {
     ),
     "may_treat_1000.csv": (
         "head_cui,head_name,rel,tail_names,tail_cuis",
-        "a relation of MedLAMA. To import it",
+        "a relation of MedLAMA: 'kebench probe import FILE --prompts prompts.csv",
     ),
-    "prompts.csv": ("pid,default_prompt,human_prompt", "MedLAMA's prompts, which have no queries"),
+    "prompts.csv": ("pid,default_prompt,human_prompt", "MedLAMA's prompts, .*: name the file with --prompts"),
     "ids.csv": (
         "cui,lui,relation,direction",
         "a set as identifiers only: 'kebench probe build KB --index FILE'",
@@ -277,7 +284,8 @@ def test_a_file_of_another_probe_is_named_as_what_it_is(name: str, tmp_path: Pat
     first, message = FOREIGN[name]
     path = tmp_path / name
     path.write_text((first if isinstance(first, str) else json.dumps(first)) + "\n")
-    for refused in (lambda: import_set([path], tmp_path / "set"), lambda: QuerySet.open(path)):
+    refusals = [lambda: QuerySet.open(path), lambda: import_set([path], tmp_path / "set")]
+    for refused in refusals[: 1 if "kebench probe import FILE" in message or name == "big.jsonl" else 2]:
         with pytest.raises(UserError, match=rf"{name}: this looks like {message}") as caught:
             refused()
         assert "mend" not in str(caught.value)
@@ -298,7 +306,7 @@ def test_an_archive_is_to_be_unpacked(name: str, tmp_path: Path) -> None:
         with tarfile.open(path, modes.get(form, "w:gz")) as packed:
             packed.add(tmp_path / "x.csv")
     what = "an archive or a compressed file: unpack it first, .* in it"
-    what += r"\. By its name it is of BEAR \(lm-pub-quiz\): closed answer .* yet$" if name[0] == "B" else "$"
+    what += r", or its folder\. By its name it is of BEAR \(lm-pub-quiz\): " if name[0] == "B" else "$"
     for refused in (lambda: import_set([path], tmp_path / "set"), lambda: QuerySet.open(path)):
         with pytest.raises(UserError, match=f"{name}: this looks like {what}") as caught:
             refused()
@@ -322,11 +330,15 @@ def test_another_ending_is_refused_and_not_to_be_renamed(name: str, remedy: str,
 
 def test_the_folder_of_another_probe_is_named_too(tmp_path: Path) -> None:
     (tmp_path / "metadata_relations.json").write_text("{}")
-    for refused in (lambda: import_set([tmp_path], tmp_path / "set"), lambda: QuerySet.open(tmp_path)):
-        with pytest.raises(UserError, match=r"this looks like BEAR \(lm-pub-quiz\): closed answer sets"):
-            refused()
+    with pytest.raises(
+        UserError, match=r"this looks like BEAR \(lm-pub-quiz\): 'kebench probe import FOLDER"
+    ):
+        QuerySet.open(tmp_path)
+    with pytest.raises(UserError, match=r"metadata_relations\.json, and no relation \(P6\.jsonl\) beside it"):
+        import_set([tmp_path], tmp_path / "set")
+    (tmp_path / "other").mkdir()
     with pytest.raises(UserError, match=r"a folder; name the files in it, \.jsonl or \.csv"):
-        import_set([tmp_path.parent], tmp_path / "set")
+        import_set([tmp_path / "other"], tmp_path / "set")
 
 
 def test_facts_of_lama_are_imported_as_the_message_says(tmp_path: Path) -> None:
@@ -348,16 +360,217 @@ def test_facts_of_lama_are_imported_as_the_message_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
-def test_every_file_of_bear_is_named(real_data: Path, tmp_path: Path) -> None:
+def test_bear_comes_in_whole_with_its_answer_spaces(real_data: Path, tmp_path: Path) -> None:
     with tarfile.open(real_data / "probe" / "bear" / "BEAR.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
-    files = sorted(tmp_path.glob("BEAR*/*.json*"))
-    assert len(files) == 60 + 78 + 2
+    import_set([tmp_path / "BEAR"], tmp_path / "set")
+    query_set = QuerySet.open(tmp_path / "set")
+    assert (len(query_set), len(query_set.manifest.by_relation)) == (7731, 60)
+    metadata = json.loads((tmp_path / "BEAR" / "metadata_relations.json").read_text())
+    candidates: dict[int, list[dict[str, Any]]] = {}
+    for row in query_set.candidates().to_pylist():
+        candidates.setdefault(row["pool_id"], []).append(row)
+    for pool in candidates.values():
+        space = metadata[pool[0]["relation"]]
+        assert [row["cui"] for row in pool] == space["answer_space_ids"]
+        assert [row["name"] for row in pool] == space["answer_space_labels"]
+        assert list(query_set.wordings(pool[0]["relation"]).statements) == space["templates"]
+    gold = {
+        (path.stem, line["sub_label"]): line["answer_idx"]
+        for path in (tmp_path / "BEAR").glob("P*.jsonl")
+        for line in map(json.loads, path.read_text().splitlines())
+    }
+    relation_of = {pool_id: pool[0]["relation"] for pool_id, pool in candidates.items()}
+    asked = query_set.asked().to_pylist()
+    assert {(relation_of[row["pool_id"]], row["subject"]): row["true_places"] for row in asked} == {
+        key: [place] for key, place in gold.items()
+    }
+    assert len(asked) == len(gold) == 7731
+    import_set([tmp_path / "BEAR-big"], tmp_path / "big")
+    big = QuerySet.open(tmp_path / "big").manifest
+    assert (big.counts["queries"], len(big.by_relation), big.counts["left_out"]) == (
+        40_914,
+        78,
+        {"empty_name": 1},
+    )
     beside = real_data / "probe" / "bear"
-    names = ("BEAR.tar.gz", "relation_info.json", "bear_lite_indices.json")
-    for path in [*files, *(beside / name for name in names)]:
-        with pytest.raises(UserError, match=r"this looks like .*BEAR.*closed answer sets"):
-            import_set([path], tmp_path / "set")
+    for name in ("BEAR.tar.gz", "relation_info.json", "bear_lite_indices.json"):
+        with pytest.raises(UserError, match=r"this looks like .*BEAR"):
+            import_set([beside / name], tmp_path / "other")
+
+
+BEAR = {"sub_id": "Q1", "sub_label": "France", "obj_id": "Q9", "obj_label": "Paris", "answer_idx": 1}
+SPACE = {
+    "templates": ["The capital of [X] is [Y].", "[Y] is the capital of [X]."],
+    "answer_space_labels": ["Rome", "Paris", "Bern", "Oslo", "Riga"],
+    "answer_space_ids": ["Q5", "Q9", "Q3", "Q2", "Q7"],
+}
+
+
+def bear_folder(folder: Path, *lines: dict[str, Any], space: Any = SPACE) -> Path:
+    folder.mkdir()
+    (folder / "metadata_relations.json").write_text(json.dumps({"P36": space}))
+    write_lines(folder / "P36.jsonl", *lines)
+    return folder
+
+
+def test_a_relation_of_bear_has_its_answer_space_and_all_its_templates(tmp_path: Path) -> None:
+    folder = bear_folder(tmp_path / "BEAR", BEAR, BEAR | {"sub_id": "Q4", "sub_label": "Riga "})
+    for path, out in ((folder, "set"), (folder / "P36.jsonl", "again")):
+        import_set([path], tmp_path / out)
+    query_set, again = (QuerySet.open(tmp_path / out) for out in ("set", "again"))
+    assert again.manifest.content_hash == query_set.manifest.content_hash
+    assert query_set.table(["text"])["text"].to_pylist()[0] == "The capital of France is [MASK]."
+    assert query_set.candidates()["name"].to_pylist() == SPACE["answer_space_labels"]
+    asked = query_set.asked().to_pylist()
+    # Names stand as the file has them, blanks included; that of the subject is no distractor.
+    assert [(row["subject"], row["true_places"], row["subject_places"]) for row in asked] == [
+        ("France", [1], []),
+        ("Riga ", [1], [4]),
+    ]
+    assert asked[1]["flags"] == ["names_subject"]
+    assert query_set.wordings("P36").statements == tuple(SPACE["templates"])
+    assert query_set.shots().num_rows == 0
+
+
+def test_without_an_answer_space_candidates_are_the_answers_of_the_file(tmp_path: Path) -> None:
+    lines = [
+        BEAR | {"sub_label": f"land {n}", "obj_id": f"Q{n % 6}", "obj_label": f"town {n % 6}"}
+        for n in range(9)
+    ]
+    folder = bear_folder(tmp_path / "big", *lines, space={"templates": SPACE["templates"]})
+    import_set([folder], tmp_path / "set")
+    candidates = QuerySet.open(tmp_path / "set").candidates()
+    assert candidates["cui"].to_pylist() == [f"Q{n}" for n in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "space", "message"),
+    [
+        ({"answer_idx": 0}, SPACE, "P36.jsonl line 1: obj_id 'Q9' is not its answer_idx of"),
+        ({"obj_id": "Q10"}, SPACE, "P36.jsonl line 1: obj_id 'Q10' is not its answer_idx of"),
+        ({"sub_label": 3}, SPACE, "P36.jsonl line 1: sub_label is missing or no text; mend this line"),
+        ({}, 5, "metadata_relations.json: P36: no templates; put the metadata of"),
+        ({}, SPACE | {"templates": ["[X] is"]}, "template '[X] is', expected [X] and one [Y]"),
+        (
+            {},
+            SPACE | {"answer_space_ids": ["Q5"]},
+            "answer_space_labels and answer_space_ids do not fit; fetch it again",
+        ),
+    ],
+)
+def test_a_bad_folder_of_bear_is_one_line_of_error(
+    changes: dict[str, Any], space: Any, message: str, tmp_path: Path
+) -> None:
+    folder = bear_folder(tmp_path / "BEAR", BEAR | changes, space=space)
+    with pytest.raises(UserError) as caught:
+        import_set([folder], tmp_path / "set")
+    assert message in str(caught.value)
+    assert not (tmp_path / "set").exists()
+
+
+MEDLAMA = "head_cui,head_name,rel,tail_names,tail_cuis\n"
+DRUGS = (
+    "C1,imatinib,may_treat,Leukemia || Gout,C11 || C12\n"
+    "C2,colchicine,may_treat,Gout,C12\n"
+    "C3,insulin,may_treat,Diabetes,C13\nC4,ASA,may_treat,Pain || Fever,C14 || C15\n"
+)
+PROMPTS = "pid,default_prompt,human_prompt\nmay_treat,[X] may treat  [Y] .,[X] might treat [Y] .\n"
+
+
+def medlama_folder(folder: Path, rows: str = DRUGS, prompts: str = PROMPTS) -> Path:
+    (folder / "2021AA").mkdir(parents=True)
+    (folder / "prompts.csv").write_text(prompts)
+    (folder / "2021AA" / "may_treat_1000.csv").write_text(MEDLAMA + rows)
+    (folder / "2021AA" / "may_treat_1_hard.csv").write_text(MEDLAMA + "C9,x,may_treat,Rash,C19\n")
+    return folder
+
+
+def test_medlama_comes_in_with_both_prompts_and_a_pool_a_relation(tmp_path: Path) -> None:
+    folder = medlama_folder(tmp_path / "medlama")
+    hashes = set()
+    for number, path in enumerate((folder, folder / "2021AA", folder / "2021AA" / "may_treat_1000.csv")):
+        import_set([path], tmp_path / f"{number}")  # the prompts stand beside or above, the hard part is left
+        hashes.add(QuerySet.open(tmp_path / f"{number}").manifest.content_hash)
+    assert len(hashes) == 1
+    query_set = QuerySet.open(tmp_path / "0")
+    (row, *_) = query_set.table().to_pylist()
+    assert (row["text"], row["given"]) == ("imatinib might treat [MASK] .", ["C1"])
+    assert [answer["cui"] for answer in row["answers"]] == ["C11", "C12"]
+    assert query_set.wordings("may_treat").statements == ("[X] might treat [Y] .", "[X] may treat [Y] .")
+    names = dict(zip(*query_set.candidates().select(["cui", "name"]).to_pydict().values(), strict=True))
+    assert names == {"C11": "Leukemia", "C12": "Gout", "C13": "Diabetes", "C14": "Pain", "C15": "Fever"}
+    import_set([folder / "2021AA" / "may_treat_1_hard.csv"], tmp_path / "hard")
+    assert len(QuerySet.open(tmp_path / "hard")) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "prompts", "message"),
+    [
+        (
+            "C1,a,may_treat,Gout || Pain,C1\n",
+            PROMPTS,
+            "line 2: tail names and tail CUIs do not fit; mend this line",
+        ),
+        ("C1,,may_treat,Gout,C1\n", PROMPTS, "line 2: head_name '' is no name; remove this line"),
+        ("C1,a,may_cure,Gout,C1\n", PROMPTS, "line 2: no prompt for the relation may_cure in"),
+        (DRUGS, "pid,human_prompt\nmay_treat,[X] treats\n", "line 2: template '[X] treats', expected [X]"),
+        (DRUGS, "pid\nmay_treat\n", "prompts.csv line 1: no column human_prompt in 'pid'"),
+    ],
+)
+def test_a_bad_folder_of_medlama_is_one_line_of_error(
+    rows: str, prompts: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError) as caught:
+        import_set([medlama_folder(tmp_path / "medlama", rows, prompts)], tmp_path / "set")
+    assert message in str(caught.value)
+
+
+def test_files_of_several_benchmarks_and_prompts_of_none_are_refused(tmp_path: Path) -> None:
+    medlama, bear = medlama_folder(tmp_path / "medlama"), bear_folder(tmp_path / "BEAR", BEAR)
+    with pytest.raises(UserError, match="of several benchmarks; import each into its own set"):
+        import_set([medlama, bear], tmp_path / "set")
+    with pytest.raises(UserError, match="BEAR has templates of its own, so leave --prompts out"):
+        import_set([bear], tmp_path / "set", prompts=medlama / "prompts.csv")
+    (medlama / "prompts.csv").unlink()
+    with pytest.raises(UserError, match=r"no prompts\.csv beside it or above; name MedLAMA's with --prompts"):
+        import_set([medlama], tmp_path / "set")
+    (bear / "metadata_relations.json").unlink()
+    with pytest.raises(
+        UserError, match=r"a relation of BEAR without metadata_relations\.json beside it; put it"
+    ):
+        import_set([bear / "P36.jsonl"], tmp_path / "set")
+
+
+def test_biolama_and_tables_have_pools_of_the_answers_of_each_relation(tmp_path: Path) -> None:
+    labels = ["Essential Tremor", "Migraine, NOS", "Gout", "Pain", "Fever", "fever"]
+    lines = [
+        LINE | {"sub_label": f"drug {n}", "obj_uris": [f"C{n}"], "obj_labels": [label], "obj_aliases": [[]]}
+        for n, label in enumerate(labels)
+    ]
+    query_set = imported(tmp_path, *lines)
+    # Two of one normal form are one candidate, and either answer is true there.
+    candidates = query_set.candidates().to_pylist()
+    assert sorted(row["cuis"] for row in candidates) == [["C0"], ["C1"], ["C2"], ["C3"], ["C4", "C5"]]
+    assert {row["num_triples"] for row in candidates} == {None}
+    (place,) = [row["place"] for row in candidates if row["cuis"] == ["C4", "C5"]]
+    asked = query_set.asked().to_pylist()
+    assert [row["true_places"] for row in asked[-2:]] == [[place], [place]]
+    assert query_set.wordings("UR50").statements == ("[X] may treat [Y] .",)
+    assert query_set.pools is not None
+    (of,) = query_set.pools.by_relation["UR50"].values()
+    assert (of.answers, of.reached, of.merged, of.taken_from) == (6, 5, 1, "relation")
+    # Four answers are too few, and each query of a table has its own text.
+    table = imported_table(tmp_path / "table", "query,answers\na is [MASK].,b|c|d|e\nf is [MASK].,b\n")
+    assert table.pools is not None
+    assert (table.candidates().num_rows, table.asked().num_rows) == (0, 0)
+    assert table.pools.not_ranked["pool_too_small"] == 2
+    assert table.wordings("query").statements == ()
+
+
+def test_a_relation_whose_lines_have_several_prompts_has_no_statement(tmp_path: Path) -> None:
+    other = LINE | {"sub_label": "Inderal", "prompt": "[Y] is treated with [X]."}
+    assert imported(tmp_path, LINE, other).wordings("UR50").statements == ()
 
 
 def test_answers_that_are_compared_as_one_are_one(tmp_path: Path) -> None:

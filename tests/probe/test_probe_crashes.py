@@ -21,7 +21,13 @@ def test_a_killed_build_leaves_nothing_or_all_and_the_same_command_ends_it(
     assert out.exists() == (moment == "renamed")
     assert kebench(*command).returncode == 0
     assert QuerySet.open(out).table().equals(mini_sets["fixed"].table())
-    assert {path.name for path in out.iterdir()} == {"queries.parquet", "set.json"}
+    assert {path.name for path in out.iterdir()} == {
+        "queries.parquet",
+        "set.json",
+        "candidates.parquet",
+        "asked.parquet",
+        "shots.parquet",
+    }
 
 
 @pytest.mark.parametrize("moment", ["written", "renamed"])

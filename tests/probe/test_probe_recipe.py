@@ -18,9 +18,9 @@ def test_the_recipe_has_the_papers_numbers() -> None:
 
 
 def test_every_shipped_recipe_can_be_read_and_the_templates_are_none() -> None:
-    assert set(SHELF.paths()) == {"umls-2020aa", "open", "mini"}
+    assert set(SHELF.paths()) == {"umls-2020aa", "open", "mini", "clinical"}
     for name in SHELF.paths():
-        assert read_probe_recipe(name).mode is None
+        assert read_probe_recipe(name).mode == ("fixed" if name == "clinical" else None)
 
 
 def test_the_strings_of_umls_may_not_be_shared_and_those_of_open_sources_may() -> None:
