@@ -22,6 +22,7 @@ from kebench.leases import Owner
 from kebench.pretrain.card import PretrainingCard
 from kebench.pretrain.recipe import Pretraining
 from kebench.probe.query_set import COLUMNS, QuerySetManifest, Source
+from kebench.probe.ranked import SCORES_SCHEMA
 from kebench.probe.recipe import ProbeRecipe
 from kebench.probe.record import (
     Bucket,
@@ -33,7 +34,10 @@ from kebench.probe.record import (
     ProbeRecord,
     ProbeScores,
     ProbeSubset,
+    RankCounts,
     Ranked,
+    RankRecord,
+    RankSettings,
     ReleasedBucket,
     ReleasedScores,
 )
@@ -136,6 +140,10 @@ PLACES: list[tuple[Any, At]] = [
         At("Probe records", "field of `fixed`"),
     ),
     (Group, At("Probe records", paragraph="Each entry of these has")),
+    (RankRecord, At("Records of ranked probes")),
+    (RankSettings, At("Records of ranked probes", "field of `settings`")),
+    (RankCounts, At("Records of ranked probes", "field of `counts`")),
+    (SCORES_SCHEMA.names, At("Scores of names", "column")),
     (RankedFigures, At("Ranked figures")),
     (AgreementFigures, At("Ranked figures", row="agreement")),
     (MetricFigures, At("Ranked figures", "field of `acc_1`, `mrr`, `hits_5`, `auc`")),

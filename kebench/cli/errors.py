@@ -31,6 +31,7 @@ from kebench.kinds.registry import KINDS, read_split
 from kebench.probe import stored
 from kebench.probe.outcomes import known_concepts, outcomes
 from kebench.probe.query_set import QuerySet, find_set
+from kebench.probe.record import ProbeRecord
 from kebench.report.calibration import Calibration, calibrations, with_calibration
 from kebench.report.document import build_errors_page
 from kebench.report.latex_signs import escape_latex
@@ -247,7 +248,7 @@ def _known_mentions(kb_folder: Path, kind: Kind, sentences: Examples) -> Known:
 def _probe_errors(folders: tuple[Path, ...], model: str, set_name: str, *, k: int) -> Sheet:
     """Return what goes wrong in the newest probe of a model on a set. set_name: its name, or its folder."""
     named = QuerySet.open(set_name) if Path(set_name).is_dir() else None
-    on_set = stored.probes_on(stored.find_probes(folders), named or set_name)
+    on_set = stored.probes_on(stored.find_probes(folders, ProbeRecord), named or set_name)
     models = {probe.record.model for probe in on_set}
     fitting = [probe for probe in on_set if probe.record.model == model]
     if not fitting:

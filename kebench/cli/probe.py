@@ -2,12 +2,12 @@
 
 import click
 
-from kebench.cli import probe_build, probe_run, probe_scores
+from kebench.cli import probe_build, probe_compare, probe_run, probe_scores
 
 
 @click.group("probe")
 def probe() -> None:
-    """Build cloze sets, probe masked language models, show and compare what they know."""
+    """Build query sets, probe language models, show and compare what they know."""
 
 
 for _command in (
@@ -16,7 +16,9 @@ for _command in (
     probe_build.export,
     probe_build.stats,
     probe_run.probe_run,
+    probe_run.probe_rank,
     probe_scores.show,
     probe_scores.scores,
+    probe_compare.compare,
 ):
     probe.add_command(_command)

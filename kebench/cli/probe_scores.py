@@ -10,17 +10,28 @@ import click
 import pyarrow.compute as pc
 
 from kebench.cli.found import LOCAL, results_option, say
-from kebench.cli.options import FOLDER, added_by, argument, option, takes
+from kebench.cli.options import added_by, argument, option, takes
 from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.errors import UserError, did_you_mean
 from kebench.grid import Grid, Sheet
 from kebench.probe import stored
 from kebench.probe.examples import Answer, Example, examples
 from kebench.probe.query_set import QuerySet, find_set
-from kebench.probe.record import PROBE_RECORD, ProbeRecord, read_probe_record
+from kebench.probe.record import PROBE_RECORD, ProbeRecord, RankRecord, read_probe_record
 from kebench.report import probe_export as export
-from kebench.report.probes import PROBE_SUITE, groups_sheets, probe_sheets
+from kebench.report.probes import BREAKDOWNS, PROBE_SUITE, groups_sheets, probe_sheets
 from kebench.report.published import read_published_tables
+from kebench.report.ranked import (
+    GROUP_FIELDS,
+    RANKED_FIELDS,
+    STRATA,
+    ranked_boards,
+    ranked_group_rows,
+    ranked_groups_sheet,
+    ranked_rows,
+    ranked_sheet,
+)
+from kebench.scoring.name_scores import SCORES
 
 LOOKED_AT = 5000  # queries that are judged to find hits or misses; ours
 _WIDTH = 80
@@ -59,6 +70,11 @@ def show(options: ShowOptions) -> None:
     named = QuerySet.open(options.set_folder) if options.set_folder else None
     folder = options.folder or _folder_of(options.model or "", named, options.results)
     record = read_probe_record(folder / PROBE_RECORD)
+    if not isinstance(record, ProbeRecord):
+        raise UserError(
+            f"{folder}: a ranked probe, whose answers are not shown so far; 'kebench probe scores' has its "
+            "figures"
+        )
     query_set = named or find_set(record.set_hash, name=record.set)
     if not named:
         say(f"{query_set.folder}: the set of this probe")
@@ -97,7 +113,7 @@ def show(options: ShowOptions) -> None:
 def _folder_of(model: str, query_set: QuerySet | None, out: Path) -> Path:
     """Return the newest probe of a model, on a set if one is named. Raises UserError if there is none."""
     _say_unfinished(out)
-    found = stored.find_probes([out])
+    found = stored.find_probes([out], ProbeRecord)
     models = {probe.record.model for probe in found}
     model = model if model in models else Path(model).name  # a directory, as `probe run` takes it
     if model not in models:
@@ -177,59 +193,77 @@ def _answer_text(answer: Answer | None) -> str:
     return f"{answer.string or '(nothing)'} ({masks} {answer.mean_log_prob:.2f})"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoresOptions:
+    """The options of `kebench probe scores`."""
+
+    places: tuple[Path, ...] = argument(metavar="[FOLDER]...", nargs=-1, required=False)
+    folders: tuple[Path, ...] = added_by(results_option)
+    set_name: str | None = option("--set", help="Only probes of the set of this name, or in this folder.")
+    score: str = option(
+        type=click.Choice([*SCORES, "all"]),
+        default="column",
+        help="By which score ranked probes are shown; of one that lacks it, the plain sum.",
+    )
+    by: str | None = option(
+        type=click.Choice([*BREAKDOWNS, *STRATA]),
+        help="Break the scores down instead: by relation, or what else probes have.",
+    )
+    form: str = added_by(format_option)
+    published: bool = option(
+        "--published/--no-published", default=True, show_default=True, help="Show the paper's Table 6 below."
+    )
+
+
 @click.command()
-@click.argument("places", metavar="[FOLDER]...", nargs=-1, type=FOLDER)
-@results_option
-@click.option("--set", "set_name", help="Only probes of the set of this name, or in this folder.")
-@click.option(
-    "--by",
-    type=click.Choice(["relation", "semantic-type", "answer-length"]),
-    help="Break the scores down, by the fixed rule, instead.",
-)
-@format_option
-@click.option(
-    "--published/--no-published", default=True, show_default=True, help="Show the paper's Table 6 below."
-)
-def scores(
-    places: tuple[Path, ...],
-    folders: tuple[Path, ...],
-    set_name: str | None,
-    by: str | None,
-    form: str,
-    published: bool,
-) -> None:
+@takes(ScoresOptions)
+def scores(options: ScoresOptions) -> None:
     """Print the scores of recorded probes, with the published ones below, marked and not ranked.
 
     FOLDER is searched for probes, as is what --results names; default: results/local. A table holds one set
-    and one way of probing.
+    and one way of probing: names that were ranked, models of all families in one, or blanks that were filled.
     """
-    searched = (*places, *folders) or (LOCAL,)
+    searched = (*options.places, *options.folders) or (LOCAL,)
     for folder in searched:
         _say_unfinished(folder)
-    found = stored.find_probes(searched)
-    if set_name is not None:
-        found = stored.probes_on(found, QuerySet.open(set_name) if Path(set_name).is_dir() else set_name)
-    by_identity: dict[str, ProbeRecord] = {}  # one model may have been asked under two names
-    for probe in found:
-        by_identity.setdefault(probe.record.identity, probe.record)
-    records = list(by_identity.values())
-    if by:
-        rows = list(export.group_rows(records, by))
-        print_sheets(
-            groups_sheets(records, by),
-            form,
-            rows=lambda: Rows(export.GROUP_FIELDS, rows),
-            content=lambda: {"schema": export.PROBE_EXPORT_SCHEMA, "groups": rows},
+    found = stored.find_any_probes(searched)
+    if (asked := options.set_name) is not None:
+        found = stored.probes_on(found, QuerySet.open(asked) if Path(asked).is_dir() else asked)
+    # one model may have been asked under two names
+    by_identity = {probe.record.identity: probe.record for probe in reversed(found)}
+    records = list(reversed(by_identity.values()))
+    filled = [record for record in records if isinstance(record, ProbeRecord)]
+    ranked = [record for record in records if isinstance(record, RankRecord)]
+    content: dict[str, Any] = {"schema": export.PROBE_EXPORT_SCHEMA}
+    if by := options.by:
+        filled = filled if by in BREAKDOWNS else []
+        boards = list(ranked_boards(ranked, options.score)) if by == "relation" or by in STRATA else []
+        if not filled and not boards:
+            raise UserError(f"no probe is broken down by {by}; 'kebench probe scores' shows what there is")
+        rows = [*export.group_rows(filled, by)] if filled else []
+        of_ranked = [row for board in boards for row in ranked_group_rows(board.rows, by)]
+        sheets = [*(groups_sheets(filled, by) if filled else ())]
+        sheets += [
+            ranked_groups_sheet(row, by=by, title=board.title) for board in boards for row in board.rows
+        ]
+        fields = export.GROUP_FIELDS if filled else GROUP_FIELDS
+        content |= {"groups": rows} | ({"ranked_groups": of_ranked} if boards else {})
+        csv_rows = rows or of_ranked
+    else:
+        boards = list(ranked_boards(ranked, options.score))
+        printed = read_published_tables(PROBE_SUITE) if options.published and filled else []
+        rows = list(export.probe_rows(filled, printed))
+        of_ranked = [row for board in boards for row in ranked_rows(board.rows)]
+        sheets = [ranked_sheet(board.rows, title=board.title) for board in boards]
+        sheets += [sheet for sheet, _ in probe_sheets(filled, printed)]
+        fields = export.PROBE_FIELDS if filled else RANKED_FIELDS
+        content |= {"figures": rows} | ({"ranked": of_ranked} if boards else {})
+        csv_rows = [export.flat(row) for row in rows] or of_ranked
+    if options.form == "csv" and rows and of_ranked:
+        raise UserError(
+            "ranked probes and filled blanks are no rows of one CSV; name the set of one with --set"
         )
-        return
-    printed = read_published_tables(PROBE_SUITE) if published else []
-    figures = list(export.probe_rows(records, printed))
-    print_sheets(
-        [sheet for sheet, _ in probe_sheets(records, printed)],
-        form,
-        rows=lambda: Rows(export.PROBE_FIELDS, map(export.flat, figures)),
-        content=lambda: {"schema": export.PROBE_EXPORT_SCHEMA, "figures": figures},
-    )
+    print_sheets(sheets, options.form, rows=lambda: Rows(fields, csv_rows), content=lambda: content)
 
 
 def _say_unfinished(folder: Path) -> None:

@@ -24,7 +24,7 @@ from kebench.grid import Sheet
 from kebench.probe import stored
 from kebench.probe.examples import examples
 from kebench.probe.query_set import QuerySet, find_set
-from kebench.probe.record import probe_record_paths
+from kebench.probe.record import ProbeRecord, probe_record_paths
 from kebench.report.paper import layout_sheets, paper_sheets, stars_sheet
 from kebench.report.paper_data import (
     data_sheet,
@@ -135,7 +135,7 @@ def _example_sheets(folders: tuple[Path, ...], options: TableOptions) -> list[Sh
     """Return a sheet of examples for each set and way of probing. Raises UserError if there is no probe."""
     named = QuerySet.open(options.set_folder) if options.set_folder else None
     models = split_names(options.models)
-    found = stored.find_probes(folders)
+    found = stored.find_probes(folders, ProbeRecord)
     known = {probe.record.model for probe in found}
     for model in models:
         if model not in known:
@@ -159,7 +159,12 @@ def _example_sheets(folders: tuple[Path, ...], options: TableOptions) -> list[Sh
 
 
 def _examples_sheet(
-    heading: str, probes: list[stored.StoredProbe], query_set: QuerySet, *, count: int, is_hits: bool
+    heading: str,
+    probes: list[stored.StoredProbe[ProbeRecord]],
+    query_set: QuerySet,
+    *,
+    count: int,
+    is_hits: bool,
 ) -> Sheet:
     queries = query_set.table()
     for probe in probes:
@@ -214,7 +219,7 @@ def _probe_sheets(folders: tuple[Path, ...], pairs: tuple[str, ...]) -> list[She
     found = _probe_folders(folders, is_needed=bool(pairs))
     if not found:
         return [printed_probe_sheet(published)]
-    records = [probe.record for probe in stored.find_probes(found)]
+    records = [probe.record for probe in stored.find_probes(found, ProbeRecord)]
     known = {record.model for record in records}
     here: dict[str, str] = {}  # models that are named by their folder, and the weights that are there now
 

@@ -18,6 +18,7 @@ from kebench.probe.record import (
     PREDICTIONS,
     PROBE_PROTOCOL_VERSION,
     TOKENIZER,
+    FillSettings,
     ProbeRecord,
     probe_counts,
 )
@@ -37,7 +38,8 @@ class Fill:
     """
 
     def __init__(self, plan: ProbePlan, *, device: str, trusted: bool) -> None:
-        self.plan, self.device, self.trusted = plan, device, trusted
+        assert isinstance(plan.settings, FillSettings)
+        self.plan, self.settings, self.device, self.trusted = plan, plan.settings, device, trusted
         kind = device.partition(":")[0]
         self.queries = asked_queries(plan.query_set.table(), plan.subset)
         size = PART_QUERIES[kind]
@@ -78,12 +80,12 @@ class Fill:
     def ask(self, part: pyarrow.Table, batch_tokens: int) -> pyarrow.Table:
         """Return the predictions of a part's queries."""
         ids, texts = (part[column].to_pylist() for column in ("query_id", "text"))
-        decoder = self.plan.settings.decoder
+        decoder = self.settings.decoder
         return answer_queries(ids, texts, self.model, self.tokenizer, decoder, batch_tokens=batch_tokens)
 
     def finish(self, tables: Sequence[pyarrow.Table], folder: Path, begun: Begun) -> ProbeRecord:
         """Score all parts, and write predictions and tokenizer."""
-        plan, settings = self.plan, self.plan.settings
+        plan, settings = self.plan, self.settings
         predictions = pyarrow.concat_tables([SCHEMA.empty_table(), *tables])
         spelling, max_masks = self.tokenizer.backend_tokenizer.to_str(), settings.decoder.max_masks
         scores = score_probe(
@@ -103,7 +105,7 @@ class Fill:
             model=plan.card.name,
             model_hash=plan.model_hash,
             set=plan.query_set.manifest.name,
-            set_hash=plan.query_set.manifest.content_hash,
+            set_hash=plan.set_hash,
             protocol_version=PROBE_PROTOCOL_VERSION,
             mode=settings.mode,
             decoder=settings.decoder,

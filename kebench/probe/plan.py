@@ -26,12 +26,16 @@ Precision = Literal["fp32", "bf16"]
 
 
 class ProbePlan(NamedTuple):
-    """One probe to be made. settings: how it asks; their type decides which prober carries it out."""
+    """One probe to be made. settings: how it asks; their type decides which prober carries it out.
+
+    set_hash: of what is asked of the set: its queries alone, or its pools as well.
+    """
 
     card: ModelCard
     folder: Path
     model_hash: str
     query_set: QuerySet
+    set_hash: str
     settings: Settings
     precision: Precision
     subset: ProbeSubset
@@ -41,11 +45,8 @@ class ProbePlan(NamedTuple):
         """The hash that the record will carry."""
         return probe_identity(
             model_hash=self.model_hash,
-            set_hash=self.query_set.manifest.content_hash,
+            set_hash=self.set_hash,
             settings=self.settings,
-            set_hash=self.query_set.manifest.hash_of_queries,
-            mode=self.mode,
-            decoder=self.decoder,
             precision=self.precision,
             subset=self.subset,
         )
@@ -96,7 +97,8 @@ def plan_fill(
                 "weights with --fidelity fixed"
             )
     hashed = model_hash(model.folder, casing=model.card.casing)
-    return ProbePlan(model.card, model.folder, hashed, query_set, settings, precision, subset)
+    set_hash = query_set.manifest.hash_of_queries
+    return ProbePlan(model.card, model.folder, hashed, query_set, set_hash, settings, precision, subset)
 
 
 def refuse_older_set(query_set: QuerySet) -> None:

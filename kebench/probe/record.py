@@ -5,20 +5,24 @@ docs/FORMATS.md describes each field.
 """
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from kebench.cards import Part, read_json_as
 from kebench.files import hash_of, write_atomically
+from kebench.model.statements import Family
 from kebench.records import Hash, Name, Printable, Provenance
+from kebench.scoring.ranked_figures import RankedFigures
 
 # Raised by every change that can move a probe's prediction or score (marked **Scores** in the changelog).
 PROBE_PROTOCOL_VERSION = 3
+RANK_PROTOCOL_VERSION = 1  # the same, of ranked probes
 PROBE_SCHEMA: Literal[1] = 1
 PROBE_RECORD = "probe.json"
 PREDICTIONS, TOKENIZER = "predictions.parquet", "tokenizer.json"  # which stand beside it
 DecoderMode = Literal["fixed", "released", "paper"]
+SCORES, EARNED = "scores.parquet", "earned.parquet"
 NO_ANSWER = "none"  # the answer length of a query that accepts nothing
 
 
@@ -47,12 +51,65 @@ class Decoder(Part):
 class FillSettings(Part):
     """How blanks are filled. Scores are made by the rules of both modes."""
 
-    files: ClassVar = (PREDICTIONS, TOKENIZER)
+    files: ClassVar = (PREDICTIONS, TOKENIZER)  # beside the record
+    protocol_version: ClassVar = PROBE_PROTOCOL_VERSION
     mode: DecoderMode
     decoder: Decoder
 
+    @property
+    def described(self) -> str:
+        """All settings in words."""
+        decoder = self.decoder
+        beams = f"beam {decoder.beam}, 1 to {decoder.max_masks} masks"
+        return f"decoder {decoder.method}, {beams}, mode {self.mode}"
 
-Settings = FillSettings
+
+class RankSettings(Part):
+    """How names are ranked; each field can move a score.
+
+    start: what stands before a text that a causal model reads, as its tokenizer writes it; "" nothing.
+    pll: which pseudo-log-likelihood of a masked model; None of other families. shots: facts that stand before
+    a statement, the same for all queries of a relation; so many `draws` of them, by `seed`, are averaged.
+    wordings: at most so many statements of a relation are asked; negated: its negated one, too.
+    names: at most so many names of a concept; its probability is the sum of theirs.
+    """
+
+    files: ClassVar = (SCORES, EARNED)
+    protocol_version: ClassVar = RANK_PROTOCOL_VERSION
+    family: Family
+    start: str
+    pll: Literal["original", "within-word", "answer-l2r", "independent"] | None
+    shots: int = Field(ge=0, le=32)
+    draws: int = Field(ge=1, le=20)
+    seed: int = Field(ge=0)
+    wordings: int = Field(ge=1, le=50)
+    negated: bool
+    names: int = Field(ge=1, le=5)
+
+    @property
+    def told_apart(self) -> list[str]:
+        """What rows of one table may differ in, in words."""
+        shots = f"{self.shots} shots x {self.draws}" if self.shots else ""
+        return [*filter(None, (shots, self.pll))]
+
+    @property
+    def worded(self) -> str:
+        """What all rows of one table share, in words."""
+        said = ["the first wording" if self.wordings == 1 else f"up to {self.wordings} wordings"]
+        said += ["and the negated one"] * self.negated
+        said.append("one name a candidate" if self.names == 1 else f"up to {self.names} names a candidate")
+        return ", ".join(said)
+
+    @property
+    def described(self) -> str:
+        """All settings in words."""
+        said = [f"a {self.family} model", f"texts begin with {self.start}" if self.start else "", self.pll]
+        shots = f"{self.shots} shots, mean of {self.draws} draws (seed {self.seed})"
+        said += [shots if self.shots else "no shots", self.worded]
+        return ", ".join(filter(None, said))
+
+
+Settings = FillSettings | RankSettings
 
 
 class ProbeSubset(Part):
@@ -157,6 +214,7 @@ def probe_counts(scores: ProbeScores, counted: ProbeCounts, *, max_masks: int) -
 class ProbeRecord(Part):
     """One finished probe. `identity` hashes what can move its scores, and names its folder."""
 
+    files: ClassVar = FillSettings.files
     schema_version: Literal[1] = Field(PROBE_SCHEMA, alias="schema")
     identity: Hash
     model: Name
@@ -172,6 +230,56 @@ class ProbeRecord(Part):
     scores: ProbeScores
     provenance: Provenance
 
+    @property
+    def settings(self) -> FillSettings:
+        """How its blanks were filled."""
+        return FillSettings(mode=self.mode, decoder=self.decoder)
+
+
+class RankCounts(Part):
+    """What became of the queries, and of the names that they were asked with.
+
+    queries: of the set, or of the subset. unranked: of those, without a place in a pool. without_shots: in
+    relations with fewer facts to show than shots. scored: names in statements; of these straddling: one of
+    whose tokens has letters beside the name; unknown: with a token for what the vocabulary lacks.
+    """
+
+    queries: int
+    unranked: int
+    without_shots: int
+    asked: int
+    scored: int
+    straddling: int
+    unknown: int
+
+
+class RankRecord(Part):
+    """One finished ranked probe. figures: by score (`kebench.scoring.name_scores.SCORES`).
+
+    sharing: how texts that begin alike were computed, which moves no score by more than rounding does.
+    """
+
+    files: ClassVar = RankSettings.files
+    schema_version: Literal[2] = Field(2, alias="schema")
+    prober: Literal["rank"] = "rank"
+    identity: Hash
+    model: Name
+    model_hash: Printable
+    set: Name
+    set_hash: Printable
+    protocol_version: int = Field(ge=1)
+    settings: RankSettings
+    precision: Literal["fp32", "bf16"]
+    subset: ProbeSubset
+    sharing: Printable
+    counts: RankCounts
+    figures: dict[str, RankedFigures]
+    provenance: Provenance
+
+
+AnyProbe = ProbeRecord | RankRecord
+Form = TypeVar("Form", bound=BaseModel)
+
 
 def probe_identity(
     *, model_hash: str, set_hash: str, settings: Settings, precision: str, subset: ProbeSubset
@@ -179,7 +287,7 @@ def probe_identity(
     """Hash what can move a score of a probe: weights, queries, settings, version. No name, no device."""
     return hash_of(
         {
-            "version": PROBE_PROTOCOL_VERSION,
+            "version": settings.protocol_version,
             "model": model_hash,
             "set": set_hash,
             "precision": precision,
@@ -194,20 +302,33 @@ def probe_folder(out: Path, *, set_name: str, model: str, identity: str) -> Path
     return out / "probe" / set_name / model / identity[:16]
 
 
-def write_probe_record(folder: Path, record: ProbeRecord) -> None:
-    """Write probe.json beside the predictions, which must be there: who finds it finds them."""
+def write_probe_record(folder: Path, record: AnyProbe) -> None:
+    """Write probe.json beside what it is made of, which must be there: who finds it finds that."""
     text = record.model_dump_json(indent=1, by_alias=True) + "\n"
     write_atomically(folder / PROBE_RECORD, text, point="record")
 
 
-def read_probe_record(path: Path) -> ProbeRecord:
-    """Read one probe.json. Raises UserError with file and field if it is not one of ours."""
-    return read_json_as(
-        path,
-        ProbeRecord,
-        refused="not a record of a probe ({}); remove it or fetch it again",
-        unreadable="{}; a finished probe has this file: run it again with 'kebench probe run'",
-    )
+class _Kind(BaseModel):
+    """What a record says of its prober; those of blanks that were filled do not name it."""
+
+    prober: Literal["fill", "rank"] = "fill"
+
+
+_FORMS: dict[str, type[ProbeRecord] | type[RankRecord]] = {"fill": ProbeRecord, "rank": RankRecord}
+
+
+def read_probe_record(path: Path) -> AnyProbe:
+    """Read one probe.json, of any prober. Raises UserError with file and field if it is not one of ours."""
+
+    def read(form: type[Form]) -> Form:
+        return read_json_as(
+            path,
+            form,
+            refused="not a record of a probe ({}); remove it or fetch it again",
+            unreadable="{}; a finished probe has this file: run it again with 'kebench probe run'",
+        )
+
+    return read(_FORMS[read(_Kind).prober])
 
 
 def probe_record_paths(folder: Path) -> list[Path]:

@@ -20,10 +20,12 @@ from kebench.leases import share, share_one
 from kebench.model.optimizer import halving
 from kebench.probe.fill import Fill
 from kebench.probe.plan import ProbePlan
+from kebench.probe.rank import Rank
 from kebench.probe.record import (
     PROBE_RECORD,
+    AnyProbe,
     FillSettings,
-    ProbeRecord,
+    RankSettings,
     read_probe_record,
     write_probe_record,
 )
@@ -55,14 +57,14 @@ class Prober(Protocol):
     def ask(self, part: Any, batch_tokens: int) -> pyarrow.Table:
         """Ask a part."""
 
-    def finish(self, tables: Sequence[pyarrow.Table], folder: Path, begun: Begun) -> ProbeRecord:
+    def finish(self, tables: Sequence[pyarrow.Table], folder: Path, begun: Begun) -> AnyProbe:
         """Score all parts, and write what stands beside the record into a folder."""
 
 
-PROBERS: dict[type, Callable[..., Prober]] = {FillSettings: Fill}
+PROBERS: dict[type, Callable[..., Prober]] = {FillSettings: Fill, RankSettings: Rank}
 
 
-def find_finished(plan: ProbePlan, out: Path) -> ProbeRecord | None:
+def find_finished(plan: ProbePlan, out: Path) -> AnyProbe | None:
     """Return the record of a probe if it has been made. Raises UserError if what it is of is gone."""
     folder = plan.out(out)
     if not (folder / PROBE_RECORD).is_file():
@@ -84,7 +86,7 @@ def run_probe(
     device: Device,
     allow_remote_code: bool = False,
     batch_tokens: int | None = None,
-) -> ProbeRecord:
+) -> AnyProbe:
     """Ask every part that is not asked yet, score all, and write record and what stands beside it.
 
     batch_tokens: most tokens in one forward pass; None: the prober's, and fewer if memory runs out.
@@ -177,33 +179,5 @@ def _finish(final: Path, prober: Prober, parts: Sequence[Path], begun: Begun) ->
     """Score the parts and put what they make and the record in their place."""
     sweep_temporaries_of(final)
     tables = [pyarrow.parquet.read_table(path) for path in parts]
-
-    predictions = pyarrow.concat_tables([SCHEMA.empty_table(), *tables])
-    spelling, max_masks = tokenizer.backend_tokenizer.to_str(), plan.decoder.max_masks
-    scores = score_probe(
-        queries,
-        predictions,
-        Tokenizer.from_str(spelling),
-        max_masks=max_masks,
-        generator=numpy.random.default_rng(BOOTSTRAP_SEED),
-    )
-    texts = dict(zip(queries["query_id"].to_pylist(), queries["text"].to_pylist(), strict=True))
-    counted = outcome(predictions, texts, tokenizer, max_masks)
-    record = ProbeRecord(
-        schema=1,
-        identity=plan.identity,
-        model=plan.card.name,
-        model_hash=plan.model_hash,
-        set=plan.query_set.manifest.name,
-        set_hash=plan.query_set.manifest.hash_of_queries,
-        protocol_version=PROBE_PROTOCOL_VERSION,
-        mode=plan.mode,
-        decoder=plan.decoder,
-        precision=plan.precision,
-        subset=plan.subset,
-        counts=probe_counts(scores, counted, max_masks=max_masks),
-        scores=scores,
-        provenance=Provenance(**begun.provenance(), device=device_description(begun.device), num_processes=1),
-    )
     with atomic_folder(final, point="probe") as folder:
         write_probe_record(folder, prober.finish(tables, folder, begun))

@@ -82,6 +82,11 @@ def _all_earnings(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer
     return {metric: np.concatenate([block[metric] for block in blocks]) for metric in blocks[0]}
 
 
+def hits_of(queries: pa.Table, predictions: pa.Table, tokenizer: Tokenizer) -> Floats:
+    """Return of each query whether any answer is right by the fixed rule, 1 or 0; see `score_probe`."""
+    return _all_earnings(queries, predictions, tokenizer)["hit"]
+
+
 def _encoded(strings: pa.ChunkedArray) -> tuple[Ints, list[str]]:
     """Return each string's place among the distinct ones, and these, sorted."""
     names, numbers = np.unique(np.array(strings.to_pylist(), dtype=object), return_inverse=True)

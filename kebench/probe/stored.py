@@ -6,7 +6,7 @@ Nothing here, and nothing that scores, knows how the answers were found.
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,8 +20,10 @@ from kebench.probe.record import (
     PREDICTIONS,
     PROBE_PROTOCOL_VERSION,
     TOKENIZER,
+    AnyProbe,
     ProbeRecord,
     ProbeSubset,
+    RankRecord,
     probe_record_paths,
     read_probe_record,
 )
@@ -42,22 +44,30 @@ WHOLE = "copy the probe's whole folder, or run it again"
 REMEDY = "make some with 'kebench probe run'"
 
 
-class StoredProbe(NamedTuple):
+AnyRecord = TypeVar("AnyRecord", ProbeRecord, RankRecord)
+
+
+class StoredProbe(NamedTuple, Generic[AnyRecord]):
     """A finished probe and its folder."""
 
-    record: ProbeRecord
+    record: AnyRecord
     folder: Path
 
 
 def find_probes(
-    folders: Sequence[Path], *, left_out: Callable[[UserError], object] | None = None
-) -> list[StoredProbe]:
-    """Return the probes under some folders, each once under the name of its model.
+    folders: Sequence[Path],
+    form: type[AnyRecord],
+    *,
+    left_out: Callable[[UserError], object] | None = None,
+    may_lack: bool = False,
+) -> list[StoredProbe[AnyRecord]]:
+    """Return the probes of a form of record under some folders, each once under the name of its model.
 
     Raises UserError for a folder that is not there, for a record that cannot be read, and if there is no
-    probe at all; `left_out`, if given, is told of the record instead, and no probe will do then.
+    probe at all, unless it may_lack any; `left_out`, if given, is told of the record instead, and no probe
+    will do then.
     """
-    found: dict[tuple[str, str], StoredProbe] = {}
+    found: dict[tuple[str, str], StoredProbe[AnyRecord]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of probes; {REMEDY}")
@@ -69,11 +79,26 @@ def find_probes(
                     raise
                 left_out(error)
             else:
-                found.setdefault((record.model, record.identity), StoredProbe(record, path.parent))
-    if not found and left_out is None:
+                if isinstance(record, form):
+                    found.setdefault((record.model, record.identity), StoredProbe(record, path.parent))
+    if not found and left_out is None and not may_lack:
         where = ", ".join(map(str, folders))
-        raise UserError(f"{where}: no probes; {REMEDY}, or name their folder with --results")
+        kind = "ranked probes" if form is RankRecord else "probes"
+        remedy = REMEDY.replace("run", "rank") if form is RankRecord else REMEDY
+        raise UserError(f"{where}: no {kind}; {remedy}, or name their folder with --results")
     return list(found.values())
+
+
+def find_any_probes(folders: Sequence[Path]) -> list[StoredProbe[Any]]:
+    """Return the probes of any prober under some folders. Raises UserError if there is none."""
+    found: list[StoredProbe[Any]] = []
+    for form in (ProbeRecord, RankRecord):
+        found += find_probes(folders, form, may_lack=True)
+    if not found:
+        raise UserError(
+            f"{', '.join(map(str, folders))}: no probes; {REMEDY}, or name their folder with --results"
+        )
+    return found
 
 
 def unfinished_probes(folder: Path) -> list[Path]:
@@ -81,7 +106,9 @@ def unfinished_probes(folder: Path) -> list[Path]:
     return [parts.with_suffix("") for parts in sorted(folder.rglob("*.parts"))]
 
 
-def probes_on(probes: Iterable[StoredProbe], asked: QuerySet | str) -> list[StoredProbe]:
+def probes_on(
+    probes: Iterable[StoredProbe[AnyRecord]], asked: QuerySet | str
+) -> list[StoredProbe[AnyRecord]]:
     """Return the probes on a set, or on those of a name. Raises UserError if there is none."""
     probes = list(probes)
     if isinstance(asked, str):
@@ -98,12 +125,12 @@ def probes_on(probes: Iterable[StoredProbe], asked: QuerySet | str) -> list[Stor
     return fitting
 
 
-def newest_probe(probes: Iterable[StoredProbe]) -> StoredProbe:
+def newest_probe(probes: Iterable[StoredProbe[AnyRecord]]) -> StoredProbe[AnyRecord]:
     """Return the probe that was begun last."""
     return max(probes, key=lambda probe: probe.record.provenance.started_utc)
 
 
-def check_set(query_set: QuerySet, record: ProbeRecord) -> None:
+def check_set(query_set: QuerySet, record: AnyProbe) -> None:
     """Raise UserError if a probe is of another set."""
     if record.set_hash not in query_set.manifest.hashes:
         raise UserError(

@@ -6,7 +6,7 @@ file was edited.
 """
 
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +15,8 @@ from kebench.errors import UserError
 from kebench.files import atomic_folder
 from kebench.kinds.stored import read_predictions, score_split
 from kebench.probe.record import (
-    PREDICTIONS,
     PROBE_RECORD,
-    TOKENIZER,
-    ProbeRecord,
+    AnyProbe,
     probe_record_paths,
     read_probe_record,
 )
@@ -83,7 +81,7 @@ def merge(folders: Iterable[Path], out: Path) -> Merged:
                     if isinstance(record, Record):
                         target = _take_run(path, record, out, damaged)
                     else:
-                        _take_probe(path, target, damaged)
+                        _take_probe(path, record.files, target, damaged)
                     held[key] = (target, content)
                     runs, probes = runs + is_run, probes + (not is_run)
                     continue
@@ -109,7 +107,7 @@ def _found(folder: Path) -> list[Path]:
     return [*runs, *probe_record_paths(folder)]
 
 
-def _read(path: Path, place: Path) -> tuple[Record | ProbeRecord, _Key, dict[str, Any]]:
+def _read(path: Path, place: Path) -> tuple[Record | AnyProbe, _Key, dict[str, Any]]:
     """Return a record, what it is known by, and what others of it must share. place: where it would lie."""
     if path.name == PROBE_RECORD:
         probe = read_probe_record(path)
@@ -164,14 +162,14 @@ def _take_further_scores(record: Record, held: Path) -> None:
         write_further_scores(held, FurtherScores(schema=1, identity=ours.identity, dev=dev, test=test))
 
 
-def _take_probe(path: Path, target: Path, damaged: Collection[Path]) -> None:
-    """Copy a probe's folder to that of a target."""
-    for name in (PREDICTIONS, TOKENIZER):
+def _take_probe(path: Path, files: Sequence[str], target: Path, damaged: Collection[Path]) -> None:
+    """Copy a probe's folder to that of a target. files: what stands beside its record."""
+    for name in files:
         if not (path.parent / name).is_file():
             raise UserError(f"{path.parent / name}: missing; copy the probe's whole folder")
     _require_free(target, damaged, path)
     with atomic_folder(target.parent, point="merged") as temporary:
-        for name in (PREDICTIONS, TOKENIZER, PROBE_RECORD):
+        for name in (*files, PROBE_RECORD):
             shutil.copyfile(path.parent / name, temporary / name)
 
 

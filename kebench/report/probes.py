@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from kebench.grid import Cell, Grid, Sheet
-from kebench.probe.record import PROBE_PROTOCOL_VERSION, ProbeRecord
+from kebench.probe.record import PROBE_PROTOCOL_VERSION, AnyProbe, ProbeRecord
 from kebench.report.published import PublishedTable, mark_rows
 
 PROBE_SUITE = "umls-probe"
@@ -113,7 +113,7 @@ def caption(record: ProbeRecord) -> str:
     )
 
 
-def row_labels(records: Iterable[ProbeRecord]) -> dict[str, str]:
+def row_labels(records: Iterable[AnyProbe]) -> dict[str, str]:
     """Name each probe, by identity, by its model; weights that share a name get their hash."""
     records = list(records)
     num_weights = Counter(model for model, _ in {(one.model, one.model_hash) for one in records})

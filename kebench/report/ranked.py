@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, Plain, Sheet
+from kebench.probe.record import RankRecord
+from kebench.report.probes import row_labels
 from kebench.scoring.first_answers import ANSWER_BINS
 from kebench.scoring.ranked import HITS_AT, METRICS, NUM_CANDIDATES
 from kebench.scoring.ranked_figures import GroupFigures, MacroFigure, MetricFigures, RankedFigures
@@ -41,6 +43,44 @@ class RankedRow(NamedTuple):
     def label(self) -> str:
         """What stands before the row."""
         return f"{self.name}, {self.score}"
+
+
+# By what ranked probes are split, beside relations (docs/FORMATS.md).
+STRATA = ("frequency", "names", "triples", "semantic-type", "type", "flag")
+
+
+class RankedBoard(NamedTuple):
+    """Ranked probes that may stand in one table. title: what they share."""
+
+    title: str
+    rows: list[RankedRow]
+
+
+def ranked_boards(records: Iterable[RankRecord], score: str) -> Iterator[RankedBoard]:
+    """Yield a board for each set, choice of queries and of wordings and names, the largest first.
+
+    score: "all", or the one that rows are of; a probe that lacks it has a row by the plain sum.
+    """
+    alike: dict[tuple[object, ...], list[RankRecord]] = {}
+    for record in sorted(records, key=lambda one: (-one.counts.asked, one.set, one.model)):
+        asked = record.settings
+        shared = (record.set_hash, record.subset, asked.wordings, asked.negated, asked.names)
+        alike.setdefault((*shared, record.precision, record.protocol_version), []).append(record)
+    for group in alike.values():
+        first, labels = group[0], row_labels(group)
+        asked, counts, subset = first.settings, first.counts, first.subset
+        title = f"{first.set} [{first.set_hash[:8]}], {counts.asked:,} queries ranked"
+        title += f" of {subset.queries:,} drawn with seed {subset.seed}" if subset.queries else ""
+        title += f"; {asked.worded}, {first.precision}"
+        rows = []
+        for record in group:
+            shown = [score] if score in record.figures else ["sum"]
+            name = ", ".join([labels[record.identity], *record.settings.told_apart])
+            rows += [
+                RankedRow(name, record.settings.family, one, record.figures[one])
+                for one in (record.figures if score == "all" else shown)
+            ]
+        yield RankedBoard(title, rows)
 
 
 def ranked_sheet(rows: Iterable[RankedRow], *, title: str, captions: Sequence[str] = ()) -> Sheet:

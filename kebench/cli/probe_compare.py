@@ -1,0 +1,123 @@
+"""`kebench probe compare`: two probes of one set, query by query."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from kebench.cli.found import LOCAL, say
+from kebench.cli.options import added_by, argument, option, takes
+from kebench.cli.tables import format_option, print_sheets
+from kebench.errors import UserError, did_you_mean
+from kebench.probe import stored
+from kebench.probe.earned import earned_of
+from kebench.probe.record import PROBE_RECORD, AnyProbe, RankRecord, read_probe_record
+from kebench.report.paired import paired_fields, paired_sheet
+from kebench.scoring.name_scores import SCORES
+from kebench.scoring.ranked import METRICS
+from kebench.stats.paired import compare_probes
+
+HEADLINES = ("column", "pmi", "sum")  # the first that both probes have is compared
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """The options of `kebench probe compare`."""
+
+    a: str = argument(metavar="A")
+    b: str = argument(metavar="B")
+    results: tuple[Path, ...] = option(
+        "--results", help="Folder of records; may be repeated.  [default: results/local]"
+    )
+    set_name: str | None = option("--set", help="Only probes of the set of this name.")
+    score: str | None = option(
+        type=click.Choice(list(SCORES)), help="Of ranked probes; default: column, else pmi, else sum."
+    )
+    metric: str = option(
+        type=click.Choice(list(METRICS)), default="acc_1", help="Of ranked probes: what is compared."
+    )
+    points: float | None = option(
+        type=click.FloatRange(0, 100, min_open=True),
+        help="Also say how often a true difference of so many points would be seen.",
+    )
+    seed: int = option(default=0, type=click.IntRange(0), help="Of permutations and intervals.")
+    form: str = added_by(format_option)
+
+
+@click.command("compare")
+@takes(CompareOptions)
+def compare(options: CompareOptions) -> None:
+    """Compare what two models know, query by query, with a test, intervals and the power of the comparison.
+
+    A and B are models with a probe of the same set under --results, or folders of probes. Of ranked probes
+    acc@1 is compared, of filled blanks whether any answer is right.
+    """
+    folders = options.results or (LOCAL,)
+    of_a, of_b = (_probes_of(name, folders, options.set_name) for name in (options.a, options.b))
+    pairs = [(one, other) for one in of_a for other in of_b if _asked(one.record) == _asked(other.record)]
+    if not pairs:
+        raise UserError(
+            f"{options.a} and {options.b}: no probes of the same queries of one set, asked in one kind of "
+            "way; 'kebench probe scores' lists what there is"
+        )
+    pair = max(pairs, key=lambda pair: [probe.record.provenance.started_utc for probe in pair])
+    if len(pairs) > 1:
+        say(f"{pair[0].folder} and {pair[1].folder}: the newest of {len(pairs)} pairs")
+    records = [probe.record for probe in pair]
+    score, figure = options.score, "hit"
+    if isinstance(records[0], RankRecord):
+        if score is None:
+            held = [set(record.figures) for record in records if isinstance(record, RankRecord)]
+            score = next(one for one in HEADLINES if one in set.intersection(*held))
+        figure = f"{METRICS[options.metric]} by {score}"
+    elif score is not None:
+        raise UserError("--score is of ranked probes, and these fill blanks; leave it out")
+    one, other = (earned_of(probe, score or "", options.metric) for probe in pair)
+    shared = sorted(one.keys() & other.keys())
+    try:
+        comparison = compare_probes(
+            np.array([one[query].value for query in shared]),
+            np.array([other[query].value for query in shared]),
+            [one[query].relation for query in shared],
+            [one[query].subject for query in shared],
+            seed=options.seed,
+        )
+    except ValueError as error:
+        raise UserError(f"{options.a} and {options.b}: {error}") from None
+    names = (
+        {"a": options.a, "b": options.b}
+        if records[0].model == records[1].model
+        else {"a": records[0].model, "b": records[1].model}
+    )
+    captions = [f"{records[0].set} [{records[0].set_hash[:8]}], {len(shared):,} queries of both"]
+    captions += [
+        f"{name}: {record.settings.described}" for name, record in zip(names.values(), records, strict=True)
+    ]
+    sheet = paired_sheet(
+        comparison, **names, figure=figure, captions=tuple(captions), stated_points=options.points
+    )
+    fields = {"schema": 1, **paired_fields(comparison, **names, figure=figure)}
+    print_sheets([sheet], options.form, content=lambda: fields)
+
+
+def _probes_of(named: str, folders: Sequence[Path], set_name: str | None) -> list[stored.StoredProbe[Any]]:
+    """Return the probes of a model, or the one in a folder. Raises UserError if there is none."""
+    if (Path(named) / PROBE_RECORD).is_file():
+        return [stored.StoredProbe(read_probe_record(Path(named) / PROBE_RECORD), Path(named))]
+    found = stored.find_any_probes(folders)
+    models = {probe.record.model for probe in found}
+    if named not in models:
+        raise UserError(
+            f"no probe of model '{named}'{did_you_mean(named, models)} make one with 'kebench probe rank' or "
+            "'kebench probe run', or name its folder"
+        )
+    of_model = [probe for probe in found if probe.record.model == named]
+    return stored.probes_on(of_model, set_name) if set_name else of_model
+
+
+def _asked(record: AnyProbe) -> tuple[object, ...]:
+    """Return what two probes must share to be compared query by query."""
+    return type(record), record.set_hash, record.subset

@@ -1,0 +1,268 @@
+"""Ranks the candidates of each query's pool by what a language model says of their names.
+
+Every name of a pool is put into every statement of it; shots, the same facts for all queries of a relation,
+may stand before. What the model says is kept whole, so that all scores and figures can be made again of it.
+Between models of all families only `kebench.model.statements.RanksNames` stands.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+import pyarrow
+import pyarrow.compute
+import pyarrow.parquet
+
+from kebench.errors import UserError
+from kebench.model.causal_lm import CausalLM
+from kebench.model.checkpoint import load_causal_lm, load_lm_tokenizer, load_seq2seq_lm, load_tokenizer
+from kebench.model.layout import family_kind, max_tokens_of
+from kebench.model.masked_lm import MaskedLM, check_masked_lm
+from kebench.model.masked_ranks import MaskedRanks, Pll
+from kebench.model.seq2seq_lm import Seq2SeqLM
+from kebench.model.source import ResolvedModel, model_hash
+from kebench.model.spans import encode_spans
+from kebench.model.start_token import start_token
+from kebench.model.statements import Family, RanksNames, Statement
+from kebench.probe.plan import Precision, ProbePlan, refuse_older_set
+from kebench.probe.query_set import QuerySet
+from kebench.probe.rank_figures import figures_of
+from kebench.probe.ranked import NEUTRAL, SCORES_SCHEMA, Pool, read_pools
+from kebench.probe.record import (
+    EARNED,
+    RANK_PROTOCOL_VERSION,
+    SCORES,
+    ProbeSubset,
+    RankCounts,
+    RankRecord,
+    RankSettings,
+)
+from kebench.probe.stored import asked_queries
+from kebench.records import Provenance
+from kebench.runtime import Begun, device_description
+
+# The headline of each family (docs/RANKED.md): decoders learn from examples what kind of answer is asked for.
+SHOTS: dict[Family, int] = {"causal": 4, "masked": 0, "encoder-decoder": 4}
+DRAWS = 3  # of shots, averaged
+PLL: Pll = "answer-l2r"
+_STATEMENTS = {"cpu": 16, "cuda": 512}  # of a part, with all names; ours: about a minute of work
+_NAMES = {"cpu": 16, "cuda": 512}  # of a part, in all statements, where a causal model reads the name first
+BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}  # in one forward pass; ours
+
+
+def plan_rank(
+    model: ResolvedModel,
+    query_set: QuerySet,
+    *,
+    start: str = "",
+    pll: Pll | None = None,
+    shots: int | None = None,
+    draws: int | None = None,
+    precision: Precision,
+    subset: ProbeSubset,
+    trusted: bool = False,
+    **settings: Any,
+) -> ProbePlan:
+    """Plan a ranked probe. What is None is as `SHOTS`, `DRAWS` and `PLL` say.
+
+    start: what stands before a text of a causal model, else what its card or its tokenizer says. settings:
+    of `RankSettings`. Raises UserError for a model of no known family, or an option that is not for it.
+    """
+    card, folder = model.card, model.folder
+    refuse_older_set(query_set)
+    family = family_kind(folder, stated=card.kind)
+    for option, is_given, only in (("--start-token", start, "causal"), ("--pll", pll, "masked")):
+        if is_given and family != only:
+            raise UserError(
+                f"{option} is for {only} models, and {card.name} is {family}; leave it out, or ask the "
+                "models apart"
+            )
+    begins = ""
+    if family == "causal":
+        tokenizer = load_lm_tokenizer(
+            folder, family=card.family, casing=card.casing, trust_remote_code=trusted
+        )
+        ids = start_token(folder, card, tokenizer, asked=start)
+        begins = " ".join(tokenizer.convert_ids_to_tokens(list(ids)))
+    number = SHOTS[family] if shots is None else shots
+    asked = RankSettings(
+        family=family,
+        start=begins,
+        pll=(pll or PLL) if family == "masked" else None,
+        shots=number,
+        draws=(DRAWS if draws is None else draws) if number else 1,
+        **settings,
+    )
+    hashed = model_hash(folder, casing=card.casing)
+    set_hash = query_set.manifest.content_hash
+    return ProbePlan(card, folder, hashed, query_set, set_hash, asked, precision, subset)
+
+
+def check_ranking(plan: ProbePlan, *, allow_remote_code: bool) -> list[str]:
+    """Return what is out of the common in a model; UserError if it cannot be asked, or the set not ranked."""
+    card, settings = plan.card, plan.settings
+    assert isinstance(settings, RankSettings)
+    stated: Any = {
+        "family": card.family,
+        "trust_remote_code": card.trust_remote_code and allow_remote_code,
+    }
+    asked = asked_queries(plan.query_set.table(), plan.subset)
+    pools, _ = read_pools(plan.query_set, asked, settings)
+    remarks: Sequence[str] = ()
+    if settings.family == "masked":
+        remarks = check_masked_lm(plan.folder, casing=card.casing, **stated)
+        tokenizer = load_tokenizer(plan.folder, casing=card.casing, split_words=False, **stated)
+    else:
+        load = load_causal_lm if settings.family == "causal" else load_seq2seq_lm
+        load(plan.folder, without_numbers=True, **stated)
+        tokenizer = load_lm_tokenizer(plan.folder, casing=card.casing, **stated)
+    # The longest statement of each pool with its longest names must fit.
+    limit = max_tokens_of(plan.folder)
+    for pool in pools:
+        for wording, draw in product(pool.templates, range(len(pool.shots))):
+            statements = [
+                Statement(*pool.statement(wording, draw, query)) for query in range(len(pool.queries))
+            ]
+            names = pool.shown_names(wording, range(len(pool.names)))
+            longest = [max(statements, key=lambda one: len(one.before) + len(one.after))]
+            encode_spans(tokenizer, longest, sorted(names, key=len)[-3:], max_tokens=limit)
+    return [f"{card.name}: WARNING: {remark}" for remark in remarks]
+
+
+class Part(NamedTuple):
+    """Statements and names of one pool: by which wording and draw of shots, of which queries, which names.
+
+    wording: -1 is the negated one. queries: places among the pool's, NEUTRAL the statement without a subject.
+    """
+
+    pool: Pool
+    wording: int
+    draw: int
+    queries: tuple[int, ...]
+    names: range
+
+
+class Rank:
+    """A ranked probe; the methods are those of `kebench.probe.run.Prober`."""
+
+    may_halve = True
+
+    def __init__(self, plan: ProbePlan, *, device: str, trusted: bool) -> None:
+        assert isinstance(plan.settings, RankSettings)
+        self.plan, self.settings, self.device, self.trusted = plan, plan.settings, device, trusted
+        kind = device.partition(":")[0]
+        self.batch_tokens = BATCH_TOKENS[kind]
+        self.asked = asked_queries(plan.query_set.table(), plan.subset)
+        self.pools, self.without_shots = read_pools(plan.query_set, self.asked, plan.settings)
+        self.kind_of_parts = f"{_STATEMENTS[kind]}-statements-{_NAMES[kind]}-names"
+        self.parts: Sequence[Part] = [part for pool in self.pools for part in self._parts(pool, kind)]
+
+    def _parts(self, pool: Pool, kind: str) -> Iterator[Part]:
+        for wording, draw in product(pool.templates, range(len(pool.shots))):
+            neutral = [NEUTRAL] if pool.templates[wording] else []
+            places = (*neutral, *range(len(pool.queries)))
+            # Behind the same shots all statements go on from one name, or all names from one statement.
+            if self._goes_on(pool, wording):
+                for start in range(0, len(pool.names), _NAMES[kind]):
+                    names = range(start, min(start + _NAMES[kind], len(pool.names)))
+                    yield Part(pool, wording, draw, places, names)
+            else:
+                for start in range(0, len(places), _STATEMENTS[kind]):
+                    some = places[start : start + _STATEMENTS[kind]]
+                    yield Part(pool, wording, draw, some, range(len(pool.names)))
+
+    def _goes_on(self, pool: Pool, wording: int) -> bool:
+        """Whether the model reads the name before the subject."""
+        return self.settings.family == "causal" and pool.subject_follows(wording)
+
+    def load(self) -> None:
+        """Load the model."""
+        plan, settings, card = self.plan, self.settings, self.plan.card
+        stated: Any = {"family": card.family, "trust_remote_code": self.trusted}
+        on: Any = {"device": self.device, "precision": plan.precision}
+        self.model: RanksNames
+        if settings.family == "masked":
+            tokenizer = load_tokenizer(plan.folder, casing=card.casing, split_words=False, **stated)
+            assert settings.pll, "a masked model is asked by a pseudo-log-likelihood"
+            self.model = MaskedRanks(MaskedLM.load(plan.folder, **stated, **on), tokenizer, pll=settings.pll)
+            return
+        tokenizer = load_lm_tokenizer(plan.folder, casing=card.casing, **stated)
+        if settings.family == "causal":
+            start = tuple(tokenizer.convert_tokens_to_ids(settings.start.split()))
+            self.model = CausalLM(load_causal_lm(plan.folder, **stated), tokenizer, start=start, **on)
+        else:
+            self.model = Seq2SeqLM(load_seq2seq_lm(plan.folder, **stated), tokenizer, **on)
+
+    def num_queries(self, part: Part) -> int:
+        """How many statements a part holds, in names of its pool: those of several parts are one."""
+        return len(part.queries) * len(part.names) // len(part.pool.names)
+
+    def ask(self, part: Part, batch_tokens: int) -> pyarrow.Table:
+        """Return a row a statement: what the model says of each name in it."""
+        pool = part.pool
+        statements = [Statement(*pool.statement(part.wording, part.draw, query)) for query in part.queries]
+        names = pool.shown_names(part.wording, part.names)
+        found = self.model.score_names(
+            statements,
+            names,
+            with_after=self._goes_on(pool, part.wording),
+            batch_tokens=batch_tokens,
+        )
+        number = len(part.queries)
+        unknown = found.unknown_SN if found.unknown_SN is not None else numpy.zeros_like(found.tokens_SN)
+        columns: dict[str, Any] = {
+            "pool_id": [pool.pool_id] * number,
+            "query_id": [
+                NEUTRAL if query == NEUTRAL else pool.queries[query].query_id for query in part.queries
+            ],
+            "wording": [part.wording] * number,
+            "draw": [part.draw] * number,
+            "first_name": [part.names.start] * number,
+            "tokens": list(found.tokens_SN),
+            "name_log_prob": list(found.name_SN),
+            "first_log_prob": list(found.first_SN),
+            "after_log_prob": list(found.after_SN),
+            "straddling": found.straddles_SN.sum(axis=1),
+            "unknown": (unknown > 0).sum(axis=1),
+            "sharing": [getattr(self.model, "sharing", "")] * number,
+        }
+        return pyarrow.table(columns, schema=SCORES_SCHEMA)
+
+    def finish(self, tables: Sequence[pyarrow.Table], folder: Path, begun: Begun) -> RankRecord:
+        """Compute all figures, and write scores and what each query earns."""
+        plan = self.plan
+        scores = pyarrow.concat_tables([SCORES_SCHEMA.empty_table(), *tables])
+        figures, earned = figures_of(scores, self.pools, self.settings)
+        pyarrow.parquet.write_table(scores, folder / SCORES, compression="zstd")
+        pyarrow.parquet.write_table(earned, folder / EARNED, compression="zstd")
+        num_asked = sum(len(pool.queries) for pool in self.pools)
+        num_scored = pyarrow.compute.sum(pyarrow.compute.list_value_length(scores["tokens"])).as_py() or 0
+        counts = RankCounts(
+            queries=len(self.asked),
+            unranked=len(self.asked) - num_asked - self.without_shots,
+            without_shots=self.without_shots,
+            asked=num_asked,
+            scored=num_scored,
+            straddling=pyarrow.compute.sum(scores["straddling"]).as_py() or 0,
+            unknown=pyarrow.compute.sum(scores["unknown"]).as_py() or 0,
+        )
+        return RankRecord(
+            schema=2,
+            identity=plan.identity,
+            model=plan.card.name,
+            model_hash=plan.model_hash,
+            set=plan.query_set.manifest.name,
+            set_hash=plan.set_hash,
+            protocol_version=RANK_PROTOCOL_VERSION,
+            settings=self.settings,
+            precision=plan.precision,
+            subset=plan.subset,
+            sharing="; ".join(sorted(filter(None, scores["sharing"].unique().to_pylist()))),
+            counts=counts,
+            figures=figures,
+            provenance=Provenance(
+                **begun.provenance(), device=device_description(begun.device), num_processes=1
+            ),
+        )

@@ -1,0 +1,182 @@
+"""From what a model said of names to all figures of a ranked probe; no model, no torch."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from kebench.probe.ranked import NEGATED, NEUTRAL, Pool
+from kebench.probe.record import RankSettings
+from kebench.scoring.first_answers import agreement_over_wordings, agreement_with_negated, first_answers
+from kebench.scoring.name_scores import SCORES, CandidateScores, NameParts, PoolNames, candidate_scores
+from kebench.scoring.ranked import METRICS, QueryFigures, known_mean, mean_over_draws, rank_queries
+from kebench.scoring.ranked_figures import (
+    RankedFigures,
+    RankedRelation,
+    answer_frequency,
+    ranked_figures,
+)
+
+BOOTSTRAP_SEED = 0
+COMPARED = ("own", "other_subjects")  # of each query, kept for comparisons of probes
+
+Floats = NDArray[np.float64]
+
+
+def figures_of(
+    scores: pa.Table, pools: Sequence[Pool], settings: RankSettings
+) -> tuple[dict[str, RankedFigures], pa.Table]:
+    """Return the figures by score, and a row a query and score of what it earns."""
+    by_score: dict[str, list[RankedRelation]] = {score: [] for score in SCORES}
+    earned: list[pa.Table] = []
+    by_pool = _grouped(scores, "pool_id")
+    for pool in pools:
+        found = {
+            key: candidate_scores_of(rows, pool, *key, settings=settings)
+            for key, rows in _cells(by_pool[pool.pool_id]).items()
+        }
+        for score in SCORES:
+            relation = _relation(pool, score, {key: one[score] for key, one in found.items()})
+            by_score[score].append(relation)
+            if not relation.lacks:
+                earned.append(_earned(pool, score, relation.figures))
+    made = {
+        score: ranked_figures(relations, np.random.default_rng(BOOTSTRAP_SEED))
+        for score, relations in by_score.items()
+        if not all(relation.lacks for relation in relations)
+    }
+    return made, pa.concat_tables(earned)
+
+
+def _grouped(table: pa.Table, column: str) -> dict[int, pa.Table]:
+    values = table[column].to_numpy()
+    return {int(value): table.filter(pa.array(values == value)) for value in np.unique(values)}
+
+
+def _cells(rows: pa.Table) -> dict[tuple[int, int], pa.Table]:
+    """Return the rows of each wording and draw."""
+    return {
+        (wording, draw): some
+        for wording, of_wording in _grouped(rows, "wording").items()
+        for draw, some in _grouped(of_wording, "draw").items()
+    }
+
+
+def candidate_scores_of(
+    rows: pa.Table, pool: Pool, wording: int, draw: int, *, settings: RankSettings
+) -> dict[str, CandidateScores]:
+    """Return the scores of a pool's candidates under one wording and draw of shots; the shots' answers go."""
+    # One row a query, the last that of no subject; names in the order of the pool.
+    place_of = {query.query_id: place for place, query in enumerate(pool.queries)} | {NEUTRAL: -1}
+    shape = len(pool.queries) + 1, len(pool.names)
+    columns = ("name_log_prob", "first_log_prob", "after_log_prob", "tokens")
+    total, first, after, tokens = (np.full(shape, np.nan) for _ in columns)
+    for row in rows.select(["query_id", "first_name", *columns]).to_pylist():
+        place, start = place_of[row["query_id"]], row["first_name"]
+        for whole, column in zip((total, first, after, tokens), columns, strict=True):
+            whole[place, start : start + len(row[column])] = row[column]
+    # A causal model that reads the name first has said nothing of the subject before it has read on.
+    if follows := settings.family == "causal" and pool.subject_follows(wording):
+        total, first, tokens = total + after, np.full(shape, np.nan), np.zeros(shape)
+    is_out = [pool.shots[draw].excludes(pool.candidates[candidate]) for candidate, _ in pool.names]
+    for part in (total, first, after):
+        part[:, is_out] = np.nan
+        for place, query in enumerate(pool.queries):
+            for candidate in query.out:
+                part[place, [of == candidate for of, _ in pool.names]] = np.nan
+    parts, neutral = (
+        NameParts(
+            total[some],
+            first[some],
+            np.nan_to_num(tokens[some]).astype(np.int64),
+            after[some] if follows else None,
+        )
+        for some in (slice(None, -1), slice(-1, None))
+    )
+    has_neutral = not np.isnan(total[-1]).all()
+    num_chars = np.array([np.nan if follows else len(name) for _, name in pool.names])
+    names = PoolNames(np.array([candidate for candidate, _ in pool.names]), num_chars)
+    subjects = [query.subject.casefold() for query in pool.queries]
+    return candidate_scores(parts, names, subjects, neutral=neutral if has_neutral else None)
+
+
+def _relation(
+    pool: Pool,
+    score: str,
+    found: Mapping[tuple[int, int], CandidateScores],
+) -> RankedRelation:
+    """Return what one pool's figures by one score are made of. found: by wording and draw."""
+    is_true = truth_of(pool)
+    subjects = [query.subject.casefold() for query in pool.queries]
+    affirmed = {key: one for key, one in found.items() if key[0] != NEGATED}
+    figures = [
+        rank_queries(one.score_SC, is_true, subjects, neutral_C=one.neutral_C) for one in affirmed.values()
+    ]
+    # Wordings are compared by their mean over draws.
+    mean_of = {
+        wording: known_mean([one.score_SC for (other, _), one in found.items() if other == wording])
+        for wording in pool.templates
+    }
+    statements = [mean_of[wording] for wording in pool.templates if wording != NEGATED]
+    negated = mean_of.get(NEGATED)
+    return RankedRelation(
+        f"{pool.relation}/{pool.direction}",
+        mean_over_draws(figures),
+        [first_answers(one.score_SC, is_true) for one in affirmed.values()],
+        wordings=agreement_over_wordings(statements) if len(statements) > 1 else None,
+        negated=None if negated is None else agreement_with_negated(statements, negated),
+        strata=strata_of(pool),
+        quantities=quantities_of(pool),
+        lacks=next(iter(affirmed.values())).lacks,
+    )
+
+
+def truth_of(pool: Pool) -> NDArray[np.bool_]:
+    """Return which candidates answer which query, (queries, candidates)."""
+    is_true = np.zeros((len(pool.queries), len(pool.candidates)), dtype=np.bool_)
+    for place, query in enumerate(pool.queries):
+        is_true[place, list(query.true)] = True
+    return is_true
+
+
+def strata_of(pool: Pool) -> dict[str, Sequence[str | tuple[str, ...]]]:
+    """Return by what the queries of a pool are split, and the stratum of each, or several."""
+    types = [
+        tuple(sorted({one for place in query.true for one in pool.candidates[place].semantic_types}))
+        or "unknown"
+        for query in pool.queries
+    ]
+    return {
+        "semantic-type": types,
+        "type": ["type 1" if query.is_type_1 else "type 2" for query in pool.queries],
+        "flag": [query.flags or "none" for query in pool.queries],
+    }
+
+
+def quantities_of(pool: Pool) -> dict[str, Sequence[float | None]]:
+    """Return numbers by which queries are split into quarters; of several true answers the largest counts."""
+
+    def most(numbers: Sequence[int | None]) -> list[float | None]:
+        known = [[numbers[place] for place in query.true] for query in pool.queries]
+        return [max((one for one in of if one is not None), default=None) for of in known]
+
+    return {
+        "frequency": answer_frequency(truth_of(pool)),
+        "names": most([one.num_names for one in pool.candidates]),
+        "triples": most([one.num_triples for one in pool.candidates]),
+    }
+
+
+def _earned(pool: Pool, score: str, figures: QueryFigures) -> pa.Table:
+    number = len(pool.queries)
+    columns: dict[str, Sequence[object] | NDArray[np.float64]] = {
+        "score": [score] * number,
+        "query_id": [query.query_id for query in pool.queries],
+        "relation": [f"{pool.relation}/{pool.direction}"] * number,
+        "subject": [query.subject.casefold() for query in pool.queries],
+    }
+    for source in COMPARED:
+        for metric in METRICS:
+            columns[f"{source}_{metric}"] = figures.by_source[source][metric]
+    return pa.table(columns)

@@ -1,0 +1,334 @@
+"""Ranked probes: a model of each family by the command; statements, shots and figures beside plain ones."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import transformers
+from click.testing import CliRunner
+
+from kebench.cli.probe import probe
+from kebench.errors import UserError
+from kebench.probe.foreign import import_set
+from kebench.probe.query_set import QuerySet
+from kebench.probe.rank_figures import candidate_scores_of, figures_of
+from kebench.probe.ranked import NEGATED, NEUTRAL, SCORES_SCHEMA, Candidate, Pool, Query, Shots, read_pools
+from kebench.probe.record import RankRecord, RankSettings, probe_record_paths, read_probe_record
+from tests import forks
+from tests.forks import KILLED
+from tests.probe.small_probes import answer, query_table, write_set
+from tests.tiny_checkpoints import write_tiny_bert, write_tiny_lm
+
+QUERIES = "16"  # of some ten relations
+SETTINGS = RankSettings(
+    family="causal", start="", pll=None, shots=0, draws=1, seed=0, wordings=1, negated=False, names=1
+)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    longer = {"max_position_embeddings": 1024}
+    return {
+        "masked": write_tiny_bert(folder / "tiny-bert"),
+        "causal": write_tiny_lm(folder / "tiny-llama", "llama", start="<|endoftext|>", **longer),
+        "encoder-decoder": write_tiny_lm(folder / "tiny-t5", "t5"),
+    }
+
+
+@pytest.fixture(scope="module")
+def query_set(mini_sets: dict[str, QuerySet]) -> QuerySet:
+    return mini_sets["fixed"]
+
+
+def arguments(model: Path, query_set: QuerySet, out: Path, *more: str) -> list[str]:
+    asked = ("--set", str(query_set.folder), "--out", str(out), "--queries", QUERIES, "--device", "cpu")
+    return ["rank", "--model", str(model), *asked, *more]
+
+
+def ranked(*command: str) -> Any:
+    return CliRunner().invoke(probe, list(command), catch_exceptions=False)
+
+
+def found(out: Path) -> tuple[RankRecord, pa.Table]:
+    """Return the only record under a folder, and what the model said."""
+    (path,) = probe_record_paths(out)
+    record = read_probe_record(path)
+    assert isinstance(record, RankRecord)
+    order = [(name, "ascending") for name in ("pool_id", "query_id", "wording", "draw", "first_name")]
+    return record, pq.read_table(path.parent / "scores.parquet").sort_by(order)
+
+
+@pytest.mark.parametrize("family", ["masked", "causal", "encoder-decoder"])
+def test_a_model_of_each_family_is_ranked_recorded_and_shown(
+    family: str, models: dict[str, Path], query_set: QuerySet, tmp_path: Path
+) -> None:
+    result = ranked(*arguments(models[family], query_set, tmp_path, "--shots", "0"))
+    record, scores = found(tmp_path)
+    assert record.settings.family == family
+    assert record.set_hash == query_set.manifest.content_hash
+    assert record.counts.asked > 8
+    assert record.counts.asked + record.counts.unranked == record.counts.queries == int(QUERIES)
+    assert record.figures["sum"].ranked == record.counts.asked
+    assert record.counts.scored == sum(map(len, scores["tokens"].to_pylist()))
+    if family != "causal":  # what the model says of the name does not depend on what stands behind it
+        assert "given" not in record.figures
+    assert RankRecord.model_validate_json(record.model_dump_json(by_alias=True)) == record
+    assert "tiny-" in result.stdout and ", sum" in result.stdout
+    assert max(map(len, result.stdout.splitlines()[:-1])) <= 80
+    again = ranked(*arguments(models[family], query_set, tmp_path, "--shots", "0"))
+    assert "nothing to do" in again.stderr
+
+
+def test_a_causal_model_scores_what_it_says_of_the_whole_text_one_text_at_a_time(
+    models: dict[str, Path], query_set: QuerySet, tmp_path: Path
+) -> None:
+    ranked(*arguments(models["causal"], query_set, tmp_path, "--shots", "0"))
+    record, scores = found(tmp_path)
+    pools = {pool.pool_id: pool for pool in read_pools(query_set, query_set.table(), record.settings)[0]}
+    model = transformers.AutoModelForCausalLM.from_pretrained(models["causal"]).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(models["causal"])
+
+    def log_prob(text: str) -> float:
+        ids = torch.tensor([tokenizer(text, split_special_tokens=True)["input_ids"]])
+        assert tokenizer.convert_ids_to_tokens(ids[0, 0].item()) == "<|endoftext|>"
+        with torch.inference_mode():
+            logits = model(ids).logits[0, :-1].log_softmax(-1)
+        return float(logits.gather(1, ids[0, 1:, None]).sum())
+
+    checked = 0
+    for row in scores.to_pylist()[:: max(1, len(scores) // 12)]:
+        pool = pools[row["pool_id"]]
+        place = next(
+            (at for at, query in enumerate(pool.queries) if query.query_id == row["query_id"]), NEUTRAL
+        )
+        before, after = pool.statement(0, 0, place)
+        names = range(row["first_name"], row["first_name"] + len(row["tokens"]))
+        name = pool.shown_names(0, names)[-1]
+        text = f"{before} {name}".lstrip()
+        expected = log_prob(text) - (log_prob(before) if before else 0.0)
+        assert row["name_log_prob"][-1] == pytest.approx(expected, abs=1e-3)
+        if pool.subject_follows(0):
+            assert row["after_log_prob"][-1] == pytest.approx(
+                log_prob(text + after) - log_prob(text), abs=1e-3
+            )
+            checked += 1
+        else:
+            assert np.isnan(row["after_log_prob"]).all()
+    assert checked
+
+
+@pytest.mark.slow
+def test_parts_batches_and_a_kill_move_nothing(
+    models: dict[str, Path], query_set: QuerySet, tmp_path: Path
+) -> None:
+    command = arguments(models["causal"], query_set, tmp_path / "killed", "--shots", "0")
+    ranked(*arguments(models["causal"], query_set, tmp_path / "whole", "--shots", "0"))
+    killed = forks.start("probe", *command, crash_at="probe-part.renamed:3")
+    assert killed.wait() == KILLED
+    ranked(*command, "--batch-tokens", "64")
+    (record, scores), (other, others) = found(tmp_path / "whole"), found(tmp_path / "killed")
+    assert record.identity == other.identity
+    for column in ("name_log_prob", "first_log_prob", "after_log_prob"):
+        for one, two in zip(scores[column].to_pylist(), others[column].to_pylist(), strict=True):
+            np.testing.assert_allclose(one, two, atol=1e-3, rtol=0)
+    assert scores["tokens"] == others["tokens"]
+
+
+def pool(template: str = "[X] may treat [Y].", direction: str = "tail", **changes: Any) -> Pool:
+    """Two queries about drugs, and three diseases."""
+    queries = tuple(
+        Query(number, f"{subject} may treat [MASK].", subject, true, (), False, ())
+        for number, (subject, true) in enumerate([("aspirin", (0,)), ("Propranolol", (1, 2))])
+    )
+    candidates = tuple(
+        Candidate((f"C{place}",), (name,), 1, ("T047",), place)
+        for place, name in enumerate(["pain", "hypertension", "pH imbalance"])
+    )
+    names = tuple((place, one.names[0]) for place, one in enumerate(candidates))
+    made = Pool(
+        0, "may_treat", direction, queries, candidates, names, {0: template}, (Shots((), frozenset()),)
+    )
+    return replace(made, **changes)
+
+
+def test_statements_have_subjects_with_capitals_where_they_begin_and_shots_before() -> None:
+    shots = (Shots((("heparin", "thrombosis"),), frozenset({"C9"})),)
+    assert pool().statement(0, 0, 0) == ("Aspirin may treat", ".")
+    assert pool().statement(0, 0, NEUTRAL) == ("This may treat", ".")
+    assert pool(shots=shots).statement(0, 0, 1) == (
+        "Heparin may treat thrombosis. Propranolol may treat",
+        ".",
+    )
+    start = pool("[X] may be treated by [Y].", "head")
+    assert start.statement(0, 0, 0) == ("", " may be treated by aspirin.")
+    assert start.subject_follows(0)
+    assert not pool().subject_follows(0)
+    assert start.shown_names(0, range(3)) == ["Pain", "Hypertension", "pH imbalance"]
+    assert pool().shown_names(0, range(3)) == ["pain", "hypertension", "pH imbalance"]
+    # a shot states a fact, whatever the statement does
+    negated = pool(shots=shots, templates={0: "[X] may treat [Y].", NEGATED: "[X] cannot treat [Y]."})
+    assert negated.statement(NEGATED, 0, 0)[0] == "Heparin may treat thrombosis. Aspirin cannot treat"
+
+
+def rows_of(of: Pool, score: np.ndarray) -> pa.Table:
+    """Return what a model said that gives each name this probability, (no subject, then the queries)."""
+    number = len(score)
+    nothing = [[float("nan")] * score.shape[1]] * number
+    columns: dict[str, Any] = {
+        "pool_id": [0] * number, "query_id": [NEUTRAL, *range(number - 1)], "wording": [0] * number,
+        "draw": [0] * number, "first_name": [0] * number, "tokens": [[1] * score.shape[1]] * number,
+        "name_log_prob": score.tolist(), "first_log_prob": score.tolist(), "after_log_prob": nothing,
+        "straddling": [0] * number, "unknown": [0] * number, "sharing": [""] * number,
+    }  # fmt: skip
+    return pa.table(columns, schema=SCORES_SCHEMA)
+
+
+def test_answers_of_shots_are_no_candidates_by_identifier_or_by_name() -> None:
+    score = np.log(np.array([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1], [0.2, 0.4, 0.4]]))
+    for shots, out in (
+        (Shots((("x", "Something"),), frozenset({"C1"})), [1]),
+        (Shots((("x", "PAIN"),), frozenset({"C7"})), [0]),
+    ):
+        of = pool(shots=(shots,))
+        found_SC = candidate_scores_of(rows_of(of, score), of, 0, 0, settings=SETTINGS)["sum"].score_SC
+        assert np.flatnonzero(np.isnan(found_SC).all(axis=0)).tolist() == out
+
+
+def test_a_model_that_does_not_see_the_subject_earns_what_other_subjects_do() -> None:
+    generator = np.random.default_rng(0)
+    candidates = tuple(Candidate((f"C{place}",), (f"name {place}",), 1, (), None) for place in range(30))
+    queries = tuple(
+        Query(number, "", f"subject {number}", (int(generator.integers(30)),), (), False, ())
+        for number in range(40)
+    )
+    names = tuple((place, one.names[0]) for place, one in enumerate(candidates))
+    of = Pool(0, "r", "tail", queries, candidates, names, {0: "[X] r [Y]."}, (Shots((), frozenset()),))
+    blind = np.repeat(generator.normal(size=(1, 30)), 41, axis=0)
+    figures, _ = figures_of(rows_of(of, blind), [of], SETTINGS)
+    for metric in ("acc_1", "mrr", "hits_5", "auc"):
+        over = getattr(figures["sum"], metric)
+        assert over.own.percent == pytest.approx(over.no_subject.percent)
+        assert over.over_other_subjects.percent == pytest.approx(0, abs=1e-9)
+    # and one that does is seen, once what is common to all subjects is gone
+    seeing = blind.copy()
+    for number, query in enumerate(queries):
+        seeing[number + 1, query.true[0]] += 0.5
+    figures, _ = figures_of(rows_of(of, seeing), [of], SETTINGS)
+    assert figures["column"].acc_1.over_other_subjects.percent > 50
+    assert figures["sum"].acc_1.over_other_subjects.percent < 30
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--pll", "original"), "--pll is for masked models, and tiny-llama is causal; leave it out"),
+        (("--start-token", "<|nothing|>"), "is no token of the vocabulary"),
+        (("--shots", "20", "--queries", "400"), "tokens, and this model takes"),
+    ],
+)
+def test_what_cannot_be_ranked_is_refused_before_anything_runs(
+    options: tuple[str, ...], said: str, models: dict[str, Path], query_set: QuerySet, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=said.replace("|", r"\|").replace("(", r"\(")):
+        ranked(*arguments(models["causal"], query_set, tmp_path / "out", *options))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_set_without_pools_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
+    queries = query_table(("[MASK] is a cell.", [answer("C0000001", "t cell")], False, False))
+    folder = write_set(tmp_path / "set", queries)
+    with pytest.raises(UserError, match=r"no pools of candidates, so nothing can be ranked; build"):
+        ranked("rank", "--model", str(models["masked"]), "--set", str(folder), "--out", str(tmp_path / "out"))
+
+
+def imported(folder: Path) -> QuerySet:
+    """A set of texts of their own, without facts that are not asked."""
+    drugs = {f"drug{number}": f"disease{number}" for number in range(6)}
+    rows = [f"{drug} is given to patients who have [MASK] and fever.,{of}" for drug, of in drugs.items()]
+    (folder / "queries.csv").write_text("\n".join(["query,answers", *rows]) + "\n")
+    return import_set([folder / "queries.csv"], folder / "set") and QuerySet.open(folder / "set")
+
+
+def test_texts_of_their_own_are_ranked_without_a_neutral_subject(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    query_set = imported(tmp_path)
+    for number, family in enumerate(("causal", "masked")):
+        ranked(*arguments(models[family], query_set, tmp_path / family, "--shots", "0"))
+        record, scores = found(tmp_path / family)
+        assert record.counts.asked == 6
+        assert NEUTRAL not in scores["query_id"].to_pylist()
+        assert record.figures["sum"].acc_1.no_subject.percent is None
+        # a causal model reads on: "and fever." counts
+        assert np.isnan(scores["after_log_prob"].to_pylist()[0][0]) == bool(number)
+    with pytest.raises(UserError, match="no relation has 1 facts to show before a statement; ask with fewer"):
+        ranked(*arguments(models["causal"], query_set, tmp_path / "shots", "--shots", "1"))
+
+
+def test_other_settings_are_another_probe_and_defaults_are_those_of_the_family(
+    models: dict[str, Path], query_set: QuerySet, tmp_path: Path
+) -> None:
+    ranked(*arguments(models["masked"], query_set, tmp_path))
+    ranked(*arguments(models["masked"], query_set, tmp_path, "--pll", "original"))
+    records = [json.loads(path.read_text()) for path in probe_record_paths(tmp_path)]
+    assert sorted(record["settings"]["pll"] for record in records) == ["answer-l2r", "original"]
+    assert {record["settings"]["shots"] for record in records} == {0}
+
+
+def test_ranked_probes_of_all_families_stand_in_one_table_and_are_compared(
+    models: dict[str, Path], query_set: QuerySet, tmp_path: Path
+) -> None:
+    for family in models:
+        ranked(*arguments(models[family], query_set, tmp_path, "--shots", "0"))
+    shown = ranked("scores", str(tmp_path), "--score", "sum")
+    names = [path.name for path in models.values()]
+    rows = [line for line in shown.stdout.splitlines() if line.startswith("tiny-")]
+    assert all(any(row.startswith(f"{name},") for row in rows) for name in names)
+    assert shown.stdout.count("queries ranked") == 1  # one table
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+
+    exported = json.loads(ranked("scores", str(tmp_path), "--score", "all", "--format", "json").stdout)
+    (record_path, *_) = probe_record_paths(tmp_path)
+    record = read_probe_record(record_path)
+    assert isinstance(record, RankRecord)
+    own = next(
+        row
+        for row in exported["ranked"]
+        if row["model"].startswith(record.model) and (row["score"], row["metric"]) == ("sum", "mrr")
+    )
+    assert own["source"] == "own"
+    assert own["percent"] == record.figures["sum"].mrr.own.percent
+    assert ranked("scores", str(tmp_path), "--score", "sum", "--by", "triples").exit_code == 0
+
+    one, other = names[0], names[1]
+    command = ("compare", one, other, "--results", str(tmp_path), "--score", "sum", "--metric", "mrr")
+    compared = json.loads(ranked(*command, "--format", "json").stdout)
+    assert compared["queries"] + compared["left_out"] == record.counts.asked
+    assert compared["difference_percent"]["mean"] == pytest.approx(
+        compared["a_percent"]["mean"] - compared["b_percent"]["mean"]
+    )
+    turned = json.loads(ranked("compare", other, one, *command[3:], "--format", "json").stdout)
+    assert turned["difference_percent"]["mean"] == -compared["difference_percent"]["mean"]
+    said = ranked(*command, "--points", "5").stdout
+    assert "A true difference of 5.0 points" in said or "How often 5.0 points" in said
+    assert max(map(len, said.splitlines())) <= 80
+    with pytest.raises(UserError, match="no probe of model 'tiny-llam'; did you mean 'tiny-llama'"):
+        ranked("compare", one, "tiny-llam", "--results", str(tmp_path))
+    with pytest.raises(UserError, match="a ranked probe, whose answers are not shown"):
+        ranked("show", str(record_path.parent))
+
+
+def test_probes_of_other_queries_or_another_kind_are_not_compared(
+    models: dict[str, Path], query_set: QuerySet, tmp_path: Path
+) -> None:
+    ranked(*arguments(models["masked"], query_set, tmp_path))
+    ranked(*arguments(models["encoder-decoder"], query_set, tmp_path, "--shots", "0", "--seed", "1"))
+    with pytest.raises(UserError, match="no probes of the same queries of one set"):
+        ranked("compare", "tiny-bert", "tiny-t5", "--results", str(tmp_path))
