@@ -36,6 +36,7 @@ TOKENIZERS = {
 # A directory without any of these has no vocabulary; transformers would make an empty one and say nothing.
 VOCABULARY_FILES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model",
+    "tokenizer.model",
 )  # fmt: skip
 
 
