@@ -28,6 +28,12 @@ def test_build_says_what_was_made(kb: str, tmp_path: Path, capsys: pytest.Captur
     assert ["queries", f"{len(query_set):,}"] in [line.split() for line in printed.out.splitlines()]
     assert printed.out.splitlines()[-1] == f"set: {tmp_path / 'set'}"
     assert "mode fixed (as the knowledge base was imported), recipe mini" in printed.err
+    pools = query_set.pools
+    assert pools is not None
+    said = " ".join(printed.out.split())
+    assert f"{pools.ranked:,} queries can be ranked" in said
+    assert f"{pools.flags['answer_in_question']:,} answer in question" in said
+    assert "shots: for " in said
     assert len(query_set) == 1038
 
 
@@ -101,6 +107,21 @@ def test_stats_by_relation_as_json(
     found = json.loads(capsys.readouterr().out)
     assert found["counts"] == mini_sets["fixed"].manifest.counts
     assert found["by_relation"]["isa"]["words"] == "is a"
+    pools = mini_sets["fixed"].pools
+    assert pools is not None
+    assert found["pools"] == pools.model_dump(mode="json", by_alias=True)
+    main(["probe", "stats", str(mini_sets["released"].folder)])
+    assert "pools: none, so nothing of it can be ranked" in capsys.readouterr().out.splitlines()
+
+
+def test_a_clinical_set_says_which_relations_the_knowledge_base_lacks(
+    kb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["probe", "build", kb, "--recipe", "clinical", "--out", str(tmp_path / "set")])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "relations of the recipe left out, missing: may_palliate, has_role, disease_has_feature," in said
+    assert "left out: " in said
+    assert "queries for answer in question" in said
 
 
 def test_stats_fit_into_eighty_columns(

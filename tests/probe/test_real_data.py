@@ -32,9 +32,17 @@ def test_open_umls_stores_facts_once_and_gives_5525_queries(real_data: Path, tmp
     assert _shared_by_cutting(kb) == 0
     assert counts["mean_cuis"] == pytest.approx(3.33, abs=0.01)
     assert query_set.manifest.facts_stored == "once"
+    # Of has_role/head 10 queries have 215 answers; of mapped_to and the like too many are one to one.
+    assert query_set.pools is not None
+    assert (query_set.pools.ranked, query_set.pools.candidates) == (5236, 5009)
+    assert query_set.pools.flags == {
+        "between_vocabularies": 200, "answer_in_question": 956, "question_in_answer": 634,
+        "inverted_name": 429, "no_sentence": 3, "names_subject": 26,
+    }  # fmt: skip
     export_ids(query_set, tmp_path / "ids.csv")
     again = built(kb, tmp_path / "again", recipe="open", index=tmp_path / "ids.csv")
     assert again.path.read_bytes() == query_set.path.read_bytes()
+    assert again.manifest.files == query_set.manifest.files
 
 
 def _shared_by_cutting(kb: KnowledgeBase) -> int:
@@ -52,11 +60,14 @@ def _shared_by_cutting(kb: KnowledgeBase) -> int:
 @pytest.mark.realdata
 def test_indications_ask_what_a_drug_treats(real_data: Path, tmp_path: Path) -> None:
     sources = tmp_path / "sources"
-    (sources / "pharmacotherapydb").mkdir(parents=True)
+    sources.mkdir()
     (sources / "HumanDO.obo").symlink_to(real_data / "kb" / "obo" / "HumanDO.obo")
-    for path in (real_data / "kb" / "pharmacotherapydb").glob("*.tsv"):
-        (sources / "pharmacotherapydb" / path.name).symlink_to(path)
-    import_open_kb(sources, tmp_path / "kb", filters=PRESETS["fixed"])
+    import_open_kb(
+        sources,
+        tmp_path / "kb",
+        indications=real_data / "kb" / "pharmacotherapydb",
+        filters=PRESETS["fixed"],
+    )
     query_set = built(KnowledgeBase.open(tmp_path / "kb"), tmp_path / "set", recipe="open")
     counts = query_set.manifest.by_relation
     # Of 755 pairs of a drug and a disease, and as many the other way round.
@@ -69,3 +80,10 @@ def test_indications_ask_what_a_drug_treats(real_data: Path, tmp_path: Path) -> 
     )  # fmt: skip
     assert "methotrexate may treat [MASK]." in answers_by_text(treats)
     assert treats.manifest.counts["triples"] == 755
+    clinical = built(KnowledgeBase.open(tmp_path / "kb"), tmp_path / "clinical", recipe="clinical")
+    assert clinical.pools is not None
+    pool = clinical.pools.by_relation["may_treat"]["tail"]
+    assert pool.queries == pool.ranked > 100
+    assert pool.shots == 32
+    asked = clinical.table(["text"])["text"].to_pylist()
+    assert "Irbesartan may treat [MASK]." in asked or "Methotrexate may treat [MASK]." in asked
