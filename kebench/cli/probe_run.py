@@ -280,8 +280,8 @@ def _print_ranked(record: RankRecord, folder: Path) -> None:
         print_sheets([ranked_sheet(board.rows, title=board.title)], "terminal")
     counts = record.counts
     said = (
-        f"{counts.asked:,} of {counts.queries:,} queries ranked; {counts.unranked:,} have no place in a pool, "
-        f"{counts.without_shots:,} are of relations with too few facts for shots. "
+        f"{counts.asked:,} of {counts.queries:,} queries ranked; {counts.unranked:,} have no place in a "
+        f"pool, {counts.without_shots:,} are of relations with too few facts for shots. "
         f"{counts.scored:,} names scored; {counts.straddling:,} share a token with what stands beside them, "
         f"{counts.unknown:,} have one that the vocabulary lacks."
     )
