@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kebench.kinds.stored import read_predictions, score_split
+from kebench.probe.record import ProbeRecord
 from kebench.probe.stored import find_probes
 from kebench.records import read_record, read_records, record_paths
 from kebench.scoring.counts import count_relations
@@ -45,7 +46,7 @@ def test_what_was_pretrained_has_five_seeds_on_its_tasks() -> None:
     assert ("ncbi-disease", "minilm-kebiolm") in seeds
     assert all(found == set(range(5)) for found in seeds.values())
     fills_masks = {model for _, model in seeds if model != "minilm"}  # which has lost its head
-    assert {probe.record.model for probe in find_probes([PRETRAINED])} >= fills_masks
+    assert {probe.record.model for probe in find_probes([PRETRAINED], ProbeRecord)} >= fills_masks
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path.parent.parent.name == "ncbi-disease"][:2])

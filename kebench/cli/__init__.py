@@ -36,7 +36,7 @@ COMMANDS: dict[str, str] = {
     "overlap": "Count the mentions of tasks that a knowledge base knows, and scores inside and outside it.",
     "page": "Write a results page: one HTML file that needs no network.",
     "pretrain": "Pretrain KeBioLM or one of its variants.",
-    "probe": "Build cloze sets, probe masked language models, show and compare what they know.",
+    "probe": "Build query sets, probe language models, show and compare what they know.",
     "recipe": "List and show the recipes of pretraining.",
     "records": "Ask the records by SQL, in DuckDB's dialect: a row a run.",
     "reproduce": "Reproduce the KeBioLM paper: every stage in order, each done once.",

@@ -20,7 +20,7 @@ from kebench.grid import Cell, GridRows
 from kebench.model.source import ResolvedModel
 from kebench.probe.plan import Precision, ProbePlan, plan_fill, read_decoder, subset_of
 from kebench.probe.query_set import QuerySet, remember_set
-from kebench.probe.record import FillSettings, ProbeRecord, RankRecord
+from kebench.probe.record import FillSettings, ProbeRecord, ProbeSubset, RankRecord
 from kebench.processes import beside
 from kebench.report.ranked import ranked_boards, ranked_sheet
 from kebench.run import resolve
@@ -121,11 +121,11 @@ def probe_run(options: FillOptions) -> None:
     decoder = read_decoder(mode, **changes_of(options))
     settings = FillSettings(mode=mode, decoder=decoder)
 
-    def plan_one(model: ResolvedModel, **shared: Any) -> ProbePlan | None:
+    def plan_one(model: ResolvedModel, *, precision: Precision, subset: ProbeSubset) -> ProbePlan | None:
         if options.skip_headless and model.card.mlm_head is False:
             say(f"{model.card.name}: left out, its checkpoint has no trained head")
             return None
-        return plan_fill(model, query_set, settings, **shared)
+        return plan_fill(model, query_set, settings, precision=precision, subset=subset)
 
     _ask(
         options,
@@ -149,7 +149,7 @@ def probe_rank(options: RankOptions) -> None:
     query_set = _open(options)
     allowed = options.allow_remote_code
 
-    def plan_one(model: ResolvedModel, **shared: Any) -> ProbePlan:
+    def plan_one(model: ResolvedModel, *, precision: Precision, subset: ProbeSubset) -> ProbePlan:
         return plan_rank(
             model,
             query_set,
@@ -161,8 +161,9 @@ def probe_rank(options: RankOptions) -> None:
             wordings=options.wordings,
             negated=options.negated,
             names=options.names,
+            precision=precision,
+            subset=subset,
             trusted=allowed and model.card.trust_remote_code,
-            **shared,
         )
 
     _ask(

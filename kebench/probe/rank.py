@@ -29,7 +29,7 @@ from kebench.model.statements import Family, RanksNames, Statement
 from kebench.probe.plan import Precision, ProbePlan, refuse_older_set
 from kebench.probe.query_set import QuerySet
 from kebench.probe.rank_figures import figures_of
-from kebench.probe.ranked import NEUTRAL, SCORES_SCHEMA, Pool, read_pools
+from kebench.probe.ranked import NEUTRAL, SCORES_SCHEMA, RankedPool, read_pools
 from kebench.probe.record import (
     EARNED,
     RANK_PROTOCOL_VERSION,
@@ -60,15 +60,18 @@ def plan_rank(
     pll: Pll | None = None,
     shots: int | None = None,
     draws: int | None = None,
+    seed: int = 0,
+    wordings: int = 1,
+    negated: bool = False,
+    names: int = 1,
     precision: Precision,
     subset: ProbeSubset,
     trusted: bool = False,
-    **settings: Any,
 ) -> ProbePlan:
     """Plan a ranked probe. What is None is as `SHOTS`, `DRAWS` and `PLL` say.
 
-    start: what stands before a text of a causal model, else what its card or its tokenizer says. settings:
-    of `RankSettings`. Raises UserError for a model of no known family, or an option that is not for it.
+    start: what stands before a text of a causal model, else what its card or its tokenizer says. The
+    rest is as in `RankSettings`. Raises UserError for a model of no known family, or an option not for it.
     """
     card, folder = model.card, model.folder
     refuse_older_set(query_set)
@@ -93,7 +96,10 @@ def plan_rank(
         pll=(pll or PLL) if family == "masked" else None,
         shots=number,
         draws=(DRAWS if draws is None else draws) if number else 1,
-        **settings,
+        seed=seed,
+        wordings=wordings,
+        negated=negated,
+        names=names,
     )
     hashed = model_hash(folder, casing=card.casing)
     set_hash = query_set.manifest.content_hash
@@ -137,7 +143,7 @@ class Part(NamedTuple):
     wording: -1 is the negated one. queries: places among the pool's, NEUTRAL the statement without a subject.
     """
 
-    pool: Pool
+    pool: RankedPool
     wording: int
     draw: int
     queries: tuple[int, ...]
@@ -159,7 +165,7 @@ class Rank:
         self.kind_of_parts = f"{_STATEMENTS[kind]}-statements-{_NAMES[kind]}-names"
         self.parts: Sequence[Part] = [part for pool in self.pools for part in self._parts(pool, kind)]
 
-    def _parts(self, pool: Pool, kind: str) -> Iterator[Part]:
+    def _parts(self, pool: RankedPool, kind: str) -> Iterator[Part]:
         for wording, draw in product(pool.templates, range(len(pool.shots))):
             neutral = [NEUTRAL] if pool.templates[wording] else []
             places = (*neutral, *range(len(pool.queries)))
@@ -173,7 +179,7 @@ class Rank:
                     some = places[start : start + _STATEMENTS[kind]]
                     yield Part(pool, wording, draw, some, range(len(pool.names)))
 
-    def _goes_on(self, pool: Pool, wording: int) -> bool:
+    def _goes_on(self, pool: RankedPool, wording: int) -> bool:
         """Whether the model reads the name before the subject."""
         return self.settings.family == "causal" and pool.subject_follows(wording)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from kebench.probe.ranked import NEGATED, NEUTRAL, Pool
+from kebench.probe.ranked import NEGATED, NEUTRAL, RankedPool
 from kebench.probe.record import RankSettings
 from kebench.scoring.first_answers import agreement_over_wordings, agreement_with_negated, first_answers
 from kebench.scoring.name_scores import SCORES, CandidateScores, NameParts, PoolNames, candidate_scores
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 
 def figures_of(
-    scores: pa.Table, pools: Sequence[Pool], settings: RankSettings
+    scores: pa.Table, pools: Sequence[RankedPool], settings: RankSettings
 ) -> tuple[dict[str, RankedFigures], pa.Table]:
     """Return the figures by score, and a row a query and score of what it earns."""
     by_score: dict[str, list[RankedRelation]] = {score: [] for score in SCORES}
@@ -64,7 +64,7 @@ def _cells(rows: pa.Table) -> dict[tuple[int, int], pa.Table]:
 
 
 def candidate_scores_of(
-    rows: pa.Table, pool: Pool, wording: int, draw: int, *, settings: RankSettings
+    rows: pa.Table, pool: RankedPool, wording: int, draw: int, *, settings: RankSettings
 ) -> dict[str, CandidateScores]:
     """Return the scores of a pool's candidates under one wording and draw of shots; the shots' answers go."""
     # One row a query, the last that of no subject; names in the order of the pool.
@@ -102,7 +102,7 @@ def candidate_scores_of(
 
 
 def _relation(
-    pool: Pool,
+    pool: RankedPool,
     score: str,
     found: Mapping[tuple[int, int], CandidateScores],
 ) -> RankedRelation:
@@ -132,7 +132,7 @@ def _relation(
     )
 
 
-def truth_of(pool: Pool) -> NDArray[np.bool_]:
+def truth_of(pool: RankedPool) -> NDArray[np.bool_]:
     """Return which candidates answer which query, (queries, candidates)."""
     is_true = np.zeros((len(pool.queries), len(pool.candidates)), dtype=np.bool_)
     for place, query in enumerate(pool.queries):
@@ -140,7 +140,7 @@ def truth_of(pool: Pool) -> NDArray[np.bool_]:
     return is_true
 
 
-def strata_of(pool: Pool) -> dict[str, Sequence[str | tuple[str, ...]]]:
+def strata_of(pool: RankedPool) -> dict[str, Sequence[str | tuple[str, ...]]]:
     """Return by what the queries of a pool are split, and the stratum of each, or several."""
     types = [
         tuple(sorted({one for place in query.true for one in pool.candidates[place].semantic_types}))
@@ -154,7 +154,7 @@ def strata_of(pool: Pool) -> dict[str, Sequence[str | tuple[str, ...]]]:
     }
 
 
-def quantities_of(pool: Pool) -> dict[str, Sequence[float | None]]:
+def quantities_of(pool: RankedPool) -> dict[str, Sequence[float | None]]:
     """Return numbers by which queries are split into quarters; of several true answers the largest counts."""
 
     def most(numbers: Sequence[int | None]) -> list[float | None]:
@@ -168,7 +168,7 @@ def quantities_of(pool: Pool) -> dict[str, Sequence[float | None]]:
     }
 
 
-def _earned(pool: Pool, score: str, figures: QueryFigures) -> pa.Table:
+def _earned(pool: RankedPool, score: str, figures: QueryFigures) -> pa.Table:
     number = len(pool.queries)
     columns: dict[str, Sequence[object] | NDArray[np.float64]] = {
         "score": [score] * number,

@@ -18,7 +18,7 @@ NEUTRAL = -1  # in place of a query: the statement about no subject
 NEGATED = -1  # in place of a wording
 NO_SUBJECT = "this"  # "This may treat ...": Holtzman et al., arXiv:2104.08315, ask without the premise
 GIVEN = {"tail": ("[X]", "[Y]"), "head": ("[Y]", "[X]")}  # by direction: the subject's place, and the blank
-# A row a statement, with some of its pool's names: from `first_name` on, in the order of `Pool.names`.
+# A row a statement, with some of its pool's names: from `first_name` on, in the order of `RankedPool.names`.
 SCORES_SCHEMA = pa.schema(
     [
         ("pool_id", pa.int32()),
@@ -77,7 +77,7 @@ class Shots(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pool:
+class RankedPool:
     """The queries of one relation and direction, and the candidates that all of them are ranked among.
 
     templates: by wording, with [X] and [Y]; "" where each query has a text of its own. shots: by draw.
@@ -133,7 +133,7 @@ def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:] if first.islower() and first.isalpha() else text
 
 
-def read_pools(query_set: QuerySet, asked: pa.Table, settings: RankSettings) -> tuple[list[Pool], int]:
+def read_pools(query_set: QuerySet, asked: pa.Table, settings: RankSettings) -> tuple[list[RankedPool], int]:
     """Return the pools of the queries that are asked, and how many queries lack facts for shots.
 
     Raises UserError for a set without pools, and if no query is left.
@@ -177,7 +177,7 @@ def read_pools(query_set: QuerySet, asked: pa.Table, settings: RankSettings) -> 
         if settings.negated and worded.negated:
             templates[NEGATED] = worded.negated[0]
         pools.append(
-            Pool(
+            RankedPool(
                 pool_id,
                 relation,
                 direction,

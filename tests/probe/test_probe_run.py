@@ -23,7 +23,12 @@ from kebench.leases import _started, stale_token
 from kebench.probe import fill
 from kebench.probe.plan import read_decoder
 from kebench.probe.query_set import QuerySet
-from kebench.probe.record import PROBE_PROTOCOL_VERSION, PROBE_RECORD, probe_record_paths
+from kebench.probe.record import (
+    PROBE_PROTOCOL_VERSION,
+    PROBE_RECORD,
+    ProbeRecord,
+    probe_record_paths,
+)
 from kebench.probe.stored import find_probes
 from tests import forks
 from tests.forks import KILLED
@@ -75,7 +80,7 @@ def test_a_probe_writes_predictions_and_a_record_and_prints_its_scores(
     model: Path, query_set: Path, tmp_path: Path
 ) -> None:
     result = invoke(*arguments(model, query_set, tmp_path))
-    ((record, _),) = find_probes([tmp_path])
+    ((record, _),) = find_probes([tmp_path], ProbeRecord)
     assert (record.counts.queries, record.counts.decoded, record.counts.too_long) == (150, 150, 0)
     predictions = found(tmp_path)[1]
     assert len(predictions) == 150 * 3 * 2
@@ -257,7 +262,7 @@ def test_workers_end_with_the_command(
 def test_other_settings_are_another_probe(model: Path, query_set: Path, tmp_path: Path) -> None:
     for more in ((), ("--decoder", "order"), ("--seed", "1"), ("--mode", "released"), ("--refine", "1")):
         invoke(*arguments(model, query_set, tmp_path, *more))
-    assert len({record.identity for record, _ in find_probes([tmp_path])}) == 5
+    assert len({record.identity for record, _ in find_probes([tmp_path], ProbeRecord)}) == 5
 
 
 @pytest.mark.parametrize(
@@ -310,7 +315,7 @@ def test_the_bounds_of_the_options_fit_into_the_predictions(
 def test_an_empty_set_is_recorded_with_its_counts(model: Path, tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", query_table())
     invoke("run", "--model", str(model), "--set", str(folder), "--out", str(tmp_path / "out"))
-    ((record, _),) = find_probes([tmp_path / "out"])
+    ((record, _),) = find_probes([tmp_path / "out"], ProbeRecord)
     assert (record.counts.queries, record.counts.decoded) == (0, 0)
     assert record.scores.fixed.overall.hit.macro_percent is None
 
@@ -400,7 +405,7 @@ def test_what_the_released_code_has_no_batches_for_is_refused_for_a_released_keb
 
 def test_the_papers_mode_is_asked_for_and_recorded(model: Path, query_set: Path, tmp_path: Path) -> None:
     invoke(*arguments(model, query_set, tmp_path / "out", "--mode", "paper"))
-    ((record, _),) = find_probes([tmp_path / "out"])
+    ((record, _),) = find_probes([tmp_path / "out"], ProbeRecord)
     assert (record.mode, record.decoder.slots, record.decoder.duplicates) == ("paper", False, False)
     assert record.protocol_version == PROBE_PROTOCOL_VERSION
 
@@ -477,7 +482,7 @@ def test_a_set_made_elsewhere_is_imported_asked_scored_and_shown(
     # a beam so wide holds most of the words there are, and the answer of one letter among them
     wide = ("--beam", "100", "--max-masks", "1", "--device", "cpu")
     invoke("run", "--model", str(model), "--set", made, "--out", str(out), *wide)
-    ((record, _),) = find_probes([out])
+    ((record, _),) = find_probes([out], ProbeRecord)
     assert record.counts.decoded == 3
     assert record.scores.fixed.overall.hit.macro_percent == 100.0
     shown = invoke("show", "--model", record.model, "--results", str(out)).stdout

@@ -18,7 +18,16 @@ from kebench.errors import UserError
 from kebench.probe.foreign import import_set
 from kebench.probe.query_set import QuerySet
 from kebench.probe.rank_figures import candidate_scores_of, figures_of
-from kebench.probe.ranked import NEGATED, NEUTRAL, SCORES_SCHEMA, Candidate, Pool, Query, Shots, read_pools
+from kebench.probe.ranked import (
+    NEGATED,
+    NEUTRAL,
+    SCORES_SCHEMA,
+    Candidate,
+    Query,
+    RankedPool,
+    Shots,
+    read_pools,
+)
 from kebench.probe.record import RankRecord, RankSettings, probe_record_paths, read_probe_record
 from tests import forks
 from tests.forks import KILLED
@@ -141,7 +150,7 @@ def test_parts_batches_and_a_kill_move_nothing(
     assert scores["tokens"] == others["tokens"]
 
 
-def pool(template: str = "[X] may treat [Y].", direction: str = "tail", **changes: Any) -> Pool:
+def pool(template: str = "[X] may treat [Y].", direction: str = "tail", **changes: Any) -> RankedPool:
     """Two queries about drugs, and three diseases."""
     queries = tuple(
         Query(number, f"{subject} may treat [MASK].", subject, true, (), False, ())
@@ -152,7 +161,7 @@ def pool(template: str = "[X] may treat [Y].", direction: str = "tail", **change
         for place, name in enumerate(["pain", "hypertension", "pH imbalance"])
     )
     names = tuple((place, one.names[0]) for place, one in enumerate(candidates))
-    made = Pool(
+    made = RankedPool(
         0, "may_treat", direction, queries, candidates, names, {0: template}, (Shots((), frozenset()),)
     )
     return replace(made, **changes)
@@ -177,7 +186,7 @@ def test_statements_have_subjects_with_capitals_where_they_begin_and_shots_befor
     assert negated.statement(NEGATED, 0, 0)[0] == "Heparin may treat thrombosis. Aspirin cannot treat"
 
 
-def rows_of(of: Pool, score: np.ndarray) -> pa.Table:
+def rows_of(of: RankedPool, score: np.ndarray) -> pa.Table:
     """Return what a model said that gives each name this probability, (no subject, then the queries)."""
     number = len(score)
     nothing = [[float("nan")] * score.shape[1]] * number
@@ -209,7 +218,7 @@ def test_a_model_that_does_not_see_the_subject_earns_what_other_subjects_do() ->
         for number in range(40)
     )
     names = tuple((place, one.names[0]) for place, one in enumerate(candidates))
-    of = Pool(0, "r", "tail", queries, candidates, names, {0: "[X] r [Y]."}, (Shots((), frozenset()),))
+    of = RankedPool(0, "r", "tail", queries, candidates, names, {0: "[X] r [Y]."}, (Shots((), frozenset()),))
     blind = np.repeat(generator.normal(size=(1, 30)), 41, axis=0)
     figures, _ = figures_of(rows_of(of, blind), [of], SETTINGS)
     for metric in ("acc_1", "mrr", "hits_5", "auc"):

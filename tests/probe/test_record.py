@@ -42,7 +42,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, record: ProbeRecord) -> N
     folder = write(tmp_path, record)
     assert folder == tmp_path / "probe" / "umls" / "bert-tiny" / record.identity[:16]
     assert read_probe_record(folder / "probe.json") == record
-    assert [probe.record for probe in find_probes([tmp_path])] == [record]
+    assert [probe.record for probe in find_probes([tmp_path], ProbeRecord)] == [record]
 
 
 def test_a_record_from_before_versions_were_kept_is_read_and_stands_apart(
@@ -98,7 +98,7 @@ def test_the_recorded_probes_of_the_repository_are_read_and_keep_their_identity(
     folder = Path(__file__).parents[2] / "results" / "pretraining"
     if not folder.is_dir():
         pytest.skip("only in a checkout")
-    found = [probe.record for probe in find_probes([folder])]
+    found = [probe.record for probe in find_probes([folder], ProbeRecord)]
     assert len(found) == 9
     for record in found:
         assert record.protocol_version == 2

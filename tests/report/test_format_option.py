@@ -11,8 +11,8 @@ from kebench.cli.tables import FORMATS
 
 PRINT_TABLES = (
     "compare", "corpus score", "corpus stats", "curves", "data check", "errors", "kb stats", "leaderboard",
-    "model list", "model show", "overlap", "probe scores", "probe show", "probe stats", "recipe list",
-    "recipe show", "records", "rescore", "significance", "table", "task list", "task show",
+    "model list", "model show", "overlap", "probe compare", "probe scores", "probe show", "probe stats",
+    "recipe list", "recipe show", "records", "rescore", "significance", "table", "task list", "task show",
 )  # fmt: skip
 
 
