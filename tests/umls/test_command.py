@@ -1,6 +1,7 @@
 """`kebench kb`, as a user calls it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,11 @@ def test_stats_fit_into_eighty_columns(
         ),
         (["kb", "stats", "nowhere"], "nowhere: no knowledge base (kb.json is missing)"),
         (["kb", "open", "nowhere", "--out", "kb"], "nowhere: no such folder; check the path"),
+        (
+            ["kb", "open", "--fetch", "--indications", ".", "--out", "kb"],
+            ".: no drug indications; expected drugs.tsv, diseases.tsv, indications.tsv, the last with the "
+            "columns doid_id, drugbank_id and category",
+        ),
     ],
 )
 def test_mistakes_are_one_line(
@@ -197,6 +203,33 @@ def test_open_kb_of_a_folder_is_exported_and_read_again_as_a_release(tmp_path: P
     assert first.manifest.release == "open-kb"
     assert first.concepts().equals(second.concepts())
     assert first.triples().read_all().equals(second.triples().read_all())
+
+
+def test_drug_indications_may_stand_outside_the_folder_of_sources(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources, catalog = tmp_path / "sources", tmp_path / "catalog"
+    sources.mkdir()
+    catalog.mkdir()
+    (sources / "doid.obo").write_text(OBO)
+    (catalog / "drugs.tsv").write_text("drugbank_id\tdrug\nDB00437\tAllopurinol\n")
+    (catalog / "diseases.tsv").write_text("doid_id\tdisease\nDOID:1\tgout\n")
+    (catalog / "indications.tsv").write_text("doid_id\tdrugbank_id\tcategory\nDOID:1\tDB00437\tDM\n")
+    with_them = ["--indications", str(catalog)]
+    main(["kb", "open", str(sources), *with_them, "--out", str(tmp_path / "kb")])
+    kb = KnowledgeBase.open(tmp_path / "kb")
+    assert {"may_treat", "may_be_treated_by"} <= set(kb.relations()["relation"].to_pylist())
+    # Copied into the folder they give the same knowledge base; two of them are one too many.
+    shutil.copytree(catalog, sources / "catalog")
+    main(["kb", "open", str(sources), "--out", str(tmp_path / "again")])
+    assert KnowledgeBase.open(tmp_path / "again").content_hash == kb.content_hash
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["kb", "open", str(sources), *with_them, "--out", str(tmp_path / "both")])
+    assert capsys.readouterr().err == (
+        f"kebench: {sources / 'catalog'}: drug indications already, beside those of {catalog}; remove the "
+        "one or leave the other out\n"
+    )
 
 
 def test_a_release_that_is_there_already_is_not_made_again(
