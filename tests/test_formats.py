@@ -21,9 +21,9 @@ from kebench.kinds.relation import RelationCard
 from kebench.leases import Owner
 from kebench.pretrain.card import PretrainingCard
 from kebench.pretrain.recipe import Pretraining
-from kebench.probe.query_set import COLUMNS, QuerySetManifest, Source
+from kebench.probe.query_set import COLUMNS, FLAGS, Pools, QuerySetManifest, Source
 from kebench.probe.ranked import SCORES_SCHEMA
-from kebench.probe.recipe import ProbeRecipe
+from kebench.probe.recipe import ProbeRecipe, Wording
 from kebench.probe.record import (
     Bucket,
     Decoder,
@@ -187,6 +187,9 @@ PLACES: list[tuple[Any, At]] = [
     (QuerySetManifest, At("Cloze sets", "field of `set.json`")),
     (Source, At("Cloze sets", "field of `set.json`", row="knowledge_base")),
     (COUNTS, At("Cloze sets", "field of `set.json`", row="counts")),
+    (Pools, At("Cloze sets", "field of `set.json`", row="pools")),
+    (Wording, At("Cloze sets", "field of `set.json`", row="wordings")),
+    (FLAGS, At("Cloze sets", "flag")),
     (ProbeRecipe, At("Recipe of a cloze set")),
     (Profile, At("Profile of a reproduction")),
     (Stage, At("Profile of a reproduction", "field of a stage")),
