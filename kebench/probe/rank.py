@@ -15,17 +15,12 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
-from kebench.errors import UserError
-from kebench.model.causal_lm import CausalLM
-from kebench.model.checkpoint import load_causal_lm, load_lm_tokenizer, load_seq2seq_lm, load_tokenizer
-from kebench.model.layout import family_kind, max_tokens_of
-from kebench.model.masked_lm import MaskedLM, check_masked_lm
-from kebench.model.masked_ranks import MaskedRanks, Pll
-from kebench.model.seq2seq_lm import Seq2SeqLM
+from kebench.model.layout import max_tokens_of
+from kebench.model.masked_ranks import Pll
 from kebench.model.source import ResolvedModel, model_hash
 from kebench.model.spans import encode_spans
-from kebench.model.start_token import start_token
 from kebench.model.statements import Family, RanksNames, Statement
+from kebench.probe.language_model import Asked, check_model, how_asked, load_model, tokenizer_of
 from kebench.probe.plan import Precision, ProbePlan, refuse_older_set
 from kebench.probe.query_set import QuerySet
 from kebench.probe.rank_figures import figures_of
@@ -46,7 +41,6 @@ from kebench.runtime import Begun, device_description
 # The headline of each family (docs/RANKED.md): decoders learn from examples what kind of answer is asked for.
 SHOTS: dict[Family, int] = {"causal": 4, "masked": 0, "encoder-decoder": 4}
 DRAWS = 3  # of shots, averaged
-PLL: Pll = "answer-l2r"
 _STATEMENTS = {"cpu": 16, "cuda": 512}  # of a part, with all names; ours: about a minute of work
 _NAMES = {"cpu": 16, "cuda": 512}  # of a part, in all statements, where a causal model reads the name first
 BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}  # in one forward pass; ours
@@ -68,32 +62,19 @@ def plan_rank(
     subset: ProbeSubset,
     trusted: bool = False,
 ) -> ProbePlan:
-    """Plan a ranked probe. What is None is as `SHOTS`, `DRAWS` and `PLL` say.
+    """Plan a ranked probe. What is None is as `SHOTS` and `DRAWS` say, and `language_model.PLL`.
 
     start: what stands before a text of a causal model, else what its card or its tokenizer says. The
     rest is as in `RankSettings`. Raises UserError for a model of no known family, or an option not for it.
     """
     card, folder = model.card, model.folder
     refuse_older_set(query_set)
-    family = family_kind(folder, stated=card.kind)
-    for option, is_given, only in (("--start-token", start, "causal"), ("--pll", pll, "masked")):
-        if is_given and family != only:
-            raise UserError(
-                f"{option} is for {only} models, and {card.name} is {family}; leave it out, or ask the "
-                "models apart"
-            )
-    begins = ""
-    if family == "causal":
-        tokenizer = load_lm_tokenizer(
-            folder, family=card.family, casing=card.casing, trust_remote_code=trusted
-        )
-        ids = start_token(folder, card, tokenizer, asked=start)
-        begins = " ".join(tokenizer.convert_ids_to_tokens(list(ids)))
+    family, begins, pll = how_asked(model, start=start, pll=pll, trusted=trusted)
     number = SHOTS[family] if shots is None else shots
     asked = RankSettings(
         family=family,
         start=begins,
-        pll=(pll or PLL) if family == "masked" else None,
+        pll=pll,
         shots=number,
         draws=(DRAWS if draws is None else draws) if number else 1,
         seed=seed,
@@ -110,20 +91,11 @@ def check_ranking(plan: ProbePlan, *, allow_remote_code: bool) -> list[str]:
     """Return what is out of the common in a model; UserError if it cannot be asked, or the set not ranked."""
     card, settings = plan.card, plan.settings
     assert isinstance(settings, RankSettings)
-    stated: Any = {
-        "family": card.family,
-        "trust_remote_code": card.trust_remote_code and allow_remote_code,
-    }
     asked = asked_queries(plan.query_set.table(), plan.subset)
     pools, _ = read_pools(plan.query_set, asked, settings)
-    remarks: Sequence[str] = ()
-    if settings.family == "masked":
-        remarks = check_masked_lm(plan.folder, casing=card.casing, **stated)
-        tokenizer = load_tokenizer(plan.folder, casing=card.casing, split_words=False, **stated)
-    else:
-        load = load_causal_lm if settings.family == "causal" else load_seq2seq_lm
-        load(plan.folder, without_numbers=True, **stated)
-        tokenizer = load_lm_tokenizer(plan.folder, casing=card.casing, **stated)
+    trusted = card.trust_remote_code and allow_remote_code
+    remarks = check_model(card, plan.folder, settings.family, trusted=trusted)
+    tokenizer = tokenizer_of(card, plan.folder, settings.family, trusted=trusted)
     # The longest statement of each pool with its longest names must fit.
     limit = max_tokens_of(plan.folder)
     for pool in pools:
@@ -134,7 +106,7 @@ def check_ranking(plan: ProbePlan, *, allow_remote_code: bool) -> list[str]:
             names = pool.shown_names(wording, range(len(pool.names)))
             longest = [max(statements, key=lambda one: len(one.before) + len(one.after))]
             encode_spans(tokenizer, longest, sorted(names, key=len)[-3:], max_tokens=limit)
-    return [f"{card.name}: WARNING: {remark}" for remark in remarks]
+    return remarks
 
 
 class Part(NamedTuple):
@@ -185,21 +157,15 @@ class Rank:
 
     def load(self) -> None:
         """Load the model."""
-        plan, settings, card = self.plan, self.settings, self.plan.card
-        stated: Any = {"family": card.family, "trust_remote_code": self.trusted}
-        on: Any = {"device": self.device, "precision": plan.precision}
-        self.model: RanksNames
-        if settings.family == "masked":
-            tokenizer = load_tokenizer(plan.folder, casing=card.casing, split_words=False, **stated)
-            assert settings.pll, "a masked model is asked by a pseudo-log-likelihood"
-            self.model = MaskedRanks(MaskedLM.load(plan.folder, **stated, **on), tokenizer, pll=settings.pll)
-            return
-        tokenizer = load_lm_tokenizer(plan.folder, casing=card.casing, **stated)
-        if settings.family == "causal":
-            start = tuple(tokenizer.convert_tokens_to_ids(settings.start.split()))
-            self.model = CausalLM(load_causal_lm(plan.folder, **stated), tokenizer, start=start, **on)
-        else:
-            self.model = Seq2SeqLM(load_seq2seq_lm(plan.folder, **stated), tokenizer, **on)
+        plan, settings = self.plan, self.settings
+        self.model: RanksNames = load_model(
+            plan.card,
+            plan.folder,
+            Asked(settings.family, settings.start, settings.pll),
+            device=self.device,
+            precision=plan.precision,
+            trusted=self.trusted,
+        )
 
     def num_queries(self, part: Part) -> int:
         """How many statements a part holds, in names of its pool: those of several parts are one."""
