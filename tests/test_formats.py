@@ -22,10 +22,16 @@ from kebench.leases import Owner
 from kebench.pretrain.card import PretrainingCard
 from kebench.pretrain.recipe import Pretraining
 from kebench.probe.query_set import COLUMNS, FLAGS, Pools, QuerySetManifest, Source
+from kebench.probe.choices import CHOICES_SCHEMA
+from kebench.probe.questions import SCHEMA as QUESTION_SCHEMA
+from kebench.probe.questions import QuestionCounts, QuestionSetManifest, SplitCounts
 from kebench.probe.ranked import SCORES_SCHEMA
 from kebench.probe.recipe import ProbeRecipe, Wording
 from kebench.probe.record import (
     Bucket,
+    ChoiceCounts,
+    ChoiceRecord,
+    ChoiceSettings,
     Decoder,
     Figure,
     FixedScores,
@@ -69,6 +75,7 @@ from kebench.report.published import (
 from kebench.report.strata import Overlap, Strata, StratumScore
 from kebench.reproduce.profile import Estimate, Need, Profile, Stage, Variable
 from kebench.reproduce.run import Stamp
+from kebench.scoring.choice_figures import ChoiceFigure, ChoiceFigures, LetterShare, MicroFigure
 from kebench.scoring.ranked_figures import (
     AgreementFigures,
     AnswerCalibration,
@@ -152,6 +159,14 @@ PLACES: list[tuple[Any, At]] = [
     (GroupMetric, At("Ranked figures", "field of a relation or stratum", row="acc_1")),
     (AnswerCalibration, At("Ranked figures", "field of `calibration`")),
     (ReliabilityBin, At("Ranked figures", "field of `calibration`", row="bins")),
+    (ChoiceRecord, At("Records of multiple choice")),
+    (ChoiceSettings, At("Records of multiple choice", "field of `settings`")),
+    (ChoiceCounts, At("Records of multiple choice", "field of `counts`")),
+    (ChoiceFigures, At("Records of multiple choice", "field of a score in `figures`")),
+    (LetterShare, At("Records of multiple choice", "field of a score in `figures`", row="letters")),
+    (ChoiceFigure, At("Records of multiple choice", "field of `own` and all differences and baselines")),
+    (MicroFigure, At("Records of multiple choice", "field of a score in `figures`", row="by_subset")),
+    (CHOICES_SCHEMA.names, At("Choices", "column")),
     (PROBE_FIELDS, At("Export of probes")),
     (set(GROUP_FIELDS) - set(PROBE_FIELDS) | {"queries"}, At("Export of probes", "field of a group")),
     (Owner, At("Lease")),
@@ -190,6 +205,10 @@ PLACES: list[tuple[Any, At]] = [
     (Pools, At("Cloze sets", "field of `set.json`", row="pools")),
     (Wording, At("Cloze sets", "field of `set.json`", row="wordings")),
     (FLAGS, At("Cloze sets", "flag")),
+    (QUESTION_SCHEMA.names, At("Question sets", "column of `questions.parquet`")),
+    (QuestionSetManifest, At("Question sets", "field of `set.json`")),
+    (QuestionCounts, At("Question sets", "field of `set.json`", row="counts")),
+    (SplitCounts, At("Question sets", "field of `set.json`", row="by_split")),
     (ProbeRecipe, At("Recipe of a cloze set")),
     (Profile, At("Profile of a reproduction")),
     (Stage, At("Profile of a reproduction", "field of a stage")),

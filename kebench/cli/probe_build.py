@@ -15,8 +15,11 @@ from kebench.grid import NAME_WIDTH, Grid, GridRows, Sheet, count_cell
 from kebench.probe.build import build_set, plan_set
 from kebench.probe.foreign import import_set
 from kebench.probe.index import export_ids
-from kebench.probe.query_set import QuerySet, QuerySetManifest, remember_set
+from kebench.probe.query_set import QUESTIONS, QuerySet, QuerySetManifest, remember_set
+from kebench.probe.question_files import question_files
+from kebench.probe.questions import QuestionSetManifest, import_questions, read_question_manifest
 from kebench.probe.recipe import read_probe_recipe
+from kebench.report.choice import question_set_sheet
 from kebench.umls.knowledge_base import KnowledgeBase
 
 RECIPE = "umls-2020aa"
@@ -156,7 +159,18 @@ def import_(files: tuple[Path, ...], out: Path, prompts: Path | None) -> None:
     predicate_id), or tables (.csv) with the columns query and answers, joined with |, and perhaps relation.
     A query holds [MASK] or [Y] once. Folders and files of MedLAMA and BEAR are known by their fields:
     MedLAMA's prompts.csv is looked for beside or above them, BEAR's answer spaces are its candidates.
+
+    Multiple choice questions become a set for 'kebench probe choice': FILES, or folders, of MMLU
+    (anatomy_test.csv, anatomy_dev.csv ...) or MedQA (test.jsonl, dev.json.gz ...).
     """
+    if question_files(files):
+        if prompts:
+            raise UserError(
+                f"{prompts}: prompts are for triples, and these are questions; leave --prompts out"
+            )
+        _print_questions(import_questions(files, out))
+        click.echo(f"set: {out}")
+        return
     _say_what_was_made(import_set(files, out, prompts=prompts), out)
 
 
@@ -177,6 +191,11 @@ def export(folder: Path, out: Path) -> None:
 @format_option
 def stats(folder: Path, heading: str | None, form: str) -> None:
     """Print a set's counts, those of the paper's beside them."""
+    if (folder / QUESTIONS).is_file():
+        if heading:
+            raise UserError(f"--by {heading} is of cloze queries, and {folder} holds questions; leave it out")
+        _print_questions(read_question_manifest(folder), form)
+        return
     manifest = QuerySet.open(folder).manifest
     if form != "terminal":
         grids = (_counts(manifest), *([_relations(manifest, is_broken=False)] if heading else []))
@@ -200,6 +219,11 @@ def stats(folder: Path, heading: str | None, form: str) -> None:
     if heading:
         click.echo()
         print_sheets([Sheet("", (), (_relations(manifest, is_broken=True),))], form)
+
+
+def _print_questions(manifest: QuestionSetManifest, form: str = "terminal") -> None:
+    fields = {"counts", "by_split"}
+    print_sheets([question_set_sheet(manifest)], form, content=lambda: manifest.model_dump(include=fields))
 
 
 def _counts(manifest: QuerySetManifest) -> Grid:

@@ -14,13 +14,17 @@ from kebench.cli.tables import format_option, print_sheets
 from kebench.errors import UserError, did_you_mean
 from kebench.probe import stored
 from kebench.probe.earned import earned_of
-from kebench.probe.record import PROBE_RECORD, AnyProbe, RankRecord, read_probe_record
+from kebench.probe.record import PROBE_RECORD, AnyProbe, ChoiceRecord, RankRecord, read_probe_record
 from kebench.report.paired import paired_fields, paired_sheet
 from kebench.scoring.name_scores import SCORES
 from kebench.scoring.ranked import METRICS
 from kebench.stats.paired import compare_probes
 
-HEADLINES = ("column", "pmi", "sum")  # the first that both probes have is compared
+# The first that both probes have is compared.
+HEADLINES: dict[type[Any], tuple[str, ...]] = {
+    RankRecord: ("column", "pmi", "sum"),
+    ChoiceRecord: ("letter", "char"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,8 @@ class CompareOptions:
     )
     set_name: str | None = option("--set", help="Only probes of the set of this name.")
     score: str | None = option(
-        type=click.Choice(list(SCORES)), help="Of ranked probes; default: column, else pmi, else sum."
+        type=click.Choice([*SCORES, "letter"]),
+        help="Default: of ranked probes column, else pmi, else sum; of multiple choice letter, else char.",
     )
     metric: str = option(
         type=click.Choice(list(METRICS)), default="acc_1", help="Of ranked probes: what is compared."
@@ -53,7 +58,7 @@ def compare(options: CompareOptions) -> None:
     """Compare what two models know, query by query, with a test, intervals and the power of the comparison.
 
     A and B are models with a probe of the same set under --results, or folders of probes. Of ranked probes
-    acc@1 is compared, of filled blanks whether any answer is right.
+    acc@1 is compared, of multiple choice the accuracy, of filled blanks whether any answer is right.
     """
     folders = options.results or (LOCAL,)
     of_a, of_b = (_probes_of(name, folders, options.set_name) for name in (options.a, options.b))
@@ -67,15 +72,24 @@ def compare(options: CompareOptions) -> None:
     if len(pairs) > 1:
         say(f"{pair[0].folder} and {pair[1].folder}: the newest of {len(pairs)} pairs")
     records = [probe.record for probe in pair]
-    score, figure = options.score, "hit"
-    if isinstance(records[0], RankRecord):
+    score, metric, figure = options.score, options.metric, "hit"
+    if headlines := HEADLINES.get(type(records[0])):
         if score is None:
-            held = [set(record.figures) for record in records if isinstance(record, RankRecord)]
-            score = next(one for one in HEADLINES if one in set.intersection(*held))
-        figure = f"{METRICS[options.metric]} by {score}"
+            held = set.intersection(*(set(record.figures) for record in records))
+            score = next((one for one in headlines if one in held), None)
+        if score is None:
+            raise UserError(
+                f"{options.a} and {options.b}: one was asked by letter, the other by text; ask both by text"
+            )
+        if isinstance(records[0], ChoiceRecord):
+            metric, figure = "acc", f"accuracy by {score}"
+        else:
+            figure = f"{METRICS[metric]} by {score}"
     elif score is not None:
-        raise UserError("--score is of ranked probes, and these fill blanks; leave it out")
-    one, other = (earned_of(probe, score or "", options.metric) for probe in pair)
+        raise UserError(
+            "--score is of ranked probes and multiple choice, and these fill blanks; leave it out"
+        )
+    one, other = (earned_of(probe, score or "", metric) for probe in pair)
     shared = sorted(one.keys() & other.keys())
     try:
         comparison = compare_probes(
@@ -120,4 +134,5 @@ def _probes_of(named: str, folders: Sequence[Path], set_name: str | None) -> lis
 
 def _asked(record: AnyProbe) -> tuple[object, ...]:
     """Return what two probes must share to be compared query by query."""
-    return type(record), record.set_hash, record.subset
+    split = record.settings.split if isinstance(record, ChoiceRecord) else ""
+    return type(record), record.set_hash, record.subset, split

@@ -21,6 +21,7 @@ from kebench.model.source import ResolvedModel
 from kebench.probe.plan import Precision, ProbePlan, plan_fill, read_decoder, subset_of
 from kebench.probe.query_set import QuerySet, remember_set
 from kebench.probe.record import FillSettings, ProbeRecord, ProbeSubset, RankRecord
+from kebench.probe.questions import QuestionSet
 from kebench.processes import beside
 from kebench.report.ranked import ranked_boards, ranked_sheet
 from kebench.run import resolve
@@ -127,7 +128,7 @@ def probe_run(options: FillOptions) -> None:
             return None
         return plan_fill(model, query_set, settings, precision=precision, subset=subset)
 
-    _ask(
+    ask(
         options,
         query_set,
         plan_one,
@@ -166,7 +167,7 @@ def probe_rank(options: RankOptions) -> None:
             trusted=allowed and model.card.trust_remote_code,
         )
 
-    _ask(
+    ask(
         options,
         query_set,
         plan_one,
@@ -184,9 +185,9 @@ def _open(options: AskOptions) -> QuerySet:
     return query_set
 
 
-def _ask(
+def ask(
     options: AskOptions,
-    query_set: QuerySet,
+    query_set: QuerySet | QuestionSet,
     plan_one: Callable[..., ProbePlan | None],
     *,
     check: Callable[[ProbePlan], list[str]],

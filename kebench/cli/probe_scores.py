@@ -16,9 +16,19 @@ from kebench.errors import UserError, did_you_mean
 from kebench.grid import Grid, Sheet
 from kebench.probe import stored
 from kebench.probe.examples import Answer, Example, examples
-from kebench.probe.query_set import QuerySet, find_set
-from kebench.probe.record import PROBE_RECORD, ProbeRecord, RankRecord, read_probe_record
+from kebench.probe.query_set import QUESTIONS, QuerySet, find_set
+from kebench.probe.questions import QuestionSet, read_question_manifest
+from kebench.probe.record import PROBE_RECORD, ChoiceRecord, ProbeRecord, RankRecord, read_probe_record
 from kebench.report import probe_export as export
+from kebench.report.choice import (
+    CHOICE_FIELDS,
+    CHOICE_GROUP_FIELDS,
+    choice_boards,
+    choice_group_rows,
+    choice_groups_sheet,
+    choice_rows,
+    choice_sheet,
+)
 from kebench.report.probes import BREAKDOWNS, PROBE_SUITE, groups_sheets, probe_sheets
 from kebench.report.published import read_published_tables
 from kebench.report.ranked import (
@@ -71,9 +81,9 @@ def show(options: ShowOptions) -> None:
     folder = options.folder or _folder_of(options.model or "", named, options.results)
     record = read_probe_record(folder / PROBE_RECORD)
     if not isinstance(record, ProbeRecord):
+        kind = "ranked probe" if isinstance(record, RankRecord) else "probe by multiple choice"
         raise UserError(
-            f"{folder}: a ranked probe, whose answers are not shown so far; 'kebench probe scores' has its "
-            "figures"
+            f"{folder}: a {kind}, whose answers are not shown so far; 'kebench probe scores' has its figures"
         )
     query_set = named or find_set(record.set_hash, name=record.set)
     if not named:
@@ -206,8 +216,8 @@ class ScoresOptions:
         help="By which score ranked probes are shown; of one that lacks it, the plain sum.",
     )
     by: str | None = option(
-        type=click.Choice([*BREAKDOWNS, *STRATA]),
-        help="Break the scores down instead: by relation, or what else probes have.",
+        type=click.Choice([*BREAKDOWNS, *STRATA, "subset"]),
+        help="Break the scores down instead: by relation (questions: by subset), or what else probes have.",
     )
     form: str = added_by(format_option)
     published: bool = option(
@@ -221,49 +231,74 @@ def scores(options: ScoresOptions) -> None:
     """Print the scores of recorded probes, with the published ones below, marked and not ranked.
 
     FOLDER is searched for probes, as is what --results names; default: results/local. A table holds one set
-    and one way of probing: names that were ranked, models of all families in one, or blanks that were filled.
+    and one way of probing: names that were ranked, models of all families in one, multiple choice, or blanks
+    that were filled.
     """
     searched = (*options.places, *options.folders) or (LOCAL,)
     for folder in searched:
         _say_unfinished(folder)
     found = stored.find_any_probes(searched)
     if (asked := options.set_name) is not None:
-        found = stored.probes_on(found, QuerySet.open(asked) if Path(asked).is_dir() else asked)
+        found = stored.probes_on(found, _set_of(asked))
     # one model may have been asked under two names
     by_identity = {probe.record.identity: probe.record for probe in reversed(found)}
     records = list(reversed(by_identity.values()))
     filled = [record for record in records if isinstance(record, ProbeRecord)]
     ranked = [record for record in records if isinstance(record, RankRecord)]
+    asked_by_choice = [record for record in records if isinstance(record, ChoiceRecord)]
     content: dict[str, Any] = {"schema": export.PROBE_EXPORT_SCHEMA}
+    fields: tuple[tuple[str, ...], ...]
     if by := options.by:
         filled = filled if by in BREAKDOWNS else []
         boards = list(ranked_boards(ranked, options.score)) if by == "relation" or by in STRATA else []
-        if not filled and not boards:
+        choices = list(choice_boards(asked_by_choice)) if by == "subset" else []
+        if not filled and not boards and not choices:
             raise UserError(f"no probe is broken down by {by}; 'kebench probe scores' shows what there is")
         rows = [*export.group_rows(filled, by)] if filled else []
         of_ranked = [row for board in boards for row in ranked_group_rows(board.rows, by)]
+        of_choice = [row for board in choices for row in choice_group_rows(board.rows)]
         sheets = [*(groups_sheets(filled, by) if filled else ())]
         sheets += [
             ranked_groups_sheet(row, by=by, title=board.title) for board in boards for row in board.rows
         ]
-        fields = export.GROUP_FIELDS if filled else GROUP_FIELDS
+        sheets += [choice_groups_sheet(row, title=board.title) for board in choices for row in board.rows]
+        fields = (export.GROUP_FIELDS, GROUP_FIELDS, CHOICE_GROUP_FIELDS)
         content |= {"groups": rows} | ({"ranked_groups": of_ranked} if boards else {})
-        csv_rows = rows or of_ranked
+        content |= {"choice_groups": of_choice} if choices else {}
+        csv_rows = rows
     else:
-        boards = list(ranked_boards(ranked, options.score))
+        boards, choices = list(ranked_boards(ranked, options.score)), list(choice_boards(asked_by_choice))
         printed = read_published_tables(PROBE_SUITE) if options.published and filled else []
         rows = list(export.probe_rows(filled, printed))
         of_ranked = [row for board in boards for row in ranked_rows(board.rows)]
+        of_choice = [row for board in choices for row in choice_rows(board.rows)]
         sheets = [ranked_sheet(board.rows, title=board.title) for board in boards]
+        sheets += [choice_sheet(board) for board in choices]
         sheets += [sheet for sheet, _ in probe_sheets(filled, printed)]
-        fields = export.PROBE_FIELDS if filled else RANKED_FIELDS
+        fields = (export.PROBE_FIELDS, RANKED_FIELDS, CHOICE_FIELDS)
         content |= {"figures": rows} | ({"ranked": of_ranked} if boards else {})
-        csv_rows = [export.flat(row) for row in rows] or of_ranked
-    if options.form == "csv" and rows and of_ranked:
+        content |= {"choice": of_choice} if choices else {}
+        csv_rows = [export.flat(row) for row in rows]
+    held = [Rows(*of) for of in zip(fields, (csv_rows, of_ranked, of_choice), strict=True) if of[1]]
+    if options.form == "csv" and len(held) > 1:
         raise UserError(
-            "ranked probes and filled blanks are no rows of one CSV; name the set of one with --set"
+            "filled blanks, ranked probes and multiple choice are no rows of one CSV; name the set of one "
+            "with --set"
         )
-    print_sheets(sheets, options.form, rows=lambda: Rows(fields, csv_rows), content=lambda: content)
+    print_sheets(
+        sheets, options.form, rows=lambda: held[0] if held else Rows(fields[0], ()), content=lambda: content
+    )
+
+
+def _set_of(asked: str) -> QuerySet | QuestionSet | str:
+    """Return the set in a folder, of queries or of questions; else the name of one."""
+    folder = Path(asked)
+    if not folder.is_dir():
+        return asked
+    if (folder / QUESTIONS).is_file():
+        manifest = read_question_manifest(folder)
+        return QuestionSet(folder, manifest, next(iter(manifest.by_split)))
+    return QuerySet.open(asked)
 
 
 def _say_unfinished(folder: Path) -> None:

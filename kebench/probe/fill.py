@@ -14,6 +14,7 @@ from kebench.model.layout import read_config
 from kebench.model.masked_lm import BATCH_TOKENS, MaskedLM
 from kebench.probe.answers import answer_queries, outcome
 from kebench.probe.plan import ProbePlan
+from kebench.probe.query_set import QuerySet
 from kebench.probe.record import (
     PREDICTIONS,
     PROBE_PROTOCOL_VERSION,
@@ -39,6 +40,7 @@ class Fill:
 
     def __init__(self, plan: ProbePlan, *, device: str, trusted: bool) -> None:
         assert isinstance(plan.settings, FillSettings)
+        assert isinstance(plan.query_set, QuerySet)
         self.plan, self.settings, self.device, self.trusted = plan, plan.settings, device, trusted
         kind = device.partition(":")[0]
         self.queries = asked_queries(plan.query_set.table(), plan.subset)

@@ -11,6 +11,7 @@ from kebench.errors import UserError, first_fault
 from kebench.model.layout import read_config, refuse_other_kinds
 from kebench.model.source import ResolvedModel, model_hash
 from kebench.probe.query_set import SET_VERSIONS, QuerySet
+from kebench.probe.questions import QuestionSet
 from kebench.probe.record import (
     Decoder,
     DecoderMode,
@@ -34,7 +35,7 @@ class ProbePlan(NamedTuple):
     card: ModelCard
     folder: Path
     model_hash: str
-    query_set: QuerySet
+    query_set: QuerySet | QuestionSet
     set_hash: str
     settings: Settings
     precision: Precision
@@ -110,7 +111,7 @@ def refuse_older_set(query_set: QuerySet) -> None:
         )
 
 
-def subset_of(query_set: QuerySet, *, queries: int | None, seed: int) -> ProbeSubset:
+def subset_of(query_set: QuerySet | QuestionSet, *, queries: int | None, seed: int) -> ProbeSubset:
     """Return which queries are asked: so many, drawn with the seed; None or enough for all asks all."""
     is_part = queries is not None and queries < len(query_set)
     return ProbeSubset(queries=queries, seed=seed) if is_part else ProbeSubset()

@@ -24,6 +24,7 @@ from kebench.probe.recognise import recognised
 from kebench.umls.rrf import InputFile
 
 MANIFEST, QUERIES = "set.json", "queries.parquet"
+QUESTIONS = "questions.parquet"  # of a set of another kind: `kebench.probe.questions`
 CANDIDATES, ASKED, SHOTS = "candidates.parquet", "asked.parquet", "shots.parquet"
 SCHEMA: Literal[1] = 1
 # Raised, of a mode, by every change that can change a query or an accepted name.
@@ -271,6 +272,8 @@ class QuerySet:
 
 def read_set_manifest(folder: Path) -> QuerySetManifest:
     """Return what set.json says. Raises UserError if it is missing or not one of ours."""
+    if (folder / QUESTIONS).is_file():
+        raise UserError(f"{folder}: a set of multiple choice questions; 'kebench probe choice' asks it")
     try:
         return read_json_as(folder / MANIFEST, QuerySetManifest, refused="{}; build the set again")
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -91,6 +91,7 @@ def check_ranking(plan: ProbePlan, *, allow_remote_code: bool) -> list[str]:
     """Return what is out of the common in a model; UserError if it cannot be asked, or the set not ranked."""
     card, settings = plan.card, plan.settings
     assert isinstance(settings, RankSettings)
+    assert isinstance(plan.query_set, QuerySet)
     asked = asked_queries(plan.query_set.table(), plan.subset)
     pools, _ = read_pools(plan.query_set, asked, settings)
     trusted = card.trust_remote_code and allow_remote_code
@@ -129,6 +130,7 @@ class Rank:
 
     def __init__(self, plan: ProbePlan, *, device: str, trusted: bool) -> None:
         assert isinstance(plan.settings, RankSettings)
+        assert isinstance(plan.query_set, QuerySet)
         self.plan, self.settings, self.device, self.trusted = plan, plan.settings, device, trusted
         kind = device.partition(":")[0]
         self.batch_tokens = BATCH_TOKENS[kind]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from kebench.bounded import parse_json
+from kebench.probe.question_files import question_form
 
 _MOST_BYTES = 1 << 20  # of a first line
 _HOW = "'kebench probe import {} --out SET' makes a set of it"
@@ -120,6 +121,8 @@ def recognised(path: Path) -> str | None:
             start = file.read(512)
     except OSError:
         return None
+    if question_form(path):
+        return f"multiple choice questions (MMLU, MedQA): {_HOW.format('FILE')}"
     if start.startswith(_ARCHIVES) or start[_TAR_AT:].startswith(b"ustar"):
         return _BEAR_ARCHIVE if path.name.lower().startswith("bear") else _ARCHIVE
     first = _first_line(path)

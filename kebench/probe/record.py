@@ -12,17 +12,20 @@ from pydantic import BaseModel, Field
 from kebench.cards import Part, read_json_as
 from kebench.files import hash_of, write_atomically
 from kebench.model.statements import Family
+from kebench.probe.question_files import Split
 from kebench.records import Hash, Name, Printable, Provenance
+from kebench.scoring.choice_figures import ChoiceFigures
 from kebench.scoring.ranked_figures import RankedFigures
 
 # Raised by every change that can move a probe's prediction or score (marked **Scores** in the changelog).
 PROBE_PROTOCOL_VERSION = 3
 RANK_PROTOCOL_VERSION = 1  # the same, of ranked probes
+CHOICE_PROTOCOL_VERSION = 1  # the same, of multiple choice
 PROBE_SCHEMA: Literal[1] = 1
 PROBE_RECORD = "probe.json"
 PREDICTIONS, TOKENIZER = "predictions.parquet", "tokenizer.json"  # which stand beside it
 DecoderMode = Literal["fixed", "released", "paper"]
-SCORES, EARNED = "scores.parquet", "earned.parquet"
+SCORES, EARNED, CHOICES = "scores.parquet", "earned.parquet", "choices.parquet"
 NO_ANSWER = "none"  # the answer length of a query that accepts nothing
 
 
@@ -109,7 +112,45 @@ class RankSettings(Part):
         return ", ".join(filter(None, said))
 
 
-Settings = FillSettings | RankSettings
+ChoiceBy = Literal["letter", "text"]
+
+
+class ChoiceSettings(Part):
+    """How multiple choice questions are asked; each field can move a score.
+
+    start, pll: as in `RankSettings`. split: whose questions are asked. shots: examples before a question;
+    seed: of their draw, and of that of questions. by: what is scored. permuted: letters are asked in every
+    cyclic order of the options, and averaged.
+    """
+
+    files: ClassVar = (CHOICES, EARNED)
+    protocol_version: ClassVar = CHOICE_PROTOCOL_VERSION
+    family: Family
+    start: str
+    pll: Literal["original", "within-word", "answer-l2r", "independent"] | None
+    split: Split
+    shots: int = Field(ge=0, le=32)
+    seed: int = Field(ge=0)
+    by: tuple[ChoiceBy, ...] = Field(min_length=1)
+    permuted: bool
+
+    @property
+    def told_apart(self) -> list[str]:
+        """What rows of one table may differ in, in words."""
+        permuted = "permuted" if self.permuted else ""
+        return [*filter(None, (f"{self.shots} shots" if self.shots else "", self.pll, permuted))]
+
+    @property
+    def described(self) -> str:
+        """All settings in words."""
+        said = [f"a {self.family} model", f"texts begin with {self.start}" if self.start else "", self.pll]
+        said.append(f"{self.shots} shots (seed {self.seed})" if self.shots else "no shots")
+        said.append(f"by {' and by '.join(self.by)}, split {self.split}")
+        said.append("every cyclic order of the options" if self.permuted else "")
+        return ", ".join(filter(None, said))
+
+
+Settings = FillSettings | RankSettings | ChoiceSettings
 
 
 class ProbeSubset(Part):
@@ -277,7 +318,51 @@ class RankRecord(Part):
     provenance: Provenance
 
 
-AnyProbe = ProbeRecord | RankRecord
+class ChoiceCounts(Part):
+    """What became of the questions.
+
+    asked: that have a score; too_long: beyond the model's limit without any example; unknown: an option holds
+    what the vocabulary lacks; a question may be both, where it is scored in two ways. fewer_shots: asked with
+    fewer examples than the others, as all did not fit. prompts: scored, those without the question too.
+    straddling: answers that share a token with what stands before them.
+    """
+
+    questions: int
+    asked: int
+    too_long: int
+    unknown: int
+    fewer_shots: int
+    prompts: int
+    straddling: int
+
+
+class ChoiceRecord(Part):
+    """One finished probe by multiple choice questions.
+
+    majority: the most frequent right letter of all questions of the split, or several. sharing: as in
+    `RankRecord`. figures: by score, `letter`, or `sum`, `mean`, `char` and `pmi` of the options' texts.
+    """
+
+    files: ClassVar = ChoiceSettings.files
+    schema_version: Literal[2] = Field(2, alias="schema")
+    prober: Literal["choice"] = "choice"
+    identity: Hash
+    model: Name
+    model_hash: Printable
+    set: Name
+    set_hash: Printable
+    protocol_version: int = Field(ge=1)
+    settings: ChoiceSettings
+    precision: Literal["fp32", "bf16"]
+    subset: ProbeSubset
+    majority: tuple[str, ...]
+    sharing: Printable
+    counts: ChoiceCounts
+    figures: dict[str, ChoiceFigures]
+    provenance: Provenance
+
+
+AnyProbe = ProbeRecord | RankRecord | ChoiceRecord
 Form = TypeVar("Form", bound=BaseModel)
 
 
@@ -311,10 +396,10 @@ def write_probe_record(folder: Path, record: AnyProbe) -> None:
 class _Kind(BaseModel):
     """What a record says of its prober; those of blanks that were filled do not name it."""
 
-    prober: Literal["fill", "rank"] = "fill"
+    prober: Literal["fill", "rank", "choice"] = "fill"
 
 
-_FORMS: dict[str, type[ProbeRecord] | type[RankRecord]] = {"fill": ProbeRecord, "rank": RankRecord}
+_FORMS: dict[str, type[AnyProbe]] = {"fill": ProbeRecord, "rank": RankRecord, "choice": ChoiceRecord}
 
 
 def read_probe_record(path: Path) -> AnyProbe:

@@ -18,12 +18,14 @@ from kebench.errors import UserError
 from kebench.files import atomic_folder, sweep_temporaries_of, write_parquet_atomically
 from kebench.leases import share, share_one
 from kebench.model.optimizer import halving
+from kebench.probe.choice import Choice
 from kebench.probe.fill import Fill
 from kebench.probe.plan import ProbePlan
 from kebench.probe.rank import Rank
 from kebench.probe.record import (
     PROBE_RECORD,
     AnyProbe,
+    ChoiceSettings,
     FillSettings,
     RankSettings,
     read_probe_record,
@@ -61,7 +63,11 @@ class Prober(Protocol):
         """Score all parts, and write what stands beside the record into a folder."""
 
 
-PROBERS: dict[type, Callable[..., Prober]] = {FillSettings: Fill, RankSettings: Rank}
+PROBERS: dict[type, Callable[..., Prober]] = {
+    FillSettings: Fill,
+    RankSettings: Rank,
+    ChoiceSettings: Choice,
+}
 
 
 def find_finished(plan: ProbePlan, out: Path) -> AnyProbe | None:

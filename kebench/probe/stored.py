@@ -16,11 +16,13 @@ from tokenizers import Tokenizer
 from kebench.bounded import MOST_TOKENIZER_BYTES, refuse_larger
 from kebench.errors import UserError, did_you_mean
 from kebench.probe.query_set import QuerySet
+from kebench.probe.questions import QuestionSet
 from kebench.probe.record import (
     PREDICTIONS,
     PROBE_PROTOCOL_VERSION,
     TOKENIZER,
     AnyProbe,
+    ChoiceRecord,
     ProbeRecord,
     ProbeSubset,
     RankRecord,
@@ -44,7 +46,7 @@ WHOLE = "copy the probe's whole folder, or run it again"
 REMEDY = "make some with 'kebench probe run'"
 
 
-AnyRecord = TypeVar("AnyRecord", ProbeRecord, RankRecord)
+AnyRecord = TypeVar("AnyRecord", ProbeRecord, RankRecord, ChoiceRecord)
 
 
 class StoredProbe(NamedTuple, Generic[AnyRecord]):
@@ -92,7 +94,7 @@ def find_probes(
 def find_any_probes(folders: Sequence[Path]) -> list[StoredProbe[Any]]:
     """Return the probes of any prober under some folders. Raises UserError if there is none."""
     found: list[StoredProbe[Any]] = []
-    for form in (ProbeRecord, RankRecord):
+    for form in (ProbeRecord, RankRecord, ChoiceRecord):
         found += find_probes(folders, form, may_lack=True)
     if not found:
         raise UserError(
@@ -107,7 +109,7 @@ def unfinished_probes(folder: Path) -> list[Path]:
 
 
 def probes_on(
-    probes: Iterable[StoredProbe[AnyRecord]], asked: QuerySet | str
+    probes: Iterable[StoredProbe[AnyRecord]], asked: QuerySet | QuestionSet | str
 ) -> list[StoredProbe[AnyRecord]]:
     """Return the probes on a set, or on those of a name. Raises UserError if there is none."""
     probes = list(probes)

@@ -316,9 +316,13 @@ def _macro(values: Iterable[Floats]) -> float | None:
 
 
 def _calibration(relations: Sequence[RankedRelation]) -> AnswerCalibration:
-    first = [
-        FirstAnswers(*map(np.concatenate, zip(*one.first, strict=True))) for one in relations if one.first
-    ]
+    return answer_calibration(
+        [FirstAnswers(*map(np.concatenate, zip(*one.first, strict=True))) for one in relations if one.first]
+    )
+
+
+def answer_calibration(first: Sequence[FirstAnswers]) -> AnswerCalibration:
+    """Return the calibration of the first answers of each relation, or whatever means are macro over."""
     bins = FirstAnswers(*map(np.concatenate, zip(*first, strict=True))).bins() if first else []
     return AnswerCalibration(
         error_percent=calibration_error_percent(bins),
