@@ -21,8 +21,8 @@ from kebench.kinds.relation import RelationCard
 from kebench.leases import Owner
 from kebench.pretrain.card import PretrainingCard
 from kebench.pretrain.recipe import Pretraining
-from kebench.probe.query_set import COLUMNS, FLAGS, Pools, QuerySetManifest, Source
 from kebench.probe.choices import CHOICES_SCHEMA
+from kebench.probe.query_set import COLUMNS, FLAGS, Pools, QuerySetManifest, Source
 from kebench.probe.questions import SCHEMA as QUESTION_SCHEMA
 from kebench.probe.questions import QuestionCounts, QuestionSetManifest, SplitCounts
 from kebench.probe.ranked import SCORES_SCHEMA

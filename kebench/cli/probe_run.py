@@ -20,8 +20,8 @@ from kebench.grid import Cell, GridRows
 from kebench.model.source import ResolvedModel
 from kebench.probe.plan import Precision, ProbePlan, plan_fill, read_decoder, subset_of
 from kebench.probe.query_set import QuerySet, remember_set
-from kebench.probe.record import FillSettings, ProbeRecord, ProbeSubset, RankRecord
 from kebench.probe.questions import QuestionSet
+from kebench.probe.record import FillSettings, ProbeRecord, ProbeSubset, RankRecord
 from kebench.processes import beside
 from kebench.report.ranked import ranked_boards, ranked_sheet
 from kebench.run import resolve
