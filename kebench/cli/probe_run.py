@@ -26,6 +26,7 @@ from kebench.processes import beside
 from kebench.report.ranked import ranked_boards, ranked_sheet
 from kebench.run import resolve
 from kebench.runtime import choose_device, use_own_gpu
+from kebench.scoring.name_scores import MIN_COLUMN_QUERIES, SCORES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,5 +288,8 @@ def _print_ranked(record: RankRecord, folder: Path) -> None:
         f"{counts.scored:,} names scored; {counts.straddling:,} share a token with what stands beside them, "
         f"{counts.unknown:,} have one that the vocabulary lacks."
     )
+    if lacking := [score for score in SCORES if score not in record.figures]:
+        said += f" No relation has figures by {', '.join(lacking)}"
+        said += f": column needs {MIN_COLUMN_QUERIES} subjects in a relation." if "column" in lacking else "."
     click.echo(textwrap.fill(said, 80))
     click.echo(f"scores and record: {folder}")

@@ -72,6 +72,8 @@ def ranked_boards(records: Iterable[RankRecord], score: str) -> Iterator[RankedB
         title = f"{first.set} [{first.set_hash[:8]}], {counts.asked:,} queries ranked"
         title += f" of {subset.queries:,} drawn with seed {subset.seed}" if subset.queries else ""
         title += f"; {asked.worded}, {first.precision}"
+        if score != "all" and any(score not in record.figures for record in group):
+            title += f"; by sum what has no figures by {score}"
         rows = []
         for record in group:
             shown = [score] if score in record.figures else ["sum"]
@@ -133,7 +135,7 @@ def ranked_sheet(rows: Iterable[RankedRow], *, title: str, captions: Sequence[st
             groups=tuple((METRICS[metric], 3) for metric in further),
         ),
         Grid(
-            (first[0], "over, other relations", "ECE", "Brier", "wordings", "negated"),
+            (first[0], "over, other relations", "ECE, %", "Brier", "wordings", "negation"),
             [
                 (
                     row.label,
@@ -158,6 +160,7 @@ def ranked_sheet(rows: Iterable[RankedRow], *, title: str, captions: Sequence[st
         f"Calibration of the first answer: softmax over the pool; ECE in {ANSWER_BINS} bins, in percent; "
         "Brier from 0 to 1. Same first answer: over pairs of wordings, and with the negated statement, where "
         "much is no merit.",
+        *_notes_of_alone(rows),
         *_notes_of_lacking(rows),
     )
     return Sheet(title, tuple(captions), tuple(grids), notes, best="the most above other subjects")
@@ -245,6 +248,23 @@ def _interval_cell(low: float | None, high: float | None, form: str = "") -> Cel
     return Cell(form=form, interval=None if low is None or high is None else (low, high))
 
 
+def _notes_of_alone(rows: Sequence[RankedRow]) -> Iterator[str]:
+    """Say of how few facts other subjects tell; once for probes of which it is the same."""
+    alone: dict[tuple[int, ...], list[str]] = {}
+    for row in rows:
+        own, over = row.figures.acc_1.own, row.figures.acc_1.over_other_subjects
+        if over.queries < own.queries:
+            numbers = (over.queries, own.queries, over.relations, own.relations)
+            alone.setdefault(numbers, []).append(row.label)
+    for (queries, of_queries, relations, of_relations), labels in alone.items():
+        of_some = f" of {' and '.join(labels)}" if len(labels) < len(rows) else ""
+        yield (
+            f"Other and over{of_some}: {queries:,} of {of_queries:,} facts alone, of "
+            f"{relations:,} of {of_relations:,} relations; the rest have no query of another subject that is "
+            "ranked among the same candidates. Own figures are of all."
+        )
+
+
 def _notes_of_lacking(rows: Sequence[RankedRow]) -> Iterator[str]:
     """Say which relations are in no average, and why; once for probes that lack the same."""
     lacking: dict[tuple[tuple[str, str], ...], list[str]] = {}
@@ -252,5 +272,8 @@ def _notes_of_lacking(rows: Sequence[RankedRow]) -> Iterator[str]:
         if row.figures.lacking:
             lacking.setdefault(tuple(row.figures.lacking.items()), []).append(row.label)
     for reasons, labels in lacking.items():
-        said = "; ".join(f"{relation} ({why})" for relation, why in reasons)
+        named: dict[str, list[str]] = {}
+        for relation, why in reasons:
+            named.setdefault(why, []).append(relation)
+        said = "; ".join(f"{', '.join(relations)} ({why})" for why, relations in named.items())
         yield f"Not in the averages of {' and '.join(labels)}: {said}."

@@ -22,6 +22,7 @@ NUM_RESAMPLES = 10_000  # of signs: a p-value of .05 is then known to within .00
 ALPHA = 0.05
 POWER = 0.8  # Cohen's; "80 of 100 such comparisons"
 _NORMAL = NormalDist()
+_NAMED = 3  # relations in a sentence
 _VALUES_AT_ONCE = 2_000_000  # bounds memory; does not move a figure
 
 
@@ -81,7 +82,7 @@ class RelationDifference(NamedTuple):
 class PairedComparison(NamedTuple):
     """Two probes on the same facts; means and differences are A less B, macro over relations, from 0 to 1.
 
-    test: sign-flip permutation over subjects. power: None where a relation has a single query, with the
+    test: sign-flip permutation over subjects. power: None where a relation has a single subject, with the
     reason in no_power. num_left_out: queries of which one of the two has no figure.
     """
 
@@ -142,7 +143,8 @@ def compare_probes(
         )
         for name, rows, tested, p_corrected in zip(names, rows_of, tests, corrected, strict=True)
     )
-    single = [str(name) for name, rows in zip(names, rows_of, strict=True) if len(rows) < 2]
+    # What is of one subject moves together: its deviations from their mean cancel out.
+    single = [str(name) for name, rows in zip(names, rows_of, strict=True) if len(set(subject[rows])) < 2]
     return PairedComparison(
         a=means[0],
         b=means[1],
@@ -150,9 +152,15 @@ def compare_probes(
         test=test,
         by_relation=by_relation,
         power=None if single else _power(difference, relation, subject),
-        no_power=f"{', '.join(single)}: a single query, whose spread nobody knows" if single else "",
+        no_power=f"{_listed(single)}: a single subject, whose spread nobody knows" if single else "",
         num_left_out=int((~is_shared).sum()),
     )
+
+
+def _listed(relations: Sequence[str]) -> str:
+    """Name some relations, of many the first."""
+    shown, more = ", ".join(relations[:_NAMED]), len(relations) - _NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def sign_flip_test(

@@ -98,6 +98,25 @@ def test_a_relation_that_is_in_no_average_is_named_with_the_reason() -> None:
     assert SHEET.notes[-1] == f"Not in the averages of smollm2, 4 shots, column: isa/tail ({LACKS})."
 
 
+def test_of_how_few_facts_other_subjects_tell_is_said() -> None:
+    is_true = np.eye(4, 6, dtype=bool)
+    scores = np.random.default_rng(0).random((4, 6))
+    relations = [
+        RankedRelation(name, rank_queries(scores[:number], is_true[:number], range(number)), [])
+        for name, number in (("r", 4), ("s", 1))
+    ]
+    found = ranked_figures(relations, np.random.default_rng(0))
+    text = " ".join(plain(ranked_sheet([RankedRow("m", "causal", "sum", found)], title="t")).split())
+    assert "Other and over: 4 of 5 facts alone, of 1 of 2 relations; the rest have no" in text
+    assert "facts alone" not in plain(SHEET)
+
+
+def test_headings_over_groups_of_columns_are_whole() -> None:
+    text = plain(SHEET)
+    assert "calibration " in text
+    assert "same first answer" in text
+
+
 def test_breakdowns_have_a_row_a_group() -> None:
     sheet = ranked_groups_sheet(ROWS[0], by="frequency", title="clinical")
     assert sheet.title == "bert-tiny, column: clinical"
@@ -168,10 +187,11 @@ def test_where_no_difference_was_seen_it_is_said_what_would_have_been() -> None:
 def test_where_the_power_is_unknown_that_is_said() -> None:
     comparison = compare([1, 0], [0, 0], relations=2)
     assert verdict(comparison, a="A", b="B", figure="acc@1").endswith(
-        "what this set could have seen is not known (r0, r1: a single query, whose spread nobody knows)"
+        "what this set could have seen is not known (r0, r1: a single subject, whose spread nobody knows)"
     )
     assert power_words(comparison, 3) == (
-        "How often 3.0 points would be seen is not known (r0, r1: a single query, whose spread nobody knows)."
+        "How often 3.0 points would be seen is not known "
+        "(r0, r1: a single subject, whose spread nobody knows)."
     )
 
 

@@ -136,8 +136,16 @@ def test_a_set_that_can_see_nothing_says_so() -> None:
 
 def test_a_relation_of_one_query_has_no_spread() -> None:
     found = compare([1, 0, 1], [0, 0, 1], ["r", "r", "s"])
-    assert (found.power, found.no_power) == (None, "s: a single query, whose spread nobody knows")
+    assert (found.power, found.no_power) == (None, "s: a single subject, whose spread nobody knows")
     assert found.difference.facts is None
+
+
+def test_a_relation_of_one_subject_has_no_spread_and_of_many_three_are_named() -> None:
+    numbers = np.random.default_rng(0).random((2, 30))
+    assert compare_probes(*numbers, ["r"] * 30, ["one"] * 30, seed=0).power is None
+    each = [f"r{number:02}" for number in range(30)]
+    said = compare_probes(*numbers, each, each, seed=0).no_power
+    assert said == "r00, r01, r02 and 27 more: a single subject, whose spread nobody knows"
 
 
 NUM_DRAWS = 1000
