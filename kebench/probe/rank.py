@@ -15,6 +15,7 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
+from kebench.errors import UserError
 from kebench.model.layout import max_tokens_of
 from kebench.model.masked_ranks import Pll
 from kebench.model.source import ResolvedModel, model_hash
@@ -77,7 +78,7 @@ def plan_rank(
         pll=pll,
         shots=number,
         draws=(DRAWS if draws is None else draws) if number else 1,
-        seed=seed,
+        seed=seed if number else 0,  # of the draws of shots alone
         wordings=wordings,
         negated=negated,
         names=names,
@@ -105,6 +106,16 @@ def check_ranking(plan: ProbePlan, *, allow_remote_code: bool) -> list[str]:
                 Statement(*pool.statement(wording, draw, query)) for query in range(len(pool.queries))
             ]
             names = pool.shown_names(wording, range(len(pool.names)))
+            if (
+                settings.family == "causal"
+                and not settings.start
+                and not all(one.before for one in statements)
+            ):
+                raise UserError(
+                    f"{card.name}: statements of {pool.relation} begin with the blank, and nothing stands "
+                    "before their first token, so it has no probability; name a --start-token, or ask with "
+                    "--shots"
+                )
             longest = [max(statements, key=lambda one: len(one.before) + len(one.after))]
             encode_spans(tokenizer, longest, sorted(names, key=len)[-3:], max_tokens=limit)
     return remarks
@@ -184,6 +195,16 @@ class Rank:
             with_after=self._goes_on(pool, part.wording),
             batch_tokens=batch_tokens,
         )
+        scored = (found.name_SN, found.after_SN) if self._goes_on(pool, part.wording) else (found.name_SN,)
+        for score_SN in scored:  # figures would leave out, in silence, what has no number
+            if not (is_number_SN := numpy.isfinite(score_SN)).all():
+                statement, name = (int(place[0]) for place in numpy.nonzero(~is_number_SN))
+                remedy = "fetch it again" if self.plan.precision == "fp32" else "ask it with --precision fp32"
+                raise UserError(
+                    f"{self.plan.card.name}: gives no number for '{names[name]}' in "
+                    f"'{' [Y]'.join(statements[statement]).lstrip()}', which damaged weights do, and numbers "
+                    f"too large for {self.plan.precision}; {remedy}"
+                )
         number = len(part.queries)
         unknown = found.unknown_SN if found.unknown_SN is not None else numpy.zeros_like(found.tokens_SN)
         columns: dict[str, Any] = {

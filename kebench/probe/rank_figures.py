@@ -97,7 +97,7 @@ def candidate_scores_of(
     has_neutral = not np.isnan(total[-1]).all()
     num_chars = np.array([np.nan if follows else len(name) for _, name in pool.names])
     names = PoolNames(np.array([candidate for candidate, _ in pool.names]), num_chars)
-    subjects = [query.subject.casefold() for query in pool.queries]
+    subjects = [query.about for query in pool.queries]
     return candidate_scores(parts, names, subjects, neutral=neutral if has_neutral else None)
 
 
@@ -108,7 +108,7 @@ def _relation(
 ) -> RankedRelation:
     """Return what one pool's figures by one score are made of. found: by wording and draw."""
     is_true = truth_of(pool)
-    subjects = [query.subject.casefold() for query in pool.queries]
+    subjects = [query.about for query in pool.queries]
     affirmed = {key: one for key, one in found.items() if key[0] != NEGATED}
     figures = [
         rank_queries(one.score_SC, is_true, subjects, neutral_C=one.neutral_C) for one in affirmed.values()
@@ -128,8 +128,17 @@ def _relation(
         negated=None if negated is None else agreement_with_negated(statements, negated),
         strata=strata_of(pool),
         quantities=quantities_of(pool),
-        lacks=next(iter(affirmed.values())).lacks,
+        lacks=_lacks(affirmed),
     )
+
+
+def _lacks(found: Mapping[tuple[int, int], CandidateScores]) -> str:
+    """Return why a score has no numbers by any wording; "" if it has."""
+    if all(one.lacks for one in found.values()):
+        return next(iter(found.values())).lacks
+    if all(np.isnan(one.score_SC).all() for one in found.values()):
+        return "of a name before the subject, by itself, a causal model says the same for all subjects"
+    return ""
 
 
 def truth_of(pool: RankedPool) -> NDArray[np.bool_]:
@@ -174,7 +183,7 @@ def _earned(pool: RankedPool, score: str, figures: QueryFigures) -> pa.Table:
         "score": [score] * number,
         "query_id": [query.query_id for query in pool.queries],
         "relation": [f"{pool.relation}/{pool.direction}"] * number,
-        "subject": [query.subject.casefold() for query in pool.queries],
+        "subject": [query.about for query in pool.queries],
     }
     for source in COMPARED:
         for metric in METRICS:

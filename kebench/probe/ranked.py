@@ -51,6 +51,11 @@ class Query(NamedTuple):
     is_type_1: bool
     flags: tuple[str, ...]
 
+    @property
+    def about(self) -> str:
+        """What tells its subject from others: the name, or the whole text where a table has none."""
+        return (self.subject or self.text).casefold()
+
 
 class Candidate(NamedTuple):
     """A concept of a pool, or several of one name. names: that are asked, the shown one first."""

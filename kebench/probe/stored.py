@@ -70,6 +70,7 @@ def find_probes(
     will do then.
     """
     found: dict[tuple[str, str], StoredProbe[AnyRecord]] = {}
+    has_others = False
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of probes; {REMEDY}")
@@ -83,9 +84,13 @@ def find_probes(
             else:
                 if isinstance(record, form):
                     found.setdefault((record.model, record.identity), StoredProbe(record, path.parent))
+                else:
+                    has_others = True
     if not found and left_out is None and not may_lack:
         where = ", ".join(map(str, folders))
-        kind = "ranked probes" if form is RankRecord else "probes"
+        kind = (
+            "ranked probes" if form is RankRecord else "probes that fill blanks" if has_others else "probes"
+        )
         remedy = REMEDY.replace("run", "rank") if form is RankRecord else REMEDY
         raise UserError(f"{where}: no {kind}; {remedy}, or name their folder with --results")
     return list(found.values())

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import safetensors.torch
 import torch
 import transformers
 from click.testing import CliRunner
@@ -28,7 +29,14 @@ from kebench.probe.ranked import (
     Shots,
     read_pools,
 )
-from kebench.probe.record import RankRecord, RankSettings, probe_record_paths, read_probe_record
+from kebench.probe.record import (
+    ProbeRecord,
+    RankRecord,
+    RankSettings,
+    probe_record_paths,
+    read_probe_record,
+)
+from kebench.probe.stored import find_probes
 from tests import forks
 from tests.forks import KILLED
 from tests.probe.small_probes import answer, query_table, write_set
@@ -240,6 +248,7 @@ def test_a_model_that_does_not_see_the_subject_earns_what_other_subjects_do() ->
         (("--pll", "original"), "--pll is for masked models, and tiny-llama is causal; leave it out"),
         (("--start-token", "<|nothing|>"), "is no token of the vocabulary"),
         (("--shots", "20", "--queries", "400"), "tokens, and this model takes"),
+        (("--shots", "0", "--start-token", "none"), "begin with the blank, and nothing stands before"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused_before_anything_runs(
@@ -248,6 +257,61 @@ def test_what_cannot_be_ranked_is_refused_before_anything_runs(
     with pytest.raises(UserError, match=said.replace("|", r"\|").replace("(", r"\(")):
         ranked(*arguments(models["causal"], query_set, tmp_path / "out", *options))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_gives_no_numbers_is_refused_with_what_it_was_asked(
+    query_set: QuerySet, tmp_path: Path
+) -> None:
+    folder = write_tiny_bert(tmp_path / "damaged-bert")
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    tensors["cls.predictions.bias"][7] = float("nan")
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"damaged-bert: gives no number for '.+' in '.*\[Y\].*', which damaged weights do"
+    ):
+        ranked(*arguments(folder, query_set, tmp_path / "out"))
+
+
+def thirty(subject: str, *templates: str) -> RankedPool:
+    """Thirty queries and candidates, in some wordings. subject: of all; "" where only texts differ."""
+    queries = tuple(
+        Query(number, f"text {number} [MASK].", subject and f"{subject} {number}", (number,), (), False, ())
+        for number in range(30)
+    )
+    candidates = tuple(Candidate((f"C{place}",), (f"name {place}",), 1, (), None) for place in range(30))
+    names = tuple((place, one.names[0]) for place, one in enumerate(candidates))
+    worded = dict(enumerate(templates))
+    return RankedPool(0, "r", "tail", queries, candidates, names, worded, (Shots((), frozenset()),))
+
+
+def test_queries_without_a_name_of_their_subject_are_of_other_subjects() -> None:
+    of = thirty("", "")
+    figures, earned = figures_of(rows_of(of, np.eye(31, 30, k=-1)), [of], SETTINGS)
+    assert figures["sum"].acc_1.over_other_subjects.percent > 90
+    assert "column" in figures
+    assert len(set(earned["subject"].to_pylist())) == 30
+
+
+def test_scores_that_only_some_wordings_have_are_of_those_and_say_why_they_lack() -> None:
+    of = thirty("drug", "[X] may treat [Y].", "[Y] may be treated by [X].")
+    said = rows_of(of, np.eye(31, 30, k=-1))
+    behind = said.set_column(
+        said.schema.get_field_index("after_log_prob"), SCORES_SCHEMA.field("after_log_prob"),
+        said["name_log_prob"],
+    )  # fmt: skip
+    behind = behind.set_column(2, SCORES_SCHEMA.field("wording"), pa.array([1] * len(said), pa.int8()))
+    both, earned = figures_of(pa.concat_tables([said, behind]), [of], SETTINGS)
+    assert both["given"].acc_1.own.percent == pytest.approx(100)
+    assert {"given", "first"} <= set(earned["score"].to_pylist())
+    # a model that reads the name first says by it alone nothing of the subject
+    starts = replace(of, templates={1: of.templates[1]})
+    known = replace(of, pool_id=1, relation="s", templates={0: of.templates[0]})
+    of_known = said.set_column(0, SCORES_SCHEMA.field("pool_id"), pa.array([1] * len(said), pa.int32()))
+    figures, _ = figures_of(pa.concat_tables([behind, of_known]), [starts, known], SETTINGS)
+    assert figures["first"].lacking == {
+        "r/tail": "of a name before the subject, by itself, a causal model says the same for all subjects"
+    }
+    assert "first" not in figures_of(behind, [starts], SETTINGS)[0]
 
 
 def test_a_set_without_pools_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
@@ -289,6 +353,13 @@ def test_other_settings_are_another_probe_and_defaults_are_those_of_the_family(
     records = [json.loads(path.read_text()) for path in probe_record_paths(tmp_path)]
     assert sorted(record["settings"]["pll"] for record in records) == ["answer-l2r", "original"]
     assert {record["settings"]["shots"] for record in records} == {0}
+    # of all queries, without shots, nothing is drawn
+    all_of = imported(tmp_path)
+    ranked(*arguments(models["masked"], all_of, tmp_path / "all"))
+    assert (
+        "nothing to do"
+        in ranked(*arguments(models["masked"], all_of, tmp_path / "all", "--seed", "1")).stderr
+    )
 
 
 def test_ranked_probes_of_all_families_stand_in_one_table_and_are_compared(
@@ -332,6 +403,8 @@ def test_ranked_probes_of_all_families_stand_in_one_table_and_are_compared(
         ranked("compare", one, "tiny-llam", "--results", str(tmp_path))
     with pytest.raises(UserError, match="a ranked probe, whose answers are not shown"):
         ranked("show", str(record_path.parent))
+    with pytest.raises(UserError, match="no probes that fill blanks; make some with 'kebench probe run'"):
+        find_probes([tmp_path], ProbeRecord)
 
 
 def test_probes_of_other_queries_or_another_kind_are_not_compared(
