@@ -66,7 +66,8 @@ def compare(options: CompareOptions) -> None:
     if not pairs:
         raise UserError(
             f"{options.a} and {options.b}: no probes of the same queries of one set, asked in one kind of "
-            "way; 'kebench probe scores' lists what there is"
+            "way and ranked among the same candidates (--shots, --draws and --seed decide which answers are "
+            "left out); 'kebench probe scores' lists what there is"
         )
     pair = max(pairs, key=lambda pair: [probe.record.provenance.started_utc for probe in pair])
     if len(pairs) > 1:
@@ -134,5 +135,6 @@ def _probes_of(named: str, folders: Sequence[Path], set_name: str | None) -> lis
 
 def _asked(record: AnyProbe) -> tuple[object, ...]:
     """Return what two probes must share to be compared query by query."""
+    among = record.settings.left_out if isinstance(record, RankRecord) else None
     split = record.settings.split if isinstance(record, ChoiceRecord) else ""
-    return type(record), record.set_hash, record.subset, split
+    return type(record), record.set_hash, record.subset, among, split

@@ -30,6 +30,8 @@ from kebench.probe.record import (
     EARNED,
     RANK_PROTOCOL_VERSION,
     SCORES,
+    USUAL_DRAWS,
+    USUAL_SHOTS,
     ProbeSubset,
     RankCounts,
     RankRecord,
@@ -40,8 +42,7 @@ from kebench.records import Provenance
 from kebench.runtime import Begun, device_description
 
 # The headline of each family (docs/RANKED.md): decoders learn from examples what kind of answer is asked for.
-SHOTS: dict[Family, int] = {"causal": 4, "masked": 0, "encoder-decoder": 4}
-DRAWS = 3  # of shots, averaged
+SHOTS: dict[Family, int] = {"causal": USUAL_SHOTS, "masked": 0, "encoder-decoder": USUAL_SHOTS}
 _STATEMENTS = {"cpu": 16, "cuda": 512}  # of a part, with all names; ours: about a minute of work
 _NAMES = {"cpu": 16, "cuda": 512}  # of a part, in all statements, where a causal model reads the name first
 BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}  # in one forward pass; ours
@@ -77,7 +78,7 @@ def plan_rank(
         start=begins,
         pll=pll,
         shots=number,
-        draws=(DRAWS if draws is None else draws) if number else 1,
+        draws=(USUAL_DRAWS if draws is None else draws) if number else 1,
         seed=seed if number else 0,  # of the draws of shots alone
         wordings=wordings,
         negated=negated,

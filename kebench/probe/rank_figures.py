@@ -33,8 +33,10 @@ def figures_of(
     by_pool = _grouped(scores, "pool_id")
     for pool in pools:
         found = {
-            key: candidate_scores_of(rows, pool, *key, settings=settings)
-            for key, rows in _cells(by_pool[pool.pool_id]).items()
+            (wording, draw): candidate_scores_of(rows, pool, wording, draw, settings=settings)
+            for (wording, shown), rows in _cells(by_pool[pool.pool_id]).items()
+            # without shots one statement serves for every draw of what is left out
+            for draw in ([shown] if settings.shots else range(len(pool.left_out)))
         }
         for score in SCORES:
             relation = _relation(pool, score, {key: one[score] for key, one in found.items()})
@@ -66,7 +68,7 @@ def _cells(rows: pa.Table) -> dict[tuple[int, int], pa.Table]:
 def candidate_scores_of(
     rows: pa.Table, pool: RankedPool, wording: int, draw: int, *, settings: RankSettings
 ) -> dict[str, CandidateScores]:
-    """Return the scores of a pool's candidates under one wording and draw of shots; the shots' answers go."""
+    """Return the scores of a pool's candidates under one wording and draw; the answers left out go."""
     # One row a query, the last that of no subject; names in the order of the pool.
     place_of = {query.query_id: place for place, query in enumerate(pool.queries)} | {NEUTRAL: -1}
     shape = len(pool.queries) + 1, len(pool.names)
@@ -79,7 +81,7 @@ def candidate_scores_of(
     # A causal model that reads the name first has said nothing of the subject before it has read on.
     if follows := settings.family == "causal" and pool.subject_follows(wording):
         total, first, tokens = total + after, np.full(shape, np.nan), np.zeros(shape)
-    is_out = [pool.shots[draw].excludes(pool.candidates[candidate]) for candidate, _ in pool.names]
+    is_out = [pool.left_out[draw].excludes(pool.candidates[candidate]) for candidate, _ in pool.names]
     for part in (total, first, after):
         part[:, is_out] = np.nan
         for place, query in enumerate(pool.queries):

@@ -68,13 +68,13 @@ class Candidate(NamedTuple):
 
 
 class Shots(NamedTuple):
-    """Facts that stand before a statement, and whose answers are no candidates then."""
+    """Facts that stand before a statement, or whose answers are left out of the candidates, or both."""
 
     facts: tuple[tuple[str, str], ...]  # subject, answer
     cuis: frozenset[str]
 
     def excludes(self, candidate: Candidate) -> bool:
-        """Whether a candidate is the answer of a shot, by identifier or by name."""
+        """Whether a candidate is the answer of a fact, by identifier or by name."""
         shown = {answer.casefold() for _, answer in self.facts}
         return not self.cuis.isdisjoint(candidate.cuis) or any(
             name.casefold() in shown for name in candidate.names
@@ -86,6 +86,7 @@ class RankedPool:
     """The queries of one relation and direction, and the candidates that all of them are ranked among.
 
     templates: by wording, with [X] and [Y]; "" where each query has a text of its own. shots: by draw.
+    left_out: by draw, facts whose answers are no candidates: the shots, or those that others see as shots.
     names: so many of each candidate as are asked, each with the place of its candidate.
     """
 
@@ -97,6 +98,7 @@ class RankedPool:
     names: tuple[tuple[int, str], ...]
     templates: dict[int, str]
     shots: tuple[Shots, ...]
+    left_out: tuple[Shots, ...]
 
     def statement(self, wording: int, draw: int, query: int) -> tuple[str, str]:
         """Return what stands before and behind the blank. query: a place among the queries, or NEUTRAL."""
@@ -170,6 +172,7 @@ def read_pools(query_set: QuerySet, asked: pa.Table, settings: RankSettings) -> 
     facts: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in query_set.shots().to_pylist():
         facts.setdefault((row["relation"], row["direction"]), []).append(row)
+    number, draws, seed = settings.left_out
     pools, without_shots = [], 0
     for pool_id in sorted(queries):
         relation, direction = name_of[pool_id]
@@ -190,7 +193,10 @@ def read_pools(query_set: QuerySet, asked: pa.Table, settings: RankSettings) -> 
                 tuple(candidates[pool_id]),
                 tuple((place, name) for place, one in enumerate(candidates[pool_id]) for name in one.names),
                 templates,
-                tuple(draw_shots(known, settings, draw) for draw in range(settings.draws)),
+                tuple(
+                    draw_shots(known, settings.shots, settings.seed, draw) for draw in range(settings.draws)
+                ),
+                tuple(draw_shots(known, number, seed, draw) for draw in range(draws if known else 1)),
             )
         )
     if not pools:
@@ -203,13 +209,13 @@ def read_pools(query_set: QuerySet, asked: pa.Table, settings: RankSettings) -> 
     return pools, without_shots
 
 
-def draw_shots(facts: Sequence[dict[str, Any]], settings: RankSettings, draw: int) -> Shots:
-    """Draw the shots of one relation and direction, the first by the hash of seed, draw and fact."""
+def draw_shots(facts: Sequence[dict[str, Any]], number: int, seed: int, draw: int) -> Shots:
+    """Draw so many facts of one relation and direction, the first by the hash of seed, draw and fact."""
 
     def order(fact: dict[str, Any]) -> str:
-        text = f"{settings.seed}:{draw}:{fact['subject']}:{fact['answer']}"
+        text = f"{seed}:{draw}:{fact['subject']}:{fact['answer']}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    chosen = sorted(facts, key=order)[: settings.shots]
+    chosen = sorted(facts, key=order)[:number]
     shown = tuple((fact["subject"], fact["answer"]) for fact in chosen)
     return Shots(shown, frozenset(fact["answer_cui"] for fact in chosen))

@@ -67,6 +67,9 @@ class FillSettings(Part):
         return f"decoder {decoder.method}, {beams}, mode {self.mode}"
 
 
+USUAL_SHOTS, USUAL_DRAWS = 4, 3  # of models that see shots; ours
+
+
 class RankSettings(Part):
     """How names are ranked; each field can move a score.
 
@@ -90,6 +93,15 @@ class RankSettings(Part):
     names: int = Field(ge=1, le=5)
 
     @property
+    def left_out(self) -> tuple[int, int, int]:
+        """Facts, draws and seed: in each draw the answers of so many facts of a relation are no candidates.
+
+        Those of its shots; without shots those of the usual ones, so that models of all families, with and
+        without shots, are ranked among the same candidates.
+        """
+        return (self.shots, self.draws, self.seed) if self.shots else (USUAL_SHOTS, USUAL_DRAWS, self.seed)
+
+    @property
     def told_apart(self) -> list[str]:
         """What rows of one table may differ in, in words."""
         shots = f"{self.shots} shots x {self.draws}" if self.shots else ""
@@ -101,6 +113,8 @@ class RankSettings(Part):
         said = ["the first wording" if self.wordings == 1 else f"up to {self.wordings} wordings"]
         said += ["and the negated one"] * self.negated
         said.append("one name a candidate" if self.names == 1 else f"up to {self.names} names a candidate")
+        facts, draws, _ = self.left_out
+        said.append(f"without the answers of {facts} facts (mean of {draws} draws)")
         return ", ".join(said)
 
     @property

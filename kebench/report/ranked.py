@@ -65,7 +65,9 @@ def ranked_boards(records: Iterable[RankRecord], score: str) -> Iterator[RankedB
     for record in sorted(records, key=lambda one: (-one.counts.asked, one.set, one.model)):
         asked = record.settings
         shared = (record.set_hash, record.subset, asked.wordings, asked.negated, asked.names)
-        alike.setdefault((*shared, record.precision, record.protocol_version), []).append(record)
+        alike.setdefault((*shared, asked.left_out, record.precision, record.protocol_version), []).append(
+            record
+        )
     for group in alike.values():
         first, labels = group[0], row_labels(group)
         asked, counts, subset = first.settings, first.counts, first.subset

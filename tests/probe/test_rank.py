@@ -36,13 +36,14 @@ from kebench.probe.record import (
     probe_record_paths,
     read_probe_record,
 )
-from kebench.probe.stored import find_probes
+from kebench.probe.stored import asked_queries, find_probes
 from tests import forks
 from tests.forks import KILLED
 from tests.probe.small_probes import answer, query_table, write_set
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_lm
 
 QUERIES = "16"  # of some ten relations
+NO_SHOTS = (Shots((), frozenset()),)
 SETTINGS = RankSettings(
     family="causal", start="", pll=None, shots=0, draws=1, seed=0, wordings=1, negated=False, names=1
 )
@@ -92,7 +93,13 @@ def test_a_model_of_each_family_is_ranked_recorded_and_shown(
     assert record.set_hash == query_set.manifest.content_hash
     assert record.counts.asked > 8
     assert record.counts.asked + record.counts.unranked == record.counts.queries == int(QUERIES)
-    assert record.figures["sum"].ranked == record.counts.asked
+    pools, _ = read_pools(query_set, asked_queries(query_set.table(), record.subset), record.settings)
+    reachable = sum(
+        any(not out.excludes(pool.candidates[place]) for out in pool.left_out for place in query.true)
+        for pool in pools
+        for query in pool.queries
+    )
+    assert record.figures["sum"].ranked == reachable > 8
     assert record.counts.scored == sum(map(len, scores["tokens"].to_pylist()))
     if family != "causal":  # what the model says of the name does not depend on what stands behind it
         assert "given" not in record.figures
@@ -170,7 +177,7 @@ def pool(template: str = "[X] may treat [Y].", direction: str = "tail", **change
     )
     names = tuple((place, one.names[0]) for place, one in enumerate(candidates))
     made = RankedPool(
-        0, "may_treat", direction, queries, candidates, names, {0: template}, (Shots((), frozenset()),)
+        0, "may_treat", direction, queries, candidates, names, {0: template}, NO_SHOTS, NO_SHOTS
     )
     return replace(made, **changes)
 
@@ -213,7 +220,7 @@ def test_answers_of_shots_are_no_candidates_by_identifier_or_by_name() -> None:
         (Shots((("x", "Something"),), frozenset({"C1"})), [1]),
         (Shots((("x", "PAIN"),), frozenset({"C7"})), [0]),
     ):
-        of = pool(shots=(shots,))
+        of = pool(left_out=(shots,))
         found_SC = candidate_scores_of(rows_of(of, score), of, 0, 0, settings=SETTINGS)["sum"].score_SC
         assert np.flatnonzero(np.isnan(found_SC).all(axis=0)).tolist() == out
 
@@ -226,7 +233,17 @@ def test_a_model_that_does_not_see_the_subject_earns_what_other_subjects_do() ->
         for number in range(40)
     )
     names = tuple((place, one.names[0]) for place, one in enumerate(candidates))
-    of = RankedPool(0, "r", "tail", queries, candidates, names, {0: "[X] r [Y]."}, (Shots((), frozenset()),))
+    of = RankedPool(
+        0,
+        "r",
+        "tail",
+        queries,
+        candidates,
+        names,
+        {0: "[X] r [Y]."},
+        (Shots((), frozenset()),),
+        (Shots((), frozenset()),),
+    )
     blind = np.repeat(generator.normal(size=(1, 30)), 41, axis=0)
     figures, _ = figures_of(rows_of(of, blind), [of], SETTINGS)
     for metric in ("acc_1", "mrr", "hits_5", "auc"):
@@ -281,7 +298,17 @@ def thirty(subject: str, *templates: str) -> RankedPool:
     candidates = tuple(Candidate((f"C{place}",), (f"name {place}",), 1, (), None) for place in range(30))
     names = tuple((place, one.names[0]) for place, one in enumerate(candidates))
     worded = dict(enumerate(templates))
-    return RankedPool(0, "r", "tail", queries, candidates, names, worded, (Shots((), frozenset()),))
+    return RankedPool(
+        0,
+        "r",
+        "tail",
+        queries,
+        candidates,
+        names,
+        worded,
+        (Shots((), frozenset()),),
+        (Shots((), frozenset()),),
+    )
 
 
 def test_queries_without_a_name_of_their_subject_are_of_other_subjects() -> None:
@@ -414,3 +441,28 @@ def test_probes_of_other_queries_or_another_kind_are_not_compared(
     ranked(*arguments(models["encoder-decoder"], query_set, tmp_path, "--shots", "0", "--seed", "1"))
     with pytest.raises(UserError, match="no probes of the same queries of one set"):
         ranked("compare", "tiny-bert", "tiny-t5", "--results", str(tmp_path))
+
+
+def test_models_with_and_without_shots_are_ranked_among_the_same_candidates(
+    models: dict[str, Path], query_set: QuerySet
+) -> None:
+    without = SETTINGS.model_copy(update={"family": "masked", "pll": "original"})
+    with_shots = SETTINGS.model_copy(update={"shots": 4, "draws": 3})
+    assert without.left_out == with_shots.left_out
+    of = {
+        settings.shots: {pool.pool_id: pool for pool in read_pools(query_set, query_set.table(), settings)[0]}
+        for settings in (without, with_shots)
+    }
+    assert len(of[4]) > 3
+    for pool_id, pool in of[4].items():
+        assert pool.left_out == pool.shots == of[0][pool_id].left_out
+        assert not any(shots.facts for shots in of[0][pool_id].shots)
+
+
+def test_without_shots_what_is_left_out_differs_by_draw_and_what_was_said_does_not() -> None:
+    score = np.log(np.array([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1], [0.2, 0.5, 0.3]]))
+    facts = (Shots((("x", "pain"),), frozenset({"C0"})), Shots((("y", "hypertension"),), frozenset({"C1"})))
+    figures, _ = figures_of(rows_of(pool(left_out=facts), score), [pool(left_out=facts)], SETTINGS)
+    # the first query is about pain alone, which one of two draws leaves out; the second is right in both
+    assert figures["sum"].acc_1.own.queries == 2
+    assert figures["sum"].acc_1.own.percent == pytest.approx(100)
