@@ -166,12 +166,13 @@ def write_tiny_lm(folder: Path, family: str, *, seed: int = 0, start: str = "", 
     """A causal or encoder-decoder model as save_pretrained writes it, with a byte-level tokenizer.
 
     start: the token that the tokenizer puts before a text by itself; "" for none. An encoder-decoder's puts
-    </s> behind it, and has three sentinels.
+    </s> behind it, and has three sentinels, or BART's <mask>.
     """
     is_pair = family in ENCODER_DECODER_FAMILIES
     sizes = (ENCODER_DECODER_FAMILIES if is_pair else CAUSAL_FAMILIES)[family]
     specials = ["<pad>", "</s>", "<|endoftext|>", "<|im_start|>", "<unk>"]
-    vocabulary = _byte_level_vocabulary(specials, [f"<extra_id_{number}>" for number in range(3)])
+    blanks = ["<mask>"] if family == "bart" else [f"<extra_id_{number}>" for number in range(3)]
+    vocabulary = _byte_level_vocabulary(specials, blanks)
     config = transformers.AutoConfig.for_model(
         family, **({"vocab_size": len(vocabulary)} | sizes | settings), pad_token_id=0, eos_token_id=1,
         bos_token_id=3, decoder_start_token_id=0 if is_pair else None,
@@ -181,7 +182,7 @@ def write_tiny_lm(folder: Path, family: str, *, seed: int = 0, start: str = "", 
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(merge.split()) for merge in MERGES]))
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([*specials, *(f"<extra_id_{number}>" for number in range(3))])
+    tokenizer.add_special_tokens([*specials, *blanks])
     if start or is_pair:
         template = f"{start} $A".lstrip() + " </s>" * is_pair
         put = [(token, vocabulary[token]) for token in (start, "</s>") if token and token in template]

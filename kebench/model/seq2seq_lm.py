@@ -62,6 +62,28 @@ _T5 = Filling(_sentinel, ("<extra_id_0>", "▁<extra_id_0>"))  # the second in m
 FILLINGS = {"bart": Filling(_infilling, ("<mask>",)), "mt5": _T5, "t5": _T5, "umt5": _T5}
 
 
+def filling_of(config: Any, tokenizer: Any) -> tuple[Callable[[Tokens, int, int, int], Blank], int]:
+    """Return how a model's blanks are made of its texts, and the id of the blank's token.
+
+    Raises UserError for a type whose way of filling is not known, and for a tokenizer without its blank.
+    """
+    if (filling := FILLINGS.get(config.model_type)) is None:
+        raise UserError(
+            f"a model of type '{config.model_type}': how it was trained to fill a blank is not known; "
+            f"choose one of type {', '.join(sorted(FILLINGS))}"
+        )
+    vocabulary = tokenizer.get_vocab()
+    blanks = [vocabulary[token] for token in filling.tokens if token in vocabulary]
+    if not blanks:
+        raise UserError(
+            f"its tokenizer has no {filling.tokens[0]}, which a model of type '{config.model_type}' "
+            "fills; take the tokenizer that it was trained with"
+        )
+    if config.decoder_start_token_id is None:
+        raise UserError("config.json names no decoder_start_token_id, with which the decoder begins; add it")
+    return filling.blank_of, blanks[0]
+
+
 class Seq2SeqLM:
     """An encoder-decoder model that scores names in statements; see `kebench.model.statements.RanksNames`.
 
@@ -73,24 +95,8 @@ class Seq2SeqLM:
 
     def __init__(self, model: Any, tokenizer: Any, *, device: str = "cpu", precision: str = "fp32") -> None:
         config = model.config
-        if (filling := FILLINGS.get(config.model_type)) is None:
-            raise UserError(
-                f"a model of type '{config.model_type}': how it was trained to fill a blank is not known; "
-                f"choose one of type {', '.join(sorted(FILLINGS))}"
-            )
-        self.blank_of = filling.blank_of
-        vocabulary = tokenizer.get_vocab()
-        blanks = [vocabulary[token] for token in filling.tokens if token in vocabulary]
-        if not blanks:
-            raise UserError(
-                f"its tokenizer has no {filling.tokens[0]}, which a model of type '{config.model_type}' "
-                "fills; take the tokenizer that it was trained with"
-            )
-        if config.decoder_start_token_id is None:
-            raise UserError(
-                "config.json names no decoder_start_token_id, with which the decoder begins; add it"
-            )
-        self.model, self.tokenizer, self.blank = model.to(device).eval(), tokenizer, blanks[0]
+        self.blank_of, self.blank = filling_of(config, tokenizer)
+        self.model, self.tokenizer = model.to(device).eval(), tokenizer
         self.device, self.precision = device, precision
         # Relative positions (T5) have no limit of their own, and the config states none.
         limits = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
