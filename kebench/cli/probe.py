@@ -2,7 +2,7 @@
 
 import click
 
-from kebench.cli import probe_build, probe_choice, probe_compare, probe_run, probe_scores
+from kebench.cli import probe_build, probe_choice, probe_compare, probe_generate, probe_run, probe_scores
 
 
 @click.group("probe")
@@ -17,6 +17,7 @@ for _command in (
     probe_build.stats,
     probe_run.probe_run,
     probe_run.probe_rank,
+    probe_generate.probe_generate,
     probe_choice.probe_choice,
     probe_scores.show,
     probe_scores.scores,

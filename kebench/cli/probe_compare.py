@@ -14,8 +14,16 @@ from kebench.cli.tables import format_option, print_sheets
 from kebench.errors import UserError, did_you_mean
 from kebench.probe import stored
 from kebench.probe.earned import earned_of
-from kebench.probe.record import PROBE_RECORD, AnyProbe, ChoiceRecord, RankRecord, read_probe_record
+from kebench.probe.record import (
+    PROBE_RECORD,
+    AnyProbe,
+    ChoiceRecord,
+    GenerateRecord,
+    RankRecord,
+    read_probe_record,
+)
 from kebench.report.paired import paired_fields, paired_sheet
+from kebench.scoring import generated
 from kebench.scoring.name_scores import SCORES
 from kebench.scoring.ranked import METRICS
 from kebench.stats.paired import compare_probes
@@ -24,7 +32,10 @@ from kebench.stats.paired import compare_probes
 HEADLINES: dict[type[Any], tuple[str, ...]] = {
     RankRecord: ("column", "pmi", "sum"),
     ChoiceRecord: ("letter", "char"),
+    GenerateRecord: ("beam",),
 }
+# What may be compared, where it is not one figure alone: the first unless another is asked for.
+METRICS_OF: dict[type[Any], tuple[str, ...]] = {RankRecord: tuple(METRICS), GenerateRecord: generated.METRICS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +52,9 @@ class CompareOptions:
         type=click.Choice([*SCORES, "letter"]),
         help="Default: of ranked probes column, else pmi, else sum; of multiple choice letter, else char.",
     )
-    metric: str = option(
-        type=click.Choice(list(METRICS)), default="acc_1", help="Of ranked probes: what is compared."
+    metric: str | None = option(
+        type=click.Choice(list(dict.fromkeys([*METRICS, *generated.METRICS]))),
+        help="What is compared; default: acc_1 of ranked probes, hit_1 of written answers.",
     )
     points: float | None = option(
         type=click.FloatRange(0, 100, min_open=True),
@@ -58,7 +70,8 @@ def compare(options: CompareOptions) -> None:
     """Compare what two models know, query by query, with a test, intervals and the power of the comparison.
 
     A and B are models with a probe of the same set under --results, or folders of probes. Of ranked probes
-    acc@1 is compared, of multiple choice the accuracy, of filled blanks whether any answer is right.
+    acc@1 is compared, of multiple choice the accuracy, of written answers whether the first is right, of
+    filled blanks whether any is.
     """
     folders = options.results or (LOCAL,)
     of_a, of_b = (_probes_of(name, folders, options.set_name) for name in (options.a, options.b))
@@ -73,7 +86,12 @@ def compare(options: CompareOptions) -> None:
     if len(pairs) > 1:
         say(f"{pair[0].folder} and {pair[1].folder}: the newest of {len(pairs)} pairs")
     records = [probe.record for probe in pair]
-    score, metric, figure = options.score, options.metric, "hit"
+    score, metric, figure = options.score, options.metric or "", "hit"
+    known = METRICS_OF.get(type(records[0]), ())
+    if metric and metric not in known:
+        choose = f"choose one of {', '.join(known)}" if known else "leave it out"
+        raise UserError(f"--metric {metric} is not of these probes; {choose}")
+    metric = metric or next(iter(known), "")
     if headlines := HEADLINES.get(type(records[0])):
         if score is None:
             held = set.intersection(*(set(record.figures) for record in records))
@@ -84,6 +102,8 @@ def compare(options: CompareOptions) -> None:
             )
         if isinstance(records[0], ChoiceRecord):
             metric, figure = "acc", f"accuracy by {score}"
+        elif isinstance(records[0], GenerateRecord):
+            figure = generated.metric_name(metric, beam=records[0].settings.beam)
         else:
             figure = f"{METRICS[metric]} by {score}"
     elif score is not None:
@@ -135,6 +155,11 @@ def _probes_of(named: str, folders: Sequence[Path], set_name: str | None) -> lis
 
 def _asked(record: AnyProbe) -> tuple[object, ...]:
     """Return what two probes must share to be compared query by query."""
-    among = record.settings.left_out if isinstance(record, RankRecord) else None
-    split = record.settings.split if isinstance(record, ChoiceRecord) else ""
-    return type(record), record.set_hash, record.subset, among, split
+    way: object = ""
+    if isinstance(record, ChoiceRecord):
+        way = record.settings.split
+    elif isinstance(record, GenerateRecord):
+        way = record.settings.worded
+    elif isinstance(record, RankRecord):
+        way = record.settings.left_out
+    return type(record), record.set_hash, record.subset, way

@@ -148,7 +148,7 @@ def probe_rank(options: RankOptions) -> None:
     """
     from kebench.probe.rank import check_ranking, plan_rank
 
-    query_set = _open(options)
+    query_set = open_set(options)
     allowed = options.allow_remote_code
 
     def plan_one(model: ResolvedModel, *, precision: Precision, subset: ProbeSubset) -> ProbePlan:
@@ -177,7 +177,7 @@ def probe_rank(options: RankOptions) -> None:
     )
 
 
-def _open(options: AskOptions) -> QuerySet:
+def open_set(options: AskOptions) -> QuerySet:
     """Return the set that is asked, once the folder of the results can be one."""
     if options.out.exists() and not options.out.is_dir():
         raise UserError(f"{options.out}: a file; name a folder for the results with --out")

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from kebench.cli.found import LOCAL, results_option, say
 from kebench.cli.options import added_by, argument, option, takes
+from kebench.cli.probe_generate import show_written
 from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.errors import UserError, did_you_mean
 from kebench.grid import Grid, Sheet
@@ -18,7 +19,14 @@ from kebench.probe import stored
 from kebench.probe.examples import Answer, Example, examples
 from kebench.probe.query_set import QUESTIONS, QuerySet, find_set
 from kebench.probe.questions import QuestionSet, read_question_manifest
-from kebench.probe.record import PROBE_RECORD, ChoiceRecord, ProbeRecord, RankRecord, read_probe_record
+from kebench.probe.record import (
+    PROBE_RECORD,
+    ChoiceRecord,
+    GenerateRecord,
+    ProbeRecord,
+    RankRecord,
+    read_probe_record,
+)
 from kebench.report import probe_export as export
 from kebench.report.choice import (
     CHOICE_FIELDS,
@@ -28,6 +36,15 @@ from kebench.report.choice import (
     choice_groups_sheet,
     choice_rows,
     choice_sheet,
+)
+from kebench.report.generated import (
+    GENERATED_FIELDS,
+    GENERATED_GROUP_FIELDS,
+    generated_boards,
+    generated_group_rows,
+    generated_groups_sheet,
+    generated_rows,
+    generated_sheet,
 )
 from kebench.report.probes import BREAKDOWNS, PROBE_SUITE, groups_sheets, probe_sheets
 from kebench.report.published import read_published_tables
@@ -68,8 +85,9 @@ class ShowOptions:
 @click.command()
 @takes(ShowOptions)
 def show(options: ShowOptions) -> None:
-    """Print queries with their answers: accepted names, the best answer of one mask, the best of more.
+    """Print queries with accepted names and the answers of a model.
 
+    Of filled blanks that is the best answer of one mask and the best of more, of written answers all.
     Queries are taken evenly from those that the options leave. PREDICTIONS is the folder of one probe.
     """
     if (options.folder is None) == (options.model is None):
@@ -80,7 +98,7 @@ def show(options: ShowOptions) -> None:
     named = QuerySet.open(options.set_folder) if options.set_folder else None
     folder = options.folder or _folder_of(options.model or "", named, options.results)
     record = read_probe_record(folder / PROBE_RECORD)
-    if not isinstance(record, ProbeRecord):
+    if not isinstance(record, ProbeRecord | GenerateRecord):
         kind = "ranked probe" if isinstance(record, RankRecord) else "probe by multiple choice"
         raise UserError(
             f"{folder}: a {kind}, whose answers are not shown so far; 'kebench probe scores' has its figures"
@@ -98,6 +116,9 @@ def show(options: ShowOptions) -> None:
                 f"'kebench probe stats {query_set.folder}' shows all"
             )
         queries = queries.filter(pc.equal(queries["relation"], relation))
+    if isinstance(record, GenerateRecord):
+        show_written(record, folder, queries, count=options.count, wanted=wanted, form=options.form)
+        return
     # Taken evenly. Which are hits is known only of those that have been judged.
     tokenizer = stored.read_tokenizer(folder)
     if record.subset.queries is not None:
@@ -231,8 +252,8 @@ def scores(options: ScoresOptions) -> None:
     """Print the scores of recorded probes, with the published ones below, marked and not ranked.
 
     FOLDER is searched for probes, as is what --results names; default: results/local. A table holds one set
-    and one way of probing: names that were ranked, models of all families in one, multiple choice, or blanks
-    that were filled.
+    and one way of probing: names that were ranked, models of all families in one, multiple choice, answers
+    that were written, or blanks that were filled.
     """
     searched = (*options.places, *options.folders) or (LOCAL,)
     for folder in searched:
@@ -246,13 +267,15 @@ def scores(options: ScoresOptions) -> None:
     filled = [record for record in records if isinstance(record, ProbeRecord)]
     ranked = [record for record in records if isinstance(record, RankRecord)]
     asked_by_choice = [record for record in records if isinstance(record, ChoiceRecord)]
+    written = list(generated_boards(record for record in records if isinstance(record, GenerateRecord)))
     content: dict[str, Any] = {"schema": export.PROBE_EXPORT_SCHEMA}
     fields: tuple[tuple[str, ...], ...]
     if by := options.by:
         filled = filled if by in BREAKDOWNS else []
         boards = list(ranked_boards(ranked, options.score)) if by == "relation" or by in STRATA else []
         choices = list(choice_boards(asked_by_choice)) if by == "subset" else []
-        if not filled and not boards and not choices:
+        written = written if by == "relation" else []
+        if not (filled or boards or choices or written):
             raise UserError(f"no probe is broken down by {by}; 'kebench probe scores' shows what there is")
         rows = [*export.group_rows(filled, by)] if filled else []
         of_ranked = [row for board in boards for row in ranked_group_rows(board.rows, by)]
@@ -262,9 +285,12 @@ def scores(options: ScoresOptions) -> None:
             ranked_groups_sheet(row, by=by, title=board.title) for board in boards for row in board.rows
         ]
         sheets += [choice_groups_sheet(row, title=board.title) for board in choices for row in board.rows]
-        fields = (export.GROUP_FIELDS, GROUP_FIELDS, CHOICE_GROUP_FIELDS)
+        of_written = [row for board in written for row in generated_group_rows(board.rows)]
+        sheets += [generated_groups_sheet(row, title=board.title) for board in written for row in board.rows]
+        fields = (export.GROUP_FIELDS, GROUP_FIELDS, CHOICE_GROUP_FIELDS, GENERATED_GROUP_FIELDS)
         content |= {"groups": rows} | ({"ranked_groups": of_ranked} if boards else {})
         content |= {"choice_groups": of_choice} if choices else {}
+        content |= {"generated_groups": of_written} if written else {}
         csv_rows = rows
     else:
         boards, choices = list(ranked_boards(ranked, options.score)), list(choice_boards(asked_by_choice))
@@ -274,16 +300,20 @@ def scores(options: ScoresOptions) -> None:
         of_choice = [row for board in choices for row in choice_rows(board.rows)]
         sheets = [ranked_sheet(board.rows, title=board.title) for board in boards]
         sheets += [choice_sheet(board) for board in choices]
+        of_written = [row for board in written for row in generated_rows(board.rows)]
+        sheets += [generated_sheet(board.rows, title=board.title) for board in written]
         sheets += [sheet for sheet, _ in probe_sheets(filled, printed)]
-        fields = (export.PROBE_FIELDS, RANKED_FIELDS, CHOICE_FIELDS)
+        fields = (export.PROBE_FIELDS, RANKED_FIELDS, CHOICE_FIELDS, GENERATED_FIELDS)
         content |= {"figures": rows} | ({"ranked": of_ranked} if boards else {})
         content |= {"choice": of_choice} if choices else {}
+        content |= {"generated": of_written} if written else {}
         csv_rows = [export.flat(row) for row in rows]
-    held = [Rows(*of) for of in zip(fields, (csv_rows, of_ranked, of_choice), strict=True) if of[1]]
+    kinds = (csv_rows, of_ranked, of_choice, of_written)
+    held = [Rows(*of) for of in zip(fields, kinds, strict=True) if of[1]]
     if options.form == "csv" and len(held) > 1:
         raise UserError(
-            "filled blanks, ranked probes and multiple choice are no rows of one CSV; name the set of one "
-            "with --set"
+            "filled blanks, ranked probes, multiple choice and written answers are no rows of one CSV; name "
+            "the set of one with --set, or its folder"
         )
     print_sheets(
         sheets, options.form, rows=lambda: held[0] if held else Rows(fields[0], ()), content=lambda: content

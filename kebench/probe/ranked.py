@@ -109,9 +109,14 @@ class RankedPool:
         subject = NO_SUBJECT if query == NEUTRAL else self.queries[query].subject
         before, _, after = _put(template, given, subject).partition(blank)
         # Shots are in the first wording where the statement is a negated one: they are true.
-        affirmed = template if wording != NEGATED else self.templates[0]
-        facts = (_put(_put(affirmed, given, of), blank, answer) for of, answer in self.shots[draw].facts)
+        affirmed = wording if wording != NEGATED else 0
+        facts = (self.fact(affirmed, *fact) for fact in self.shots[draw].facts)
         return " ".join([*facts, before.rstrip(" ")]).rstrip(" "), after
+
+    def fact(self, wording: int, subject: str, answer: str) -> str:
+        """Return a fact as a wording states it."""
+        given, blank = GIVEN[self.direction]
+        return _put(_put(self.templates[wording], given, subject), blank, answer)
 
     def subject_follows(self, wording: int) -> bool:
         """Whether the subject stands behind the blank; of texts of their own, whether any word does."""

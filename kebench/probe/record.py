@@ -15,12 +15,14 @@ from kebench.model.statements import Family
 from kebench.probe.question_files import Split
 from kebench.records import Hash, Name, Printable, Provenance
 from kebench.scoring.choice_figures import ChoiceFigures
+from kebench.scoring.generated import GeneratedFigures
 from kebench.scoring.ranked_figures import RankedFigures
 
 # Raised by every change that can move a probe's prediction or score (marked **Scores** in the changelog).
 PROBE_PROTOCOL_VERSION = 3
 RANK_PROTOCOL_VERSION = 1  # the same, of ranked probes
 CHOICE_PROTOCOL_VERSION = 1  # the same, of multiple choice
+GENERATE_PROTOCOL_VERSION = 1  # the same, of probes whose answers are written
 PROBE_SCHEMA: Literal[1] = 1
 PROBE_RECORD = "probe.json"
 PREDICTIONS, TOKENIZER = "predictions.parquet", "tokenizer.json"  # which stand beside it
@@ -164,7 +166,46 @@ class ChoiceSettings(Part):
         return ", ".join(filter(None, said))
 
 
-Settings = FillSettings | RankSettings | ChoiceSettings
+class GenerateSettings(Part):
+    """How answers are written; each field can move a score.
+
+    start: as in `RankSettings`. shots: facts that stand before a statement, drawn for each query by `seed`.
+    beam: answers that are kept, and texts that may become others. max_new_tokens: of an answer.
+    constrained: answers are names of the pool. wordings: which statement of a relation is asked, the first;
+    of a causal model the first that ends with the blank.
+    """
+
+    files: ClassVar = (PREDICTIONS, TOKENIZER, EARNED)
+    protocol_version: ClassVar = GENERATE_PROTOCOL_VERSION
+    family: Literal["causal", "encoder-decoder"]
+    start: str
+    shots: int = Field(ge=0, le=32)
+    seed: int = Field(ge=0)
+    beam: int = Field(ge=1, le=100)
+    max_new_tokens: int = Field(ge=1, le=256)
+    constrained: bool
+    wordings: Literal["first"] = "first"
+
+    @property
+    def told_apart(self) -> list[str]:
+        """What rows of one table may differ in, in words."""
+        return [f"{self.shots} shots"] if self.shots else []
+
+    @property
+    def worded(self) -> str:
+        """What all rows of one table share, in words."""
+        answers = "names of the pool" if self.constrained else "any words"
+        return f"answers of {answers}, beam {self.beam}, at most {self.max_new_tokens} tokens"
+
+    @property
+    def described(self) -> str:
+        """All settings in words."""
+        said = [f"a {self.family} model", f"texts begin with {self.start}" if self.start else ""]
+        said.append(f"shots drawn by query: {self.shots} (seed {self.seed})" if self.shots else "no shots")
+        return ", ".join(filter(None, [*said, self.worded]))
+
+
+Settings = FillSettings | RankSettings | ChoiceSettings | GenerateSettings
 
 
 class ProbeSubset(Part):
@@ -376,7 +417,57 @@ class ChoiceRecord(Part):
     provenance: Provenance
 
 
-AnyProbe = ProbeRecord | RankRecord | ChoiceRecord
+class GenerateCounts(Part):
+    """What became of the queries.
+
+    queries: of the set, or of the subset. unranked: of those, without a place in a pool, so without a subject
+    to ask for. blank_inside: in relations of which no statement ends with the blank, as causal models need.
+    without_shots: with fewer facts to show than shots. asked: the others; of these reworded: by another
+    statement than the first; cut: whose answers might be others if they could have more tokens; unanswered:
+    without any answer; out_of_reach: of which every accepted name holds an end sign.
+    unwritable: names of the pools that the vocabulary lacks letters of, where answers are such names.
+    answers: that were written to all of them.
+    """
+
+    queries: int
+    unranked: int
+    blank_inside: int
+    without_shots: int
+    asked: int
+    reworded: int
+    cut: int
+    unanswered: int
+    out_of_reach: int
+    unwritable: int
+    answers: int
+
+
+class GenerateRecord(Part):
+    """One finished probe whose answers were written.
+
+    sharing: how prompts were forwarded, which moves no score by more than rounding does. figures: by score;
+    there is one, `beam`.
+    """
+
+    files: ClassVar = GenerateSettings.files
+    schema_version: Literal[2] = Field(2, alias="schema")
+    prober: Literal["generate"] = "generate"
+    identity: Hash
+    model: Name
+    model_hash: Printable
+    set: Name
+    set_hash: Printable
+    protocol_version: int = Field(ge=1)
+    settings: GenerateSettings
+    precision: Literal["fp32", "bf16"]
+    subset: ProbeSubset
+    sharing: Printable
+    counts: GenerateCounts
+    figures: dict[Literal["beam"], GeneratedFigures]
+    provenance: Provenance
+
+
+AnyProbe = ProbeRecord | RankRecord | ChoiceRecord | GenerateRecord
 Form = TypeVar("Form", bound=BaseModel)
 
 
@@ -410,10 +501,15 @@ def write_probe_record(folder: Path, record: AnyProbe) -> None:
 class _Kind(BaseModel):
     """What a record says of its prober; those of blanks that were filled do not name it."""
 
-    prober: Literal["fill", "rank", "choice"] = "fill"
+    prober: Literal["fill", "rank", "choice", "generate"] = "fill"
 
 
-_FORMS: dict[str, type[AnyProbe]] = {"fill": ProbeRecord, "rank": RankRecord, "choice": ChoiceRecord}
+_FORMS: dict[str, type[AnyProbe]] = {
+    "fill": ProbeRecord,
+    "rank": RankRecord,
+    "choice": ChoiceRecord,
+    "generate": GenerateRecord,
+}
 
 
 def read_probe_record(path: Path) -> AnyProbe:

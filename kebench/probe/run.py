@@ -20,6 +20,7 @@ from kebench.leases import share, share_one
 from kebench.model.optimizer import halving
 from kebench.probe.choice import Choice
 from kebench.probe.fill import Fill
+from kebench.probe.generate import Generate
 from kebench.probe.plan import ProbePlan
 from kebench.probe.rank import Rank
 from kebench.probe.record import (
@@ -27,6 +28,7 @@ from kebench.probe.record import (
     AnyProbe,
     ChoiceSettings,
     FillSettings,
+    GenerateSettings,
     RankSettings,
     read_probe_record,
     write_probe_record,
@@ -67,6 +69,7 @@ PROBERS: dict[type, Callable[..., Prober]] = {
     FillSettings: Fill,
     RankSettings: Rank,
     ChoiceSettings: Choice,
+    GenerateSettings: Generate,
 }
 
 

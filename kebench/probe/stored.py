@@ -23,6 +23,7 @@ from kebench.probe.record import (
     TOKENIZER,
     AnyProbe,
     ChoiceRecord,
+    GenerateRecord,
     ProbeRecord,
     ProbeSubset,
     RankRecord,
@@ -46,7 +47,7 @@ WHOLE = "copy the probe's whole folder, or run it again"
 REMEDY = "make some with 'kebench probe run'"
 
 
-AnyRecord = TypeVar("AnyRecord", ProbeRecord, RankRecord, ChoiceRecord)
+AnyRecord = TypeVar("AnyRecord", ProbeRecord, RankRecord, ChoiceRecord, GenerateRecord)
 
 
 class StoredProbe(NamedTuple, Generic[AnyRecord]):
@@ -99,7 +100,7 @@ def find_probes(
 def find_any_probes(folders: Sequence[Path]) -> list[StoredProbe[Any]]:
     """Return the probes of any prober under some folders. Raises UserError if there is none."""
     found: list[StoredProbe[Any]] = []
-    for form in (ProbeRecord, RankRecord, ChoiceRecord):
+    for form in (ProbeRecord, RankRecord, ChoiceRecord, GenerateRecord):
         found += find_probes(folders, form, may_lack=True)
     if not found:
         raise UserError(
@@ -170,11 +171,15 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def read_predictions(
-    folder: Path, *, columns: Sequence[str] | None = None, of: pa.Table | None = None
+    folder: Path,
+    *,
+    columns: Sequence[str] | None = None,
+    of: pa.Table | None = None,
+    schema: pa.Schema = SCHEMA,
 ) -> pa.Table:
     """Return a probe's predictions, or some columns of them. Raises UserError if they cannot be read.
 
-    of: only those of these queries.
+    of: only those of these queries. schema: that of the probe's kind.
     """
     path = folder / PREDICTIONS
     filters = None if of is None else [("query_id", "in", of["query_id"].to_pylist())]
@@ -184,8 +189,8 @@ def read_predictions(
         raise UserError(f"{path}: no such file; {WHOLE}") from None
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: damaged ({error}); {WHOLE}") from None
-    for field in SCHEMA:
-        if field.name in (columns or SCHEMA.names) and field not in found.schema:
+    for field in schema:
+        if field.name in (columns or schema.names) and field not in found.schema:
             raise UserError(f"{path}: damaged (no column {field.name} of {field.type}); {WHOLE}")
     return found
 
@@ -210,7 +215,7 @@ def asked_queries(queries: pa.Table, subset: ProbeSubset) -> pa.Table:
 
 def evenly(queries: pa.Table, count: int) -> pa.Table:
     """Return at most `count` of the queries, evenly spaced."""
-    return queries.take(even_places(len(queries), count))
+    return queries.take(pa.array(even_places(len(queries), count), pa.int64()))
 
 
 def even_places(total: int, count: int) -> list[int]:

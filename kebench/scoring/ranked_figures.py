@@ -180,7 +180,7 @@ def ranked_figures(relations: Sequence[RankedRelation], generator: np.random.Gen
 
     by_metric = {
         metric: MetricFigures(
-            **{source: _macro_figure(means[metric, source]) for source in MetricFigures.model_fields}
+            **{source: macro_figure(means[metric, source]) for source in MetricFigures.model_fields}
         )
         for metric in METRICS
     }
@@ -281,7 +281,8 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _macro_figure(mean: MacroMean) -> MacroFigure:
+def macro_figure(mean: MacroMean) -> MacroFigure:
+    """Return a mean over relations of values from 0 to 1 as records state it."""
     facts, relations = mean.facts or (None, None), mean.relations or (None, None)
     return MacroFigure(
         percent=_percent(mean.mean),

@@ -1,0 +1,194 @@
+"""Tables of probes whose answers were written: models in one, and one by its relations. Percentages.
+
+hit@k is of answers among all that can be written; it never stands beside acc@1 of ranked names.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from kebench.grid import Cell, Grid, Sheet
+from kebench.probe.record import GenerateRecord
+from kebench.report.probes import row_labels
+from kebench.report.ranked import INTERVAL
+from kebench.scoring.generated import METRICS, GeneratedFigures, metric_name
+from kebench.scoring.ranked_figures import MacroFigure
+
+GENERATED_FIELDS = ("model", "family", "beam", "metric", "source", *MacroFigure.model_fields)
+GENERATED_GROUP_FIELDS = (
+    "model", "family", "beam", "by", "group", "queries", "metric", "own_percent", "other_subjects_percent",
+    "over_other_subjects_percent", "over_other_subjects_low_percent", "over_other_subjects_high_percent",
+    "frequency_percent",
+)  # fmt: skip
+_WHAT_BASELINES_ARE = (
+    "other: what the answers to other subjects' queries earn by what a query accepts; over: own less other, "
+    "of each query. frequent: naming the answers that most other queries have."
+)
+_OVER = 4  # the column of the difference to other subjects
+
+
+class GeneratedRow(NamedTuple):
+    """A probe. name: of the model, with what tells rows apart ("smollm2, 4 shots")."""
+
+    name: str
+    family: str
+    beam: int
+    figures: GeneratedFigures
+
+
+class GeneratedBoard(NamedTuple):
+    """Probes that may stand in one table. title: what they share."""
+
+    title: str
+    rows: list[GeneratedRow]
+
+
+def generated_boards(records: Iterable[GenerateRecord]) -> Iterator[GeneratedBoard]:
+    """Yield a board for each set, choice of queries and way of answering, the largest first."""
+    alike: dict[tuple[object, ...], list[GenerateRecord]] = {}
+    for record in sorted(records, key=lambda one: (-one.counts.asked, one.set, one.model)):
+        shared = (record.set_hash, record.subset, record.settings.worded)
+        alike.setdefault((*shared, record.precision, record.protocol_version), []).append(record)
+    for group in alike.values():
+        first, labels = group[0], row_labels(group)
+        subset = first.subset
+        title = f"{first.set} [{first.set_hash[:8]}], {first.counts.asked:,} queries asked for words"
+        title += f" of {subset.queries:,} drawn with seed {subset.seed}" if subset.queries else ""
+        title += f"; {first.settings.worded}, {first.precision}"
+        rows = [
+            GeneratedRow(
+                ", ".join([labels[record.identity], *record.settings.told_apart]),
+                record.settings.family,
+                record.settings.beam,
+                record.figures["beam"],
+            )
+            for record in group
+        ]
+        yield GeneratedBoard(title, rows)
+
+
+def generated_sheet(rows: Iterable[GeneratedRow], *, title: str) -> Sheet:
+    """Return the table of probes of one set and one way of answering, the most above other subjects first."""
+    rows = sorted(
+        rows, key=lambda row: (-(row.figures.hit_beam.over_other_subjects.percent or 0.0), row.name)
+    )
+    beam = rows[0].beam
+    metrics = {metric: metric_name(metric, beam=beam) for metric in (METRICS if beam > 1 else METRICS[:1])}
+    shown = [
+        None if (over := row.figures.hit_beam.over_other_subjects.percent) is None else round(over, 1)
+        for row in rows
+    ]
+    known = [over for over in shown if over is not None]
+    best = {(place, _OVER) for place, over in enumerate(shown) if len(known) > 1 and over == max(known)}
+    grids = [
+        Grid(
+            ("model", heading, INTERVAL, "other", "over", INTERVAL, "frequent"),
+            [
+                (
+                    row.name,
+                    _cell(figures.own),
+                    _facts_cell(figures.own),
+                    _cell(figures.other_subjects),
+                    _cell(figures.over_other_subjects, "+.1f"),
+                    _facts_cell(figures.over_other_subjects, "+.1f"),
+                    _cell(figures.frequency),
+                )
+                for row in rows
+                for figures in (getattr(row.figures, metric),)
+            ],
+            best=frozenset(best) if metric == "hit_beam" else frozenset(),
+        )
+        for metric, heading in metrics.items()
+    ]
+    last = Grid(
+        ("model", "family", "over, other relations", "hit@1", f"hit@{beam}", "facts", "relations"),
+        [
+            (
+                row.name,
+                row.family,
+                _relations_cell(row.figures.hit_beam.over_other_subjects),
+                _cell(row.figures.released.hit_1 if row.figures.released else None),
+                _cell(row.figures.released.hit_beam if row.figures.released else None),
+                row.figures.queries,
+                row.figures.relations,
+            )
+            for row in rows
+        ],
+        groups=(("", 1), (f"hit@{beam}", 1), ("released", 2), ("", 2)),
+    )
+    has_released = any(row.figures.released for row in rows)
+    released = ("released: own hits by the string rules of the code released with KeBioLM.",) * has_released
+    notes = (
+        f"hit@1: the first answer, as a whole, is a name that is accepted, in normal form; hit@{beam}: one "
+        f"of the first {beam} is. MRR: of the first that is, 0 where none is.",
+        _WHAT_BASELINES_ARE,
+        f"{INTERVAL}: over other facts of these relations; over, other relations: over other relations, too. "
+        "Macro averages over relations, in percent.",
+        *released,
+    )
+    return Sheet(title, (), (*grids, last), notes, best="the most above other subjects")
+
+
+def generated_groups_sheet(row: GeneratedRow, *, title: str) -> Sheet:
+    """Return a probe by its relations."""
+    grid = Grid(
+        ("relation", "facts", "hit@1", "other", f"hit@{row.beam}", "other", "over", INTERVAL, "frequent"),
+        [
+            (
+                name,
+                group.queries,
+                Cell(group.hit_1.own_percent),
+                Cell(group.hit_1.other_subjects_percent),
+                Cell(group.hit_beam.own_percent),
+                Cell(group.hit_beam.other_subjects_percent),
+                Cell(group.hit_beam.over_other_subjects_percent, "+.1f"),
+                _interval_cell(
+                    group.hit_beam.over_other_subjects_low_percent,
+                    group.hit_beam.over_other_subjects_high_percent,
+                    "+.1f",
+                ),
+                Cell(group.hit_beam.frequency_percent),
+            )
+            for name, group in row.figures.by_relation.items()
+        ],
+    )  # fmt: skip
+    notes = (_WHAT_BASELINES_ARE, "Means over the facts of each row, in percent.")
+    return Sheet(f"{row.name}: {title}", (), (grid,), notes)
+
+
+def generated_rows(rows: Iterable[GeneratedRow]) -> Iterator[dict[str, Any]]:
+    """Yield every figure over relations for programs, one a row (GENERATED_FIELDS); nothing is rounded."""
+    for row in rows:
+        for metric in METRICS:
+            for source, figure in getattr(row.figures, metric):
+                yield {**_shared(row), "metric": metric, "source": source, **figure.model_dump()}
+        for metric, figure in row.figures.released or ():
+            yield {**_shared(row), "metric": f"released_{metric}", "source": "own", **figure.model_dump()}
+
+
+def generated_group_rows(rows: Iterable[GeneratedRow]) -> Iterator[dict[str, Any]]:
+    """Yield every figure of every relation for programs, one a metric (GENERATED_GROUP_FIELDS)."""
+    for row in rows:
+        for name, group in row.figures.by_relation.items():
+            for metric in METRICS:
+                of_group = {"by": "relation", "group": name, "queries": group.queries, "metric": metric}
+                yield {**_shared(row), **of_group, **getattr(group, metric).model_dump()}
+
+
+def _shared(row: GeneratedRow) -> dict[str, Any]:
+    return {"model": row.name, "family": row.family, "beam": row.beam}
+
+
+def _cell(figure: MacroFigure | None, form: str = "") -> Cell:
+    return Cell(figure.percent if figure else None, form)
+
+
+def _facts_cell(figure: MacroFigure, form: str = "") -> Cell:
+    return _interval_cell(figure.facts_low_percent, figure.facts_high_percent, form)
+
+
+def _relations_cell(figure: MacroFigure) -> Cell:
+    return _interval_cell(figure.relations_low_percent, figure.relations_high_percent, "+.1f")
+
+
+def _interval_cell(low: float | None, high: float | None, form: str = "") -> Cell:
+    return Cell(form=form, interval=None if low is None or high is None else (low, high))
