@@ -22,6 +22,7 @@ from kebench.leases import Owner
 from kebench.pretrain.card import PretrainingCard
 from kebench.pretrain.recipe import Pretraining
 from kebench.probe.choices import CHOICES_SCHEMA
+from kebench.probe.generated import WRITTEN_SCHEMA
 from kebench.probe.query_set import COLUMNS, FLAGS, Pools, QuerySetManifest, Source
 from kebench.probe.questions import SCHEMA as QUESTION_SCHEMA
 from kebench.probe.questions import QuestionCounts, QuestionSetManifest, SplitCounts
@@ -35,6 +36,9 @@ from kebench.probe.record import (
     Decoder,
     Figure,
     FixedScores,
+    GenerateCounts,
+    GenerateRecord,
+    GenerateSettings,
     Group,
     ProbeCounts,
     ProbeRecord,
@@ -76,6 +80,13 @@ from kebench.report.strata import Overlap, Strata, StratumScore
 from kebench.reproduce.profile import Estimate, Need, Profile, Stage, Variable
 from kebench.reproduce.run import Stamp
 from kebench.scoring.choice_figures import ChoiceFigure, ChoiceFigures, LetterShare, MicroFigure
+from kebench.scoring.generated import (
+    GeneratedFigures,
+    GeneratedGroup,
+    GeneratedGroupMetric,
+    GeneratedMetric,
+    ReleasedHits,
+)
 from kebench.scoring.ranked_figures import (
     AgreementFigures,
     AnswerCalibration,
@@ -167,6 +178,15 @@ PLACES: list[tuple[Any, At]] = [
     (ChoiceFigure, At("Records of multiple choice", "field of `own` and all differences and baselines")),
     (MicroFigure, At("Records of multiple choice", "field of a score in `figures`", row="by_subset")),
     (CHOICES_SCHEMA.names, At("Choices", "column")),
+    (GenerateRecord, At("Records of written answers")),
+    (GenerateSettings, At("Records of written answers", "field of `settings`")),
+    (GenerateCounts, At("Records of written answers", "field of `counts`")),
+    (GeneratedFigures, At("Records of written answers", "field of `figures`")),
+    (ReleasedHits, At("Records of written answers", "field of `figures`", row="released")),
+    (GeneratedGroup, At("Records of written answers", "field of `figures`", row="by_relation")),
+    (GeneratedGroupMetric, At("Records of written answers", "field of `figures`", row="by_relation")),
+    (GeneratedMetric, At("Records of written answers", "field of `hit_1`, `hit_beam`, `mrr`")),
+    (WRITTEN_SCHEMA.names, At("Written answers", "column")),
     (PROBE_FIELDS, At("Export of probes")),
     (set(GROUP_FIELDS) - set(PROBE_FIELDS) | {"queries"}, At("Export of probes", "field of a group")),
     (Owner, At("Lease")),
