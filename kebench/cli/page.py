@@ -10,8 +10,7 @@ from kebench.cli.found import RecordOptions, filter_found, metric_option, read_f
 from kebench.cli.options import added_by, option, takes
 from kebench.errors import UserError
 from kebench.files import write_atomically
-from kebench.probe.record import ProbeRecord
-from kebench.probe.stored import find_probes
+from kebench.probe.stored import find_any_probes
 from kebench.report.page import Material, build_page
 from kebench.report.published import read_published_tables
 from kebench.report.strata import read_strata
@@ -72,6 +71,6 @@ def material(
         kept, cards=cards, metric=metric, published=published, other_names=found.other_names
     )
     strata = read_strata(overlap) if overlap else None
-    records = [probe.record for probe in find_probes(found.folders, ProbeRecord, left_out=say_left_out)]
+    records = [probe.record for probe in find_any_probes(found.folders, left_out=say_left_out)]
     models = {name: read_model_card(name) for name in model_card_paths()}
     return Material(board, records, models, cards, title, strata)

@@ -19,7 +19,6 @@ from kebench.probe.query_set import QuerySet
 from kebench.probe.questions import QuestionSet
 from kebench.probe.record import (
     PREDICTIONS,
-    PROBE_PROTOCOL_VERSION,
     TOKENIZER,
     AnyProbe,
     ChoiceRecord,
@@ -57,21 +56,28 @@ class StoredProbe(NamedTuple, Generic[AnyRecord]):
     folder: Path
 
 
-def find_probes(
+def find_probes(folders: Sequence[Path], form: type[AnyRecord]) -> list[StoredProbe[AnyRecord]]:
+    """Return the probes of a form of record under some folders; UserError as by `find_any_probes`."""
+    any_form = find_any_probes(folders, may_lack=True)
+    found = [probe for probe in any_form if isinstance(probe.record, form)]
+    if not found:
+        raise UserError(_none_in(folders, "probes that fill blanks" if any_form else "probes"))
+    return found
+
+
+def find_any_probes(
     folders: Sequence[Path],
-    form: type[AnyRecord],
     *,
     left_out: Callable[[UserError], object] | None = None,
     may_lack: bool = False,
-) -> list[StoredProbe[AnyRecord]]:
-    """Return the probes of a form of record under some folders, each once under the name of its model.
+) -> list[StoredProbe[Any]]:
+    """Return the probes of any prober under some folders, each once under the name of its model.
 
     Raises UserError for a folder that is not there, for a record that cannot be read, and if there is no
     probe at all, unless it may_lack any; `left_out`, if given, is told of the record instead, and no probe
     will do then.
     """
-    found: dict[tuple[str, str], StoredProbe[AnyRecord]] = {}
-    has_others = False
+    found: dict[tuple[str, str], StoredProbe[Any]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of probes; {REMEDY}")
@@ -83,30 +89,14 @@ def find_probes(
                     raise
                 left_out(error)
             else:
-                if isinstance(record, form):
-                    found.setdefault((record.model, record.identity), StoredProbe(record, path.parent))
-                else:
-                    has_others = True
+                found.setdefault((record.model, record.identity), StoredProbe(record, path.parent))
     if not found and left_out is None and not may_lack:
-        where = ", ".join(map(str, folders))
-        kind = (
-            "ranked probes" if form is RankRecord else "probes that fill blanks" if has_others else "probes"
-        )
-        remedy = REMEDY.replace("run", "rank") if form is RankRecord else REMEDY
-        raise UserError(f"{where}: no {kind}; {remedy}, or name their folder with --results")
+        raise UserError(_none_in(folders))
     return list(found.values())
 
 
-def find_any_probes(folders: Sequence[Path]) -> list[StoredProbe[Any]]:
-    """Return the probes of any prober under some folders. Raises UserError if there is none."""
-    found: list[StoredProbe[Any]] = []
-    for form in (ProbeRecord, RankRecord, ChoiceRecord, GenerateRecord):
-        found += find_probes(folders, form, may_lack=True)
-    if not found:
-        raise UserError(
-            f"{', '.join(map(str, folders))}: no probes; {REMEDY}, or name their folder with --results"
-        )
-    return found
+def _none_in(folders: Sequence[Path], kind: str = "probes") -> str:
+    return f"{', '.join(map(str, folders))}: no {kind}; {REMEDY}, or name their folder with --results"
 
 
 def unfinished_probes(folder: Path) -> list[Path]:
@@ -147,14 +137,13 @@ def check_set(query_set: QuerySet, record: AnyProbe) -> None:
         )
 
 
-def rules_differ(record: ProbeRecord) -> str:
+def rules_differ(record: AnyProbe) -> str:
     """Say that a record's figures were made by other rules than today's; "" if they were not."""
-    made = record.protocol_version
-    if made == PROBE_PROTOCOL_VERSION:
+    made, today = record.protocol_version, record.settings.protocol_version
+    if made == today:
         return ""
     return (
-        f"judged by today's rules (protocol {PROBE_PROTOCOL_VERSION} of probes); the record's figures are by "
-        f"protocol {made}"
+        f"judged by today's rules (protocol {today} of probes); the record's figures are by protocol {made}"
     )
 
 
@@ -181,8 +170,14 @@ def read_predictions(
 
     of: only those of these queries. schema: that of the probe's kind.
     """
-    path = folder / PREDICTIONS
     filters = None if of is None else [("query_id", "in", of["query_id"].to_pylist())]
+    return read_beside(folder / PREDICTIONS, schema, columns=columns, filters=filters)
+
+
+def read_beside(
+    path: Path, schema: pa.Schema, *, columns: Sequence[str] | None = None, filters: Any = None
+) -> pa.Table:
+    """Return a table of a schema that stands beside a record. Raises UserError if it cannot be read."""
     try:
         found = pq.read_table(path, columns=columns and list(columns), filters=filters)
     except FileNotFoundError:

@@ -34,6 +34,7 @@ _WHAT_SCORES_ARE = {
 class ChoiceRow(NamedTuple):
     """A probe by one of its scores. name: of the model, with what tells rows apart ("smollm2, 5 shots")."""
 
+    model: str
     name: str
     family: str
     score: str
@@ -65,8 +66,9 @@ def choice_boards(records: Iterable[ChoiceRecord]) -> Iterator[ChoiceBoard]:
         title += first.settings.split
         title += f", drawn with seed {first.subset.seed}" if first.subset.queries else ""
         rows = [
-            ChoiceRow(", ".join([labels[one.identity], *one.settings.told_apart]), one.settings.family, *of)
+            ChoiceRow(model, ", ".join([model, *one.settings.told_apart]), one.settings.family, *of)
             for one in group
+            for model in [labels[one.identity]]
             for of in one.figures.items()
         ]
         yield ChoiceBoard(f"{title}, {first.precision}", first.majority, rows)

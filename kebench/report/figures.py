@@ -6,7 +6,7 @@ the same bytes.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from kebench.chart_styles import PALETTE, SHAPES, ModelStyle, integer_ticks
 from kebench.errors import UserError
@@ -240,6 +240,46 @@ def probe_bars(rows: Sequence[tuple[str, str, float]]) -> str:
         color=altair.Color("queries:N", sort=order, title=None),
     )
     return _svg(chart.properties(width=420, height=altair.Step(14)))
+
+
+class IntervalDot(NamedTuple):
+    """A row of a chart: a figure of a model with its interval, and a baseline; None for what is missing."""
+
+    model: str
+    label: str
+    percent: float | None
+    low_percent: float | None
+    high_percent: float | None
+    baseline_percent: float | None
+
+
+def interval_dots(rows: Sequence[IntervalDot], styles: ModelStyles, title: str) -> str:
+    """Return figures of models in their colours, each with its interval, and a bar at its baseline."""
+    altair = require_charts()
+    known = [row for row in rows if row.percent is not None]
+    if not known:
+        return ""
+    values = [
+        {name: round(one, 3) if isinstance(one, float) else one for name, one in row._asdict().items()}
+        for row in known
+    ]
+    percents = (one for row in known for one in row[2:] if isinstance(one, float))
+    scale, axis = _percent_scale(percents), altair.Axis(labelLimit=280, grid=True)
+    x = altair.X("percent:Q", title=f"{title}, %", scale=scale, axis=altair.Axis(**_TICKS))
+    y = altair.Y("label:N", sort=[row.label for row in known], title=None, axis=axis)
+    models = list(dict.fromkeys(row.model for row in known))
+    base = altair.Chart({"values": values}).encode(
+        y=y, **_by_model(models, styles, "color", has_legend=False)
+    )
+    lines = base.transform_filter("datum.low_percent !== null && datum.high_percent !== null")
+    lines = lines.mark_rule(strokeWidth=2).encode(
+        x=altair.X("low_percent:Q", scale=scale), x2="high_percent:Q"
+    )
+    bars = altair.Chart({"values": values}).transform_filter("datum.baseline_percent !== null")
+    bars = bars.mark_tick(thickness=2, color=_INK, size=16).encode(x="baseline_percent:Q", y=y)
+    shape = _by_model(models, styles, "shape", has_legend=False)
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(x=x, **shape)
+    return _svg((lines + bars + points).properties(width=420, height=altair.Step(24)))
 
 
 def strata_dots(scores: Sequence[StratumScore], styles: ModelStyles) -> str:

@@ -11,18 +11,21 @@ from typing import Any, NamedTuple
 from kebench.cards import ModelCard
 from kebench.chart_styles import ModelStyle, model_styles
 from kebench.errors import counted
-from kebench.grid import DASH, p_text
+from kebench.grid import DASH, Sheet, p_text
 from kebench.kinds.card import TaskCard
-from kebench.probe.record import ProbeRecord
+from kebench.probe.record import AnyProbe, ChoiceRecord, ProbeRecord, RankRecord
 from kebench.report import figures
+from kebench.report.choice import ChoiceBoard, choice_boards, choice_groups_sheet, choice_sheet
 from kebench.report.compare import Settings
 from kebench.report.document import render_document
 from kebench.report.page_board import COMPARISON_HEADINGS, RUN_HEADINGS, Board, anchor_of, budget_of
 from kebench.report.probes import BUCKETS, PROBE_SUITE, probe_sheets, row_labels
 from kebench.report.published import read_published_tables
+from kebench.report.ranked import INTERVAL, RankedBoard, ranked_boards, ranked_groups_sheet, ranked_sheet
 from kebench.report.significance import Significance, significance_of, test_words
 from kebench.report.strata import Strata, overlap_grid, strata_grids
 from kebench.report.table import Leaderboard
+from kebench.scoring.ranked import NUM_CANDIDATES
 
 COMPARISON_NOTE = (
     "Difference: this model less the other; n: seeds of the two. Welch's t-test over seeds, two-sided; "
@@ -37,7 +40,7 @@ class Material(NamedTuple):
     """
 
     board: Leaderboard
-    probes: Sequence[ProbeRecord]
+    probes: Sequence[AnyProbe]
     cards: Mapping[str, ModelCard]
     tasks: Sequence[TaskCard]
     title: str = "kebench results"
@@ -59,7 +62,12 @@ def build_page(
     tables, cards = material.board.tables, material.cards
     blocks = [block for table in tables for block in table.blocks]
     strata = material.overlap.scores if material.overlap else ()
+    filled = [record for record in material.probes if isinstance(record, ProbeRecord)]
+    ranked = list(ranked_boards((one for one in material.probes if isinstance(one, RankRecord)), "column"))
+    chosen = list(choice_boards(one for one in material.probes if isinstance(one, ChoiceRecord)))
     labels = [*(row.label for block in blocks for row in block.rows), *(one.model for one in strata)]
+    labels += [row.model for board in ranked for row in board.rows]
+    labels += [row.model for board in chosen for row in board.rows]
     styles = model_styles(labels)  # how each model looks, in all charts of the page
     settings = Settings(metric=material.board.metric)
     significance = [
@@ -68,10 +76,14 @@ def build_page(
     ]
     board = Board(material.board, significance, cards, styles)
     tested = [_significance_section(found, styles) for found in significance if found.pairs]
-    probes = _probe_sections(material.probes)
+    probes = _probe_sections(filled)
+    asked = _asked_sections(ranked, chosen, styles)
     overlap = _overlap_sections(material.overlap, styles) if material.overlap else None
     sections = [("leaderboard", "Leaderboard", True), ("significance", "Significance", tested)]
-    sections += [("probes", "What models know", probes), ("overlap", "Known and unknown names", overlap)]
+    sections += [
+        ("probes", "What models know", probes or asked),
+        ("overlap", "Known and unknown names", overlap),
+    ]
     sections += [("curves", "Learning curves", True), ("models", "Models", True), ("tasks", "Tasks", True)]
     models = {row.key.model for block in blocks for row in block.rows}
     data = {
@@ -95,6 +107,7 @@ def build_page(
         "tables": board.tables,
         "significance": tested,
         "probes": probes,
+        "asked": asked,
         "overlap": overlap,
         "curves": board.curves,
         "plots": board.plots,
@@ -178,6 +191,74 @@ def _probe_sections(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
     return shown
 
 
+def _asked_sections(
+    ranked: Sequence[RankedBoard], chosen: Sequence[ChoiceBoard], styles: Mapping[str, ModelStyle]
+) -> list[dict[str, Any]]:
+    """Return the boards of ranked probes and multiple choice: a chart, tables, each row broken down."""
+    shown: list[dict[str, Any]] = []
+    said: set[str] = set()  # a note that two sheets share is said under the first
+
+    def add(
+        sheet: Sheet,
+        broken_down: Sequence[Sheet],
+        dots: list[figures.IntervalDot],
+        *,
+        figure: str,
+        baseline: str,
+        by: str,
+    ) -> None:
+        order = [row[0] for row in sheet.grids[0].rows]
+        dots.sort(key=lambda dot: order.index(dot.label))
+        notes = [note for note in sheet.all_notes(best="bold", second="") if note not in said]
+        said.update(notes)
+        shown.append(
+            {
+                "title": sheet.title,
+                "figure": figure,
+                "caption": f"Points: {figure}, with its {INTERVAL}; bars: {baseline}.",
+                "chart": figures.interval_dots(dots, styles, figure),
+                "grids": sheet.grids,
+                "notes": notes,
+                "by": by,
+                "broken_down": [(of.title, of.grids[0]) for of in broken_down],
+            }
+        )
+
+    for board in ranked:
+        dots = []
+        for row in board.rows:
+            own, other = row.figures.acc_1.own, row.figures.acc_1.other_subjects
+            ends = own.facts_low_percent, own.facts_high_percent
+            dots.append(figures.IntervalDot(row.model, row.label, own.percent, *ends, other.percent))
+        broken_down = [
+            ranked_groups_sheet(row, by="relation", title="means over facts") for row in board.rows
+        ]
+        add(
+            ranked_sheet(board.rows, title=board.title),
+            broken_down,
+            dots,
+            figure=f"acc@1 of {NUM_CANDIDATES}",
+            baseline="by the scores of other subjects",
+            by="relation",
+        )
+    for asked in chosen:
+        dots = []
+        for one in asked.rows:
+            own_, without = one.figures.own, one.figures.without_question
+            ends = own_.low_percent, own_.high_percent
+            dots.append(figures.IntervalDot(one.model, one.label, own_.percent, *ends, without.percent))
+        broken_down = [choice_groups_sheet(one, title="means over questions") for one in asked.rows]
+        add(
+            choice_sheet(asked),
+            broken_down,
+            dots,
+            figure="accuracy",
+            baseline="where the question is left out",
+            by="subset",
+        )
+    return shown
+
+
 def _interval(record: ProbeRecord) -> str:
     hit = record.scores.fixed.overall.hit
     if hit.low_percent is None or hit.high_percent is None:
@@ -199,7 +280,7 @@ def _overlap_sections(strata: Strata, styles: Mapping[str, ModelStyle]) -> dict[
 
 
 def _model_sections(
-    board: Leaderboard, probes: Sequence[ProbeRecord], cards: Mapping[str, ModelCard]
+    board: Leaderboard, probes: Sequence[AnyProbe], cards: Mapping[str, ModelCard]
 ) -> list[dict[str, Any]]:
     """Return what is known of each model: its card, its weights, its probes."""
     rows = [row for table in board.tables for block in table.blocks for row in block.rows]
@@ -214,13 +295,25 @@ def _model_sections(
                 ("note", card.note), *fields,
             ]  # fmt: skip
         for one in (one for one in probes if one.model == model):
-            hit = one.scores.fixed.overall.hit
-            interval = "" if hit.low_percent is None else f" (95% interval {_interval(one)})"
-            said = f"hit {_percent(hit.macro_percent)}%{interval}; {one.counts.queries:,} queries"
-            fields.append((f"probe of {one.set}", said))
+            fields.append((f"probe of {one.set}", _probe_words(one)))
         named = [(name, value) for name, value in fields if value]
         shown.append({"anchor": anchor_of("model", model), "name": model, "fields": named})
     return shown
+
+
+def _probe_words(record: AnyProbe) -> str:
+    """Return what a probe came to, and over how many queries."""
+    if isinstance(record, ProbeRecord):
+        hit = record.scores.fixed.overall.hit
+        interval = "" if hit.low_percent is None else f" (95% interval {_interval(record)})"
+        return f"hit {_percent(hit.macro_percent)}%{interval}; {record.counts.queries:,} queries"
+    if isinstance(record, RankRecord):
+        scores = record.figures.items()
+        said = [f"{score} {_percent(of.acc_1.over_other_subjects.percent)}" for score, of in scores]
+        return f"acc@1 over other subjects, points: {', '.join(said)}; {record.counts.asked:,} queries"
+    of_scores = record.figures.items()
+    said = [f"{score} {_percent(of.over_without_question.percent)}" for score, of in of_scores]
+    return f"accuracy over no question, points: {', '.join(said)}; {record.counts.asked:,} questions"
 
 
 def _task_sections(board: Leaderboard, cards: Sequence[TaskCard]) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ _WHAT_BASELINES_ARE = (
 class RankedRow(NamedTuple):
     """A probe by one of its scores. name: of the model, with what tells rows apart ("smollm2, 4 shots")."""
 
+    model: str
     name: str
     family: str
     score: str
@@ -79,9 +80,10 @@ def ranked_boards(records: Iterable[RankRecord], score: str) -> Iterator[RankedB
         rows = []
         for record in group:
             shown = [score] if score in record.figures else ["sum"]
-            name = ", ".join([labels[record.identity], *record.settings.told_apart])
+            model = labels[record.identity]
+            name = ", ".join([model, *record.settings.told_apart])
             rows += [
-                RankedRow(name, record.settings.family, one, record.figures[one])
+                RankedRow(model, name, record.settings.family, one, record.figures[one])
                 for one in (record.figures if score == "all" else shown)
             ]
         yield RankedBoard(title, rows)

@@ -40,9 +40,9 @@ BOARD = ChoiceBoard(
     "mmlu-med [7f07aa74], 100 questions of split test, fp32",
     ("B",),
     [
-        ChoiceRow("smollm2-135m-instruct, 5 shots", "causal", "letter", figures(0, knows=0.2)),
-        ChoiceRow("smollm2-135m-instruct, 5 shots", "causal", "char", figures(1, knows=0.6)),
-        ChoiceRow("bert-tiny, answer-l2r", "masked", "pmi", figures(2, knows=0.0)),
+        ChoiceRow("smollm2", "smollm2-135m-instruct, 5 shots", "causal", "letter", figures(0, knows=0.2)),
+        ChoiceRow("smollm2", "smollm2-135m-instruct, 5 shots", "causal", "char", figures(1, knows=0.6)),
+        ChoiceRow("bert-tiny", "bert-tiny, answer-l2r", "masked", "pmi", figures(2, knows=0.0)),
     ],
 )
 
@@ -65,7 +65,7 @@ def test_tables_fit_into_80_columns_with_the_most_above_no_question_first() -> N
 
 
 def test_letters_of_permuted_options_have_a_row_of_right_ones_of_their_own() -> None:
-    permuted = ChoiceRow("smollm2, permuted", "causal", "letter", figures(0, knows=0.5, orders=4))
+    permuted = ChoiceRow("smollm2", "smollm2, permuted", "causal", "letter", figures(0, knows=0.5, orders=4))
     assert "right, " not in text(BOARD._replace(rows=[BOARD.rows[0]]))
     both = text(BOARD._replace(rows=[BOARD.rows[0], permuted]))
     assert "right, smollm2, permuted" in " ".join(both.split())

@@ -9,6 +9,14 @@ from typing import Any
 import pytest
 
 from kebench.cli import main
+from kebench.probe.record import (
+    ChoiceRecord,
+    ChoiceSettings,
+    ProbeSubset,
+    RankRecord,
+    RankSettings,
+    write_probe_record,
+)
 from kebench.report.figures import _tile
 from kebench.report.page import Material, build_page
 from kebench.report.table import build_leaderboard
@@ -17,6 +25,8 @@ from kebench.tasks.card import all_task_cards
 from tests.probe.test_scores_command import small_record, write_probe
 from tests.report.browser import accessibility_faults, opened_browser, printed, wait_for
 from tests.report.sample_records import sample_record, write_sample
+from tests.report.test_choice import figures as choice_figures
+from tests.report.test_ranked import figures as ranked_figures
 from tests.report.test_strata import written as strata_file
 
 pytest.importorskip("altair")
@@ -79,6 +89,71 @@ def test_probes_have_groups_of_columns_an_interval_and_published_rows_of_their_o
     assert re.search(r"<td>\d+\.\d\d to \d+\.\d\d</td>", measured)
     assert "<td>SciBERT †</td><td>13.92</td>" in published
     assert {row.count("<td>") for row in re.findall(r"<tr.*?</tr>", measured + published)} == {11}
+
+
+def asked_record(form: type[Any], settings: Any, figures: dict[str, Any], **fields: Any) -> Any:
+    """A record of a ranked probe, or of multiple choice."""
+    counts = form.model_fields["counts"].annotation
+    made = {"model": "bert-tiny", "set": "asked", "set_hash": "2" * 64, **fields}
+    return form(
+        schema=2, identity=f"{made['model']}{form.__name__}".encode().hex()[:40], model_hash="1" * 64,
+        protocol_version=1, settings=settings, precision="fp32", subset=ProbeSubset(), sharing="",
+        counts=counts(**dict.fromkeys(counts.model_fields, 72)), figures=figures,
+        provenance=small_record().provenance, **made,
+    )  # fmt: skip
+
+
+def test_ranked_probes_and_multiple_choice_stand_beside_filled_ones(tmp_path: Path) -> None:
+    ranking = RankSettings(
+        family="masked",
+        start="",
+        pll="original",
+        shots=0,
+        draws=1,
+        seed=0,
+        wordings=1,
+        negated=False,
+        names=1,
+    )
+    choosing = ChoiceSettings(
+        family="masked", start="", pll="original", split="test", shots=0, seed=0, by=("text",), permuted=False
+    )
+    of_rank, of_choice = ranked_figures(1.5), choice_figures(0, knows=0.5)
+    for record in (
+        asked_record(RankRecord, ranking, {"sum": ranked_figures(0.1), "column": of_rank}),
+        asked_record(RankRecord, ranking, {"sum": of_rank}, model="<b>minilm", set_hash="3" * 64),
+        asked_record(ChoiceRecord, choosing, {"char": of_choice}, set="mmlu", majority=("B",)),
+    ):
+        folder = tmp_path / "probes" / record.identity
+        folder.mkdir(parents=True)
+        write_probe_record(folder, record)
+    text = write_page(tmp_path, RECORDED, tmp_path / "probes")
+    assert "What models know</a>" in text
+    shown = text[text.index('<h2 id="probes">') : text.index('<h2 id="curves">')]
+    other, ranked, chosen = re.split("<h3>", shown)[1:]
+    assert ranked.startswith("asked [22222222], 72 queries ranked")
+    assert other.startswith("asked [33333333]")
+    assert chosen.startswith("mmlu [22222222], 72 questions of split test")
+    for part, own, baseline, label in (
+        (ranked, of_rank.acc_1.own, of_rank.acc_1.other_subjects, "bert-tiny, original, column"),
+        (chosen, of_choice.own, of_choice.without_question, "bert-tiny, original, char"),
+    ):
+        (first, *_) = re.findall(r"<tbody>(.*?)</tbody>", part, re.DOTALL)
+        cells = re.findall(r"<t[hd][^>]*>([^<]*)<", first)
+        low = own.facts_low_percent if part is ranked else own.low_percent
+        assert (cells[0], cells[1], cells[3]) == (label, f"{own.percent:.1f}", f"{baseline.percent:.1f}")
+        assert cells[2].startswith("–" if low is None else f"{low:.1f} to ")
+        assert part.count("<svg") == 1
+        (svg,) = re.findall(r"<svg.*?</svg>", part, re.DOTALL)
+        assert {label} == set(re.findall(r">(bert-tiny[^<]*)</text>", svg))
+        assert "<script" not in svg
+    assert "may_treat/tail" in ranked
+    assert "professional_medicine" in chosen
+    assert shown.count("what the scores of other subjects&#39; queries earn") == 1
+    assert "&lt;b&gt;minilm, original, sum" in other
+    assert "<b>minilm" not in text
+    assert f"column {of_rank.acc_1.over_other_subjects.percent:.2f}; 72 queries" in text
+    assert "from 42 runs and 3 probes" in text
 
 
 @pytest.mark.parametrize("share", [-1.0, -0.5, 0.0, 0.5, 1.0])
