@@ -2,7 +2,15 @@
 
 import click
 
-from kebench.cli import probe_build, probe_choice, probe_compare, probe_generate, probe_run, probe_scores
+from kebench.cli import (
+    probe_build,
+    probe_choice,
+    probe_compare,
+    probe_generate,
+    probe_run,
+    probe_scores,
+    probe_show,
+)
 
 
 @click.group("probe")
@@ -19,7 +27,7 @@ for _command in (
     probe_run.probe_rank,
     probe_generate.probe_generate,
     probe_choice.probe_choice,
-    probe_scores.show,
+    probe_show.show,
     probe_scores.scores,
     probe_compare.compare,
 ):

@@ -19,7 +19,7 @@ from kebench.probe.query_set import QUESTIONS, QuerySet, QuerySetManifest, remem
 from kebench.probe.question_files import question_files
 from kebench.probe.questions import QuestionSetManifest, import_questions, read_question_manifest
 from kebench.probe.recipe import read_probe_recipe
-from kebench.report.choice import question_set_sheet
+from kebench.report.probe_choice import question_set_sheet
 from kebench.umls.knowledge_base import KnowledgeBase
 
 RECIPE = "umls-2020aa"

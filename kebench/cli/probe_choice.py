@@ -15,9 +15,10 @@ from kebench.cli.tables import print_sheets
 from kebench.errors import UserError
 from kebench.model.source import ResolvedModel
 from kebench.probe.plan import Precision, ProbePlan
+from kebench.probe.query_set import remember_set
 from kebench.probe.questions import QuestionSet
 from kebench.probe.record import ChoiceBy, ChoiceRecord, ProbeSubset
-from kebench.report.choice import choice_boards, choice_groups_sheet, choice_sheet
+from kebench.report.probe_choice import choice_boards, choice_groups_sheet, choice_sheet
 
 _BY: dict[str, tuple[ChoiceBy, ...]] = {"letter": ("letter",), "text": ("text",), "both": ("letter", "text")}
 
@@ -60,6 +61,7 @@ def probe_choice(options: ChoiceOptions) -> None:
     if options.out.exists() and not options.out.is_dir():
         raise UserError(f"{options.out}: a file; name a folder for the results with --out")
     question_set = QuestionSet.open(options.folder, split=options.split)
+    remember_set(options.folder, *question_set.manifest.hashes)
     allowed = options.allow_remote_code
 
     def plan_one(model: ResolvedModel, *, precision: Precision, subset: ProbeSubset) -> ProbePlan:

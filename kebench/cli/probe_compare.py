@@ -22,7 +22,7 @@ from kebench.probe.record import (
     RankRecord,
     read_probe_record,
 )
-from kebench.report.paired import paired_fields, paired_sheet
+from kebench.report.probe_paired import paired_fields, paired_sheet
 from kebench.scoring import generated
 from kebench.scoring.name_scores import SCORES
 from kebench.scoring.ranked import METRICS

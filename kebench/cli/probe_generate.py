@@ -22,7 +22,7 @@ from kebench.probe.generate_figures import SCORE
 from kebench.probe.generated import WRITTEN_SCHEMA, accepted_by
 from kebench.probe.plan import Precision, ProbePlan
 from kebench.probe.record import GenerateRecord, ProbeSubset
-from kebench.report.generated import generated_boards, generated_groups_sheet, generated_sheet
+from kebench.report.probe_generated import generated_boards, generated_groups_sheet, generated_sheet
 
 
 @dataclass(frozen=True, kw_only=True)

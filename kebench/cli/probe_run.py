@@ -23,7 +23,7 @@ from kebench.probe.query_set import QuerySet, remember_set
 from kebench.probe.questions import QuestionSet
 from kebench.probe.record import FillSettings, ProbeRecord, ProbeSubset, RankRecord
 from kebench.processes import beside
-from kebench.report.ranked import ranked_boards, ranked_sheet
+from kebench.report.probe_ranked import ranked_boards, ranked_sheet
 from kebench.run import resolve
 from kebench.runtime import choose_device, use_own_gpu
 from kebench.scoring.name_scores import MIN_COLUMN_QUERIES, SCORES

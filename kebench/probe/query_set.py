@@ -5,7 +5,7 @@ files of their own. docs/FORMATS.md (Cloze sets) describes all.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -316,6 +316,14 @@ def remember_set(folder: Path, *hashes: str) -> None:
 
 def find_set(content_hash: str, *, name: str, option: str = "--set") -> QuerySet:
     """Return the set of a hash. Raises UserError if it is not here, with the option that takes its folder."""
+    found: QuerySet = find_any_set(content_hash, QuerySet.open, name=name, option=option)
+    return found
+
+
+def find_any_set(
+    content_hash: str, open_folder: Callable[[Path], Any], *, name: str, option: str = "--set"
+) -> Any:
+    """Return what `open_folder` makes of the folder where the set of a hash was last seen; as `find_set`."""
     try:
         folder = Path((cache_folder() / "sets" / content_hash).read_text(encoding="utf-8"))
     except OSError:
@@ -324,11 +332,11 @@ def find_set(content_hash: str, *, name: str, option: str = "--set") -> QuerySet
             "or make it first ('kebench probe build', 'kebench probe import')"
         ) from None
     try:
-        query_set = QuerySet.open(folder)
+        found = open_folder(folder)
     except UserError as error:
         raise UserError(f"set {name} {content_hash[:8]}: {error}, or name it with {option}") from None
-    if content_hash not in query_set.manifest.hashes:
+    if content_hash not in found.manifest.hashes:
         raise UserError(
             f"{folder}: holds another set than {name} {content_hash[:8]} by now; name it with {option}"
         )
-    return query_set
+    return found

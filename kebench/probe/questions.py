@@ -19,7 +19,7 @@ from pydantic import Field
 from kebench.cards import Part, read_json_as
 from kebench.errors import UserError
 from kebench.files import atomic_folder, hash_of, sha256_of, sweep_temporaries_of
-from kebench.probe.query_set import MANIFEST, QUERIES, QUESTIONS
+from kebench.probe.query_set import MANIFEST, QUERIES, QUESTIONS, QuerySet
 from kebench.probe.question_files import LETTERS, SPLITS, Question, Split, question_files, read_questions
 from kebench.runtime import begin
 from kebench.umls.rrf import InputFile, input_file
@@ -167,6 +167,13 @@ class QuestionSet:
             asked = Asked(row["question_id"], question, row["same_as"])
             found.setdefault(question.split, []).append(asked)
         return found
+
+
+def open_set(folder: Path) -> QuerySet | QuestionSet:
+    """Return the set in a folder, of queries or of questions (those of its first split)."""
+    if not (folder / QUESTIONS).is_file():
+        return QuerySet.open(folder)
+    return QuestionSet.open(folder, split=next(iter(read_question_manifest(folder).by_split)))
 
 
 def import_questions(paths: Sequence[Path], out: Path) -> QuestionSetManifest:

@@ -128,7 +128,7 @@ def newest_probe(probes: Iterable[StoredProbe[AnyRecord]]) -> StoredProbe[AnyRec
     return max(probes, key=lambda probe: probe.record.provenance.started_utc)
 
 
-def check_set(query_set: QuerySet, record: AnyProbe) -> None:
+def check_set(query_set: QuerySet | QuestionSet, record: AnyProbe) -> None:
     """Raise UserError if a probe is of another set."""
     if record.set_hash not in query_set.manifest.hashes:
         raise UserError(

@@ -11,21 +11,19 @@ from typing import Any, NamedTuple
 from kebench.cards import ModelCard
 from kebench.chart_styles import ModelStyle, model_styles
 from kebench.errors import counted
-from kebench.grid import DASH, Sheet, p_text
+from kebench.grid import p_text
 from kebench.kinds.card import TaskCard
 from kebench.probe.record import AnyProbe, ChoiceRecord, ProbeRecord, RankRecord
 from kebench.report import figures
-from kebench.report.choice import ChoiceBoard, choice_boards, choice_groups_sheet, choice_sheet
 from kebench.report.compare import Settings
 from kebench.report.document import render_document
 from kebench.report.page_board import COMPARISON_HEADINGS, RUN_HEADINGS, Board, anchor_of, budget_of
-from kebench.report.probes import BUCKETS, PROBE_SUITE, probe_sheets, row_labels
-from kebench.report.published import read_published_tables
-from kebench.report.ranked import INTERVAL, RankedBoard, ranked_boards, ranked_groups_sheet, ranked_sheet
+from kebench.report.page_probes import asked_sections, filled_sections, probe_words
+from kebench.report.probe_choice import choice_boards
+from kebench.report.probe_ranked import ranked_boards
 from kebench.report.significance import Significance, significance_of, test_words
 from kebench.report.strata import Strata, overlap_grid, strata_grids
 from kebench.report.table import Leaderboard
-from kebench.scoring.ranked import NUM_CANDIDATES
 
 COMPARISON_NOTE = (
     "Difference: this model less the other; n: seeds of the two. Welch's t-test over seeds, two-sided; "
@@ -76,8 +74,8 @@ def build_page(
     ]
     board = Board(material.board, significance, cards, styles)
     tested = [_significance_section(found, styles) for found in significance if found.pairs]
-    probes = _probe_sections(filled)
-    asked = _asked_sections(ranked, chosen, styles)
+    probes = filled_sections(filled)
+    asked = asked_sections(ranked, chosen, styles)
     overlap = _overlap_sections(material.overlap, styles) if material.overlap else None
     sections = [("leaderboard", "Leaderboard", True), ("significance", "Significance", tested)]
     sections += [
@@ -154,118 +152,6 @@ def _significance_section(found: Significance, styles: Mapping[str, ModelStyle])
     return shown
 
 
-def _probe_sections(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
-    """Return the probes of each protocol: hits, published ones below the first; a chart; hits by relation."""
-    shown = []
-    for sheet, group in probe_sheets(records, read_published_tables(PROBE_SUITE)):
-        (grid,) = sheet.grids
-        labels = row_labels(group)
-        intervals = {labels[record.identity]: _interval(record) for record in group}
-        behind = 1 + sum(number for _, number in grid.groups[:2])  # the hits that the intervals are of
-        rows = [(*row[:behind], intervals.get(row[0], DASH), *row[behind:]) for row in grid.texts]
-        bars = []
-        for record in group:
-            for bucket, kind in BUCKETS.items():
-                percent = getattr(record.scores.fixed, bucket).hit.macro_percent
-                if percent is not None:
-                    bars.append((labels[record.identity], kind, percent))
-        names = sorted({name for record in group for name in record.scores.fixed.by_relation})
-        of_each = [record.scores.fixed.by_relation for record in group]
-        relations = [
-            [name, *(_percent(found[name].hit_percent if name in found else None) for found in of_each)]
-            for name in names
-        ]
-        shown.append(
-            {
-                "caption": sheet.title,
-                "groups": [(name, number + (place == 1)) for place, (name, number) in enumerate(grid.groups)],
-                "headings": (*grid.headings[1:behind], "95% interval of all", *grid.headings[behind:]),
-                "rows": rows[: grid.published],
-                "published": [] if grid.published is None else rows[grid.published :],
-                "notes": sheet.notes,
-                "chart": figures.probe_bars(bars),
-                "relation_headings": ("relation", *(labels[record.identity] for record in group)),
-                "relations": relations,
-            }
-        )
-    return shown
-
-
-def _asked_sections(
-    ranked: Sequence[RankedBoard], chosen: Sequence[ChoiceBoard], styles: Mapping[str, ModelStyle]
-) -> list[dict[str, Any]]:
-    """Return the boards of ranked probes and multiple choice: a chart, tables, each row broken down."""
-    shown: list[dict[str, Any]] = []
-    said: set[str] = set()  # a note that two sheets share is said under the first
-
-    def add(
-        sheet: Sheet,
-        broken_down: Sequence[Sheet],
-        dots: list[figures.IntervalDot],
-        *,
-        figure: str,
-        baseline: str,
-        by: str,
-    ) -> None:
-        order = [row[0] for row in sheet.grids[0].rows]
-        dots.sort(key=lambda dot: order.index(dot.label))
-        notes = [note for note in sheet.all_notes(best="bold", second="") if note not in said]
-        said.update(notes)
-        shown.append(
-            {
-                "title": sheet.title,
-                "figure": figure,
-                "caption": f"Points: {figure}, with its {INTERVAL}; bars: {baseline}.",
-                "chart": figures.interval_dots(dots, styles, figure),
-                "grids": sheet.grids,
-                "notes": notes,
-                "by": by,
-                "broken_down": [(of.title, of.grids[0]) for of in broken_down],
-            }
-        )
-
-    for board in ranked:
-        dots = []
-        for row in board.rows:
-            own, other = row.figures.acc_1.own, row.figures.acc_1.other_subjects
-            ends = own.facts_low_percent, own.facts_high_percent
-            dots.append(figures.IntervalDot(row.model, row.label, own.percent, *ends, other.percent))
-        broken_down = [
-            ranked_groups_sheet(row, by="relation", title="means over facts") for row in board.rows
-        ]
-        add(
-            ranked_sheet(board.rows, title=board.title),
-            broken_down,
-            dots,
-            figure=f"acc@1 of {NUM_CANDIDATES}",
-            baseline="by the scores of other subjects",
-            by="relation",
-        )
-    for asked in chosen:
-        dots = []
-        for one in asked.rows:
-            own_, without = one.figures.own, one.figures.without_question
-            ends = own_.low_percent, own_.high_percent
-            dots.append(figures.IntervalDot(one.model, one.label, own_.percent, *ends, without.percent))
-        broken_down = [choice_groups_sheet(one, title="means over questions") for one in asked.rows]
-        add(
-            choice_sheet(asked),
-            broken_down,
-            dots,
-            figure="accuracy",
-            baseline="where the question is left out",
-            by="subset",
-        )
-    return shown
-
-
-def _interval(record: ProbeRecord) -> str:
-    hit = record.scores.fixed.overall.hit
-    if hit.low_percent is None or hit.high_percent is None:
-        return DASH
-    return f"{hit.low_percent:.2f} to {hit.high_percent:.2f}"
-
-
 def _overlap_sections(strata: Strata, styles: Mapping[str, ModelStyle]) -> dict[str, Any]:
     """Return how many mentions of the tasks are known, and F1 on each kind of mention."""
     compared = zip(strata_grids(strata), strata.by_protocol().values(), strict=True)
@@ -295,25 +181,10 @@ def _model_sections(
                 ("note", card.note), *fields,
             ]  # fmt: skip
         for one in (one for one in probes if one.model == model):
-            fields.append((f"probe of {one.set}", _probe_words(one)))
+            fields.append((f"probe of {one.set}", probe_words(one)))
         named = [(name, value) for name, value in fields if value]
         shown.append({"anchor": anchor_of("model", model), "name": model, "fields": named})
     return shown
-
-
-def _probe_words(record: AnyProbe) -> str:
-    """Return what a probe came to, and over how many queries."""
-    if isinstance(record, ProbeRecord):
-        hit = record.scores.fixed.overall.hit
-        interval = "" if hit.low_percent is None else f" (95% interval {_interval(record)})"
-        return f"hit {_percent(hit.macro_percent)}%{interval}; {record.counts.queries:,} queries"
-    if isinstance(record, RankRecord):
-        scores = record.figures.items()
-        said = [f"{score} {_percent(of.acc_1.over_other_subjects.percent)}" for score, of in scores]
-        return f"acc@1 over other subjects, points: {', '.join(said)}; {record.counts.asked:,} queries"
-    of_scores = record.figures.items()
-    said = [f"{score} {_percent(of.over_without_question.percent)}" for score, of in of_scores]
-    return f"accuracy over no question, points: {', '.join(said)}; {record.counts.asked:,} questions"
 
 
 def _task_sections(board: Leaderboard, cards: Sequence[TaskCard]) -> list[dict[str, Any]]:
@@ -333,7 +204,3 @@ def _task_sections(board: Leaderboard, cards: Sequence[TaskCard]) -> list[dict[s
         for card in cards
         if card.name in names
     ]  # fmt: skip
-
-
-def _percent(percent: float | None) -> str:
-    return DASH if percent is None else f"{percent:.2f}"

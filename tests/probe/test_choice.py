@@ -371,3 +371,50 @@ def test_probes_stand_in_one_table_and_are_compared_question_by_question(
     assert text["figure"] == "accuracy by char"
     with pytest.raises(UserError, match="has no figures by 'letter'"):
         chosen("compare", "tiny-llama", "tiny-bert", "--score", "letter", *results)
+
+
+def test_questions_are_shown_with_the_scores_of_their_options(
+    models: dict[str, Path], questions: QuestionSet, tmp_path: Path
+) -> None:
+    chosen(*arguments(models["causal"], questions, tmp_path, "--shots", "1", "--permute"))
+    record, choices = found(tmp_path)
+    # found by its hash: who asked it remembered where it is
+    place = ("show", "--model", "tiny-llama", "--results", str(tmp_path))
+    result = chosen(*place)
+    assert "by letter, 1 shot (not shown), options in their own order; hits:" in result.stderr
+    assert "  A           In the chest (-" in result.stdout
+    assert "  answer      B\n" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+    rows = json.loads(chosen(*place, "--score", "pmi", "--format", "json").stdout)["examples"]
+    assert len(rows) == record.counts.questions == 7
+    by_hand = {
+        (row["question_id"], "ABCD"[row["place"]]): row["sum"] - row["without_question_sum"]
+        for row in choices.to_pylist()
+        if row["by"] == "text"
+    }
+    for row in rows:
+        scores = {letter: row[f"{letter}_score"] for letter in "ABCD"}
+        assert scores == pytest.approx({letter: by_hand[row["question"], letter] for letter in "ABCD"})
+        assert row["chosen"] == max(scores, key=lambda letter: scores[letter])
+        assert row["is_hit"] == (row["chosen"] == row["answer"])
+    assert 100 * sum(row["is_hit"] for row in rows) / 7 == pytest.approx(record.figures["pmi"].own.percent)
+    missed = chosen(*place, "--misses", "--relation", "anatomy", "--n", "1").stdout
+    assert "miss        " in missed
+    assert "  subset      anatomy, question" in missed
+    with pytest.raises(UserError, match="no query of subset 'anatomie'; did you mean 'anatomy'"):
+        chosen(*place, "--relation", "anatomie")
+    with pytest.raises(UserError, match=r"has no figures by 'column'; choose one of letter, sum"):
+        chosen(*place, "--score", "column")
+
+
+def test_questions_without_a_score_are_shown_with_the_reason(tmp_path: Path, models: dict[str, Path]) -> None:
+    write_mmlu(tmp_path / "a_test.csv", [("Which is it?", ("β", "b"), "A"), ("Which one?", ("a", "b"), "B")])
+    made = question_set(tmp_path, [tmp_path / "a_test.csv"])
+    chosen(*arguments(models["masked"], made, tmp_path / "out"))
+    place = ("show", "--model", "tiny-bert", "--results", str(tmp_path / "out"), "--set", str(made.folder))
+    assert "  A           β\n" in chosen(*place).stdout
+    assert "  no score    unknown characters\n" in chosen(*place).stdout
+    result = chosen(*place, "--misses")
+    assert "1 have no score and are neither hits nor misses" in result.stderr
+    assert "Which is it?" not in result.stdout

@@ -16,6 +16,8 @@ from click.testing import CliRunner
 
 from kebench.cli.probe import probe
 from kebench.errors import UserError
+from kebench.probe.earned import earned_of
+from kebench.probe.examples import RankedExample, ranked_examples
 from kebench.probe.foreign import import_set
 from kebench.probe.query_set import QuerySet
 from kebench.probe.rank_figures import candidate_scores_of, figures_of
@@ -36,7 +38,7 @@ from kebench.probe.record import (
     probe_record_paths,
     read_probe_record,
 )
-from kebench.probe.stored import asked_queries, find_probes
+from kebench.probe.stored import StoredProbe, asked_queries, find_probes
 from tests import forks
 from tests.forks import KILLED
 from tests.probe.small_probes import answer, query_table, write_set
@@ -428,10 +430,79 @@ def test_ranked_probes_of_all_families_stand_in_one_table_and_are_compared(
     assert max(map(len, said.splitlines())) <= 80
     with pytest.raises(UserError, match="no probe of model 'tiny-llam'; did you mean 'tiny-llama'"):
         ranked("compare", one, "tiny-llam", "--results", str(tmp_path))
-    with pytest.raises(UserError, match="a ranked probe, whose answers are not shown"):
-        ranked("show", str(record_path.parent))
     with pytest.raises(UserError, match="no probes that fill blanks; make some with 'kebench probe run'"):
         find_probes([tmp_path], ProbeRecord)
+
+
+def test_queries_are_shown_with_their_best_candidates_and_the_place_of_the_true_one(
+    models: dict[str, Path], query_set: QuerySet, tmp_path: Path
+) -> None:
+    few = ("--shots", "1", "--draws", "2", "--queries", "5")
+    ranked(*arguments(models["causal"], query_set, tmp_path, *few))
+    record, _ = found(tmp_path)
+    (path,) = probe_record_paths(tmp_path)
+    result = ranked("show", str(path.parent))
+    assert (
+        "by sum (log probability of the name), in the first wording, behind the first of 2 draws"
+        in result.stderr
+    )
+    assert result.stdout.count("\n  accepted ") == record.counts.asked
+    assert result.stdout.count(", true)") > 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+    # one draw, without ties: the rank is what the query earns
+    ranked(*arguments(models["masked"], query_set, tmp_path / "masked"))
+    record, _ = found(tmp_path / "masked")
+    folder = probe_record_paths(tmp_path / "masked")[0].parent
+    place = ("show", "--model", "tiny-bert", "--results", str(tmp_path / "masked"))
+    rows = json.loads(ranked(*place, "--format", "json", "--score", "mean").stdout)["examples"]
+    assert len(rows) == record.counts.asked
+    earned = earned_of(StoredProbe(record, folder), "mean", "mrr")
+    for row in rows:
+        assert row["tied"] == 0
+        assert earned[row["query"]].value == pytest.approx(1 / row["rank"])
+        assert row["is_hit"] == (row["rank"] == 1)
+        assert row["right"] in row["accepted"]
+        if row["rank"] == 1:
+            assert (row["best_1"], row["best_1_score"]) == (row["right"], row["right_score"])
+    hits, misses = (
+        json.loads(ranked(*place, "--format", "json", "--score", "mean", kind).stdout)["examples"]
+        for kind in ("--hits", "--misses")
+    )
+    assert {row["is_hit"] for row in hits} <= {True}
+    assert {row["is_hit"] for row in misses} == {False}
+    assert len(hits) + len(misses) == len(rows)
+    relation = rows[0]["relation"].partition("/")[0]
+    of_one = ranked(*place, "--relation", relation, "--n", "1", "--format", "csv").stdout.splitlines()
+    assert of_one[0].startswith("query,relation,text,accepted,right,right_score,rank,tied,candidates,is_hit")
+    assert f",{relation}/" in of_one[1]
+    with pytest.raises(UserError, match="no query of relation 'nothing'"):
+        ranked(*place, "--relation", "nothing")
+    with pytest.raises(UserError, match=r"has no figures by 'letter'; choose one of sum, mean"):
+        ranked(*place, "--score", "letter")
+    (folder / "scores.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"scores\.parquet: damaged"):
+        ranked(*place)
+
+
+def test_ties_and_what_has_no_score_are_said() -> None:
+    def shown(score: str, *rows: list[float]) -> list[RankedExample]:
+        return list(ranked_examples(rows_of(pool(), np.array(rows)), [pool()], score, SETTINGS))
+
+    tied, first = shown("sum", [0.0, 0, 0], [-1.0, -1, -2], [-3.0, -1, -2])
+    assert [one.name for one in tied.best] == ["pain", "hypertension", "pH imbalance"]
+    assert (tied.text, tied.gold, tied.above, tied.level) == (
+        "Aspirin may treat [MASK].",
+        (("pain", "C0"),),
+        0,
+        1,
+    )
+    assert (tied.is_hit, tied.num_candidates) == (False, 3)
+    # of two true ones the better counts, and the other is none that it competes with
+    assert (first.right and first.right.name, first.num_candidates, first.is_hit) == ("hypertension", 2, True)
+    for one in shown("column", [0.0, 0, 0], [-1.0, -1, -2], [-3.0, -1, -2]):
+        assert one.lacks == "the mean of a column needs 20 subjects, the relation has 2"
+        assert (one.right, one.is_hit) == (None, None)
 
 
 def test_probes_of_other_queries_or_another_kind_are_not_compared(

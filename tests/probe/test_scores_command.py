@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from kebench.cli.probe_scores import scores, show
+from kebench.cli.probe_scores import scores
+from kebench.cli.probe_show import show
 from kebench.errors import UserError
 from kebench.probe.query_set import remember_set
 from kebench.probe.record import ProbeRecord, ProbeSubset, probe_folder, write_probe_record
@@ -140,7 +141,7 @@ def test_of_a_probe_of_some_queries_only_those_are_shown_that_were_asked(
 def test_hits_are_looked_for_among_so_many_queries_and_that_is_said(
     probed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kebench.cli.probe_scores.LOOKED_AT", 2)
+    monkeypatch.setattr("kebench.cli.probe_show.LOOKED_AT", 2)
     result = CliRunner().invoke(show, arguments_of(probed, "--hits"), catch_exceptions=False)
     assert "looked for hits among 2 of 3 queries, evenly taken" in result.stderr
     assert result.stdout.count("HIT") == 2
@@ -155,6 +156,7 @@ def test_hits_are_looked_for_among_so_many_queries_and_that_is_said(
             ["--model", "bert-tiny", "--relation", "may_teat"],
             r"did you mean 'may_treat'\? 'kebench probe stats",
         ),
+        (["--model", "bert-tiny", "--score", "sum"], "--score is of ranked probes and multiple choice, and"),
         (["--model", "bert-tiny", "--hits", "--misses"], "--hits and --misses leave no query; name one"),
     ],
 )

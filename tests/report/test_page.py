@@ -134,18 +134,28 @@ def test_ranked_probes_and_multiple_choice_stand_beside_filled_ones(tmp_path: Pa
     assert ranked.startswith("asked [22222222], 72 queries ranked")
     assert other.startswith("asked [33333333]")
     assert chosen.startswith("mmlu [22222222], 72 questions of split test")
-    for part, own, baseline, label in (
-        (ranked, of_rank.acc_1.own, of_rank.acc_1.other_subjects, "bert-tiny, original, column"),
-        (chosen, of_choice.own, of_choice.without_question, "bert-tiny, original, char"),
+    acc_1 = of_rank.acc_1
+    for part, own, low, baseline, label in (
+        (ranked, acc_1.own.percent, acc_1.own.facts_low_percent, acc_1.other_subjects.percent, "column"),
+        (
+            chosen,
+            of_choice.own.percent,
+            of_choice.own.low_percent,
+            of_choice.without_question.percent,
+            "char",
+        ),
     ):
         (first, *_) = re.findall(r"<tbody>(.*?)</tbody>", part, re.DOTALL)
         cells = re.findall(r"<t[hd][^>]*>([^<]*)<", first)
-        low = own.facts_low_percent if part is ranked else own.low_percent
-        assert (cells[0], cells[1], cells[3]) == (label, f"{own.percent:.1f}", f"{baseline.percent:.1f}")
+        assert (cells[0], cells[1], cells[3]) == (
+            f"bert-tiny, original, {label}",
+            f"{own:.1f}",
+            f"{baseline:.1f}",
+        )
         assert cells[2].startswith("–" if low is None else f"{low:.1f} to ")
         assert part.count("<svg") == 1
         (svg,) = re.findall(r"<svg.*?</svg>", part, re.DOTALL)
-        assert {label} == set(re.findall(r">(bert-tiny[^<]*)</text>", svg))
+        assert {cells[0]} == set(re.findall(r">(bert-tiny[^<]*)</text>", svg))
         assert "<script" not in svg
     assert "may_treat/tail" in ranked
     assert "professional_medicine" in chosen

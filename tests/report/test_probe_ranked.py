@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kebench.report.paired import paired_fields, paired_sheet, power_words, verdict
-from kebench.report.ranked import (
+from kebench.report.probe_paired import paired_fields, paired_sheet, power_words, verdict
+from kebench.report.probe_ranked import (
     GROUP_FIELDS,
     RANKED_FIELDS,
     RankedRow,

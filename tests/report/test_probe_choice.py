@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kebench.report.choice import (
+from kebench.report.probe_choice import (
     CHOICE_FIELDS,
     CHOICE_GROUP_FIELDS,
     ChoiceBoard,

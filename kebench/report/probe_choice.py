@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from kebench.grid import Cell, Grid, GridRows, Sheet
 from kebench.probe.questions import QuestionSetManifest
 from kebench.probe.record import ChoiceRecord
+from kebench.report.probe_ranked import INTERVAL
 from kebench.report.probes import row_labels
-from kebench.report.ranked import INTERVAL
 from kebench.scoring.choice_figures import ChoiceFigure, ChoiceFigures, MicroFigure
 from kebench.scoring.first_answers import ANSWER_BINS
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, Sheet
 from kebench.probe.record import GenerateRecord
+from kebench.report.probe_ranked import INTERVAL
 from kebench.report.probes import row_labels
-from kebench.report.ranked import INTERVAL
 from kebench.scoring.generated import METRICS, GeneratedFigures, metric_name
 from kebench.scoring.ranked_figures import MacroFigure
 

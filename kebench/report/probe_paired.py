@@ -6,7 +6,7 @@ Where no difference was seen it is said what this set could have seen; that ther
 from typing import Any
 
 from kebench.grid import Cell, Grid, Sheet, p_text
-from kebench.report.ranked import INTERVAL
+from kebench.report.probe_ranked import INTERVAL
 from kebench.scoring.macro import Interval, MacroMean
 from kebench.stats.paired import ALPHA, POWER, PairedComparison
 

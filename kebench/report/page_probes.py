@@ -1,0 +1,149 @@
+"""The probes of a results page: what each kind came to, as tables and a chart of each set."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kebench.chart_styles import ModelStyle
+from kebench.grid import DASH, Sheet
+from kebench.probe.record import AnyProbe, GenerateRecord, ProbeRecord, RankRecord
+from kebench.report import figures
+from kebench.report.probe_choice import ChoiceBoard, choice_groups_sheet, choice_sheet
+from kebench.report.probe_ranked import INTERVAL, RankedBoard, ranked_groups_sheet, ranked_sheet
+from kebench.report.probes import BUCKETS, PROBE_SUITE, probe_sheets, row_labels
+from kebench.report.published import read_published_tables
+from kebench.scoring.ranked import NUM_CANDIDATES
+
+
+def filled_sections(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
+    """Return the probes of each protocol: hits, published ones below the first; a chart; hits by relation."""
+    shown = []
+    for sheet, group in probe_sheets(records, read_published_tables(PROBE_SUITE)):
+        (grid,) = sheet.grids
+        labels = row_labels(group)
+        intervals = {labels[record.identity]: _interval(record) for record in group}
+        behind = 1 + sum(number for _, number in grid.groups[:2])  # the hits that the intervals are of
+        rows = [(*row[:behind], intervals.get(row[0], DASH), *row[behind:]) for row in grid.texts]
+        bars = []
+        for record in group:
+            for bucket, kind in BUCKETS.items():
+                percent = getattr(record.scores.fixed, bucket).hit.macro_percent
+                if percent is not None:
+                    bars.append((labels[record.identity], kind, percent))
+        names = sorted({name for record in group for name in record.scores.fixed.by_relation})
+        of_each = [record.scores.fixed.by_relation for record in group]
+        relations = [
+            [name, *(_percent(found[name].hit_percent if name in found else None) for found in of_each)]
+            for name in names
+        ]
+        shown.append(
+            {
+                "caption": sheet.title,
+                "groups": [(name, number + (place == 1)) for place, (name, number) in enumerate(grid.groups)],
+                "headings": (*grid.headings[1:behind], "95% interval of all", *grid.headings[behind:]),
+                "rows": rows[: grid.published],
+                "published": [] if grid.published is None else rows[grid.published :],
+                "notes": sheet.notes,
+                "chart": figures.probe_bars(bars),
+                "relation_headings": ("relation", *(labels[record.identity] for record in group)),
+                "relations": relations,
+            }
+        )
+    return shown
+
+
+def asked_sections(
+    ranked: Sequence[RankedBoard], chosen: Sequence[ChoiceBoard], styles: Mapping[str, ModelStyle]
+) -> list[dict[str, Any]]:
+    """Return the boards of ranked probes and multiple choice: a chart, tables, each row broken down."""
+    shown: list[dict[str, Any]] = []
+    said: set[str] = set()  # a note that two sheets share is said under the first
+
+    def add(
+        sheet: Sheet,
+        broken_down: Sequence[Sheet],
+        dots: list[figures.IntervalDot],
+        *,
+        figure: str,
+        baseline: str,
+        by: str,
+    ) -> None:
+        order = [row[0] for row in sheet.grids[0].rows]
+        dots.sort(key=lambda dot: order.index(dot.label))
+        notes = [note for note in sheet.all_notes(best="bold", second="") if note not in said]
+        said.update(notes)
+        shown.append(
+            {
+                "title": sheet.title,
+                "figure": figure,
+                "caption": f"Points: {figure}, with its {INTERVAL}; bars: {baseline}.",
+                "chart": figures.interval_dots(dots, styles, figure),
+                "grids": sheet.grids,
+                "notes": notes,
+                "by": by,
+                "broken_down": [(of.title, of.grids[0]) for of in broken_down],
+            }
+        )
+
+    for board in ranked:
+        dots = []
+        for row in board.rows:
+            own, other = row.figures.acc_1.own, row.figures.acc_1.other_subjects
+            ends = own.facts_low_percent, own.facts_high_percent
+            dots.append(figures.IntervalDot(row.model, row.label, own.percent, *ends, other.percent))
+        broken_down = [
+            ranked_groups_sheet(row, by="relation", title="means over facts") for row in board.rows
+        ]
+        add(
+            ranked_sheet(board.rows, title=board.title),
+            broken_down,
+            dots,
+            figure=f"acc@1 of {NUM_CANDIDATES}",
+            baseline="by the scores of other subjects",
+            by="relation",
+        )
+    for asked in chosen:
+        dots = []
+        for one in asked.rows:
+            own_, without = one.figures.own, one.figures.without_question
+            ends = own_.low_percent, own_.high_percent
+            dots.append(figures.IntervalDot(one.model, one.label, own_.percent, *ends, without.percent))
+        broken_down = [choice_groups_sheet(one, title="means over questions") for one in asked.rows]
+        add(
+            choice_sheet(asked),
+            broken_down,
+            dots,
+            figure="accuracy",
+            baseline="where the question is left out",
+            by="subset",
+        )
+    return shown
+
+
+def _interval(record: ProbeRecord) -> str:
+    hit = record.scores.fixed.overall.hit
+    if hit.low_percent is None or hit.high_percent is None:
+        return DASH
+    return f"{hit.low_percent:.2f} to {hit.high_percent:.2f}"
+
+
+def probe_words(record: AnyProbe) -> str:
+    """Return what a probe came to, and over how many queries."""
+    if isinstance(record, ProbeRecord):
+        hit = record.scores.fixed.overall.hit
+        interval = "" if hit.low_percent is None else f" (95% interval {_interval(record)})"
+        return f"hit {_percent(hit.macro_percent)}%{interval}; {record.counts.queries:,} queries"
+    if isinstance(record, RankRecord):
+        scores = record.figures.items()
+        said = [f"{score} {_percent(of.acc_1.over_other_subjects.percent)}" for score, of in scores]
+        return f"acc@1 over other subjects, points: {', '.join(said)}; {record.counts.asked:,} queries"
+    if isinstance(record, GenerateRecord):
+        hits = record.figures["beam"].hit_beam
+        said = f"{_percent(hits.own.percent)}, of other subjects {_percent(hits.other_subjects.percent)}"
+        return f"any answer right, percent: {said}; {record.counts.asked:,} queries"
+    of_scores = record.figures.items()
+    said = [f"{score} {_percent(of.over_without_question.percent)}" for score, of in of_scores]
+    return f"accuracy over no question, points: {', '.join(said)}; {record.counts.asked:,} questions"
+
+
+def _percent(percent: float | None) -> str:
+    return DASH if percent is None else f"{percent:.2f}"
