@@ -138,8 +138,8 @@ def probe_words(record: AnyProbe) -> str:
         return f"acc@1 over other subjects, points: {', '.join(said)}; {record.counts.asked:,} queries"
     if isinstance(record, GenerateRecord):
         hits = record.figures["beam"].hit_beam
-        said = f"{_percent(hits.own.percent)}, of other subjects {_percent(hits.other_subjects.percent)}"
-        return f"any answer right, percent: {said}; {record.counts.asked:,} queries"
+        words = f"{_percent(hits.own.percent)}, of other subjects {_percent(hits.other_subjects.percent)}"
+        return f"any answer right, percent: {words}; {record.counts.asked:,} queries"
     of_scores = record.figures.items()
     said = [f"{score} {_percent(of.over_without_question.percent)}" for score, of in of_scores]
     return f"accuracy over no question, points: {', '.join(said)}; {record.counts.asked:,} questions"
