@@ -18,8 +18,8 @@ from kebench.report import figures
 from kebench.report.compare import Settings
 from kebench.report.document import render_document
 from kebench.report.page_board import COMPARISON_HEADINGS, RUN_HEADINGS, Board, anchor_of, budget_of
-from kebench.report.page_probes import asked_sections, filled_sections, probe_words
 from kebench.report.probe_choice import choice_boards
+from kebench.report.probe_page import asked_sections, filled_sections, probe_words
 from kebench.report.probe_ranked import ranked_boards
 from kebench.report.significance import Significance, significance_of, test_words
 from kebench.report.strata import Strata, overlap_grid, strata_grids

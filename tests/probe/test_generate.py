@@ -211,6 +211,7 @@ def pool(*subjects: str) -> RankedPool:
         tuple((place, name) for place, of in enumerate(names) for name in of),
         {0: "[X] may treat [Y]."},
         (Shots((), frozenset()),),
+        (Shots((), frozenset()),),
     )
 
 

@@ -25,8 +25,8 @@ from kebench.tasks.card import all_task_cards
 from tests.probe.test_scores_command import small_record, write_probe
 from tests.report.browser import accessibility_faults, opened_browser, printed, wait_for
 from tests.report.sample_records import sample_record, write_sample
-from tests.report.test_choice import figures as choice_figures
-from tests.report.test_ranked import figures as ranked_figures
+from tests.report.test_probe_choice import figures as choice_figures
+from tests.report.test_probe_ranked import figures as ranked_figures
 from tests.report.test_strata import written as strata_file
 
 pytest.importorskip("altair")

@@ -106,13 +106,13 @@ def test_of_how_few_facts_other_subjects_tell_is_said() -> None:
         for name, number in (("r", 4), ("s", 1))
     ]
     found = ranked_figures(relations, np.random.default_rng(0))
-    text = " ".join(plain(ranked_sheet([RankedRow("m", "causal", "sum", found)], title="t")).split())
+    text = " ".join(plain(ranked_sheet([RankedRow("m", "m", "causal", "sum", found)], title="t")).split())
     assert "Other and over: 4 of 5 facts alone, of 1 of 2 relations; the rest have no" in text
     assert "facts alone" not in plain(SHEET)
 
 
 def test_headings_over_groups_of_columns_are_whole() -> None:
-    long = RankedRow("bert-mini-random, answer-l2r", "masked", "first", ROWS[0].figures)
+    long = RankedRow("bert-mini-random", "bert-mini-random, answer-l2r", "masked", "first", ROWS[0].figures)
     lines = plain(ranked_sheet([long], title="t")).splitlines()
     (over,) = [line for line in lines if line.lstrip().startswith("acc@1  ") and "calib" in line]
     assert over.split() == ["acc@1", "calibration", "same", "first", "answer"]
