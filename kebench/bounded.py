@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,23 @@ def parse_json(content: bytes | str) -> Any:
         if is_collecting:
             gc.enable()
     return value
+
+
+def json_objects(path: Path, lines: Iterable[str | bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of JSON lines with their numbers, from 1; blank lines are passed over.
+
+    path: what errors call the file. Raises UserError for a line that is no JSON object.
+    """
+    for number, raw in enumerate(lines, start=1):
+        if not raw.strip():
+            continue
+        try:
+            line = parse_json(raw)
+        except ValueError as error:
+            raise UserError(f"{path} line {number}: not JSON ({error}); mend this line") from None
+        if not isinstance(line, dict):
+            raise UserError(f"{path} line {number}: no JSON object; mend this line")
+        yield number, line
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -10,12 +10,10 @@ import click
 
 from kebench.cli.cluster import runs_on_cluster
 from kebench.cli.options import option, takes
-from kebench.cli.probe_run import AskOptions, ask
+from kebench.cli.probe_run import AskOptions, ask, opened, pll_option, start_token_option
 from kebench.cli.tables import print_sheets
-from kebench.errors import UserError
 from kebench.model.source import ResolvedModel
 from kebench.probe.plan import Precision, ProbePlan
-from kebench.probe.query_set import remember_set
 from kebench.probe.questions import QuestionSet
 from kebench.probe.record import ChoiceBy, ChoiceRecord, ProbeSubset
 from kebench.report.probe_choice import choice_boards, choice_groups_sheet, choice_sheet
@@ -37,15 +35,8 @@ class ChoiceOptions(AskOptions):
         "both, of models that are not causal their texts."
     )
     permute: bool = option(help="Ask for letters in every cyclic order of the options, and average.")
-    pll: Literal["original", "within-word", "answer-l2r", "independent"] | None = option(
-        help="Which pseudo-log-likelihood of a masked model; default: answer-l2r."
-    )
-    start: str = option(
-        "--start-token",
-        default="",
-        help="What stands before a text that a causal model reads, or 'none'; default: its card's, or what "
-        "its tokenizer puts there.",
-    )
+    pll: Literal["original", "within-word", "answer-l2r", "independent"] | None = pll_option()
+    start: str = start_token_option()
 
 
 @click.command("choice")
@@ -58,10 +49,7 @@ def probe_choice(options: ChoiceOptions) -> None:
     """
     from kebench.probe.choice import check_choice, plan_choice
 
-    if options.out.exists() and not options.out.is_dir():
-        raise UserError(f"{options.out}: a file; name a folder for the results with --out")
-    question_set = QuestionSet.open(options.folder, split=options.split)
-    remember_set(options.folder, *question_set.manifest.hashes)
+    question_set = opened(options, partial(QuestionSet.open, split=options.split))
     allowed = options.allow_remote_code
 
     def plan_one(model: ResolvedModel, *, precision: Precision, subset: ProbeSubset) -> ProbePlan:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from kebench.cli.cluster import runs_on_cluster
 from kebench.cli.options import option, takes
-from kebench.cli.probe_run import AskOptions, ask, open_set
+from kebench.cli.probe_run import AskOptions, ask, opened, start_token_option
 from kebench.cli.tables import Rows, print_sheets
 from kebench.grid import Grid, GridRows, Sheet
 from kebench.model.source import ResolvedModel
@@ -21,6 +21,7 @@ from kebench.probe.earned import earned_of
 from kebench.probe.generate_figures import SCORE
 from kebench.probe.generated import WRITTEN_SCHEMA, accepted_by
 from kebench.probe.plan import Precision, ProbePlan
+from kebench.probe.query_set import QuerySet
 from kebench.probe.record import GenerateRecord, ProbeSubset
 from kebench.report.probe_generated import generated_boards, generated_groups_sheet, generated_sheet
 
@@ -38,12 +39,7 @@ class GenerateOptions(AskOptions):
         type=click.IntRange(1, 256), default=24, help="Most tokens of an answer, without its end."
     )
     constrained: bool = option(help="Answers are names of the query's pool alone.")
-    start: str = option(
-        "--start-token",
-        default="",
-        help="What stands before a text that a causal model reads, or 'none'; default: its card's, or what "
-        "its tokenizer puts there.",
-    )
+    start: str = start_token_option()
 
 
 @click.command("generate")
@@ -56,7 +52,7 @@ def probe_generate(options: GenerateOptions) -> None:
     """
     from kebench.probe.generate import check_generation, plan_generate
 
-    query_set = open_set(options)
+    query_set = opened(options, QuerySet.open)
     allowed = options.allow_remote_code
 
     def plan_one(model: ResolvedModel, *, precision: Precision, subset: ProbeSubset) -> ProbePlan:

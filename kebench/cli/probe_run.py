@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -27,6 +27,23 @@ from kebench.report.probe_ranked import ranked_boards, ranked_sheet
 from kebench.run import resolve
 from kebench.runtime import choose_device, use_own_gpu
 from kebench.scoring.name_scores import MIN_COLUMN_QUERIES, SCORES
+
+AnySet = TypeVar("AnySet", QuerySet, QuestionSet)
+
+
+def start_token_option() -> Any:
+    """Return the field of --start-token."""
+    return option(
+        "--start-token",
+        default="",
+        help="What stands before a text that a causal model reads, or 'none'; default: its card's, or what "
+        "its tokenizer puts there.",
+    )
+
+
+def pll_option() -> Any:
+    """Return the field of --pll."""
+    return option(help="Which pseudo-log-likelihood of a masked model; default: answer-l2r.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +109,8 @@ class RankOptions(AskOptions):
     names: int = option(
         type=click.IntRange(1, 5), default=1, help="Most names of a candidate that are asked."
     )
-    pll: Literal["original", "within-word", "answer-l2r", "independent"] | None = option(
-        help="Which pseudo-log-likelihood of a masked model; default: answer-l2r."
-    )
-    start: str = option(
-        "--start-token",
-        default="",
-        help="What stands before a text that a causal model reads, or 'none'; default: its card's, or what "
-        "its tokenizer puts there.",
-    )
+    pll: Literal["original", "within-word", "answer-l2r", "independent"] | None = pll_option()
+    start: str = start_token_option()
 
 
 @click.command("run")
@@ -111,14 +121,7 @@ def probe_run(options: FillOptions) -> None:
     What is recorded is not made again, and a probe that was stopped goes on. To use several GPUs, add
     --workers; to use several machines, start the same command on each: they share the work.
     """
-
-    out = options.out
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: a file; name a folder for the results with --out")
-    query_set = QuerySet.open(options.folder)
-    remember_set(options.folder, *query_set.manifest.hashes)
-    device = choose_device(options.device, options.precision)
-    use_own_gpu(device.name)
+    query_set = opened(options, QuerySet.open)
     mode: Any = options.mode or query_set.manifest.mode
     decoder = read_decoder(mode, **changes_of(options))
     settings = FillSettings(mode=mode, decoder=decoder)
@@ -148,7 +151,7 @@ def probe_rank(options: RankOptions) -> None:
     """
     from kebench.probe.rank import check_ranking, plan_rank
 
-    query_set = open_set(options)
+    query_set = opened(options, QuerySet.open)
     allowed = options.allow_remote_code
 
     def plan_one(model: ResolvedModel, *, precision: Precision, subset: ProbeSubset) -> ProbePlan:
@@ -177,13 +180,13 @@ def probe_rank(options: RankOptions) -> None:
     )
 
 
-def open_set(options: AskOptions) -> QuerySet:
+def opened(options: AskOptions, open_set: Callable[[Path], AnySet]) -> AnySet:
     """Return the set that is asked, once the folder of the results can be one."""
     if options.out.exists() and not options.out.is_dir():
         raise UserError(f"{options.out}: a file; name a folder for the results with --out")
-    query_set = QuerySet.open(options.folder)
-    remember_set(options.folder, *query_set.manifest.hashes)
-    return query_set
+    asked = open_set(options.folder)
+    remember_set(options.folder, *asked.manifest.hashes)
+    return asked
 
 
 def ask(

@@ -134,7 +134,6 @@ _FORMS: tuple[Callable[[str], str], ...] = (
     str, str.lower, str.upper, "{} is a".format, "The {}, or".format, "of {}.".format,
 )  # fmt: skip
 
-_SAMPLED_LAYERS = 3  # the first, one in the middle, the last
 _log = logging.getLogger(__name__)
 
 

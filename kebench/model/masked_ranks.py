@@ -52,6 +52,7 @@ class MaskedRanks:
     """A masked language model that scores names in statements; see `kebench.model.statements.RanksNames`."""
 
     family: Family = "masked"
+    sharing = ""
 
     def __init__(self, model: MaskedLM, tokenizer: Any, *, pll: Pll) -> None:
         if model.depends_on_batch:

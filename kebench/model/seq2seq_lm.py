@@ -92,6 +92,7 @@ class Seq2SeqLM:
     """
 
     family: Family = "encoder-decoder"
+    sharing = ""
 
     def __init__(self, model: Any, tokenizer: Any, *, device: str = "cpu", precision: str = "fp32") -> None:
         config = model.config

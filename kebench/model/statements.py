@@ -46,9 +46,16 @@ class NameScores(NamedTuple):
 
 
 class RanksNames(Protocol):
-    """A loaded language model that scores names in statements: the same numbers for any batch and order."""
+    """A loaded language model that scores names in statements: the same numbers for any batch and order.
+
+    sharing: how texts that begin alike are computed, and which ways are not used and why; "" where each text
+    is computed by itself.
+    """
 
     family: Family
+
+    @property
+    def sharing(self) -> str: ...
 
     def score_names(
         self,

@@ -37,7 +37,6 @@ from kebench.probe.plan import Precision, ProbePlan
 from kebench.probe.question_files import LETTERS, Question
 from kebench.probe.questions import Asked, QuestionSet
 from kebench.probe.record import (
-    CHOICE_PROTOCOL_VERSION,
     CHOICES,
     EARNED,
     ChoiceBy,
@@ -46,8 +45,7 @@ from kebench.probe.record import (
     ChoiceSettings,
     ProbeSubset,
 )
-from kebench.records import Provenance
-from kebench.runtime import Begun, device_description
+from kebench.runtime import Begun
 
 SHOTS: dict[Family, int] = {"causal": 5, "masked": 0, "encoder-decoder": 5}  # Hendrycks et al. (2021) show 5
 # Options are texts to every model; a letter behind a list of options is asked of those that read on.
@@ -179,7 +177,7 @@ class Choice:
                     )
                     pairs += [(statement, name) for name in answers(question, one.by, one.permutation)]
         found = iter(self._score(pairs, batch_tokens))
-        sharing = self.model.sharing if isinstance(self.model, CausalLM) and pairs else ""
+        sharing = self.model.sharing if pairs else ""
         rows: list[dict[str, Any]] = []
         for one in prompts:
             names = answers(one.asked.question, one.by, one.permutation)
@@ -278,22 +276,12 @@ class Choice:
         pyarrow.parquet.write_table(earned, folder / EARNED, compression="zstd")
         return ChoiceRecord(
             schema=2,
-            identity=plan.identity,
-            model=plan.card.name,
-            model_hash=plan.model_hash,
-            set=self.question_set.manifest.name,
-            set_hash=plan.set_hash,
-            protocol_version=CHOICE_PROTOCOL_VERSION,
+            **plan.stated(begun),
             settings=self.settings,
-            precision=plan.precision,
-            subset=plan.subset,
             majority=tuple(LETTERS[place] for place in majority),
             sharing="; ".join(sorted(filter(None, choices["sharing"].unique().to_pylist()))),
             counts=counts,
             figures=figures,
-            provenance=Provenance(
-                **begun.provenance(), device=device_description(begun.device), num_processes=1
-            ),
         )
 
 

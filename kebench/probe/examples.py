@@ -14,7 +14,7 @@ from kebench.probe.candidates import judge
 from kebench.probe.choices import SCORES, shown_of
 from kebench.probe.query_set import MASK
 from kebench.probe.questions import Asked
-from kebench.probe.rank_figures import candidate_scores_of, truth_of
+from kebench.probe.rank_figures import candidate_scores_of, read_said, truth_of
 from kebench.probe.ranked import RankedPool, Shots
 from kebench.probe.record import RankSettings
 from kebench.scoring.cloze_ranks import in_order, ranks
@@ -131,7 +131,7 @@ def ranked_examples(
     scores = scores.filter(is_first)
     for pool in pools:
         rows = scores.filter(pc.equal(scores["pool_id"], pool.pool_id))
-        found = candidate_scores_of(rows, pool, 0, 0, settings=settings)[score]
+        found = candidate_scores_of(read_said(rows, pool), pool, 0, 0, settings=settings)[score]
         plain = replace(pool, shots=(Shots((), frozenset()),))
         for place, (query, is_true_C) in enumerate(zip(pool.queries, truth_of(pool), strict=True)):
             score_C = found.score_SC[place]

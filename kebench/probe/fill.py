@@ -17,7 +17,6 @@ from kebench.probe.plan import ProbePlan
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import (
     PREDICTIONS,
-    PROBE_PROTOCOL_VERSION,
     TOKENIZER,
     FillSettings,
     ProbeRecord,
@@ -25,8 +24,7 @@ from kebench.probe.record import (
 )
 from kebench.probe.scores import score_probe
 from kebench.probe.stored import SCHEMA, asked_queries
-from kebench.records import Provenance
-from kebench.runtime import Begun, device_description
+from kebench.runtime import Begun
 
 PART_QUERIES = {"cpu": 16, "cuda": 4096}  # ours: about a minute of work
 BOOTSTRAP_SEED = 0
@@ -103,19 +101,9 @@ class Fill:
         (folder / TOKENIZER).write_text(spelling, encoding="utf-8")
         return ProbeRecord(
             schema=1,
-            identity=plan.identity,
-            model=plan.card.name,
-            model_hash=plan.model_hash,
-            set=plan.query_set.manifest.name,
-            set_hash=plan.set_hash,
-            protocol_version=PROBE_PROTOCOL_VERSION,
+            **plan.stated(begun),
             mode=settings.mode,
             decoder=settings.decoder,
-            precision=plan.precision,
-            subset=plan.subset,
             counts=probe_counts(scores, counted, max_masks=max_masks),
             scores=scores,
-            provenance=Provenance(
-                **begun.provenance(), device=device_description(begun.device), num_processes=1
-            ),
         )

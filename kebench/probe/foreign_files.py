@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kebench.bounded import parse_json, read_within
+from kebench.bounded import json_objects, parse_json, read_within
 from kebench.errors import UserError
 from kebench.probe.pools import MOST_PLACES
 from kebench.probe.query_set import MASK
@@ -247,15 +247,7 @@ def _is_names(value: Any) -> bool:
 
 def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            if not raw.strip():
-                continue
-            try:
-                line = parse_json(raw)
-            except ValueError as error:
-                raise UserError(f"{path} line {number}: not JSON ({error}); {_REMEDY}") from None
-            if not isinstance(line, dict):
-                raise UserError(f"{path} line {number}: no JSON object; {_REMEDY}")
+        for number, line in json_objects(path, file):
             yield f"{path} line {number}", line
 
 

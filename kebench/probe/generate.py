@@ -30,7 +30,6 @@ from kebench.probe.plan import Precision, ProbePlan, refuse_older_set
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import (
     EARNED,
-    GENERATE_PROTOCOL_VERSION,
     PREDICTIONS,
     TOKENIZER,
     GenerateCounts,
@@ -39,12 +38,9 @@ from kebench.probe.record import (
     ProbeSubset,
 )
 from kebench.probe.stored import asked_queries
-from kebench.records import Provenance
-from kebench.runtime import Begun, device_description
+from kebench.runtime import Begun
 
-SHOTS = 4  # from examples models learn what kind of answer is asked for, and where it ends (docs/RANKED.md)
-BEAM = 5  # answers, as `kebench probe run` has of each length
-MAX_NEW_TOKENS = 24  # of an answer; ours
+SHOTS = 4  # from examples models learn what kind of answer is asked for, and where it ends
 _PART_QUERIES = {"cpu": 16, "cuda": 512}  # ours: about a minute of work
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}  # of prompts and answers in memory; ours
 
@@ -225,19 +221,9 @@ class Generate:
         )
         return GenerateRecord(
             schema=2,
-            identity=plan.identity,
-            model=plan.card.name,
-            model_hash=plan.model_hash,
-            set=plan.query_set.manifest.name,
-            set_hash=plan.set_hash,
-            protocol_version=GENERATE_PROTOCOL_VERSION,
+            **plan.stated(begun),
             settings=settings,
-            precision=plan.precision,
-            subset=plan.subset,
             sharing="; ".join(sorted(written["sharing"].unique().to_pylist())),
             counts=counts,
             figures={"beam": figures},
-            provenance=Provenance(
-                **begun.provenance(), device=device_description(begun.device), num_processes=1
-            ),
         )

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
@@ -21,6 +21,8 @@ from kebench.probe.record import (
     probe_folder,
     probe_identity,
 )
+from kebench.records import Provenance
+from kebench.runtime import Begun, device_description
 from kebench.shipped import shipped
 
 Precision = Literal["fp32", "bf16"]
@@ -51,6 +53,22 @@ class ProbePlan(NamedTuple):
             precision=self.precision,
             subset=self.subset,
         )
+
+    def stated(self, begun: Begun) -> dict[str, Any]:
+        """Return what the record of every prober says of a probe, by the names of its fields."""
+        return {
+            "identity": self.identity,
+            "model": self.card.name,
+            "model_hash": self.model_hash,
+            "set": self.query_set.manifest.name,
+            "set_hash": self.set_hash,
+            "protocol_version": self.settings.protocol_version,
+            "precision": self.precision,
+            "subset": self.subset,
+            "provenance": Provenance(
+                **begun.provenance(), device=device_description(begun.device), num_processes=1
+            ),
+        }
 
     def out(self, folder: Path) -> Path:
         """The folder of the probe's predictions and record, under a folder of results."""

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from kebench.bounded import parse_json, read_within, unpack_gzip
+from kebench.bounded import json_objects, parse_json, read_within, unpack_gzip
 from kebench.errors import UserError
 
 Split = Literal["train", "dev", "val", "test"]
@@ -205,21 +205,8 @@ def _numbers_of(where: str, names: Sequence[str]) -> list[str]:
     return numbers
 
 
-def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, raw in enumerate(text.split("\n"), start=1):
-        if not raw.strip():
-            continue
-        try:
-            line = parse_json(raw)
-        except ValueError as error:
-            raise UserError(f"{path} line {number}: not JSON ({error}); {_REMEDY}") from None
-        if not isinstance(line, dict):
-            raise UserError(f"{path} line {number}: no JSON object; {_REMEDY}")
-        yield number, line
-
-
 def _read_linkbert(path: Path, text: str, split: Split) -> Iterator[_Row]:
-    for number, line in _json_lines(path, text):
+    for number, line in json_objects(path, text.split("\n")):
         where = f"{path} line {number}"
         places = [name for name in line if re.fullmatch(r"ending\d+", name)]
         if sorted(places) != sorted(f"ending{place}" for place in range(len(places))):
@@ -240,7 +227,7 @@ def _read_linkbert(path: Path, text: str, split: Split) -> Iterator[_Row]:
 
 
 def _read_medqa(path: Path, text: str, split: Split) -> Iterator[_Row]:
-    for number, line in _json_lines(path, text):
+    for number, line in json_objects(path, text.split("\n")):
         where = f"{path} line {number}"
         held = line.get("options")
         letters = sorted(held) if isinstance(held, dict) else []

@@ -28,7 +28,6 @@ from kebench.probe.rank_figures import figures_of
 from kebench.probe.ranked import NEUTRAL, SCORES_SCHEMA, RankedPool, read_pools
 from kebench.probe.record import (
     EARNED,
-    RANK_PROTOCOL_VERSION,
     SCORES,
     USUAL_DRAWS,
     USUAL_SHOTS,
@@ -38,10 +37,9 @@ from kebench.probe.record import (
     RankSettings,
 )
 from kebench.probe.stored import asked_queries
-from kebench.records import Provenance
-from kebench.runtime import Begun, device_description
+from kebench.runtime import Begun
 
-# The headline of each family (docs/RANKED.md): decoders learn from examples what kind of answer is asked for.
+# Of each family (docs/GUIDE.md): decoders learn from examples what kind of answer is asked for.
 SHOTS: dict[Family, int] = {"causal": USUAL_SHOTS, "masked": 0, "encoder-decoder": USUAL_SHOTS}
 _STATEMENTS = {"cpu": 16, "cuda": 512}  # of a part, with all names; ours: about a minute of work
 _NAMES = {"cpu": 16, "cuda": 512}  # of a part, in all statements, where a causal model reads the name first
@@ -64,7 +62,7 @@ def plan_rank(
     subset: ProbeSubset,
     trusted: bool = False,
 ) -> ProbePlan:
-    """Plan a ranked probe. What is None is as `SHOTS` and `DRAWS` say, and `language_model.PLL`.
+    """Plan a ranked probe. What is None is as `SHOTS` and `USUAL_DRAWS` say, and `language_model.PLL`.
 
     start: what stands before a text of a causal model, else what its card or its tokenizer says. The
     rest is as in `RankSettings`. Raises UserError for a model of no known family, or an option not for it.
@@ -222,7 +220,7 @@ class Rank:
             "after_log_prob": list(found.after_SN),
             "straddling": found.straddles_SN.sum(axis=1),
             "unknown": (unknown > 0).sum(axis=1),
-            "sharing": [getattr(self.model, "sharing", "")] * number,
+            "sharing": [self.model.sharing] * number,
         }
         return pyarrow.table(columns, schema=SCORES_SCHEMA)
 
@@ -246,19 +244,9 @@ class Rank:
         )
         return RankRecord(
             schema=2,
-            identity=plan.identity,
-            model=plan.card.name,
-            model_hash=plan.model_hash,
-            set=plan.query_set.manifest.name,
-            set_hash=plan.set_hash,
-            protocol_version=RANK_PROTOCOL_VERSION,
+            **plan.stated(begun),
             settings=self.settings,
-            precision=plan.precision,
-            subset=plan.subset,
             sharing="; ".join(sorted(filter(None, scores["sharing"].unique().to_pylist()))),
             counts=counts,
             figures=figures,
-            provenance=Provenance(
-                **begun.provenance(), device=device_description(begun.device), num_processes=1
-            ),
         )

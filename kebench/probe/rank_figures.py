@@ -1,6 +1,7 @@
 """From what a model said of names to all figures of a ranked probe; no model, no torch."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,18 @@ COMPARED = ("own", "other_subjects")  # of each query, kept for comparisons of p
 Floats = NDArray[np.float64]
 
 
+class Said(NamedTuple):
+    """What a model said under one wording and draw, (queries + 1, names); NaN where nothing.
+
+    A row a query, the last that of no subject; names in the order of the pool.
+    """
+
+    name_log_prob: Floats
+    first_log_prob: Floats
+    after_log_prob: Floats
+    tokens: Floats
+
+
 def figures_of(
     scores: pa.Table, pools: Sequence[RankedPool], settings: RankSettings
 ) -> tuple[dict[str, RankedFigures], pa.Table]:
@@ -33,13 +46,17 @@ def figures_of(
     by_pool = _grouped(scores, "pool_id")
     for pool in pools:
         found = {
-            (wording, draw): candidate_scores_of(rows, pool, wording, draw, settings=settings)
-            for (wording, shown), rows in _cells(by_pool[pool.pool_id]).items()
+            (wording, draw): candidate_scores_of(said, pool, wording, draw, settings=settings)
+            for (wording, shown), said in _cells(by_pool[pool.pool_id], pool).items()
             # without shots one statement serves for every draw of what is left out
             for draw in ([shown] if settings.shots else range(len(pool.left_out)))
         }
+        is_true = truth_of(pool)
+        strata, quantities = strata_of(pool), quantities_of(pool, is_true)
         for score in SCORES:
-            relation = _relation(pool, score, {key: one[score] for key, one in found.items()})
+            relation = _relation(
+                pool, {key: one[score] for key, one in found.items()}, is_true, strata, quantities
+            )
             by_score[score].append(relation)
             if not relation.lacks:
                 earned.append(_earned(pool, score, relation.figures))
@@ -56,31 +73,37 @@ def _grouped(table: pa.Table, column: str) -> dict[int, pa.Table]:
     return {int(value): table.filter(pa.array(values == value)) for value in np.unique(values)}
 
 
-def _cells(rows: pa.Table) -> dict[tuple[int, int], pa.Table]:
-    """Return the rows of each wording and draw."""
+def _cells(rows: pa.Table, pool: RankedPool) -> dict[tuple[int, int], Said]:
+    """Return what was said under each wording and draw."""
     return {
-        (wording, draw): some
+        (wording, draw): read_said(some, pool)
         for wording, of_wording in _grouped(rows, "wording").items()
         for draw, some in _grouped(of_wording, "draw").items()
     }
 
 
+def read_said(rows: pa.Table, pool: RankedPool) -> Said:
+    """Return what the rows of one wording and draw of a pool hold."""
+    place_of = {query.query_id: place for place, query in enumerate(pool.queries)} | {NEUTRAL: -1}
+    places = [place_of[query_id] for query_id in rows["query_id"].to_pylist()]
+    starts = rows["first_name"].to_pylist()
+    said = Said(*(np.full((len(pool.queries) + 1, len(pool.names)), np.nan) for _ in Said._fields))
+    for column, whole in zip(Said._fields, said, strict=True):
+        lists = rows[column].combine_chunks()
+        bounds, values = lists.offsets.to_numpy(), lists.values.to_numpy(zero_copy_only=False)
+        for place, start, first, end in zip(places, starts, bounds[:-1], bounds[1:], strict=True):
+            whole[place, start : start + end - first] = values[first:end]
+    return said
+
+
 def candidate_scores_of(
-    rows: pa.Table, pool: RankedPool, wording: int, draw: int, *, settings: RankSettings
+    said: Said, pool: RankedPool, wording: int, draw: int, *, settings: RankSettings
 ) -> dict[str, CandidateScores]:
     """Return the scores of a pool's candidates under one wording and draw; the answers left out go."""
-    # One row a query, the last that of no subject; names in the order of the pool.
-    place_of = {query.query_id: place for place, query in enumerate(pool.queries)} | {NEUTRAL: -1}
-    shape = len(pool.queries) + 1, len(pool.names)
-    columns = ("name_log_prob", "first_log_prob", "after_log_prob", "tokens")
-    total, first, after, tokens = (np.full(shape, np.nan) for _ in columns)
-    for row in rows.select(["query_id", "first_name", *columns]).to_pylist():
-        place, start = place_of[row["query_id"]], row["first_name"]
-        for whole, column in zip((total, first, after, tokens), columns, strict=True):
-            whole[place, start : start + len(row[column])] = row[column]
+    total, first, after, tokens = (part.copy() for part in said)
     # A causal model that reads the name first has said nothing of the subject before it has read on.
     if follows := settings.family == "causal" and pool.subject_follows(wording):
-        total, first, tokens = total + after, np.full(shape, np.nan), np.zeros(shape)
+        total, first, tokens = total + after, np.full_like(first, np.nan), np.zeros_like(tokens)
     is_out = [pool.left_out[draw].excludes(pool.candidates[candidate]) for candidate, _ in pool.names]
     for part in (total, first, after):
         part[:, is_out] = np.nan
@@ -105,11 +128,12 @@ def candidate_scores_of(
 
 def _relation(
     pool: RankedPool,
-    score: str,
     found: Mapping[tuple[int, int], CandidateScores],
+    is_true: NDArray[np.bool_],
+    strata: dict[str, Sequence[str | tuple[str, ...]]],
+    quantities: dict[str, Sequence[float | None]],
 ) -> RankedRelation:
     """Return what one pool's figures by one score are made of. found: by wording and draw."""
-    is_true = truth_of(pool)
     subjects = [query.about for query in pool.queries]
     affirmed = {key: one for key, one in found.items() if key[0] != NEGATED}
     figures = [
@@ -128,8 +152,8 @@ def _relation(
         [first_answers(one.score_SC, is_true) for one in affirmed.values()],
         wordings=agreement_over_wordings(statements) if len(statements) > 1 else None,
         negated=None if negated is None else agreement_with_negated(statements, negated),
-        strata=strata_of(pool),
-        quantities=quantities_of(pool),
+        strata=strata,
+        quantities=quantities,
         lacks=_lacks(affirmed),
     )
 
@@ -165,7 +189,7 @@ def strata_of(pool: RankedPool) -> dict[str, Sequence[str | tuple[str, ...]]]:
     }
 
 
-def quantities_of(pool: RankedPool) -> dict[str, Sequence[float | None]]:
+def quantities_of(pool: RankedPool, is_true: NDArray[np.bool_]) -> dict[str, Sequence[float | None]]:
     """Return numbers by which queries are split into quarters; of several true answers the largest counts."""
 
     def most(numbers: Sequence[int | None]) -> list[float | None]:
@@ -173,7 +197,7 @@ def quantities_of(pool: RankedPool) -> dict[str, Sequence[float | None]]:
         return [max((one for one in of if one is not None), default=None) for of in known]
 
     return {
-        "frequency": answer_frequency(truth_of(pool)),
+        "frequency": answer_frequency(is_true),
         "names": most([one.num_names for one in pool.candidates]),
         "triples": most([one.num_triples for one in pool.candidates]),
     }

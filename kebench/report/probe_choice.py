@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from kebench.grid import Cell, Grid, GridRows, Sheet
 from kebench.probe.questions import QuestionSetManifest
 from kebench.probe.record import ChoiceRecord
+from kebench.report.probe_cells import interval_cell
 from kebench.report.probe_ranked import INTERVAL
 from kebench.report.probes import row_labels
 from kebench.scoring.choice_figures import ChoiceFigure, ChoiceFigures, MicroFigure
@@ -230,12 +231,8 @@ def _shared(row: ChoiceRow) -> dict[str, str]:
 
 
 def _interval(figure: MicroFigure, form: str = "") -> Cell:
-    return _ends(figure.low_percent, figure.high_percent, form)
+    return interval_cell(figure.low_percent, figure.high_percent, form)
 
 
 def _macro_interval(figure: ChoiceFigure) -> Cell:
-    return _ends(figure.macro_low_percent, figure.macro_high_percent, "")
-
-
-def _ends(low: float | None, high: float | None, form: str) -> Cell:
-    return Cell(form=form, interval=None if low is None or high is None else (low, high))
+    return interval_cell(figure.macro_low_percent, figure.macro_high_percent, "")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, Sheet
 from kebench.probe.record import GenerateRecord
+from kebench.report.probe_cells import facts_cell, figure_cell, interval_cell, relations_cell
 from kebench.report.probe_ranked import INTERVAL
 from kebench.report.probes import row_labels
 from kebench.scoring.generated import METRICS, GeneratedFigures, metric_name
@@ -85,12 +86,12 @@ def generated_sheet(rows: Iterable[GeneratedRow], *, title: str) -> Sheet:
             [
                 (
                     row.name,
-                    _cell(figures.own),
-                    _facts_cell(figures.own),
-                    _cell(figures.other_subjects),
-                    _cell(figures.over_other_subjects, "+.1f"),
-                    _facts_cell(figures.over_other_subjects, "+.1f"),
-                    _cell(figures.frequency),
+                    figure_cell(figures.own),
+                    facts_cell(figures.own),
+                    figure_cell(figures.other_subjects),
+                    figure_cell(figures.over_other_subjects, "+.1f"),
+                    facts_cell(figures.over_other_subjects, "+.1f"),
+                    figure_cell(figures.frequency),
                 )
                 for row in rows
                 for figures in (getattr(row.figures, metric),)
@@ -105,9 +106,9 @@ def generated_sheet(rows: Iterable[GeneratedRow], *, title: str) -> Sheet:
             (
                 row.name,
                 row.family,
-                _relations_cell(row.figures.hit_beam.over_other_subjects),
-                _cell(row.figures.released.hit_1 if row.figures.released else None),
-                _cell(row.figures.released.hit_beam if row.figures.released else None),
+                relations_cell(row.figures.hit_beam.over_other_subjects),
+                figure_cell(row.figures.released.hit_1 if row.figures.released else None),
+                figure_cell(row.figures.released.hit_beam if row.figures.released else None),
                 row.figures.queries,
                 row.figures.relations,
             )
@@ -141,7 +142,7 @@ def generated_groups_sheet(row: GeneratedRow, *, title: str) -> Sheet:
                 Cell(group.hit_beam.own_percent),
                 Cell(group.hit_beam.other_subjects_percent),
                 Cell(group.hit_beam.over_other_subjects_percent, "+.1f"),
-                _interval_cell(
+                interval_cell(
                     group.hit_beam.over_other_subjects_low_percent,
                     group.hit_beam.over_other_subjects_high_percent,
                     "+.1f",
@@ -176,19 +177,3 @@ def generated_group_rows(rows: Iterable[GeneratedRow]) -> Iterator[dict[str, Any
 
 def _shared(row: GeneratedRow) -> dict[str, Any]:
     return {"model": row.name, "family": row.family, "beam": row.beam}
-
-
-def _cell(figure: MacroFigure | None, form: str = "") -> Cell:
-    return Cell(figure.percent if figure else None, form)
-
-
-def _facts_cell(figure: MacroFigure, form: str = "") -> Cell:
-    return _interval_cell(figure.facts_low_percent, figure.facts_high_percent, form)
-
-
-def _relations_cell(figure: MacroFigure) -> Cell:
-    return _interval_cell(figure.relations_low_percent, figure.relations_high_percent, "+.1f")
-
-
-def _interval_cell(low: float | None, high: float | None, form: str = "") -> Cell:
-    return Cell(form=form, interval=None if low is None or high is None else (low, high))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, Plain, Sheet
 from kebench.probe.record import RankRecord
+from kebench.report.probe_cells import facts_cell, figure_cell, interval_cell, relations_cell
 from kebench.report.probes import row_labels
 from kebench.scoring.first_answers import ANSWER_BINS
 from kebench.scoring.ranked import HITS_AT, METRICS, NUM_CANDIDATES
@@ -106,11 +107,11 @@ def ranked_sheet(rows: Iterable[RankedRow], *, title: str, captions: Sequence[st
             [
                 (
                     row.label,
-                    _cell(row.figures.acc_1.own),
-                    _facts_cell(row.figures.acc_1.own),
-                    _cell(row.figures.acc_1.other_subjects),
-                    _cell(row.figures.acc_1.over_other_subjects, "+.1f"),
-                    _facts_cell(row.figures.acc_1.over_other_subjects, "+.1f"),
+                    figure_cell(row.figures.acc_1.own),
+                    facts_cell(row.figures.acc_1.own),
+                    figure_cell(row.figures.acc_1.other_subjects),
+                    figure_cell(row.figures.acc_1.over_other_subjects, "+.1f"),
+                    facts_cell(row.figures.acc_1.over_other_subjects, "+.1f"),
                 )
                 for row in rows
             ],
@@ -122,7 +123,7 @@ def ranked_sheet(rows: Iterable[RankedRow], *, title: str, captions: Sequence[st
                 (
                     row.label,
                     row.family,
-                    *(_cell(getattr(row.figures.acc_1, source)) for source in BASELINES),
+                    *(figure_cell(getattr(row.figures.acc_1, source)) for source in BASELINES),
                     row.figures.ranked,
                     row.figures.relations,
                 )
@@ -143,7 +144,7 @@ def ranked_sheet(rows: Iterable[RankedRow], *, title: str, captions: Sequence[st
             [
                 (
                     row.label,
-                    _relations_cell(row.figures.acc_1.over_other_subjects),
+                    relations_cell(row.figures.acc_1.over_other_subjects),
                     Cell(row.figures.calibration.error_percent),
                     Cell(row.figures.calibration.brier, ".3f"),
                     Cell(agreement.same_first_percent if agreement else None),
@@ -182,7 +183,7 @@ def ranked_groups_sheet(row: RankedRow, *, by: str, title: str) -> Sheet:
                 Cell(group.acc_1.own_percent),
                 Cell(group.acc_1.other_subjects_percent),
                 Cell(group.acc_1.over_other_subjects_percent, "+.1f"),
-                _interval_cell(
+                interval_cell(
                     group.acc_1.over_other_subjects_low_percent,
                     group.acc_1.over_other_subjects_high_percent,
                     "+.1f",
@@ -228,28 +229,12 @@ def _over(row: RankedRow) -> float | None:
     return row.figures.acc_1.over_other_subjects.percent
 
 
-def _cell(figure: MacroFigure, form: str = "") -> Cell:
-    return Cell(figure.percent, form)
-
-
 def _three(figures: MetricFigures) -> tuple[Plain, ...]:
     return (
-        _cell(figures.own),
-        _cell(figures.other_subjects),
-        _cell(figures.over_other_subjects, "+.1f"),
+        figure_cell(figures.own),
+        figure_cell(figures.other_subjects),
+        figure_cell(figures.over_other_subjects, "+.1f"),
     )
-
-
-def _facts_cell(figure: MacroFigure, form: str = "") -> Cell:
-    return _interval_cell(figure.facts_low_percent, figure.facts_high_percent, form)
-
-
-def _relations_cell(figure: MacroFigure) -> Cell:
-    return _interval_cell(figure.relations_low_percent, figure.relations_high_percent, "+.1f")
-
-
-def _interval_cell(low: float | None, high: float | None, form: str = "") -> Cell:
-    return Cell(form=form, interval=None if low is None or high is None else (low, high))
 
 
 def _notes_of_alone(rows: Sequence[RankedRow]) -> Iterator[str]:

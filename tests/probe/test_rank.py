@@ -20,7 +20,7 @@ from kebench.probe.earned import earned_of
 from kebench.probe.examples import RankedExample, ranked_examples
 from kebench.probe.foreign import import_set
 from kebench.probe.query_set import QuerySet
-from kebench.probe.rank_figures import candidate_scores_of, figures_of
+from kebench.probe.rank_figures import candidate_scores_of, figures_of, read_said
 from kebench.probe.ranked import (
     NEGATED,
     NEUTRAL,
@@ -223,7 +223,8 @@ def test_answers_of_shots_are_no_candidates_by_identifier_or_by_name() -> None:
         (Shots((("x", "PAIN"),), frozenset({"C7"})), [0]),
     ):
         of = pool(left_out=(shots,))
-        found_SC = candidate_scores_of(rows_of(of, score), of, 0, 0, settings=SETTINGS)["sum"].score_SC
+        said = read_said(rows_of(of, score), of)
+        found_SC = candidate_scores_of(said, of, 0, 0, settings=SETTINGS)["sum"].score_SC
         assert np.flatnonzero(np.isnan(found_SC).all(axis=0)).tolist() == out
 
 
