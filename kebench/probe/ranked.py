@@ -150,8 +150,8 @@ def read_pools(query_set: QuerySet, asked: pa.Table, settings: RankSettings) -> 
 
     Raises UserError for a set without pools, and if no query is left.
     """
-    shown = ["query_id", "text", "is_type_1"]
-    asked_of = {row["query_id"]: row for row in asked.select(shown).to_pylist()}
+    needed = asked.select(["query_id", "text", "is_type_1"])
+    asked_of = {row["query_id"]: row for row in needed.to_pylist()}
     queries: dict[int, list[Query]] = {}
     for row in query_set.asked().to_pylist():
         if of := asked_of.get(row["query_id"]):
@@ -181,7 +181,14 @@ def read_pools(query_set: QuerySet, asked: pa.Table, settings: RankSettings) -> 
     pools, without_shots = [], 0
     for pool_id in sorted(queries):
         relation, direction = name_of[pool_id]
-        known = facts.get((relation, direction), [])
+        # No shot is about a candidate: having been read before, its name would be likelier than the others.
+        cuis = {cui for one in candidates[pool_id] for cui in one.cuis}
+        shown = {name.casefold() for one in candidates[pool_id] for name in one.names}
+        known = [
+            fact
+            for fact in facts.get((relation, direction), [])
+            if cuis.isdisjoint(fact["given_cuis"]) and fact["subject"].casefold() not in shown
+        ]
         if len(known) < settings.shots:
             without_shots += len(queries[pool_id])
             continue
