@@ -92,7 +92,11 @@ def number_text(value: float | int | str, form: str = "") -> str:
         return value
     if form == "p":
         return p_text(value)
-    return format(value, form or (",d" if isinstance(value, int) else "z.1f"))  # z: never -0.0
+    if not form:
+        form = ",d" if isinstance(value, int) else ".1f"
+    if form.endswith("f"):  # never -0.0: a z behind the sign
+        form = f"+z{form[1:]}" if form.startswith("+") else f"z{form}"
+    return format(value, form)
 
 
 def p_text(p: float | None) -> str:

@@ -81,7 +81,7 @@ def _print_choice(record: ChoiceRecord, folder: Path) -> None:
     (board,) = choice_boards([record])
     sheets = [choice_sheet(board)]
     if any(len(row.figures.by_subset) > 1 for row in board.rows):
-        sheets += [choice_groups_sheet(row, title="by subset") for row in board.rows[:1]]
+        sheets += [choice_groups_sheet(row, "subset", "by subset") for row in board.rows[:1]]
     print_sheets(sheets, "terminal")
     counts = record.counts
     said = (

@@ -77,8 +77,8 @@ def probe_generate(options: GenerateOptions) -> None:
 def _print_record(record: GenerateRecord, folder: Path) -> None:
     """Print the figures of one probe, what became of its queries, and where it is."""
     for board in generated_boards([record]):
-        sheets = [generated_sheet(board.rows, title=board.title)]
-        sheets += [generated_groups_sheet(row, title=board.title) for row in board.rows]
+        sheets = [generated_sheet(board)]
+        sheets += [generated_groups_sheet(row, "relation", board.title) for row in board.rows]
         print_sheets(sheets, "terminal")
     counts = record.counts
     said = (

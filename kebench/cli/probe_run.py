@@ -283,7 +283,7 @@ def _print_record(record: ProbeRecord, folder: Path) -> None:
 def _print_ranked(record: RankRecord, folder: Path) -> None:
     """Print the figures of one ranked probe, what became of its queries, and where it is."""
     for board in ranked_boards([record], "all"):
-        print_sheets([ranked_sheet(board.rows, title=board.title)], "terminal")
+        print_sheets([ranked_sheet(board)], "terminal")
     counts = record.counts
     said = (
         f"{counts.asked:,} of {counts.queries:,} queries ranked; {counts.unranked:,} have no place in a "

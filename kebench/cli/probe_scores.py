@@ -11,38 +11,13 @@ from kebench.cli.options import added_by, argument, option, takes
 from kebench.cli.probe_show import say_unfinished
 from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.errors import UserError
+from kebench.grid import Sheet
 from kebench.probe import stored
 from kebench.probe.questions import open_set
-from kebench.probe.record import ChoiceRecord, GenerateRecord, ProbeRecord, RankRecord
+from kebench.probe.record import ProbeRecord
 from kebench.report import probe_export as export
-from kebench.report.probe_choice import (
-    CHOICE_FIELDS,
-    CHOICE_GROUP_FIELDS,
-    choice_boards,
-    choice_group_rows,
-    choice_groups_sheet,
-    choice_rows,
-    choice_sheet,
-)
-from kebench.report.probe_generated import (
-    GENERATED_FIELDS,
-    GENERATED_GROUP_FIELDS,
-    generated_boards,
-    generated_group_rows,
-    generated_groups_sheet,
-    generated_rows,
-    generated_sheet,
-)
-from kebench.report.probe_ranked import (
-    GROUP_FIELDS,
-    RANKED_FIELDS,
-    STRATA,
-    ranked_boards,
-    ranked_group_rows,
-    ranked_groups_sheet,
-    ranked_rows,
-    ranked_sheet,
-)
+from kebench.report.probe_boards import boards_of
+from kebench.report.probe_ranked import STRATA
 from kebench.report.probes import BREAKDOWNS, PROBE_SUITE, groups_sheets, probe_sheets
 from kebench.report.published import read_published_tables
 from kebench.scoring.name_scores import SCORES
@@ -90,56 +65,40 @@ def scores(options: ScoresOptions) -> None:
     by_identity = {probe.record.identity: probe.record for probe in reversed(found)}
     records = list(reversed(by_identity.values()))
     filled = [record for record in records if isinstance(record, ProbeRecord)]
-    ranked = [record for record in records if isinstance(record, RankRecord)]
-    asked_by_choice = [record for record in records if isinstance(record, ChoiceRecord)]
-    written = list(generated_boards(record for record in records if isinstance(record, GenerateRecord)))
-    content: dict[str, Any] = {"schema": export.PROBE_EXPORT_SCHEMA}
-    fields: tuple[tuple[str, ...], ...]
+    boards = list(boards_of(records, options.score))
+    sheets: list[Sheet] = []
+    tables: dict[str, list[dict[str, Any]]] = {}  # for programs: the rows of each kind, and their fields
+    fields: dict[str, tuple[str, ...]] = {}
     if by := options.by:
+        boards = [(kind, board) for kind, board in boards if by in kind.by]
         filled = filled if by in BREAKDOWNS else []
-        boards = list(ranked_boards(ranked, options.score)) if by == "relation" or by in STRATA else []
-        choices = list(choice_boards(asked_by_choice)) if by == "subset" else []
-        written = written if by == "relation" else []
-        if not (filled or boards or choices or written):
+        if not (boards or filled):
             raise UserError(f"no probe is broken down by {by}; 'kebench probe scores' shows what there is")
-        rows = [*export.group_rows(filled, by)] if filled else []
-        of_ranked = [row for board in boards for row in ranked_group_rows(board.rows, by)]
-        of_choice = [row for board in choices for row in choice_group_rows(board.rows)]
-        sheets = [*(groups_sheets(filled, by) if filled else ())]
-        sheets += [
-            ranked_groups_sheet(row, by=by, title=board.title) for board in boards for row in board.rows
-        ]
-        sheets += [choice_groups_sheet(row, title=board.title) for board in choices for row in board.rows]
-        of_written = [row for board in written for row in generated_group_rows(board.rows)]
-        sheets += [generated_groups_sheet(row, title=board.title) for board in written for row in board.rows]
-        fields = (export.GROUP_FIELDS, GROUP_FIELDS, CHOICE_GROUP_FIELDS, GENERATED_GROUP_FIELDS)
-        content |= {"groups": rows} | ({"ranked_groups": of_ranked} if boards else {})
-        content |= {"choice_groups": of_choice} if choices else {}
-        content |= {"generated_groups": of_written} if written else {}
-        csv_rows = rows
+        for kind, board in boards:
+            sheets += [kind.groups_sheet(row, by, board.title) for row in board.rows]
+            tables.setdefault(name := f"{kind.name}_groups", []).extend(kind.group_rows(board.rows, by))
+            fields[name] = kind.group_fields
+        sheets += groups_sheets(filled, by) if filled else ()
+        of_filled = {"groups": list(export.group_rows(filled, by)) if filled else []}
+        csv_of_filled = Rows(export.GROUP_FIELDS, of_filled["groups"])
     else:
-        boards, choices = list(ranked_boards(ranked, options.score)), list(choice_boards(asked_by_choice))
         printed = read_published_tables(PROBE_SUITE) if options.published and filled else []
-        rows = list(export.probe_rows(filled, printed))
-        of_ranked = [row for board in boards for row in ranked_rows(board.rows)]
-        of_choice = [row for board in choices for row in choice_rows(board.rows)]
-        sheets = [ranked_sheet(board.rows, title=board.title) for board in boards]
-        sheets += [choice_sheet(board) for board in choices]
-        of_written = [row for board in written for row in generated_rows(board.rows)]
-        sheets += [generated_sheet(board.rows, title=board.title) for board in written]
+        for kind, board in boards:
+            sheets.append(kind.sheet(board))
+            tables.setdefault(kind.name, []).extend(kind.rows(board.rows))
+            fields[kind.name] = kind.fields
         sheets += [sheet for sheet, _ in probe_sheets(filled, printed)]
-        fields = (export.PROBE_FIELDS, RANKED_FIELDS, CHOICE_FIELDS, GENERATED_FIELDS)
-        content |= {"figures": rows} | ({"ranked": of_ranked} if boards else {})
-        content |= {"choice": of_choice} if choices else {}
-        content |= {"generated": of_written} if written else {}
-        csv_rows = [export.flat(row) for row in rows]
-    kinds = (csv_rows, of_ranked, of_choice, of_written)
-    held = [Rows(*of) for of in zip(fields, kinds, strict=True) if of[1]]
-    if options.form == "csv" and len(held) > 1:
+        of_filled = {"figures": list(export.probe_rows(filled, printed))}
+        csv_of_filled = Rows(export.PROBE_FIELDS, map(export.flat, of_filled["figures"]))
+    csv_tables = [csv_of_filled] * bool(filled) + [Rows(fields[name], of) for name, of in tables.items()]
+    if options.form == "csv" and len(csv_tables) > 1:
         raise UserError(
             "filled blanks, ranked probes, multiple choice and written answers are no rows of one CSV; name "
             "the set of one with --set, or its folder"
         )
     print_sheets(
-        sheets, options.form, rows=lambda: held[0] if held else Rows(fields[0], ()), content=lambda: content
+        sheets,
+        options.form,
+        rows=lambda: csv_tables[0] if csv_tables else csv_of_filled,
+        content=lambda: {"schema": export.PROBE_EXPORT_SCHEMA, **of_filled, **tables},
     )

@@ -97,7 +97,7 @@ def check_ranking(plan: ProbePlan, *, allow_remote_code: bool) -> list[str]:
     trusted = card.trust_remote_code and allow_remote_code
     remarks = check_model(card, plan.folder, settings.family, trusted=trusted)
     tokenizer = tokenizer_of(card, plan.folder, settings.family, trusted=trusted)
-    # The longest statement of each pool with its longest names must fit.
+    # The longest statement of each pool must fit with every name.
     limit = max_tokens_of(plan.folder)
     for pool in pools:
         for wording, draw in product(pool.templates, range(len(pool.shots))):
@@ -116,7 +116,7 @@ def check_ranking(plan: ProbePlan, *, allow_remote_code: bool) -> list[str]:
                     "--shots"
                 )
             longest = [max(statements, key=lambda one: len(one.before) + len(one.after))]
-            encode_spans(tokenizer, longest, sorted(names, key=len)[-3:], max_tokens=limit)
+            encode_spans(tokenizer, longest, names, max_tokens=limit)
     return remarks
 
 

@@ -9,9 +9,14 @@ from numpy.typing import NDArray
 
 from kebench.probe.ranked import NEGATED, NEUTRAL, RankedPool
 from kebench.probe.record import RankSettings
-from kebench.scoring.first_answers import agreement_over_wordings, agreement_with_negated, first_answers
+from kebench.scoring.first_answers import (
+    agreement_over_wordings,
+    agreement_with_negated,
+    first_answers,
+    mean_agreement,
+)
 from kebench.scoring.name_scores import SCORES, CandidateScores, NameParts, PoolNames, candidate_scores
-from kebench.scoring.ranked import METRICS, QueryFigures, known_mean, mean_over_draws, rank_queries
+from kebench.scoring.ranked import METRICS, QueryFigures, mean_over_draws, rank_queries
 from kebench.scoring.ranked_figures import (
     RankedFigures,
     RankedRelation,
@@ -139,19 +144,20 @@ def _relation(
     figures = [
         rank_queries(one.score_SC, is_true, subjects, neutral_C=one.neutral_C) for one in affirmed.values()
     ]
-    # Wordings are compared by their mean over draws.
-    mean_of = {
-        wording: known_mean([one.score_SC for (other, _), one in found.items() if other == wording])
-        for wording in pool.templates
-    }
-    statements = [mean_of[wording] for wording in pool.templates if wording != NEGATED]
-    negated = mean_of.get(NEGATED)
+    # Wordings are compared behind the same shots, draw by draw.
+    wordings, negated = [], []
+    for draw in sorted({draw for _, draw in found}):
+        statements = [one.score_SC for (_, other), one in affirmed.items() if other == draw]
+        if len(statements) > 1:
+            wordings.append(agreement_over_wordings(statements))
+        if (NEGATED, draw) in found:
+            negated.append(agreement_with_negated(statements, found[NEGATED, draw].score_SC))
     return RankedRelation(
         f"{pool.relation}/{pool.direction}",
         mean_over_draws(figures),
         [first_answers(one.score_SC, is_true) for one in affirmed.values()],
-        wordings=agreement_over_wordings(statements) if len(statements) > 1 else None,
-        negated=None if negated is None else agreement_with_negated(statements, negated),
+        wordings=mean_agreement(wordings) if wordings else None,
+        negated=mean_agreement(negated) if negated else None,
         strata=strata,
         quantities=quantities,
         lacks=_lacks(affirmed),

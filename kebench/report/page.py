@@ -13,14 +13,13 @@ from kebench.chart_styles import ModelStyle, model_styles
 from kebench.errors import counted
 from kebench.grid import p_text
 from kebench.kinds.card import TaskCard
-from kebench.probe.record import AnyProbe, ChoiceRecord, ProbeRecord, RankRecord
+from kebench.probe.record import AnyProbe, ProbeRecord
 from kebench.report import figures
 from kebench.report.compare import Settings
 from kebench.report.document import render_document
 from kebench.report.page_board import COMPARISON_HEADINGS, RUN_HEADINGS, Board, anchor_of, budget_of
-from kebench.report.probe_choice import choice_boards
+from kebench.report.probe_boards import boards_of
 from kebench.report.probe_page import asked_sections, filled_sections, probe_words
-from kebench.report.probe_ranked import ranked_boards
 from kebench.report.significance import Significance, significance_of, test_words
 from kebench.report.strata import Strata, overlap_grid, strata_grids
 from kebench.report.table import Leaderboard
@@ -61,11 +60,9 @@ def build_page(
     blocks = [block for table in tables for block in table.blocks]
     strata = material.overlap.scores if material.overlap else ()
     filled = [record for record in material.probes if isinstance(record, ProbeRecord)]
-    ranked = list(ranked_boards((one for one in material.probes if isinstance(one, RankRecord)), "column"))
-    chosen = list(choice_boards(one for one in material.probes if isinstance(one, ChoiceRecord)))
+    boards = list(boards_of(material.probes, "column"))
     labels = [*(row.label for block in blocks for row in block.rows), *(one.model for one in strata)]
-    labels += [row.model for board in ranked for row in board.rows]
-    labels += [row.model for board in chosen for row in board.rows]
+    labels += [row.model for _, board in boards for row in board.rows]
     styles = model_styles(labels)  # how each model looks, in all charts of the page
     settings = Settings(metric=material.board.metric)
     significance = [
@@ -75,7 +72,7 @@ def build_page(
     board = Board(material.board, significance, cards, styles)
     tested = [_significance_section(found, styles) for found in significance if found.pairs]
     probes = filled_sections(filled)
-    asked = asked_sections(ranked, chosen, styles)
+    asked = asked_sections(boards, styles)
     overlap = _overlap_sections(material.overlap, styles) if material.overlap else None
     sections = [("leaderboard", "Leaderboard", True), ("significance", "Significance", tested)]
     sections += [

@@ -1,5 +1,7 @@
 """Figures of probes as cells: percentages, and intervals in columns of their own."""
 
+from collections.abc import Sequence
+
 from kebench.grid import Cell
 from kebench.scoring.ranked_figures import MacroFigure
 
@@ -7,6 +9,21 @@ from kebench.scoring.ranked_figures import MacroFigure
 def figure_cell(figure: MacroFigure | None, form: str = "") -> Cell:
     """Return a figure, a dash where there is none."""
     return Cell(figure.percent if figure else None, form)
+
+
+def best_over(overs: Sequence[tuple[float | None, int]]) -> set[int]:
+    """Return the places of the greatest difference to a baseline, as printed; none if nothing is above it.
+
+    overs: of each row the points, and over how many facts; rows of fewer facts than the most do not compete.
+    """
+    most = max((facts for points, facts in overs if points is not None), default=0)
+    shown = {
+        place: round(points, 1)
+        for place, (points, facts) in enumerate(overs)
+        if points is not None and facts == most
+    }
+    greatest = max(shown.values(), default=0.0)
+    return {place for place, points in shown.items() if len(shown) > 1 and points == greatest > 0}
 
 
 def facts_cell(figure: MacroFigure, form: str = "") -> Cell:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from kebench.grid import Cell, Grid, GridRows, Sheet
 from kebench.probe.questions import QuestionSetManifest
 from kebench.probe.record import ChoiceRecord
-from kebench.report.probe_cells import interval_cell
+from kebench.report.probe_cells import best_over, interval_cell
 from kebench.report.probe_ranked import INTERVAL
-from kebench.report.probes import row_labels
+from kebench.report.probes import asked_names
 from kebench.scoring.choice_figures import ChoiceFigure, ChoiceFigures, MicroFigure
 from kebench.scoring.first_answers import ANSWER_BINS
 
@@ -62,28 +62,25 @@ def choice_boards(records: Iterable[ChoiceRecord]) -> Iterator[ChoiceBoard]:
         shared = (record.set_hash, record.subset, record.settings.split, record.precision)
         alike.setdefault((*shared, record.protocol_version), []).append(record)
     for group in alike.values():
-        first, labels = group[0], row_labels(group)
+        first, names = group[0], asked_names(group)
         title = f"{first.set} [{first.set_hash[:8]}], {first.counts.questions:,} questions of split "
         title += first.settings.split
         title += f", drawn with seed {first.subset.seed}" if first.subset.queries else ""
         rows = [
-            ChoiceRow(model, ", ".join([model, *one.settings.told_apart]), one.settings.family, *of)
+            ChoiceRow(one.model, names[one.identity], one.settings.family, *of)
             for one in group
-            for model in [labels[one.identity]]
             for of in one.figures.items()
         ]
         yield ChoiceBoard(f"{title}, {first.precision}", first.majority, rows)
 
 
-def choice_sheet(board: ChoiceBoard, *, captions: Sequence[str] = ()) -> Sheet:
+def choice_sheet(board: ChoiceBoard) -> Sheet:
     """Return the table of probes of the same questions, the most above what needs no question first."""
     rows = sorted(
         board.rows, key=lambda row: (-(row.figures.over_without_question.percent or 0.0), row.label)
     )
-    overs = [row.figures.over_without_question.percent for row in rows]
-    shown = [None if over is None else round(over, 1) for over in overs]
-    known = [over for over in shown if over is not None]
-    best = {(place, _OVER) for place, over in enumerate(shown) if len(known) > 1 and over == max(known)}
+    overs = [(row.figures.over_without_question.percent, row.figures.questions) for row in rows]
+    best = {(place, _OVER) for place in best_over(overs)}
     letters = list(dict.fromkeys(letter for row in rows for letter in row.figures.letters))
     first = "model, score"
     grids = [
@@ -147,7 +144,7 @@ def choice_sheet(board: ChoiceBoard, *, captions: Sequence[str] = ()) -> Sheet:
         f"Calibration of the best option: softmax over the options; ECE in {ANSWER_BINS} bins, in percent; "
         "Brier from 0 to 1. Answered: how often the option at a letter, or at its place, is the best one.",
     )
-    return Sheet(board.title, tuple(captions), tuple(grids), notes, best="the most above no question")
+    return Sheet(board.title, (), tuple(grids), notes, best="the most above no question")
 
 
 def _letter_rows(rows: Sequence[ChoiceRow], letters: Sequence[str]) -> GridRows:
@@ -166,8 +163,9 @@ def _letter_rows(rows: Sequence[ChoiceRow], letters: Sequence[str]) -> GridRows:
     return answered
 
 
-def choice_groups_sheet(row: ChoiceRow, *, title: str) -> Sheet:
+def choice_groups_sheet(row: ChoiceRow, by: str, title: str) -> Sheet:
     """Return a probe by one of its scores broken down by subset."""
+    assert by == "subset", by
     grid = Grid(
         ("subset", "asked", "accuracy", "no question", "over", INTERVAL, "majority"),
         [
@@ -217,8 +215,9 @@ def choice_rows(rows: Iterable[ChoiceRow]) -> Iterator[dict[str, Any]]:
             yield {**_shared(row), **sizes, **getattr(row.figures, source).model_dump()}
 
 
-def choice_group_rows(rows: Iterable[ChoiceRow]) -> Iterator[dict[str, Any]]:
+def choice_group_rows(rows: Iterable[ChoiceRow], by: str) -> Iterator[dict[str, Any]]:
     """Yield every figure of each subset for programs, one a row (CHOICE_GROUP_FIELDS)."""
+    assert by == "subset", by
     for row in rows:
         for name, group in row.figures.by_subset.items():
             for source in SOURCES:

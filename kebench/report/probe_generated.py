@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, Sheet
 from kebench.probe.record import GenerateRecord
-from kebench.report.probe_cells import facts_cell, figure_cell, interval_cell, relations_cell
-from kebench.report.probe_ranked import INTERVAL
-from kebench.report.probes import row_labels
+from kebench.report.probe_cells import best_over, facts_cell, figure_cell, interval_cell, relations_cell
+from kebench.report.probe_ranked import BEST_OVER, INTERVAL
+from kebench.report.probes import asked_names
 from kebench.scoring.generated import METRICS, GeneratedFigures, metric_name
 from kebench.scoring.ranked_figures import MacroFigure
 
@@ -30,10 +30,16 @@ _OVER = 4  # the column of the difference to other subjects
 class GeneratedRow(NamedTuple):
     """A probe. name: of the model, with what tells rows apart ("smollm2, 4 shots")."""
 
+    model: str
     name: str
     family: str
     beam: int
     figures: GeneratedFigures
+
+    @property
+    def label(self) -> str:
+        """What stands before the row."""
+        return self.name
 
 
 class GeneratedBoard(NamedTuple):
@@ -50,14 +56,15 @@ def generated_boards(records: Iterable[GenerateRecord]) -> Iterator[GeneratedBoa
         shared = (record.set_hash, record.subset, record.settings.worded)
         alike.setdefault((*shared, record.precision, record.protocol_version), []).append(record)
     for group in alike.values():
-        first, labels = group[0], row_labels(group)
+        first, names = group[0], asked_names(group)
         subset = first.subset
         title = f"{first.set} [{first.set_hash[:8]}], {first.counts.asked:,} queries asked for words"
         title += f" of {subset.queries:,} drawn with seed {subset.seed}" if subset.queries else ""
         title += f"; {first.settings.worded}, {first.precision}"
         rows = [
             GeneratedRow(
-                ", ".join([labels[record.identity], *record.settings.told_apart]),
+                record.model,
+                names[record.identity],
                 record.settings.family,
                 record.settings.beam,
                 record.figures["beam"],
@@ -67,19 +74,15 @@ def generated_boards(records: Iterable[GenerateRecord]) -> Iterator[GeneratedBoa
         yield GeneratedBoard(title, rows)
 
 
-def generated_sheet(rows: Iterable[GeneratedRow], *, title: str) -> Sheet:
+def generated_sheet(board: GeneratedBoard) -> Sheet:
     """Return the table of probes of one set and one way of answering, the most above other subjects first."""
     rows = sorted(
-        rows, key=lambda row: (-(row.figures.hit_beam.over_other_subjects.percent or 0.0), row.name)
+        board.rows, key=lambda row: (-(row.figures.hit_beam.over_other_subjects.percent or 0.0), row.name)
     )
     beam = rows[0].beam
     metrics = {metric: metric_name(metric, beam=beam) for metric in (METRICS if beam > 1 else METRICS[:1])}
-    shown = [
-        None if (over := row.figures.hit_beam.over_other_subjects.percent) is None else round(over, 1)
-        for row in rows
-    ]
-    known = [over for over in shown if over is not None]
-    best = {(place, _OVER) for place, over in enumerate(shown) if len(known) > 1 and over == max(known)}
+    overs = [row.figures.hit_beam.over_other_subjects for row in rows]
+    best = {(place, _OVER) for place in best_over([(over.percent, over.queries) for over in overs])}
     grids = [
         Grid(
             ("model", heading, INTERVAL, "other", "over", INTERVAL, "frequent"),
@@ -126,11 +129,12 @@ def generated_sheet(rows: Iterable[GeneratedRow], *, title: str) -> Sheet:
         "Macro averages over relations, in percent.",
         *released,
     )
-    return Sheet(title, (), (*grids, last), notes, best="the most above other subjects")
+    return Sheet(board.title, (), (*grids, last), notes, best=BEST_OVER)
 
 
-def generated_groups_sheet(row: GeneratedRow, *, title: str) -> Sheet:
-    """Return a probe by its relations."""
+def generated_groups_sheet(row: GeneratedRow, by: str, title: str) -> Sheet:
+    """Return a probe broken down by relation."""
+    assert by == "relation", by
     grid = Grid(
         ("relation", "facts", "hit@1", "other", f"hit@{row.beam}", "other", "over", INTERVAL, "frequent"),
         [
@@ -166,12 +170,13 @@ def generated_rows(rows: Iterable[GeneratedRow]) -> Iterator[dict[str, Any]]:
             yield {**_shared(row), "metric": f"released_{metric}", "source": "own", **figure.model_dump()}
 
 
-def generated_group_rows(rows: Iterable[GeneratedRow]) -> Iterator[dict[str, Any]]:
+def generated_group_rows(rows: Iterable[GeneratedRow], by: str) -> Iterator[dict[str, Any]]:
     """Yield every figure of every relation for programs, one a metric (GENERATED_GROUP_FIELDS)."""
+    assert by == "relation", by
     for row in rows:
         for name, group in row.figures.by_relation.items():
             for metric in METRICS:
-                of_group = {"by": "relation", "group": name, "queries": group.queries, "metric": metric}
+                of_group = {"by": by, "group": name, "queries": group.queries, "metric": metric}
                 yield {**_shared(row), **of_group, **getattr(group, metric).model_dump()}
 
 

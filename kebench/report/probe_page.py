@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kebench.chart_styles import ModelStyle
-from kebench.grid import DASH, Sheet
+from kebench.grid import DASH
 from kebench.probe.record import AnyProbe, GenerateRecord, ProbeRecord, RankRecord
 from kebench.report import figures
-from kebench.report.probe_choice import ChoiceBoard, choice_groups_sheet, choice_sheet
-from kebench.report.probe_ranked import INTERVAL, RankedBoard, ranked_groups_sheet, ranked_sheet
+from kebench.report.probe_boards import Board, Kind
+from kebench.report.probe_ranked import INTERVAL
 from kebench.report.probes import BUCKETS, PROBE_SUITE, probe_sheets, row_labels
 from kebench.report.published import read_published_tables
-from kebench.scoring.ranked import NUM_CANDIDATES
 
 
 def filled_sections(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
@@ -52,69 +51,29 @@ def filled_sections(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
 
 
 def asked_sections(
-    ranked: Sequence[RankedBoard], chosen: Sequence[ChoiceBoard], styles: Mapping[str, ModelStyle]
+    boards: Sequence[tuple[Kind, Board]], styles: Mapping[str, ModelStyle]
 ) -> list[dict[str, Any]]:
-    """Return the boards of ranked probes and multiple choice: a chart, tables, each row broken down."""
+    """Return the boards of other probes: a chart, tables, each row broken down."""
     shown: list[dict[str, Any]] = []
     said: set[str] = set()  # a note that two sheets share is said under the first
-
-    def add(
-        sheet: Sheet,
-        broken_down: Sequence[Sheet],
-        dots: list[figures.IntervalDot],
-        *,
-        figure: str,
-        baseline: str,
-        by: str,
-    ) -> None:
-        order = [row[0] for row in sheet.grids[0].rows]
-        dots.sort(key=lambda dot: order.index(dot.label))
+    for kind, board in boards:
+        sheet = kind.sheet(board)
+        dot_of = {row.label: kind.dot(row) for row in board.rows}
+        dots = [dot_of[str(row[0])] for row in sheet.grids[0].rows]
+        broken_down = [kind.groups_sheet(row, kind.by[0], "means of each") for row in board.rows]
         notes = [note for note in sheet.all_notes(best="bold", second="") if note not in said]
         said.update(notes)
         shown.append(
             {
                 "title": sheet.title,
-                "figure": figure,
-                "caption": f"Points: {figure}, with its {INTERVAL}; bars: {baseline}.",
-                "chart": figures.interval_dots(dots, styles, figure),
+                "figure": kind.figure,
+                "caption": f"Points: {kind.figure}, with its {INTERVAL}; bars: {kind.baseline}.",
+                "chart": figures.interval_dots(dots, styles, kind.figure),
                 "grids": sheet.grids,
                 "notes": notes,
-                "by": by,
+                "by": kind.by[0],
                 "broken_down": [(of.title, of.grids[0]) for of in broken_down],
             }
-        )
-
-    for board in ranked:
-        dots = []
-        for row in board.rows:
-            own, other = row.figures.acc_1.own, row.figures.acc_1.other_subjects
-            ends = own.facts_low_percent, own.facts_high_percent
-            dots.append(figures.IntervalDot(row.model, row.label, own.percent, *ends, other.percent))
-        broken_down = [
-            ranked_groups_sheet(row, by="relation", title="means over facts") for row in board.rows
-        ]
-        add(
-            ranked_sheet(board.rows, title=board.title),
-            broken_down,
-            dots,
-            figure=f"acc@1 of {NUM_CANDIDATES}",
-            baseline="by the scores of other subjects",
-            by="relation",
-        )
-    for asked in chosen:
-        dots = []
-        for one in asked.rows:
-            own_, without = one.figures.own, one.figures.without_question
-            ends = own_.low_percent, own_.high_percent
-            dots.append(figures.IntervalDot(one.model, one.label, own_.percent, *ends, without.percent))
-        broken_down = [choice_groups_sheet(one, title="means over questions") for one in asked.rows]
-        add(
-            choice_sheet(asked),
-            broken_down,
-            dots,
-            figure="accuracy",
-            baseline="where the question is left out",
-            by="subset",
         )
     return shown
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, Plain, Sheet
 from kebench.probe.record import RankRecord
-from kebench.report.probe_cells import facts_cell, figure_cell, interval_cell, relations_cell
-from kebench.report.probes import row_labels
+from kebench.report.probe_cells import best_over, facts_cell, figure_cell, interval_cell, relations_cell
+from kebench.report.probes import asked_names
 from kebench.scoring.first_answers import ANSWER_BINS
 from kebench.scoring.ranked import HITS_AT, METRICS, NUM_CANDIDATES
 from kebench.scoring.ranked_figures import GroupFigures, MacroFigure, MetricFigures, RankedFigures
@@ -24,6 +24,7 @@ GROUP_FIELDS = (
     "over_other_subjects_percent", "over_other_subjects_low_percent", "over_other_subjects_high_percent",
     "no_subject_percent", "frequency_percent", "uniform_percent",
 )  # fmt: skip
+BEST_OVER = "the most above other subjects, of what is measured on the most facts"
 _OVER = 4  # the column of the difference to other subjects
 _WHAT_BASELINES_ARE = (
     "other: what the scores of other subjects' queries earn with the same candidates; over: own less other, "
@@ -71,7 +72,7 @@ def ranked_boards(records: Iterable[RankRecord], score: str) -> Iterator[RankedB
             record
         )
     for group in alike.values():
-        first, labels = group[0], row_labels(group)
+        first, names = group[0], asked_names(group)
         asked, counts, subset = first.settings, first.counts, first.subset
         title = f"{first.set} [{first.set_hash[:8]}], {counts.asked:,} queries ranked"
         title += f" of {subset.queries:,} drawn with seed {subset.seed}" if subset.queries else ""
@@ -81,24 +82,21 @@ def ranked_boards(records: Iterable[RankRecord], score: str) -> Iterator[RankedB
         rows = []
         for record in group:
             shown = [score] if score in record.figures else ["sum"]
-            model = labels[record.identity]
-            name = ", ".join([model, *record.settings.told_apart])
+            name = names[record.identity]
             rows += [
-                RankedRow(model, name, record.settings.family, one, record.figures[one])
+                RankedRow(record.model, name, record.settings.family, one, record.figures[one])
                 for one in (record.figures if score == "all" else shown)
             ]
         yield RankedBoard(title, rows)
 
 
-def ranked_sheet(rows: Iterable[RankedRow], *, title: str, captions: Sequence[str] = ()) -> Sheet:
-    """Return the table of probes of one set and one way of asking, the most above other subjects first.
+def ranked_sheet(board: RankedBoard) -> Sheet:
+    """Return the table of probes of one set and one way of asking.
 
-    title: what all of them share.
+    Those of the most facts stand first, and of these the one that is the most above other subjects.
     """
-    rows = sorted(rows, key=lambda row: (-(_over(row) or 0.0), row.label))
-    shown = [None if (over := _over(row)) is None else round(over, 1) for row in rows]
-    known = [over for over in shown if over is not None]
-    best = {(place, _OVER) for place, over in enumerate(shown) if len(known) > 1 and over == max(known)}
+    rows = sorted(board.rows, key=lambda row: (-_facts(row), -(_over(row) or 0.0), row.label))
+    best = {(place, _OVER) for place in best_over([(_over(row), _facts(row)) for row in rows])}
     first = ("model, score", "acc@1", INTERVAL, "other", "over", INTERVAL)
     further = [metric for metric in METRICS if metric != "acc_1"]
     grids = [
@@ -168,10 +166,10 @@ def ranked_sheet(rows: Iterable[RankedRow], *, title: str, captions: Sequence[st
         *_notes_of_alone(rows),
         *_notes_of_lacking(rows),
     )
-    return Sheet(title, tuple(captions), tuple(grids), notes, best="the most above other subjects")
+    return Sheet(board.title, (), tuple(grids), notes, best=BEST_OVER)
 
 
-def ranked_groups_sheet(row: RankedRow, *, by: str, title: str) -> Sheet:
+def ranked_groups_sheet(row: RankedRow, by: str, title: str) -> Sheet:
     """Return a probe broken down. by: "relation", or what its strata split."""
     groups = groups_of(row.figures, by)
     grid = Grid(
@@ -227,6 +225,10 @@ def _shared(row: RankedRow) -> dict[str, str]:
 
 def _over(row: RankedRow) -> float | None:
     return row.figures.acc_1.over_other_subjects.percent
+
+
+def _facts(row: RankedRow) -> int:
+    return row.figures.acc_1.over_other_subjects.queries
 
 
 def _three(figures: MetricFigures) -> tuple[Plain, ...]:

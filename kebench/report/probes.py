@@ -7,7 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from kebench.grid import Cell, Grid, Sheet
-from kebench.probe.record import PROBE_PROTOCOL_VERSION, AnyProbe, ProbeRecord
+from kebench.probe.record import (
+    PROBE_PROTOCOL_VERSION,
+    AnyProbe,
+    ChoiceRecord,
+    GenerateRecord,
+    ProbeRecord,
+    RankRecord,
+)
 from kebench.report.published import PublishedTable, mark_rows
 
 PROBE_SUITE = "umls-probe"
@@ -121,3 +128,21 @@ def row_labels(records: Iterable[AnyProbe]) -> dict[str, str]:
         one.identity: f"{one.model} [{one.model_hash[:8]}]" if num_weights[one.model] > 1 else one.model
         for one in records
     }
+
+
+def asked_names(records: Sequence[RankRecord | ChoiceRecord | GenerateRecord]) -> dict[str, str]:
+    """Name each probe of one table, by identity: its model and how it was asked ("smollm2, 4 shots").
+
+    Probes that would share a name are told apart by the seed of their shots and by what begins their texts.
+    """
+    labels = row_labels(records)
+    names = {one.identity: ", ".join([labels[one.identity], *one.settings.told_apart]) for one in records}
+    for words, told_by in (("seed", "seed"), ("texts begin with", "start")):
+        found: dict[str, dict[str, str]] = defaultdict(dict)  # name -> identity -> setting
+        for one in records:
+            found[names[one.identity]][one.identity] = f"{getattr(one.settings, told_by)}"
+        for same in found.values():
+            if len(set(same.values())) > 1:
+                for identity, setting in same.items():
+                    names[identity] += f", {words} {setting or 'nothing'}"
+    return names

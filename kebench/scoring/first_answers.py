@@ -98,7 +98,7 @@ def agreement_over_wordings(score_WSC: Sequence[Floats]) -> Agreement:
     """Return each query's mean over all pairs of wordings. Raises ValueError for fewer than two."""
     if len(score_WSC) < 2:
         raise ValueError(f"{len(score_WSC)} wording: agreement is of two")
-    return _mean_agreement([agreement(one, other) for one, other in combinations(score_WSC, 2)])
+    return mean_agreement([agreement(one, other) for one, other in combinations(score_WSC, 2)])
 
 
 def agreement_with_negated(score_WSC: Sequence[Floats], negated_SC: Floats) -> Agreement:
@@ -107,10 +107,11 @@ def agreement_with_negated(score_WSC: Sequence[Floats], negated_SC: Floats) -> A
     A model that reads the negation answers otherwise: high agreement here is no merit (Kassner and Schuetze,
     arXiv:1911.03343).
     """
-    return _mean_agreement([agreement(one, negated_SC) for one in score_WSC])
+    return mean_agreement([agreement(one, negated_SC) for one in score_WSC])
 
 
-def _mean_agreement(found: Sequence[Agreement]) -> Agreement:
+def mean_agreement(found: Sequence[Agreement]) -> Agreement:
+    """Return each query's mean, of what is known."""
     return Agreement(*(known_mean(values) for values in zip(*found, strict=True)))
 
 

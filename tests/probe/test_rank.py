@@ -309,8 +309,8 @@ def thirty(subject: str, *templates: str) -> RankedPool:
         candidates,
         names,
         worded,
-        (Shots((), frozenset()),),
-        (Shots((), frozenset()),),
+        NO_SHOTS,
+        NO_SHOTS,
     )
 
 
@@ -532,6 +532,41 @@ def test_models_with_and_without_shots_are_ranked_among_the_same_candidates(
     for pool_id, pool in of[4].items():
         assert pool.left_out == pool.shots == of[0][pool_id].left_out
         assert not any(shots.facts for shots in of[0][pool_id].shots)
+
+
+def test_no_shot_is_about_a_candidate(query_set: QuerySet, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SETTINGS.model_copy(update={"shots": 4, "draws": 3})
+
+    def drawn() -> dict[int, tuple[Shots, ...]]:
+        return {one.pool_id: one.shots for one in read_pools(query_set, query_set.table(), settings)[0]}
+
+    usual, (pool_id, *_) = drawn(), drawn()
+    of_pool = next(one for one in query_set.candidates().to_pylist() if one["pool_id"] == pool_id)
+    about = usual[pool_id][0].facts[0][0]
+    rows = query_set.shots().to_pylist()
+    for same in ({"subject": of_pool["name"]}, {"given_cuis": of_pool["cuis"]}):
+        changed = [row | (same if row["subject"] == about else {}) for row in rows]
+        monkeypatch.setattr(QuerySet, "shots", lambda _, rows=changed: pa.Table.from_pylist(rows))
+        seen = {subject for shots in drawn()[pool_id] for subject, _ in shots.facts}
+        assert not seen & {about, of_pool["name"]}
+    assert len(drawn()[pool_id][0].facts) == 4
+
+
+def test_wordings_are_compared_behind_the_same_shots() -> None:
+    of = replace(thirty("drug", "[X] treats [Y].", "[X] is for [Y]."), shots=NO_SHOTS * 2)
+    of = replace(of, left_out=of.shots)
+    rng = np.random.default_rng(0)
+    said = []
+    for draw in range(2):  # both wordings say the same, and each draw something else
+        rows = rows_of(of, rng.random((31, 30)))
+        rows = rows.set_column(3, SCORES_SCHEMA.field("draw"), pa.array([draw] * len(rows), pa.int8()))
+        other = pa.array([1] * len(rows), pa.int8())
+        said += [rows, rows.set_column(2, SCORES_SCHEMA.field("wording"), other)]
+    settings = SETTINGS.model_copy(update={"shots": 4, "draws": 2, "wordings": 2})
+    agreement = figures_of(pa.concat_tables(said), [of], settings)[0]["sum"].agreement
+    assert agreement is not None
+    assert agreement.same_first_percent == pytest.approx(100)
+    assert agreement.rank_correlation == pytest.approx(1)
 
 
 def test_without_shots_what_is_left_out_differs_by_draw_and_what_was_said_does_not() -> None:

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kebench.cli import main
 from kebench.probe.record import (
     ChoiceRecord,
     ChoiceSettings,
+    GenerateRecord,
+    GenerateSettings,
     ProbeSubset,
     RankRecord,
     RankSettings,
@@ -20,6 +23,7 @@ from kebench.probe.record import (
 from kebench.report.figures import _tile
 from kebench.report.page import Material, build_page
 from kebench.report.table import build_leaderboard
+from kebench.scoring.generated import earned, generated_figures
 from kebench.shipped import shipped
 from kebench.tasks.card import all_task_cards
 from tests.probe.test_scores_command import small_record, write_probe
@@ -28,6 +32,7 @@ from tests.report.sample_records import sample_record, write_sample
 from tests.report.test_probe_choice import figures as choice_figures
 from tests.report.test_probe_ranked import figures as ranked_figures
 from tests.report.test_strata import written as strata_file
+from tests.scoring.test_generated import relation
 
 pytest.importorskip("altair")
 RECORDED = shipped("results/recorded")
@@ -103,7 +108,7 @@ def asked_record(form: type[Any], settings: Any, figures: dict[str, Any], **fiel
     )  # fmt: skip
 
 
-def test_ranked_probes_and_multiple_choice_stand_beside_filled_ones(tmp_path: Path) -> None:
+def test_other_probes_stand_beside_filled_ones(tmp_path: Path) -> None:
     ranking = RankSettings(
         family="masked",
         start="",
@@ -118,11 +123,16 @@ def test_ranked_probes_and_multiple_choice_stand_beside_filled_ones(tmp_path: Pa
     choosing = ChoiceSettings(
         family="masked", start="", pll="original", split="test", shots=0, seed=0, by=("text",), permuted=False
     )
+    writing = GenerateSettings(
+        family="causal", start="", shots=4, seed=0, beam=2, max_new_tokens=8, constrained=False
+    )
     of_rank, of_choice = ranked_figures(1.5), choice_figures(0, knows=0.5)
+    of_words = generated_figures([relation()], [earned(relation(), beam=2)], np.random.default_rng(0))
     for record in (
         asked_record(RankRecord, ranking, {"sum": ranked_figures(0.1), "column": of_rank}),
         asked_record(RankRecord, ranking, {"sum": of_rank}, model="<b>minilm", set_hash="3" * 64),
         asked_record(ChoiceRecord, choosing, {"char": of_choice}, set="mmlu", majority=("B",)),
+        asked_record(GenerateRecord, writing, {"beam": of_words}, model="writer"),
     ):
         folder = tmp_path / "probes" / record.identity
         folder.mkdir(parents=True)
@@ -130,40 +140,41 @@ def test_ranked_probes_and_multiple_choice_stand_beside_filled_ones(tmp_path: Pa
     text = write_page(tmp_path, RECORDED, tmp_path / "probes")
     assert "What models know</a>" in text
     shown = text[text.index('<h2 id="probes">') : text.index('<h2 id="curves">')]
-    other, ranked, chosen = re.split("<h3>", shown)[1:]
+    other, ranked, chosen, written = re.split("<h3>", shown)[1:]
     assert ranked.startswith("asked [22222222], 72 queries ranked")
     assert other.startswith("asked [33333333]")
     assert chosen.startswith("mmlu [22222222], 72 questions of split test")
-    acc_1 = of_rank.acc_1
-    for part, own, low, baseline, label in (
-        (ranked, acc_1.own.percent, acc_1.own.facts_low_percent, acc_1.other_subjects.percent, "column"),
-        (
-            chosen,
-            of_choice.own.percent,
-            of_choice.own.low_percent,
-            of_choice.without_question.percent,
-            "char",
-        ),
+    assert written.startswith("asked [22222222], 72 queries asked for words; answers of any words, beam 2")
+    acc_1, hit = of_rank.acc_1, of_words.hit_beam
+    without = of_choice.without_question.percent
+    ranks = acc_1.own.percent, acc_1.own.facts_low_percent, acc_1.other_subjects.percent
+    chooses = of_choice.own.percent, of_choice.own.low_percent, without
+    writes = hit.own.percent, hit.own.facts_low_percent, hit.other_subjects.percent
+    for part, table, (own, low, baseline), label in (
+        (ranked, 0, ranks, "bert-tiny, original, column"),
+        (chosen, 0, chooses, "bert-tiny, original, char"),
+        (written, 1, writes, "writer, 4 shots"),  # the first is of hit@1
     ):
-        (first, *_) = re.findall(r"<tbody>(.*?)</tbody>", part, re.DOTALL)
-        cells = re.findall(r"<t[hd][^>]*>([^<]*)<", first)
+        body = re.findall(r"<tbody>(.*?)</tbody>", part, re.DOTALL)[table]
+        cells = re.findall(r"<t[hd][^>]*>([^<]*)<", body)
         assert (cells[0], cells[1], cells[3]) == (
-            f"bert-tiny, original, {label}",
+            label,
             f"{own:.1f}",
             f"{baseline:.1f}",
         )
         assert cells[2].startswith("–" if low is None else f"{low:.1f} to ")
         assert part.count("<svg") == 1
         (svg,) = re.findall(r"<svg.*?</svg>", part, re.DOTALL)
-        assert {cells[0]} == set(re.findall(r">(bert-tiny[^<]*)</text>", svg))
+        assert {cells[0]} == set(re.findall(r">((?:bert-tiny|writer)[^<]*)</text>", svg))
         assert "<script" not in svg
     assert "may_treat/tail" in ranked
     assert "professional_medicine" in chosen
+    assert "may_treat/tail" in written
     assert shown.count("what the scores of other subjects&#39; queries earn") == 1
     assert "&lt;b&gt;minilm, original, sum" in other
     assert "<b>minilm" not in text
     assert f"column {of_rank.acc_1.over_other_subjects.percent:.2f}; 72 queries" in text
-    assert "from 42 runs and 3 probes" in text
+    assert "from 42 runs and 4 probes" in text
 
 
 @pytest.mark.parametrize("share", [-1.0, -0.5, 0.0, 0.5, 1.0])

@@ -57,7 +57,7 @@ def test_tables_fit_into_80_columns_with_the_most_above_no_question_first() -> N
     first = next(place for place, line in enumerate(lines) if line.startswith("model, score"))
     assert "char" in " ".join(lines[first + 2 : first + 4])
     assert text(BOARD).count("*") == 2  # the best, and what it means
-    sheet = choice_groups_sheet(BOARD.rows[0], title="mmlu-med")
+    sheet = choice_groups_sheet(BOARD.rows[0], "subset", "mmlu-med")
     broken = sheets_for_terminal([sheet], width=80, is_styled=False).splitlines()
     assert max(map(len, broken)) <= 80
     assert {line.partition(" ")[0] for line in broken} >= set(SUBSETS)  # no name is broken
@@ -73,7 +73,7 @@ def test_letters_of_permuted_options_have_a_row_of_right_ones_of_their_own() -> 
 
 
 def test_every_figure_is_there_for_programs() -> None:
-    rows, groups = list(choice_rows(BOARD.rows)), list(choice_group_rows(BOARD.rows))
+    rows, groups = list(choice_rows(BOARD.rows)), list(choice_group_rows(BOARD.rows, "subset"))
     assert {tuple(row) for row in rows} == {CHOICE_FIELDS}
     assert {tuple(row) for row in groups} == {CHOICE_GROUP_FIELDS}
     assert len(rows) == 3 * 7

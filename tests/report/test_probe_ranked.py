@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kebench.grid import number_text
+from kebench.probe.record import RankRecord, RankSettings
+from kebench.report.probe_cells import best_over
 from kebench.report.probe_paired import paired_fields, paired_sheet, power_words, verdict
 from kebench.report.probe_ranked import (
     GROUP_FIELDS,
     RANKED_FIELDS,
+    RankedBoard,
     RankedRow,
     ranked_group_rows,
     ranked_groups_sheet,
     ranked_rows,
     ranked_sheet,
 )
+from kebench.report.probes import asked_names
 from kebench.report.write_csv import rows_as_csv
 from kebench.report.write_json import as_json
 from kebench.report.write_latex import sheets_as_latex
@@ -60,7 +65,7 @@ ROWS = [
     RankedRow("smollm2", "smollm2, 4 shots", "causal", "column", figures(2, lacks=LACKS)),
     RankedRow("t5-efficient-tiny", "t5-efficient-tiny", "encoder-decoder", "sum", figures(1)),
 ]
-SHEET = ranked_sheet(ROWS, title="clinical [0123abcd], 72 queries; 4 shots, fp32")
+SHEET = ranked_sheet(RankedBoard("clinical [0123abcd], 72 queries; 4 shots, fp32", ROWS))
 
 
 def plain(*sheets: Any, width: int = 80) -> str:
@@ -70,25 +75,57 @@ def plain(*sheets: Any, width: int = 80) -> str:
 def test_models_of_all_families_stand_in_one_table_the_most_above_others_first() -> None:
     table = SHEET.grids[0]
     assert [row[0].text() for row in table.cells] == [
-        "smollm2, 4 shots, column",
         "t5-efficient-tiny, sum",
         "bert-tiny, column",
+        "smollm2, 4 shots, column",  # over fewer facts than the others: it competes with none
     ]
+    assert ROWS[1].figures.acc_1.own.percent > ROWS[2].figures.acc_1.own.percent
     assert table.best == {(0, 4)}
-    one = ROWS[1].figures.acc_1
+    one = ROWS[2].figures.acc_1
     assert [cell.value for cell in table.cells[0][1:5]] == [
         one.own.percent, None, one.other_subjects.percent, one.over_other_subjects.percent,
     ]  # fmt: skip
     assert table.cells[0][5].interval == (
         one.over_other_subjects.facts_low_percent, one.over_other_subjects.facts_high_percent,
     )  # fmt: skip
-    assert [cell.text() for cell in SHEET.grids[1].cells[0][-2:]] == ["48", "2"]
+    assert [[cell.text() for cell in row[-2:]] for row in SHEET.grids[1].cells] == [
+        ["72", "3"],
+        ["72", "3"],
+        ["48", "2"],
+    ]
+
+
+def test_what_is_not_above_other_subjects_is_not_the_best_and_no_zero_is_negative() -> None:
+    assert best_over([(-0.04, 9), (-2.0, 9)]) == set()
+    assert best_over([(0.04, 9), (None, 9)]) == set()
+    assert best_over([(1.04, 9), (0.96, 9), (5.0, 8), (0.5, 9)]) == {0, 1}
+    assert number_text(-0.04, "+.1f") == "+0.0"
+
+
+def test_probes_that_differ_in_a_seed_or_a_start_alone_are_told_apart() -> None:
+    def probe(**settings: Any) -> RankRecord:
+        usual = RankSettings(
+            family="causal", start="", pll=None, shots=4, draws=3, seed=0, wordings=1, negated=False, names=1
+        )
+        asked = usual.model_copy(update=settings)
+        return RankRecord.model_construct(
+            model="m", model_hash="0" * 64, identity=str(settings), settings=asked
+        )
+
+    same, seed, start, fewer = (probe(), probe(seed=7), probe(seed=7, start="<s>"), probe(shots=0, draws=1))
+    assert list(asked_names([same, seed, start, fewer]).values()) == [
+        "m, 4 shots x 3, seed 0",
+        "m, 4 shots x 3, seed 7, texts begin with nothing",
+        "m, 4 shots x 3, seed 7, texts begin with <s>",
+        "m",
+    ]
+    assert list(asked_names([seed, fewer]).values()) == ["m, 4 shots x 3", "m"]
 
 
 def test_no_line_of_a_table_is_longer_than_80_columns() -> None:
     sheets = [
         SHEET,
-        *(ranked_groups_sheet(ROWS[1], by=by, title="clinical") for by in ("relation", "frequency")),
+        *(ranked_groups_sheet(ROWS[1], by, "clinical") for by in ("relation", "frequency")),
     ]
     sheets.append(paired_sheet(different(), a="smollm2, 4 shots", b="t5-efficient-tiny", figure="acc@1"))
     assert max(map(len, plain(*sheets).splitlines())) <= 80
@@ -106,20 +143,22 @@ def test_of_how_few_facts_other_subjects_tell_is_said() -> None:
         for name, number in (("r", 4), ("s", 1))
     ]
     found = ranked_figures(relations, np.random.default_rng(0))
-    text = " ".join(plain(ranked_sheet([RankedRow("m", "m", "causal", "sum", found)], title="t")).split())
+    text = " ".join(
+        plain(ranked_sheet(RankedBoard("t", [RankedRow("m", "m", "causal", "sum", found)]))).split()
+    )
     assert "Other and over: 4 of 5 facts alone, of 1 of 2 relations; the rest have no" in text
     assert "facts alone" not in plain(SHEET)
 
 
 def test_headings_over_groups_of_columns_are_whole() -> None:
     long = RankedRow("bert-mini-random", "bert-mini-random, answer-l2r", "masked", "first", ROWS[0].figures)
-    lines = plain(ranked_sheet([long], title="t")).splitlines()
+    lines = plain(ranked_sheet(RankedBoard("t", [long]))).splitlines()
     (over,) = [line for line in lines if line.lstrip().startswith("acc@1  ") and "calib" in line]
     assert over.split() == ["acc@1", "calibration", "same", "first", "answer"]
 
 
 def test_breakdowns_have_a_row_a_group() -> None:
-    sheet = ranked_groups_sheet(ROWS[0], by="frequency", title="clinical")
+    sheet = ranked_groups_sheet(ROWS[0], "frequency", "clinical")
     assert sheet.title == "bert-tiny, column: clinical"
     assert [row[0].text() for row in sheet.grids[0].cells] == ["0 to 5", "6 to 11", "12 to 17", "18 to 23"]
     assert [row[1].value for row in sheet.grids[0].cells] == [18] * 4
