@@ -167,7 +167,7 @@ def _folder_of(model: str, asked: QuerySet | QuestionSet | None, out: Path) -> P
 def say_unfinished(folder: Path) -> None:
     """Name the probes under a folder that were begun and not finished."""
     for probe in stored.unfinished_probes(folder):
-        say(f"{probe}: not finished; the same 'kebench probe run' goes on with it")
+        say(f"{probe}: not finished; the command that began it goes on with it")
 
 
 def _query_set_of(

@@ -130,6 +130,7 @@ class Choice:
     """A probe by multiple choice; the methods are those of `kebench.probe.run.Prober`."""
 
     may_halve = True
+    unit = "questions"
 
     def __init__(self, plan: ProbePlan, *, device: str, trusted: bool) -> None:
         assert isinstance(plan.settings, ChoiceSettings)
@@ -160,7 +161,7 @@ class Choice:
             trusted=self.trusted,
         )
 
-    def num_queries(self, part: Part) -> int:
+    def num_units(self, part: Part) -> int:
         """How many questions a part asks."""
         return len(part.questions)
 

@@ -36,6 +36,8 @@ class Fill:
     Raises UserError for a checkpoint without a mask token.
     """
 
+    unit = "queries"
+
     def __init__(self, plan: ProbePlan, *, device: str, trusted: bool) -> None:
         assert isinstance(plan.settings, FillSettings)
         assert isinstance(plan.query_set, QuerySet)
@@ -73,7 +75,7 @@ class Fill:
         )
         self.may_halve = not self.model.depends_on_batch
 
-    def num_queries(self, part: pyarrow.Table) -> int:
+    def num_units(self, part: pyarrow.Table) -> int:
         """How many queries a part asks."""
         return len(part)
 

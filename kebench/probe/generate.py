@@ -133,6 +133,7 @@ class Generate:
     """A probe whose answers are written; the methods are those of `kebench.probe.run.Prober`."""
 
     may_halve = True
+    unit = "queries"
 
     def __init__(self, plan: ProbePlan, *, device: str, trusted: bool) -> None:
         assert isinstance(plan.settings, GenerateSettings)
@@ -163,7 +164,7 @@ class Generate:
         assert not isinstance(lm, MaskedRanks), "a masked model writes nothing"
         self.writer = BlankWriter(lm)
 
-    def num_queries(self, part: Part) -> int:
+    def num_units(self, part: Part) -> int:
         """How many queries a part asks."""
         return len(part.queries)
 

@@ -137,6 +137,7 @@ class Rank:
     """A ranked probe; the methods are those of `kebench.probe.run.Prober`."""
 
     may_halve = True
+    unit = "statements"
 
     def __init__(self, plan: ProbePlan, *, device: str, trusted: bool) -> None:
         assert isinstance(plan.settings, RankSettings)
@@ -179,7 +180,7 @@ class Rank:
             trusted=self.trusted,
         )
 
-    def num_queries(self, part: Part) -> int:
+    def num_units(self, part: Part) -> int:
         """How many statements a part holds, in names of its pool: those of several parts are one."""
         return len(part.queries) * len(part.names) // len(part.pool.names)
 

@@ -520,7 +520,7 @@ def read_probe_record(path: Path) -> AnyProbe:
             path,
             form,
             refused="not a record of a probe ({}); remove it or fetch it again",
-            unreadable="{}; a finished probe has this file: run it again with 'kebench probe run'",
+            unreadable="{}; a finished probe has this file: ask again",
         )
 
     return read(_FORMS[read(_Kind).prober])

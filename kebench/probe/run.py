@@ -44,19 +44,20 @@ class Prober(Protocol):
 
     parts: what is to be asked, in pieces of a minute or so. kind_of_parts: the name of the folder that they
     are kept in while they are asked; parts of another size have another. batch_tokens: as a rule, in one
-    forward pass; may_halve: fewer give the same answers.
+    forward pass; may_halve: fewer give the same answers. unit: what is asked, in words ("statements").
     """
 
     parts: Sequence[Any]
     kind_of_parts: str
     batch_tokens: int
     may_halve: bool
+    unit: str
 
     def load(self) -> None:
         """Load the model. Raises UserError for one that cannot be asked."""
 
-    def num_queries(self, part: Any) -> int:
-        """How many queries a part asks."""
+    def num_units(self, part: Any) -> int:
+        """How many of them a part asks."""
 
     def ask(self, part: Any, batch_tokens: int) -> pyarrow.Table:
         """Ask a part."""
@@ -145,8 +146,8 @@ def _ask(
     left = [path for path in parts if not _is_asked(path)]
     if not left:
         return
-    num_queries = sum(prober.num_queries(parts[path]) for path in left)
-    _log.info("asking %s queries in %d parts; a part that is done is kept", f"{num_queries:,}", len(left))
+    number, unit = sum(prober.num_units(parts[path]) for path in left), prober.unit
+    _log.info("asking %s %s in %d parts; a part that is done is kept", f"{number:,}", unit, len(left))
     if done := len(parts) - len(left):
         _log.info("%d of %d parts are done already", done, len(parts))
     prober.load()  # before any folder is made: a checkpoint that is refused leaves none behind
@@ -161,13 +162,13 @@ def _ask(
         )
         write_parquet_atomically(path, table, point="probe-part")
 
-    with progress("probing", total=num_queries, unit="queries") as advance:
+    with progress("probing", total=number, unit=unit) as advance:
         share(
             left,
             lambda path: path.with_suffix(".running"),
             is_done=lambda path: path.exists() or find_finished(plan, out) is not None,
             work=ask,
-            after=lambda path: advance(prober.num_queries(parts[path])),
+            after=lambda path: advance(prober.num_units(parts[path])),
         )
 
 

@@ -1,6 +1,6 @@
 """Figures of probes as cells: percentages, and intervals in columns of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from kebench.grid import Cell
 from kebench.scoring.ranked_figures import MacroFigure
@@ -29,6 +29,18 @@ def best_over(overs: Sequence[tuple[float | None, int]]) -> set[int]:
 def facts_cell(figure: MacroFigure, form: str = "") -> Cell:
     """Return the interval over facts."""
     return interval_cell(figure.facts_low_percent, figure.facts_high_percent, form)
+
+
+def notes_of_intervals(figures: Mapping[str, MacroFigure]) -> Iterator[str]:
+    """Say of which rows, by label, the interval over facts is not known, and why."""
+    lacking = [
+        label for label, of in figures.items() if of.percent is not None and of.facts_low_percent is None
+    ]
+    if lacking:
+        yield (
+            f"No interval of {' and '.join(lacking)}: a relation has one fact alone, whose spread nobody "
+            "knows."
+        )
 
 
 def relations_cell(figure: MacroFigure) -> Cell:

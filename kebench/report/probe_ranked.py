@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, Plain, Sheet
 from kebench.probe.record import RankRecord
-from kebench.report.probe_cells import best_over, facts_cell, figure_cell, interval_cell, relations_cell
+from kebench.report.probe_cells import (
+    best_over,
+    facts_cell,
+    figure_cell,
+    interval_cell,
+    notes_of_intervals,
+    relations_cell,
+)
 from kebench.report.probes import asked_names
 from kebench.scoring.first_answers import ANSWER_BINS
 from kebench.scoring.ranked import HITS_AT, METRICS, NUM_CANDIDATES
@@ -163,6 +170,7 @@ def ranked_sheet(board: RankedBoard) -> Sheet:
         f"Calibration of the first answer: softmax over the pool; ECE in {ANSWER_BINS} bins, in percent; "
         "Brier from 0 to 1. Same first answer: over pairs of wordings, and with the negated statement, where "
         "much is no merit.",
+        *notes_of_intervals({row.label: row.figures.acc_1.own for row in rows}),
         *_notes_of_alone(rows),
         *_notes_of_lacking(rows),
     )

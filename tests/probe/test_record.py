@@ -76,7 +76,7 @@ def test_a_field_that_nobody_declared_is_refused_by_name(tmp_path: Path, record:
 
 
 def test_a_folder_without_a_record_is_no_finished_probe(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="run it again with 'kebench probe run'"):
+    with pytest.raises(UserError, match="a finished probe has this file: ask again"):
         read_probe_record(tmp_path / "probe.json")
 
 

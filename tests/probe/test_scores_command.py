@@ -269,7 +269,7 @@ def test_notes_stand_once_below_all_tables(probed: Path, tmp_path: Path) -> None
 def test_an_unfinished_probe_is_said(tmp_path: Path) -> None:
     folder = write_probe(tmp_path, small_record())
     folder.with_suffix(".parts").mkdir()
-    assert f"{folder}: not finished; the same 'kebench probe run'" in table(tmp_path, str(tmp_path)).stderr
+    assert f"{folder}: not finished; the command that began it" in table(tmp_path, str(tmp_path)).stderr
 
 
 def test_a_name_that_is_its_own_identifier_is_printed_once(probed: Path, tmp_path: Path) -> None:
