@@ -1,5 +1,6 @@
 """From what a model said of names to all figures of a ranked probe; no model, no torch."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -56,11 +57,14 @@ def figures_of(
             # without shots one statement serves for every draw of what is left out
             for draw in ([shown] if settings.shots else range(len(pool.left_out)))
         }
-        is_true = truth_of(pool)
-        strata, quantities = strata_of(pool), quantities_of(pool, is_true)
+        is_true, shared = truth_of(pool), shared_words(pool)
+        strata, quantities = (
+            strata_of(pool, (is_true & (shared > 0)).any(axis=1)),
+            quantities_of(pool, is_true),
+        )
         for score in SCORES:
             relation = _relation(
-                pool, {key: one[score] for key, one in found.items()}, is_true, strata, quantities
+                pool, {key: one[score] for key, one in found.items()}, is_true, shared, strata, quantities
             )
             by_score[score].append(relation)
             if not relation.lacks:
@@ -135,6 +139,7 @@ def _relation(
     pool: RankedPool,
     found: Mapping[tuple[int, int], CandidateScores],
     is_true: NDArray[np.bool_],
+    shared: Floats,
     strata: dict[str, Sequence[str | tuple[str, ...]]],
     quantities: dict[str, Sequence[float | None]],
 ) -> RankedRelation:
@@ -142,7 +147,8 @@ def _relation(
     subjects = [query.about for query in pool.queries]
     affirmed = {key: one for key, one in found.items() if key[0] != NEGATED}
     figures = [
-        rank_queries(one.score_SC, is_true, subjects, neutral_C=one.neutral_C) for one in affirmed.values()
+        rank_queries(one.score_SC, is_true, subjects, neutral_C=one.neutral_C, shared_SC=shared)
+        for one in affirmed.values()
     ]
     # Wordings are compared behind the same shots, draw by draw.
     wordings, negated = [], []
@@ -181,8 +187,11 @@ def truth_of(pool: RankedPool) -> NDArray[np.bool_]:
     return is_true
 
 
-def strata_of(pool: RankedPool) -> dict[str, Sequence[str | tuple[str, ...]]]:
-    """Return by what the queries of a pool are split, and the stratum of each, or several."""
+def strata_of(pool: RankedPool, shares_S: NDArray[np.bool_]) -> dict[str, Sequence[str | tuple[str, ...]]]:
+    """Return by what the queries of a pool are split, and the stratum of each, or several.
+
+    shares_S: whether a true answer is named with a word of the question.
+    """
     types = [
         tuple(sorted({one for place in query.true for one in pool.candidates[place].semantic_types}))
         or "unknown"
@@ -192,7 +201,26 @@ def strata_of(pool: RankedPool) -> dict[str, Sequence[str | tuple[str, ...]]]:
         "semantic-type": types,
         "type": ["type 1" if query.is_type_1 else "type 2" for query in pool.queries],
         "flag": [query.flags or "none" for query in pool.queries],
+        "words": ["shared" if shares else "none shared" for shares in shares_S.tolist()],
     }
+
+
+def shared_words(pool: RankedPool) -> Floats:
+    """Return which share of a candidate's name stands in the question, (queries, candidates).
+
+    Words of four letters and more, by their first five: "ventricle" is "ventricular" by them. Of several
+    names the one of the greatest share counts.
+    """
+
+    def stems(text: str) -> set[str]:
+        return {word[:5] for word in re.findall(r"[^\W\d_]{4,}", text.casefold())}
+
+    named = [[stems(name) for name in one.names] for one in pool.candidates]
+    shared_SC = np.zeros((len(pool.queries), len(named)))
+    for place, query in enumerate(pool.queries):
+        asked = stems(query.subject or query.text)
+        shared_SC[place] = [max(len(asked & of) / len(of) if of else 0.0 for of in names) for names in named]
+    return shared_SC
 
 
 def quantities_of(pool: RankedPool, is_true: NDArray[np.bool_]) -> dict[str, Sequence[float | None]]:

@@ -24,18 +24,20 @@ from kebench.stats.pvalue import CONFIDENCE
 
 INTERVAL = f"{CONFIDENCE:.0%} interval"
 # The baselines beside other subjects, and what they are called over their columns.
-BASELINES = {"no_subject": "none", "frequency": "frequent", "uniform": "uniform"}
+BASELINES = {"no_subject": "none", "frequency": "frequent", "shared_words": "words", "uniform": "uniform"}
 RANKED_FIELDS = ("model", "family", "score", "metric", "source", *MacroFigure.model_fields)
 GROUP_FIELDS = (
     "model", "family", "score", "by", "group", "queries", "metric", "own_percent", "other_subjects_percent",
     "over_other_subjects_percent", "over_other_subjects_low_percent", "over_other_subjects_high_percent",
-    "no_subject_percent", "frequency_percent", "uniform_percent",
+    "no_subject_percent", "frequency_percent", "shared_words_percent",
+    "uniform_percent",
 )  # fmt: skip
 BEST_OVER = "the most above other subjects, of what is measured on the most facts"
 _OVER = 4  # the column of the difference to other subjects
 _WHAT_BASELINES_ARE = (
     "other: what the scores of other subjects' queries earn with the same candidates; over: own less other, "
     "of each query. none: a statement without a subject; frequent: how many other queries have the answer; "
+    "words: which share of a name's words the question has, by their first five letters, without any model; "
     "uniform: random scores."
 )
 
@@ -56,7 +58,7 @@ class RankedRow(NamedTuple):
 
 
 # By what ranked probes are split, beside relations (docs/FORMATS.md).
-STRATA = ("frequency", "names", "triples", "semantic-type", "type", "flag")
+STRATA = ("frequency", "names", "triples", "semantic-type", "type", "flag", "words")
 
 
 class RankedBoard(NamedTuple):

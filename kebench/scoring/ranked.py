@@ -24,7 +24,7 @@ Bools = NDArray[np.bool_]
 NUM_CANDIDATES = 20  # of acc@1: the true answer and 19 drawn false ones; ours
 HITS_AT = 5
 METRICS = {"acc_1": "acc@1", "mrr": "MRR", "hits_5": "hits@5", "auc": "AUC"}
-SOURCES = ("own", "other_subjects", "no_subject", "frequency", "uniform")
+SOURCES = ("own", "other_subjects", "no_subject", "frequency", "shared_words", "uniform")
 _VALUES_AT_ONCE = 1_000_000  # bounds memory; does not move a figure
 
 Earnings = dict[str, Floats]  # by metric: what each query earns, from 0 to 1; NaN where it has no figure
@@ -40,7 +40,8 @@ class QueryFigures(NamedTuple):
         are true, which the share below the best-placed one is not.
     own: by the query's scores. other_subjects: the mean over the scores of all queries of other subjects.
     no_subject: by the scores of a statement without one. frequency: a candidate's score is how many queries
-        of other subjects it is a true answer of. uniform: by random scores; 1 in 20 for acc_1 with one true
+        of other subjects it is a true answer of. shared_words: by how much of its name stands in the
+        question. uniform: by random scores; 1 in 20 for acc_1 with one true
         answer, and more with several, m / (m + 19).
     num_true, num_false: candidates with a score. A query without one of either has no figure: NaN throughout.
     A figure of other scores is NaN, too, where these lack a candidate of the query's.
@@ -71,6 +72,7 @@ def rank_queries(
     subject_S: Sequence[Any] | NDArray[Any],
     *,
     neutral_C: Floats | None = None,
+    shared_SC: Floats | None = None,
     num_candidates: int = NUM_CANDIDATES,
 ) -> QueryFigures:
     """Return what the queries of one relation and direction earn, and what their baselines earn.
@@ -78,7 +80,8 @@ def rank_queries(
     score_SC: higher is better, exactly as compared (`name_scores` rounds). NaN where a candidate cannot be
     scored or is taken out, as the answers of shots are; it does not compete then.
     is_true_SC: all true answers. subject_S: what the query is about; rows of an equal one are no baseline.
-    neutral_C: scores of the statement without a subject; without it that baseline is NaN.
+    neutral_C: scores of the statement without a subject. shared_SC: how much of a candidate's name stands in
+    the question. Without one of them its baseline is NaN.
 
     Takes O(S x S x true answers of a query + S x C log C).
     """
@@ -117,6 +120,8 @@ def rank_queries(
             "frequency": _earned_by_own(frequency_SC[np.ix_(queries, pattern)], pool),
             "uniform": _earned_by_chance(pool),
         }
+        if shared_SC is not None:
+            by_source["shared_words"] = _earned_by_own(shared_SC[np.ix_(queries, pattern)], pool)
         has_all = is_scored_SC[:, pattern].all(axis=1)
         is_other_RS = subject[has_all][:, None] != subject[queries]
         rows_RC = score_SC[np.ix_(has_all, pattern)]

@@ -49,6 +49,7 @@ class MetricFigures(Part):
     over_other_subjects: MacroFigure
     no_subject: MacroFigure
     frequency: MacroFigure
+    shared_words: MacroFigure
     uniform: MacroFigure
 
 
@@ -62,6 +63,7 @@ class GroupMetric(Part):
     over_other_subjects_high_percent: float | None
     no_subject_percent: float | None
     frequency_percent: float | None
+    shared_words_percent: float | None
     uniform_percent: float | None
 
 

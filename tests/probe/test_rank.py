@@ -20,7 +20,7 @@ from kebench.probe.earned import earned_of
 from kebench.probe.examples import RankedExample, ranked_examples
 from kebench.probe.foreign import import_set
 from kebench.probe.query_set import QuerySet
-from kebench.probe.rank_figures import candidate_scores_of, figures_of, read_said
+from kebench.probe.rank_figures import candidate_scores_of, figures_of, read_said, shared_words
 from kebench.probe.ranked import (
     NEGATED,
     NEUTRAL,
@@ -226,6 +226,23 @@ def test_answers_of_shots_are_no_candidates_by_identifier_or_by_name() -> None:
         said = read_said(rows_of(of, score), of)
         found_SC = candidate_scores_of(said, of, 0, 0, settings=SETTINGS)["sum"].score_SC
         assert np.flatnonzero(np.isnan(found_SC).all(axis=0)).tolist() == out
+
+
+def test_what_matching_words_would_earn_stands_beside_every_figure() -> None:
+    named = ["congenital ventricular defect", "defect of the atrium", "gout", "ventricle"]
+    candidates = tuple(Candidate((f"C{place}",), (name,), 1, (), None) for place, name in enumerate(named))
+    queries = tuple(
+        Query(number, "", subject, (true,), (), False, ())
+        for number, (subject, true) in enumerate([("Ventricular Septal Defect", 0), ("Arthritis", 2)])
+    )
+    of = pool(queries=queries, candidates=candidates, names=tuple(enumerate(named)))
+    assert shared_words(of).tolist() == [[pytest.approx(2 / 3), 1 / 2, 0, 1], [0, 0, 0, 0]]
+    figures, _ = figures_of(rows_of(of, np.log(np.full((3, 4), 0.25))), [of], SETTINGS)
+    words = figures["sum"].mrr.shared_words
+    assert words.percent == pytest.approx(100 * (1 / 2 + (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4) / 2)
+    strata = figures["sum"].strata["words"]
+    assert {name: group.queries for name, group in strata.items()} == {"none shared": 1, "shared": 1}
+    assert strata["shared"].mrr.shared_words_percent == pytest.approx(50)
 
 
 def test_a_model_that_does_not_see_the_subject_earns_what_other_subjects_do() -> None:
