@@ -1,5 +1,6 @@
 """`kebench probe scores`: how recorded probes compare."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from kebench.cli.tables import Rows, format_option, print_sheets
 from kebench.errors import UserError
 from kebench.grid import Sheet
 from kebench.probe import stored
+from kebench.probe.earned import over_relations
 from kebench.probe.questions import open_set
-from kebench.probe.record import ProbeRecord
+from kebench.probe.record import ProbeRecord, RankRecord
 from kebench.report import probe_export as export
-from kebench.report.probe_boards import boards_of
-from kebench.report.probe_ranked import STRATA
+from kebench.report.probe_boards import Kind, boards_of
+from kebench.report.probe_ranked import RANKED_FIELDS, STRATA, relations_sheet
 from kebench.report.probes import BREAKDOWNS, PROBE_SUITE, groups_sheets, probe_sheets
 from kebench.report.published import read_published_tables
 from kebench.scoring.name_scores import SCORES
@@ -38,6 +40,10 @@ class ScoresOptions:
     by: str | None = option(
         type=click.Choice([*BREAKDOWNS, *STRATA, "subset"]),
         help="Break the scores down instead: by relation (questions: by subset), or what else probes have.",
+    )
+    relations: tuple[str, ...] = option(
+        "--relation",
+        help="Ranked probes over this relation alone (may_treat, or may_treat/tail); may be repeated.",
     )
     form: str = added_by(format_option)
     published: bool = option(
@@ -67,6 +73,9 @@ def scores(options: ScoresOptions) -> None:
     filled = [record for record in records if isinstance(record, ProbeRecord)]
     boards = list(boards_of(records, options.score))
     sheets: list[Sheet] = []
+    if options.relations:
+        _print_relations(options, {probe.record.identity: probe for probe in found}, boards)
+        return
     tables: dict[str, list[dict[str, Any]]] = {}  # for programs: the rows of each kind, and their fields
     fields: dict[str, tuple[str, ...]] = {}
     if by := options.by:
@@ -102,3 +111,28 @@ def scores(options: ScoresOptions) -> None:
         rows=lambda: csv_tables[0] if csv_tables else csv_of_filled,
         content=lambda: {"schema": export.PROBE_EXPORT_SCHEMA, **of_filled, **tables},
     )
+
+
+def _print_relations(
+    options: ScoresOptions, probes: Mapping[str, stored.StoredProbe[Any]], boards: Sequence[tuple[Kind, Any]]
+) -> None:
+    """Print ranked probes over some relations alone."""
+    boards = [(kind, board) for kind, board in boards if kind.record is RankRecord]
+    if options.by or not boards:
+        why = (
+            "is another way to break them down than --by"
+            if boards
+            else "is of ranked probes, of which there is none"
+        )
+        raise UserError(f"--relation {why}; leave one of them out")
+    sheets, rows = [], []
+    for _, board in boards:
+        found = [
+            over_relations(probes[row.identity], row.score, "acc_1", options.relations) for row in board.rows
+        ]
+        sheets.append(relations_sheet(board, found, options.relations))
+        for row, of in zip(board.rows, found, strict=True):
+            shared = {"model": row.name, "family": row.family, "score": row.score, "metric": "acc_1"}
+            rows += [{**shared, "source": source, **figure.model_dump()} for source, figure in of.items()]
+    content = {"schema": export.PROBE_EXPORT_SCHEMA, "relations": options.relations, "ranked": rows}
+    print_sheets(sheets, options.form, rows=lambda: Rows(RANKED_FIELDS, rows), content=lambda: content)

@@ -1,16 +1,20 @@
 """What each query of a stored probe earns, from 0 to 1: what two probes are compared by."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kebench.errors import UserError
+from kebench.errors import UserError, did_you_mean
 from kebench.probe.query_set import find_set
-from kebench.probe.record import EARNED, ProbeRecord
+from kebench.probe.record import EARNED, ProbeRecord, RankRecord
 from kebench.probe.scores import hits_of
 from kebench.probe.stored import WHOLE, StoredProbe, asked_queries, read_predictions, read_tokenizer
+from kebench.scoring.macro import macro_means
+from kebench.scoring.ranked_figures import MacroFigure, macro_figure
 
 
 class Earned(NamedTuple):
@@ -37,12 +41,45 @@ def earned_of(probe: StoredProbe[Any], score: str, metric: str) -> dict[int, Ear
             row["query_id"]: Earned(float(hit), row["relation"], " ".join(row["given"]) or row["text"])
             for row, hit in rows
         }
-    if score not in record.figures:
-        raise UserError(f"{folder}: has no figures by '{score}'; choose one of {', '.join(record.figures)}")
-    try:
-        table = pq.read_table(folder / EARNED)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{folder / EARNED}: cannot be read ({error}); {WHOLE}") from None
-    rows_of = table.filter(pc.equal(table["score"], score))
-    columns = (rows_of[name].to_pylist() for name in ("query_id", f"own_{metric}", "relation", "subject"))
+    rows = _read(probe, score)
+    columns = (rows[name].to_pylist() for name in ("query_id", f"own_{metric}", "relation", "subject"))
     return {query_id: Earned(*of) for query_id, *of in zip(*columns, strict=True)}
+
+
+def over_relations(
+    probe: StoredProbe[RankRecord], score: str, metric: str, relations: Sequence[str]
+) -> dict[str, MacroFigure]:
+    """Return figures of a ranked probe over some relations alone: own, other subjects, and the difference.
+
+    relations: with a direction ("may_treat/tail"), or without for both. Raises UserError for one that the
+    probe did not ask, and as `earned_of` does.
+    """
+    rows = _read(probe, score)
+    asked = rows["relation"].to_pylist()
+    known = {*asked, *(relation.partition("/")[0] for relation in asked)}
+    for relation in relations:
+        if relation not in known:
+            raise UserError(
+                f"{probe.folder}: asks nothing of relation '{relation}' by score {score}"
+                f"{did_you_mean(relation, known)} 'kebench probe scores --by relation' lists what it asks"
+            )
+    is_chosen = [not {relation, relation.partition("/")[0]}.isdisjoint(relations) for relation in asked]
+    rows = rows.filter(pa.array(is_chosen))
+    relation_Q = np.unique(rows["relation"].to_pylist(), return_inverse=True)[1].reshape(-1)
+    own, other = (rows[f"{source}_{metric}"].to_numpy() for source in ("own", "other_subjects"))
+    found = macro_means(np.stack([own, other, own - other], axis=1), relation_Q, np.random.default_rng(0))
+    names = ("own", "other_subjects", "over_other_subjects")
+    return dict(zip(names, map(macro_figure, found), strict=True))
+
+
+def _read(probe: StoredProbe[Any], score: str) -> pa.Table:
+    record, path = probe.record, probe.folder / EARNED
+    if score not in record.figures:
+        raise UserError(
+            f"{probe.folder}: has no figures by '{score}'; choose one of {', '.join(record.figures)}"
+        )
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: cannot be read ({error}); {WHOLE}") from None
+    return table.filter(pc.equal(table["score"], score))

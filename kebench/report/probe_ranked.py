@@ -43,13 +43,17 @@ _WHAT_BASELINES_ARE = (
 
 
 class RankedRow(NamedTuple):
-    """A probe by one of its scores. name: of the model, with what tells rows apart ("smollm2, 4 shots")."""
+    """A probe by one of its scores. name: of the model, with what tells rows apart ("smollm2, 4 shots").
+
+    identity: of the probe's record.
+    """
 
     model: str
     name: str
     family: str
     score: str
     figures: RankedFigures
+    identity: str = ""
 
     @property
     def label(self) -> str:
@@ -93,7 +97,9 @@ def ranked_boards(records: Iterable[RankRecord], score: str) -> Iterator[RankedB
             shown = [score] if score in record.figures else ["sum"]
             name = names[record.identity]
             rows += [
-                RankedRow(record.model, name, record.settings.family, one, record.figures[one])
+                RankedRow(
+                    record.model, name, record.settings.family, one, record.figures[one], record.identity
+                )
                 for one in (record.figures if score == "all" else shown)
             ]
         yield RankedBoard(title, rows)
@@ -205,6 +211,36 @@ def ranked_groups_sheet(row: RankedRow, by: str, title: str) -> Sheet:
     )
     notes = (_WHAT_BASELINES_ARE, "Means over the facts of each row, in percent.")
     return Sheet(f"{row.label}: {title}", (), (grid,), notes)
+
+
+def relations_sheet(
+    board: RankedBoard, found: Sequence[Mapping[str, MacroFigure]], relations: Sequence[str]
+) -> Sheet:
+    """Return acc@1 of a board's probes over some relations alone. found: by source, of each row."""
+    overs = [(of["over_other_subjects"].percent, of["over_other_subjects"].queries) for of in found]
+    grid = Grid(
+        ("model, score", "facts", "acc@1", "other", "over", INTERVAL, "other relations"),
+        [
+            (
+                row.label,
+                of["own"].queries,
+                figure_cell(of["own"]),
+                figure_cell(of["other_subjects"]),
+                figure_cell(of["over_other_subjects"], "+.1f"),
+                facts_cell(of["over_other_subjects"], "+.1f"),
+                relations_cell(of["over_other_subjects"]),
+            )
+            for row, of in zip(board.rows, found, strict=True)
+        ],
+        best=frozenset((place, _OVER) for place in best_over(overs)),
+    )
+    notes = (
+        f"Macro averages over {', '.join(relations)} alone, in percent. over: own less what the scores of "
+        f"other subjects' queries earn; {INTERVAL}: of over, for other facts of these relations; other "
+        "relations: for other relations, too.",
+        *notes_of_intervals({row.label: of["own"] for row, of in zip(board.rows, found, strict=True)}),
+    )
+    return Sheet(board.title, (), (grid,), notes, best=BEST_OVER)
 
 
 def groups_of(figures: RankedFigures, by: str) -> Mapping[str, GroupFigures]:

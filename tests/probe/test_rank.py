@@ -434,6 +434,25 @@ def test_ranked_probes_of_all_families_stand_in_one_table_and_are_compared(
     assert own["percent"] == record.figures["sum"].mrr.own.percent
     assert ranked("scores", str(tmp_path), "--score", "sum", "--by", "triples").exit_code == 0
 
+    # over some relations alone; over all of them it is what the record says
+    asked = list(record.figures["sum"].by_relation)
+    some = ["scores", str(tmp_path), "--score", "sum", "--format", "json"]
+    of_all, of_one = (
+        json.loads(ranked(*some, *(f"--relation={one}" for one in relations)).stdout)["ranked"]
+        for relations in (asked, asked[:1])
+    )
+    (whole,) = (row for row in of_all if (row["model"], row["source"]) == (own["model"], "own"))
+    acc_1 = record.figures["sum"].acc_1.own
+    assert (whole["percent"], whole["queries"]) == (pytest.approx(acc_1.percent), acc_1.queries)
+    (alone,) = (row for row in of_one if (row["model"], row["source"]) == (own["model"], "own"))
+    assert alone["percent"] == pytest.approx(record.figures["sum"].by_relation[asked[0]].acc_1.own_percent)
+    said = ranked("scores", str(tmp_path), "--score", "sum", "--relation", asked[0].partition("/")[0]).stdout
+    assert max(map(len, said.splitlines())) <= 80
+    with pytest.raises(UserError, match="asks nothing of relation 'may_tret' by score sum; did you mean"):
+        ranked(*some, "--relation", "may_tret")
+    with pytest.raises(UserError, match="--relation is another way to break them down than --by"):
+        ranked(*some, "--relation", "may_treat", "--by", "relation")
+
     one, other = names[0], names[1]
     command = ("compare", one, other, "--results", str(tmp_path), "--score", "sum", "--metric", "mrr")
     compared = json.loads(ranked(*command, "--format", "json").stdout)
