@@ -1,6 +1,6 @@
 """`kebench probe compare`: two probes of one set, query by query."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from kebench.cli.options import added_by, argument, option, takes
 from kebench.cli.tables import format_option, print_sheets
 from kebench.errors import UserError, did_you_mean
 from kebench.probe import stored
-from kebench.probe.earned import earned_of
+from kebench.probe.earned import Earned, earned_of
 from kebench.probe.record import (
     PROBE_RECORD,
     AnyProbe,
@@ -22,15 +22,16 @@ from kebench.probe.record import (
     RankRecord,
     read_probe_record,
 )
-from kebench.report.probe_paired import paired_fields, paired_sheet
+from kebench.report.probe_paired import paired_fields, paired_sheet, verdict
+from kebench.report.probe_ranked import headline
 from kebench.scoring import generated
 from kebench.scoring.name_scores import SCORES
 from kebench.scoring.ranked import METRICS
-from kebench.stats.paired import compare_probes
+from kebench.stats.paired import PairedComparison, compare_probes
 
 # The first that both probes have is compared.
 HEADLINES: dict[type[Any], tuple[str, ...]] = {
-    RankRecord: ("column", "pmi", "sum"),
+    RankRecord: (),  # what `headline` says
     ChoiceRecord: ("letter", "char"),
     GenerateRecord: ("beam",),
 }
@@ -79,8 +80,8 @@ def compare(options: CompareOptions) -> None:
     if not pairs:
         raise UserError(
             f"{options.a} and {options.b}: no probes of the same queries of one set, asked in one kind of "
-            "way and ranked among the same candidates (--shots, --draws and --seed decide which answers are "
-            "left out); 'kebench probe scores' lists what there is"
+            "way and ranked among the same candidates (--leave-out, --draws and --seed decide which answers "
+            "are left out); 'kebench probe scores' lists what there is"
         )
     pair = max(pairs, key=lambda pair: [probe.record.provenance.started_utc for probe in pair])
     if len(pairs) > 1:
@@ -92,8 +93,10 @@ def compare(options: CompareOptions) -> None:
         choose = f"choose one of {', '.join(known)}" if known else "leave it out"
         raise UserError(f"--metric {metric} is not of these probes; {choose}")
     metric = metric or next(iter(known), "")
-    if headlines := HEADLINES.get(type(records[0])):
-        if score is None:
+    if (headlines := HEADLINES.get(type(records[0]))) is not None:
+        if score is None and isinstance(records[0], RankRecord):
+            score = headline(records)
+        elif score is None:
             held = set.intersection(*(set(record.figures) for record in records))
             score = next((one for one in headlines if one in held), None)
         if score is None:
@@ -112,14 +115,18 @@ def compare(options: CompareOptions) -> None:
         )
     one, other = (earned_of(probe, score or "", metric) for probe in pair)
     shared = sorted(one.keys() & other.keys())
-    try:
-        comparison = compare_probes(
-            np.array([one[query].value for query in shared]),
-            np.array([other[query].value for query in shared]),
+
+    def compared(value: Callable[[Earned], float]) -> PairedComparison:
+        return compare_probes(
+            np.array([value(one[query]) for query in shared]),
+            np.array([value(other[query]) for query in shared]),
             [one[query].relation for query in shared],
             [one[query].subject for query in shared],
             seed=options.seed,
         )
+
+    try:
+        comparison = compared(lambda earned: earned.value)
     except ValueError as error:
         raise UserError(f"{options.a} and {options.b}: {error}") from None
     names = (
@@ -131,10 +138,16 @@ def compare(options: CompareOptions) -> None:
     captions += [
         f"{name}: {record.settings.described}" for name, record in zip(names.values(), records, strict=True)
     ]
+    fields: dict[str, Any] = {"schema": 1, **paired_fields(comparison, **names, figure=figure)}
+    # A model may be better by what needs no subject, or no question: so the same of what is above that.
+    if any(earned.baseline == earned.baseline for earned in one.values()):
+        over = compared(lambda earned: earned.value - earned.baseline)
+        above = "no question" if isinstance(records[0], ChoiceRecord) else "other subjects"
+        captions = [verdict(over, **names, figure=f"{figure} over {above}"), *captions]
+        fields["over_baseline"] = paired_fields(over, **names, figure=f"{figure} over {above}")
     sheet = paired_sheet(
         comparison, **names, figure=figure, captions=tuple(captions), stated_points=options.points
     )
-    fields = {"schema": 1, **paired_fields(comparison, **names, figure=figure)}
     print_sheets([sheet], options.form, content=lambda: fields)
 
 
@@ -161,5 +174,5 @@ def _asked(record: AnyProbe) -> tuple[object, ...]:
     elif isinstance(record, GenerateRecord):
         way = record.settings.worded
     elif isinstance(record, RankRecord):
-        way = record.settings.left_out
+        way = record.settings.left_out, record.settings.draws, record.settings.seed
     return type(record), record.set_hash, record.subset, way

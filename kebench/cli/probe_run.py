@@ -102,6 +102,11 @@ class RankOptions(AskOptions):
         help="Facts of the relation that stand before a statement; default: 4, of a masked model 0.",
     )
     draws: int | None = option(type=click.IntRange(1, 20), help="Draws of these facts, averaged; default: 3.")
+    leave_out: int | None = option(
+        type=click.IntRange(0, 32),
+        help="Facts whose answers are no candidates, in each draw, the shots first; default: the shots, "
+        "without shots 4, as for models that see some.",
+    )
     wordings: int = option(
         type=click.IntRange(1, 50), default=1, help="Most statements of a relation that are asked."
     )
@@ -162,6 +167,7 @@ def probe_rank(options: RankOptions) -> None:
             pll=options.pll,
             shots=options.shots,
             draws=options.draws,
+            left_out=options.leave_out,
             seed=options.seed,
             wordings=options.wordings,
             negated=options.negated,

@@ -32,10 +32,10 @@ class ScoresOptions:
     places: tuple[Path, ...] = argument(metavar="[FOLDER]...", nargs=-1, required=False)
     folders: tuple[Path, ...] = added_by(results_option)
     set_name: str | None = option("--set", help="Only probes of the set of this name, or in this folder.")
-    score: str = option(
+    score: str | None = option(
         type=click.Choice([*SCORES, "all"]),
-        default="column",
-        help="By which score ranked probes are shown; of one that lacks it, the plain sum.",
+        help="By which score ranked probes are shown, of one that lacks it the plain sum; default: column, "
+        "else pmi, else sum, the first that all have of most facts.",
     )
     by: str | None = option(
         type=click.Choice([*BREAKDOWNS, *STRATA, "subset"]),

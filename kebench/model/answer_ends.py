@@ -35,6 +35,7 @@ class Ends(NamedTuple):
     end_E: ids of the tokens that end it; group_E: of each, which of `left` it leaves. left: what such tokens
     add to the answer before its end; group 0 is of those that add nothing.
     goes_on_V: tokens that an answer goes on with. next_V: what it ends with then, of all tokens.
+    points: of tokens that an answer goes on with, those that are a point alone: it may be over with them.
     """
 
     end_E: NDArray[numpy.int64]
@@ -42,6 +43,7 @@ class Ends(NamedTuple):
     left: tuple[str, ...]
     goes_on_V: NDArray[numpy.bool_]
     next_V: NDArray[numpy.int8]
+    points: tuple[int, ...]
 
 
 def answer_ends(tokenizer: Any, size: int) -> tuple[Ends, Ends, Ends]:
@@ -76,7 +78,8 @@ def answer_ends(tokenizer: Any, size: int) -> tuple[Ends, Ends, Ends]:
                     goes_on_V[token] = True
         left = tuple(text.removeprefix(example) if text.startswith(example) else "" for text in groups)
         numbers = numpy.array(list(ends.values()), dtype=numpy.int64)
-        found.append(Ends(numpy.array(list(ends)), numbers, left, goes_on_V, next_V))
+        points = tuple(token for token, piece in enumerate(pieces) if piece == "." and goes_on_V[token])
+        found.append(Ends(numpy.array(list(ends)), numbers, left, goes_on_V, next_V, points))
     other, digit, point = found
     return other, digit, point
 

@@ -25,7 +25,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from kebench.errors import first_line
-from kebench.model.answer_ends import OTHER, answer_ends, first_answer
+from kebench.model.answer_ends import OTHER, POINT, answer_ends, first_answer
 from kebench.model.causal_lm import CausalLM
 from kebench.model.families import quiet_transformers
 from kebench.model.prompts import NameTrie, Prompt, Tokens
@@ -198,6 +198,13 @@ class BlankWriter:
                     if text.node.name:
                         log_prob = text.log_prob + float(ended_RG[place, 0])
                         ended.append(Answer(text.tokens, text.node.name, log_prob))
+                        # Behind a digit the next token tells whether a point is the end of the name.
+                        over = NameTrie()
+                        over.name = text.node.name
+                        for token in ends.points:
+                            log_prob = text.log_prob + float(row_RV[place, token])
+                            longer = (*text.tokens, token)
+                            going_on.append(_Text(log_prob, longer, text.row, POINT, over))
                     tokens = list(text.node.below)
                     log_probs = row_RV[place, tokens].tolist()
                 for log_prob, token in zip(log_probs, tokens, strict=True):

@@ -1,6 +1,7 @@
 """What each query of a stored probe earns, from 0 to 1: what two probes are compared by."""
 
 from collections.abc import Sequence
+from math import nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 
 from kebench.errors import UserError, did_you_mean
 from kebench.probe.query_set import find_set
-from kebench.probe.record import EARNED, ProbeRecord, RankRecord
+from kebench.probe.record import EARNED, ChoiceRecord, ProbeRecord, RankRecord
 from kebench.probe.scores import hits_of
 from kebench.probe.stored import WHOLE, StoredProbe, asked_queries, read_predictions, read_tokenizer
 from kebench.scoring.macro import macro_means
@@ -18,11 +19,16 @@ from kebench.scoring.ranked_figures import MacroFigure, macro_figure
 
 
 class Earned(NamedTuple):
-    """What a query earns, NaN if it has no figure. subject: what it is about."""
+    """What a query earns, NaN if it has no figure. subject: what it is about.
+
+    baseline: what it earns by the scores of other subjects, a question by those without it; NaN of filled
+    blanks.
+    """
 
     value: float
     relation: str
     subject: str
+    baseline: float = nan
 
 
 def earned_of(probe: StoredProbe[Any], score: str, metric: str) -> dict[int, Earned]:
@@ -42,7 +48,9 @@ def earned_of(probe: StoredProbe[Any], score: str, metric: str) -> dict[int, Ear
             for row, hit in rows
         }
     rows = _read(probe, score)
-    columns = (rows[name].to_pylist() for name in ("query_id", f"own_{metric}", "relation", "subject"))
+    baseline = "without_question" if isinstance(record, ChoiceRecord) else "other_subjects"
+    names = ("query_id", f"own_{metric}", "relation", "subject", f"{baseline}_{metric}")
+    columns = (rows[name].to_pylist() for name in names)
     return {query_id: Earned(*of) for query_id, *of in zip(*columns, strict=True)}
 
 
@@ -67,6 +75,7 @@ def over_relations(
     rows = rows.filter(pa.array(is_chosen))
     relation_Q = np.unique(rows["relation"].to_pylist(), return_inverse=True)[1].reshape(-1)
     own, other = (rows[f"{source}_{metric}"].to_numpy() for source in ("own", "other_subjects"))
+    own = np.where(np.isnan(other), np.nan, own)  # as in the record: of the same queries
     found = macro_means(np.stack([own, other, own - other], axis=1), relation_Q, np.random.default_rng(0))
     names = ("own", "other_subjects", "over_other_subjects")
     return dict(zip(names, map(macro_figure, found), strict=True))
@@ -80,6 +89,13 @@ def _read(probe: StoredProbe[Any], score: str) -> pa.Table:
         )
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        rows = table.filter(pc.equal(table["score"], score))
+        queries = rows["query_id"]
+    except (OSError, KeyError, pa.ArrowException) as error:
         raise UserError(f"{path}: cannot be read ({error}); {WHOLE}") from None
-    return table.filter(pc.equal(table["score"], score))
+    figures = record.figures[score]
+    if len(rows) < getattr(figures, "ranked", 1) or len(queries.unique()) != len(rows):
+        raise UserError(
+            f"{path}: {len(rows):,} queries by {score}, fewer than the record has figures of; {WHOLE}"
+        )
+    return rows

@@ -101,6 +101,7 @@ def read_asked(query_set: QuerySet, queries: pa.Table, settings: GenerateSetting
         shots=0,
         draws=1,
         seed=settings.seed,
+        left_out=0,
         wordings=50,
         negated=False,
         names=MOST_NAMES,

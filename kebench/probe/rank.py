@@ -54,6 +54,7 @@ def plan_rank(
     pll: Pll | None = None,
     shots: int | None = None,
     draws: int | None = None,
+    left_out: int | None = None,
     seed: int = 0,
     wordings: int = 1,
     negated: bool = False,
@@ -71,13 +72,21 @@ def plan_rank(
     refuse_older_set(query_set)
     family, begins, pll = how_asked(model, start=start, pll=pll, trusted=trusted)
     number = SHOTS[family] if shots is None else shots
+    facts = query_set.shots().num_rows  # an imported set has none
+    if negated and not any(worded.negated for worded in query_set.manifest.wordings.values()):
+        raise UserError(f"{query_set.folder}: no relation has a negated statement; ask without --negated")
+    if number and left_out is not None and left_out < number:
+        raise UserError(
+            f"--leave-out {left_out}: the answers of {number} shots are no candidates; name {number} or more"
+        )
     asked = RankSettings(
         family=family,
         start=begins,
         pll=pll,
         shots=number,
-        draws=(USUAL_DRAWS if draws is None else draws) if number else 1,
-        seed=seed if number else 0,  # of the draws of shots alone
+        draws=(USUAL_DRAWS if draws is None else draws) if number or facts else 1,
+        seed=seed if number or facts else 0,
+        left_out=(number or USUAL_SHOTS if left_out is None else left_out) if number or facts else 0,
         wordings=wordings,
         negated=negated,
         names=names,
@@ -97,7 +106,7 @@ def check_ranking(plan: ProbePlan, *, allow_remote_code: bool) -> list[str]:
     trusted = card.trust_remote_code and allow_remote_code
     remarks = check_model(card, plan.folder, settings.family, trusted=trusted)
     tokenizer = tokenizer_of(card, plan.folder, settings.family, trusted=trusted)
-    # The longest statement of each pool must fit with every name.
+    # All statements of each pool must fit with its longest name.
     limit = max_tokens_of(plan.folder)
     for pool in pools:
         for wording, draw in product(pool.templates, range(len(pool.shots))):
@@ -115,8 +124,9 @@ def check_ranking(plan: ProbePlan, *, allow_remote_code: bool) -> list[str]:
                     "before their first token, so it has no probability; name a --start-token, or ask with "
                     "--shots"
                 )
-            longest = [max(statements, key=lambda one: len(one.before) + len(one.after))]
-            encode_spans(tokenizer, longest, names, max_tokens=limit)
+            bound_X = encode_spans(tokenizer, statements[:1], names, max_tokens=limit).bound_X
+            longest = names[int(numpy.diff(bound_X).argmax())]
+            encode_spans(tokenizer, statements, [longest], max_tokens=limit)
     return remarks
 
 
@@ -155,7 +165,7 @@ class Rank:
             neutral = [NEUTRAL] if pool.templates[wording] else []
             places = (*neutral, *range(len(pool.queries)))
             # Behind the same shots all statements go on from one name, or all names from one statement.
-            if self._goes_on(pool, wording):
+            if self._goes_on(pool, wording) and pool.subject_follows(wording):
                 for start in range(0, len(pool.names), _NAMES[kind]):
                     names = range(start, min(start + _NAMES[kind], len(pool.names)))
                     yield Part(pool, wording, draw, places, names)
@@ -165,8 +175,8 @@ class Rank:
                     yield Part(pool, wording, draw, some, range(len(pool.names)))
 
     def _goes_on(self, pool: RankedPool, wording: int) -> bool:
-        """Whether the model reads the name before the subject."""
-        return self.settings.family == "causal" and pool.subject_follows(wording)
+        """Whether the model reads on behind the name: what it says of these words counts, too."""
+        return self.settings.family == "causal" and pool.words_follow(wording)
 
     def load(self) -> None:
         """Load the model."""
@@ -207,6 +217,11 @@ class Rank:
                 )
         number = len(part.queries)
         unknown = found.unknown_SN if found.unknown_SN is not None else numpy.zeros_like(found.tokens_SN)
+        # All names with a token for what the vocabulary lacks read alike: they have no score of their own.
+        name_SN, first_SN, after_SN = (
+            numpy.where(unknown > 0, numpy.nan, score_SN)
+            for score_SN in (found.name_SN, found.first_SN, found.after_SN)
+        )
         columns: dict[str, Any] = {
             "pool_id": [pool.pool_id] * number,
             "query_id": [
@@ -216,9 +231,9 @@ class Rank:
             "draw": [part.draw] * number,
             "first_name": [part.names.start] * number,
             "tokens": list(found.tokens_SN),
-            "name_log_prob": list(found.name_SN),
-            "first_log_prob": list(found.first_SN),
-            "after_log_prob": list(found.after_SN),
+            "name_log_prob": list(name_SN.astype(numpy.float32)),
+            "first_log_prob": list(first_SN.astype(numpy.float32)),
+            "after_log_prob": list(after_SN.astype(numpy.float32)),
             "straddling": found.straddles_SN.sum(axis=1),
             "unknown": (unknown > 0).sum(axis=1),
             "sharing": [self.model.sharing] * number,
@@ -239,6 +254,11 @@ class Rank:
             unranked=len(self.asked) - num_asked - self.without_shots,
             without_shots=self.without_shots,
             asked=num_asked,
+            few_facts=sum(
+                len(pool.queries)
+                for pool in self.pools
+                if len(pool.left_out[0].facts) < self.settings.left_out
+            ),
             scored=num_scored,
             straddling=pyarrow.compute.sum(scores["straddling"]).as_py() or 0,
             unknown=pyarrow.compute.sum(scores["unknown"]).as_py() or 0,

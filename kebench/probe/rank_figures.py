@@ -110,9 +110,12 @@ def candidate_scores_of(
 ) -> dict[str, CandidateScores]:
     """Return the scores of a pool's candidates under one wording and draw; the answers left out go."""
     total, first, after, tokens = (part.copy() for part in said)
-    # A causal model that reads the name first has said nothing of the subject before it has read on.
-    if follows := settings.family == "causal" and pool.subject_follows(wording):
-        total, first, tokens = total + after, np.full_like(first, np.nan), np.zeros_like(tokens)
+    # What a causal model says of the words behind a name counts, too, and is then no mean of its tokens.
+    # One that reads the name first has said nothing of the subject before it has read on.
+    if follows := settings.family == "causal" and pool.words_follow(wording):
+        total, tokens = total + after, np.zeros_like(tokens)
+        if pool.subject_follows(wording):
+            first = np.full_like(first, np.nan)
     is_out = [pool.left_out[draw].excludes(pool.candidates[candidate]) for candidate, _ in pool.names]
     for part in (total, first, after):
         part[:, is_out] = np.nan
@@ -175,7 +178,9 @@ def _lacks(found: Mapping[tuple[int, int], CandidateScores]) -> str:
     if all(one.lacks for one in found.values()):
         return next(iter(found.values())).lacks
     if all(np.isnan(one.score_SC).all() for one in found.values()):
-        return "of a name before the subject, by itself, a causal model says the same for all subjects"
+        return (
+            "words stand behind the blank: of a name before them, by itself, a causal model says too little"
+        )
     return ""
 
 
@@ -201,7 +206,7 @@ def strata_of(pool: RankedPool, shares_S: NDArray[np.bool_]) -> dict[str, Sequen
         "semantic-type": types,
         "type": ["type 1" if query.is_type_1 else "type 2" for query in pool.queries],
         "flag": [query.flags or "none" for query in pool.queries],
-        "words": ["shared" if shares else "none shared" for shares in shares_S.tolist()],
+        "shared-words": ["shared" if shares else "none shared" for shares in shares_S.tolist()],
     }
 
 

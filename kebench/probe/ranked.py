@@ -121,9 +121,16 @@ class RankedPool:
     def subject_follows(self, wording: int) -> bool:
         """Whether the subject stands behind the blank; of texts of their own, whether any word does."""
         given, blank = GIVEN[self.direction]
-        if template := self.templates[wording]:
-            return template.index(given) > template.index(blank)
-        behind = (query.text.partition(MASK)[2] for query in self.queries)
+        template = self.templates[wording]
+        return template.index(given) > template.index(blank) if template else self.words_follow(wording)
+
+    def words_follow(self, wording: int) -> bool:
+        """Whether words stand behind the blank."""
+        _, blank = GIVEN[self.direction]
+        template = self.templates[wording]
+        behind = (
+            [template.partition(blank)[2]] if template else [q.text.partition(MASK)[2] for q in self.queries]
+        )
         return any(letter.isalnum() for text in behind for letter in text)
 
     def shown_names(self, wording: int, names: range) -> list[str]:
@@ -131,6 +138,10 @@ class RankedPool:
         begins = self.templates[wording].startswith(GIVEN[self.direction][1])
         shown = [self.names[place][1] for place in names]
         return [_capitalised(name) for name in shown] if begins else shown
+
+
+def _is_tail_last(template: str) -> bool:
+    return template.index("[X]") < template.index("[Y]")
 
 
 def _put(template: str, place: str, name: str) -> str:
@@ -177,7 +188,6 @@ def read_pools(query_set: QuerySet, asked: pa.Table, settings: RankSettings) -> 
     facts: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in query_set.shots().to_pylist():
         facts.setdefault((row["relation"], row["direction"]), []).append(row)
-    number, draws, seed = settings.left_out
     pools, without_shots = [], 0
     for pool_id in sorted(queries):
         relation, direction = name_of[pool_id]
@@ -194,8 +204,10 @@ def read_pools(query_set: QuerySet, asked: pa.Table, settings: RankSettings) -> 
             continue
         worded = query_set.wordings(relation)
         templates = dict(enumerate(worded.statements[: settings.wordings] or [""]))
-        if settings.negated and worded.negated:
-            templates[NEGATED] = worded.negated[0]
+        if settings.negated and worded.statements:
+            # Of the first statement's form: else what a model says of another part of the text is compared.
+            twins = [one for one in worded.negated if _is_tail_last(one) == _is_tail_last(templates[0])]
+            templates |= {NEGATED: twins[0]} if twins else {}
         pools.append(
             RankedPool(
                 pool_id,
@@ -206,15 +218,19 @@ def read_pools(query_set: QuerySet, asked: pa.Table, settings: RankSettings) -> 
                 tuple((place, name) for place, one in enumerate(candidates[pool_id]) for name in one.names),
                 templates,
                 tuple(
-                    draw_shots(known, settings.shots, settings.seed, draw) for draw in range(settings.draws)
+                    draw_shots(known, settings.shots, settings.seed, draw)
+                    for draw in range(settings.draws if settings.shots else 1)
                 ),
-                tuple(draw_shots(known, number, seed, draw) for draw in range(draws if known else 1)),
+                tuple(
+                    draw_shots(known, settings.left_out, settings.seed, draw)
+                    for draw in range(settings.draws if known else 1)
+                ),
             )
         )
     if not pools:
         raise UserError(
             f"{query_set.folder}: no relation has {settings.shots} facts to show before a statement; ask "
-            "with fewer --shots"
+            f"with {'fewer --shots' if facts else '--shots 0: an imported set has none'}"
             if without_shots
             else f"{query_set.folder}: none of the queries that are asked has a pool of candidates; ask more"
         )

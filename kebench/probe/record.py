@@ -78,6 +78,8 @@ class RankSettings(Part):
     start: what stands before a text that a causal model reads, as its tokenizer writes it; "" nothing.
     pll: which pseudo-log-likelihood of a masked model; None of other families. shots: facts that stand before
     a statement, the same for all queries of a relation; so many `draws` of them, by `seed`, are averaged.
+    left_out: the answers of so many facts of a relation, drawn in the same way, the shots first, are no
+    candidates; without shots as well, so that models with and without are ranked among the same candidates.
     wordings: at most so many statements of a relation are asked; negated: its negated one, too.
     names: at most so many names of a concept; its probability is the sum of theirs.
     """
@@ -90,18 +92,10 @@ class RankSettings(Part):
     shots: int = Field(ge=0, le=32)
     draws: int = Field(ge=1, le=20)
     seed: int = Field(ge=0)
+    left_out: int = Field(ge=0, le=32)
     wordings: int = Field(ge=1, le=50)
     negated: bool
     names: int = Field(ge=1, le=5)
-
-    @property
-    def left_out(self) -> tuple[int, int, int]:
-        """Facts, draws and seed: in each draw the answers of so many facts of a relation are no candidates.
-
-        Those of its shots; without shots those of the usual ones, so that models of all families, with and
-        without shots, are ranked among the same candidates.
-        """
-        return (self.shots, self.draws, self.seed) if self.shots else (USUAL_SHOTS, USUAL_DRAWS, self.seed)
 
     @property
     def told_apart(self) -> list[str]:
@@ -115,16 +109,16 @@ class RankSettings(Part):
         said = ["the first wording" if self.wordings == 1 else f"up to {self.wordings} wordings"]
         said += ["and the negated one"] * self.negated
         said.append("one name a candidate" if self.names == 1 else f"up to {self.names} names a candidate")
-        facts, draws, _ = self.left_out
-        said.append(f"without the answers of {facts} facts (mean of {draws} draws)")
+        if self.left_out:
+            facts = f"{self.left_out} facts a relation, mean of {self.draws} draws with seed {self.seed}"
+            said.append(f"the answers of {facts}, are no candidates")
         return ", ".join(said)
 
     @property
     def described(self) -> str:
         """All settings in words."""
         said = [f"a {self.family} model", f"texts begin with {self.start}" if self.start else "", self.pll]
-        shots = f"{self.shots} shots, mean of {self.draws} draws (seed {self.seed})"
-        said += [shots if self.shots else "no shots", self.worded]
+        said += [f"{self.shots} shots" if self.shots else "no shots", self.worded]
         return ", ".join(filter(None, said))
 
 
@@ -336,7 +330,8 @@ class RankCounts(Part):
     """What became of the queries, and of the names that they were asked with.
 
     queries: of the set, or of the subset. unranked: of those, without a place in a pool. without_shots: in
-    relations with fewer facts to show than shots. scored: names in statements; of these straddling: one of
+    relations with fewer facts to show than shots. few_facts: ranked where fewer facts than are to be left out
+    are known, so that candidates are more. scored: names in statements; of these straddling: one of
     whose tokens has letters beside the name; unknown: with a token for what the vocabulary lacks.
     """
 
@@ -344,6 +339,7 @@ class RankCounts(Part):
     unranked: int
     without_shots: int
     asked: int
+    few_facts: int
     scored: int
     straddling: int
     unknown: int

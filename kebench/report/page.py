@@ -60,7 +60,7 @@ def build_page(
     blocks = [block for table in tables for block in table.blocks]
     strata = material.overlap.scores if material.overlap else ()
     filled = [record for record in material.probes if isinstance(record, ProbeRecord)]
-    boards = list(boards_of(material.probes, "column"))
+    boards = list(boards_of(material.probes))
     labels = [*(row.label for block in blocks for row in block.rows), *(one.model for one in strata)]
     labels += [row.model for _, board in boards for row in board.rows]
     styles = model_styles(labels)  # how each model looks, in all charts of the page

@@ -38,7 +38,7 @@ class Kind(NamedTuple):
 
     name: str
     record: type[AnyProbe]
-    boards: Callable[[Iterable[Any], str], Iterator[Board]]
+    boards: Callable[[Iterable[Any], str | None], Iterator[Board]]
     sheet: Callable[[Any], Sheet]
     rows: Callable[[Iterable[Any]], Iterator[dict[str, Any]]]
     fields: tuple[str, ...]
@@ -119,7 +119,7 @@ KINDS = (
 )
 
 
-def boards_of(records: Iterable[AnyProbe], score: str) -> Iterator[tuple[Kind, Board]]:
+def boards_of(records: Iterable[AnyProbe], score: str | None = None) -> Iterator[tuple[Kind, Board]]:
     """Yield every board of the records, kind by kind. score: see `probe_ranked.ranked_boards`."""
     held = list(records)
     for kind in KINDS:

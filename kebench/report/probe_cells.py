@@ -1,8 +1,10 @@
 """Figures of probes as cells: percentages, and intervals in columns of their own."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from kebench.grid import Cell
+from kebench.scoring.macro import MIN_QUERIES
 from kebench.scoring.ranked_figures import MacroFigure
 
 
@@ -11,19 +13,36 @@ def figure_cell(figure: MacroFigure | None, form: str = "") -> Cell:
     return Cell(figure.percent if figure else None, form)
 
 
-def best_over(overs: Sequence[tuple[float | None, int]]) -> set[int]:
-    """Return the places of the greatest difference to a baseline, as printed; none if nothing is above it.
+class Over(NamedTuple):
+    """How far a row is above a baseline, in points.
 
-    overs: of each row the points, and over how many facts; rows of fewer facts than the most do not compete.
+    name: of the probe. low: the lower end of the interval over facts, None if not known.
     """
-    most = max((facts for points, facts in overs if points is not None), default=0)
+
+    name: str
+    percent: float | None
+    low: float | None
+    facts: int
+
+
+def best_over(rows: Sequence[Over]) -> set[int]:
+    """Return the places of the greatest difference to a baseline, as printed.
+
+    Rows of fewer facts than the most do not compete. None is the best of a single probe, nor one whose
+    interval is not known or holds 0.
+    """
+    most = max((row.facts for row in rows if row.percent is not None), default=0)
     shown = {
-        place: round(points, 1)
-        for place, (points, facts) in enumerate(overs)
-        if points is not None and facts == most
+        place: (round(row.percent, 1), row.low)
+        for place, row in enumerate(rows)
+        if row.percent is not None and row.facts == most
     }
-    greatest = max(shown.values(), default=0.0)
-    return {place for place, points in shown.items() if len(shown) > 1 and points == greatest > 0}
+    greatest = max((points for points, _ in shown.values()), default=0.0)
+    if len({rows[place].name for place in shown}) < 2:
+        return set()
+    return {
+        place for place, (points, low) in shown.items() if points == greatest and low is not None and low > 0
+    }
 
 
 def facts_cell(figure: MacroFigure, form: str = "") -> Cell:
@@ -37,10 +56,8 @@ def notes_of_intervals(figures: Mapping[str, MacroFigure]) -> Iterator[str]:
         label for label, of in figures.items() if of.percent is not None and of.facts_low_percent is None
     ]
     if lacking:
-        yield (
-            f"No interval of {' and '.join(lacking)}: a relation has one fact alone, whose spread nobody "
-            "knows."
-        )
+        of_some = f" of {', '.join(lacking)}" if len(lacking) < len(figures) else ""
+        yield (f"No interval{of_some}: fewer than {MIN_QUERIES} facts, or one alone of each relation.")
 
 
 def relations_cell(figure: MacroFigure) -> Cell:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from kebench.grid import Cell, Grid, GridRows, Sheet
 from kebench.probe.questions import QuestionSetManifest
 from kebench.probe.record import ChoiceRecord
-from kebench.report.probe_cells import best_over, interval_cell
+from kebench.report.probe_cells import Over, best_over, interval_cell
 from kebench.report.probe_ranked import INTERVAL
 from kebench.report.probes import asked_names
 from kebench.scoring.choice_figures import ChoiceFigure, ChoiceFigures, MicroFigure
@@ -79,7 +79,11 @@ def choice_sheet(board: ChoiceBoard) -> Sheet:
     rows = sorted(
         board.rows, key=lambda row: (-(row.figures.over_without_question.percent or 0.0), row.label)
     )
-    overs = [(row.figures.over_without_question.percent, row.figures.questions) for row in rows]
+    overs = [
+        Over(row.name, over.percent, over.low_percent, row.figures.questions)
+        for row in rows
+        for over in [row.figures.over_without_question]
+    ]
     best = {(place, _OVER) for place in best_over(overs)}
     letters = list(dict.fromkeys(letter for row in rows for letter in row.figures.letters))
     first = "model, score"
@@ -115,7 +119,7 @@ def choice_sheet(board: ChoiceBoard) -> Sheet:
             ],
         ),
         Grid(
-            (first, "accuracy", INTERVAL, "no question", "subsets", "ECE", "Brier"),
+            (first, "accuracy", INTERVAL, "no question", "subsets", "ECE, %", "Brier"),
             [
                 (
                     row.label,
@@ -144,7 +148,7 @@ def choice_sheet(board: ChoiceBoard) -> Sheet:
         f"Calibration of the best option: softmax over the options; ECE in {ANSWER_BINS} bins, in percent; "
         "Brier from 0 to 1. Answered: how often the option at a letter, or at its place, is the best one.",
     )
-    return Sheet(board.title, (), tuple(grids), notes, best="the most above no question")
+    return Sheet(board.title, (), tuple(grids), notes, best="the most above no question" if best else "")
 
 
 def _letter_rows(rows: Sequence[ChoiceRow], letters: Sequence[str]) -> GridRows:
@@ -197,8 +201,8 @@ def question_set_sheet(manifest: QuestionSetManifest) -> Sheet:
             rows.append((name, split, counted.questions, *answers))
     counts = manifest.counts
     said = {
-        f"{counts.repeated:,} questions stand there before, with the same options.": counts.repeated,
-        f"{counts.contradicting:,} of them have another answer than before.": counts.contradicting,
+        f"{counts.repeated:,} questions are repeated, with the same options.": counts.repeated,
+        f"{counts.contradicting:,} of them with another answer.": counts.contradicting,
         f"{counts.duplicate_options:,} questions have an option twice.": counts.duplicate_options,
     }
     notes = (*(text for text, number in said.items() if number), f"Sharing: {manifest.sharing}")

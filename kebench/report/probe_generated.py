@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, Sheet
 from kebench.probe.record import GenerateRecord
-from kebench.report.probe_cells import best_over, facts_cell, figure_cell, interval_cell, relations_cell
+from kebench.report.probe_cells import Over, best_over, facts_cell, figure_cell, interval_cell, relations_cell
 from kebench.report.probe_ranked import BEST_OVER, INTERVAL
 from kebench.report.probes import asked_names
 from kebench.scoring.generated import METRICS, GeneratedFigures, metric_name
@@ -22,7 +22,7 @@ GENERATED_GROUP_FIELDS = (
 )  # fmt: skip
 _WHAT_BASELINES_ARE = (
     "other: what the answers to other subjects' queries earn by what a query accepts; over: own less other, "
-    "of each query. frequent: naming the answers that most other queries have."
+    "of each query. frequency: naming the answers that most queries have."
 )
 _OVER = 4  # the column of the difference to other subjects
 
@@ -81,11 +81,15 @@ def generated_sheet(board: GeneratedBoard) -> Sheet:
     )
     beam = rows[0].beam
     metrics = {metric: metric_name(metric, beam=beam) for metric in (METRICS if beam > 1 else METRICS[:1])}
-    overs = [row.figures.hit_beam.over_other_subjects for row in rows]
-    best = {(place, _OVER) for place in best_over([(over.percent, over.queries) for over in overs])}
+    overs = [
+        Over(row.name, over.percent, over.facts_low_percent, over.queries)
+        for row in rows
+        for over in [row.figures.hit_beam.over_other_subjects]
+    ]
+    best = {(place, _OVER) for place in best_over(overs)}
     grids = [
         Grid(
-            ("model", heading, INTERVAL, "other", "over", INTERVAL, "frequent"),
+            ("model", heading, INTERVAL, "other", "over", INTERVAL, "frequency"),
             [
                 (
                     row.name,
@@ -112,8 +116,8 @@ def generated_sheet(board: GeneratedBoard) -> Sheet:
                 relations_cell(row.figures.hit_beam.over_other_subjects),
                 figure_cell(row.figures.released.hit_1 if row.figures.released else None),
                 figure_cell(row.figures.released.hit_beam if row.figures.released else None),
-                row.figures.queries,
-                row.figures.relations,
+                row.figures.hit_beam.own.queries,
+                row.figures.hit_beam.own.relations,
             )
             for row in rows
         ],
@@ -129,14 +133,14 @@ def generated_sheet(board: GeneratedBoard) -> Sheet:
         "Macro averages over relations, in percent.",
         *released,
     )
-    return Sheet(board.title, (), (*grids, last), notes, best=BEST_OVER)
+    return Sheet(board.title, (), (*grids, last), notes, best=BEST_OVER if best else "")
 
 
 def generated_groups_sheet(row: GeneratedRow, by: str, title: str) -> Sheet:
     """Return a probe broken down by relation."""
     assert by == "relation", by
     grid = Grid(
-        ("relation", "facts", "hit@1", "other", f"hit@{row.beam}", "other", "over", INTERVAL, "frequent"),
+        ("relation", "facts", "hit@1", "other", f"hit@{row.beam}", "other", "over", INTERVAL, "frequency"),
         [
             (
                 name,

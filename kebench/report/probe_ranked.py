@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from kebench.grid import Cell, Grid, Plain, Sheet
 from kebench.probe.record import RankRecord
 from kebench.report.probe_cells import (
+    Over,
     best_over,
     facts_cell,
     figure_cell,
@@ -24,7 +25,12 @@ from kebench.stats.pvalue import CONFIDENCE
 
 INTERVAL = f"{CONFIDENCE:.0%} interval"
 # The baselines beside other subjects, and what they are called over their columns.
-BASELINES = {"no_subject": "none", "frequency": "frequent", "shared_words": "words", "uniform": "uniform"}
+BASELINES = {
+    "no_subject": "no subject",
+    "frequency": "frequency",
+    "shared_words": "words",
+    "uniform": "chance",
+}
 RANKED_FIELDS = ("model", "family", "score", "metric", "source", *MacroFigure.model_fields)
 GROUP_FIELDS = (
     "model", "family", "score", "by", "group", "queries", "metric", "own_percent", "other_subjects_percent",
@@ -33,12 +39,12 @@ GROUP_FIELDS = (
     "uniform_percent",
 )  # fmt: skip
 BEST_OVER = "the most above other subjects, of what is measured on the most facts"
-_OVER = 4  # the column of the difference to other subjects
+_OVER = 3  # the column of the difference to other subjects
 _WHAT_BASELINES_ARE = (
     "other: what the scores of other subjects' queries earn with the same candidates; over: own less other, "
-    "of each query. none: a statement without a subject; frequent: how many other queries have the answer; "
+    "of each query. no subject: a statement about none; frequency: how many queries have the answer; "
     "words: which share of a name's words the question has, by their first five letters, without any model; "
-    "uniform: random scores."
+    "chance: random scores."
 )
 
 
@@ -62,7 +68,7 @@ class RankedRow(NamedTuple):
 
 
 # By what ranked probes are split, beside relations (docs/FORMATS.md).
-STRATA = ("frequency", "names", "triples", "semantic-type", "type", "flag", "words")
+STRATA = ("frequency", "names", "triples", "semantic-type", "type", "flag", "shared-words")
 
 
 class RankedBoard(NamedTuple):
@@ -72,24 +78,41 @@ class RankedBoard(NamedTuple):
     rows: list[RankedRow]
 
 
-def ranked_boards(records: Iterable[RankRecord], score: str) -> Iterator[RankedBoard]:
+def headline(records: Sequence[RankRecord]) -> str:
+    """Return the score by which probes are shown and compared where none is named.
+
+    By column, else by PMI, else by the plain sum: the first that all of them have, of at least half of the
+    facts that the sum has.
+    """
+    return next(
+        score
+        for score in ("column", "pmi", "sum")
+        if all(
+            score in record.figures and 2 * record.figures[score].ranked >= record.figures["sum"].ranked
+            for record in records
+        )
+    )
+
+
+def ranked_boards(records: Iterable[RankRecord], chosen: str | None) -> Iterator[RankedBoard]:
     """Yield a board for each set, choice of queries and of wordings and names, the largest first.
 
-    score: "all", or the one that rows are of; a probe that lacks it has a row by the plain sum.
+    chosen: "all", or the score that rows are of; a probe that lacks it has a row by the plain sum. By default
+    that of `headline`.
     """
     alike: dict[tuple[object, ...], list[RankRecord]] = {}
     for record in sorted(records, key=lambda one: (-one.counts.asked, one.set, one.model)):
         asked = record.settings
         shared = (record.set_hash, record.subset, asked.wordings, asked.negated, asked.names)
-        alike.setdefault((*shared, asked.left_out, record.precision, record.protocol_version), []).append(
-            record
-        )
+        candidates = asked.left_out, asked.draws, asked.seed
+        alike.setdefault((*shared, *candidates, record.precision, record.protocol_version), []).append(record)
     for group in alike.values():
         first, names = group[0], asked_names(group)
         asked, counts, subset = first.settings, first.counts, first.subset
         title = f"{first.set} [{first.set_hash[:8]}], {counts.asked:,} queries ranked"
         title += f" of {subset.queries:,} drawn with seed {subset.seed}" if subset.queries else ""
         title += f"; {asked.worded}, {first.precision}"
+        score = chosen or headline(group)
         if score != "all" and any(score not in record.figures for record in group):
             title += f"; by sum what has no figures by {score}"
         rows = []
@@ -110,42 +133,44 @@ def ranked_sheet(board: RankedBoard) -> Sheet:
 
     Those of the most facts stand first, and of these the one that is the most above other subjects.
     """
-    rows = sorted(board.rows, key=lambda row: (-_facts(row), -(_over(row) or 0.0), row.label))
-    best = {(place, _OVER) for place in best_over([(_over(row), _facts(row)) for row in rows])}
-    first = ("model, score", "acc@1", INTERVAL, "other", "over", INTERVAL)
+    rows = sorted(board.rows, key=lambda row: (-_over(row).facts, -(_over(row).percent or 0.0), row.label))
+    best = {(place, _OVER) for place in best_over(list(map(_over, rows)))}
+    first = "model, score"
     further = [metric for metric in METRICS if metric != "acc_1"]
     grids = [
         Grid(
-            first,
+            (first, "acc@1", "other", "over", "other facts", "other relations"),
+            [
+                (
+                    row.label,
+                    figure_cell(row.figures.acc_1.own),
+                    figure_cell(row.figures.acc_1.other_subjects),
+                    figure_cell(row.figures.acc_1.over_other_subjects, "+.1f"),
+                    facts_cell(row.figures.acc_1.over_other_subjects, "+.1f"),
+                    relations_cell(row.figures.acc_1.over_other_subjects),
+                )
+                for row in rows
+            ],
+            groups=(("", 3), (f"{INTERVAL} of over", 2)),
+            best=frozenset(best),
+        ),
+        Grid(
+            (first, "acc@1", INTERVAL, *BASELINES.values(), "facts", "rel."),
             [
                 (
                     row.label,
                     figure_cell(row.figures.acc_1.own),
                     facts_cell(row.figures.acc_1.own),
-                    figure_cell(row.figures.acc_1.other_subjects),
-                    figure_cell(row.figures.acc_1.over_other_subjects, "+.1f"),
-                    facts_cell(row.figures.acc_1.over_other_subjects, "+.1f"),
-                )
-                for row in rows
-            ],
-            best=frozenset(best),
-        ),
-        Grid(
-            (first[0], "family", *BASELINES.values(), "facts", "relations"),
-            [
-                (
-                    row.label,
-                    row.family,
                     *(figure_cell(getattr(row.figures.acc_1, source)) for source in BASELINES),
                     row.figures.ranked,
                     row.figures.relations,
                 )
                 for row in rows
             ],
-            groups=(("", 1), ("acc@1", len(BASELINES)), ("", 2)),
+            groups=(("", 2), ("acc@1 of baselines", len(BASELINES)), ("", 2)),
         ),
         Grid(
-            (first[0], *(heading for _ in further for heading in ("own", "other", "over"))),
+            (first, *(heading for _ in further for heading in ("own", "other", "over"))),
             [
                 (row.label, *(cell for metric in further for cell in _three(getattr(row.figures, metric))))
                 for row in rows
@@ -153,11 +178,11 @@ def ranked_sheet(board: RankedBoard) -> Sheet:
             groups=tuple((METRICS[metric], 3) for metric in further),
         ),
         Grid(
-            (first[0], "over, other relations", "ECE, %", "Brier", "wordings", "negation"),
+            (first, "family", "ECE, %", "Brier", "wordings", "negation"),
             [
                 (
                     row.label,
-                    relations_cell(row.figures.acc_1.over_other_subjects),
+                    row.family,
                     Cell(row.figures.calibration.error_percent),
                     Cell(row.figures.calibration.brier, ".3f"),
                     Cell(agreement.same_first_percent if agreement else None),
@@ -166,23 +191,25 @@ def ranked_sheet(board: RankedBoard) -> Sheet:
                 for row in rows
                 for agreement in (row.figures.agreement,)
             ],
-            groups=(("acc@1", 1), ("calibration", 2), ("same first answer", 2)),
+            groups=(("", 1), ("calibration", 2), ("same first answer", 2)),
         ),
     ]
     notes = (
         f"acc@1: the best-placed true answer is first among {NUM_CANDIDATES} candidates, itself and drawn "
         f"false ones, in expectation over all draws. MRR, hits@{HITS_AT}, AUC: among all of the pool.",
         _WHAT_BASELINES_ARE,
-        f"{INTERVAL}: over other facts of these relations; over, other relations: over other relations, too. "
-        "Macro averages over relations, in percent.",
+        f"{INTERVAL}: for other facts of these relations; for other relations, too. Macro averages over "
+        "relations (rel.), in percent.",
         f"Calibration of the first answer: softmax over the pool; ECE in {ANSWER_BINS} bins, in percent; "
         "Brier from 0 to 1. Same first answer: over pairs of wordings, and with the negated statement, where "
         "much is no merit.",
+        "facts: queries that have a figure. The others' answers are answers of the facts left out, or no "
+        "query of another subject is ranked among the same candidates, or their relation is in no average.",
         *notes_of_intervals({row.label: row.figures.acc_1.own for row in rows}),
-        *_notes_of_alone(rows),
+        *_notes_below_baselines(rows),
         *_notes_of_lacking(rows),
     )
-    return Sheet(board.title, (), tuple(grids), notes, best=BEST_OVER)
+    return Sheet(board.title, (), tuple(grids), notes, best=BEST_OVER if best else "")
 
 
 def ranked_groups_sheet(row: RankedRow, by: str, title: str) -> Sheet:
@@ -217,7 +244,12 @@ def relations_sheet(
     board: RankedBoard, found: Sequence[Mapping[str, MacroFigure]], relations: Sequence[str]
 ) -> Sheet:
     """Return acc@1 of a board's probes over some relations alone. found: by source, of each row."""
-    overs = [(of["over_other_subjects"].percent, of["over_other_subjects"].queries) for of in found]
+    overs = [
+        Over(row.name, of.percent, of.facts_low_percent, of.queries)
+        for row, figures in zip(board.rows, found, strict=True)
+        for of in [figures["over_other_subjects"]]
+    ]
+    best = frozenset((place, 4) for place in best_over(overs))
     grid = Grid(
         ("model, score", "facts", "acc@1", "other", "over", INTERVAL, "other relations"),
         [
@@ -232,7 +264,7 @@ def relations_sheet(
             )
             for row, of in zip(board.rows, found, strict=True)
         ],
-        best=frozenset((place, _OVER) for place in best_over(overs)),
+        best=best,
     )
     notes = (
         f"Macro averages over {', '.join(relations)} alone, in percent. over: own less what the scores of "
@@ -240,7 +272,7 @@ def relations_sheet(
         "relations: for other relations, too.",
         *notes_of_intervals({row.label: of["own"] for row, of in zip(board.rows, found, strict=True)}),
     )
-    return Sheet(board.title, (), (grid,), notes, best=BEST_OVER)
+    return Sheet(board.title, (), (grid,), notes, best=BEST_OVER if best else "")
 
 
 def groups_of(figures: RankedFigures, by: str) -> Mapping[str, GroupFigures]:
@@ -269,12 +301,9 @@ def _shared(row: RankedRow) -> dict[str, str]:
     return {"model": row.name, "family": row.family, "score": row.score}
 
 
-def _over(row: RankedRow) -> float | None:
-    return row.figures.acc_1.over_other_subjects.percent
-
-
-def _facts(row: RankedRow) -> int:
-    return row.figures.acc_1.over_other_subjects.queries
+def _over(row: RankedRow) -> Over:
+    of = row.figures.acc_1.over_other_subjects
+    return Over(row.name, of.percent, of.facts_low_percent, of.queries)
 
 
 def _three(figures: MetricFigures) -> tuple[Plain, ...]:
@@ -285,21 +314,20 @@ def _three(figures: MetricFigures) -> tuple[Plain, ...]:
     )
 
 
-def _notes_of_alone(rows: Sequence[RankedRow]) -> Iterator[str]:
-    """Say of how few facts other subjects tell; once for probes of which it is the same."""
-    alone: dict[tuple[int, ...], list[str]] = {}
-    for row in rows:
-        own, over = row.figures.acc_1.own, row.figures.acc_1.over_other_subjects
-        if over.queries < own.queries:
-            numbers = (over.queries, own.queries, over.relations, own.relations)
-            alone.setdefault(numbers, []).append(row.label)
-    for (queries, of_queries, relations, of_relations), labels in alone.items():
-        of_some = f" of {' and '.join(labels)}" if len(labels) < len(rows) else ""
-        yield (
-            f"Other and over{of_some}: {queries:,} of {of_queries:,} facts alone, of "
-            f"{relations:,} of {of_relations:,} relations; the rest have no query of another subject that is "
-            "ranked among the same candidates. Own figures are of all."
-        )
+def _notes_below_baselines(rows: Sequence[RankedRow]) -> Iterator[str]:
+    """Say which rows a baseline that needs no model, or none that has read the subject, is above."""
+    names = {"other_subjects": "other subjects", **BASELINES}
+    for source, name in names.items():
+        below = [
+            row.label
+            for row in rows
+            if (own := row.figures.acc_1.own.percent) is not None
+            and (baseline := getattr(row.figures.acc_1, source).percent) is not None
+            and round(own, 1) <= round(baseline, 1)
+        ]
+        if below:
+            of_some = ", ".join(below) if len(below) < len(rows) else "any row"
+            yield f"Not above {name}, by acc@1: {of_some}."
 
 
 def _notes_of_lacking(rows: Sequence[RankedRow]) -> Iterator[str]:
@@ -313,4 +341,5 @@ def _notes_of_lacking(rows: Sequence[RankedRow]) -> Iterator[str]:
         for relation, why in reasons:
             named.setdefault(why, []).append(relation)
         said = "; ".join(f"{', '.join(relations)} ({why})" for why, relations in named.items())
-        yield f"Not in the averages of {' and '.join(labels)}: {said}."
+        of_some = f" of {', '.join(labels)}" if len(labels) < len(rows) else ""
+        yield f"Not in the averages{of_some}: {said}."

@@ -28,6 +28,7 @@ _MOST_UNBROKEN_PT = 90.0  # of a text in a listing that is not wrapped; ours
 _LONG_NAME = re.compile(r"(?=[^ ]*[^A-Za-z ])[^ {}]{13,}")
 _NAME_PARTS = re.compile(r"\\[_#&%$]|[-/:.=,]|[A-Za-z0-9]{8}")
 _MOST_ROWS = 35  # of a table on a page, beside caption and notes
+_MOST_LINES = 50  # of a table on a page, all told
 _BOLD_SHARE = 1.15  # of bold digits to plain ones
 
 
@@ -43,7 +44,12 @@ def _sheet_text(sheet: Sheet) -> str:
     grids = [part for grid in sheet.grids for part in _parts(grid)]
     blocks = [list(_grid_lines(grid)) for grid in grids]
     num_rows = sum(line.endswith("\\\\") for lines in blocks for line in lines)
-    is_long = num_rows > _MOST_ROWS and ("board" in layouts or len(grids) > len(sheet.grids))
+    # on a page: rows, headings and rules of each block, notes
+    height = num_rows + 4 * len(blocks) + sum(1 + len(note) // 110 for note in sheet.notes)
+    is_long = len(blocks) > 1 and (
+        height > _MOST_LINES
+        or (num_rows > _MOST_ROWS and ("board" in layouts or len(grids) > len(sheet.grids)))
+    )
     caption = " ".join(f"{line.rstrip('.')}." for line in (sheet.title, *sheet.captions) if line)
     setup = f"\n{_SETUP}" if "board" in layouts else ""
     lines = []

@@ -108,8 +108,8 @@ def earned(relation: WrittenRelation, *, beam: int) -> dict[str, Earnings]:
     """Return what each query of a relation earns, by source of the answers (SOURCES) and metric (METRICS).
 
     own: by the query's answers. other_subjects: the mean over the answers to all queries of other subjects;
-    NaN where there is none. frequency: by naming the `beam` concepts that most queries of other subjects have
-    as an answer, equally frequent ones in random order, in expectation.
+    NaN where there is none. frequency: by naming the `beam` concepts that most queries have as an answer, the
+    query itself among them, equally frequent ones in random order, in expectation.
     """
     number = len(relation.answers)
     found = {source: {metric: np.zeros(number) for metric in METRICS} for source in SOURCES}
@@ -132,19 +132,17 @@ def earned(relation: WrittenRelation, *, beam: int) -> dict[str, Earnings]:
                     found["own"][metric][query] = value
                 elif other in others:
                     gained[metric] += value
-        frequency = _earned_by_frequency(relation, query, others, beam)
+        frequency = _earned_by_frequency(relation, query, beam)
         for metric in METRICS:
             mean = gained[metric] / len(others) if others else np.nan
             found["other_subjects"][metric][query] = mean
-            found["frequency"][metric][query] = frequency[metric] if others else np.nan
+            found["frequency"][metric][query] = frequency[metric]
     return found
 
 
-def _earned_by_frequency(
-    relation: WrittenRelation, query: int, others: set[int], beam: int
-) -> dict[str, float]:
-    """Return what naming the most frequent answers of other queries earns, over all orders of equal ones."""
-    frequency = Counter(cui for other in sorted(others) for cui in relation.true[other])
+def _earned_by_frequency(relation: WrittenRelation, query: int, beam: int) -> dict[str, float]:
+    """Return what naming the most frequent answers of the queries earns, over all orders of equal ones."""
+    frequency = Counter(cui for true in relation.true for cui in true)
     is_right = {cui: relation.names[cui] in relation.accepted[query] for cui in frequency}
     best = max((times for cui, times in frequency.items() if is_right[cui]), default=0)
     if not best:
@@ -177,6 +175,9 @@ def generated_figures(
         for metric in METRICS
         for source in SOURCES
     }
+    # All figures are of the queries that can be held against others: so over is what own less other is.
+    lacks_Q = np.isnan(column["hit_1", "other_subjects"])
+    column = {name: np.where(lacks_Q, np.nan, values) for name, values in column.items()}
     for metric in METRICS:
         column[metric, "over_other_subjects"] = column[metric, "own"] - column[metric, "other_subjects"]
     values = list(column.values())

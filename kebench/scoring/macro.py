@@ -15,15 +15,18 @@ from kebench.scoring.cloze import INTERVAL, Floats, Ints
 
 NUM_RESAMPLES = 2000  # ours: an end of an interval is then known to within about a twentieth of its width
 
+MIN_QUERIES = 10  # ours: resamples of fewer are of few values, and too narrow
+
 Interval = tuple[float, float]
 
 
 class MacroMean(NamedTuple):
     """The mean over relations of the mean over their queries, in the unit of the values.
 
-    mean: None where no query has a value. facts: interval over other facts of these relations; None where a
-    relation has one query alone, whose spread nobody knows. relations: over other relations, too; None for
-    fewer than two. num_queries, num_relations: that have a value.
+    mean: None where no query has a value. facts: interval over other facts of these relations; None for fewer
+    than MIN_QUERIES, and where no relation has two. Where one has a single query, it has the spread that the
+    queries of the other relations have around their means. relations: over other relations, too; None for
+    fewer than two, or MIN_QUERIES. num_queries, num_relations: that have a value.
     """
 
     mean: float | None
@@ -67,6 +70,7 @@ def _averaged(
     groups = np.unique(relation_Q)
     num_relations = len(groups)
     mean_RM = np.empty((num_relations, num_figures))
+    spread_QM = _deviations(value_QM, relation_Q)
     resampled_RBM = np.empty((num_relations, num_resamples, num_figures))
     sizes = []
     for place, group in enumerate(groups):
@@ -74,11 +78,13 @@ def _averaged(
         sizes.append(len(values))
         mean_RM[place] = values.mean(axis=0)
         resampled_RBM[place] = drawn_counts(len(values), num_resamples, generator) @ values / len(values)
+        if len(values) == 1 and len(spread_QM):
+            resampled_RBM[place] += spread_QM[generator.integers(len(spread_QM), size=num_resamples)]
     mean_M = mean_RM.mean(axis=0)
     facts = relations = None
-    if min(sizes) > 1:
+    if max(sizes) > 1 and num_queries >= MIN_QUERIES:
         facts = np.percentile(resampled_RBM.mean(axis=0), INTERVAL, axis=0)
-    if num_relations > 1:
+    if num_relations > 1 and num_queries >= MIN_QUERIES:
         # A relation that is drawn twice has its facts drawn twice: each place takes its resamples in an
         # order of its own.
         total_BM = np.zeros((num_resamples, num_figures))
@@ -96,6 +102,19 @@ def _averaged(
         )
         for figure in range(num_figures)
     ]
+
+
+def _deviations(value_QM: Floats, relation_Q: Ints) -> Floats:
+    """Return how far queries are from their relation's mean, unbiased, of relations with two or more."""
+    _, relation, size_R = np.unique(relation_Q, return_inverse=True, return_counts=True)
+    total_RM = np.zeros((len(size_R), value_QM.shape[1]))
+    np.add.at(total_RM, relation.reshape(-1), value_QM)
+    size_Q = size_R[relation.reshape(-1)]
+    is_several = size_Q > 1
+    deviation_QM = value_QM - (total_RM / size_R[:, None])[relation.reshape(-1)]
+    factor_Q = np.sqrt(size_Q[is_several] / (size_Q[is_several] - 1))
+    spread: Floats = deviation_QM[is_several] * factor_Q[:, None]
+    return spread
 
 
 def drawn_counts(size: int, num_resamples: int, generator: np.random.Generator) -> Floats:

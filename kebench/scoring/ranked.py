@@ -40,9 +40,9 @@ class QueryFigures(NamedTuple):
         are true, which the share below the best-placed one is not.
     own: by the query's scores. other_subjects: the mean over the scores of all queries of other subjects.
     no_subject: by the scores of a statement without one. frequency: a candidate's score is how many queries
-        of other subjects it is a true answer of. shared_words: by how much of its name stands in the
-        question. uniform: by random scores; 1 in 20 for acc_1 with one true
-        answer, and more with several, m / (m + 19).
+        it is a true answer of, known from the answers as a majority is. shared_words: by how much of its name
+        stands in the question. uniform: by random scores; 1 in 20 for acc_1 with one true answer, and more
+        with several, m / (m + 19).
     num_true, num_false: candidates with a score. A query without one of either has no figure: NaN throughout.
     A figure of other scores is NaN, too, where these lack a candidate of the query's.
     """
@@ -96,10 +96,9 @@ def rank_queries(
     num_false = (~is_true_SC & is_scored_SC).sum(axis=1)
     found = {source: {metric: np.full(num_queries, np.nan) for metric in METRICS} for source in SOURCES}
 
-    is_true = is_true_SC.astype(np.float64)
-    of_subject = np.zeros((int(subject.max(initial=-1)) + 1, pool_size))
-    np.add.at(of_subject, subject, is_true)
-    frequency_SC = is_true.sum(axis=0) - of_subject[subject]
+    # Of all queries, the query itself among them: without it, evenly frequent answers would earn less than
+    # chance, since each of them is one time rarer where it is right.
+    frequency_SC = np.broadcast_to(is_true_SC.sum(axis=0, dtype=np.float64), score_SC.shape)
 
     # As a rule all queries lack the same candidates: those of the shots.
     ranked = np.flatnonzero((num_true > 0) & (num_false > 0))

@@ -174,6 +174,9 @@ def ranked_figures(relations: Sequence[RankedRelation], generator: np.random.Gen
         for metric in METRICS
         for source in SOURCES
     }
+    # All figures are of the queries that can be held against others: so over is what own less other is.
+    lacks_Q = np.isnan(column["acc_1", "other_subjects"])
+    column = {name: np.where(lacks_Q, np.nan, values) for name, values in column.items()}
     for metric in METRICS:
         column[metric, "over_other_subjects"] = column[metric, "own"] - column[metric, "other_subjects"]
     value_QM = np.stack([*column.values()], axis=1)
@@ -205,7 +208,12 @@ def ranked_figures(relations: Sequence[RankedRelation], generator: np.random.Gen
                 rows_of.setdefault(name, []).append(query)
         strata[by] = groups({name: np.array(rows_of[name]) for name in sorted(rows_of, key=_by_number)})
     lacking = {
-        one.relation: one.lacks or "no query has both a true and a false answer with a score"
+        one.relation: one.lacks
+        or (
+            "no query of another subject is ranked among the same candidates"
+            if ((one.figures.num_true > 0) & (one.figures.num_false > 0)).any()
+            else "no query has both a true and a false answer with a score"
+        )
         for place, one in enumerate(relations)
         if not is_ranked_Q[relation_Q == place].any()
     }

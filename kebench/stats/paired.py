@@ -22,7 +22,6 @@ NUM_RESAMPLES = 10_000  # of signs: a p-value of .05 is then known to within .00
 ALPHA = 0.05
 POWER = 0.8  # Cohen's; "80 of 100 such comparisons"
 _NORMAL = NormalDist()
-_NAMED = 3  # relations in a sentence
 _VALUES_AT_ONCE = 2_000_000  # bounds memory; does not move a figure
 
 
@@ -82,7 +81,7 @@ class RelationDifference(NamedTuple):
 class PairedComparison(NamedTuple):
     """Two probes on the same facts; means and differences are A less B, macro over relations, from 0 to 1.
 
-    test: sign-flip permutation over subjects. power: None where a relation has a single subject, with the
+    test: sign-flip permutation over subjects. power: None where each relation has a single subject, with the
     reason in no_power. num_left_out: queries of which one of the two has no figure.
     """
 
@@ -107,16 +106,16 @@ def compare_probes(
 ) -> PairedComparison:
     """Compare what two probes earn on the same queries. Raises ValueError if they share no query.
 
-    a_Q, b_Q: from 0 to 1, of the same queries in the same order; NaN where one has no figure, and then the
-    query is left out of both. subject_Q: what each query is about: a fact of several relations is not several
-    observations.
+    a_Q, b_Q: from 0 to 1, or less a baseline of that kind, of the same queries in the same order; NaN where
+    one has no figure, and then the query is left out of both. subject_Q: what each query is about: a fact of
+    several relations is not several observations.
     """
     assert len(a_Q) == len(b_Q) == len(relation_Q) == len(subject_Q), "both probes asked the same queries"
     is_shared = ~(np.isnan(a_Q) | np.isnan(b_Q))
     if not is_shared.any():
         raise ValueError("the two probes share no query of which both have a figure")
     a, b = a_Q[is_shared], b_Q[is_shared]
-    assert 0 <= min(a.min(), b.min()) <= max(a.max(), b.max()) <= 1, "figures from 0 to 1"
+    assert -1 <= min(a.min(), b.min()) <= max(a.max(), b.max()) <= 1, "figures, or figures less a baseline"
     names, relation = np.unique(np.asarray(relation_Q, dtype=object)[is_shared], return_inverse=True)
     subject = np.unique(np.asarray(subject_Q)[is_shared], return_inverse=True)[1].reshape(-1)
     difference = a - b
@@ -144,23 +143,17 @@ def compare_probes(
         for name, rows, tested, p_corrected in zip(names, rows_of, tests, corrected, strict=True)
     )
     # What is of one subject moves together: its deviations from their mean cancel out.
-    single = [str(name) for name, rows in zip(names, rows_of, strict=True) if len(set(subject[rows])) < 2]
+    is_single_R = np.array([len(set(subject[rows])) < 2 for rows in rows_of])
     return PairedComparison(
         a=means[0],
         b=means[1],
         difference=means[2],
         test=test,
         by_relation=by_relation,
-        power=None if single else _power(difference, relation, subject),
-        no_power=f"{_listed(single)}: a single subject, whose spread nobody knows" if single else "",
+        power=None if is_single_R.all() else _power(difference, relation, subject, is_single_R),
+        no_power="each relation has a single subject" if is_single_R.all() else "",
         num_left_out=int((~is_shared).sum()),
     )
-
-
-def _listed(relations: Sequence[str]) -> str:
-    """Name some relations, of many the first."""
-    shown, more = ", ".join(relations[:_NAMED]), len(relations) - _NAMED
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def sign_flip_test(
@@ -195,13 +188,19 @@ def _by_subject(part_Q: Floats, subject_Q: Ints) -> Floats:
     return np.bincount(of_subject.reshape(-1), part_Q).astype(np.float64)
 
 
-def _power(difference_Q: Floats, relation_Q: Ints, subject_Q: Ints) -> Power:
-    """Return what can be seen, from the deviations of the differences from their relation's mean."""
+def _power(difference_Q: Floats, relation_Q: Ints, subject_Q: Ints, is_single_R: NDArray[np.bool_]) -> Power:
+    """Return what can be seen, from the deviations of the differences from their relation's mean.
+
+    is_single_R: relations of a single subject; they are taken to spread as queries of the others do.
+    """
     size_R = np.bincount(relation_Q)
     mean_R = np.bincount(relation_Q, difference_Q) / size_R
     size_Q, num_relations = size_R[relation_Q], len(size_R)
     # a sum over subjects, each with its part of every relation that it is asked in; n / (n - 1) for the mean
-    deviation_Q = (difference_Q - mean_R[relation_Q]) * np.sqrt(size_Q / (size_Q - 1))
+    is_single_Q = is_single_R[relation_Q]
+    deviation_Q = difference_Q - mean_R[relation_Q]
+    deviation_Q[~is_single_Q] *= np.sqrt(size_Q[~is_single_Q] / (size_Q[~is_single_Q] - 1))
+    deviation_Q[is_single_Q] = np.sqrt((deviation_Q[~is_single_Q] ** 2).mean())
     part_G = _by_subject(deviation_Q / (num_relations * size_Q), subject_Q)
     return Power(
         standard_error=float(np.sqrt((part_G**2).sum())),

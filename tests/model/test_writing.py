@@ -19,7 +19,7 @@ from kebench.errors import UserError
 from kebench.model.answer_ends import DIGIT, OTHER, POINT, answer_ends, first_answer
 from kebench.model.causal_lm import CausalLM
 from kebench.model.checkpoint import load_causal_lm, load_lm_tokenizer, load_seq2seq_lm
-from kebench.model.prompts import Prompt, Prompts
+from kebench.model.prompts import NameTrie, Prompt, Prompts
 from kebench.model.seq2seq_lm import Seq2SeqLM
 from kebench.model.statements import Statement
 from kebench.model.writing import ONE_BY_ONE, TOGETHER, BlankWriter, Written
@@ -370,3 +370,23 @@ def _odd_tokenizer() -> Any:
     tokenizer.decoder = decoders.Sequence([decoders.Fuse(), decoders.Replace("ab", "c")])
     tokenizer.add_special_tokens(["</s>"])
     return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
+
+
+def test_a_name_that_ends_in_a_digit_may_be_over_with_a_point_as_any_other() -> None:
+    log_prob_VV = torch.full((7, 7), -1e4)
+    log_prob_VV[5, 2], log_prob_VV[5, 1] = math.log(0.8), math.log(0.2)  # behind the space: "1" or "a"
+    for name in (1, 2):  # both end by a point, or by </s>
+        log_prob_VV[name, 3], log_prob_VV[name, 0] = math.log(0.9), math.log(0.1)
+    log_prob_VV[3, 5] = log_prob_VV[3, 0] = math.log(0.5)  # a point behind "1" is an end: no digit follows
+    log_prob_VV[0, 0] = log_prob_VV[4, 0] = log_prob_VV[6, 0] = 0.0
+    writer, _ = bigram_writer(log_prob_VV)
+    names = NameTrie()
+    names.add((2,), "1", resumed=())
+    names.add((1,), "a", resumed=())
+    free, constrained = (
+        writer.write([Prompt((), (5,), (), allowed)], beam=2, max_new_tokens=5, batch_tokens=1)[0].answers
+        for allowed in (None, names)
+    )
+    assert [one.string for one in constrained] == ["1", "a"]
+    assert [one.log_prob for one in constrained] == pytest.approx([math.log(0.72), math.log(0.2)])
+    assert [(one.string, one.log_prob) for one in free] == [(one.string, one.log_prob) for one in constrained]

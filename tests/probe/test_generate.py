@@ -105,7 +105,7 @@ def test_constrained_answers_are_names_of_the_pool(
 ) -> None:
     more = ("--shots", "0", "--constrained", "--max-new-tokens", "40", "--beam", "3")
     generated(*arguments(models[family], query_set, tmp_path, *more))
-    record, written, _ = found(tmp_path)
+    record, written, folder = found(tmp_path)
     assert record.settings.constrained
     assert record.figures["beam"].released is None
     strings: dict[int, list[str]] = {}
@@ -124,9 +124,8 @@ def test_constrained_answers_are_names_of_the_pool(
                 for string in strings[query_id]
                 for place in query.true
             )
-    own = [one.hit_beam.own_percent for one in record.figures["beam"].by_relation.values()]
-    sizes = [one.queries for one in record.figures["beam"].by_relation.values()]
-    assert hits == pytest.approx(sum(p / 100 * n for p, n in zip(own, sizes, strict=True) if p is not None))
+    earned = earned_of(StoredProbe(record, folder), "beam", "hit_beam")
+    assert hits == sum(one.value for one in earned.values())
 
 
 def test_shots_never_name_what_a_query_accepts_and_differ_between_queries(query_set: QuerySet) -> None:

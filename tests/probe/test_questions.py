@@ -100,8 +100,8 @@ def test_what_is_twice_is_counted(tmp_path: Path) -> None:
     twice = ("A question?", ("yes", "no", "no", "maybe"), "B")
     path = write_mmlu(tmp_path / "anatomy_test.csv", [*ANATOMY, ANATOMY[1], other, twice])
     result = CliRunner().invoke(probe, ["import", str(path), "--out", str(tmp_path / "set")])
-    assert "2 questions stand there before, with the same options." in result.stdout
-    assert "1 of them have another answer than before." in result.stdout
+    assert "2 questions are repeated, with the same options." in result.stdout
+    assert "1 of them with another answer." in result.stdout
     assert "1 questions have an option twice." in result.stdout
     assert max(map(len, result.stdout.splitlines()[:-1])) <= 80
     again = CliRunner().invoke(probe, ["stats", str(tmp_path / "set"), "--format", "json"])

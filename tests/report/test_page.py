@@ -116,6 +116,7 @@ def test_other_probes_stand_beside_filled_ones(tmp_path: Path) -> None:
         shots=0,
         draws=1,
         seed=0,
+        left_out=0,
         wordings=1,
         negated=False,
         names=1,
@@ -150,19 +151,17 @@ def test_other_probes_stand_beside_filled_ones(tmp_path: Path) -> None:
     ranks = acc_1.own.percent, acc_1.own.facts_low_percent, acc_1.other_subjects.percent
     chooses = of_choice.own.percent, of_choice.own.low_percent, without
     writes = hit.own.percent, hit.own.facts_low_percent, hit.other_subjects.percent
-    for part, table, (own, low, baseline), label in (
-        (ranked, 0, ranks, "bert-tiny, original, column"),
-        (chosen, 0, chooses, "bert-tiny, original, char"),
-        (written, 1, writes, "writer, 4 shots"),  # the first is of hit@1
+    for part, tables, (own, low, baseline), label in (
+        (ranked, ((0, 1, 2), (1, 2)), ranks, "bert-tiny, original, column"),
+        (chosen, ((0, 1, 3), (0, 2)), chooses, "bert-tiny, original, char"),
+        (written, ((1, 1, 3), (1, 2)), writes, "writer, 4 shots"),  # the first table is of hit@1
     ):
-        body = re.findall(r"<tbody>(.*?)</tbody>", part, re.DOTALL)[table]
-        cells = re.findall(r"<t[hd][^>]*>([^<]*)<", body)
-        assert (cells[0], cells[1], cells[3]) == (
-            label,
-            f"{own:.1f}",
-            f"{baseline:.1f}",
-        )
-        assert cells[2].startswith("–" if low is None else f"{low:.1f} to ")
+        (figures, own_at, baseline_at), (intervals, interval_at) = tables
+        bodies = re.findall(r"<tbody>(.*?)</tbody>", part, re.DOTALL)
+        rows = [re.findall(r"<t[hd][^>]*>([^<]*)<", body) for body in bodies]
+        cells = rows[figures]
+        assert (cells[0], cells[own_at], cells[baseline_at]) == (label, f"{own:.1f}", f"{baseline:.1f}")
+        assert rows[intervals][interval_at].startswith("–" if low is None else f"{low:.1f} to ")
         assert part.count("<svg") == 1
         (svg,) = re.findall(r"<svg.*?</svg>", part, re.DOTALL)
         assert {cells[0]} == set(re.findall(r">((?:bert-tiny|writer)[^<]*)</text>", svg))

@@ -10,7 +10,7 @@ import pytest
 
 from kebench.grid import number_text
 from kebench.probe.record import RankRecord, RankSettings
-from kebench.report.probe_cells import best_over
+from kebench.report.probe_cells import Over, best_over
 from kebench.report.probe_paired import paired_fields, paired_sheet, power_words, verdict
 from kebench.report.probe_ranked import (
     GROUP_FIELDS,
@@ -80,14 +80,14 @@ def test_models_of_all_families_stand_in_one_table_the_most_above_others_first()
         "smollm2, 4 shots, column",  # over fewer facts than the others: it competes with none
     ]
     assert ROWS[1].figures.acc_1.own.percent > ROWS[2].figures.acc_1.own.percent
-    assert table.best == {(0, 4)}
+    assert table.best == {(0, 3)}
     one = ROWS[2].figures.acc_1
-    assert [cell.value for cell in table.cells[0][1:5]] == [
-        one.own.percent, None, one.other_subjects.percent, one.over_other_subjects.percent,
-    ]  # fmt: skip
-    assert table.cells[0][5].interval == (
-        one.over_other_subjects.facts_low_percent, one.over_other_subjects.facts_high_percent,
-    )  # fmt: skip
+    over = one.over_other_subjects
+    shown = [one.own.percent, one.other_subjects.percent, over.percent]
+    assert [cell.value for cell in table.cells[0][1:4]] == shown
+    assert over.percent == pytest.approx(shown[0] - shown[1])
+    assert table.cells[0][4].interval == (over.facts_low_percent, over.facts_high_percent)
+    assert table.cells[0][5].interval == (over.relations_low_percent, over.relations_high_percent)
     assert [[cell.text() for cell in row[-2:]] for row in SHEET.grids[1].cells] == [
         ["72", "3"],
         ["72", "3"],
@@ -95,17 +95,40 @@ def test_models_of_all_families_stand_in_one_table_the_most_above_others_first()
     ]
 
 
+def test_rows_that_a_baseline_is_above_are_named() -> None:
+    none = figures(0)
+    below = none.acc_1.model_copy(update={"shared_words": none.acc_1.own})
+    rows = [ROWS[1], RankedRow("m", "m", "causal", "sum", none.model_copy(update={"acc_1": below}))]
+    notes = ranked_sheet(RankedBoard("t", rows)).notes
+    assert "Not above words, by acc@1: m, sum." in notes
+    assert not any("smollm2" in note for note in notes if note.startswith("Not above"))
+
+
 def test_what_is_not_above_other_subjects_is_not_the_best_and_no_zero_is_negative() -> None:
-    assert best_over([(-0.04, 9), (-2.0, 9)]) == set()
-    assert best_over([(0.04, 9), (None, 9)]) == set()
-    assert best_over([(1.04, 9), (0.96, 9), (5.0, 8), (0.5, 9)]) == {0, 1}
+    def best(*rows: tuple[float | None, float | None, int]) -> set[int]:
+        return best_over([Over(str(place), *row) for place, row in enumerate(rows)])
+
+    assert best((-0.04, -1, 9), (-2.0, -3, 9)) == set()
+    assert best((0.4, -0.1, 9), (None, None, 9)) == set()  # the interval holds 0
+    assert best((0.4, None, 9), (0.2, None, 9)) == set()  # or is not known
+    assert best((1.04, 0.1, 9), (0.96, 0.2, 9), (5.0, 1, 8), (0.5, 0.1, 9)) == {0, 1}
+    assert best_over([Over("m", 1.0, 0.5, 9), Over("m", 2.0, 0.5, 9)]) == set()  # scores of one model
     assert number_text(-0.04, "+.1f") == "+0.0"
 
 
 def test_probes_that_differ_in_a_seed_or_a_start_alone_are_told_apart() -> None:
     def probe(**settings: Any) -> RankRecord:
         usual = RankSettings(
-            family="causal", start="", pll=None, shots=4, draws=3, seed=0, wordings=1, negated=False, names=1
+            family="causal",
+            start="",
+            pll=None,
+            shots=4,
+            draws=3,
+            seed=0,
+            left_out=0,
+            wordings=1,
+            negated=False,
+            names=1,
         )
         asked = usual.model_copy(update=settings)
         return RankRecord.model_construct(
@@ -135,26 +158,11 @@ def test_a_relation_that_is_in_no_average_is_named_with_the_reason() -> None:
     assert SHEET.notes[-1] == f"Not in the averages of smollm2, 4 shots, column: isa/tail ({LACKS})."
 
 
-def test_of_how_few_facts_other_subjects_tell_is_said() -> None:
-    is_true = np.eye(4, 6, dtype=bool)
-    scores = np.random.default_rng(0).random((4, 6))
-    relations = [
-        RankedRelation(name, rank_queries(scores[:number], is_true[:number], range(number)), [])
-        for name, number in (("r", 4), ("s", 1))
-    ]
-    found = ranked_figures(relations, np.random.default_rng(0))
-    text = " ".join(
-        plain(ranked_sheet(RankedBoard("t", [RankedRow("m", "m", "causal", "sum", found)]))).split()
-    )
-    assert "Other and over: 4 of 5 facts alone, of 1 of 2 relations; the rest have no" in text
-    assert "facts alone" not in plain(SHEET)
-
-
 def test_headings_over_groups_of_columns_are_whole() -> None:
     long = RankedRow("bert-mini-random", "bert-mini-random, answer-l2r", "masked", "first", ROWS[0].figures)
     lines = plain(ranked_sheet(RankedBoard("t", [long]))).splitlines()
-    (over,) = [line for line in lines if line.lstrip().startswith("acc@1  ") and "calib" in line]
-    assert over.split() == ["acc@1", "calibration", "same", "first", "answer"]
+    (over,) = [line for line in lines if "calib" in line and "answer" in line]
+    assert over.split() == ["calibration", "same", "first", "answer"]
 
 
 def test_breakdowns_have_a_row_a_group() -> None:
@@ -227,11 +235,10 @@ def test_where_no_difference_was_seen_it_is_said_what_would_have_been() -> None:
 def test_where_the_power_is_unknown_that_is_said() -> None:
     comparison = compare([1, 0], [0, 0], relations=2)
     assert verdict(comparison, a="A", b="B", figure="acc@1").endswith(
-        "what this set could have seen is not known (r0, r1: a single subject, whose spread nobody knows)"
+        "what this set could have seen is not known (each relation has a single subject)"
     )
     assert power_words(comparison, 3) == (
-        "How often 3.0 points would be seen is not known "
-        "(r0, r1: a single subject, whose spread nobody knows)."
+        "How often 3.0 points would be seen is not known (each relation has a single subject)."
     )
 
 

@@ -27,11 +27,23 @@ def test_relations_count_alike_and_queries_without_a_value_not_at_all() -> None:
 def test_nothing_has_no_mean_and_one_alone_no_interval() -> None:
     (nothing,) = means([[NAN], [NAN]], [0, 1])
     assert nothing == MacroMean(None, None, None, 0, 0)
-    (single,) = means([[0.2], [0.8], [0.5]], [0, 0, 1])
+    (single,) = means([[0.2], [0.8], [0.5]] * 4, [*range(12)])
     assert single.facts is None
     assert single.relations is not None
-    (alone,) = means([[0.2], [0.8]], [3, 3])
+    (alone,) = means([[0.2], [0.8]] * 5, [3] * 10)
     assert (alone.facts is None, alone.relations) == (False, None)
+    (few,) = means([[0.2], [0.8], [0.5]] * 3, [0, 0, 1] * 3)
+    assert (few.mean, few.facts, few.relations) == (pytest.approx(0.5), None, None)
+
+
+def test_a_relation_of_one_fact_is_as_unsure_as_the_facts_of_the_others() -> None:
+    values = generator(8).random(50)
+    (found,) = means([[value] for value in [*values, 0.5]], [0] * 50 + [1], num_resamples=20_000)
+    assert found.facts is not None
+    error = (values.var(ddof=1) * (1 + 1 / 50)) ** 0.5 / 2
+    # of a uniform variable, whose tails are shorter than a normal one's
+    assert found.facts[1] - found.facts[0] == pytest.approx(2 * 1.96 * error, rel=0.2)
+    assert sum(found.facts) / 2 == pytest.approx((values.mean() + 0.5) / 2, abs=0.05)
 
 
 def test_the_interval_over_facts_is_that_of_scipy_in_one_relation() -> None:

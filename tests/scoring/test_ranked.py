@@ -121,15 +121,17 @@ def test_rows_are_taken_in_blocks_without_moving_a_figure(monkeypatch: pytest.Mo
         assert blocks[metric] == pytest.approx(whole[metric], nan_ok=True)
 
 
-def test_frequency_ranks_by_how_often_others_have_an_answer() -> None:
-    # Candidate 0 is true of queries 0, 1 and 2, candidate 1 of query 3. Query 0: counts without it 2, 1, 0,
-    # so it stands first. Query 3: counts 3, 0, 0: candidate 1 ties with 2 behind 0; mrr (1/2 + 1/3) / 2.
+def test_frequency_ranks_by_how_often_queries_have_an_answer() -> None:
+    # Candidate 0 is true of queries 0, 1 and 2, candidate 1 of query 3: counts 3, 1, 0 for all.
     is_true = [[1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0]]
     found = rank(np.zeros((4, 3)), is_true, list("abcd")).by_source["frequency"]
-    assert found["mrr"].tolist() == pytest.approx([1, 1, 1, 5 / 12])
-    # of one subject: neither of queries 0 and 1 counts for the other; they still have query 2
-    same = rank(np.zeros((4, 3)), is_true, list("aabc")).by_source["frequency"]
-    assert same["mrr"].tolist() == pytest.approx([3 / 4, 3 / 4, 1, 5 / 12])
+    assert found["mrr"].tolist() == pytest.approx([1, 1, 1, 1 / 2])
+
+
+def test_evenly_frequent_answers_earn_by_frequency_what_chance_does() -> None:
+    found = rank(np.zeros((40, 20)), np.tile(np.eye(20), (2, 1)), range(40)).by_source
+    for metric in METRICS:
+        assert found["frequency"][metric] == pytest.approx(found["uniform"][metric])
 
 
 @pytest.mark.parametrize(("num_true", "num_false"), [(1, 99), (1, 19), (1, 6), (3, 40), (5, 7)])

@@ -44,7 +44,7 @@ def test_every_metric_is_the_macro_mean_over_relations() -> None:
     assert acc_1.no_subject.percent is None
     assert (acc_1.no_subject.queries, acc_1.own.queries, acc_1.own.relations) == (0, 4, 2)
     assert (found.queries, found.ranked, found.relations, found.num_false) == (4, 4, 2, 1.5)
-    assert acc_1.over_other_subjects.facts_low_percent == 50
+    assert acc_1.over_other_subjects.facts_low_percent is None  # of four facts
 
 
 def test_relations_have_figures_of_their_own() -> None:
@@ -54,7 +54,18 @@ def test_relations_have_figures_of_their_own() -> None:
         2, 50, pytest.approx(100 / 3),
     )  # fmt: skip
     assert found["r"].acc_1.over_other_subjects_percent == 100
-    assert found["r"].acc_1.over_other_subjects_low_percent == 100
+    assert found["r"].acc_1.over_other_subjects_low_percent is None
+
+
+def test_all_figures_are_of_the_queries_that_can_be_held_against_others() -> None:
+    alone = relation("t", [[9, 0]], [[1, 0]])
+    found = figures_of(R, S, alone)
+    assert found.acc_1 == figures_of(R, S).acc_1
+    assert found.lacking == {"t": "no query of another subject is ranked among the same candidates"}
+    for metric in (found.acc_1, found.mrr, found.hits_5, found.auc):
+        own, other = metric.own, metric.other_subjects
+        assert own.queries == other.queries == metric.over_other_subjects.queries == 4
+        assert metric.over_other_subjects.percent == pytest.approx(own.percent - other.percent)
 
 
 def test_a_relation_without_figures_is_in_no_average_and_the_reason_is_kept() -> None:

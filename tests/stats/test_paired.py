@@ -69,7 +69,9 @@ def test_relations_count_alike_and_each_has_its_own_test() -> None:
     assert (r.relation, r.num_queries, r.a, r.b, r.difference) == ("r", 6, 1, 0, 1)
     assert (r.test.p, r.p_corrected) == (2 / 64, 4 / 64)  # Holm: twice, since two relations are tested
     assert (s.test.p, s.p_corrected) == (1, 1)
-    assert found.difference.facts == (0.5, 0.5)
+    assert found.difference.facts is None  # of eight facts
+    more = compare([1] * 12 + [0, 1], [0] * 12 + [0, 1], ["r"] * 12 + ["s"] * 2)
+    assert more.difference.facts == (0.5, 0.5)
 
 
 def test_queries_of_one_subject_are_one_observation() -> None:
@@ -134,18 +136,20 @@ def test_a_set_that_can_see_nothing_says_so() -> None:
     assert Power(0.5, 0.5, 0.1, is_binary=False).smallest() is None
 
 
-def test_a_relation_of_one_query_has_no_spread() -> None:
-    found = compare([1, 0, 1], [0, 0, 1], ["r", "r", "s"])
-    assert (found.power, found.no_power) == (None, "s: a single subject, whose spread nobody knows")
-    assert found.difference.facts is None
+def test_a_relation_of_one_subject_spreads_as_the_others_do() -> None:
+    rng = generator(10)
+    a, b = rng.random(40), rng.random(40)
+    found = compare(a, b, ["r"] * 39 + ["s"]).power
+    assert found is not None
+    variance = (a - b)[:39].var(ddof=1)
+    assert found.standard_error == pytest.approx((variance / 39 + variance) ** 0.5 / 2)
 
 
-def test_a_relation_of_one_subject_has_no_spread_and_of_many_three_are_named() -> None:
+def test_where_each_relation_has_one_subject_nothing_is_known_of_the_power() -> None:
     numbers = np.random.default_rng(0).random((2, 30))
-    assert compare_probes(*numbers, ["r"] * 30, ["one"] * 30, seed=0).power is None
-    each = [f"r{number:02}" for number in range(30)]
-    said = compare_probes(*numbers, each, each, seed=0).no_power
-    assert said == "r00, r01, r02 and 27 more: a single subject, whose spread nobody knows"
+    for relation, subject in ((["r"] * 30, ["one"] * 30), ([*map(str, range(30))], [*map(str, range(30))])):
+        found = compare_probes(*numbers, relation, subject, seed=0)
+        assert (found.power, found.no_power) == (None, "each relation has a single subject")
 
 
 NUM_DRAWS = 1000
