@@ -16,6 +16,7 @@ from kebench.kinds.registry import read_split
 from kebench.kinds.stored import read_predictions
 from kebench.model.fetch import is_used_in_place
 from kebench.model.source import cached_folder, card_of, model_hash
+from kebench.probe.record import probe_record_paths
 from kebench.records import OtherName, Record, read_other_names, read_records, record_paths
 from kebench.report.compare import Predictions
 from kebench.report.merge import contradiction
@@ -98,13 +99,19 @@ class Found(NamedTuple):
     other_names: dict[str, OtherName]
 
 
-def read_found(folders: tuple[Path, ...]) -> Found:
+def read_found(folders: tuple[Path, ...], *, or_probes: bool = False) -> Found:
     """Return the records of the folders; a run that stands in two of them counts once.
+
+    or_probes: folders of probes alone will do.
 
     A file that is no record of ours, or that contradicts one read before it, is named and left out. Raises
     UserError if no record is left.
     """
-    if not folders and LOCAL.is_dir() and record_paths(LOCAL):
+
+    def has_probes(folder: Path) -> bool:
+        return or_probes and any(probe_record_paths(folder))
+
+    if not folders and LOCAL.is_dir() and (record_paths(LOCAL) or has_probes(LOCAL)):
         folders = (LOCAL,)
         say(f"records of {LOCAL}")
     elif not folders:
@@ -127,7 +134,7 @@ def read_found(folders: tuple[Path, ...]) -> Found:
         except UserError as error:
             say_left_out(error)
     where = ", ".join(str(folder) for folder in folders)
-    if not by_run:
+    if not by_run and not any(map(has_probes, folders)):
         raise UserError(f"{where}: no records; {REMEDY}")
     records = [record for _, record in by_run.values()]
     paths = {run: path for run, (path, _) in by_run.items()}

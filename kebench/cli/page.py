@@ -64,7 +64,7 @@ def material(
 ) -> Material:
     """Return what a page of the folders is made of."""
     cards = all_task_cards()
-    found = read_found(folders)
+    found = read_found(folders, or_probes=True)
     kept = filter_found(found, suite=suite, tasks=tasks)
     published = read_published_tables(PUBLISHED_SUITE)
     board = build_leaderboard(

@@ -138,7 +138,10 @@ def compare(options: CompareOptions) -> None:
     captions += [
         f"{name}: {record.settings.described}" for name, record in zip(names.values(), records, strict=True)
     ]
-    fields: dict[str, Any] = {"schema": 1, **paired_fields(comparison, **names, figure=figure)}
+    fields: dict[str, Any] = {
+        "schema": 1,
+        **paired_fields(comparison, **names, figure=figure, stated_points=options.points),
+    }
     # A model may be better by what needs no subject, or no question: so the same of what is above that.
     if any(earned.baseline == earned.baseline for earned in one.values()):
         over = compared(lambda earned: earned.value - earned.baseline)

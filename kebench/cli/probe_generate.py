@@ -19,11 +19,13 @@ from kebench.model.source import ResolvedModel
 from kebench.probe import stored
 from kebench.probe.earned import earned_of
 from kebench.probe.generate_figures import SCORE
-from kebench.probe.generated import WRITTEN_SCHEMA, accepted_by
+from kebench.probe.generated import WRITTEN_SCHEMA, accepted_by, read_asked
 from kebench.probe.plan import Precision, ProbePlan
 from kebench.probe.query_set import QuerySet
 from kebench.probe.record import GenerateRecord, ProbeSubset
 from kebench.report.probe_generated import generated_boards, generated_groups_sheet, generated_sheet
+
+_NAMED = 5  # accepted names in a line of `kebench probe show`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,7 @@ def _print_record(record: GenerateRecord, folder: Path) -> None:
 def show_written(
     record: GenerateRecord,
     folder: Path,
+    query_set: QuerySet,
     queries: pa.Table,
     *,
     count: int,
@@ -114,6 +117,11 @@ def show_written(
         is_hit = [earned[query_id].value > 0 for query_id in queries["query_id"].to_pylist()]
         queries = queries.filter(pa.array([hit == (wanted == "hits") for hit in is_hit], pa.bool_()))
     shown = stored.evenly(queries, count)
+    stated = {  # of causal models not always by the text of the query
+        query_id: " [MASK]".join(one.statement(number)).strip()
+        for one in (read_asked(query_set, shown, record.settings).pools if len(shown) else ())
+        for number, query_id in enumerate(one.query_ids)
+    }
     written = stored.read_predictions(folder, of=shown, schema=WRITTEN_SCHEMA).sort_by("rank")
     answers: dict[int, list[dict[str, Any]]] = {}
     for row in written.select(["query_id", "string", "sum_log_prob"]).to_pylist():
@@ -123,8 +131,8 @@ def show_written(
         {
             "query": row["query_id"],
             "relation": row["relation"],
-            "text": row["text"],
-            "accepted": ", ".join(one.name for one in accepted[row["query_id"]]),
+            "text": stated[row["query_id"]],
+            "accepted": [one.name for one in accepted[row["query_id"]]],
             "answers": answers.get(row["query_id"], []),
             "rank": round(1 / mrr) if (mrr := earned[row["query_id"]].value) else None,
         }
@@ -133,7 +141,7 @@ def show_written(
     lines: GridRows = [
         (
             row["text"],
-            row["accepted"],
+            ", ".join(row["accepted"][:_NAMED]) + _and_more(row["accepted"]),
             "; ".join(one["string"] or "(nothing)" for one in row["answers"]),
             row["rank"],
         )
@@ -142,10 +150,21 @@ def show_written(
     headings = ("query", "accepted", "answers, best first", "right")
     grid = Grid(headings, lines, layout="prose")
     note = "right: the place of the first right answer among different ones."
-    flat = [{**row, "answers": "; ".join(one["string"] for one in row["answers"])} for row in rows]
+    flat = [
+        {
+            **row,
+            "accepted": ", ".join(row["accepted"]),
+            "answers": "; ".join(one["string"] for one in row["answers"]),
+        }
+        for row in rows
+    ]
     print_sheets(
         [Sheet(f"{record.model} on {record.set}", (), (grid,), (note,))],
         form,
         rows=lambda: Rows(list(flat[0]) if flat else (), flat),
         content=lambda: {"schema": 1, "examples": rows},
     )
+
+
+def _and_more(names: list[str]) -> str:
+    return f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

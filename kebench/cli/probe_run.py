@@ -295,7 +295,7 @@ def _print_ranked(record: RankRecord, folder: Path) -> None:
         f"{counts.asked:,} of {counts.queries:,} queries ranked; {counts.unranked:,} have no place in a "
         f"pool, {counts.without_shots:,} are of relations with too few facts for shots. "
         f"{counts.scored:,} names scored; {counts.straddling:,} share a token with what stands beside them, "
-        f"{counts.unknown:,} have one that the vocabulary lacks."
+        f"{counts.unknown:,} have one that the vocabulary lacks, and so no score."
     )
     if lacking := [score for score in SCORES if score not in record.figures]:
         said += f" No relation has figures by {', '.join(lacking)}"

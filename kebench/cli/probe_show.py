@@ -100,8 +100,8 @@ def show(options: ShowOptions) -> None:
     if named:
         stored.check_set(named, record)
     if isinstance(record, GenerateRecord):
-        queries = _queries_of(record, named, options)
-        show_written(record, folder, queries, count=options.count, wanted=options.wanted, form=options.form)
+        of_set = _query_set_of(record, named), _queries_of(record, named, options)
+        show_written(record, folder, *of_set, count=options.count, wanted=options.wanted, form=options.form)
         return
     if isinstance(record, ProbeRecord):
         kind = _filled(record, folder, named, options)

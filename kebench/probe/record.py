@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from kebench.cards import Part, read_json_as
+from kebench.errors import counted
 from kebench.files import hash_of, write_atomically
 from kebench.model.statements import Family
 from kebench.probe.question_files import Split
@@ -100,7 +101,7 @@ class RankSettings(Part):
     @property
     def told_apart(self) -> list[str]:
         """What rows of one table may differ in, in words."""
-        shots = f"{self.shots} shots x {self.draws}" if self.shots else ""
+        shots = f"{counted(self.shots, 'shot')} x {self.draws}" if self.shots else ""
         return [*filter(None, (shots, self.pll))]
 
     @property
@@ -118,7 +119,7 @@ class RankSettings(Part):
     def described(self) -> str:
         """All settings in words."""
         said = [f"a {self.family} model", f"texts begin with {self.start}" if self.start else "", self.pll]
-        said += [f"{self.shots} shots" if self.shots else "no shots", self.worded]
+        said += [counted(self.shots, "shot") if self.shots else "no shots", self.worded]
         return ", ".join(filter(None, said))
 
 
@@ -148,13 +149,13 @@ class ChoiceSettings(Part):
     def told_apart(self) -> list[str]:
         """What rows of one table may differ in, in words."""
         permuted = "permuted" if self.permuted else ""
-        return [*filter(None, (f"{self.shots} shots" if self.shots else "", self.pll, permuted))]
+        return [*filter(None, (counted(self.shots, "shot") if self.shots else "", self.pll, permuted))]
 
     @property
     def described(self) -> str:
         """All settings in words."""
         said = [f"a {self.family} model", f"texts begin with {self.start}" if self.start else "", self.pll]
-        said.append(f"{self.shots} shots (seed {self.seed})" if self.shots else "no shots")
+        said.append(f"{counted(self.shots, 'shot')} (seed {self.seed})" if self.shots else "no shots")
         said.append(f"by {' and by '.join(self.by)}, split {self.split}")
         said.append("every cyclic order of the options" if self.permuted else "")
         return ", ".join(filter(None, said))
@@ -183,7 +184,7 @@ class GenerateSettings(Part):
     @property
     def told_apart(self) -> list[str]:
         """What rows of one table may differ in, in words."""
-        return [f"{self.shots} shots"] if self.shots else []
+        return [counted(self.shots, "shot")] if self.shots else []
 
     @property
     def worded(self) -> str:

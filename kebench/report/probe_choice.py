@@ -28,7 +28,7 @@ _WHAT_SCORES_ARE = {
     "sum": "sum: of each option's text.",
     "mean": "mean: sum a token.",
     "char": "char: sum a character (lm-evaluation-harness's acc_norm).",
-    "pmi": "pmi: sum less that of the text without the question.",
+    "pmi": "pmi: sum less that of the text without the question, so that its figure without it is chance.",
 }
 
 
@@ -40,6 +40,7 @@ class ChoiceRow(NamedTuple):
     family: str
     score: str
     figures: ChoiceFigures
+    record: ChoiceRecord | None = None
 
     @property
     def label(self) -> str:
@@ -67,7 +68,7 @@ def choice_boards(records: Iterable[ChoiceRecord]) -> Iterator[ChoiceBoard]:
         title += first.settings.split
         title += f", drawn with seed {first.subset.seed}" if first.subset.queries else ""
         rows = [
-            ChoiceRow(one.model, names[one.identity], one.settings.family, *of)
+            ChoiceRow(one.model, names[one.identity], one.settings.family, *of, one)
             for one in group
             for of in one.figures.items()
         ]
@@ -83,8 +84,10 @@ def choice_sheet(board: ChoiceBoard) -> Sheet:
         Over(row.name, over.percent, over.low_percent, row.figures.questions)
         for row in rows
         for over in [row.figures.over_without_question]
+        if row.score != "pmi"  # less what it has without the question, so that there it is chance
     ]
-    best = {(place, _OVER) for place in best_over(overs)}
+    places = [place for place, row in enumerate(rows) if row.score != "pmi"]
+    best = {(places[place], _OVER) for place in best_over(overs)}
     letters = list(dict.fromkeys(letter for row in rows for letter in row.figures.letters))
     first = "model, score"
     grids = [
@@ -145,10 +148,26 @@ def choice_sheet(board: ChoiceBoard) -> Sheet:
         f"majority: always {' or '.join(board.majority)}, the commonest right letter of all questions of "
         "the split, known from their answers; over: accuracy less that. longest: the option with the most "
         "characters. uniform: a random one.",
+        *_notes_of_questions(rows),
         f"Calibration of the best option: softmax over the options; ECE in {ANSWER_BINS} bins, in percent; "
         "Brier from 0 to 1. Answered: how often the option at a letter, or at its place, is the best one.",
     )
     return Sheet(board.title, (), tuple(grids), notes, best="the most above no question" if best else "")
+
+
+def _notes_of_questions(rows: Sequence[ChoiceRow]) -> Iterator[str]:
+    """Say of which probes some questions were asked with fewer examples, or have no score; once for each."""
+    for record in {row.record.identity: row.record for row in rows if row.record}.values():
+        counts = record.counts
+        said = {
+            f"{counts.fewer_shots:,} of {counts.asked:,} questions were asked with fewer examples than "
+            "stated, as all did not fit": counts.fewer_shots,
+            f"{counts.too_long:,} were too long": counts.too_long,
+            f"{counts.unknown:,} have characters that the vocabulary lacks": counts.unknown,
+        }
+        if any(said.values()):
+            name = next(row.name for row in rows if row.record is record)
+            yield f"{name}: {'; '.join(text for text, number in said.items() if number)}."
 
 
 def _letter_rows(rows: Sequence[ChoiceRow], letters: Sequence[str]) -> GridRows:

@@ -99,8 +99,13 @@ def paired_sheet(
     return Sheet(f"{a} against {b}: {figure}", (*captions, said), (whole, parts), notes)
 
 
-def paired_fields(comparison: PairedComparison, *, a: str, b: str, figure: str) -> dict[str, Any]:
-    """Return a comparison for JSON: nothing rounded, in percent, each p-value with its test, sides and n."""
+def paired_fields(
+    comparison: PairedComparison, *, a: str, b: str, figure: str, stated_points: float | None = None
+) -> dict[str, Any]:
+    """Return a comparison for JSON: nothing rounded, in percent, each p-value with its test, sides and n.
+
+    stated_points: a difference whose power is to be given.
+    """
     power = comparison.power
     smallest = power.smallest() if power else None
     return {
@@ -121,6 +126,8 @@ def paired_fields(comparison: PairedComparison, *, a: str, b: str, figure: str) 
             "smallest_difference_percent": None if smallest is None else 100 * smallest,
             "standard_error_percent": 100 * power.standard_error if power else None,
             "note": comparison.no_power,
+            "stated_difference_percent": stated_points,
+            "power_of_stated": power.of(stated_points / 100) if power and stated_points else None,
         },
         "by_relation": [
             {
