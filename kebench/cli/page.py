@@ -65,7 +65,7 @@ def material(
     """Return what a page of the folders is made of."""
     cards = all_task_cards()
     found = read_found(folders, or_probes=True)
-    kept = filter_found(found, suite=suite, tasks=tasks)
+    kept = filter_found(found, suite=suite, tasks=tasks) if found.records else []
     published = read_published_tables(PUBLISHED_SUITE)
     board = build_leaderboard(
         kept, cards=cards, metric=metric, published=published, other_names=found.other_names

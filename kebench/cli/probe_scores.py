@@ -19,6 +19,7 @@ from kebench.probe.questions import open_set
 from kebench.probe.record import ProbeRecord, RankRecord
 from kebench.report import probe_export as export
 from kebench.report.probe_boards import Kind, boards_of
+from kebench.report.probe_cells import row_fields
 from kebench.report.probe_ranked import RANKED_FIELDS, STRATA, relations_sheet
 from kebench.report.probes import BREAKDOWNS, PROBE_SUITE, groups_sheets, probe_sheets
 from kebench.report.published import read_published_tables
@@ -128,11 +129,12 @@ def _print_relations(
     sheets, rows = [], []
     for _, board in boards:
         found = [
-            over_relations(probes[row.identity], row.score, "acc_1", options.relations) for row in board.rows
+            over_relations(probes[row.record.identity], row.score, "acc_1", options.relations)
+            for row in board.rows
         ]
         sheets.append(relations_sheet(board, found, options.relations))
         for row, of in zip(board.rows, found, strict=True):
-            shared = {"model": row.name, "family": row.family, "score": row.score, "metric": "acc_1"}
+            shared = {**row_fields(row), "score": row.score, "metric": "acc_1"}
             rows += [{**shared, "source": source, **figure.model_dump()} for source, figure in of.items()]
     content = {"schema": export.PROBE_EXPORT_SCHEMA, "relations": options.relations, "ranked": rows}
     print_sheets(sheets, options.form, rows=lambda: Rows(RANKED_FIELDS, rows), content=lambda: content)

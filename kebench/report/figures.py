@@ -279,7 +279,9 @@ def interval_dots(rows: Sequence[IntervalDot], styles: ModelStyles, title: str) 
     bars = bars.mark_tick(thickness=2, color=_INK, size=16).encode(x="baseline_percent:Q", y=y)
     shape = _by_model(models, styles, "shape", has_legend=False)
     points = base.mark_point(filled=True, size=70, opacity=1).encode(x=x, **shape)
-    return _svg((lines + bars + points).properties(width=420, height=altair.Step(24)))
+    # The page's letters may be wider than those that the chart was measured with.
+    padding = {"left": 5 + max(len(row.label) for row in known), "right": 5, "top": 5, "bottom": 5}
+    return _svg((lines + bars + points).properties(width=420, height=altair.Step(24), padding=padding))
 
 
 def strata_dots(scores: Sequence[StratumScore], styles: ModelStyles) -> str:

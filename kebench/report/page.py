@@ -74,12 +74,14 @@ def build_page(
     probes = filled_sections(filled)
     asked = asked_sections(boards, styles)
     overlap = _overlap_sections(material.overlap, styles) if material.overlap else None
-    sections = [("leaderboard", "Leaderboard", True), ("significance", "Significance", tested)]
+    has_runs = bool(tables) or refresh_seconds is not None  # else a page of probes alone
+    sections = [("leaderboard", "Leaderboard", has_runs), ("significance", "Significance", tested)]
     sections += [
         ("probes", "What models know", probes or asked),
         ("overlap", "Known and unknown names", overlap),
     ]
-    sections += [("curves", "Learning curves", True), ("models", "Models", True), ("tasks", "Tasks", True)]
+    sections += [("curves", "Learning curves", has_runs), ("models", "Models", has_runs)]
+    sections += [("tasks", "Tasks", has_runs)]
     models = {row.key.model for block in blocks for row in block.rows}
     data = {
         "cells": board.cells,
@@ -99,6 +101,7 @@ def build_page(
             ("kind", list(dict.fromkeys(block.kind for block in blocks))),
             ("family", sorted({card.family for name in models if (card := cards.get(name))})),
         ],
+        "has_runs": has_runs,
         "tables": board.tables,
         "significance": tested,
         "probes": probes,

@@ -10,15 +10,6 @@ from kebench.report.figures import IntervalDot
 from kebench.scoring.ranked import NUM_CANDIDATES
 
 
-class Row(Protocol):
-    """A probe, or one of its scores. model: its name; label: with how it was asked, and the score."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def label(self) -> str: ...
-
-
 class Board(Protocol):
     """Probes that may stand in one table."""
 

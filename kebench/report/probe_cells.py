@@ -1,9 +1,10 @@
 """Figures of probes as cells: percentages, and intervals in columns of their own."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from kebench.grid import Cell
+from kebench.probe.record import AnyProbe
 from kebench.scoring.macro import MIN_QUERIES
 from kebench.scoring.ranked_figures import MacroFigure
 
@@ -11,6 +12,31 @@ from kebench.scoring.ranked_figures import MacroFigure
 def figure_cell(figure: MacroFigure | None, form: str = "") -> Cell:
     """Return a figure, a dash where there is none."""
     return Cell(figure.percent if figure else None, form)
+
+
+ROW_FIELDS = ("set", "set_hash", "identity", "model", "name", "family")  # of every row for programs
+
+
+class Row(Protocol):
+    """A probe, or one of its scores. name: of the model, with how it was asked where rows differ in that."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def family(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def record(self) -> AnyProbe | None: ...
+
+
+def row_fields(row: Row) -> dict[str, str | None]:
+    """Return ROW_FIELDS of a row."""
+    record = row.record
+    of_record = {name: getattr(record, name, None) for name in ROW_FIELDS[:3]}
+    return {**of_record, "model": row.model, "name": row.name, "family": row.family}
 
 
 class Over(NamedTuple):
@@ -56,7 +82,7 @@ def notes_of_intervals(figures: Mapping[str, MacroFigure]) -> Iterator[str]:
         label for label, of in figures.items() if of.percent is not None and of.facts_low_percent is None
     ]
     if lacking:
-        of_some = f" of {', '.join(lacking)}" if len(lacking) < len(figures) else ""
+        of_some = f" of {'; '.join(lacking)}" if len(lacking) < len(figures) else ""
         yield (f"No interval{of_some}: fewer than {MIN_QUERIES} facts, or one alone of each relation.")
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from kebench.grid import Cell, Grid, GridRows, Sheet
 from kebench.probe.questions import QuestionSetManifest
 from kebench.probe.record import ChoiceRecord
-from kebench.report.probe_cells import Over, best_over, interval_cell
+from kebench.report.probe_cells import ROW_FIELDS, Over, best_over, interval_cell, row_fields
 from kebench.report.probe_ranked import INTERVAL
 from kebench.report.probes import asked_names
 from kebench.scoring.choice_figures import ChoiceFigure, ChoiceFigures, MicroFigure
@@ -18,9 +18,9 @@ from kebench.scoring.first_answers import ANSWER_BINS
 SOURCES = (
     "own", "without_question", "over_without_question", "majority", "over_majority", "longest", "uniform",
 )  # fmt: skip
-CHOICE_FIELDS = ("model", "family", "score", "questions", "subsets", "source", *ChoiceFigure.model_fields)
+CHOICE_FIELDS = (*ROW_FIELDS, "score", "questions", "subsets", "source", *ChoiceFigure.model_fields)
 CHOICE_GROUP_FIELDS = (
-    "model", "family", "score", "subset", "questions", "source", *MicroFigure.model_fields,
+    *ROW_FIELDS, "score", "subset", "questions", "source", *MicroFigure.model_fields,
 )  # fmt: skip
 _OVER = 4  # the column of the difference to what is earned without the question
 _WHAT_SCORES_ARE = {
@@ -248,8 +248,8 @@ def choice_group_rows(rows: Iterable[ChoiceRow], by: str) -> Iterator[dict[str, 
                 yield {**_shared(row), **of, **getattr(group, source).model_dump()}
 
 
-def _shared(row: ChoiceRow) -> dict[str, str]:
-    return {"model": row.name, "family": row.family, "score": row.score}
+def _shared(row: ChoiceRow) -> dict[str, str | None]:
+    return {**row_fields(row), "score": row.score}
 
 
 def _interval(figure: MicroFigure, form: str = "") -> Cell:

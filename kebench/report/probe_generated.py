@@ -8,15 +8,24 @@ from typing import Any, NamedTuple
 
 from kebench.grid import Cell, Grid, Sheet
 from kebench.probe.record import GenerateRecord
-from kebench.report.probe_cells import Over, best_over, facts_cell, figure_cell, interval_cell, relations_cell
+from kebench.report.probe_cells import (
+    ROW_FIELDS,
+    Over,
+    best_over,
+    facts_cell,
+    figure_cell,
+    interval_cell,
+    relations_cell,
+    row_fields,
+)
 from kebench.report.probe_ranked import BEST_OVER, INTERVAL
 from kebench.report.probes import asked_names
 from kebench.scoring.generated import METRICS, GeneratedFigures, metric_name
 from kebench.scoring.ranked_figures import MacroFigure
 
-GENERATED_FIELDS = ("model", "family", "beam", "metric", "source", *MacroFigure.model_fields)
+GENERATED_FIELDS = (*ROW_FIELDS, "beam", "metric", "source", *MacroFigure.model_fields)
 GENERATED_GROUP_FIELDS = (
-    "model", "family", "beam", "by", "group", "queries", "metric", "own_percent", "other_subjects_percent",
+    *ROW_FIELDS, "beam", "by", "group", "queries", "metric", "own_percent", "other_subjects_percent",
     "over_other_subjects_percent", "over_other_subjects_low_percent", "over_other_subjects_high_percent",
     "frequency_percent",
 )  # fmt: skip
@@ -35,6 +44,7 @@ class GeneratedRow(NamedTuple):
     family: str
     beam: int
     figures: GeneratedFigures
+    record: GenerateRecord | None = None
 
     @property
     def label(self) -> str:
@@ -68,6 +78,7 @@ def generated_boards(records: Iterable[GenerateRecord]) -> Iterator[GeneratedBoa
                 record.settings.family,
                 record.settings.beam,
                 record.figures["beam"],
+                record,
             )
             for record in group
         ]
@@ -185,4 +196,4 @@ def generated_group_rows(rows: Iterable[GeneratedRow], by: str) -> Iterator[dict
 
 
 def _shared(row: GeneratedRow) -> dict[str, Any]:
-    return {"model": row.name, "family": row.family, "beam": row.beam}
+    return {**row_fields(row), "beam": row.beam}

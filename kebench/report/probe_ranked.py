@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from kebench.grid import Cell, Grid, Plain, Sheet
 from kebench.probe.record import RankRecord
 from kebench.report.probe_cells import (
+    ROW_FIELDS,
     Over,
     best_over,
     facts_cell,
@@ -16,6 +17,7 @@ from kebench.report.probe_cells import (
     interval_cell,
     notes_of_intervals,
     relations_cell,
+    row_fields,
 )
 from kebench.report.probes import asked_names
 from kebench.scoring.first_answers import ANSWER_BINS
@@ -31,9 +33,9 @@ BASELINES = {
     "shared_words": "words",
     "uniform": "chance",
 }
-RANKED_FIELDS = ("model", "family", "score", "metric", "source", *MacroFigure.model_fields)
+RANKED_FIELDS = (*ROW_FIELDS, "score", "metric", "source", *MacroFigure.model_fields)
 GROUP_FIELDS = (
-    "model", "family", "score", "by", "group", "queries", "metric", "own_percent", "other_subjects_percent",
+    *ROW_FIELDS, "score", "by", "group", "queries", "metric", "own_percent", "other_subjects_percent",
     "over_other_subjects_percent", "over_other_subjects_low_percent", "over_other_subjects_high_percent",
     "no_subject_percent", "frequency_percent", "shared_words_percent",
     "uniform_percent",
@@ -49,17 +51,14 @@ _WHAT_BASELINES_ARE = (
 
 
 class RankedRow(NamedTuple):
-    """A probe by one of its scores. name: of the model, with what tells rows apart ("smollm2, 4 shots").
-
-    identity: of the probe's record.
-    """
+    """A probe by one of its scores. name: of the model, with what tells rows apart ("smollm2, 4 shots")."""
 
     model: str
     name: str
     family: str
     score: str
     figures: RankedFigures
-    identity: str = ""
+    record: RankRecord | None = None
 
     @property
     def label(self) -> str:
@@ -120,9 +119,7 @@ def ranked_boards(records: Iterable[RankRecord], chosen: str | None) -> Iterator
             shown = [score] if score in record.figures else ["sum"]
             name = names[record.identity]
             rows += [
-                RankedRow(
-                    record.model, name, record.settings.family, one, record.figures[one], record.identity
-                )
+                RankedRow(record.model, name, record.settings.family, one, record.figures[one], record)
                 for one in (record.figures if score == "all" else shown)
             ]
         yield RankedBoard(title, rows)
@@ -286,6 +283,16 @@ def ranked_rows(rows: Iterable[RankedRow]) -> Iterator[dict[str, Any]]:
         for metric in METRICS:
             for source, figure in getattr(row.figures, metric):
                 yield {**_shared(row), "metric": metric, "source": source, **figure.model_dump()}
+        calibration, agreement = row.figures.calibration, row.figures.agreement
+        of_first = {
+            "calibration_error": calibration.error_percent,
+            "brier": None if calibration.brier is None else 100 * calibration.brier,
+            "same_first": agreement and agreement.same_first_percent,
+            "negated_same_first": agreement and agreement.negated_same_first_percent,
+        }
+        for metric, percent in of_first.items():
+            nothing = dict.fromkeys(MacroFigure.model_fields)
+            yield {**_shared(row), "metric": metric, "source": "own", **nothing, "percent": percent}
 
 
 def ranked_group_rows(rows: Iterable[RankedRow], by: str) -> Iterator[dict[str, Any]]:
@@ -297,8 +304,8 @@ def ranked_group_rows(rows: Iterable[RankedRow], by: str) -> Iterator[dict[str, 
                 yield {**_shared(row), **of_group, **getattr(group, metric).model_dump()}
 
 
-def _shared(row: RankedRow) -> dict[str, str]:
-    return {"model": row.name, "family": row.family, "score": row.score}
+def _shared(row: RankedRow) -> dict[str, str | None]:
+    return {**row_fields(row), "score": row.score}
 
 
 def _over(row: RankedRow) -> Over:
@@ -326,7 +333,7 @@ def _notes_below_baselines(rows: Sequence[RankedRow]) -> Iterator[str]:
             and round(own, 1) <= round(baseline, 1)
         ]
         if below:
-            of_some = ", ".join(below) if len(below) < len(rows) else "any row"
+            of_some = "; ".join(below) if len(below) < len(rows) else "any row"
             yield f"Not above {name}, by acc@1: {of_some}."
 
 
@@ -341,5 +348,5 @@ def _notes_of_lacking(rows: Sequence[RankedRow]) -> Iterator[str]:
         for relation, why in reasons:
             named.setdefault(why, []).append(relation)
         said = "; ".join(f"{', '.join(relations)} ({why})" for why, relations in named.items())
-        of_some = f" of {', '.join(labels)}" if len(labels) < len(rows) else ""
+        of_some = f" of {'; '.join(labels)}" if len(labels) < len(rows) else ""
         yield f"Not in the averages{of_some}: {said}."

@@ -356,11 +356,11 @@ def test_probes_stand_in_one_table_and_are_compared_question_by_question(
     assert by_subset.count("medical_genetics") == 5 + 5 + 4
     assert max(map(len, (shown + by_subset).splitlines())) <= 80
     as_json = json.loads(chosen(*searched, "--set", str(questions.folder), "--format", "json").stdout)
-    held = {(row["model"], row["score"], row["source"]): row["percent"] for row in as_json["choice"]}
+    held = {(row["name"], row["score"], row["source"]): row["percent"] for row in as_json["choice"]}
     assert len(held) == (5 + 5 + 4) * 7
     assert held["tiny-llama", "sum", "majority"] == pytest.approx(100 * 4 / 7)
     lines = chosen(*searched, "--format", "csv").stdout.splitlines()
-    assert lines[0].startswith("model,family,score,questions,subsets,source,percent,")
+    assert lines[0].startswith("set,set_hash,identity,model,name,family,score,questions,subsets,source,percent,")
     assert len(lines) == 1 + len(held)
 
     results = ("--results", str(tmp_path / "out"), "--format", "json")

@@ -45,6 +45,13 @@ def write_page(out: Path, *folders: Path, overlap: Path | None = None) -> str:
     return (out / "index.html").read_text(encoding="utf-8")
 
 
+def test_a_page_of_probes_alone_has_no_empty_sections(tmp_path: Path) -> None:
+    write_probe(tmp_path / "probes", small_record())
+    text = write_page(tmp_path / "site", tmp_path / "probes")
+    assert re.findall(r'<h2 id="[a-z]+">([^<]*)</h2>', text) == ["What models know"]
+    assert "from 0 runs and 1 probe" in text
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")

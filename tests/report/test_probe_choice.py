@@ -42,7 +42,7 @@ BOARD = ChoiceBoard(
     [
         ChoiceRow("smollm2", "smollm2-135m-instruct, 5 shots", "causal", "letter", figures(0, knows=0.2)),
         ChoiceRow("smollm2", "smollm2-135m-instruct, 5 shots", "causal", "char", figures(1, knows=0.6)),
-        ChoiceRow("bert-tiny", "bert-tiny, answer-l2r", "masked", "pmi", figures(2, knows=0.0)),
+        ChoiceRow("bert-tiny", "bert-tiny, answer-l2r", "masked", "mean", figures(2, knows=0.0)),
     ],
 )
 

@@ -34,7 +34,7 @@
       block.hidden = Boolean(inputs.kind.value && block.dataset.kind !== inputs.kind.value);
     });
   };
-  Object.values(inputs).forEach((input) => ["input", "change"].forEach((name) => input.addEventListener(name, filter)));
+  Object.values(inputs).filter(Boolean).forEach((input) => ["input", "change"].forEach((name) => input.addEventListener(name, filter)));
 
   // A cell opens what stands behind its number.
   const dialog = document.getElementById("cell");
