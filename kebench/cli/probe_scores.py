@@ -18,7 +18,7 @@ from kebench.probe.earned import over_relations
 from kebench.probe.questions import open_set
 from kebench.probe.record import ProbeRecord, RankRecord
 from kebench.report import probe_export as export
-from kebench.report.probe_boards import Kind, boards_of
+from kebench.report.probe_boards import KINDS, Kind, boards_of
 from kebench.report.probe_cells import row_fields
 from kebench.report.probe_ranked import RANKED_FIELDS, STRATA, relations_sheet
 from kebench.report.probes import BREAKDOWNS, PROBE_SUITE, groups_sheets, probe_sheets
@@ -33,6 +33,9 @@ class ScoresOptions:
     places: tuple[Path, ...] = argument(metavar="[FOLDER]...", nargs=-1, required=False)
     folders: tuple[Path, ...] = added_by(results_option)
     set_name: str | None = option("--set", help="Only probes of the set of this name, or in this folder.")
+    kind: str | None = option(
+        type=click.Choice(["filled", *(kind.name for kind in KINDS)]), help="Only probes of this kind."
+    )
     score: str | None = option(
         type=click.Choice([*SCORES, "all"]),
         help="By which score ranked probes are shown, of one that lacks it the plain sum; default: column, "
@@ -73,6 +76,11 @@ def scores(options: ScoresOptions) -> None:
     records = list(reversed(by_identity.values()))
     filled = [record for record in records if isinstance(record, ProbeRecord)]
     boards = list(boards_of(records, options.score))
+    if options.kind:
+        filled = filled if options.kind == "filled" else []
+        boards = [(kind, board) for kind, board in boards if kind.name == options.kind]
+        if not (filled or boards):
+            raise UserError(f"no probe is of kind {options.kind}; 'kebench probe scores' shows what there is")
     sheets: list[Sheet] = []
     if options.relations:
         _print_relations(options, {probe.record.identity: probe for probe in found}, boards)
@@ -104,7 +112,7 @@ def scores(options: ScoresOptions) -> None:
     if options.form == "csv" and len(csv_tables) > 1:
         raise UserError(
             "filled blanks, ranked probes, multiple choice and written answers are no rows of one CSV; name "
-            "the set of one with --set, or its folder"
+            "one with --kind"
         )
     print_sheets(
         sheets,

@@ -360,7 +360,7 @@ def test_probes_stand_in_one_table_and_are_compared_question_by_question(
     assert len(held) == (5 + 5 + 4) * 7
     assert held["tiny-llama", "sum", "majority"] == pytest.approx(100 * 4 / 7)
     lines = chosen(*searched, "--format", "csv").stdout.splitlines()
-    assert lines[0].startswith("set,set_hash,identity,model,name,family,score,questions,subsets,source,percent,")
+    assert lines[0].startswith("set,set_hash,identity,model,name,family,score,questions,subsets,source")
     assert len(lines) == 1 + len(held)
 
     results = ("--results", str(tmp_path / "out"), "--format", "json")

@@ -282,7 +282,7 @@ def test_written_probes_stand_in_one_table_are_compared_and_shown(
         for more in ((), ("--by", "relation")):
             assert "tiny-bart" in generated("scores", str(tmp_path), "--format", form, *more).stdout
     csv = generated("scores", str(tmp_path), "--format", "csv").stdout
-    assert csv.splitlines()[0].startswith("set,set_hash,identity,model,name,family,beam,metric,source,percent")
+    assert csv.startswith("set,set_hash,identity,model,name,family,beam,metric,source,percent")
 
     command = ("compare", "tiny-t5", "tiny-bart", "--results", str(tmp_path), "--metric", "hit_beam")
     compared = json.loads(generated(*command, "--format", "json").stdout)
