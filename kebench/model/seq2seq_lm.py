@@ -8,7 +8,7 @@ Models that were trained to fill blanks are asked in the form of that training:
                  tokens are scored behind what stands before them (Lewis et al. 2020, text infilling).
 
 For all names of a statement the encoder runs once, and the decoder once over what it writes before the name;
-names go on from there in batches.
+names go on from there in batches. Before the first is asked, that is compared with one name at a time.
 """
 
 # B names of a batch, T tokens of a name, V vocabulary, X texts
@@ -23,11 +23,13 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
-from kebench.errors import UserError
+from kebench.errors import UserError, first_line
 from kebench.model.masked_lm import BATCH_TOKENS
 from kebench.model.spans import encode_spans
 from kebench.model.statements import Family, NameScores, Statement
 
+TOGETHER, ALONE = "encoder states and the decoder's cache shared by names", "one name at a time"
+_LARGEST_DIFFERENCE = 1e-3  # nats, between two ways of computing one probability in fp32; ours
 _VALUES = {"cpu": 2**24, "cuda": 2**28}  # logits in memory at once; ours
 
 Tokens = tuple[int, ...]
@@ -92,13 +94,13 @@ class Seq2SeqLM:
     """
 
     family: Family = "encoder-decoder"
-    sharing = ""
 
     def __init__(self, model: Any, tokenizer: Any, *, device: str = "cpu", precision: str = "fp32") -> None:
         config = model.config
         self.blank_of, self.blank = filling_of(config, tokenizer)
         self.model, self.tokenizer = model.to(device).eval(), tokenizer
         self.device, self.precision = device, precision
+        self.sharing, self.is_shared = "", False  # what the check has found
         # Relative positions (T5) have no limit of their own, and the config states none.
         limits = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
         self.max_tokens = min(known for known in limits if known)
@@ -145,6 +147,39 @@ class Seq2SeqLM:
         self, blank: Blank, names: Sequence[Tokens], batch_tokens: int | None
     ) -> list[tuple[float, float]]:
         """Return the log probabilities of each name's first token and of all its tokens."""
+        if not self.sharing:
+            self._check(blank, names)
+        if self.is_shared:
+            return self._score_together(blank, names, batch_tokens)
+        return [self._score_alone(blank, name) for name in names]
+
+    def _check(self, blank: Blank, names: Sequence[Tokens]) -> None:
+        """Compare names scored together with one at a time, and decide which way is used."""
+        ordered = sorted(names, key=len)
+        some = list(dict.fromkeys([ordered[0], ordered[len(ordered) // 2], ordered[-1]]))
+        precision, self.precision = self.precision, "fp32"
+        expected = torch.tensor([self._score_alone(blank, name) for name in some])
+        try:
+            difference = float((torch.tensor(self._score_together(blank, some, None)) - expected).abs().max())
+            reason = "" if difference <= _LARGEST_DIFFERENCE else f"differ by {difference:.2g} nats"  # or NaN
+        # transformers raises what it likes where an architecture cannot do something
+        except Exception as error:
+            reason = f"{type(error).__name__}: {first_line(error)}"
+        self.precision = precision
+        self.sharing, self.is_shared = f"{ALONE}: {TOGETHER}, {reason}" if reason else TOGETHER, not reason
+
+    def _score_alone(self, blank: Blank, name: Tokens) -> tuple[float, float]:
+        """Return what `_score` does of one name, by one pass that keeps nothing."""
+        with self._autocast():
+            encoded_1TD = self.model.get_encoder()(input_ids=self._rows([blank.read]))[0]
+            written = (self.model.config.decoder_start_token_id, *blank.written, *name[:-1])
+            logit_TV = self._decode([written], encoded_1TD, None).logits[0, -len(name) :]
+        log_prob_T = logit_TV.float().log_softmax(-1).gather(1, self._rows([name]).T)[:, 0]
+        return float(log_prob_T[0]), float(log_prob_T.sum())
+
+    def _score_together(
+        self, blank: Blank, names: Sequence[Tokens], batch_tokens: int | None
+    ) -> list[tuple[float, float]]:
         with self._autocast():
             encoded_1TD = self.model.get_encoder()(input_ids=self._rows([blank.read]))[0]
             begun = self._decode(

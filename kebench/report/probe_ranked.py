@@ -191,9 +191,14 @@ def ranked_sheet(board: RankedBoard) -> Sheet:
             groups=(("", 1), ("calibration", 2), ("same first answer", 2)),
         ),
     ]
+    num_false = sorted(row.figures.num_false for row in rows if row.figures.num_false is not None)
+    of_pools = (
+        f" ({num_false[len(num_false) // 2]:.0f} false ones of a query, the median)" if num_false else ""
+    )
     notes = (
         f"acc@1: the best-placed true answer is first among {NUM_CANDIDATES} candidates, itself and drawn "
-        f"false ones, in expectation over all draws. MRR, hits@{HITS_AT}, AUC: among all of the pool.",
+        "false ones, in expectation over all draws; among all where there are fewer. "
+        f"MRR, hits@{HITS_AT}, AUC: among all of the pool{of_pools}.",
         _WHAT_BASELINES_ARE,
         f"{INTERVAL}: for other facts of these relations; for other relations, too. Macro averages over "
         "relations (rel.), in percent.",

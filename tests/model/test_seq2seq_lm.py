@@ -10,7 +10,7 @@ import transformers
 
 from kebench.errors import UserError
 from kebench.model.checkpoint import load_tokenizer
-from kebench.model.seq2seq_lm import FILLINGS, Seq2SeqLM
+from kebench.model.seq2seq_lm import ALONE, FILLINGS, TOGETHER, Seq2SeqLM
 from kebench.model.spans import encode_spans
 from kebench.model.statements import NameScores, RanksNames, Statement
 from tests.model.test_spans import PIECES, SENTINELS, T5_SPECIALS
@@ -98,6 +98,25 @@ def test_scores_are_those_of_one_name_at_a_time(
             assert scores.name_SN[row, column] == pytest.approx(sum(expected), abs=1e-4)
 
 
+def test_a_cache_that_gives_other_numbers_is_not_used(
+    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = a_model("bart", checkpoints)
+    right = Seq2SeqLM(model, tokenizer)
+    expected = right.score_names(STATEMENTS, NAMES)
+    assert right.sharing == TOGETHER
+    decode = Seq2SeqLM._decode
+
+    def forgetful(self: Seq2SeqLM, rows: Any, encoded: Any, cache: Any) -> Any:
+        return decode(self, rows, encoded, None)  # as a model that takes no cache would
+
+    monkeypatch.setattr(Seq2SeqLM, "_decode", forgetful)
+    ranks = Seq2SeqLM(model, tokenizer)
+    found = ranks.score_names(STATEMENTS, NAMES)
+    assert re.fullmatch(f"{ALONE}: {TOGETHER}, differ by .* nats", ranks.sharing)
+    assert same(found, expected, slice(None))
+
+
 def same(scores: NameScores, others: NameScores, part: Any) -> bool:
     """True if a part of the tables holds what the others hold, log probabilities within 1e-5."""
     tables: list[Any] = [list(scores), list(others)]
@@ -137,7 +156,10 @@ def test_the_encoder_runs_once_a_statement(checkpoints: dict[str, Path]) -> None
     model.get_encoder().register_forward_pre_hook(
         lambda _, __, given: read.append(given["input_ids"][0].tolist()), with_kwargs=True
     )
-    Seq2SeqLM(model, tokenizer).score_names(STATEMENTS[:2], ["a", "pain", "cold ab"], batch_tokens=1)
+    ranks = Seq2SeqLM(model, tokenizer)
+    ranks.score_names(STATEMENTS[:1], ["a"])  # the check of sharing reads more
+    read.clear()
+    ranks.score_names(STATEMENTS[:2], ["a", "pain", "cold ab"], batch_tokens=1)
     sentinel = tokenizer.convert_tokens_to_ids("<extra_id_0>")
     assert [ids.count(sentinel) for ids in read] == [1, 1]
     # What stands behind a blank keeps the tokens that it has behind a name: "." and not "▁."
