@@ -1,5 +1,6 @@
 """Names that a decoder writes score what one pass over each whole text gives."""
 
+import re
 from pathlib import Path
 from typing import Any
 
