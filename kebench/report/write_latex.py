@@ -28,7 +28,7 @@ _MOST_UNBROKEN_PT = 90.0  # of a text in a listing that is not wrapped; ours
 _LONG_NAME = re.compile(r"(?=[^ ]*[^A-Za-z ])[^ {}]{13,}")
 _NAME_PARTS = re.compile(r"\\[_#&%$]|[-/:.=,]|[A-Za-z0-9]{8}")
 _MOST_ROWS = 35  # of a table on a page, beside caption and notes
-_MOST_LINES = 50  # of a table on a page, all told
+_MOST_LINES = 56  # of a table on a page, all told: rows, headings and rules, notes
 _BOLD_SHARE = 1.15  # of bold digits to plain ones
 
 
