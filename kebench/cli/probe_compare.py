@@ -19,11 +19,13 @@ from kebench.probe.record import (
     AnyProbe,
     ChoiceRecord,
     GenerateRecord,
+    ProbeRecord,
     RankRecord,
     read_probe_record,
 )
 from kebench.report.probe_paired import paired_fields, paired_sheet, verdict
 from kebench.report.probe_ranked import headline
+from kebench.report.probes import asked_names
 from kebench.scoring import generated
 from kebench.scoring.name_scores import SCORES
 from kebench.scoring.ranked import METRICS
@@ -129,11 +131,12 @@ def compare(options: CompareOptions) -> None:
         comparison = compared(lambda earned: earned.value)
     except ValueError as error:
         raise UserError(f"{options.a} and {options.b}: {error}") from None
-    names = (
-        {"a": options.a, "b": options.b}
-        if records[0].model == records[1].model
-        else {"a": records[0].model, "b": records[1].model}
-    )
+    shown = [record.model for record in records]
+    if shown[0] == shown[1] and not isinstance(records[0], ProbeRecord):
+        shown = [asked_names(records)[record.identity] for record in records]
+    if shown[0] == shown[1]:
+        shown = [options.a, options.b]
+    names = dict(zip("ab", shown, strict=True))
     captions = [f"{records[0].set} [{records[0].set_hash[:8]}], {len(shared):,} queries of both"]
     captions += [
         f"{name}: {record.settings.described}" for name, record in zip(names.values(), records, strict=True)

@@ -192,9 +192,7 @@ def ranked_sheet(board: RankedBoard) -> Sheet:
         ),
     ]
     num_false = sorted(row.figures.num_false for row in rows if row.figures.num_false is not None)
-    median = (
-        f" ({num_false[len(num_false) // 2]:.0f} false ones of a query, the median)" if num_false else ""
-    )
+    median = f" ({num_false[len(num_false) // 2]:.0f} false ones of a query, the median)" if num_false else ""
     notes = (
         f"acc@1: the best-placed true answer is first among {NUM_CANDIDATES} candidates, itself and drawn "
         "false ones, in expectation over all draws; among all where there are fewer. "
