@@ -31,6 +31,7 @@ from kebench.probe.ranked import (
     Shots,
     read_pools,
 )
+from kebench.probe.recipe import Wording
 from kebench.probe.record import (
     ProbeRecord,
     RankRecord,
@@ -39,6 +40,8 @@ from kebench.probe.record import (
     read_probe_record,
 )
 from kebench.probe.stored import StoredProbe, asked_queries, find_probes
+from kebench.report.probe_ranked import headline
+from kebench.scoring.ranked_figures import RankedFigures
 from tests import forks
 from tests.forks import KILLED
 from tests.probe.small_probes import answer, query_table, write_set
@@ -476,6 +479,12 @@ def test_ranked_probes_of_all_families_stand_in_one_table_and_are_compared(
     )
     turned = json.loads(ranked("compare", other, one, *command[3:], "--format", "json").stdout)
     assert turned["difference_percent"]["mean"] == -compared["difference_percent"]["mean"]
+    # also of what is above other subjects, on the same queries; a relation of one has no other
+    over = ranked(*command, "--points", "5", "--format", "json").stdout
+    assert json.loads(over)["over_baseline"]["figure"] == "MRR by sum over other subjects"
+    assert json.loads(over)["over_baseline"]["queries"] < compared["queries"]
+    assert json.loads(over)["power"]["stated_difference_percent"] == 5
+    assert "over other subjects" in ranked(*command).stdout
     said = ranked(*command, "--points", "5").stdout
     assert "A true difference of 5.0 points" in said or "How often 5.0 points" in said
     assert max(map(len, said.splitlines())) <= 80
@@ -557,6 +566,72 @@ def test_ties_and_what_has_no_score_are_said() -> None:
     for one in shown("column", [0.0, 0, 0], [-1.0, -1, -2], [-3.0, -1, -2]):
         assert one.lacks == "the mean of a column needs 20 subjects, the relation has 2"
         assert (one.right, one.is_hit) == (None, None)
+
+
+def test_a_file_of_earnings_that_is_not_whole_is_refused(
+    models: dict[str, Path], query_set: QuerySet, tmp_path: Path
+) -> None:
+    ranked(*arguments(models["masked"], query_set, tmp_path))
+    folder = probe_record_paths(tmp_path)[0].parent
+    whole = pq.read_table(folder / "earned.parquet")
+    for damaged in (whole.drop_columns("score"), whole.slice(0, 20)):
+        pq.write_table(damaged, folder / "earned.parquet")
+        with pytest.raises(UserError, match=r"earned\.parquet: .*; copy the probe's whole folder"):
+            ranked("compare", str(folder), str(folder))
+
+
+def test_what_is_left_out_is_a_setting_of_its_own(
+    models: dict[str, Path], query_set: QuerySet, tmp_path: Path
+) -> None:
+    few = ("--queries", "12", "--seed", "2", "--draws", "2")
+    ranked(*arguments(models["causal"], query_set, tmp_path, "--shots", "2", *few))
+    ranked(*arguments(models["masked"], query_set, tmp_path, "--leave-out", "2", *few))
+    assert ranked("scores", str(tmp_path), "--score", "sum").stdout.count("queries ranked") == 1
+    ranked(
+        "compare", "tiny-llama", "tiny-bert", "--results", str(tmp_path), "--score", "sum", "--metric", "auc"
+    )
+    with pytest.raises(UserError, match="--leave-out 1: the answers of 2 shots are no candidates"):
+        ranked(*arguments(models["causal"], query_set, tmp_path, "--shots", "2", "--leave-out", "1"))
+    with pytest.raises(UserError, match="no relation has a negated statement; ask without --negated"):
+        ranked(*arguments(models["masked"], imported(tmp_path), tmp_path, "--negated"))
+
+
+def test_the_negated_statement_is_of_the_form_of_the_first(
+    query_set: QuerySet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS.model_copy(update={"negated": True})
+
+    def negated(*statements: str) -> dict[int, str]:
+        worded = Wording(statements=("[X] shows [Y].",), negated=statements)
+        monkeypatch.setattr(QuerySet, "wordings", lambda _, relation: worded)
+        return read_pools(query_set, query_set.table(), settings)[0][0].templates
+
+    assert negated("[Y] is not seen in [X].", "[X] does not show [Y].")[NEGATED] == "[X] does not show [Y]."
+    assert NEGATED not in negated("[Y] is not seen in [X].")
+
+
+def test_names_that_the_vocabulary_lacks_have_no_score(models: dict[str, Path], tmp_path: Path) -> None:
+    rows = [f"drug{number} may treat [MASK].,disease{number}" for number in range(5)]
+    rows += ["drug5 may treat [MASK].,世界", "drug6 may treat [MASK].,界世"]
+    (tmp_path / "queries.csv").write_text("\n".join(["query,answers", *rows]) + "\n", encoding="utf-8")
+    import_set([tmp_path / "queries.csv"], tmp_path / "set")
+    of = QuerySet.open(tmp_path / "set")
+    ranked(*arguments(models["masked"], of, tmp_path / "out", "--shots", "0"))
+    record, scores = found(tmp_path / "out")
+    assert (record.counts.asked, record.counts.unknown) == (7, 2 * 7)
+    assert record.figures["sum"].ranked == 5
+    assert {np.isnan(row).sum() for row in scores["name_log_prob"].to_pylist()} == {2}
+
+
+def test_the_score_that_is_shown_is_one_that_all_have_of_most_facts() -> None:
+    def probe(**ranked: int) -> RankRecord:
+        figures = {name: RankedFigures.model_construct(ranked=number) for name, number in ranked.items()}
+        return RankRecord.model_construct(figures=figures)
+
+    assert headline([probe(sum=40, pmi=40, column=20)]) == "column"
+    assert headline([probe(sum=40, pmi=40, column=19)]) == "pmi"
+    assert headline([probe(sum=40, pmi=40, column=30), probe(sum=40, pmi=39)]) == "pmi"
+    assert headline([probe(sum=40, column=30), probe(sum=40, pmi=40)]) == "sum"
 
 
 def test_probes_of_other_queries_or_another_kind_are_not_compared(
