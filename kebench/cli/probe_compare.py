@@ -31,9 +31,8 @@ from kebench.scoring.name_scores import SCORES
 from kebench.scoring.ranked import METRICS
 from kebench.stats.paired import PairedComparison, compare_probes
 
-# The first that both probes have is compared.
+# The first that both probes have is compared; of ranked ones what `headline` says.
 HEADLINES: dict[type[Any], tuple[str, ...]] = {
-    RankRecord: (),  # what `headline` says
     ChoiceRecord: ("letter", "char"),
     GenerateRecord: ("beam",),
 }
@@ -95,12 +94,12 @@ def compare(options: CompareOptions) -> None:
         choose = f"choose one of {', '.join(known)}" if known else "leave it out"
         raise UserError(f"--metric {metric} is not of these probes; {choose}")
     metric = metric or next(iter(known), "")
-    if (headlines := HEADLINES.get(type(records[0]))) is not None:
+    if not isinstance(records[0], ProbeRecord):
         if score is None and isinstance(records[0], RankRecord):
             score = headline(records)
         elif score is None:
             held = set.intersection(*(set(record.figures) for record in records))
-            score = next((one for one in headlines if one in held), None)
+            score = next((one for one in HEADLINES[type(records[0])] if one in held), None)
         if score is None:
             raise UserError(
                 f"{options.a} and {options.b}: one was asked by letter, the other by text; ask both by text"

@@ -15,6 +15,7 @@ from kebench.probe.record import EARNED, ChoiceRecord, ProbeRecord, RankRecord
 from kebench.probe.scores import hits_of
 from kebench.probe.stored import WHOLE, StoredProbe, asked_queries, read_predictions, read_tokenizer
 from kebench.scoring.macro import macro_means
+from kebench.scoring.ranked import over_other_subjects
 from kebench.scoring.ranked_figures import MacroFigure, macro_figure
 
 
@@ -74,11 +75,11 @@ def over_relations(
     is_chosen = [not {relation, relation.partition("/")[0]}.isdisjoint(relations) for relation in asked]
     rows = rows.filter(pa.array(is_chosen))
     relation_Q = np.unique(rows["relation"].to_pylist(), return_inverse=True)[1].reshape(-1)
-    own, other = (rows[f"{source}_{metric}"].to_numpy() for source in ("own", "other_subjects"))
-    own = np.where(np.isnan(other), np.nan, own)  # as in the record: of the same queries
-    found = macro_means(np.stack([own, other, own - other], axis=1), relation_Q, np.random.default_rng(0))
-    names = ("own", "other_subjects", "over_other_subjects")
-    return dict(zip(names, map(macro_figure, found), strict=True))
+    column = over_other_subjects(
+        {(metric, source): rows[f"{source}_{metric}"].to_numpy() for source in ("own", "other_subjects")}
+    )
+    means = macro_means(np.stack([*column.values()], axis=1), relation_Q, np.random.default_rng(0))
+    return {source: macro_figure(mean) for (_, source), mean in zip(column, means, strict=True)}
 
 
 def _read(probe: StoredProbe[Any], score: str) -> pa.Table:

@@ -7,7 +7,9 @@ from kebench.grid import Sheet
 from kebench.probe.record import AnyProbe, ChoiceRecord, GenerateRecord, RankRecord
 from kebench.report import probe_choice, probe_generated, probe_ranked
 from kebench.report.figures import IntervalDot
+from kebench.report.probe_cells import Row
 from kebench.scoring.ranked import NUM_CANDIDATES
+from kebench.scoring.ranked_figures import MacroFigure
 
 
 class Board(Protocol):
@@ -42,11 +44,14 @@ class Kind(NamedTuple):
     dot: Callable[[Any], IntervalDot]
 
 
-def _ranked_dot(row: probe_ranked.RankedRow) -> IntervalDot:
-    own, other = row.figures.acc_1.own, row.figures.acc_1.other_subjects
+def _macro_dot(row: Row, own: MacroFigure, other: MacroFigure) -> IntervalDot:
     return IntervalDot(
         row.model, row.label, own.percent, own.facts_low_percent, own.facts_high_percent, other.percent
     )
+
+
+def _ranked_dot(row: probe_ranked.RankedRow) -> IntervalDot:
+    return _macro_dot(row, row.figures.acc_1.own, row.figures.acc_1.other_subjects)
 
 
 def _choice_dot(row: probe_choice.ChoiceRow) -> IntervalDot:
@@ -55,10 +60,7 @@ def _choice_dot(row: probe_choice.ChoiceRow) -> IntervalDot:
 
 
 def _generated_dot(row: probe_generated.GeneratedRow) -> IntervalDot:
-    own, other = row.figures.hit_beam.own, row.figures.hit_beam.other_subjects
-    return IntervalDot(
-        row.model, row.label, own.percent, own.facts_low_percent, own.facts_high_percent, other.percent
-    )
+    return _macro_dot(row, row.figures.hit_beam.own, row.figures.hit_beam.other_subjects)
 
 
 KINDS = (

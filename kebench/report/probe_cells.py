@@ -51,6 +51,11 @@ class Over(NamedTuple):
     facts: int
 
 
+def over_of(name: str, figure: MacroFigure) -> Over:
+    """Return how far a probe of this name is above other subjects."""
+    return Over(name, figure.percent, figure.facts_low_percent, figure.queries)
+
+
 def best_over(rows: Sequence[Over]) -> set[int]:
     """Return the places of the greatest difference to a baseline, as printed.
 

@@ -81,13 +81,16 @@ def choice_sheet(board: ChoiceBoard) -> Sheet:
         board.rows, key=lambda row: (-(row.figures.over_without_question.percent or 0.0), row.label)
     )
     overs = [
-        Over(row.name, over.percent, over.low_percent, row.figures.questions)
+        Over(
+            row.name,
+            over.percent if row.score != "pmi" else None,  # without the question it is chance by itself
+            over.low_percent,
+            row.figures.questions,
+        )
         for row in rows
         for over in [row.figures.over_without_question]
-        if row.score != "pmi"  # less what it has without the question, so that there it is chance
     ]
-    places = [place for place, row in enumerate(rows) if row.score != "pmi"]
-    best = {(places[place], _OVER) for place in best_over(overs)}
+    best = {(place, _OVER) for place in best_over(overs)}
     letters = list(dict.fromkeys(letter for row in rows for letter in row.figures.letters))
     first = "model, score"
     grids = [

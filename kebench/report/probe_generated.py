@@ -10,11 +10,11 @@ from kebench.grid import Cell, Grid, Sheet
 from kebench.probe.record import GenerateRecord
 from kebench.report.probe_cells import (
     ROW_FIELDS,
-    Over,
     best_over,
     facts_cell,
     figure_cell,
     interval_cell,
+    over_of,
     relations_cell,
     row_fields,
 )
@@ -92,11 +92,7 @@ def generated_sheet(board: GeneratedBoard) -> Sheet:
     )
     beam = rows[0].beam
     metrics = {metric: metric_name(metric, beam=beam) for metric in (METRICS if beam > 1 else METRICS[:1])}
-    overs = [
-        Over(row.name, over.percent, over.facts_low_percent, over.queries)
-        for row in rows
-        for over in [row.figures.hit_beam.over_other_subjects]
-    ]
+    overs = [over_of(row.name, row.figures.hit_beam.over_other_subjects) for row in rows]
     best = {(place, _OVER) for place in best_over(overs)}
     grids = [
         Grid(

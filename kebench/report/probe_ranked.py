@@ -16,6 +16,7 @@ from kebench.report.probe_cells import (
     figure_cell,
     interval_cell,
     notes_of_intervals,
+    over_of,
     relations_cell,
     row_fields,
 )
@@ -244,11 +245,7 @@ def relations_sheet(
     board: RankedBoard, found: Sequence[Mapping[str, MacroFigure]], relations: Sequence[str]
 ) -> Sheet:
     """Return acc@1 of a board's probes over some relations alone. found: by source, of each row."""
-    overs = [
-        Over(row.name, of.percent, of.facts_low_percent, of.queries)
-        for row, figures in zip(board.rows, found, strict=True)
-        for of in [figures["over_other_subjects"]]
-    ]
+    overs = [over_of(row.name, of["over_other_subjects"]) for row, of in zip(board.rows, found, strict=True)]
     best = frozenset((place, 4) for place in best_over(overs))
     grid = Grid(
         ("model, score", "facts", "acc@1", "other", "over", INTERVAL, "other relations"),
@@ -312,8 +309,7 @@ def _shared(row: RankedRow) -> dict[str, str | None]:
 
 
 def _over(row: RankedRow) -> Over:
-    of = row.figures.acc_1.over_other_subjects
-    return Over(row.name, of.percent, of.facts_low_percent, of.queries)
+    return over_of(row.name, row.figures.acc_1.over_other_subjects)
 
 
 def _three(figures: MetricFigures) -> tuple[Plain, ...]:

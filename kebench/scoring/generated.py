@@ -17,6 +17,7 @@ from pydantic import Field
 from kebench.cards import Part
 from kebench.scoring.cloze import Floats
 from kebench.scoring.macro import MacroMean, macro_means
+from kebench.scoring.ranked import over_other_subjects
 from kebench.scoring.ranked_figures import MacroFigure, macro_figure
 
 METRICS = ("hit_1", "hit_beam", "mrr")
@@ -175,11 +176,7 @@ def generated_figures(
         for metric in METRICS
         for source in SOURCES
     }
-    # All figures are of the queries that can be held against others: so over is what own less other is.
-    lacks_Q = np.isnan(column["hit_1", "other_subjects"])
-    column = {name: np.where(lacks_Q, np.nan, values) for name, values in column.items()}
-    for metric in METRICS:
-        column[metric, "over_other_subjects"] = column[metric, "own"] - column[metric, "other_subjects"]
+    column = over_other_subjects(column)
     values = list(column.values())
     released = [one.released for one in relations if one.released is not None]
     if released:

@@ -11,7 +11,7 @@ al., BioLAMA, arXiv:2109.07154, section 5), and so may the answers that a set as
 # S queries of one relation and direction, C candidates of their pool, R rows of scores,
 # K the true answers of all queries, one after the other
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -147,6 +147,21 @@ def mean_over_draws(draws: Sequence[QueryFigures]) -> QueryFigures:
     }
     most = (np.max([getattr(draw, name) for draw in draws], axis=0) for name in ("num_true", "num_false"))
     return QueryFigures(means, *most)
+
+
+def over_other_subjects(column: Mapping[tuple[str, str], Floats]) -> dict[tuple[str, str], Floats]:
+    """Return the figures of queries, by metric and source, with over_other_subjects: own less other subjects.
+
+    All are of the queries that can be held against other subjects, NaN of the rest: so own and other figures
+    differ by over.
+    """
+    lacks_Q = np.any(
+        [np.isnan(values) for (_, source), values in column.items() if source == "other_subjects"], axis=0
+    )
+    held = {name: np.where(lacks_Q, np.nan, values) for name, values in column.items()}
+    for metric in dict.fromkeys(metric for metric, _ in column):
+        held[metric, "over_other_subjects"] = held[metric, "own"] - held[metric, "other_subjects"]
+    return held
 
 
 def known_mean(values: Sequence[Floats]) -> Floats:

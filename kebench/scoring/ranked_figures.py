@@ -15,7 +15,7 @@ from kebench.scoring.calibration import calibration_error_percent
 from kebench.scoring.cloze import Floats, Ints
 from kebench.scoring.first_answers import Agreement, FirstAnswers
 from kebench.scoring.macro import MacroMean, macro_means
-from kebench.scoring.ranked import METRICS, SOURCES, Bools, QueryFigures
+from kebench.scoring.ranked import METRICS, SOURCES, Bools, QueryFigures, over_other_subjects
 
 NUM_STRATA = 4
 UNKNOWN = "unknown"  # the stratum of queries of which nobody knows it
@@ -174,11 +174,7 @@ def ranked_figures(relations: Sequence[RankedRelation], generator: np.random.Gen
         for metric in METRICS
         for source in SOURCES
     }
-    # All figures are of the queries that can be held against others: so over is what own less other is.
-    lacks_Q = np.isnan(column["acc_1", "other_subjects"])
-    column = {name: np.where(lacks_Q, np.nan, values) for name, values in column.items()}
-    for metric in METRICS:
-        column[metric, "over_other_subjects"] = column[metric, "own"] - column[metric, "other_subjects"]
+    column = over_other_subjects(column)
     value_QM = np.stack([*column.values()], axis=1)
     means = dict(zip(column, macro_means(value_QM, relation_Q, generator), strict=True))
     is_ranked_Q = ~np.isnan(column["acc_1", "own"])

@@ -18,6 +18,7 @@ from kebench.probe.record import (
     ProbeRecord,
     ProbeScores,
     ProbeSubset,
+    RankSettings,
     probe_counts,
     probe_identity,
 )
@@ -169,3 +170,17 @@ def probe_record(scores: ProbeScores, *, model: str = "bert-tiny", **changes: An
         counts=counts, scores=scores,
         provenance=provenance, **made,
     )  # fmt: skip
+
+
+RANKING = RankSettings(
+    family="causal",
+    start="",
+    pll=None,
+    shots=0,
+    draws=1,
+    seed=0,
+    left_out=0,
+    wordings=1,
+    negated=False,
+    names=1,
+)

@@ -35,7 +35,6 @@ from kebench.probe.recipe import Wording
 from kebench.probe.record import (
     ProbeRecord,
     RankRecord,
-    RankSettings,
     probe_record_paths,
     read_probe_record,
 )
@@ -44,23 +43,12 @@ from kebench.report.probe_ranked import headline
 from kebench.scoring.ranked_figures import RankedFigures
 from tests import forks
 from tests.forks import KILLED
+from tests.probe.small_probes import RANKING as SETTINGS
 from tests.probe.small_probes import answer, query_table, write_set
 from tests.tiny_checkpoints import write_tiny_bert, write_tiny_lm
 
 QUERIES = "40"  # of some thirty relations: of a few more than one is ranked
 NO_SHOTS = (Shots((), frozenset()),)
-SETTINGS = RankSettings(
-    family="causal",
-    start="",
-    pll=None,
-    shots=0,
-    draws=1,
-    seed=0,
-    left_out=0,
-    wordings=1,
-    negated=False,
-    names=1,
-)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from kebench.probe.record import (
     GenerateSettings,
     ProbeSubset,
     RankRecord,
-    RankSettings,
     write_probe_record,
 )
 from kebench.report.figures import _tile
@@ -26,6 +25,7 @@ from kebench.report.table import build_leaderboard
 from kebench.scoring.generated import earned, generated_figures
 from kebench.shipped import shipped
 from kebench.tasks.card import all_task_cards
+from tests.probe.small_probes import RANKING
 from tests.probe.test_scores_command import small_record, write_probe
 from tests.report.browser import accessibility_faults, opened_browser, printed, wait_for
 from tests.report.sample_records import sample_record, write_sample
@@ -116,18 +116,7 @@ def asked_record(form: type[Any], settings: Any, figures: dict[str, Any], **fiel
 
 
 def test_other_probes_stand_beside_filled_ones(tmp_path: Path) -> None:
-    ranking = RankSettings(
-        family="masked",
-        start="",
-        pll="original",
-        shots=0,
-        draws=1,
-        seed=0,
-        left_out=0,
-        wordings=1,
-        negated=False,
-        names=1,
-    )
+    ranking = RANKING.model_copy(update={"family": "masked", "pll": "original"})
     choosing = ChoiceSettings(
         family="masked", start="", pll="original", split="test", shots=0, seed=0, by=("text",), permuted=False
     )

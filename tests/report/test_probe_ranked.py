@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kebench.grid import number_text
-from kebench.probe.record import RankRecord, RankSettings
+from kebench.probe.record import RankRecord
 from kebench.report.probe_cells import Over, best_over
 from kebench.report.probe_paired import paired_fields, paired_sheet, power_words, verdict
 from kebench.report.probe_ranked import (
@@ -32,6 +32,7 @@ from kebench.scoring.first_answers import first_answers
 from kebench.scoring.ranked import rank_queries
 from kebench.scoring.ranked_figures import RankedFigures, RankedRelation, ranked_figures
 from kebench.stats.paired import PairedComparison, compare_probes
+from tests.probe.small_probes import RANKING
 
 NUM_QUERIES, NUM_CANDIDATES = 24, 30
 
@@ -118,19 +119,7 @@ def test_what_is_not_above_other_subjects_is_not_the_best_and_no_zero_is_negativ
 
 def test_probes_that_differ_in_a_seed_or_a_start_alone_are_told_apart() -> None:
     def probe(**settings: Any) -> RankRecord:
-        usual = RankSettings(
-            family="causal",
-            start="",
-            pll=None,
-            shots=4,
-            draws=3,
-            seed=0,
-            left_out=0,
-            wordings=1,
-            negated=False,
-            names=1,
-        )
-        asked = usual.model_copy(update=settings)
+        asked = RANKING.model_copy(update={"shots": 4, "draws": 3, **settings})
         return RankRecord.model_construct(
             model="m", model_hash="0" * 64, identity=str(settings), settings=asked
         )
