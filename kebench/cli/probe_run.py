@@ -290,10 +290,11 @@ def _print_ranked(record: RankRecord, folder: Path) -> None:
     """Print the figures of one ranked probe, what became of its queries, and where it is."""
     for board in ranked_boards([record], "all"):
         print_sheets([ranked_sheet(board)], "terminal")
-    counts = record.counts
+    counts, left_out = record.counts, record.settings.left_out
+    few = f"; of {counts.few_facts:,} fewer than {left_out} facts are left out" if counts.few_facts else ""
     said = (
         f"{counts.asked:,} of {counts.queries:,} queries ranked; {counts.unranked:,} have no place in a "
-        f"pool, {counts.without_shots:,} are of relations with too few facts for shots. "
+        f"pool, {counts.without_shots:,} are of relations with too few facts for shots{few}. "
         f"{counts.scored:,} names scored; {counts.straddling:,} share a token with what stands beside them, "
         f"{counts.unknown:,} have one that the vocabulary lacks, and so no score."
     )

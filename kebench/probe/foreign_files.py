@@ -259,7 +259,9 @@ def _string(where: str, line: dict[str, Any], field: str) -> str:
 
 
 def _read_table(path: Path) -> Iterator[tuple[str, Query]]:
-    for where, row in _table_rows(path, ("query", "answers"), expected="query,answers[,relation]"):
+    for where, row in _table_rows(
+        path, ("query", "answers"), expected="query,answers[,relation] or a question of MMLU"
+    ):
         names = [name.strip() for name in row["answers"].split("|")]
         if not all(names):
             raise UserError(f"{where}: an empty answer; {_REMEDY}")

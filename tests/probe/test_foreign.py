@@ -180,8 +180,12 @@ def test_a_prompt_without_its_places_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("text,answers\n", " line 1: no column query in 'text,answers'; expected query,answers[,relation]"),
-        ("", ": empty; expected query,answers[,relation] in line 1"),
+        (
+            "text,answers\n",
+            " line 1: no column query in 'text,answers'; expected query,answers[,relation] or a question of "
+            "MMLU",
+        ),
+        ("", ": empty; expected query,answers[,relation] or a question of MMLU in line 1"),
         ("query,answers\n", ": no query in it; check the files"),
         ("query,answers\nGout is,x\n", " line 2: 'Gout is' does not hold [MASK] or [Y] once; mend this line"),
         (

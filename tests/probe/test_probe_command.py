@@ -164,7 +164,7 @@ def test_import_makes_a_set_of_a_table(tmp_path: Path, capsys: pytest.CaptureFix
         (["export", "nowhere", "--ids", "ids.csv"], "nowhere: no set of queries (set.json is missing)"),
         (
             ["import", "empty.csv", "--out", "set"],
-            "empty.csv: empty; expected query,answers[,relation] in line 1",
+            "empty.csv: empty; expected query,answers[,relation] or a question of MMLU in line 1",
         ),
     ],
 )
