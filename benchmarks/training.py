@@ -18,8 +18,8 @@ from floor import CLOCKS, measure_machine
 
 from kebench.finetune.encode import choose_rows
 from kebench.kinds.encoded import Encoded
-from kebench.kinds.iob import Sentence
 from kebench.kinds.registry import read_split
+from kebench.kinds.tagging import Sentence
 from kebench.model.source import resolve_model
 from kebench.records import Settings
 from kebench.tasks.card import read_task_card

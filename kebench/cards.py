@@ -60,6 +60,8 @@ class ModelCard(Card):
     start_token: what stands before a text that a causal model reads, "none" for nothing; empty where its
         tokenizer puts it.
     casing: decides wherever the checkpoint's own files do not say (many hold a bare vocab.txt).
+    pooling: what is read of a whole text, the state of its first piece or the mean of all; left out where the
+        tokenizer puts a token of its own before a text ([CLS]), which is read.
     mlm_head: whether the weights hold a masked language modelling head; left out if not yet known.
     tokenizer_source: where the tokenizer comes from if the checkpoint has none of its own.
     fidelity: the mode (docs/FIDELITY.md) in which the weights were trained to be used.
@@ -74,6 +76,7 @@ class ModelCard(Card):
     sha256: str = ""
     tokenizer_source: str = ""
     casing: Literal["cased", "uncased"]
+    pooling: Literal["", "first", "mean"] = ""
     mlm_head: bool | None = None
     start_token: str = ""
     fidelity: Literal["paper", "released", "fixed"] = "fixed"

@@ -70,6 +70,8 @@ class Protocol(Part):
     budget: the name under which the hyper-parameters were chosen.
     fidelity: paper, released or fixed (docs/FIDELITY.md).
     precision: of the arithmetic in the encoder, fp32 or bf16.
+    pooling: what the classifier reads of a whole text, the state of its first piece or the mean of all;
+        "first" also where it reads none.
     """
 
     version: int
@@ -78,6 +80,12 @@ class Protocol(Part):
     metric: str
     precision: Literal["fp32", "bf16"]
     subset: Subset
+    pooling: Literal["first", "mean"] = "first"
+
+    def hashed(self, *left_out: str) -> dict[str, Any]:
+        """Return the fields that are hashed. Pooling was there before it had a name: first is left out."""
+        fields = self.model_dump(exclude={*left_out})
+        return {name: value for name, value in fields.items() if (name, value) != ("pooling", "first")}
 
 
 class SplitFacts(Part):
@@ -201,7 +209,7 @@ class Record(Part):
     def column(self) -> str:
         """The hash of everything two scores must share to stand in one column of a table."""
         settings = self.settings.model_dump(exclude={"learning_rate"})
-        protocol = self.protocol.model_dump(exclude={"fidelity", "budget"})
+        protocol = self.protocol.hashed("fidelity", "budget", "pooling")
         return hash_of([self.task_version, self.task_hash, settings, protocol])
 
 
@@ -215,7 +223,7 @@ def identity_of(
             "task": [task_version, task_hash],
             "seed": seed,
             "settings": settings.model_dump(),
-            "protocol": protocol.model_dump(exclude={"budget"}),
+            "protocol": protocol.hashed("budget"),
         }
     )
 

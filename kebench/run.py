@@ -86,6 +86,7 @@ def plan_grid(
             metric=task.card.metric,
             precision="bf16" if precision == "bf16" else "fp32",
             subset=Subset(train_rows=budget.train_rows, dev_rows=budget.dev_rows),
+            pooling="mean" if KINDS[task.card.kind].reads_text and model.card.pooling == "mean" else "first",
         )
         for rate, seed in itertools.product(rates.values, range(seeds)):
             settings = budget.settings(learning_rate=rate, max_length=max_length)
@@ -211,11 +212,18 @@ def _check_model(model: ResolvedModel, *, tasks: Iterable[TaskFiles], allow_remo
     from kebench.finetune.encode import count_unknown
     from kebench.model.checkpoint import check_checkpoint
 
-    card = model.card
+    card, tasks = model.card, list(tasks)
     trusted = card.trust_remote_code and allow_remote_code
     checked = check_checkpoint(
         model.folder, family=card.family, casing=card.casing, trust_remote_code=trusted
     )
+    reading = [task.card.name for task in tasks if KINDS[task.card.kind].reads_text]
+    first = next(iter(checked.tokenizer("a")["input_ids"]), None)
+    if reading and not card.pooling and first not in checked.tokenizer.all_special_ids:
+        raise UserError(
+            f"{card.name}: its tokenizer puts no token before a text, of which {', '.join(reading)} could be "
+            'decided; say pooling = "mean" (or "first") in its card'
+        )
     said = [f"{card.name}: WARNING: {remark}" for remark in checked.remarks]
     if checked.left_out:
         said.append(f"{card.name}: left out of its weights, as no part of the encoder: {checked.left_out}")

@@ -20,7 +20,7 @@ PATHS = [*record_paths(RECORDED), *record_paths(PRETRAINED)]
 
 def test_every_blurb_task_has_a_record_of_three_models() -> None:
     found = {(path.parent.parent.name, path.parent.name) for path in record_paths(RECORDED)}
-    blurb = [card.name for card in all_task_cards() if card.suite == "blurb"]
+    blurb = [card.name for card in all_task_cards() if "kebiolm" in card.suites]
     assert blurb
     assert found >= set(product(blurb, ("minilm", "bert-tiny", "bert-mini")))
 

@@ -76,7 +76,13 @@ def compare(options: CompareOptions) -> None:
         raise UserError("--published: printed scores are of whole test sets; leave out --without-seen")
     found = read_found(options.folders)
     kept = filter_found(found, suite=options.suite, tasks=options.tasks)
-    build = partial(build_board, found, metric="as-published" if is_published else metric)
+    build = partial(
+        build_board,
+        found,
+        metric="as-published" if is_published else metric,
+        suite=options.suite,
+        across_protocols=options.across_protocols,
+    )
     board, predictions = build(kept, without_seen=False)
     a = row_name(options.a, kept, found.other_names)
     b = options.b if is_published else row_name(options.b, kept, found.other_names)

@@ -47,8 +47,9 @@ class RecordOptions:
     """The options by which several commands choose records."""
 
     folders: tuple[Path, ...] = added_by(results_option)
-    suite: str | None = option(help="Only this suite: blurb or mini.")
+    suite: str | None = option(help="Only this suite: blurb, kebiolm (the paper's eight tasks), mini ...")
     tasks: str | None = option(help="Only these tasks, suites or kinds: gad,ddi,ner ...")
+    across_protocols: bool = option(help="One table a suite, each task under a protocol that a note says.")
 
 
 def check_metric(choice: str) -> str:
@@ -187,11 +188,11 @@ def filter_found(
     names = None
     if suite is not None or tasks is not None:
         cards = all_task_cards()
-        suites = {card.suite for card in cards}
+        suites = {suite for card in cards for suite in card.suites}
         if suite is not None and suite not in suites:
             raise UserError(f"no suite '{suite}'; there are {', '.join(sorted(suites))}")
         chosen = select_tasks(tasks, kind_suite=suite or "blurb") if tasks else cards
-        names = {card.name for card in chosen if suite in (None, card.suite)}
+        names = {card.name for card in chosen if suite is None or suite in card.suites}
     kept = [
         record
         for record in found.records
@@ -296,6 +297,8 @@ def build_board(
     published: Sequence[PublishedTable] = (),
     without_seen: bool,
     data: Path | None = None,
+    suite: str | None = None,
+    across_protocols: bool = False,
 ) -> tuple[Leaderboard, Predictions]:
     """Return the leaderboard of some records that were found, and what reads their predictions.
 
@@ -303,7 +306,14 @@ def build_board(
     data: see `unseen_options`. Raises UserError where it cannot be found out which examples were seen.
     """
     cards = all_task_cards()
-    board_of = partial(build_leaderboard, cards=cards, metric=metric, other_names=found.other_names)
+    board_of = partial(
+        build_leaderboard,
+        cards=cards,
+        metric=metric,
+        other_names=found.other_names,
+        suite=suite,
+        across_protocols=across_protocols,
+    )
     predictions = predictions_of(found)
     if not without_seen:
         return board_of(records, published=published), predictions

@@ -59,7 +59,14 @@ def leaderboard(options: LeaderboardOptions) -> None:
         kept_rows = ((one, tuple(row for row in one.rows if row.model in wanted)) for one in printed)
         printed = [one.model_copy(update={"rows": rows}) for one, rows in kept_rows]
     board, _ = build_board(
-        found, kept, options.metric, published=printed, without_seen=options.without_seen, data=options.data
+        found,
+        kept,
+        options.metric,
+        published=printed,
+        without_seen=options.without_seen,
+        data=options.data,
+        suite=options.suite,
+        across_protocols=options.across_protocols,
     )
     if options.without_seen and printed:
         say("published rows are of whole test sets and not shown")

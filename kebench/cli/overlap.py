@@ -42,7 +42,7 @@ class OverlapOptions:
     corpus_folder: Path | None = option(
         "--corpus", metavar="CORPUS", help="Also count mentions of concepts that this linked corpus has."
     )
-    tasks: str = option(default="blurb", help="Tasks, suites or kinds: gad,ddi,ner ...")
+    tasks: str = option(default="kebiolm", help="Tasks, suites or kinds: gad,ddi,ner ...")
     data: Path | None = option(help="The data of all these tasks; default: KEBENCH_DATA.")
     raw: Path | None = option(help="Folder with the original chemprot and ddi, whose mentions BLURB blinds.")
     folders: tuple[Path, ...] = option(

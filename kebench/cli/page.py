@@ -47,6 +47,7 @@ def page(options: PageOptions) -> None:
         metric=options.metric,
         suite=options.suite,
         tasks=options.tasks,
+        across_protocols=options.across_protocols,
         overlap=options.overlap,
     )
     write_atomically(path, build_page(shown), point="page")
@@ -60,6 +61,7 @@ def material(
     metric: Choice = "strict",
     suite: str | None = None,
     tasks: str | None = None,
+    across_protocols: bool = False,
     overlap: Path | None = None,
 ) -> Material:
     """Return what a page of the folders is made of."""
@@ -68,7 +70,13 @@ def material(
     kept = filter_found(found, suite=suite, tasks=tasks) if found.records else []
     published = read_published_tables(PUBLISHED_SUITE)
     board = build_leaderboard(
-        kept, cards=cards, metric=metric, published=published, other_names=found.other_names
+        kept,
+        cards=cards,
+        metric=metric,
+        published=published,
+        other_names=found.other_names,
+        suite=suite,
+        across_protocols=across_protocols,
     )
     strata = read_strata(overlap) if overlap else None
     records = [probe.record for probe in find_any_probes(found.folders, left_out=say_left_out)]

@@ -56,7 +56,13 @@ def significance(options: SignificanceOptions) -> None:
     wanted = wanted_models(found, options.models)
     kept = filter_found(found, suite=options.suite, tasks=options.tasks, models=wanted)
     board, predictions = build_board(
-        found, kept, options.metric, without_seen=options.without_seen, data=options.data
+        found,
+        kept,
+        options.metric,
+        without_seen=options.without_seen,
+        data=options.data,
+        suite=options.suite,
+        across_protocols=options.across_protocols,
     )
     settings = Settings(
         metric=options.metric,

@@ -15,8 +15,8 @@ import pyarrow
 from kebench.corpus.exclude import compared
 from kebench.errors import UserError
 from kebench.kinds.card import SPLITS, TaskCard
-from kebench.kinds.iob import Sentence
 from kebench.kinds.registry import KINDS
+from kebench.kinds.tagging import Sentence
 from kebench.scoring.counts import Counts
 from kebench.scoring.entities import Tags, entity_spans
 from kebench.tasks.convert.chemprot import read_entity_texts

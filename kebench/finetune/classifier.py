@@ -9,6 +9,7 @@ one of HEADS (`kebench.kinds`): from the outputs of a decision a loss, and an an
 # B batch, T word pieces, D hidden, P decisions, S states a decision (relations 2, others 1), L outputs
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,18 +24,20 @@ INITIAL_STD = 0.02  # BERT's, for new linear layers
 class Batch(NamedTuple):
     """Some examples, padded to the longest of them, and all their decisions, one after another.
 
+    segments_BT: of pairs of texts, which of the two a piece is of; None where none are told apart.
     labels: (P,), or (P, L) where each label is decided by itself.
     """
 
     pieces_BT: Tensor
     mask_BT: Tensor
+    segments_BT: Tensor | None
     rows_P: Tensor
     places_PS: Tensor
     labels: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor."""
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+        return Batch(*(one if one is None else one.to(device, non_blocking=True) for one in self))
 
 
 def collate(encoded: Encoded, rows: Ints, *, pad_id: int, label_type: torch.dtype = torch.int64) -> Batch:
@@ -43,13 +46,17 @@ def collate(encoded: Encoded, rows: Ints, *, pad_id: int, label_type: torch.dtyp
     longest = max(len(row) for row in pieces)
     pieces_BT = np.full((len(rows), longest), pad_id, dtype=np.int64)
     mask_BT = np.zeros((len(rows), longest), dtype=np.int64)
+    segments_BT = np.zeros((len(rows), longest), dtype=np.int64) if encoded.segments.values.size else None
     for place, row in enumerate(pieces):
         pieces_BT[place, : len(row)] = row
         mask_BT[place, : len(row)] = 1
+        if segments_BT is not None:
+            segments_BT[place, : len(row)] = encoded.segments.row(rows[place])
     counts = encoded.labels.lengths()[rows]
     return Batch(
         torch.from_numpy(pieces_BT),
         torch.from_numpy(mask_BT),
+        None if segments_BT is None else torch.from_numpy(segments_BT),
         torch.from_numpy(np.repeat(np.arange(len(rows)), counts)),
         torch.from_numpy(np.concatenate([encoded.places.row(row) for row in rows]).astype(np.int64)),
         torch.from_numpy(np.concatenate([encoded.labels.row(row) for row in rows])).to(label_type),
@@ -104,14 +111,27 @@ HEADS: dict[str, Head] = {
 
 
 class Classifier(nn.Module):
-    """An encoder with a linear layer that reads one or two of its states for each decision."""
+    """An encoder with a linear layer that reads one or two of its states for each decision.
+
+    reads_mean: it reads the mean of all states of a text instead, padding aside.
+    """
 
     def __init__(
-        self, encoder: Any, *, num_outputs: int, states_per_decision: int, head: str = "softmax"
+        self,
+        encoder: Any,
+        *,
+        num_outputs: int,
+        states_per_decision: int,
+        head: str = "softmax",
+        reads_mean: bool = False,
     ) -> None:
         super().__init__()
         self.head: Head = HEADS[head]
         self.encoder = encoder
+        self.reads_mean = reads_mean
+        # Of a pair it is told which piece is of which text, if it has learnt to tell them apart.
+        has_segments = (getattr(encoder.config, "type_vocab_size", 0) or 0) > 1
+        self.takes_segments = has_segments and "token_type_ids" in signature(encoder.forward).parameters
         # What the checkpoint says of its classifier, else of its hidden states, else 0.1.
         stated = (
             getattr(encoder.config, name, None) for name in ("classifier_dropout", "hidden_dropout_prob")
@@ -123,7 +143,15 @@ class Classifier(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the outputs of every decision in the batch, (P, L)."""
-        hidden_BTD = self.encoder(input_ids=batch.pieces_BT, attention_mask=batch.mask_BT).last_hidden_state
-        states_PSD = hidden_BTD[batch.rows_P[:, None], batch.places_PS]
+        more = {}
+        if self.takes_segments and batch.segments_BT is not None:
+            more["token_type_ids"] = batch.segments_BT
+        found = self.encoder(input_ids=batch.pieces_BT, attention_mask=batch.mask_BT, **more)
+        hidden_BTD = found.last_hidden_state
+        if self.reads_mean:
+            mask_BT1 = batch.mask_BT[..., None].to(hidden_BTD.dtype)
+            states_PSD = ((hidden_BTD * mask_BT1).sum(1) / mask_BT1.sum(1))[batch.rows_P, None]
+        else:
+            states_PSD = hidden_BTD[batch.rows_P[:, None], batch.places_PS]
         logits_PL: Tensor = self.linear(self.dropout(states_PSD.flatten(1)))
         return logits_PL

@@ -21,7 +21,7 @@ from kebench.kinds.kind import Examples
 from kebench.kinds.registry import KINDS
 
 # Raised when a kind of task encodes otherwise than before.
-ENCODING_VERSION = 2
+ENCODING_VERSION = 3
 # Raised when `count_unknown` counts otherwise.
 COUNTING_VERSION = 1
 # ours: BERT's vocabularies leave less than 0.1% of BLURB's words unknown

@@ -149,7 +149,13 @@ def prepare(job: Job, *, accelerator: Any, allow_remote_code: bool = False) -> P
         # Rows drawn like any new row (N(0, 0.02)); transformers' default would fit a Gaussian to 30,000 rows.
         encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     outputs, states = kind.num_outputs(card), kind.states_per_decision
-    model = Classifier(encoder, num_outputs=outputs, states_per_decision=states, head=kind.head)
+    model = Classifier(
+        encoder,
+        num_outputs=outputs,
+        states_per_decision=states,
+        head=kind.head,
+        reads_mean=job.protocol.pooling == "mean",
+    )
     model = model.to(accelerator.device)
     seen = seen_rows(card, read, "test").rows
     return Prepared(job, tokenizer, splits, facts, seen, model, accelerator)

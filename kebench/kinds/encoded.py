@@ -7,7 +7,7 @@ cache.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,8 @@ class Encoded(NamedTuple):
     """One split as arrays.
 
     pieces: word pieces of each example, special tokens included, cut at the maximum length.
+    segments: of each piece of a pair of texts which of the two it is of (`token_type_ids`), as the tokenizer
+        has it; nothing where it tells none apart, or where an example is one text.
     places: for each decision, the (1 or 2) places in `pieces` that the classifier reads.
     units: for each decision, which word it is about, or 0 for the whole example.
     labels: for each decision, its gold: the index of a label, 0 or 1 for each label, or a value; as the
@@ -53,6 +55,7 @@ class Encoded(NamedTuple):
     """
 
     pieces: Ragged
+    segments: Ragged
     places: Ragged
     units: Ragged
     labels: Ragged
@@ -86,6 +89,10 @@ def was_cut(batch: Any) -> Ragged:
     return Ragged.of([[int(bool(encoding.overflowing))] for encoding in batch.encodings])
 
 
+# Which text of a pair the maximum length cuts, always at its end.
+Cut = Literal["longer", "second"]
+
+
 def encode_texts(
     tokenizer: Any,
     texts: Sequence[str] | Sequence[tuple[str, str]],
@@ -93,21 +100,47 @@ def encode_texts(
     *,
     max_length: int,
     label_type: type = np.int32,
+    cut: Cut = "longer",
 ) -> Encoded:
-    """Tokenise texts, or pairs of texts; of each one decision, its label, is made at its first piece."""
-    batch = tokenizer(
-        list(texts),
-        truncation=True,
-        max_length=max_length,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )
+    """Tokenise texts, or pairs of texts; of each one decision, its label, is made at its first piece.
+
+    Pairs stand together as the tokenizer puts them, with its separators and segments. cut: the longer text of
+    a pair loses pieces until both fit, or the second alone; a first one that leaves no place for any of the
+    second is cut as well.
+    """
+    pairs = [text for text in texts if not isinstance(text, str)]
+    is_long = [True] * len(texts)
+    if pairs and cut == "second":
+        room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
+        firsts = tokenizer([pair[0] for pair in pairs], add_special_tokens=False)["input_ids"]
+        is_long = [len(pieces) >= room for pieces in firsts]
+    rows: list[dict[str, Any]] = [{}] * len(texts)
+    cuts = Ragged.of([[0]] * len(texts))
+    for longer, strategy in ((True, "longest_first"), (False, "only_second")):
+        places = [place for place, one in enumerate(is_long) if one is longer]
+        if not places:
+            continue
+        batch = tokenizer(
+            [texts[place] for place in places],
+            truncation=strategy,
+            max_length=max_length,
+            return_attention_mask=False,
+            return_token_type_ids=bool(pairs),
+        )
+        cuts.values[places] = was_cut(batch).values
+        for row, place in enumerate(places):
+            rows[place] = {name: batch[name][row] for name in batch}
+    # A tokenizer that tells the two texts apart has a 1 somewhere.
+    segments = [row.get("token_type_ids", []) for row in rows]
+    if not any(any(row) for row in segments):
+        segments = [[]] * len(texts)
     alone = [[0]] * len(texts)
     return Encoded(
-        pieces=Ragged.of(batch["input_ids"]),
+        pieces=Ragged.of([row["input_ids"] for row in rows]),
+        segments=Ragged.of(segments, np.uint8),
         places=Ragged.of([[[0]]] * len(texts)),
         units=Ragged.of(alone),
         labels=Ragged.of([[label] for label in labels], label_type),
-        was_cut=was_cut(batch),
+        was_cut=cuts,
         num_missing=Ragged.of(alone),
     )

@@ -10,36 +10,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from kebench.errors import UserError, did_you_mean
 from kebench.kinds.kind import Read
 from kebench.kinds.lines import FETCH_AGAIN, LineError, column_count, numbered_lines
 from kebench.kinds.schemes import MisfitError, Scheme, Tag, bio_tags, parse_tag, read_tagging
-from kebench.scoring.entities import Tags
+from kebench.kinds.tagging import Sentence
 
 MEND_TYPES = "name them in the task's card (types = [...]), keep one type, or write ignore_types = true there"
-
-
-class Sentence(NamedTuple):
-    """One NER example: words, and as many tags: letters of a string, or B-TYPE ... where types count.
-
-    `id` is its row, from 0.
-    """
-
-    id: str
-    words: tuple[str, ...]
-    tags: Tags
-
-    @property
-    def text(self) -> str:
-        """The words with a blank between them."""
-        return " ".join(self.words)
-
-    @property
-    def gold(self) -> str:
-        """The tags as one string."""
-        return self.tags if isinstance(self.tags, str) else " ".join(self.tags)
 
 
 def read_tagged(

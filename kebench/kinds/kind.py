@@ -105,6 +105,7 @@ class Kind:
     encode: makes arrays of examples; raises nothing that `read` lets through.
     prepare: adds to a tokenizer what the card needs.
     head, num_outputs, states_per_decision: of `kebench.finetune.classifier`.
+    reads_text: whether a decision is on a whole text, at its first piece or at the mean of all.
     predicted: returns a split's predictions as they are stored: ids, gold, predicted ..., no text.
     stored: the form of the whole; header: what stands above the splits.
     refuse_beside: raises UserError if a split's file does not fit those read before it.
@@ -112,6 +113,8 @@ class Kind:
         many indicators it cut off (num_missing_markers).
     marks: of kinds whose texts hold entity indicators. calibrated: the decisions of a split that calibration
         is counted over, by name ("instances").
+    trivial: returns what predictors that read no text say of a split, by name; of the training set's
+        examples and the split's gold as it is stored.
     errors: tells where a model goes wrong.
     words_of: returns the words of an example, of which a tokenizer may not know some.
     plain_text: returns an example's text without entity indicators.
@@ -142,10 +145,12 @@ class Kind:
     prepare: Callable[[Any, Any], None] = lambda tokenizer, card: None
     head: Literal["softmax", "sigmoid", "regression"] = "softmax"
     states_per_decision: int = 1
+    reads_text: bool = False
     refuse_beside: Callable[[Any, Mapping[str, Path], Mapping[str, Read], str], None] = lambda *given: None
     cut: Callable[[Mapping[str, Any]], dict[str, int]] = lambda part: {"num_cut": part.get("num_cut", 0)}
     marks: Marks | None = None
     calibrated: Mapping[str, Callable[[Mapping[str, Any]], Iterable[Judgement]]] = field(default_factory=dict)
+    trivial: Callable[[Any, Examples, Sequence[Any]], Mapping[str, Sequence[Any]]] = lambda *given: {}
     errors: Callable[[Asked], Errors] | None = None
     mentions: Callable[[Any, Any], Iterable[str]] | None = None
     words_of: Callable[[Any, Any], Iterable[str]] = lambda card, example: example.text.split()

@@ -1,25 +1,30 @@
-"""NER as tagging (KeBioLM, section 4.3): one decision a word, read at its first word piece.
+"""NER as tagging (KeBioLM, section 4.3).
 
-Mentions have one type or none: then tags are B, I and O. A card that names types has B and I of each. Words
-that the maximum length cuts off, and words of which the tokenizer leaves nothing, get no decision and count
-as O: the gold stays whole, and the number of cut words is recorded.
+Mentions have one type or none: then tags are B, I and O. A card that names types has B and I of each.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from kebench.kinds.card import TaskCard
-from kebench.kinds.encoded import Answer, Encoded, Ragged, was_cut
-from kebench.kinds.iob import MEND_TYPES, Sentence, iob_form, read_tagged, several_types
-from kebench.kinds.kind import Kind, Permille, Read, Stored, StoredSplit, Words
+from kebench.kinds.encoded import Answer, Encoded
+from kebench.kinds.iob import MEND_TYPES, iob_form, read_tagged, several_types
+from kebench.kinds.kind import Kind, Read, Stored, Words
 from kebench.kinds.lines import LineError
 from kebench.kinds.ner_errors import tagging_errors
 from kebench.kinds.schemes import Scheme
+from kebench.kinds.tagging import (
+    Sentence,
+    StoredSentences,
+    cut_words,
+    encode_words,
+    predicted_tags,
+    word_judgements,
+)
 from kebench.scoring.calibration import WHOLE, Judgement
 from kebench.scoring.entities import Tags, entity_spans
 
@@ -84,87 +89,15 @@ def refuse_other_type(card: NerCard, paths: Mapping[str, Path], read: Mapping[st
 def encode_sentences(
     tokenizer: Any, sentences: Sequence[Sentence], card: NerCard, max_length: int
 ) -> Encoded:
-    """Tokenise pre-split words and find each word's first piece.
-
-    The tokenizer must treat a word as if a blank stood before it (`load_tokenizer` sees to that
-    for byte-level BPE), or first pieces would differ from those of running text.
-    """
-    batch = tokenizer(
-        [list(sentence.words) for sentence in sentences],
-        is_split_into_words=True,
-        truncation=True,
-        max_length=max_length,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )
-    number = {tag: place for place, tag in enumerate(tags_of(card))}
-    first: list[dict[int, int]] = [{} for _ in sentences]  # by word that has a piece: its first one's place
-    for row, places in enumerate(first):
-        for place, word in enumerate(batch.word_ids(row)):
-            if word is not None:
-                places.setdefault(word, place)
-    labels = [
-        [number[sentence.tags[word]] for word in places]
-        for sentence, places in zip(sentences, first, strict=True)
-    ]
-    return Encoded(
-        pieces=Ragged.of(batch["input_ids"]),
-        places=Ragged.of([np.reshape(list(places.values()), (-1, 1)) for places in first]),
-        units=Ragged.of([list(places) for places in first]),
-        labels=Ragged.of(labels),
-        was_cut=was_cut(batch),
-        num_missing=Ragged.of([[0]] * len(sentences)),
-    )
+    """Make arrays of sentences (`encode_words`)."""
+    return encode_words(tokenizer, sentences, tags_of(card), max_length)
 
 
 def predicted_split(
     card: NerCard, sentences: Sequence[Sentence], encoded: Encoded, answers: Sequence[Answer]
 ) -> dict[str, Any]:
-    """Return what is stored of one split: ids, gold and predicted tags, confidences, words kept; no text."""
-    predicted: list[str | list[str]] = []
-    confidences, num_kept = [], []
-    names = tags_of(card)
-    for row, (sentence, answer) in enumerate(zip(sentences, answers, strict=True)):
-        words = encoded.units.row(row)
-        tags = ["O"] * len(sentence.words)
-        permille: list[int | None] = [None] * len(sentence.words)
-        for word, label, confidence in zip(words, answer.labels, answer.permille, strict=True):
-            tags[word] = names[label]
-            permille[word] = int(confidence)
-        predicted.append(tags if card.types else "".join(tags))
-        confidences.append(permille)
-        is_cut = encoded.was_cut.row(row)[0]
-        num_kept.append(int(words.max(initial=-1)) + 1 if is_cut else len(sentence.words))
-    return {
-        "ids": [sentence.id for sentence in sentences],
-        "gold": [
-            sentence.tags if isinstance(sentence.tags, str) else list(sentence.tags) for sentence in sentences
-        ],
-        "predicted": predicted,
-        "num_kept": num_kept,
-        "confidence_permille": confidences,
-    }
-
-
-class StoredSentences(StoredSplit):
-    """Tags are a string where mentions have no types, else a list. num_kept: words that were not cut off."""
-
-    gold: list[str | list[str]]
-    predicted: list[str | list[str]]
-    num_kept: list[Annotated[int, Field(ge=0)]]
-    confidence_permille: list[list[Permille | None]] | None = None
-
-    @model_validator(mode="after")
-    def _has_a_tag_a_word(self) -> "StoredSentences":
-        for gold, predicted, kept in zip(self.gold, self.predicted, self.num_kept, strict=True):
-            if len(gold) != len(predicted) or kept > len(gold):
-                raise ValueError("a sentence with more tags, or words kept, than words, or fewer tags")
-        for tags, of_words in zip(self.predicted, self.confidence_permille or [], strict=False):
-            if len(tags) != len(of_words) or any(
-                one is None and tag != "O" for one, tag in zip(of_words, tags, strict=True)
-            ):
-                raise ValueError("confidence_permille does not fit what was predicted")
-        return self
+    """Return what is stored of one split (`predicted_tags`)."""
+    return predicted_tags(sentences, encoded, answers, tags_of(card))
 
 
 class StoredTagging(Stored):
@@ -191,15 +124,6 @@ def entity_judgements(part: Mapping[str, Any]) -> Iterator[Judgement]:
         golds = set(entity_spans(gold))
         for span in entity_spans(predicted):
             yield Judgement(prod(one / WHOLE for one in of_words[span[0] : span[1]]), span in golds)
-
-
-def word_judgements(part: Mapping[str, Any]) -> Iterator[Judgement]:
-    """Yield every tag that was decided, O among them; words that were cut off are not."""
-    lines = zip(part["gold"], part["predicted"], part["confidence_permille"], strict=True)
-    for golds, predicteds, of_words in lines:
-        for gold, predicted, permille in zip(golds, predicteds, of_words, strict=True):
-            if permille is not None:
-                yield Judgement(permille / WHOLE, gold == predicted)
 
 
 def mentions_of(sentence: Sentence, tags: Tags) -> Iterator[str]:
@@ -235,10 +159,11 @@ NER = Kind(
     count_gold=lambda card, sentences: count_mentions(sentences),
     gold_row=lambda sentence: sentence.gold,
     refuse_beside=refuse_other_type,
-    cut=lambda part: {
-        "num_cut": sum(len(tags) - kept for tags, kept in zip(part["gold"], part["num_kept"], strict=True))
-    },
+    cut=cut_words,
     calibrated={"predicted entities": entity_judgements, "words": word_judgements},
+    trivial=lambda card, train, gold: {
+        "all-negative": ["O" * len(tags) if isinstance(tags, str) else ["O"] * len(tags) for tags in gold]
+    },
     errors=tagging_errors,
     mentions=mentions_of,
     words_of=lambda card, sentence: sentence.words,

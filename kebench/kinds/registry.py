@@ -3,13 +3,19 @@
 from pathlib import Path
 
 from kebench.kinds.card import TaskCard
+from kebench.kinds.classification import CLASSIFICATION
 from kebench.kinds.kind import Examples, Kind
 from kebench.kinds.ner import NER
+from kebench.kinds.pico import PICO
+from kebench.kinds.qa import QA
 from kebench.kinds.relation import RELATION
+from kebench.kinds.similarity import SIMILARITY
 from kebench.records import Record
 from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN, Metric
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (NER, RELATION)}  # in the order of tables
+# In the order of tables, which is BLURB's.
+_ALL = (NER, PICO, RELATION, SIMILARITY, CLASSIFICATION, QA)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 
 
 def read_split(card: TaskCard, path: Path) -> Examples:

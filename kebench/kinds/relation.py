@@ -10,20 +10,21 @@ confused, of texts by their indicators, and of whether seeds agree.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import model_validator
 
-from kebench.grid import Cell, Grid, GridRows, Sheet, mean_cell
+from kebench.grid import Cell, Grid, Sheet
 from kebench.kinds.card import TaskCard
+from kebench.kinds.confusion import confusion_grid, right_places
 from kebench.kinds.encoded import Answer, Encoded, Ragged, encode_texts
 from kebench.kinds.errors import Asked, Errors, Run, agreement_grid, both_grid, scores_grid
 from kebench.kinds.kind import Kind, Marks, Permille, Read, Stored, StoredSplit, Words
 from kebench.kinds.pairs import GAD_HEADER, LOOKS_LIKE_A_MARKER, Pair, read_pairs
-from kebench.scoring.calibration import WHOLE, Judgement
+from kebench.kinds.texts import decision_judgements
 from kebench.scoring.counts import count_relations
 
 
@@ -157,12 +158,6 @@ class StoredRelations(Stored):
         return self
 
 
-def instance_judgements(part: Mapping[str, Any]) -> Iterator[Judgement]:
-    """Yield every instance."""
-    lines = zip(part["gold"], part["predicted"], part["confidence_permille"], strict=True)
-    return (Judgement(permille / WHOLE, gold == predicted) for gold, predicted, permille in lines)
-
-
 def labelling_errors(asked: Asked) -> Errors:
     """Return the tables of a model's errors."""
     runs, card = asked.runs, asked.card
@@ -174,7 +169,7 @@ def labelling_errors(asked: Asked) -> Errors:
         grids.append(agreement_instances_grid(runs, negative=card.negative))
     if asked.both:
         headings, places = ("right by most seeds of", "instances", "%"), range(len(runs[0].gold))
-        grids.append(both_grid(headings, asked.both, places, _right))
+        grids.append(both_grid(headings, asked.both, places, right_places))
     several = (
         "Counts are means over seeds, gold in rows; precision, recall and F1 are of the counts of all seeds."
     )
@@ -192,23 +187,7 @@ def agreement_instances_grid(runs: Sequence[Run], *, negative: str) -> Grid:
     positive = [place for place, label in enumerate(gold) if label != negative]
     headings = ("agreement of seeds", "instances", "%", "positive", "% of these")
     groups, overlap = [range(len(gold)), positive], partial(count_relations, negative=negative)
-    return agreement_grid(headings, "right", runs, _right, groups=groups, overlap=overlap)
-
-
-def _right(run: Run) -> Iterable[int]:
-    pairs = zip(run.gold, run.predicted, strict=True)
-    return (place for place, (gold, predicted) in enumerate(pairs) if gold == predicted)
-
-
-def confusion_grid(runs: Sequence[Run], labels: Sequence[str]) -> Grid:
-    """Return gold against predicted relation labels, as means over seeds; gold in rows."""
-    counts = Counter(
-        (gold, predicted) for run in runs for gold, predicted in zip(run.gold, run.predicted, strict=True)
-    )
-    rows: GridRows = [
-        (gold, *(mean_cell(counts[gold, predicted], len(runs)) for predicted in labels)) for gold in labels
-    ]
-    return Grid(("gold / predicted", *labels), rows)
+    return agreement_grid(headings, "right", runs, right_places, groups=groups, overlap=overlap)
 
 
 def marker_grid(
@@ -226,6 +205,13 @@ def marker_grid(
         counts = count_relations(gold, predicted, negative=negative)
         rows.append((name, len(places), Cell(counts.num_gold / len(runs), ",.0f"), Cell(counts.f1_percent)))
     return Grid(("indicators in the text", "instances", "positive", "F1"), rows)
+
+
+def constant_labels(card: RelationCard, train: Sequence[Pair], gold: Sequence[str]) -> dict[str, list[str]]:
+    """Return no relation anywhere, and everywhere the label that most instances of the training set have."""
+    labels = [pair.label for pair in train]
+    most = max(card.labels, key=labels.count)
+    return {"all-negative": [card.negative] * len(gold), "majority": [most] * len(gold)}
 
 
 RELATION = Kind(
@@ -257,7 +243,8 @@ RELATION = Kind(
         word for word in pair.text.split() if not any(marker in word for marker in card.markers)
     ),
     plain_text=without_markers,
+    trivial=constant_labels,
     errors=labelling_errors,
     marks=Marks(marker_faults, expected_markers),
-    calibrated={"instances": instance_judgements},
+    calibrated={"instances": decision_judgements},
 )

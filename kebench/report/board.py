@@ -1,6 +1,7 @@
 """The leaderboard as sheets for people, one a table: a grid a kind of task, with published rows below."""
 
 from kebench.grid import Grid, GridRows, Sheet
+from kebench.report.overall import overall_grid, overall_notes
 from kebench.report.table import Block, Leaderboard
 from kebench.report.words import (
     ORDER,
@@ -23,8 +24,10 @@ def board_sheets(board: Leaderboard) -> list[Sheet]:
         show_n = shared_n(table) is None
         has_best = any(block.best for block in table.blocks)
         grids = tuple(block_grid(block, show_n=show_n) for block in table.blocks)
+        overall = overall_grid(table)
+        grids += (overall,) if overall else ()
         best = f"Best measured score {{how}}. {ORDER}" if has_best else ""
-        sheets.append(Sheet(protocol, (numbers,), grids, tuple(footnotes(table)), best))
+        sheets.append(Sheet(protocol, (numbers,), grids, (*overall_notes(table), *footnotes(table)), best))
     return sheets
 
 

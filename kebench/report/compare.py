@@ -12,6 +12,7 @@ import numpy as np
 from kebench.errors import UserError
 from kebench.kinds.registry import KINDS, metric_of
 from kebench.records import Record
+from kebench.report.overall import overall_of, score_parts, scores_by_seed
 from kebench.report.table import (
     Cell,
     Choice,
@@ -25,7 +26,8 @@ from kebench.report.table import (
 )
 from kebench.scoring.metrics import METRICS, OWN, Metric
 from kebench.stats.pvalue import Correction, PValue, Sides, correct
-from kebench.stats.resampling import NUM_RESAMPLES, Floats, resampling_test
+from kebench.stats.resampling import NUM_RESAMPLES, Floats, resampling_test, weighted_test
+from kebench.stats.resampling import Compared as Resampled
 from kebench.stats.seeds import Dominance, almost_stochastic_order, hedges_g, paired_t, seeds_needed, welch_t
 from kebench.stats.summary import Summary
 
@@ -95,6 +97,7 @@ class Comparison:
     averages: as the leaderboard has them, of the kinds of which both have every task of the suite; tests are
     over each seed's average, never corrected, and in no family.
     undefined: tasks, with their kinds, that both have and that have no score: no gold in the test set.
+    overall: of the one score over a suite's tasks, in its place among the averages; None where one lacks it.
     """
 
     a: str
@@ -104,6 +107,8 @@ class Comparison:
     tasks: tuple[TaskComparison, ...]
     averages: tuple[Compared, ...]
     undefined: tuple[tuple[str, Column], ...]
+    _: KW_ONLY
+    overall: Compared | None = None
 
 
 def compare(
@@ -154,7 +159,8 @@ def _compare_in(
     if not tasks and not undefined:
         return None
     family = correct_family(tasks, TESTS, settings.correction)
-    return Comparison(*names, table, settings, family, _averages(table, keys, settings), tuple(undefined))
+    averages, overall = _averages(table, keys, settings), compare_overall(table, keys, settings, counts)
+    return Comparison(*names, table, settings, family, averages, tuple(undefined), overall=overall)
 
 
 def _compare_on(
@@ -240,19 +246,64 @@ def _averages(table: Table, keys: tuple[RowKey, RowKey], settings: Settings) -> 
         first, second = (row_of(block.rows, key) for key in keys)
         if not (first and second and first.average and second.average):
             continue
-        a, b = (average_by_seed([cell for cell in row.cells if cell]) for row in (first, second))
-        g = None
-        if a is None or b is None:  # the tasks of a model have different seeds
-            nothing = PValue(None, "Welch t", sides, (), "seeds", note=NO_SEED_AVERAGE)
-            tests = {"welch": nothing, "paired": nothing._replace(test="paired t")}
-        else:
-            scores = list(a.values()), list(b.values())
-            tests, g = {"welch": welch_t(*scores, sides=sides)}, hedges_g(*scores)
-            tests["paired"] = paired_t(a, b, sides=sides)
-            if set(a) != set(b):
-                tests["paired"] = PValue(None, "paired t", sides, (), "seeds", note=SAME_SEEDS)
+        by_seed = (average_by_seed([cell for cell in row.cells if cell]) for row in (first, second))
+        tests, g = _tests_over_seeds(sides, *by_seed)
         found.append(Compared(block.kind, first.average, second.average, tests, hedges_g=g))
     return tuple(found)
+
+
+def _tests_over_seeds(
+    sides: Sides, a: dict[int, float] | None, b: dict[int, float] | None
+) -> tuple[dict[str, PValue], float | None]:
+    """Return the t-tests of two models' averages by seed, and Hedges' g; None for one without."""
+    if a is None or b is None:  # the tasks of a model have different seeds
+        nothing = PValue(None, "Welch t", sides, (), "seeds", note=NO_SEED_AVERAGE)
+        return {"welch": nothing, "paired": nothing._replace(test="paired t")}, None
+    scores = list(a.values()), list(b.values())
+    tests = {"welch": welch_t(*scores, sides=sides), "paired": paired_t(a, b, sides=sides)}
+    if set(a) != set(b):
+        tests["paired"] = PValue(None, "paired t", sides, (), "seeds", note=SAME_SEEDS)
+    return tests, hedges_g(*scores)
+
+
+def compare_overall(
+    table: Table, keys: tuple[RowKey, RowKey], settings: Settings, counts: UnitStatistics
+) -> Compared | None:
+    """Compare the one score of the suite, with the examples of each task resampled within it.
+
+    None where a model has no score. Without a p-value, and with a note, where the seeds of a task differ.
+    """
+    overall = {one.key: one.score for one in overall_of(table)}
+    a, b = (overall.get(key) for key in keys)
+    if not (a and b):
+        return None
+    parts = [score_parts(table, key) for key in keys]
+    tests, g = _tests_over_seeds(settings.sides, *map(scores_by_seed, parts))
+    unit = "documents" if settings.unit == "document" else "examples"
+    compared = []
+    for one, other in zip(*parts, strict=True):
+        seeds = sorted(one.cell.test_percent_by_seed)
+        units = [counts({run.seed: run for run in part.cell.runs}[seed]) for part in (one, other)
+                 for seed in sorted(part.cell.test_percent_by_seed)]  # fmt: skip
+        is_alike = seeds == sorted(other.cell.test_percent_by_seed)
+        if not is_alike or len({of_run.shape for of_run in units}) > 1:
+            note = f"{one.column.task}: {SAME_LABELS if is_alike else SAME_SEEDS}"
+            nothing = PValue(None, "permutation", settings.sides, (), unit, note=note)
+            tests |= {"permutation": nothing, "bootstrap": nothing._replace(test="paired bootstrap")}
+            return Compared(table.score, a, b, tests, hedges_g=g)
+        half = len(seeds)
+        metric = metric_of(one.cell.runs[0], settings.metric)
+        compared.append(Resampled(np.stack(units[:half]), np.stack(units[half:]), metric, one.weight))
+    for name in ("permutation", "bootstrap"):
+        tests[name] = weighted_test(
+            name,
+            compared,
+            unit=unit,
+            seed=settings.seed,
+            sides=settings.sides,
+            num_resamples=settings.num_resamples,
+        )
+    return Compared(table.score, a, b, tests, hedges_g=g)
 
 
 def unit_counts(predictions: Predictions, settings: Settings) -> UnitStatistics:

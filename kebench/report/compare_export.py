@@ -69,6 +69,14 @@ def comparison_rows(comparison: Comparison) -> Iterator[Row]:
         yield _complete({**shared, "kind": kind, **_column_fields(column), "note": note})
     for average in comparison.averages:
         yield from _test_rows(average, {**shared, "task": "average"}, {})
+    if comparison.overall:
+        yield from _test_rows(comparison.overall, {**shared, "task": OVERALL}, made_overall(settings))
+
+
+def made_overall(settings: Settings) -> Mapping[str, Row]:
+    """Return how the tests of a suite's one score were drawn, which are in no family."""
+    drawn = {"resamples": settings.num_resamples, "resample_seed": settings.seed}
+    return {name: {"correction": "none", **drawn} for name in ("permutation", "bootstrap")}
 
 
 def published_rows(comparison: PublishedComparison) -> Iterator[Row]:
@@ -100,6 +108,9 @@ def significance_rows(found: Significance) -> Iterator[Row]:
         one = Compared(kind, a.score, b.score, tested, corrected=corrected, hedges_g=hedges_g(*by_seed))
         models = {"a": found.labels[pair.better], "b": found.labels[pair.worse]}
         yield from _test_rows(one, shared | models | _column_fields(column), made)
+    for better, worse, one in found.overall:
+        models = {"a": found.labels[better], "b": found.labels[worse]}
+        yield from _test_rows(one, {**shared, **models, "task": OVERALL}, made_overall(found.settings))
 
 
 def significance_fields(found: Significance) -> dict[str, Any]:
@@ -115,6 +126,9 @@ def significance_fields(found: Significance) -> dict[str, Any]:
         "tests": list(significance_rows(found)),
         "ranking": ranking and {**friedman, **ranking._asdict()},
     }
+
+
+OVERALL = "overall"  # what stands for a task where the number is a suite's one score
 
 
 def _test_rows(one: Compared, shared: Row, made: Mapping[str, Row]) -> Iterator[Row]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kebench.grid import DASH, UNDEFINED, Cell, Grid, GridRows, Sheet
+from kebench.grid import DASH, UNDEFINED, Cell, Grid, GridRows, Sheet, p_text
 from kebench.kinds.registry import KINDS
 from kebench.report.compare import AVERAGE_TESTS, TESTS, Compared, Comparison, TaskComparison
 from kebench.report.table import Cell as TaskCell
@@ -91,13 +91,15 @@ def _grids(comparison: Comparison) -> list[Grid]:
         Grid(("p-values", *(_HEADINGS[name] for name in TESTS)), p_values),
     ]
     if comparison.averages:
+        both = [(KINDS[one.kind].title, one, "paired") for one in comparison.averages]
+        both += [(one.kind, one, "bootstrap") for one in filter(None, [comparison.overall])]
         averages: GridRows = [
             (
-                KINDS[average.kind].title,
-                *_difference_cells(average, "paired"),
+                title,
+                *_difference_cells(average, test),
                 *(Cell(average.p_values[name].p, "p") for name in AVERAGE_TESTS),
             )
-            for average in comparison.averages
+            for title, average, test in both
         ]
         tests = (_HEADINGS[name] for name in AVERAGE_TESTS)
         grids.append(Grid(("average", *headings, *tests), averages))
@@ -176,6 +178,8 @@ def _notes_of_averages(comparison: Comparison) -> list[str]:
         f"No {tests} of the average of {' and '.join(kinds)}: {note}."
         for (tests, note), kinds in lacking.items()
     ]
+    if one := comparison.overall:
+        notes.append(overall_words(one))
     averaged = {average.kind for average in comparison.averages}
     missing = dict.fromkeys(task.kind for task in comparison.tasks if task.kind not in averaged)
     if missing:
@@ -185,6 +189,19 @@ def _notes_of_averages(comparison: Comparison) -> list[str]:
             "once."
         )
     return notes
+
+
+def overall_words(one: Compared) -> str:
+    """Say how the one score of a suite was tested."""
+    permutation, bootstrap = one.p_values["permutation"], one.p_values["bootstrap"]
+    if permutation.p is None:
+        return f"No test of the {one.kind} over examples: {permutation.note}."
+    interval = Cell(form="+.1f", interval=bootstrap.interval).text()
+    return (
+        f"{one.kind}: difference {one.difference:+.1f} {interval} by the paired bootstrap, examples drawn "
+        f"within each task; permutation p {p_text(permutation.p)}, of {_size(permutation)}. t-tests over "
+        "seeds where all tasks have the same."
+    )
 
 
 def _names(tasks: Iterable[TaskComparison]) -> str:
@@ -254,6 +271,16 @@ def comparison_fields(comparison: Comparison) -> dict[str, Any]:
             }
             for average in comparison.averages
         ],
+        "overall": comparison.overall
+        and {
+            "score": comparison.overall.kind,
+            "a": summary_fields(comparison.overall.a),
+            "b": summary_fields(comparison.overall.b),
+            "difference_percent": comparison.overall.difference,
+            "hedges_g": comparison.overall.hedges_g,
+            "correction": "none",
+            "tests": tests_fields(comparison.overall),
+        },
         "undefined": [column.task for _, column in comparison.undefined],
     }
 

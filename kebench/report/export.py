@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kebench.report.costs import Asked, cost_fields
+from kebench.report.overall import overall_notes, overall_of
 from kebench.report.table import Block, Leaderboard, Table
 from kebench.report.words import captions, summary_fields
 from kebench.scoring.metrics import METRICS
@@ -19,7 +20,7 @@ FIELDS = (
     "protocol",
     "metric",
     "kind",
-    "task",  # `average` for the average of a kind
+    "task",  # `average` for the average of a kind, `overall` for the one score of a suite
     "column",  # two numbers may be compared only if this is the same
     "origin",  # measured or published
     "model",
@@ -44,6 +45,7 @@ FIELDS = (
 
 
 NO_COSTS = Asked(())
+OVERALL = "overall"
 UNDEFINED = "no {lacks} in the test set: the score is undefined"
 UNDEFINED_AVERAGE = "the score of a task is undefined, and so is the average"
 
@@ -55,7 +57,7 @@ def board_content(board: Leaderboard, asked: Asked = NO_COSTS) -> dict[str, Any]
             "suite": table.suite,
             "caption": captions(table),
             "protocol": dict(table.protocol),
-            "notes": list(table.notes),
+            "notes": [*table.notes, *overall_notes(table)],
             "numbers": list(_numbers(table, board, asked)),
         }
         for table in board.tables
@@ -102,6 +104,20 @@ def _numbers(table: Table, leaderboard: Leaderboard, asked: Asked) -> Iterator[d
         for number in numbers:
             number = {**shared, "kind": block.kind, **number}
             yield {field: number.get(field) for field in fields}
+    scored = [(one, one.score) for one in overall_of(table) if one.score]  # the best first
+    for one, score in scored:
+        number = {
+            **shared,
+            "task": OVERALL,
+            "origin": "measured",
+            "label": one.label,
+            **one.key._asdict(),
+            "is_comparable": True,
+            **summary_fields(score),
+            "is_best": len(scored) > 1 and score.mean == scored[0][1].mean,
+            "metric_name": table.score,
+        }
+        yield {field: number.get(field) for field in fields}
 
 
 def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[str, Any]]:

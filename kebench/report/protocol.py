@@ -12,7 +12,7 @@ from kebench.records import Record
 Fields = tuple[tuple[str, Any], ...]  # names and values; hashable
 
 # Left out of a table's protocol: what is chosen by dev score or is a row's own, and what is a task's own.
-_NOT_SHARED = {"learning_rate", "max_length", "fidelity", "budget", "metric"}
+_NOT_SHARED = {"learning_rate", "max_length", "fidelity", "budget", "metric", "pooling"}
 # Always said in a caption, in this order; the other fields only where the tables differ in them.
 _ALWAYS = ("epochs", "patience", "batch_size", "train_rows", "dev_rows", "precision")
 
@@ -67,6 +67,7 @@ def setting_lines(record: Record) -> list[tuple[str, str]]:
         *rows.items(),
         ("precision", record.protocol.precision),
         ("fidelity", record.protocol.fidelity),
+        ("pooling", record.protocol.pooling),
         ("metric", record.protocol.metric),
         ("budget", record.protocol.budget),
         ("versions", f"task {record.task_version}, protocol {record.protocol.version}"),

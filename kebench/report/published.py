@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 from kebench.cards import Card, read_card
 from kebench.kinds.registry import KINDS
 from kebench.shipped import shipped
-from kebench.tasks.card import all_task_cards
+from kebench.tasks.card import all_task_cards, suite_scores
 
-AVERAGES = tuple(KINDS)
+AVERAGES = (*KINDS, *suite_scores())
 MARKS = "†‡§¶"
 Percent = Annotated[float, Field(ge=-100, le=100)]  # a correlation may be below zero
 
@@ -26,7 +26,7 @@ class PublishedRow(Card):
     model: the name of our card; label: the name that the table prints.
     source: where the publishing paper has the numbers from.
     comparable: whether the row may be compared with the others of its table; `reason` if not.
-    averages, sd, significant: by task, or by kind of task for the averages.
+    averages, sd, significant: by task, or by kind of task for the averages, and by suite for its one score.
     n: runs behind each number, where the paper states it.
     """
 
@@ -46,7 +46,7 @@ class PublishedRow(Card):
         if not self.comparable and not self.reason:
             raise ValueError("a row that is not comparable needs a reason")
         if not set(self.averages) <= set(AVERAGES):
-            raise ValueError(f"averages are {' and '.join(AVERAGES)}")
+            raise ValueError(f"averages are of {', '.join(AVERAGES)}")
         if stray := (set(self.sd) | set(self.significant)) - set(self.scores) - set(self.averages):
             raise ValueError(f"a deviation or mark without a score: {', '.join(sorted(stray))}")
         return self

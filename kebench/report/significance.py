@@ -7,7 +7,7 @@ is all pairs of models on all tasks of the table.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Literal, NamedTuple
@@ -16,7 +16,16 @@ from kebench.errors import UserError, counted
 from kebench.grid import UNDEFINED, Cell, Grid, GridRows, Plain, Sheet, p_text
 from kebench.kinds.registry import KINDS
 from kebench.report import words
-from kebench.report.compare import SAME_SEEDS, Predictions, Settings, p_value_of, unit_counts
+from kebench.report.compare import (
+    SAME_SEEDS,
+    Compared,
+    Predictions,
+    Settings,
+    compare_overall,
+    p_value_of,
+    unit_counts,
+)
+from kebench.report.overall import overall_of
 from kebench.report.table import Cell as TaskCell
 from kebench.report.table import Column, Leaderboard, RowKey, Table, best_and_second
 from kebench.stats.pvalue import CORRECTIONS, PValue, correct
@@ -59,6 +68,7 @@ class Significance:
     """What a table's pairs say. columns: with their kinds; cells: by model and column hash.
 
     undefined: likewise what was measured and has no score, since the test set has no gold.
+    overall: of each two models that have the suite's one score, the better first; p corrected over these.
     """
 
     table: Table
@@ -71,6 +81,7 @@ class Significance:
     ranking: Ranking | None
     ranked: tuple[RowKey, ...]
     undefined: frozenset[tuple[RowKey, str]] = frozenset()
+    overall: tuple[tuple[RowKey, RowKey, Compared], ...] = ()
 
     def pair(self, one: RowKey, other: RowKey, column: Column) -> Pair | None:
         """Return the test of two models on a column, whichever is better; None if one does not have it."""
@@ -100,7 +111,9 @@ def significance(
 ) -> list[Significance]:
     """Test all pairs of models in each table. Raises UserError if no table has two models on a task."""
     every = (
-        significance_of(table, test=test, settings=settings, predictions=predictions)
+        with_overall(
+            significance_of(table, test=test, settings=settings, predictions=predictions), predictions
+        )
         for table in board.tables
     )
     if kept := [one for one in every if one.pairs]:
@@ -146,6 +159,39 @@ def significance_of(
     )  # fmt: skip
 
 
+def with_overall(found: Significance, predictions: Predictions) -> Significance:
+    """Add the comparisons of the suite's one score, which read predictions whatever the test is."""
+    counts = unit_counts(predictions, found.settings)
+    scored = [one for one in overall_of(found.table) if one.score]  # the best first
+    pairs = [
+        (a.key, b.key, compared)
+        for a, b in combinations(scored, 2)
+        if (compared := compare_overall(found.table, (a.key, b.key), found.settings, counts))
+    ]
+    corrected = correct([one.p_values["permutation"].p for *_, one in pairs], found.settings.correction)
+    overall = (
+        (a, b, replace(one, corrected={"permutation": p}))
+        for (a, b, one), p in zip(pairs, corrected, strict=True)
+    )
+    return replace(found, overall=tuple(overall))
+
+
+def overall_pairs_grid(found: Significance) -> Grid:
+    """Return each pair's difference in the suite's one score, with interval and p-value."""
+    rows: GridRows = []
+    for better, worse, one in found.overall:
+        tested, drawn = one.p_values["permutation"], one.p_values["bootstrap"]
+        rows.append(
+            (
+                f"{found.labels[better]} - {found.labels[worse]}",
+                Cell(one.difference, "+.1f"),
+                Cell(form="+.1f", interval=drawn.interval),
+                Cell(tested.p, "p", corrected=one.corrected.get("permutation")),
+            )
+        )
+    return Grid((found.table.score, "difference", "95% interval", "permutation p"), rows)
+
+
 def significance_sheet(found: Significance) -> Sheet:
     """Return the grids of one table: scores, tasks won and lost, mean ranks where there are any."""
     models, wins = list(found.labels), found.won_and_lost()
@@ -160,6 +206,7 @@ def significance_sheet(found: Significance) -> Sheet:
     seed_numbers = {cell.score.n for cell in found.cells.values()}
     n = seed_numbers.pop() if len(seed_numbers) == 1 else None
     grids = [*_scores(found, show_n=n is None), Grid(("won:lost", *numbers), won_and_lost)]
+    grids += [overall_pairs_grid(found)] if found.overall else []
     if ranking := found.ranking:
         rows: GridRows = []
         for place in sorted(range(len(found.ranked)), key=lambda place: ranking.mean_ranks[place]):
@@ -225,6 +272,11 @@ def _notes(found: Significance) -> list[str]:
         "won:lost: tasks on which the row's model is significantly better than the column's, and worse. A "
         "column has the number of its model's row.",
     ]
+    if found.overall:
+        notes.append(
+            f"{found.table.score}: examples are drawn (the interval) and exchanged (p) within each task; "
+            f"{CORRECTIONS[found.settings.correction]} over {counted(len(found.overall), 'pair')} of models."
+        )
     if without:
         notes.append(
             f"{without} of {counted(len(found.pairs), 'pair')} without a p-value: fewer than two seeds, no "

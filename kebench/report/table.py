@@ -22,6 +22,7 @@ from kebench.report.published import PrintedRow, PublishedTable, mark_rows
 from kebench.report.selection import choose_rate
 from kebench.scoring.metrics import AS_PUBLISHED, METRICS, OWN
 from kebench.stats.summary import Summary, summarise
+from kebench.tasks.card import suite_scores
 
 Choice = str  # of the metric shown: OWN, AS_PUBLISHED, or the name of one
 _log = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ class Extra(NamedTuple):
 @dataclass(frozen=True)
 class Column:
     """One task under one protocol. letter: tells columns of one task apart; footnote: how they differ.
+
+    Where tasks stand under different protocols, the footnote is the whole of this one's.
 
     metric: the name of the one shown. test: what the test file holds, as far as the records keep it.
     """
@@ -126,13 +129,20 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """One suite under one protocol. notes: what the choice of rates had to leave out."""
+    """One suite under one protocol. notes: what the choice of rates had to leave out.
+
+    score: what the one score over the suite's tasks is called, "" where it has none (`report.overall`).
+    kinds, tasks: of the suite, whether measured or not, in table order.
+    """
 
     suite: str
     protocol: Fields
     caption: str
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
+    score: str = ""
+    kinds: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
 
     @property
     def measured(self) -> list[tuple[str, Row, Column, Cell]]:
@@ -161,42 +171,87 @@ def build_leaderboard(
     metric: Choice = OWN,
     published: Sequence[PublishedTable] = (),
     other_names: Mapping[str, OtherName] = NO_OTHERS,
+    suite: str | None = None,
+    across_protocols: bool = False,
 ) -> Leaderboard:
     """Build the tables of all records.
+
+    A task has a table in its own suite. One of a further suite is shown if that is asked for (`suite`), or if
+    no other table of the same protocol holds all of it.
 
     cards: every task card, in table order; they say which tasks make up the average of a suite.
     metric: `strict` shows each task's own, `as-published` the one that published numbers are in, a name that
         one; tasks of kinds that do not have it are left out, with a note.
     published: tables shown, with a mark, under the first measured block of their suite and kind.
     other_names: of models, which stand in the labels of their rows.
+    across_protocols: one table a suite, each of whose columns is under a protocol of its own, and says so.
     """
     records, left_out = _choose_records(records, metric)
     suites_of = {card.name: card.suites for card in cards}
     groups: dict[tuple[str, Fields], list[Record]] = defaultdict(list)
     for record in records:
-        for suite in suites_of.get(record.task, ("no suite",)):
-            groups[suite, shared_fields(record)].append(record)
+        for one in suites_of.get(record.task, ("no suite",)):
+            groups[one, () if across_protocols else shared_fields(record)].append(record)
+    groups = {group: groups[group] for group in groups if _is_shown(group, groups, suites_of, suite)}
+    titles = suite_scores()
     differing = differing_names([protocol for _, protocol in groups])
     labels = _row_labels(records, other_names)
     shown = published if metric in (OWN, AS_PUBLISHED) else ()  # what is printed is of one metric
     printed = mark_rows(shown)
     tables: list[Table] = []
     done: set[tuple[str, str]] = set()
-    for suite, protocol in sorted(groups, key=_nearest_to_the_paper_first):
-        group = groups[suite, protocol]
+    for name, protocol in sorted(groups, key=_nearest_to_the_paper_first):
+        group = groups[name, protocol]
         blocks, notes = [], []
+        members = [card for card in cards if name in card.suites]
         for kind in KINDS:
             if of_kind := [record for record in group if record.kind == kind]:
-                theirs = [card for card in cards if suite in card.suites and card.kind == kind]
-                below = [one for one in printed if one.table.suite == suite and (suite, kind) not in done]
-                block, block_notes = _build_block(kind, of_kind, theirs, metric, labels, below)
+                theirs = [card for card in members if card.kind == kind]
+                below = [one for one in printed if one.table.suite == name and (name, kind) not in done]
+                block, block_notes = _build_block(
+                    kind, of_kind, theirs, metric, labels, below, says_protocol=across_protocols
+                )
                 blocks.append(block)
                 notes += block_notes
-                done.add((suite, kind))
+                done.add((name, kind))
         budgets = sorted({record.protocol.budget for record in group})
-        caption = describe_protocol(protocol, budgets=budgets, differing=differing)
-        tables.append(Table(suite, protocol, caption, tuple(blocks), (*notes, *left_out)))
+        caption = "each task under the protocol that a note below says"
+        if not across_protocols:
+            caption = describe_protocol(protocol, budgets=budgets, differing=differing)
+        kinds = tuple(kind for kind in KINDS if any(card.kind == kind for card in members))
+        tables.append(
+            Table(
+                name,
+                protocol,
+                caption,
+                tuple(blocks),
+                (*notes, *left_out),
+                score=titles.get(name, ""),
+                kinds=kinds,
+                tasks=tuple(card.name for card in members),
+            )
+        )
     return Leaderboard(metric, tuple(tables))
+
+
+def _is_shown(
+    group: tuple[str, Fields],
+    groups: Mapping[tuple[str, Fields], list[Record]],
+    suites_of: Mapping[str, tuple[str, ...]],
+    asked: str | None,
+) -> bool:
+    """Tell whether a group of records has a table: see `build_leaderboard`."""
+    suite, protocol = group
+    if asked is not None:
+        return suite == asked
+    if any(suites_of.get(record.task, (suite,))[0] == suite for record in groups[group]):
+        return True
+    held = {id(record) for record in groups[group]}
+    return not any(
+        held <= {id(record) for record in records}
+        for (name, one), records in groups.items()
+        if name != suite and one == protocol
+    )
 
 
 def _choose_records(records: Sequence[Record], metric: Choice) -> tuple[list[Record], list[str]]:
@@ -230,8 +285,8 @@ def _nearest_to_the_paper_first(group: tuple[str, Fields]) -> tuple[Any, ...]:
     """BLURB before other suites; all data before a subset, many epochs before few."""
     suite, protocol = group
     fields = dict(protocol)
-    rows = fields["train_rows"]
-    by_size = (rows is not None, -(rows or 0), -fields["epochs"])
+    rows = fields.get("train_rows")
+    by_size = (rows is not None, -(rows or 0), -fields.get("epochs", 0))
     return (suite != PUBLISHED_SUITE, suite, *by_size, repr(protocol))
 
 
@@ -273,9 +328,11 @@ def _build_block(
     metric: Choice,
     labels: Mapping[RowKey, str],
     printed: Iterable[PrintedRow],
+    *,
+    says_protocol: bool,
 ) -> tuple[Block, list[str]]:
     """Build the columns, cells and averages of one kind. cards: of all the suite's tasks, in table order."""
-    columns = _build_columns(records, cards, metric)
+    columns = _build_columns(records, cards, metric, says_protocol=says_protocol)
     tasks = [card.name for card in cards]
     runs: dict[tuple[RowKey, str, str], list[Record]] = defaultdict(list)
     for record in records:
@@ -301,9 +358,12 @@ def _build_block(
 
 
 def _build_columns(
-    records: Sequence[Record], cards: Sequence[TaskCard], choice: Choice
+    records: Sequence[Record], cards: Sequence[TaskCard], choice: Choice, *, says_protocol: bool
 ) -> tuple[Column, ...]:
-    """Return one column a task and protocol, in table order; several of one task get letters."""
+    """Return one column a task and protocol, in table order; several of one task get letters.
+
+    says_protocol: a footnote says all of a column's protocol, not only what tells it from others of its task.
+    """
     by_task: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         by_task[record.task][record.column].append(record)
@@ -312,6 +372,11 @@ def _build_columns(
     columns: list[Column] = []
     for task in sorted(by_task, key=lambda task: (places.get(task, len(places)), task)):
         parts = {column: task_fields(runs[0]) for column, runs in by_task[task].items()}
+        if says_protocol:
+            parts = {
+                column: (*fields, *shared_fields(by_task[task][column][0]))
+                for column, fields in parts.items()
+            }
         differing = differing_names(list(parts.values()))
         for place, column in enumerate(sorted(parts, key=lambda column: repr(parts[column]))):
             letter = chr(ord("a") + place) if place < 26 else str(place + 1)
@@ -323,13 +388,21 @@ def _build_columns(
                     heading=headings.get(task, task),
                     metric=metric_of(runs[0], choice).name,
                     letter=letter if len(parts) > 1 else "",
-                    footnote=", ".join(
-                        f"{name} {value}" for name, value in parts[column] if name in differing
-                    ),
+                    footnote=_footnote(runs, parts[column], differing, says_protocol=says_protocol),
                     test=next((run.splits["test"] for run in reversed(runs) if "test" in run.splits), None),
                 )
             )
     return tuple(columns)
+
+
+def _footnote(runs: Sequence[Record], fields: Fields, differing: set[str], *, says_protocol: bool) -> str:
+    """Say how a column differs from others of its task, or the whole of its protocol."""
+    if not says_protocol:
+        return ", ".join(f"{name} {value}" for name, value in fields if name in differing)
+    protocol = shared_fields(runs[0])
+    own = [f"{name} {value}" for name, value in task_fields(runs[0]) if name in differing]
+    budgets = sorted({run.protocol.budget for run in runs})
+    return ", ".join([describe_protocol(protocol, budgets=budgets, differing=differing), *own])
 
 
 def _build_cell(records: Sequence[Record], metric: str) -> tuple[Cell, str]:

@@ -157,7 +157,7 @@ def footnotes(table: Table) -> list[str]:
         f"Learning rate, by mean dev score{of_own}: {'; '.join(chosen)}.",
         *(f"{note}." for note in table.notes),
         *table_notes(table),
-        *(f"{column_name(column)}: {column.footnote}." for _, column in columns_of(table) if column.letter),
+        *(f"{column_name(column)}: {column.footnote}." for _, column in columns_of(table) if column.footnote),
         *(["Published: as printed by their sources; not ranked with the rows above."] if printed else []),
         *sources.values(),
         *excepted.values(),

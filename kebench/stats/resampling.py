@@ -10,7 +10,8 @@ and is exact. A metric of ranks is computed from all units of each resample.
 
 # S seeds, U units, K kinds of units that are alike, R resamples, T statistics of a unit (`Metric.units`)
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,25 +46,58 @@ def resampling_test(
     distribution shifted to the null). What was observed counts as one of the resamples, so p is never 0;
     those without a score (no gold) are left out, with a note.
     """
+    task = Compared(a_SUT, b_SUT, metric, 1.0)
+    return weighted_test(test, [task], unit=unit, seed=seed, sides=sides, num_resamples=num_resamples)
+
+
+class Compared(NamedTuple):
+    """A task on which two models are compared, and its weight in a score over several.
+
+    a_SUT, b_SUT: statistics of the same units, seed by seed.
+    """
+
+    a_SUT: Floats
+    b_SUT: Floats
+    metric: Metric
+    weight: float
+
+
+def weighted_test(
+    test: str,
+    tasks: Sequence[Compared],
+    *,
+    unit: str,
+    seed: int,
+    sides: Sides,
+    num_resamples: int = NUM_RESAMPLES,
+) -> PValue:
+    """Test the difference in a weighted sum of scores; the rest is as in `resampling_test`.
+
+    The units of each task are resampled within it, independently of the others: a stratified bootstrap.
+    """
     assert test in ("permutation", "bootstrap"), test
-    assert a_SUT.shape == b_SUT.shape, "both models need the same units and as many seeds"
     is_exchanged = test == "permutation"
-    name, size = "permutation" if is_exchanged else "paired bootstrap", (a_SUT.shape[1],)
-    both_2SUT = np.stack([a_SUT, b_SUT]).astype(np.float64)
-    whole = both_2SUT.sum(axis=2) if metric.is_additive else both_2SUT
-    observed = float(_difference(whole[None], metric)[0])
-    if np.isnan(observed):
-        note = f"no {metric.lacks} in the test set, so no {metric.title}"
-        return PValue(None, name, sides, size, unit, note=note)
+    name = "permutation" if is_exchanged else "paired bootstrap"
+    size = (sum(task.a_SUT.shape[1] for task in tasks),)
     rng = np.random.default_rng(seed)
-    resample = (_summed if metric.is_additive else _listed)(both_2SUT, rng, is_exchanged=is_exchanged)
-    at_once = _CHUNK if metric.is_additive else max(1, _VALUES_AT_ONCE // both_2SUT.size)
-    differences_R = np.concatenate(
-        [
-            _difference(resample(min(at_once, num_resamples - start)), metric)
-            for start in range(0, num_resamples, at_once)
-        ]
-    )
+    observed, differences_R = 0.0, np.zeros(num_resamples)
+    for task in tasks:
+        assert task.a_SUT.shape == task.b_SUT.shape, "both models need the same units and as many seeds"
+        metric, both_2SUT = task.metric, np.stack([task.a_SUT, task.b_SUT]).astype(np.float64)
+        whole = both_2SUT.sum(axis=2) if metric.is_additive else both_2SUT
+        here = float(_difference(whole[None], metric)[0])
+        if np.isnan(here):
+            note = f"no {metric.lacks} in the test set, so no {metric.title}"
+            return PValue(None, name, sides, size, unit, note=note)
+        observed += task.weight * here
+        resample = (_summed if metric.is_additive else _listed)(both_2SUT, rng, is_exchanged=is_exchanged)
+        at_once = _CHUNK if metric.is_additive else max(1, _VALUES_AT_ONCE // both_2SUT.size)
+        differences_R += task.weight * np.concatenate(
+            [
+                _difference(resample(min(at_once, num_resamples - start)), metric)
+                for start in range(0, num_resamples, at_once)
+            ]
+        )
     without = np.isnan(differences_R)
     differences_R = differences_R[~without]
     centered_R = differences_R - (0.0 if is_exchanged else observed)  # exchanged, it is the null's already
@@ -79,7 +113,8 @@ def resampling_test(
     if not is_exchanged:
         low, high = np.quantile(differences_R, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
         interval = (float(low), float(high))
-    note = f"{without.sum():,} resamples without {metric.lacks} are left out" if without.any() else ""
+    lacks = " or ".join(dict.fromkeys(task.metric.lacks for task in tasks))
+    note = f"{without.sum():,} resamples without {lacks} are left out" if without.any() else ""
     return PValue(p, name, sides, size, unit, interval=interval, note=note)
 
 

@@ -5,6 +5,7 @@ Adding a task is adding a file: to `kebench/tasks/cards/`, or to `./tasks/` wher
 
 import os
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,27 @@ def read_task_card(name: str) -> TaskCard:
     return card
 
 
+@cache
+def suite_scores() -> dict[str, str]:
+    """Return what the one score over a suite's tasks is called, for the suites that have one."""
+    suites = read_toml(Path(__file__).with_name("suites.toml"))
+    return {name: str(fields["score"]) for name, fields in suites.items()}
+
+
 def all_task_cards() -> list[TaskCard]:
-    """Return every task card by suite, then by kind in the order of `KINDS`, then as the cards order them."""
+    """Return every task card by suite, then by kind in the order of `KINDS`, then as the cards order them.
+
+    Raises UserError for a card of a user's own that puts a further task into a suite that has one score: it
+    would be another number of the same name.
+    """
     cards = [read_task_card(name) for name in task_card_paths()]
+    for name in {card.name for card in cards} - files_by_name(Path(__file__).parent / "cards").keys():
+        card = next(card for card in cards if card.name == name)
+        if taken := sorted({*card.suites} & suite_scores().keys()):
+            raise UserError(
+                f"{task_card_paths()[name]}: suite '{taken[0]}' has a score over tasks of its own, to which "
+                "none is added; name another suite"
+            )
     kinds = list(KINDS)
     return sorted(cards, key=lambda card: (card.suite, kinds.index(card.kind), card.order, card.name))
 

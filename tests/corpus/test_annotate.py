@@ -384,7 +384,7 @@ def test_test_documents_of_blurb_are_kept_out_by_id_and_by_text(
 ) -> None:
     abstracts = real_data / "text" / "pubmed-abstracts" / "abstracts.jsonl.gz"
     out = tmp_path / "out"
-    run(kb, out, abstracts, "--exclude-test-of", "blurb", "--data", real_data / "blurb")
+    run(kb, out, abstracts, "--exclude-test-of", "kebiolm", "--data", real_data / "blurb")
     left = set(ids(out))
     with gzip.open(abstracts, "rt") as file:
         documents = [json.loads(line) for line in file]

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from kebench.finetune.encode import cached, choose_rows, tokenizer_hash
 from kebench.kinds.encoded import Answer, Encoded, Ints
-from kebench.kinds.iob import Sentence
 from kebench.kinds.ner import encode_sentences, predicted_split, tags_of
 from kebench.kinds.pairs import Pair
 from kebench.kinds.relation import add_markers, encode_pairs
+from kebench.kinds.tagging import Sentence
 from kebench.model.checkpoint import load_tokenizer
 from tests.finetune.conftest import WRITERS
 from tests.finetune.small_tasks import NER, RELATION

@@ -94,7 +94,9 @@ def test_an_answer_that_is_no_number_is_no_prediction(
 def encoded_of_lengths(lengths: list[int]) -> Encoded:
     rows = Ragged.of([[0] * length for length in lengths])
     ones = Ragged.of([[0]] * len(lengths))
-    return Encoded(rows, Ragged.of([[[0]]] * len(lengths)), ones, ones, ones, ones)
+    return Encoded(
+        rows, Ragged.of([[]] * len(lengths)), Ragged.of([[[0]]] * len(lengths)), ones, ones, ones, ones
+    )
 
 
 def settings_with(**changes: Any) -> Settings:
@@ -284,7 +286,7 @@ def _logits_one_by_one(model: Classifier, encoded: Encoded) -> list[torch.Tensor
 def test_answers_do_not_depend_on_the_order_of_examples(order: list[int]) -> None:
     # by hand: a classifier that answers with the first piece's parity, whatever stands around it
     rows = Ragged.of([[row, 5] for row in range(16)])
-    encoded = Encoded(rows, Ragged.of([[[0]]] * 16), *[Ragged.of([[0]] * 16)] * 4)
+    encoded = Encoded(rows, Ragged.of([[]] * 16), Ragged.of([[[0]]] * 16), *[Ragged.of([[0]] * 16)] * 4)
     answers = predict(_Parity(), encoded.take(order), pad_id=0, accelerator=_OneProcess(), batch_size=3)
     assert [int(answer.labels[0]) for answer in answers] == [row % 2 for row in order]
 

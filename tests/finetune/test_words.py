@@ -7,8 +7,8 @@ import pytest
 
 from kebench.finetune.encode import UnknownWords, count_unknown
 from kebench.finetune.job import fine_tune
-from kebench.kinds.iob import Sentence
 from kebench.kinds.pairs import Pair
+from kebench.kinds.tagging import Sentence
 from kebench.model.checkpoint import load_tokenizer
 from kebench.runtime import software
 from tests.finetune.small_tasks import NER, RELATION, job_on

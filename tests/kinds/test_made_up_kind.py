@@ -265,5 +265,5 @@ def test_without_the_kind_its_card_and_runs_are_refused(
         main(["leaderboard", "--results", "."])
     monkeypatch.chdir(here)
     assert "no run of a kind that this kebench has: likeness; show" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"alike\.toml: kind = 'likeness'; expected one of ner, relation"):
+    with pytest.raises(UserError, match=r"alike\.toml: kind = 'likeness'; expected one of ner, pico"):
         read_task_card("alike")

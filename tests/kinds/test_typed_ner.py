@@ -19,10 +19,10 @@ from kebench.errors import UserError
 from kebench.finetune.job import fine_tune
 from kebench.finetune.plan import find_task_files
 from kebench.kinds.errors import Run, scores_grid
-from kebench.kinds.iob import Sentence
 from kebench.kinds.ner import NerCard, encode_sentences, predicted_split, read_sentences, tags_of
 from kebench.kinds.ner_errors import kinds_grid, type_confusion_grid
 from kebench.kinds.stored import read_predictions, score_split
+from kebench.kinds.tagging import Sentence
 from kebench.model.checkpoint import load_tokenizer
 from kebench.records import read_record, stem_of, write_record
 from kebench.scoring.entities import entity_spans

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from kebench.kinds.card import SPLITS
-from kebench.kinds.iob import Sentence
 from kebench.kinds.pairs import Pair
 from kebench.kinds.registry import read_split
+from kebench.kinds.tagging import Sentence
 from kebench.mini.build import SEED
 from kebench.mini.grammar import held_out_concepts
 from kebench.mini.tasks import NER_TASKS, PAIR_TASKS, TASKS, Tasks

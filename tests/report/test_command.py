@@ -229,7 +229,7 @@ def test_an_unknown_suite_is_refused_with_those_that_exist(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = refused(capsys, "--results", results, "--suite", "glue")
-    assert error == "kebench: no suite 'glue'; there are blurb, mini, typed"
+    assert error == "kebench: no suite 'glue'; there are blurb, blurb-pico-dev, kebiolm, mini, typed"
 
 
 def test_a_choice_that_leaves_nothing_is_refused(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

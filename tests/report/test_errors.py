@@ -6,8 +6,9 @@ import pytest
 
 from kebench.cli import main
 from kebench.cli.errors import sentence_line
+from kebench.kinds.confusion import confusion_grid
+from kebench.kinds.confusion import right_places as _right
 from kebench.kinds.errors import Both, Run, Shown, both_grid, scores_grid
-from kebench.kinds.iob import Sentence
 from kebench.kinds.ner_errors import (
     _correct,
     agreement_mentions_grid,
@@ -20,7 +21,8 @@ from kebench.kinds.ner_errors import (
 )
 from kebench.kinds.pairs import Pair
 from kebench.kinds.registry import read_split
-from kebench.kinds.relation import _right, confusion_grid, marker_grid
+from kebench.kinds.relation import marker_grid
+from kebench.kinds.tagging import Sentence
 from kebench.mini.build import miniature_data
 from kebench.records import stem_of, write_record
 from kebench.scoring.entities import entity_spans

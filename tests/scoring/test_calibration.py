@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
 from kebench.errors import UserError
-from kebench.kinds.ner import entity_judgements, word_judgements
-from kebench.kinds.relation import instance_judgements
+from kebench.kinds.ner import entity_judgements
 from kebench.kinds.stored import read_predictions, score_split
+from kebench.kinds.tagging import word_judgements
+from kebench.kinds.texts import decision_judgements as instance_judgements
 from kebench.scoring.calibration import (
     Judgement,
     calibration_error_percent,

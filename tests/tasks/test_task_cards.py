@@ -73,12 +73,39 @@ def test_the_paper_lists_four_ddi_classes_and_the_data_has_five() -> None:
     assert card.labels == ("DDI-false", "DDI-mechanism", "DDI-effect", "DDI-advise", "DDI-int")
 
 
-def test_blurb_is_eight_tasks_in_the_order_of_the_table() -> None:
-    assert tuple(card.name for card in select_tasks("blurb")) == tuple(TABLE_1)
+def test_kebiolm_is_eight_tasks_in_the_order_of_the_table() -> None:
+    assert tuple(card.name for card in select_tasks("kebiolm")) == tuple(TABLE_1)
+
+
+def test_blurb_is_thirteen_tasks_of_six_kinds() -> None:
+    chosen = [card.name for card in select_tasks("blurb")]
+    assert len(chosen) == 13
+    assert {*TABLE_1} < {*chosen}
+    for kind, names in {
+        "ner": [*TABLE_1][:5],
+        "pico": ["ebm-pico"],
+        "re": [*TABLE_1][5:],
+        "similarity": ["biosses"],
+        "classification": ["hoc"],
+        "qa": ["pubmedqa", "bioasq"],
+    }.items():
+        assert [card.name for card in select_tasks(kind)] == list(names)
+
+
+def test_a_task_of_ones_own_joins_no_suite_that_has_a_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = task_card_paths()["gad"].read_text().replace('"gad"', '"my-gad"', 1)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "my-gad.toml").write_text(card)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"my-gad\.toml: suite 'blurb' has a score over tasks of its own"):
+        all_task_cards()
 
 
 def test_adding_a_task_is_adding_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = task_card_paths()["gad"].read_text().replace('"gad"', '"my-gad"', 1)
+    card = card.replace('suite = "blurb"', 'suite = "mine"').replace("also_in", "# also_in")
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "my-gad.toml").write_text(card)
     monkeypatch.chdir(tmp_path)

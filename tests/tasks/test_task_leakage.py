@@ -7,9 +7,9 @@ import pytest
 
 from kebench.cli import main
 from kebench.kinds.card import SPLITS, TaskCard
-from kebench.kinds.iob import Sentence
 from kebench.kinds.pairs import Pair
 from kebench.kinds.registry import read_split
+from kebench.kinds.tagging import Sentence
 from kebench.records import SplitFacts
 from kebench.tasks.card import read_task_card
 from kebench.tasks.check import check_task

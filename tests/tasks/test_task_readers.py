@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from kebench.errors import UserError
 from kebench.kinds.card import TaskCard
-from kebench.kinds.iob import Sentence, iob_form, read_tagged
+from kebench.kinds.iob import iob_form, read_tagged
 from kebench.kinds.ner import read_sentences as read_tagged_split
 from kebench.kinds.pairs import GAD_HEADER, Pair, read_pairs
 from kebench.kinds.registry import read_split
+from kebench.kinds.tagging import Sentence
 from tests.task_cards import task_card
 
 LABELS = ("1", "0")
