@@ -49,7 +49,7 @@ def plan_grid(
     models: Sequence[str],
     tasks: Sequence[TaskCard],
     *,
-    seeds: int,
+    seeds: int | None = None,
     budget: Budget,
     learning_rates: Sequence[float],
     precision: str,
@@ -59,6 +59,7 @@ def plan_grid(
 ) -> Grid:
     """Plan every run: one task after another, on each one model after another, then rates, then seeds.
 
+    seeds: of each rate; None leaves it to the budget.
     learning_rates: the user's own; if empty, those that the model's card suggests, else the budget's.
     Raises UserError with all models and files that are missing or no such, before anything has run.
     """
@@ -88,7 +89,8 @@ def plan_grid(
             subset=Subset(train_rows=budget.train_rows, dev_rows=budget.dev_rows),
             pooling="mean" if KINDS[task.card.kind].reads_text and model.card.pooling == "mean" else "first",
         )
-        for rate, seed in itertools.product(rates.values, range(seeds)):
+        num_seeds = budget.seeds_of(task.card.kind, seeds)
+        for rate, seed in itertools.product(rates.values, range(num_seeds)):
             settings = budget.settings(learning_rate=rate, max_length=max_length)
             job = Job(model.card, model.folder, hashed, task, seed, settings, protocol, rates.origin)
             jobs[job.identity] = job

@@ -48,7 +48,10 @@ class GridOptions:
 
     models: tuple[str, ...] = option("--model", required=True, help="Card, directory or source; repeatable.")
     tasks: str = option(help="Tasks, suites or kinds: blurb, mini, ner, re, gad,ddi ...")
-    seeds: int = option(default=5, type=click.IntRange(1, 1000), help="Seeds 0 to N-1.")
+    seeds: int | None = option(
+        type=click.IntRange(1, 1000),
+        help="Seeds 0 to N-1; default 5, in the budget paper 10 for similarity and QA.",
+    )
     budget: str = option(default="quick", help="paper, quick or smoke (budgets.toml).")
     learning_rates: str = option(default="", help="Instead of the budget's or the card's: 1e-5,3e-5.")
     epochs: int | None = option(changes=True, help="Instead of the budget's.")
@@ -158,6 +161,7 @@ def _run_grid(options: GridOptions, engine: Engine) -> int:
     seconds = grids.estimate_seconds(grid.missing, engine.flops_per_second()) / at_once
     asked = {name for name, value in changes.items() if value is not None}
     asked |= {"precision"} if options.precision != "auto" else set()
+    asked |= {"seeds"} if options.seeds else set()
     for line in plan_lines(grid, budget, engine, seconds, asked=asked):
         _say(line)
     for remark in remarks:

@@ -29,6 +29,7 @@ def plan_lines(
     settings = {
         "learning rate": _rates(rates_by_model(grid.missing), budget),
         "max length": _lengths(grid.missing),
+        "seeds": _seeds(grid.jobs, budget, asked),
         **_from_budget(budget, asked),
         "precision": f"{device.precision} ({whose})",
     }
@@ -69,6 +70,23 @@ def _rates(rates: Mapping[ModelCard, Rates], budget: Budget) -> str:
     if len(said) == 1:
         return next(iter(said))
     return "; ".join(f"{', '.join(models)} {text}" for text, models in said.items())
+
+
+def _seeds(jobs: Sequence[Job], budget: Budget, asked: Collection[str]) -> str:
+    """Say how many seeds tasks have, and whose the budget is for kinds that have one of their own."""
+    seeds: dict[str, set[int]] = defaultdict(set)
+    whose: dict[str, str] = {}
+    for job in jobs:
+        name, own = job.task.card.name, budget.kinds.get(job.task.card.kind)
+        seeds[name].add(job.seed)
+        origin = f", of {own.origin}" if own else ""
+        whose[name] = "--seeds" if "seeds" in asked else f"budget {budget.name}{origin}"
+    said: dict[tuple[int, str], list[str]] = defaultdict(list)
+    for name, numbers in seeds.items():
+        said[len(numbers), whose[name]].append(name)
+    if len(said) == 1:
+        return "{} ({})".format(*next(iter(said)))
+    return "; ".join(f"{number} on {', '.join(names)} ({origin})" for (number, origin), names in said.items())
 
 
 def _lengths(jobs: Iterable[Job]) -> str:

@@ -20,11 +20,19 @@ from kebench.records import Protocol, RateOrigin, Settings, identity_of, record_
 from kebench.tasks.check import explain_unreadable
 
 
+class OfKind(Card):
+    """What a budget has for a kind of task of its own. origin: the paper that its numbers for it are from."""
+
+    origin: str
+    seeds: int | None = Field(None, ge=1, le=1000)
+
+
 class Budget(Card):
     """One budget: what `Settings` needs, for several learning rates at once, and the rows used.
 
-    takes_suggested_rates: whether rates that a model's card suggests replace the budget's. Upper bounds are
-    ours: beyond them a value is a slip of the hand.
+    takes_suggested_rates: whether rates that a model's card suggests replace the budget's. seeds: runs of
+    each rate. kinds: what differs by kind of task. Upper bounds are ours: beyond them a value is a slip of
+    the hand.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -33,6 +41,8 @@ class Budget(Card):
     summary: str
     learning_rates: Annotated[tuple[LearningRate, ...], Field(min_length=1)]
     takes_suggested_rates: bool = True
+    seeds: int = Field(5, ge=1, le=1000)
+    kinds: dict[str, OfKind] = {}
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=1, le=4096)
     patience: int = Field(ge=0, le=1000)
@@ -42,6 +52,11 @@ class Budget(Card):
     order: Literal["shuffled", "length-pools"]
     train_rows: int | None = Field(None, ge=1)
     dev_rows: int | None = Field(None, ge=1)
+
+    def seeds_of(self, kind: str, asked: int | None = None) -> int:
+        """Return how many seeds a task of a kind is run with: what the user asked for, else the budget's."""
+        own = self.kinds.get(kind)
+        return asked or (own and own.seeds) or self.seeds
 
     def settings(self, *, learning_rate: float, max_length: int) -> Settings:
         """Return the hyper-parameters of one run."""

@@ -8,9 +8,11 @@ from typing import Any
 from kebench.cards import ModelCard
 from kebench.chart_styles import ModelStyle
 from kebench.errors import counted
-from kebench.grid import DASH, UNDEFINED, p_text
+from kebench.grid import DASH, UNDEFINED, Grid, p_text
+from kebench.grid import Cell as GridCell
 from kebench.report import figures
 from kebench.report.board import block_grid, board_sheets
+from kebench.report.overall import overall_grid, overall_of
 from kebench.report.protocol import setting_lines
 from kebench.report.significance import Significance, test_words
 from kebench.report.table import Block, Cell, Column, Leaderboard, Row, Table
@@ -53,7 +55,10 @@ class Board:
                     "budget": budget_of(table),
                     "captions": captions(table),
                     "notes": notes,
-                    "blocks": [self._block(table, block, found) for block in table.blocks],
+                    "blocks": [
+                        *(self._block(table, block, found) for block in table.blocks),
+                        *filter(None, [self._overall(table)]),
+                    ],
                 }
             )
         self.num_runs = len(self._runs)
@@ -66,18 +71,7 @@ class Board:
         for place, (heading, *line) in enumerate(shown.cells):
             row = block.rows[place] if place < len(block.rows) else None
             model = row.key.model if row else block.published[place - len(block.rows)].row.model
-            cells = []
-            for column_place, cell in enumerate(line, start=1):
-                at = (place, column_place)
-                cells.append(
-                    {
-                        "mean": f"{cell.before}{cell.value_text()}{cell.mark}",
-                        "sd": cell.deviation_text(),
-                        # the number that it is sorted by: none, which comes last, for nothing
-                        "order": f"{cell.value:.4f}" if isinstance(cell.value, float | int) else "-",
-                        "mark": "best" if at in shown.best else "second" if at in shown.second else "",
-                    }
-                )
+            cells = _line(shown, place, line)
             for column_place, measured in enumerate(row.cells if row else ()):
                 if row and measured:
                     cells[column_place] |= self._opened(block, row, column_place, measured, found)
@@ -92,6 +86,27 @@ class Board:
                 }
             )
         return {"kind": block.kind, "headings": shown.headings, "rows": rows}
+
+    def _overall(self, table: Table) -> dict[str, Any] | None:
+        """Return the averages and the one score of a suite, as a block."""
+        shown = overall_grid(table)
+        if shown is None:
+            return None
+        models = [one.key.model for one in overall_of(table)]
+        rows = []
+        for place, (heading, *line) in enumerate(shown.cells):
+            is_printed = place >= len(models)
+            card = None if is_printed else self._cards.get(models[place])
+            rows.append(
+                {
+                    "label": heading.text(),
+                    "family": card.family if card else "",
+                    "published": is_printed,
+                    "anchor": "" if is_printed else anchor_of("model", models[place]),
+                    "cells": _line(shown, place, line),
+                }
+            )
+        return {"kind": table.score, "headings": shown.headings, "rows": rows}
 
     def _opened(self, block: Block, row: Row, place: int, cell: Cell, found: Significance) -> dict[str, str]:
         """Keep what a measured cell opens, and return how it is reached. place: of its column."""
@@ -154,6 +169,20 @@ class Board:
             score = METRICS[next(iter(cells.values())).tried[0].protocol.metric].title
             chart = figures.learning_curves(curves, self._styles, score)
             self.curves.append({"title": title, "chart": chart})
+
+
+def _line(shown: Grid, place: int, line: Sequence[GridCell]) -> list[dict[str, str]]:
+    """Return the cells of a row behind its heading, as the template reads them."""
+    return [
+        {
+            "mean": f"{cell.before}{cell.value_text()}{cell.mark}",
+            "sd": cell.deviation_text(),
+            # the number that it is sorted by: none, which comes last, for nothing
+            "order": f"{cell.value:.4f}" if isinstance(cell.value, float | int) else "-",
+            "mark": "best" if (place, at) in shown.best else "second" if (place, at) in shown.second else "",
+        }
+        for at, cell in enumerate(line, start=1)
+    ]
 
 
 def anchor_of(kind: str, name: str) -> str:

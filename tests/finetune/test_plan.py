@@ -6,8 +6,9 @@ import pytest
 
 from kebench.errors import UserError
 from kebench.files import hash_of, sha256_of
-from kebench.finetune.plan import TaskFiles, find_task_files
+from kebench.finetune.plan import TaskFiles, find_task_files, read_budget
 from kebench.kinds.card import SPLITS
+from kebench.kinds.registry import KINDS
 from kebench.tasks.card import select_tasks
 from tests.finetune.small_tasks import NER
 
@@ -52,6 +53,18 @@ def test_a_file_that_was_cut_off_is_told_as_data_check_tells_it(tmp_path: Path) 
         f"{tmp_path}/small-ner/test.tsv line 2: 1 column, expected 2 (token TAB tag); the file looks cut off "
         "(its last line has no newline); mend the file"
     )
+
+
+def test_paper_is_another_papers_grid_where_the_kind_is_not_kebiolms() -> None:
+    paper, quick = read_budget("paper", {}), read_budget("quick", {})
+    seeds = {card.name: paper.seeds_of(card.kind) for card in select_tasks("blurb")}
+    assert {name for name, number in seeds.items() if number == 10} == {"biosses", "pubmedqa", "bioasq"}
+    assert {*seeds.values()} == {5, 10}
+    assert {name for name, one in paper.kinds.items() if one.origin == "Gu et al. 2022"} == {*KINDS} - {
+        card.kind for card in select_tasks("kebiolm")
+    }
+    assert {quick.seeds_of(kind) for kind in KINDS} == {5}
+    assert paper.seeds_of("qa", 3) == 3
 
 
 @pytest.mark.realdata
