@@ -202,7 +202,7 @@ def test_the_plan_says_every_setting_and_where_it_comes_from(data: Path, tmp_pat
         [str(write_tiny_bert(tmp_path / "a"))], [short, long], seeds=1, budget=budget,
         learning_rates=(1e-3,), precision="fp32", data=data, out=data / "out",
     )  # fmt: skip
-    lines = plan_lines(grid, budget, EngineOnCpu(), 90, asked={"epochs", "dev_rows"})  # type: ignore[arg-type]
+    lines = plan_lines(grid, budget, EngineOnCpu(), 90, asked={"epochs", "dev_rows", "seeds"})  # type: ignore[arg-type]
     assert lines == [
         "budget quick: a sixth of the epochs, one rate; ours",
         "device cpu (no CUDA found)",
@@ -210,6 +210,7 @@ def test_the_plan_says_every_setting_and_where_it_comes_from(data: Path, tmp_pat
         "  learning rate 0.001 (--learning-rates)",
         "  max length    24 on small-ner (the task's card); 128 on long-ner (the limit of",
         "                a)",
+        "  seeds         1 (--seeds)",
         "  epochs        at most 3 (--epochs)",
         "  patience      3 epochs without better dev score (budget quick)",
         "  batch         16 examples (budget quick)",
