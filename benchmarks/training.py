@@ -8,7 +8,7 @@ torch calls after every optimiser step, and a count of every collated batch.
 
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,16 +18,21 @@ from floor import CLOCKS, measure_machine
 
 from kebench.finetune.encode import choose_rows
 from kebench.kinds.encoded import Encoded
-from kebench.kinds.registry import read_split
-from kebench.kinds.tagging import Sentence
+from kebench.kinds.kind import Kind
+from kebench.kinds.registry import KINDS, read_split
 from kebench.model.source import resolve_model
 from kebench.records import Settings
+from kebench.scoring.metrics import METRICS
 from kebench.tasks.card import read_task_card
 
-TASK = "ncbi-disease"
 SUBSET_SEED = 0  # of the training rows' hash order
 PADDED_LENGTH = 512  # the released KeBioLM code pads every sentence to its maximum length
 EPOCHS_TIMED = 2  # the first warms up, the second is measured
+PROBLEMS = {
+    "softmax": "single_label_classification",
+    "sigmoid": "multi_label_classification",
+    "regression": "regression",
+}
 IGNORED = -100  # the label that transformers' loss leaves out
 
 OURS, PADDED, PLAIN, GROUPED = "ours", "ours padded to 512", "Trainer", "Trainer, grouped by length"
@@ -37,12 +42,13 @@ VARIANTS = (OURS, PADDED, PLAIN, GROUPED)
 class Spec(NamedTuple):
     """What one process does.
 
-    kind: train (speed and memory), score (and test F1), or floor: then `variant` is the clock, and `rows`
-        the word pieces of a matrix.
+    kind: train (speed and memory), score (and the test score), or floor: then `variant` is the clock, and
+        `rows` the word pieces of a matrix.
     """
 
     kind: str
     variant: str
+    task: str
     model: str
     data: str
     rows: int
@@ -104,7 +110,7 @@ def work(spec: Spec) -> dict[str, Any]:
     measured = machine | {"peak_mib": peak_memory_mib("cpu"), "settings": loaded.settings.model_dump()}
     if spec.kind == "train":
         return measured | watch.last_epoch()
-    return measured | {"f1_percent": test_f1_percent(spec, loaded, model)}
+    return measured | {"score_percent": test_percent(spec, loaded, model)}
 
 
 @contextmanager
@@ -119,26 +125,21 @@ def watched_steps(watch: Watch) -> Iterator[None]:
 
 def load(spec: Spec) -> Loaded:
     """Tokenise the chosen training rows, and no others, so that memory is training's."""
-    from kebench.kinds.ner import encode_sentences
     from kebench.model.checkpoint import load_tokenizer
 
-    resolved, card = resolve_model(spec.model), read_task_card(TASK)
+    resolved, card = resolve_model(spec.model), read_task_card(spec.task)
     tokenizer = load_tokenizer(resolved.folder, family=resolved.card.family, casing=resolved.card.casing)
-    sentences = read_sentences(spec, "train")
-    rows = choose_rows(len(sentences), spec.rows, seed=SUBSET_SEED)
-    chosen = [sentences[row] for row in rows]
-    encoded = encode_sentences(tokenizer, chosen, card, card.max_length)
+    examples = read_examples(spec, "train")
+    rows = choose_rows(len(examples), spec.rows, seed=SUBSET_SEED)
+    chosen = [examples[row] for row in rows]
+    encoded = KINDS[card.kind].encode(tokenizer, chosen, card, card.max_length)
     return Loaded(resolved.folder, tokenizer, encoded, settings_of(spec, card.max_length))
 
 
-def read_sentences(spec: Spec, split: str) -> list[Sentence]:
+def read_examples(spec: Spec, split: str) -> Sequence[Any]:
     """Read one split of the task."""
-    card = read_task_card(TASK)
-    return [
-        sentence
-        for sentence in read_split(card, card.find_split(Path(spec.data), split))
-        if isinstance(sentence, Sentence)
-    ]
+    card = read_task_card(spec.task)
+    return read_split(card, card.find_split(Path(spec.data), split))
 
 
 def settings_of(spec: Spec, max_length: int) -> Settings:
@@ -162,11 +163,15 @@ def train_ours(spec: Spec, loaded: Loaded, watch: Watch) -> Any:
 
     from kebench.finetune import loop
     from kebench.finetune.classifier import Classifier
-    from kebench.kinds.ner import tags_of
     from kebench.model.checkpoint import load_encoder
 
+    card = read_task_card(spec.task)
+    kind = KINDS[card.kind]
     model = Classifier(
-        load_encoder(loaded.folder), num_outputs=len(tags_of(read_task_card(TASK))), states_per_decision=1
+        load_encoder(loaded.folder),
+        num_outputs=kind.num_outputs(card),
+        states_per_decision=kind.states_per_decision,
+        head=kind.head,
     )
     loop.collate = watched_collate(loop.collate, watch, to_length=PADDED_LENGTH * (spec.variant == PADDED))
     loop.train(
@@ -185,12 +190,17 @@ def watched_collate(collate: Callable[..., Any], watch: Watch, *, to_length: int
     """Wrap kebench's collate: pad further to a fixed length (0: do not), and note the batch."""
     from torch.nn.functional import pad
 
-    def wrapped(encoded: Encoded, rows: Any, *, pad_id: int) -> Any:
-        batch = collate(encoded, rows, pad_id=pad_id)
+    def wrapped(encoded: Encoded, rows: Any, *, pad_id: int, label_type: Any) -> Any:
+        batch = collate(encoded, rows, pad_id=pad_id, label_type=label_type)
         missing = max(0, to_length - batch.pieces_BT.shape[1])
         if missing:
             pieces_BT = pad(batch.pieces_BT, (0, missing), value=pad_id)
-            batch = batch._replace(pieces_BT=pieces_BT, mask_BT=pad(batch.mask_BT, (0, missing)))
+            segments_BT = batch.segments_BT
+            batch = batch._replace(
+                pieces_BT=pieces_BT,
+                mask_BT=pad(batch.mask_BT, (0, missing)),
+                segments_BT=None if segments_BT is None else pad(segments_BT, (0, missing)),
+            )
         watch.note_batch(batch.mask_BT)
         return batch
 
@@ -198,22 +208,38 @@ def watched_collate(collate: Callable[..., Any], watch: Watch, *, to_length: int
 
 
 def train_theirs(spec: Spec, loaded: Loaded, watch: Watch) -> Any:
-    """Train with transformers' Trainer, and return its model in a form for kebench's `predict`."""
+    """Train with transformers' Trainer, and return its model in a form for kebench's `predict`.
+
+    Its model is that of transformers for such tasks: a linear layer on every state for words, on the first
+    one for texts. BERT's pooler before that is taken out, so that both train the same layers.
+    """
     import transformers
+    from torch import nn
 
-    from kebench.kinds.ner import tags_of
+    class FirstState(nn.Module):
+        """Stands where the pooler stood."""
 
-    model = transformers.AutoModelForTokenClassification.from_pretrained(
-        loaded.folder, num_labels=len(tags_of(read_task_card(TASK))), local_files_only=True
-    )
+        def forward(self, hidden_BTD: Any) -> Any:
+            return hidden_BTD[:, 0]
+
+    card = read_task_card(spec.task)
+    kind = KINDS[card.kind]
+    arguments: dict[str, Any] = {"num_labels": kind.num_outputs(card), "local_files_only": True}
+    auto = transformers.AutoModelForTokenClassification
+    if kind.reads_text:
+        auto = transformers.AutoModelForSequenceClassification
+        arguments["problem_type"] = PROBLEMS[kind.head]
+    model = auto.from_pretrained(loaded.folder, **arguments)
+    if kind.reads_text:
+        model.bert.pooler = FirstState()
     with tempfile.TemporaryDirectory() as folder:
         transformers.Trainer(
             model,
             training_arguments(spec, loaded.settings, folder),
-            train_dataset=features_of(loaded.encoded),
-            data_collator=watched_collator(loaded.tokenizer, watch),
+            train_dataset=features_of(loaded.encoded, kind),
+            data_collator=watched_collator(loaded.tokenizer, watch, reads_text=kind.reads_text),
         ).train()
-    return as_classifier(model)
+    return as_classifier(model, reads_text=kind.reads_text)
 
 
 def training_arguments(spec: Spec, settings: Settings, folder: str) -> Any:
@@ -242,22 +268,30 @@ def training_arguments(spec: Spec, settings: Settings, folder: str) -> Any:
     )
 
 
-def features_of(encoded: Encoded) -> list[dict[str, list[int]]]:
-    """Return the same examples as the Trainer takes them: a label at each first piece, else -100."""
+def features_of(encoded: Encoded, kind: Kind) -> list[dict[str, Any]]:
+    """Return the same examples as the Trainer takes them: of words a label at each first piece, else -100."""
     features = []
     for row in range(encoded.num_examples):
         pieces = encoded.pieces.row(row)
-        labels = np.full(len(pieces), IGNORED)
-        labels[encoded.places.row(row).reshape(-1)] = encoded.labels.row(row)
-        features.append({"input_ids": pieces.tolist(), "labels": labels.tolist()})
+        feature: dict[str, Any] = {"input_ids": pieces.tolist()}
+        if len(encoded.segments.row(row)):
+            feature["token_type_ids"] = encoded.segments.row(row).tolist()
+        if kind.reads_text:
+            label = encoded.labels.row(row)[0]
+            feature["labels"] = int(label) if kind.head == "softmax" else np.asarray(label, float).tolist()
+        else:
+            labels = np.full(len(pieces), IGNORED)
+            labels[encoded.places.row(row).reshape(-1)] = encoded.labels.row(row)
+            feature["labels"] = labels.tolist()
+        features.append(feature)
     return features
 
 
-def watched_collator(tokenizer: Any, watch: Watch) -> Callable[[Any], Any]:
-    """DataCollatorForTokenClassification, with its batches noted."""
-    from transformers import DataCollatorForTokenClassification
+def watched_collator(tokenizer: Any, watch: Watch, *, reads_text: bool) -> Callable[[Any], Any]:
+    """The Trainer's own collator for such tasks, which pads to the longest of a batch; batches are noted."""
+    from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding
 
-    collator = DataCollatorForTokenClassification(tokenizer)
+    collator = (DataCollatorWithPadding if reads_text else DataCollatorForTokenClassification)(tokenizer)
 
     def wrapped(features: Any) -> Any:
         batch = collator(features)
@@ -275,35 +309,41 @@ TRAINERS: dict[str, Callable[[Spec, Loaded, Watch], Any]] = {
 }
 
 
-def as_classifier(model: Any) -> Any:
-    """Give a token classification model the form of kebench's Classifier: logits of the decisions."""
+def as_classifier(model: Any, *, reads_text: bool) -> Any:
+    """Give one of transformers' models the form of kebench's Classifier: the outputs of every decision."""
     from torch import nn
 
     class Reader(nn.Module):
-        """Reads the logits at each decision's place."""
+        """Reads the outputs of each text, or at each decision's place."""
 
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
         def forward(self, batch: Any) -> Any:
-            logits_BTL = self.model(input_ids=batch.pieces_BT, attention_mask=batch.mask_BT).logits
-            return logits_BTL[batch.rows_P, batch.places_PS[:, 0]]
+            logits = self.model(
+                input_ids=batch.pieces_BT,
+                attention_mask=batch.mask_BT,
+                token_type_ids=batch.segments_BT,
+            ).logits
+            return logits[batch.rows_P] if reads_text else logits[batch.rows_P, batch.places_PS[:, 0]]
 
     return Reader()
 
 
-def test_f1_percent(spec: Spec, loaded: Loaded, model: Any) -> float:
-    """Score a trained model on the whole test set: strict entity F1 of kebench, whoever trained it."""
+def test_percent(spec: Spec, loaded: Loaded, model: Any) -> float:
+    """Score a trained model on the whole test set by the task's metric in kebench, whoever trained it."""
     from accelerate import Accelerator
 
+    from kebench.finetune.classifier import HEADS
     from kebench.finetune.loop import predict
-    from kebench.kinds.ner import encode_sentences, predicted_split
-    from kebench.scoring.entities import count_entities
 
-    sentences = read_sentences(spec, "test")
-    encoded = encode_sentences(loaded.tokenizer, sentences, read_task_card(TASK), loaded.settings.max_length)
+    card, examples = read_task_card(spec.task), read_examples(spec, "test")
+    kind = KINDS[card.kind]
+    encoded = kind.encode(loaded.tokenizer, examples, card, loaded.settings.max_length)
     pad_id = loaded.tokenizer.pad_token_id
-    answers = predict(model, encoded, pad_id=pad_id, accelerator=Accelerator(cpu=True))
-    split = predicted_split(read_task_card(TASK), sentences, encoded, answers)
-    return count_entities(split["gold"], split["predicted"]).f1_percent
+    answers = predict(model, encoded, pad_id=pad_id, accelerator=Accelerator(cpu=True), head=HEADS[kind.head])
+    split = kind.predicted(card, examples, encoded, answers)
+    percent = METRICS[card.metric].score({**kind.header(card), "test": split}, "test")
+    assert percent is not None, "a test set with gold has a score"
+    return percent
