@@ -1,4 +1,4 @@
-"""How alike two sentences are: a number for a pair, learnt by squared error (Gu et al. 2022, section 3.3).
+"""How alike two sentences are: a number for a pair, learnt by squared error (Gu et al. 2022).
 
 Predictions are not cut to the scale: a correlation asks for none. One that is the same for every pair has no
 correlation, and so no score.

@@ -1,4 +1,4 @@
-"""The one score of a suite: the mean of a model's averages by kind of task (Gu et al. 2022, section 3.2).
+"""The one score of a suite: the mean of a model's averages by kind of task (Gu et al. 2022).
 
 A model has one if it has every task of the suite. Its deviation is that of each seed's score where all tasks
 have the same seeds, else what the deviations of the tasks make of it, whose runs are independent.
