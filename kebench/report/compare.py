@@ -326,7 +326,8 @@ def unit_counts(predictions: Predictions, settings: Settings) -> UnitStatistics:
 def sum_by_document(units_UT: Floats, ids: Sequence[str], *, metric: Metric) -> Floats:
     """Return the statistics of each document, in the order of its first example.
 
-    The ids of ChemProt and DDI begin with their document's ("10064839.T1.T2", "DDI-DrugBank.d297.s3.p0").
+    The ids of ChemProt, DDI and EBM PICO begin with their document's ("10064839.T1.T2",
+    "DDI-DrugBank.d297.s3.p0", "10070173.s4").
     Raises UserError where ids do not say which document an example is from, or the metric has no sums.
     """
     if not metric.is_additive:
@@ -341,7 +342,8 @@ def sum_by_document(units_UT: Floats, ids: Sequence[str], *, metric: Metric) -> 
 def document_of(example_id: str) -> str:
     """Return the document that an example's id names. Raises UserError if it names none."""
     parts = example_id.split(".")
-    if len(parts) < 3:
+    is_sentence = len(parts) == 2 and parts[1][:1] == "s" and parts[1][1:].isdecimal()
+    if len(parts) < 3 and not is_sentence:
         raise UserError(
             f"example {example_id}: its id names no document, as those of NER and GAD do not; "
             "compare by example instead"

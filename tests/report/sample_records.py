@@ -19,6 +19,13 @@ from kebench.scoring.score import Score
 
 NER_TASKS = ("bc5cdr-chem", "bc5cdr-disease", "ncbi-disease", "bc2gm", "jnlpba")
 RELATION_TASKS = ("chemprot", "ddi", "gad")
+OTHER_TASKS = {  # of BLURB, with kind and metric
+    "ebm-pico": ("pico", "word_macro_f1"),
+    "biosses": ("similarity", "pearson"),
+    "hoc": ("classification", "label_set_f1"),
+    "pubmedqa": ("qa", "accuracy"),
+    "bioasq": ("qa", "accuracy"),
+}
 
 
 def sample_record(
@@ -43,6 +50,9 @@ def sample_record(
     test: None for a test set without gold. seen: of how many test examples how many stand in train or dev.
     """
     is_ner = task.removeprefix("mini-") in NER_TASKS
+    kind, metric = ("ner", "entity_f1") if is_ner else ("relation", "micro_f1")
+    if task in OTHER_TASKS:
+        kind, metric = OTHER_TASKS[task]
     settings = Settings(
         learning_rate=rate,
         epochs=epochs,
@@ -58,7 +68,7 @@ def sample_record(
         version=1,
         budget="quick",
         fidelity=fidelity,
-        metric="entity_f1" if is_ner else "micro_f1",
+        metric=metric,
         precision=precision,
         subset=Subset(train_rows=train_rows, dev_rows=500),
     )
@@ -72,7 +82,7 @@ def sample_record(
     }
     return Record(
         schema=2,
-        kind="ner" if is_ner else "relation",
+        kind=kind,
         identity=identity_of(**identifying),
         model=model,
         task=task,
