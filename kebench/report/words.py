@@ -140,6 +140,10 @@ def footnotes(table: Table) -> list[str]:
         usual = Counter(by_task.values()).most_common(1)[0][0]
         others = ", ".join(f"{task} {rate}" for task, rate in by_task.items() if rate != usual)
         chosen.append(f"{label} {usual} ({others})" if others else f"{label} {usual}")
+    under: dict[str, list[str]] = {}  # columns by the protocol that a footnote says
+    for _, column in columns_of(table):
+        if column.footnote:
+            under.setdefault(column.footnote, []).append(column_name(column))
     printed = [row for block in table.blocks for row in block.published]
     sources = {one.mark: f"{one.mark} {one.table.source}: {one.table.protocol}." for one in printed}
     excepted = {one.row.label: f"{one.row.label} {one.row.reason}." for one in printed if one.row.reason}
@@ -157,7 +161,7 @@ def footnotes(table: Table) -> list[str]:
         f"Learning rate, by mean dev score{of_own}: {'; '.join(chosen)}.",
         *(f"{note}." for note in table.notes),
         *table_notes(table),
-        *(f"{column_name(column)}: {column.footnote}." for _, column in columns_of(table) if column.footnote),
+        *(f"{', '.join(names)}: {text}." for text, names in under.items()),
         *(["Published: as printed by their sources; not ranked with the rows above."] if printed else []),
         *sources.values(),
         *excepted.values(),

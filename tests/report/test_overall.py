@@ -106,7 +106,7 @@ def test_tasks_of_other_settings_meet_in_one_table_only_on_request() -> None:
     assert overall_of(table)[0].score
     shown = " ".join(render_terminal(across, width=80, is_styled=False).split())
     assert "BIOSSES: quick: 20 epochs" in shown
-    assert "HoC: quick: 3 epochs" in shown
+    assert "GAD, HoC, PubMedQA, BioASQ: quick: 3 epochs" in shown
 
 
 def test_the_latex_has_the_score_in_a_table_of_its_own() -> None:
