@@ -38,7 +38,7 @@ def show(name: str, form: str) -> None:
     access = card.access
     facts = [
         ("task", f"{card.name} (version {card.version}): {card.title}"),
-        ("suite, kind", f"{card.suite}, {card.kind}"),
+        ("suites, kind", f"{', '.join(card.suites)}; {card.kind}"),
         ("files", f"{' or '.join(card.folders)}: {', '.join(card.files.values())} ({card.format})"),
         ("metric", card.metric),
         ("further metrics", ", ".join(name for name in KINDS[card.kind].metrics if name != card.metric)),
@@ -48,7 +48,15 @@ def show(name: str, form: str) -> None:
             value = getattr(card, field)
             said = ", ".join(value) if isinstance(value, tuple) else str(value or "")
             facts.append((field, "yes" if value is True else said))
+    kind = KINDS[card.kind]
+    read = "each word's first piece"
+    if kind.reads_text:
+        read = "the first state of the text, or the mean of all, as the model's card says"
+    elif kind.marks:
+        read = "the states of two entity indicators"
     facts += [
+        ("decided by", f"one linear layer on {read}"),
+        ("loss", kind.loss),
         ("max length", f"{card.max_length} word pieces"),
         ("licence", card.licence),
         ("citation", card.citation),

@@ -22,6 +22,7 @@ from kebench.kinds.texts import Labelled, as_read, read_rows, refuse_shared_ids
 SENTENCES = ("labels", "sentence", "index")  # of HoC
 DOCUMENTS = ("id", "text", "labels")
 NO_LABEL = "-"
+LOSS = "binary cross-entropy at .5, end cut"
 
 
 class ClassificationCard(TaskCard):
@@ -170,10 +171,7 @@ CLASSIFICATION = Kind(
     metrics=("label_set_f1",),
     task_type="text-classification",
     read=read_documents,
-    hashed=lambda card: [
-        [card.kind, card.format, card.metric, card.labels],
-        "binary cross-entropy at .5, end cut",
-    ],
+    hashed=lambda card: [[card.kind, card.format, card.metric, card.labels], LOSS],
     encode=encode_documents,
     num_outputs=lambda card: len(card.labels),
     head="sigmoid",
@@ -181,6 +179,7 @@ CLASSIFICATION = Kind(
     predicted=predicted_split,
     stored=StoredClassification,
     labels_of=lambda row: row.label,
+    loss=LOSS,
     header=lambda card: {"labels": list(card.labels)},
     count_gold=lambda card, rows: sum(len(row.label) for row in rows),
     gold_row=lambda row: f"{row.id}\t{row.gold}",

@@ -104,6 +104,8 @@ class Kind:
         labels of one example.
     encode: makes arrays of examples; raises nothing that `read` lets through.
     prepare: adds to a tokenizer what the card needs.
+    loss: what is learnt by, and what of a text the maximum length cuts; for people, and in the hash of kinds
+        that read a whole text.
     head, num_outputs, states_per_decision: of `kebench.finetune.classifier`.
     reads_text: whether a decision is on a whole text, at its first piece or at the mean of all.
     predicted: returns a split's predictions as they are stored: ids, gold, predicted ..., no text.
@@ -137,6 +139,7 @@ class Kind:
     predicted: Callable[[Any, Examples, Encoded, Sequence[Answer]], dict[str, Any]]
     stored: type[Stored]
     labels_of: Callable[[Any], Iterable[str]]
+    loss: str
     published: str = ""
     header: Callable[[Any], dict[str, Any]] = lambda card: {}
     count_units: Callable[[Examples], int] = len

@@ -154,6 +154,7 @@ NER = Kind(
     predicted=predicted_split,
     stored=StoredTagging,
     labels_of=lambda sentence: sentence.tags,
+    loss="cross-entropy, end cut",
     header=lambda card: {"types": list(card.types)},
     count_units=count_mentions,
     count_gold=lambda card, sentences: count_mentions(sentences),

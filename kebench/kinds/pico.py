@@ -165,6 +165,7 @@ PICO = Kind(
     predicted=predicted_split,
     stored=StoredPico,
     labels_of=lambda sentence: sentence.tags,
+    loss="cross-entropy, end cut",
     header=lambda card: {"types": list(card.types)},
     count_units=count_labelled,
     count_gold=lambda card, sentences: count_labelled(sentences),

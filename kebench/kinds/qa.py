@@ -28,6 +28,7 @@ from kebench.kinds.texts import (
 from kebench.scoring.counts import Counts
 
 COLUMNS = ("id", "question", "passage", "answer")
+LOSS = "cross-entropy, passage cut"
 OBJECT_FIELDS = ("id", "sentence1", "sentence2", "label")
 
 
@@ -141,13 +142,14 @@ QA = Kind(
     metrics=("accuracy", "macro_f1"),
     task_type="question-answering",
     read=read_questions,
-    hashed=lambda card: [[card.kind, card.format, card.metric, card.labels], "cross-entropy, passage cut"],
+    hashed=lambda card: [[card.kind, card.format, card.metric, card.labels], LOSS],
     encode=encode_questions,
     num_outputs=lambda card: len(card.labels),
     reads_text=True,
     predicted=predicted_split,
     stored=StoredQa,
     labels_of=lambda row: [row.label],
+    loss=LOSS,
     header=lambda card: {"labels": list(card.labels)},
     refuse_beside=refuse_shared_ids,
     trivial=constant_answers,

@@ -235,6 +235,7 @@ RELATION = Kind(
     predicted=predicted_split,
     stored=StoredRelations,
     labels_of=lambda pair: [pair.label],
+    loss="cross-entropy, end cut",
     header=lambda card: {"negative": card.negative, "labels": list(card.labels)},
     count_gold=lambda card, pairs: sum(pair.label != card.negative for pair in pairs),
     prepare=add_markers,

@@ -21,6 +21,7 @@ from kebench.kinds.lines import LineError
 from kebench.kinds.texts import Labelled, as_read, read_rows, refuse_shared_ids
 
 COLUMNS = ("pair_id", "sent1", "sent2", "score")
+LOSS = "squared error, longer text cut"
 MOST_SHOWN = 10  # pairs in a table of errors; ours
 
 
@@ -128,7 +129,7 @@ SIMILARITY = Kind(
     metrics=("pearson", "spearman"),
     task_type="sentence-similarity",
     read=read_pairs,
-    hashed=lambda card: [[card.kind, card.format, card.metric], "squared error, longer text cut"],
+    hashed=lambda card: [[card.kind, card.format, card.metric], LOSS],
     encode=encode_pairs,
     num_outputs=lambda card: 1,
     head="regression",
@@ -136,6 +137,7 @@ SIMILARITY = Kind(
     predicted=predicted_split,
     stored=StoredSimilarity,
     labels_of=lambda pair: [pair.gold],
+    loss=LOSS,
     count_gold=lambda card, pairs: len({pair.label for pair in pairs}) - 1,
     refuse_beside=refuse_shared_ids,
     trivial=lambda card, train, gold: {

@@ -119,6 +119,7 @@ LIKENESS = Kind(
     predicted=predicted,
     stored=StoredLikeness,
     labels_of=lambda row: [row.gold],
+    loss="squared error, longer text cut",
     errors=errors,
 )
 CARD = """
