@@ -16,8 +16,7 @@ from kebench.corpus.passage import Mention
 from kebench.finetune.plan import Budget
 from kebench.kinds.card import Access, Expected, TaskCard
 from kebench.kinds.encoded import Encoded
-from kebench.kinds.ner import NerCard
-from kebench.kinds.relation import RelationCard
+from kebench.kinds.registry import KINDS
 from kebench.leases import Owner
 from kebench.pretrain.card import PretrainingCard
 from kebench.pretrain.recipe import Pretraining
@@ -126,8 +125,10 @@ PLACES: list[tuple[Any, At]] = [
     (ModelCard, At("Model card")),
     (Suggested, At("Model card", row="suggested")),
     (TaskCard, At("Task card")),
-    (set(NerCard.model_fields) - set(TaskCard.model_fields), At("Task card", "field of a kind")),
-    (set(RelationCard.model_fields) - set(TaskCard.model_fields), At("Task card", "field of a kind")),
+    *(
+        (set(kind.card.model_fields) - set(TaskCard.model_fields), At("Task card", "field of a kind"))
+        for kind in KINDS.values()
+    ),
     (Access, At("Task card", "field of `access`")),
     (Expected, At("Task card", "field of `expected.SPLIT`")),
     (Budget, At("Budgets")),

@@ -1,5 +1,6 @@
 """`kebench data`: check, fetch and convert the data sets of the tasks."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ from kebench.cli.options import FOLDER
 from kebench.cli.tables import format_option, print_table
 from kebench.errors import UserError
 from kebench.grid import Cell, GridRows
+from kebench.kinds.registry import KINDS
 from kebench.mini.build import miniature_data
 from kebench.tasks.card import data_folder, read_task_card, select_tasks
 from kebench.tasks.check import Finding, check_data
@@ -61,11 +63,12 @@ def check(
 def get(tasks: tuple[str, ...], folder: Path | None, force: bool) -> None:
     """Download the files of tasks, or say what to do where a person has to ask.
 
-    TASK is a task, a suite or a kind: gad, blurb, ner. Of several, what can be fetched is.
+    TASK is a task, a suite or a kind: gad, blurb, ner. Of several, those that a person has to ask for are
+    named first, each with how to get it; what can be fetched is.
     """
     cards = {card.name: card for words in tasks for card in select_tasks(words)}
     num_missing = 0
-    for card in cards.values():
+    for card in sorted(cards.values(), key=lambda card: card.access.kind == "open"):
         try:
             found = get_task(card, data_folder(folder), force=force)
         except UserError as error:
@@ -85,12 +88,17 @@ def get(tasks: tuple[str, ...], folder: Path | None, force: bool) -> None:
 @data.command()
 @click.argument("task")
 @click.option(
-    "--from", "source", type=FOLDER, required=True, help="The original: a folder, or DDI's .tar.gz or .zip."
+    "--from", "source", type=FOLDER, required=True, help="The original: a folder, a file, or an archive."
 )
 @click.option("--data", "folder", type=FOLDER, help=DATA_HELP)
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 def build(task: str, source: Path, folder: Path | None, force: bool) -> None:
-    """Convert the original ChemProt or DDI to the files of its task."""
+    """Convert the original of a task to the task's files, in BLURB's form.
+
+    What is converted: chemprot and bioasq from the folder with the organisers' files; ddi, hoc and ebm-pico
+    from the corpus, packed or not; biosses from annotation_pairs_scores.tsv; pubmedqa from ori_pqal.json;
+    ebm-pico-dev from the folder of ebm-pico.
+    """
     _print_findings(build_task(read_task_card(task), source, data_folder(folder), force=force), "terminal")
 
 
@@ -130,10 +138,20 @@ def _print_findings(findings: list[Finding], form: str) -> None:
         return
     is_err = form != "terminal"
     if not is_err:
-        click.echo("units: mentions or instances; rows: sentences or instances; labels: equal counts")
+        words = [KINDS[read_task_card(finding.task).kind].words for finding in findings]
+        units = _either(f"{one.unit}s" for one in words)
+        click.echo(
+            f"units: {units}; rows: {_either(f'{one.example}s' for one in words)}; labels: equal counts"
+        )
     for finding in findings:
         if finding.message:
             click.echo(f"{finding.level}: {finding.message}", err=is_err)
         for remark in finding.remarks:
             if remark not in finding.message:
                 click.echo(f"{finding.task} {finding.split}: {remark}", err=is_err)
+
+
+def _either(words: Iterable[str]) -> str:
+    """Return "a", "a or b", "a, b or c", each word once."""
+    *others, last = dict.fromkeys(words)
+    return f"{', '.join(others)} or {last}" if others else last

@@ -31,7 +31,7 @@ _MATHS = {
     "⇔": r"\Leftrightarrow", "°": r"^{\circ}", "∘": r"\circ", "′": "'", "″": "''", "‴": "'''",
     "⟨": r"\langle", "⟩": r"\rangle", "⊕": r"\oplus", "⊗": r"\otimes", "⊥": r"\perp", "∠": r"\angle",
     "△": r"\triangle", "▲": r"\triangle", "★": r"\star", "☆": r"\star", "•": r"\bullet", "●": r"\bullet",
-    "○": r"\circ",
+    "○": r"\circ", "‖": r"\|",
     **{sign: f"^{{{text}}}" for sign, text in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True)},
     **{sign: f"_{{{text}}}" for sign, text in zip("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-", strict=True)},
 }  # fmt: skip

@@ -16,7 +16,7 @@ from kebench.shipped import shipped
 from kebench.tasks.card import all_task_cards, suite_scores
 
 AVERAGES = (*KINDS, *suite_scores())
-MARKS = "†‡§¶"
+MARKS = "†‡§¶‖"
 Percent = Annotated[float, Field(ge=-100, le=100)]  # a correlation may be below zero
 
 

@@ -13,9 +13,13 @@ from kebench.files import sha256_of
 from kebench.kinds.card import SPLITS
 from kebench.kinds.pairs import Pair
 from kebench.tasks.card import read_task_card
-from kebench.tasks.convert import build_task, pairs_form
+from kebench.tasks.convert import CONVERTERS, build_task, pairs_form
+from kebench.tasks.convert.bioasq import convert_test_year
 from kebench.tasks.convert.chemprot import convert_chemprot
 from kebench.tasks.convert.ddi import convert_ddi, split_documents
+from kebench.tasks.convert.ebm_pico import CLASSES, convert_ebm_pico
+from kebench.tasks.convert.hoc import LABELS
+from kebench.tasks.convert.originals import split_ids
 
 # "Zinc binds ABC.": Zinc 0-4, ABC 11-14; after the tab at 15 "Zincase β is a zinc enzyme. It stops ABC."
 ABSTRACTS = "7\tZinc binds ABC.\tZincase β is a zinc enzyme. It stops ABC.\n"
@@ -216,20 +220,97 @@ def test_files_that_are_there_are_replaced_only_with_force(tmp_path: Path) -> No
 
 
 def test_a_task_without_converter_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no converter for task 'gad'; there is one for chemprot and ddi"):
+    with pytest.raises(
+        UserError, match=r"no converter for task 'gad'; there is one for each of bioasq, biosses"
+    ):
         build_task(read_task_card("gad"), tmp_path, tmp_path / "data")
 
 
-@pytest.mark.slow
+def test_help_names_every_task_that_has_a_converter(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["data", "build", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(f"{task} " in said.replace(",", " ").replace(";", " ") for task in CONVERTERS)
+
+
+def test_the_shipped_lists_of_ids_have_blurbs_sizes_and_share_none() -> None:
+    sizes = {
+        "biosses": [64, 16, 20],
+        "hoc": [1295, 186, 371],
+        "pubmedqa": [450, 50, 500],
+        "bioasq": [670, 75],
+        "ebm-pico": [960, 191],
+    }
+    for task, expected in sizes.items():
+        splits = split_ids(task)
+        assert [len(names) for names in splits.values()] == expected
+        assert len(set().union(*splits.values())) == sum(expected)
+
+
+def test_the_numbers_of_hocs_labels_are_the_cards_shipped() -> None:
+    assert read_task_card("hoc").model_dump()["labels"] == LABELS
+
+
 @pytest.mark.realdata
 @pytest.mark.parametrize(
-    ("name", "source"), [("chemprot", "chemprot"), ("ddi", "ddi/DDIextraction_2013.tar.gz")]
+    ("name", "source"),
+    [
+        pytest.param("chemprot", "chemprot", marks=pytest.mark.slow),
+        pytest.param("ddi", "ddi/DDIextraction_2013.tar.gz", marks=pytest.mark.slow),
+        ("biosses", "biosses/original"),
+        ("hoc", "hoc/original/Hallmarks-of-Cancer.tar.gz"),
+        ("pubmedqa", "pubmedqa/original"),
+    ],
 )
 def test_the_originals_become_blurbs_files_byte_for_byte(
     name: str, source: str, real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["data", "build", name, "--from", str(real_data / "raw" / source), "--data", str(tmp_path)])
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:4]] == ["ok", "ok", "ok"]
-    for split in SPLITS:
-        built = sha256_of(tmp_path / name / f"{split}.tsv")
-        assert built == sha256_of(real_data / "blurb" / name / f"{split}.tsv")
+    for file in read_task_card(name).files.values():
+        assert sha256_of(tmp_path / name / file) == sha256_of(real_data / "blurb" / name / file)
+
+
+@pytest.mark.realdata
+def test_the_organisers_test_year_becomes_blurbs_file_byte_for_byte(real_data: Path) -> None:
+    built = convert_test_year(real_data / "raw" / "bioasq" / "original").encode()
+    assert built == (real_data / "blurb" / "bioasq" / "test.tsv").read_bytes()
+    assert built.count(b"\n") == 140
+
+
+@pytest.mark.realdata
+def test_blurbs_pico_files_come_back_from_a_corpus_made_of_them(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The original is not at hand; a corpus with the words and classes of BLURB's files must give those files.
+    monkeypatch.setattr("kebench.tasks.convert.ebm_pico.NUM_TRAINING", 0)
+    with tarfile.open(tmp_path / "ebm_nlp_2_00.tar.gz", "w:gz", compresslevel=1) as archive:
+
+        def add(name: str, words: list[str]) -> None:
+            content = "\n".join(words).encode()
+            member = tarfile.TarInfo(f"ebm_nlp_2_00/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+        for split, part in (("dev", "train"), ("test", "test/gold")):
+            text = (real_data / "blurb" / "ebm-pico" / f"{split}.tsv").read_text(encoding="utf-8")
+            for document in text.split("-DOCSTART- ")[1:]:
+                name, *lines = filter(None, document.split("\n"))
+                rows = [line.split("\t") for line in lines]
+                add(f"documents/{name[1:-1]}.tokens", [token for token, _ in rows])
+                for element, tag in zip(CLASSES, ("I-PAR", "I-INT", "I-OUT"), strict=True):
+                    path = (
+                        f"annotations/aggregated/starting_spans/{element}/{part}/{name[1:-1]}.AGGREGATED.ann"
+                    )
+                    add(path, [str(int(one == tag)) for _, one in rows])
+    built = convert_ebm_pico(tmp_path / "ebm_nlp_2_00.tar.gz")
+    for split in ("dev", "test"):
+        assert built[split] == (real_data / "blurb" / "ebm-pico" / f"{split}.tsv").read_bytes()
+
+
+@pytest.mark.realdata
+def test_the_protocol_on_picos_dev_set_has_768_192_and_191_documents(real_data: Path, tmp_path: Path) -> None:
+    card = read_task_card("ebm-pico-dev")
+    found = build_task(card, real_data / "blurb" / "ebm-pico", tmp_path)
+    assert [finding.level for finding in found] == ["ok", "ok", "ok"]
+    counts = [(tmp_path / card.name / f"{split}.tsv").read_text().count("-DOCSTART-") for split in SPLITS]
+    assert counts == [768, 192, 191]

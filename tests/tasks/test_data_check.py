@@ -340,3 +340,91 @@ def test_real_corpora_of_one_type_pass_and_of_sixteen_do_not(
     with pytest.raises(UserError, match="others of this file are of type"):
         measure(task_card(OWN), path)
     assert measure(task_card(OWN | {"ignore_types": True}), path).units == 10826
+
+
+SHARED = {
+    # card's fields, suffix, lines of train, dev and test by id and text, and what an example is called
+    "similarity": (
+        {"format": "scored-pairs", "lowest": 0, "highest": 4},
+        "pair_id\tsent1\tsent2\tscore\n",
+        "{id}\t{text} it.\tIt.\t{score}\n",
+        "pair",
+    ),
+    "classification": (
+        {"format": "hoc", "labels": ["a", "b"], "metric": "label_set_f1"},
+        "labels\tsentence\tindex\n",
+        "0_0,1_1\t{text}\t{id}_s0\n0_1,1_0\tIt.\t{id}_s1\n",
+        "document",
+    ),
+    "qa": (
+        {"format": "question-passage", "labels": ["yes", "no"]},
+        "",
+        "{id}\tIs it?\t{text}\tyes\n",
+        "question",
+    ),
+    "pico": (
+        {"format": "io", "types": ["PAR"]},
+        "",
+        "-DOCSTART- ({id})\n\n{text}\tI-PAR\n.\tO\n\n",
+        "sentence",
+    ),
+}
+
+
+def _write_shared(data: Path, kind: str, ids: str, texts: str) -> TaskCard:
+    """Write train, dev and test with two examples each, of which `ids` and `texts` have one letter each."""
+    fields, header, line, _ = SHARED[kind]
+    (data / "own").mkdir(exist_ok=True)
+    for place, split in enumerate(SPLITS):
+        rows = zip(ids[2 * place : 2 * place + 2], texts[2 * place : 2 * place + 2], (0, 1), strict=True)
+        # Long enough that its being there twice is no chance.
+        content = header + "".join(
+            line.format(id=one, text=f"{text * 9} reduces mortality in adults with sepsis", score=score)
+            for one, text, score in rows
+        )
+        (data / "own" / f"{split}.tsv").write_text(content)
+    return task_card({**OWN, "kind": kind, **fields})
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_an_id_that_two_splits_share_is_an_error_with_both_lines(kind: str, tmp_path: Path) -> None:
+    card = _write_shared(tmp_path, kind, ids="abcdeb", texts="uvwxyz")
+    train, dev, test = check_task(card, tmp_path)
+    assert (train.level, dev.level, test.level) == ("note", "note", "error")
+    first, second = {  # lines of the second example of each file
+        "similarity": ("train.tsv line 3", "test.tsv line 3"),
+        "classification": ("train.tsv line 4", "test.tsv line 4"),
+        "qa": ("train.tsv line 2", "test.tsv line 2"),
+        "pico": ("train.tsv line 6", "test.tsv line 6"),
+    }[kind]
+    what = "document b begins" if kind == "pico" else "id b stands"
+    assert test.message == f"{tmp_path}/own/{second}: {what} in {first} too; mend the file"
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_a_text_that_two_splits_share_is_said(kind: str, tmp_path: Path) -> None:
+    card = _write_shared(tmp_path, kind, ids="abcdef", texts="uvwxyv")
+    train, dev, test = check_task(card, tmp_path)
+    assert (train.remarks, dev.remarks) == ((), ())
+    (said,) = test.remarks
+    num = test.facts.num_examples if test.facts else 0
+    assert said == (
+        f"WARNING: 1 of {num} {SHARED[kind][3]}s stand in train or dev too: its score shows in part what a "
+        "model remembers"
+    )
+
+
+def test_the_caption_says_what_the_tasks_shown_are_counted_in(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for tasks, caption in (
+        ("bioasq", "units: questions; rows: questions; labels: equal counts"),
+        ("hoc,gad", "units: instances or documents; rows: instances or documents; labels: equal counts"),
+        (
+            "ebm-pico,gad,biosses",
+            "units: labelled words, instances or pairs; rows: sentences, instances or pairs; labels: "
+            "equal counts",
+        ),
+    ):
+        _fail(["data", "check", str(tmp_path), "--tasks", tasks])
+        assert caption in capsys.readouterr().out.splitlines()

@@ -1,6 +1,7 @@
 """`kebench data get`, against a server on loopback: resume, checksums, and nothing kept that is wrong."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -173,3 +174,68 @@ def test_of_several_tasks_each_that_is_not_there_is_said(
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["gad", "chemprot", "ddi", "kebench"]
     assert lines[-1] == "kebench: 3 of 3 tasks could not be fetched (see above)"
+
+
+def test_what_a_person_has_to_ask_for_is_named_first_and_the_rest_fetched(
+    card: TaskCard,
+    file_server: FileServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cards = [card, read_task_card("bioasq"), read_task_card("gad")]
+    monkeypatch.setattr("kebench.cli.data.select_tasks", lambda words: cards)
+    monkeypatch.setattr("kebench.cli.data.get_task", _noting(file_server, said := []))
+    with pytest.raises(SystemExit):
+        main(["data", "get", "blurb", "--data", str(tmp_path / "data")])
+    captured = capsys.readouterr()
+    assert said == [("bioasq", 0), ("gad", 0), ("small-ner", 0)]  # before anything was asked for
+    lines = captured.err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["bioasq", "gad", "kebench"]
+    assert "kebench data build bioasq --from DIR" in lines[0]
+    assert lines[-1] == "kebench: 2 of 3 tasks could not be fetched (see above)"
+    assert len(captured.out.splitlines()) == 3
+
+
+def _noting(server: FileServer, said: list[tuple[str, int]]) -> Callable[..., object]:
+    """Return `get_task` that notes which task it was called for, and how many requests there were before."""
+
+    def get(card: TaskCard, data: Path, *, force: bool) -> object:
+        said.append((card.name, len(server.requests)))
+        return get_task(card, data, force=force)
+
+    return get
+
+
+# Small files.
+FORMS = {
+    "ebm-pico": "-DOCSTART- ({split})\n\ngout\tI-PAR\n.\tO\n\n",
+    "biosses": "pair_id\tsent1\tsent2\tscore\n{split}\tA\tB\t0.4\n{split}2\tC\tD\t4.0\n",
+    "hoc": "labels\tsentence\tindex\n0_1,1_0,2_0,3_0,4_0,5_0,6_0,7_0,8_0,9_0\tOne .\t{split}_s0\n",
+    "pubmedqa": '{{"id": "{split}", "sentence1": "Is it?", "sentence2": "It is.", "label": "yes"}}\n',
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_an_open_task_of_each_kind_is_fetched_as_it_is_and_a_broken_one_not_kept(
+    name: str, file_server: FileServer, tmp_path: Path
+) -> None:
+    shipped = read_task_card(name)
+    sources = {split: f"{file_server.url}/{shipped.files[split]}" for split in SPLITS}
+    access = shipped.access.model_copy(update={"sources": sources})
+    card = shipped.model_copy(update={"access": access, "expected": {}})
+    files = {shipped.files[split]: FORMS[name].format(split=split).encode() for split in SPLITS}
+    file_server.files = {f"/{file}": held for file, held in files.items()}
+    assert [row.finding.level for row in get_task(card, tmp_path)] == ["note", "note", "note"]  # no size
+    folder = tmp_path / shipped.folders[0]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    file_server.files[f"/{shipped.files['train']}"] = b"<html>"
+    with pytest.raises(UserError, match=r"nothing kept, the source is not what the card describes"):
+        get_task(card, tmp_path / "broken")
+    assert _names(tmp_path / "broken") == []
+
+
+def test_the_sources_of_blurbs_open_tasks_are_pinned_to_a_commit() -> None:
+    for name in FORMS:
+        for url in read_task_card(name).access.sources.values():
+            assert re.fullmatch(r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/data/\S+", url)

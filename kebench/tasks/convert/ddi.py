@@ -4,30 +4,27 @@ What BLURB does: each `pair` element is an instance; an entity with several span
 first start to its last end (the XML's end offsets are inclusive); newline, tab and carriage return
 become spaces. The corpus says train and test; `ddi-documents.toml` says which documents are dev.
 
-The archive is read in memory and never unpacked. XML with a DOCTYPE or ENTITY declaration is refused,
-so no entity is expanded and nothing outside the file is fetched.
+XML with a DOCTYPE or ENTITY declaration is refused, so no entity is expanded and nothing outside the file
+is fetched.
 """
 
-import tarfile
 import tomllib
 import xml.etree.ElementTree as ElementTree
-import zipfile
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from kebench.errors import UserError
 from kebench.kinds.pairs import Pair
+from kebench.tasks.convert.originals import corpus_files
 from kebench.tasks.convert.sentences import with_markers
 
-MAX_DOCUMENT_BYTES = 5_000_000  # ours; the largest document has about 0.3 MB
 _PREFIXES = {"D": "DDI-DrugBank.d", "M": "DDI-MedLine.d"}
 
 
 def convert_ddi(source: Path) -> dict[str, list[Pair]]:
     """Return the pairs of each split from the corpus: a .tar.gz, a .zip, or an unpacked folder."""
     documents: dict[str, list[Pair]] = {}
-    for where, content in _xml_files(source):
+    for where, _, content in corpus_files(source, _is_document):
         name, pairs = _parse(content, where)
         # The corpus has a second copy of some documents, without pairs, for another task.
         known = documents.get(name)
@@ -64,7 +61,7 @@ def read_drug_texts(source: Path) -> list[str]:
     )
     source = archives[0] if len(archives) == 1 else source
     texts: dict[str, str] = {}
-    for where, content in _xml_files(source):
+    for where, _, content in corpus_files(source, _is_document):
         _parse(content, where)
         root = ElementTree.fromstring(content.decode("utf-8-sig"))
         paired = {pair.attrib[end] for pair in root.iter("pair") for end in ("e1", "e2")}
@@ -74,44 +71,9 @@ def read_drug_texts(source: Path) -> list[str]:
     return list(texts.values())
 
 
-def _xml_files(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield ("source: file", content) of each XML file."""
-    try:
-        if source.is_dir():
-            for path in sorted(source.rglob("*.xml")):
-                _check_member(str(path), str(path.relative_to(source)), path.stat().st_size)
-                yield str(path), path.read_bytes()
-        elif zipfile.is_zipfile(source):
-            with zipfile.ZipFile(source) as zipped:
-                for entry in zipped.infolist():
-                    if _is_document(entry.filename) and not entry.is_dir():
-                        where = f"{source}: {entry.filename}"
-                        _check_member(where, entry.filename, entry.file_size)
-                        yield where, zipped.read(entry)
-        else:
-            with tarfile.open(source, "r:*") as archive:
-                for member in filter(lambda one: _is_document(one.name), archive):
-                    where = f"{source}: {member.name}"
-                    _check_member(where, member.name, member.size)
-                    if (file := archive.extractfile(member) if member.isreg() else None) is None:
-                        raise UserError(f"{where}: a link or device, expected a file; fetch the corpus again")
-                    yield where, file.read()
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{source}: cannot be read as a folder, .tar.gz or .zip ({error}); fetch the corpus again"
-        ) from None
-
-
 def _is_document(name: str) -> bool:
     """Return whether a member is an XML file; macOS archives hold `._x.xml` shadows that are none."""
     return name.endswith(".xml") and not name.rpartition("/")[2].startswith("._")
-
-
-def _check_member(where: str, name: str, size: int) -> None:
-    if name.startswith(("/", "\\")) or ".." in Path(name).parts:
-        raise UserError(f"{where}: a path that leads out of the archive; fetch the corpus again")
-    if size > MAX_DOCUMENT_BYTES:
-        raise UserError(f"{where}: {size:,} bytes, expected at most {MAX_DOCUMENT_BYTES:,}; fetch it again")
 
 
 def _parse(content: bytes, where: str) -> tuple[str, list[Pair]]:
