@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kebench.errors import did_you_mean
 from kebench.grid import Sheet
@@ -25,6 +25,7 @@ from kebench.kinds.tagging import (
     cut_words,
     encode_words,
     predicted_tags,
+    tag_names,
     word_judgements,
 )
 
@@ -38,6 +39,11 @@ class PicoCard(TaskCard):
     format: Literal["io"]
     metric: Literal["word_macro_f1"] = "word_macro_f1"
     types: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @field_validator("types")
+    @classmethod
+    def _are_names(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        return tag_names(types, behind="I-")
 
 
 def tags_of(task: "PicoCard | StoredPico") -> list[str]:

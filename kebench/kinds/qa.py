@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kebench.grid import Sheet
 from kebench.kinds.card import TaskCard
@@ -21,6 +21,7 @@ from kebench.kinds.texts import (
     Labelled,
     as_read,
     decision_judgements,
+    label_names,
     read_objects,
     read_rows,
     refuse_shared_ids,
@@ -43,11 +44,10 @@ class QaCard(TaskCard):
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
 
-    @model_validator(mode="after")
-    def _has_labels(self) -> "QaCard":
-        if len({*self.labels}) < len(self.labels):
-            raise ValueError("labels are each there once")
-        return self
+    @field_validator("labels")
+    @classmethod
+    def _are_names(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        return label_names(labels)
 
 
 def read_questions(card: QaCard, path: Path) -> Read:

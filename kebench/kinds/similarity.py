@@ -50,7 +50,7 @@ def read_pairs(card: SimilarityCard, path: Path) -> Read:
         path, remedy=card.remedy, columns=COLUMNS, header="\t".join(COLUMNS)
     ):
         try:
-            value = float(score)
+            value = float("nan" if "_" in score else score)  # Python reads 1_0 as 10
         except ValueError:
             value = float("nan")
         if not isfinite(value) or not card.lowest <= value <= card.highest:
