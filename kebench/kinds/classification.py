@@ -4,6 +4,7 @@ Files in the form of HoC (Hallmarks of Cancer, as BLURB has it) hold a sentence 
 are joined with a blank, and its labels are those of any of its sentences. It is documents that are scored.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +15,10 @@ from pydantic import Field, field_validator, model_validator
 from kebench.errors import counted
 from kebench.grid import Cell, Grid, GridRows, Sheet
 from kebench.kinds.card import TaskCard
+from kebench.kinds.confusion import right_places
 from kebench.kinds.encoded import Answer, Encoded, encode_texts
-from kebench.kinds.errors import Asked, Errors, scores_grid
-from kebench.kinds.kind import Kind, Permille, Read, Stored, StoredSplit, Words
+from kebench.kinds.errors import Asked, Errors, both_grid, scores_grid
+from kebench.kinds.kind import Kind, Permille, Read, Stored, StoredSplit, Trivial, Words
 from kebench.kinds.lines import LineError
 from kebench.kinds.texts import Labelled, as_read, label_names, read_rows, refuse_shared_ids
 
@@ -166,12 +168,26 @@ def classification_errors(asked: Asked) -> Errors:
         rows.append(
             (counted(number, "label"), *(Cell(count, ",.0f") for count in (gold, found, right / len(runs))))
         )
-    grids = (
+    grids = [
         scores_grid("label", asked.card.metric, runs, labels),
         Grid(("documents with", "gold", "predicted", "all labels right"), rows),
-    )
+    ]
+    if asked.both:
+        headings = ("all labels right by most seeds of", "documents", "%")
+        grids.append(both_grid(headings, asked.both, range(len(runs[0].gold)), right_places))
     several = ("Counts are means over seeds.",) if len(runs) > 1 else ()
-    return Errors(Sheet(asked.title, (), grids, several), [])
+    return Errors(Sheet(asked.title, (), tuple(grids), several), [])
+
+
+def constant_sets(
+    card: ClassificationCard, train: Sequence[Labelled] | None, gold: Sequence[list[str]]
+) -> Trivial:
+    """Return no label anywhere, and everywhere those that most documents of the training set have."""
+    majority = None
+    if train is not None:
+        times = Counter(label for row in train for label in row.label)
+        majority = [[label for label in card.labels if 2 * times[label] > len(train)]] * len(gold)
+    return {"all-negative": [[]] * len(gold), "majority": majority}
 
 
 CLASSIFICATION = Kind(
@@ -198,10 +214,6 @@ CLASSIFICATION = Kind(
     count_gold=lambda card, rows: sum(len(row.label) for row in rows),
     gold_row=lambda row: f"{row.id}\t{row.gold}",
     refuse_beside=refuse_shared_ids,
-    trivial=lambda card, train, gold: {
-        "all-negative": [[]] * len(gold),
-        "majority": [[one for one in card.labels if 2 * sum(one in row.label for row in train) > len(train)]]
-        * len(gold),
-    },
+    trivial=constant_sets,
     errors=classification_errors,
 )

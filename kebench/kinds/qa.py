@@ -15,7 +15,7 @@ from kebench.kinds.card import TaskCard
 from kebench.kinds.confusion import confusion_grid, right_places
 from kebench.kinds.encoded import Answer, Encoded, encode_texts
 from kebench.kinds.errors import Asked, Errors, agreement_grid, both_grid, scores_grid
-from kebench.kinds.kind import Kind, Permille, Read, Stored, StoredSplit, Words
+from kebench.kinds.kind import Kind, Permille, Read, Stored, StoredSplit, Trivial, Words
 from kebench.kinds.lines import LineError
 from kebench.kinds.texts import (
     Labelled,
@@ -126,8 +126,10 @@ def _alike(one: Sequence[str], other: Sequence[str]) -> Counts:
     return Counts(len(one), len(other), sum(a == b for a, b in zip(one, other, strict=True)))
 
 
-def constant_answers(card: QaCard, train: Sequence[Labelled], gold: Sequence[str]) -> dict[str, list[str]]:
+def constant_answers(card: QaCard, train: Sequence[Labelled] | None, gold: Sequence[str]) -> Trivial:
     """Return the answer that most questions of the training set have, for every question."""
+    if train is None:
+        return {"majority": None}
     answers = [row.label for row in train]
     return {"majority": [max(card.labels, key=answers.count)] * len(gold)}
 
