@@ -15,7 +15,7 @@ from kebench.cards import HIGHEST_RATE, LOWEST_RATE, ModelCard
 from kebench.errors import Refusals, UserError
 from kebench.finetune.encode import choose_rows
 from kebench.finetune.plan import Budget, Job, TaskFiles, find_task_files
-from kebench.kinds.card import SPLITS, TaskCard
+from kebench.kinds.card import SPLITS, NoDataError, TaskCard
 from kebench.kinds.registry import KINDS
 from kebench.mini.build import miniature_data, miniature_model
 from kebench.model.layout import describe_checkpoint, refuse_other_kinds
@@ -38,11 +38,13 @@ class Grid(NamedTuple):
     """All jobs of a grid in the order they are run, and those of them that are not recorded yet.
 
     other_names: of models that are recorded under another name: one that was recorded or named before.
+    skipped: of each task that was left out since its files are not there, how to get them.
     """
 
     jobs: list[Job]
     missing: list[Job]
     other_names: dict[str, OtherName] = {}
+    skipped: dict[str, str] = {}
 
 
 def plan_grid(
@@ -56,15 +58,20 @@ def plan_grid(
     data: Path,
     out: Path,
     allow_remote_code: bool = False,
+    skip_missing: bool = False,
 ) -> Grid:
     """Plan every run: one task after another, on each one model after another, then rates, then seeds.
 
     seeds: of each rate; None leaves it to the budget.
     learning_rates: the user's own; if empty, those that the model's card suggests, else the budget's.
+    skip_missing: leave tasks out whose files are not there, if any is left.
     Raises UserError with all models and files that are missing or no such, before anything has run.
     """
     refusals = Refusals()
     found = refusals.of_each(models, functools.partial(_find_model, allow_remote_code=allow_remote_code))
+    skipped = {card.name: lack for card in tasks if (lack := _lack_of(card, data))} if skip_missing else {}
+    if len(skipped) < len(tasks):
+        tasks = [card for card in tasks if card.name not in skipped]
     files = refusals.of_each(
         tasks, lambda card: find_task_files(card, data_of(card, data)), name=lambda card: card.name
     )
@@ -96,7 +103,17 @@ def plan_grid(
             jobs[job.identity] = job
     recorded = {record.identity for record in records}
     missing = [job for identity, job in jobs.items() if identity not in recorded]
-    return Grid(list(jobs.values()), missing, other_names)
+    return Grid(list(jobs.values()), missing, other_names, skipped)
+
+
+def _lack_of(card: TaskCard, data: Path) -> str:
+    """Say what of a task's files is not there, and how to get it; "" if all are."""
+    try:
+        for split in SPLITS:
+            card.find_split(data_of(card, data), split)
+    except NoDataError as error:
+        return str(error)
+    return ""
 
 
 def _find_model(name: str, *, allow_remote_code: bool) -> tuple[ResolvedModel, str]:

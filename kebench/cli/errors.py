@@ -182,6 +182,8 @@ def _task_errors(options: ErrorsOptions) -> tuple[Sheet, list[Shown], list[Calib
     most = 50 if options.most is None else options.most
     sheet, shown = kind.errors(Asked(title, card, runs, examples, train, both, known, most))
     calibrated = calibrations(predictions)
+    if not kind.calibrated:  # such as of values, of which there is no confidence
+        return sheet, shown, calibrated
     return with_calibration(sheet, calibrated), shown, calibrated
 
 

@@ -10,14 +10,17 @@ import click
 
 from kebench.cli.options import FOLDER, Command, added_by, option
 from kebench.errors import UserError, counted, did_you_mean
-from kebench.finetune.plan import find_task_files
+from kebench.finetune.encode import choose_rows
+from kebench.finetune.plan import TaskFiles, find_task_files
 from kebench.kinds.card import SPLITS
+from kebench.kinds.kind import Examples
 from kebench.kinds.registry import read_split
 from kebench.kinds.stored import read_predictions
 from kebench.model.fetch import is_used_in_place
 from kebench.model.source import cached_folder, card_of, model_hash
 from kebench.probe.record import probe_record_paths
 from kebench.records import OtherName, Record, read_other_names, read_records, record_paths
+from kebench.report.baselines import FindTrain
 from kebench.report.compare import Predictions
 from kebench.report.merge import contradiction
 from kebench.report.published import PublishedTable
@@ -78,12 +81,15 @@ def correction_option(over: str) -> Any:
     return option(type=kinds, default="holm", help=f"Over {over}: Holm, or Benjamini-Hochberg.")
 
 
-def unseen_options(command: Command) -> Command:
-    """Add --without-seen, and --data for runs from before it was kept which examples were seen."""
+def unseen_options(command: Command, *, also: str = "") -> Command:
+    """Add --without-seen, and --data for runs from before it was kept which examples were seen.
+
+    also: another option that needs the data.
+    """
     flag = click.option(
         "--without-seen", is_flag=True, help="Score without test examples that stand in train or dev."
     )
-    said = "--without-seen, of older runs: the data; default: KEBENCH_DATA."
+    said = f"{also}--without-seen, of older runs: the data; default: KEBENCH_DATA."
     return flag(click.option("--data", type=FOLDER, help=said)(command))
 
 
@@ -341,6 +347,34 @@ def build_board(
         records, predictions, find_seen=lambda record: seen_in_data(record.task, record.task_hash)
     )
     return name_left_out(board_of(unseen.records), unseen), unseen.predictions
+
+
+def find_train(data: Path | None) -> FindTrain:
+    """Return what finds the training examples of a run. data: the folder that a user names, if one is."""
+    cards = {card.name: card for card in all_task_cards()}
+
+    @cache
+    def files_of(task: str) -> TaskFiles | None:
+        """Return a task's files, None where they are not there or cannot be read."""
+        try:
+            return find_task_files(cards[task], data_of(cards[task], data_folder(data)))
+        except UserError:
+            return None
+
+    @cache
+    def read_train(task: str) -> Examples:
+        files = files_of(task)
+        assert files is not None, "asked of a task that has files"
+        return read_split(files.card, files.paths["train"])
+
+    def of_run(record: Record) -> Examples | None:
+        files = files_of(record.task)
+        if files is None or files.hash != record.task_hash:
+            return None
+        examples, subset = read_train(record.task), record.protocol.subset
+        return [examples[row] for row in choose_rows(len(examples), subset.train_rows, seed=subset.seed)]
+
+    return of_run
 
 
 def say_left_out(error: UserError) -> None:

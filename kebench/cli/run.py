@@ -86,6 +86,7 @@ class GridOptions:
     wait: bool = option("--wait/--no-wait", default=True, help="Stay for runs in progress elsewhere.")
     allow_remote_code: bool = option(help="Run a checkpoint's own code if its card says so.")
     allow_missing_markers: bool = option(help="Run on texts without the task's markers too.")
+    skip_missing: bool = option(help="Leave out tasks whose data are not there, and run the others.")
     plan_only: bool = option("--plan", help="Show the plan and stop.")
     yes: bool = option(help="Start --budget paper however long the estimate.")
 
@@ -141,7 +142,10 @@ def _run_grid(options: GridOptions, engine: Engine) -> int:
         data=data_folder(options.data),
         out=out,
         allow_remote_code=allowed,
+        skip_missing=options.skip_missing,
     )
+    for name, lack in grid.skipped.items():
+        _say(f"skipped: {'' if name in lack else f'{name}: '}{lack}")
     if rank == 0 and not options.plan_only:
         out.mkdir(parents=True, exist_ok=True)
         sweep_stale(out)  # what runs that were killed have left

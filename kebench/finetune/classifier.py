@@ -149,8 +149,10 @@ class Classifier(nn.Module):
         found = self.encoder(input_ids=batch.pieces_BT, attention_mask=batch.mask_BT, **more)
         hidden_BTD = found.last_hidden_state
         if self.reads_mean:
-            mask_BT1 = batch.mask_BT[..., None].to(hidden_BTD.dtype)
-            states_PSD = ((hidden_BTD * mask_BT1).sum(1) / mask_BT1.sum(1))[batch.rows_P, None]
+            # In fp32: bf16 counts to 256.
+            mask_BT1 = batch.mask_BT[..., None].float()
+            mean_BD = (hidden_BTD.float() * mask_BT1).sum(1) / mask_BT1.sum(1)
+            states_PSD = mean_BD.to(hidden_BTD.dtype)[batch.rows_P, None]
         else:
             states_PSD = hidden_BTD[batch.rows_P[:, None], batch.places_PS]
         logits_PL: Tensor = self.linear(self.dropout(states_PSD.flatten(1)))

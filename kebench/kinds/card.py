@@ -16,6 +16,10 @@ from kebench.kinds.lines import FETCH_AGAIN, MEND
 SPLITS = ("train", "dev", "test")
 
 
+class NoDataError(UserError):
+    """A task's files are not there; says how to get them."""
+
+
 class Expected(Card):
     """The size of one split.
 
@@ -120,15 +124,16 @@ class TaskCard(Card):
         return self.access.kind != "registration" or any(size.sha256 for size in self.expected.values())
 
     def find_folder(self, data: Path) -> Path:
-        """Return the task's folder under the data folder or beside a `blurb` folder. UserError if none is."""
+        """Return the task's folder under the data folder or beside a `blurb` one. NoDataError if none is."""
         if not data.is_dir():
-            raise UserError(
-                f"{data}: no such folder; --data or KEBENCH_DATA names the one with the tasks' folders"
+            raise NoDataError(
+                f"{data}: no such folder; --data or KEBENCH_DATA names the one with the tasks' folders, "
+                "and 'kebench data get' fills it"
             )
         if there := self._folders_there(data):
             return there[0]
         names = " or ".join(self.folders)
-        raise UserError(
+        raise NoDataError(
             f"{data}: no folder {names} for task '{self.name}'; see 'kebench data get {self.name}'"
         )
 
@@ -142,8 +147,8 @@ class TaskCard(Card):
         return [place / name for place in places for name in self.folders if (place / name).is_dir()]
 
     def find_split(self, data: Path, split: str) -> Path:
-        """Return the file of one split. Raises UserError if it is missing."""
+        """Return the file of one split. Raises NoDataError if it is missing."""
         path = self.find_folder(data) / self.files[split]
         if not path.is_file():
-            raise UserError(f"{path}: missing; see 'kebench data get {self.name}'")
+            raise NoDataError(f"{path}: missing; see 'kebench data get {self.name}'")
         return path

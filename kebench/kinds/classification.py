@@ -4,20 +4,23 @@ Files in the form of HoC (Hallmarks of Cancer, as BLURB has it) hold a sentence 
 are joined with a blank, and its labels are those of any of its sentences. It is documents that are scored.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from kebench.errors import counted
 from kebench.grid import Cell, Grid, GridRows, Sheet
 from kebench.kinds.card import TaskCard
+from kebench.kinds.confusion import right_places
 from kebench.kinds.encoded import Answer, Encoded, encode_texts
-from kebench.kinds.errors import Asked, Errors, scores_grid
-from kebench.kinds.kind import Kind, Permille, Read, Stored, StoredSplit, Words
+from kebench.kinds.errors import Asked, Errors, both_grid, scores_grid
+from kebench.kinds.kind import Kind, Permille, Read, Stored, StoredSplit, Trivial, Words
 from kebench.kinds.lines import LineError
-from kebench.kinds.texts import Labelled, as_read, read_rows, refuse_shared_ids
+from kebench.kinds.texts import Labelled, as_read, label_names, read_rows, refuse_shared_ids
 
 SENTENCES = ("labels", "sentence", "index")  # of HoC
 DOCUMENTS = ("id", "text", "labels")
@@ -37,11 +40,12 @@ class ClassificationCard(TaskCard):
     metric: Literal["label_set_f1"] = "label_set_f1"
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
 
-    @model_validator(mode="after")
-    def _has_labels(self) -> "ClassificationCard":
-        if len({*self.labels}) < len(self.labels) or NO_LABEL in self.labels or "|" in "".join(self.labels):
-            raise ValueError(f"labels are each there once, none is '{NO_LABEL}', none holds a |")
-        return self
+    @field_validator("labels")
+    @classmethod
+    def _are_names(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if NO_LABEL in labels:
+            raise ValueError(f"no label is '{NO_LABEL}', which says that there is none")
+        return label_names(labels, never="|")
 
 
 def read_documents(card: ClassificationCard, path: Path) -> Read:
@@ -60,8 +64,10 @@ def _documents(card: ClassificationCard, path: Path) -> Iterator[Labelled]:
 
 
 def _joined(card: ClassificationCard, path: Path) -> Iterator[Labelled]:
-    """Yield each document of a file of sentences, which stand one behind another."""
+    """Yield each document of a file of sentences, which stand one behind another in their order."""
     found: list[Labelled] = []
+    lines: dict[str, int] = {}  # of documents
+    last = -1  # the number of the sentence before
     known = {
         (f"{place}_{value}"): (place, value == 1) for place in range(len(card.labels)) for value in (0, 1)
     }
@@ -70,19 +76,28 @@ def _joined(card: ClassificationCard, path: Path) -> Iterator[Labelled]:
     ):
         marks = [known.get(mark) for mark in field.split(",")]
         if [mark[0] if mark else None for mark in marks] != list(range(len(card.labels))):
-            what = (
-                f"labels '{field[:20]}', expected 0_0,1_0 ... with 1 for each that holds, to {len(marks) - 1}"
+            form = (
+                "0_0" if len(card.labels) == 1 else f"0_0, ..., {len(card.labels) - 1}_0 with commas between"
             )
-            raise LineError(path, line, f"{what} of {len(card.labels)}", card.remedy)
+            what = f"labels '{field[:20]}', expected {form}, and _1 for each that holds"
+            raise LineError(path, line, what, card.remedy)
         document, mark, number = index.rpartition("_s")
-        if not (document and mark and number.isdecimal()):
+        if not (document and mark and number.isdecimal() and len(number) < 10):
             raise LineError(path, line, f"index '{index[:30]}', expected DOCUMENT_sN", card.remedy)
         held = {card.labels[place] for place, is_held in filter(None, marks) if is_held}
         if found and found[-1].id == document:
             before = found[-1]
+            if int(number) <= last:
+                what = f"sentence {index[:30]} behind {document[:30]}_s{last}, expected in order, each once"
+                raise LineError(path, line, what, card.remedy)
             held |= {*before.label}
             text, line = f"{before.text} {text}", before.line
             found.pop()
+        elif line_of := lines.get(document):
+            what = f"a sentence of {document[:30]}, which begins in line {line_of}, behind another document's"
+            raise LineError(path, line, what, card.remedy)
+        lines.setdefault(document, line)
+        last = int(number)
         found.append(Labelled(document, (text,), tuple(one for one in card.labels if one in held), line))
     yield from found
 
@@ -152,14 +167,28 @@ def classification_errors(asked: Asked) -> Errors:
             for held, given in zip(run.gold, run.predicted, strict=True)
         )
         rows.append(
-            (f"{number} labels", *(Cell(count, ",.0f") for count in (gold, found, right / len(runs))))
+            (counted(number, "label"), *(Cell(count, ",.0f") for count in (gold, found, right / len(runs))))
         )
-    grids = (
+    grids = [
         scores_grid("label", asked.card.metric, runs, labels),
         Grid(("documents with", "gold", "predicted", "all labels right"), rows),
-    )
+    ]
+    if asked.both:
+        headings = ("all labels right by most seeds of", "documents", "%")
+        grids.append(both_grid(headings, asked.both, range(len(runs[0].gold)), right_places))
     several = ("Counts are means over seeds.",) if len(runs) > 1 else ()
-    return Errors(Sheet(asked.title, (), grids, several), [])
+    return Errors(Sheet(asked.title, (), tuple(grids), several), [])
+
+
+def constant_sets(
+    card: ClassificationCard, train: Sequence[Labelled] | None, gold: Sequence[list[str]]
+) -> Trivial:
+    """Return no label anywhere, and everywhere those that most documents of the training set have."""
+    majority = None
+    if train is not None:
+        times = Counter(label for row in train for label in row.label)
+        majority = [[label for label in card.labels if 2 * times[label] > len(train)]] * len(gold)
+    return {"all-negative": [[]] * len(gold), "majority": majority}
 
 
 CLASSIFICATION = Kind(
@@ -184,10 +213,6 @@ CLASSIFICATION = Kind(
     count_gold=lambda card, rows: sum(len(row.label) for row in rows),
     gold_row=lambda row: f"{row.id}\t{row.gold}",
     refuse_beside=refuse_shared_ids,
-    trivial=lambda card, train, gold: {
-        "all-negative": [[]] * len(gold),
-        "majority": [[one for one in card.labels if 2 * sum(one in row.label for row in train) > len(train)]]
-        * len(gold),
-    },
+    trivial=constant_sets,
     errors=classification_errors,
 )

@@ -22,6 +22,10 @@ from kebench.scoring.metrics import METRICS
 Examples = Sequence[Any]
 
 
+# Predictions of one that reads no text, by its name; None of one whose training set is not given.
+Trivial = Mapping[str, Sequence[Any] | None]
+
+
 class Read(NamedTuple):
     """What a split's file holds. scheme: of its tags, None without. types: of mentions, a line of each."""
 
@@ -116,7 +120,8 @@ class Kind:
     marks: of kinds whose texts hold entity indicators. calibrated: the decisions of a split that calibration
         is counted over, by name ("instances").
     trivial: returns what predictors that read no text say of a split, by name; of the training set's
-        examples and the split's gold as it is stored.
+        examples and the split's gold as it is stored. Without a training set (None), None of those that
+        need it.
     errors: tells where a model goes wrong.
     words_of: returns the words of an example, of which a tokenizer may not know some.
     plain_text: returns an example's text without entity indicators.
@@ -153,7 +158,7 @@ class Kind:
     cut: Callable[[Mapping[str, Any]], dict[str, int]] = lambda part: {"num_cut": part.get("num_cut", 0)}
     marks: Marks | None = None
     calibrated: Mapping[str, Callable[[Mapping[str, Any]], Iterable[Judgement]]] = field(default_factory=dict)
-    trivial: Callable[[Any, Examples, Sequence[Any]], Mapping[str, Sequence[Any]]] = lambda *given: {}
+    trivial: Callable[[Any, Examples | None, Sequence[Any]], Trivial] = lambda *given: {}
     errors: Callable[[Asked], Errors] | None = None
     mentions: Callable[[Any, Any], Iterable[str]] | None = None
     words_of: Callable[[Any, Any], Iterable[str]] = lambda card, example: example.text.split()

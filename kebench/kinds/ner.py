@@ -23,6 +23,7 @@ from kebench.kinds.tagging import (
     cut_words,
     encode_words,
     predicted_tags,
+    tag_names,
     word_judgements,
 )
 from kebench.scoring.calibration import WHOLE, Judgement
@@ -48,9 +49,7 @@ class NerCard(TaskCard):
     @field_validator("types")
     @classmethod
     def _are_names(cls, types: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(types)) < len(types) or not all(name and name == "".join(name.split()) for name in types):
-            raise ValueError("expected names without blanks, each once, as they stand behind B- and I-")
-        return types
+        return tag_names(types, behind="B- and I-")
 
     @model_validator(mode="after")
     def _has_types_or_not(self) -> "NerCard":

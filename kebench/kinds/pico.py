@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kebench.errors import did_you_mean
 from kebench.grid import Sheet
 from kebench.kinds.card import TaskCard
-from kebench.kinds.confusion import confusion_grid
+from kebench.kinds.confusion import confusion_grid, right_places
 from kebench.kinds.encoded import Answer, Encoded
-from kebench.kinds.errors import Asked, Errors, Run, scores_grid
+from kebench.kinds.errors import Asked, Both, Errors, Run, both_grid, scores_grid
 from kebench.kinds.kind import Kind, Read, Stored, Words
 from kebench.kinds.lines import LineError, column_count, numbered_lines
 from kebench.kinds.tagging import (
@@ -25,6 +25,7 @@ from kebench.kinds.tagging import (
     cut_words,
     encode_words,
     predicted_tags,
+    tag_names,
     word_judgements,
 )
 
@@ -38,6 +39,11 @@ class PicoCard(TaskCard):
     format: Literal["io"]
     metric: Literal["word_macro_f1"] = "word_macro_f1"
     types: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @field_validator("types")
+    @classmethod
+    def _are_names(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        return tag_names(types, behind="I-")
 
 
 def tags_of(task: "PicoCard | StoredPico") -> list[str]:
@@ -133,16 +139,23 @@ class StoredPico(Stored):
 
 def word_errors(asked: Asked) -> Errors:
     """Return which classes words are taken for, and each one's precision, recall and F1."""
-    by_word = [
-        Run(run.seed, *([tag for tags in side for tag in tags] for side in (run.gold, run.predicted)))
-        for run in asked.runs
-    ]
-    grids = (
+    by_word = [_by_word(run) for run in asked.runs]
+    grids = [
         confusion_grid(by_word, tags_of(asked.card)),
         scores_grid("class", asked.card.metric, asked.runs, asked.card.types),
-    )
-    several = "Counts of words are means over seeds, gold in rows."
-    return Errors(Sheet(asked.title, (), grids, (several if len(asked.runs) > 1 else "Gold in rows.",)), [])
+    ]
+    if both := asked.both:
+        flat = Both(both.a, by_word, both.b, [_by_word(run) for run in both.runs_b])
+        labelled = [place for place, tag in enumerate(by_word[0].gold) if tag != "O"]
+        headings = ("right by most seeds of", "labelled words", "%")
+        grids.append(both_grid(headings, flat, labelled, right_places))
+    note = "Counts of words are means over seeds, gold in rows." if len(asked.runs) > 1 else "Gold in rows."
+    return Errors(Sheet(asked.title, (), tuple(grids), (note,)), [])
+
+
+def _by_word(run: Run) -> Run:
+    """Return a run with the words of all sentences one behind another."""
+    return Run(run.seed, *([tag for tags in side for tag in tags] for side in (run.gold, run.predicted)))
 
 
 def count_labelled(sentences: Sequence[Sentence]) -> int:

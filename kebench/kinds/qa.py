@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kebench.grid import Sheet
 from kebench.kinds.card import TaskCard
 from kebench.kinds.confusion import confusion_grid, right_places
 from kebench.kinds.encoded import Answer, Encoded, encode_texts
 from kebench.kinds.errors import Asked, Errors, agreement_grid, both_grid, scores_grid
-from kebench.kinds.kind import Kind, Permille, Read, Stored, StoredSplit, Words
+from kebench.kinds.kind import Kind, Permille, Read, Stored, StoredSplit, Trivial, Words
 from kebench.kinds.lines import LineError
 from kebench.kinds.texts import (
     Labelled,
     as_read,
     decision_judgements,
+    label_names,
     read_objects,
     read_rows,
     refuse_shared_ids,
@@ -44,11 +45,10 @@ class QaCard(TaskCard):
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
 
-    @model_validator(mode="after")
-    def _has_labels(self) -> "QaCard":
-        if len({*self.labels}) < len(self.labels):
-            raise ValueError("labels are each there once")
-        return self
+    @field_validator("labels")
+    @classmethod
+    def _are_names(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        return label_names(labels)
 
 
 def read_questions(card: QaCard, path: Path) -> Read:
@@ -127,8 +127,10 @@ def _alike(one: Sequence[str], other: Sequence[str]) -> Counts:
     return Counts(len(one), len(other), sum(a == b for a, b in zip(one, other, strict=True)))
 
 
-def constant_answers(card: QaCard, train: Sequence[Labelled], gold: Sequence[str]) -> dict[str, list[str]]:
+def constant_answers(card: QaCard, train: Sequence[Labelled] | None, gold: Sequence[str]) -> Trivial:
     """Return the answer that most questions of the training set have, for every question."""
+    if train is None:
+        return {"majority": None}
     answers = [row.label for row in train]
     return {"majority": [max(card.labels, key=answers.count)] * len(gold)}
 

@@ -22,7 +22,7 @@ from kebench.kinds.card import TaskCard
 from kebench.kinds.confusion import confusion_grid, right_places
 from kebench.kinds.encoded import Answer, Encoded, Ragged, encode_texts
 from kebench.kinds.errors import Asked, Errors, Run, agreement_grid, both_grid, scores_grid
-from kebench.kinds.kind import Kind, Marks, Permille, Read, Stored, StoredSplit, Words
+from kebench.kinds.kind import Kind, Marks, Permille, Read, Stored, StoredSplit, Trivial, Words
 from kebench.kinds.pairs import GAD_HEADER, LOOKS_LIKE_A_MARKER, Pair, read_pairs
 from kebench.kinds.texts import decision_judgements
 from kebench.scoring.counts import count_relations
@@ -207,11 +207,12 @@ def marker_grid(
     return Grid(("indicators in the text", "instances", "positive", "F1"), rows)
 
 
-def constant_labels(card: RelationCard, train: Sequence[Pair], gold: Sequence[str]) -> dict[str, list[str]]:
+def constant_labels(card: RelationCard, train: Sequence[Pair] | None, gold: Sequence[str]) -> Trivial:
     """Return no relation anywhere, and everywhere the label that most instances of the training set have."""
-    labels = [pair.label for pair in train]
-    most = max(card.labels, key=labels.count)
-    return {"all-negative": [card.negative] * len(gold), "majority": [most] * len(gold)}
+    majority = None
+    if train is not None:
+        majority = [max(card.labels, key=[pair.label for pair in train].count)] * len(gold)
+    return {"all-negative": [card.negative] * len(gold), "majority": majority}
 
 
 RELATION = Kind(

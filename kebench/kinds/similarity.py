@@ -16,13 +16,14 @@ from kebench.grid import Cell, Grid, GridRows, Sheet
 from kebench.kinds.card import TaskCard
 from kebench.kinds.encoded import Answer, Encoded, encode_texts
 from kebench.kinds.errors import Asked, Errors
-from kebench.kinds.kind import Kind, Read, Stored, StoredSplit, Words
+from kebench.kinds.kind import Kind, Read, Stored, StoredSplit, Trivial, Words
 from kebench.kinds.lines import LineError
 from kebench.kinds.texts import Labelled, as_read, read_rows, refuse_shared_ids
 
 COLUMNS = ("pair_id", "sent1", "sent2", "score")
 LOSS = "squared error, longer text cut"
 MOST_SHOWN = 10  # pairs in a table of errors; ours
+TEXT_WIDTH = 80  # of a line of that table; ours
 
 
 class SimilarityCard(TaskCard):
@@ -51,7 +52,7 @@ def read_pairs(card: SimilarityCard, path: Path) -> Read:
         path, remedy=card.remedy, columns=COLUMNS, header="\t".join(COLUMNS)
     ):
         try:
-            value = float(score)
+            value = float("nan" if "_" in score else score)  # Python reads 1_0 as 10
         except ValueError:
             value = float("nan")
         if not isfinite(value) or not card.lowest <= value <= card.highest:
@@ -95,29 +96,50 @@ class StoredSimilarity(Stored):
 
 
 def similarity_errors(asked: Asked) -> Errors:
-    """Return the distribution of gold and predictions, and the pairs that are farthest off, over seeds."""
+    """Return the distribution of gold and predictions, and the pairs that are farthest off, over seeds.
+
+    With another model its predictions stand beside; the pairs are those that the first is farthest off.
+    """
     gold = np.array(asked.runs[0].gold, dtype=float)
-    found = np.array([run.predicted for run in asked.runs], dtype=float).mean(axis=0)
+    runs = {"predicted": asked.runs}
+    if both := asked.both:
+        runs = {both.a: both.runs_a, both.b: both.runs_b}
+    found = {
+        name: np.array([run.predicted for run in of_model], dtype=float).mean(axis=0)
+        for name, of_model in runs.items()
+    }
     spread: GridRows = [
         (name, *(Cell(float(of(values)), ".2f") for of in (np.mean, np.std, np.min, np.max)))
-        for name, values in (("gold", gold), ("predicted", found))
+        for name, values in {"gold": gold, **found}.items()
     ]
-    farthest = np.argsort(-np.abs(found - gold), kind="stable")[:MOST_SHOWN]
+    farthest = np.argsort(-np.abs(next(iter(found.values())) - gold), kind="stable")[:MOST_SHOWN]
     texts = [" / ".join(one.words) for one in asked.examples] if asked.examples else None
+    room = TEXT_WIDTH - sum(2 + max(len(name), 4) for name in ("gold", *found))
     rows: GridRows = [
         (
-            texts[place][:60] if texts else f"pair {place}",
-            Cell(float(gold[place]), ".2f"),
-            Cell(float(found[place]), ".2f"),
+            _shortened(texts[place], max(room, 20)) if texts else f"pair {place}",
+            *(Cell(float(values[place]), ".2f") for values in (gold, *found.values())),
         )
         for place in farthest.tolist()
     ]
     grids = (
         Grid(("scores", "mean", "sd", "least", "greatest"), spread),
-        Grid(("farthest off", "gold", "predicted"), rows),
+        Grid(("farthest off", "gold", *found), rows),
     )
-    several = ("Predictions are means over seeds.",) if len(asked.runs) > 1 else ()
+    is_mean = any(len(of_model) > 1 for of_model in runs.values())
+    several = ("Predictions are means over seeds.",) if is_mean else ()
     return Errors(Sheet(asked.title, (), grids, several), [])
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3].rstrip()}..."
+
+
+def constant_values(card: SimilarityCard, train: Sequence[Labelled] | None, gold: Sequence[float]) -> Trivial:
+    """Return the mean score of the training set for every pair, which has no correlation with anything."""
+    if train is None:
+        return {"constant": None}
+    return {"constant": [float(np.mean([pair.label for pair in train]))] * len(gold)}
 
 
 SIMILARITY = Kind(
@@ -140,8 +162,6 @@ SIMILARITY = Kind(
     loss=LOSS,
     count_gold=lambda card, pairs: len({pair.label for pair in pairs}) - 1,
     refuse_beside=refuse_shared_ids,
-    trivial=lambda card, train, gold: {
-        "constant": [float(np.mean([one.label for one in train]))] * len(gold)
-    },
+    trivial=constant_values,
     errors=similarity_errors,
 )

@@ -37,6 +37,13 @@ class Sentence(NamedTuple):
         return self.tags if isinstance(self.tags, str) else " ".join(self.tags)
 
 
+def tag_names(types: tuple[str, ...], *, behind: str) -> tuple[str, ...]:
+    """Return the types of a card. Raises ValueError where they cannot stand behind the letters of a tag."""
+    if len(set(types)) < len(types) or not all(name and name == "".join(name.split()) for name in types):
+        raise ValueError(f"expected names without blanks, each once, as they stand behind {behind}")
+    return types
+
+
 def encode_words(
     tokenizer: Any, sentences: Sequence[Sentence], names: Sequence[str], max_length: int
 ) -> Encoded:

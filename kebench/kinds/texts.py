@@ -80,6 +80,18 @@ def read_objects(path: Path, *, remedy: str, fields: Sequence[str]) -> Iterator[
         yield number, [found[name].strip() for name in fields]
 
 
+def label_names(labels: tuple[str, ...], *, never: str = "") -> tuple[str, ...]:
+    """Return the labels of a card. Raises ValueError for one that is there twice or that no field can hold.
+
+    never: characters that stand in none.
+    """
+    if len({*labels}) < len(labels) or not all(label and label == label.strip() for label in labels):
+        raise ValueError("expected labels without blanks around them, each once")
+    if any(sign in label for label in labels for sign in (*never, "\t", "\n")):
+        raise ValueError(f"expected labels without tabs{f' and without {never}' if never else ''}")
+    return labels
+
+
 def as_read(path: Path, rows: Iterable[Labelled], remedy: str) -> Read:
     """Return the examples of a file. Raises UserError if there is none, or an id is there twice."""
     rows, lines = list(rows), dict[str, int]()

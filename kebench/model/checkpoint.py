@@ -302,6 +302,7 @@ def load_tokenizer(
         backend.pre_tokenizer = steps
     backend.no_truncation()
     backend.no_padding()
+    tokenizer.truncation_side = "right"  # whatever its files say: it is ends that the maximum length cuts
     checks.refuse_unusable(tokenizer, folder)
     checks.refuse_foreign(tokenizer, folder, padded_share=padded_share)
     if limit := layout.max_tokens_of(folder):

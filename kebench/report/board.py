@@ -1,4 +1,7 @@
-"""The leaderboard as sheets for people, one a table: a grid a kind of task, with published rows below."""
+"""The leaderboard as sheets for people, one a table: a grid a kind of task, with other rows below.
+
+Below are baselines and published rows, if there are any; neither is ranked.
+"""
 
 from kebench.grid import Grid, GridRows, Sheet
 from kebench.report.overall import overall_grid, overall_notes
@@ -6,6 +9,7 @@ from kebench.report.table import Block, Leaderboard
 from kebench.report.words import (
     ORDER,
     average_cell,
+    baseline_cell,
     captions,
     footnotes,
     headings,
@@ -32,7 +36,7 @@ def board_sheets(board: Leaderboard) -> list[Sheet]:
 
 
 def block_grid(block: Block, *, show_n: bool) -> Grid:
-    """Return the measured rows of a block, then the published ones with their marks."""
+    """Return the measured rows of a block, then baselines, then the published ones with their marks."""
     rows: GridRows = [
         (
             row.label,
@@ -41,6 +45,10 @@ def block_grid(block: Block, *, show_n: bool) -> Grid:
             *(extra.cells[place] for extra in block.extras),
         )
         for place, row in enumerate(block.rows)
+    ]
+    rows += [
+        (one.label, *map(baseline_cell, (*one.scores, one.average)), *(None for _ in block.extras))
+        for one in block.baselines
     ]
     # the second column of a task gets no published score
     names = [*(column.task if column.letter in ("", "a") else "" for column in block.columns), block.kind]
@@ -58,5 +66,6 @@ def block_grid(block: Block, *, show_n: bool) -> Grid:
         best=frozenset((row, 1 + column) for row, column in block.best),
         second=frozenset((row, 1 + column) for row, column in second_cells(block)),
         layout="board",
-        published=len(block.rows),
+        breaks=frozenset({len(block.rows)} if block.baselines else ()),
+        published=len(block.rows) + len(block.baselines),
     )

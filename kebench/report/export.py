@@ -1,7 +1,8 @@
 """A leaderboard for programs: what its JSON holds, and a row a number.
 
 Every measured number comes with its deviation, n, seeds, learning rate and dev mean; every published
-one with its source. Nothing is rounded. What is missing is null (JSON) or empty (CSV).
+one with its source; that of a baseline with its column alone. Nothing is rounded. What is missing is null
+(JSON) or empty (CSV).
 """
 
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ FIELDS = (
     "kind",
     "task",  # `average` for the average of a kind, `overall` for the one score of a suite
     "column",  # two numbers may be compared only if this is the same
-    "origin",  # measured or published
+    "origin",  # measured, baseline or published
     "model",
     "label",
     "model_hash",
@@ -81,6 +82,7 @@ def _numbers(table: Table, leaderboard: Leaderboard, asked: Asked) -> Iterator[d
     shared = {"suite": table.suite, "protocol": table.caption, "metric": leaderboard.metric}
     for block in table.blocks:
         numbers = [one for place in range(len(block.rows)) for one in _measured_numbers(block, place, asked)]
+        numbers += _baseline_numbers(block)
         names = (*dict.fromkeys(column.task for column in block.columns), block.kind)
         numbers += [
             {
@@ -118,6 +120,30 @@ def _numbers(table: Table, leaderboard: Leaderboard, asked: Asked) -> Iterator[d
             "metric_name": table.score,
         }
         yield {field: number.get(field) for field in fields}
+
+
+def _baseline_numbers(block: Block) -> Iterator[dict[str, Any]]:
+    for one in block.baselines:
+        who = {"origin": "baseline", "model": one.name, "label": one.label, "is_best": False}
+        for column, score in zip(block.columns, one.scores, strict=True):
+            if score:
+                yield {
+                    **who,
+                    "task": column.task,
+                    "column": column.hash,
+                    "metric_name": column.metric,
+                    "mean_percent": score.percent,
+                    "is_comparable": True,
+                    "num_seen": column.test.num_seen if column.test else None,
+                    "test_examples": column.test.num_examples if column.test else None,
+                    "note": UNDEFINED.format(lacks=METRICS[column.metric].lacks)
+                    if score.percent is None
+                    else None,
+                }
+        if one.average:
+            note = UNDEFINED_AVERAGE if one.average.percent is None else None
+            average = {"task": "average", "mean_percent": one.average.percent, "is_comparable": True}
+            yield {**who, **average, "note": note}
 
 
 def _measured_numbers(block: Block, place: int, asked: Asked) -> Iterator[dict[str, Any]]:

@@ -38,7 +38,11 @@ def task_fields(record: Record) -> Fields:
 
 def all_fields(record: Record) -> Fields:
     """Return everything that tells runs of one task and model apart, but for the seed."""
-    own = ("learning rate", record.settings.learning_rate), ("fidelity", record.protocol.fidelity)
+    own = (
+        ("learning rate", record.settings.learning_rate),
+        ("fidelity", record.protocol.fidelity),
+        ("pooling", record.protocol.pooling),
+    )
     return (*shared_fields(record), *task_fields(record), *own, ("weights", record.model_hash[:8]))
 
 

@@ -1,7 +1,7 @@
 """Chooses the learning rate of a model by its mean dev score over seeds. The test score never enters."""
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from math import inf
 from typing import NamedTuple
@@ -22,8 +22,16 @@ def choose_rate(records: Iterable[Record]) -> Selection:
 
     Rates are compared over the seeds that all of them have, by mean dev score, whichever metric of
     the test set is reported later. Of equal rates the smaller wins. A rate that shares no seed
-    with better covered ones cannot be compared and is left out, with a note.
+    with better covered ones cannot be compared and is left out, with a note. So are runs of another pooling
+    than most have: a model's card may have said otherwise before.
     """
+    records, notes = list(records), []
+    by_pooling = Counter(record.protocol.pooling for record in records)
+    if len(by_pooling) > 1:
+        usual = max(sorted(by_pooling), key=by_pooling.__getitem__)
+        unusual = [f"{name} ({number})" for name, number in sorted(by_pooling.items()) if name != usual]
+        notes.append(f"runs of pooling {', '.join(unusual)} left out, beside those of {usual}")
+        records = [record for record in records if record.protocol.pooling == usual]
     by_rate: dict[float, dict[int, Record]] = defaultdict(dict)
     for record in records:
         runs = by_rate[record.settings.learning_rate]
@@ -43,7 +51,6 @@ def choose_rate(records: Iterable[Record]) -> Selection:
         # undefined where dev has no gold, which is refused now but older runs have
         means[rate] = statistics.fmean(known) if len(known) == len(percents) else -inf
     best = min(kept, key=lambda rate: (-means[rate], rate))
-    notes = []
     if refused := sorted(set(by_rate) - set(kept)):
         notes.append(f"rate {_listed(refused)} left out of the choice: no seed shared with the other rates")
     if len(kept) > 1 and any(set(by_rate[rate]) != shared for rate in kept):

@@ -115,6 +115,28 @@ class Row:
         return tuple(run for cell in self.cells if cell for run in cell.tried)
 
 
+class BaselineScore(NamedTuple):
+    """What a baseline scores, None where that is undefined."""
+
+    percent: float | None
+
+
+class Baseline(NamedTuple):
+    """A row of a predictor that reads no text (`kebench.report.baselines`): its score in each column.
+
+    None where there is none: no such predictor of a task, or its training set is not at hand.
+    """
+
+    name: str
+    scores: tuple[BaselineScore | None, ...]
+    average: BaselineScore | None
+
+    @property
+    def label(self) -> str:
+        """Its name, marked."""
+        return f"{self.name} (baseline)"
+
+
 @dataclass(frozen=True)
 class Block:
     """The tasks of one kind. best: of the measured means."""
@@ -125,6 +147,7 @@ class Block:
     best: Places
     published: tuple[PrintedRow, ...] = ()
     extras: tuple[Extra, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from kebench.grid import UNDEFINED, Cell
 from kebench.kinds.registry import KINDS
 from kebench.report.published import PublishedRow
-from kebench.report.table import Block, Column, Row, Table, best_and_second
+from kebench.report.table import BaselineScore, Block, Column, Row, Table, best_and_second
 from kebench.report.table import Cell as TaskCell
 from kebench.scoring.metrics import METRICS
 from kebench.stats.summary import Summary
@@ -57,6 +57,11 @@ def task_cell(cell: TaskCell | None, *, show_n: bool) -> Cell:
     if cell is None:
         return Cell()
     return summary_cell(cell.test, show_n=show_n) if cell.test else UNDEFINED
+
+
+def baseline_cell(score: BaselineScore | None) -> Cell:
+    """Return a baseline's score or average; missing where there is none, marked if it is undefined."""
+    return Cell() if score is None else UNDEFINED if score.percent is None else Cell(score.percent)
 
 
 def average_cell(row: Row, *, show_n: bool) -> Cell:
@@ -170,9 +175,15 @@ def footnotes(table: Table) -> list[str]:
 
 def table_notes(table: Table) -> list[str]:
     """Return what the marks of a table's columns mean; a column without gold in its test set has no score."""
-    return column_notes(
-        columns_of(table), {column.hash for _, _, column, cell in table.measured if not cell.test}
-    )
+    undefined = {column.hash for _, _, column, cell in table.measured if not cell.test}
+    undefined |= {
+        column.hash
+        for block in table.blocks
+        for one in block.baselines
+        for column, score in zip(block.columns, one.scores, strict=True)
+        if score and score.percent is None
+    }
+    return column_notes(columns_of(table), undefined)
 
 
 def columns_of(table: Table) -> list[tuple[str, Column]]:

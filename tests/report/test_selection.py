@@ -67,5 +67,15 @@ def test_a_rate_without_a_shared_seed_is_left_out_and_said_so() -> None:
     assert chosen.note == "rate 3e-05 left out of the choice: no seed shared with the other rates"
 
 
+def test_runs_of_another_pooling_than_most_are_left_out_and_said_so() -> None:
+    first = [sample_record(seed=seed, dev=90) for seed in range(2)]
+    pooled = first[0].protocol.model_copy(update={"pooling": "mean"})
+    mean = [sample_record(seed=seed, dev=50).model_copy(update={"protocol": pooled}) for seed in range(3)]
+    chosen = choose_rate([*first, *mean])
+    assert {run.protocol.pooling for run in chosen.runs} == {"mean"}
+    assert len(chosen.runs) == 3
+    assert chosen.note == "runs of pooling first (2) left out, beside those of mean"
+
+
 def test_rates_with_the_same_seeds_need_no_note() -> None:
     assert choose_rate(grid([60] * 6, [50] * 6)).note == ""
