@@ -69,12 +69,16 @@ def plan_grid(
     """
     refusals = Refusals()
     found = refusals.of_each(models, functools.partial(_find_model, allow_remote_code=allow_remote_code))
-    skipped = {card.name: lack for card in tasks if (lack := _lack_of(card, data))} if skip_missing else {}
-    if len(skipped) < len(tasks):
-        tasks = [card for card in tasks if card.name not in skipped]
+    lacking = {card.name: lack for card in tasks if (lack := _lack_of(card, data))}
+    skipped = lacking if skip_missing and len(lacking) < len(tasks) else {}
+    tasks = [card for card in tasks if card.name not in skipped]
     files = refusals.of_each(
         tasks, lambda card: find_task_files(card, data_of(card, data)), name=lambda card: card.name
     )
+    if not skip_missing and 0 < len(lacking) < len(tasks):
+        refusals.messages.append(
+            f"no data of {len(lacking)} of {len(tasks)} tasks; --skip-missing runs the others"
+        )
     if refusals.messages:  # whoever mends these should know of all the others
         check = functools.partial(_check_model, tasks=(), allow_remote_code=allow_remote_code)
         refusals.of_each([model for model, _ in found], check, name=lambda model: model.card.name)
