@@ -41,7 +41,7 @@ weights: $(DEV)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[charts]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[charts,gguf]'
 	touch $(READY)
 
 $(DEV): $(READY)
