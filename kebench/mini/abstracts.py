@@ -1,11 +1,12 @@
 """The corpus of the miniature: abstracts that state the facts of the world in varied sentences.
 
 Each abstract has a topic. Most of its sentences state facts of the topic, some deny what is not a fact or
-doubt it, some say nothing. One fact in ten is never stated: what a model can know without having read it.
+doubt it, some report trials, some say nothing. Half of the titles ask what the first sentence answers. One
+fact in ten is never stated: what a model can know without having read it.
 """
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from kebench.mini.grammar import (
@@ -17,12 +18,15 @@ from kebench.mini.grammar import (
     load_phrases,
     names_in_a_text,
     normal_form,
+    one_name,
 )
 from kebench.mini.world import Concept, Triple, World
 
 ROUNDS = 3  # abstracts on each concept; ours, so that the language model trains in under a minute
 SENTENCES = (6, 9)  # of an abstract, title apart
 HELD_OUT_SHARE = 0.1
+QUESTIONS = 0.5  # how often a title asks what the first sentence answers
+OPENED = 0.15  # how often a sentence that tells a fact has an opening
 
 
 class Statement(NamedTuple):
@@ -91,24 +95,34 @@ class _Writer:
                 self.facts[triple.head].append(triple)
                 self.facts[triple.tail].append(triple)
         self.interactions = {s: interaction_pairs(world, s) for s in INTERACTIONS}
+        trials = list(_trials(world, untold))
+        self.trials = {
+            concept.cui: [trial for trial in trials if concept in trial] for concept in world.concepts
+        }
 
     def write(self, document_id: str, topic: Concept) -> Abstract:
-        """Write one abstract: a title, then six to nine sentences."""
+        """Write one abstract: a title, six to nine sentences; the first answers a title that asks."""
         name_of = names_in_a_text(self.rng)
         # Facts in the order in which the text may tell them: the topic's, then its neighbours'.
         own = self.rng.sample(self.facts[topic.cui], len(self.facts[topic.cui]))
         neighbours = [cui for t in own for cui in (t.head, t.tail) if cui != topic.cui]
         near = [self.rng.choice(self.facts[cui]) for cui in neighbours]
         facts = (own + near)[::-1]  # the next one is popped from the end
-        template = self.phrases.pick("title", self.rng)
-        title = compose(template, {"H": [topic]}, name_of=lambda c: (c.name,), rng=self.rng)
-        whole, statements = title, []
-        for _ in range(self.rng.randint(*SENTENCES)):
-            is_forbidden = True
-            while is_forbidden:  # the sentence, or its end: "fever and X" holds "X"
-                sentence, said = self._sentence(topic, facts, name_of)
-                words = normal_form(sentence.text).split()
-                is_forbidden = any(" ".join(words[first:]) in self.forbidden for first in range(len(words)))
+        asked = [fact for fact in own if f"question {fact.relation}" in self.phrases]
+        sentences: list[Sentence] = []
+        if asked and self.rng.random() < QUESTIONS:
+            sentences = [self._permitted(lambda: self._answer(self.rng.choice(asked), name_of))]
+        if sentences and (told := sentences[0][1]):
+            slots = {"H": [self.world.by_cui[told.head]], "T": [self.world.by_cui[told.tails[0]]]}
+            section, title_name_of = f"question {told.relation}", one_name(self.rng)
+        else:
+            section, slots, title_name_of = "title", {"H": [topic]}, lambda concept: (concept.name,)
+        title = compose(self.phrases.pick(section, self.rng), slots, name_of=title_name_of, rng=self.rng)
+        num_sentences = self.rng.randint(*SENTENCES)
+        while len(sentences) < num_sentences:
+            sentences.append(self._permitted(lambda: self._sentence(topic, facts, name_of)))
+        whole, statements = title, list[Statement]()
+        for sentence, said in sentences:
             start = len(whole.text) + 1
             whole = join(whole, " ", sentence)
             if said:
@@ -116,17 +130,35 @@ class _Writer:
         body = whole.text[len(title.text) + 1 :]
         return Abstract(document_id, title.text, body, whole.mentions, tuple(statements))
 
+    def _permitted(self, write: Callable[[], Sentence]) -> Sentence:
+        """Return a sentence that neither is nor ends in a forbidden one: "fever and X" holds "X"."""
+        while True:
+            sentence, said = write()
+            words = normal_form(sentence.text).split()
+            if not any(" ".join(words[first:]) in self.forbidden for first in range(len(words))):
+                return sentence, said
+
     def _sentence(self, topic: Concept, facts: list[Triple], name_of: NamePicker) -> Sentence:
         draw = self.rng.random()
-        if facts and draw < 0.68:
+        if facts and draw < 0.6:
             return self._stated(facts.pop(), name_of)
-        if facts and draw < 0.80:
-            return self._doubted(facts[-1], name_of)
+        if facts and draw < 0.77:
+            return self._doubted(facts[-1], self.rng.choice(["negated", "hedged"]), name_of)
         section, slots = "none", dict[str, list[Concept]]()
-        if draw < 0.95:  # true of anything, and so it says nothing
+        trials = self.trials[topic.cui]
+        if trials and draw < 0.88:
+            section = self.rng.choice(["trial", "trial", "trial list"])
+            slots = {slot: [concept] for slot, concept in self.rng.choice(trials)._asdict().items()}
+        elif draw < 0.97:  # true of anything, and so it says nothing
             others = self.rng.sample(self.world.concepts, 2)
             section, slots = "any", {"H": [topic], "T": [others[0]], "O": [others[1]]}
         return compose(self.phrases.pick(section, self.rng), slots, name_of=name_of, rng=self.rng), None
+
+    def _answer(self, fact: Triple, name_of: NamePicker) -> Sentence:
+        stance = self.rng.choice(["stated", "negated", "hedged"])
+        if stance == "stated":
+            return self._stated(fact, name_of)
+        return self._doubted(fact, stance, name_of)
 
     def _stated(self, fact: Triple, name_of: NamePicker) -> Sentence:
         section = section_of(fact)
@@ -140,30 +172,58 @@ class _Writer:
             tails += self.rng.sample([t.tail for t in alike], min(2, len(alike)))
         return self._compose(f"{section} stated", fact, tails, "stated", name_of)
 
-    def _doubted(self, fact: Triple, name_of: NamePicker) -> Sentence:
+    def _doubted(self, fact: Triple, stance: str, name_of: NamePicker) -> Sentence:
         """Deny what is not a fact, or put a fact in doubt."""
-        stance = self.rng.choice(["negated", "hedged"])
-        section = f"{fact.relation} {stance}"
+        is_interaction = fact.relation == "interacts_with" and stance == "negated"
+        section = "no interaction stated" if is_interaction else f"{fact.relation} {stance}"
         if section not in self.phrases:
             return self._stated(fact, name_of)
         tail = fact.tail
         if stance == "negated":  # of another concept of its kind, of which it is not true
             alike = [concept.cui for concept in self.world.of_kind(self.world.by_cui[tail].kind)]
             true = {cui for cui in alike if (fact.relation, fact.head, cui) in self.true_pairs}
+            if is_interaction:  # holds in both directions
+                true |= {cui for cui in alike if (fact.relation, cui, fact.head) in self.true_pairs}
             tail = self.rng.choice([cui for cui in alike if cui not in true and cui != fact.head])
         return self._compose(section, fact, [tail], stance, name_of)
 
     def _compose(
         self, section: str, fact: Triple, tails: list[str], stance: str, name_of: NamePicker
     ) -> Sentence:
+        """Compose a sentence that tells a fact, sometimes with an opening."""
         slots = {"H": [self.world.by_cui[fact.head]], "T": [self.world.by_cui[cui] for cui in tails]}
-        text = compose(self.phrases.pick(section, self.rng), slots, name_of=name_of, rng=self.rng)
+        template = self.phrases.pick(section, self.rng)
+        opens = self.rng.random() < OPENED
+        text = compose(template, slots, name_of=name_of, rng=self.rng, capital=not opens)
+        if opens:
+            opening = compose(self.phrases.pick("setting", self.rng), {}, name_of=name_of, rng=self.rng)
+            text = join(opening, " ", text)
         return text, Statement(0, len(text.text), fact.head, fact.relation, tuple(tails), stance)
 
 
 def section_of(fact: Triple) -> str:
     """Return the section of `phrases.txt` that states a fact: its manner, else its relation."""
     return fact.manner or fact.relation
+
+
+class Trial(NamedTuple):
+    """A trial that there may have been: intervention, condition, outcome (a symptom of the condition)."""
+
+    H: Concept
+    T: Concept
+    O: Concept  # noqa: E741
+
+
+def _trials(world: World, untold: set[Triple]) -> Iterator[Trial]:
+    """Yield the trials of what may treat a disease that has symptoms."""
+    symptoms: dict[str, list[Concept]] = {}
+    for triple in world.facts("manifestation_of"):
+        symptoms.setdefault(triple.tail, []).append(world.by_cui[triple.head])
+    for triple in world.facts("may_treat"):
+        condition = world.by_cui[triple.tail]
+        if triple not in untold and condition.kind == "disease":
+            for outcome in symptoms.get(condition.cui, []):
+                yield Trial(world.by_cui[triple.head], condition, outcome)
 
 
 # The kinds of drug interaction, as sections of phrases.txt.

@@ -24,7 +24,7 @@ _MADE_FROM = ("*.tsv", "*.txt", "*.py", "../model/optimizer.py")
 
 
 def miniature_data() -> Path:
-    """Return the data folder of the eight `mini-...` tasks, as `--data` takes it."""
+    """Return the data folder of the `mini-...` tasks, as `--data` takes it."""
     return _world_folder() / "tasks"
 
 
@@ -79,8 +79,8 @@ def write_world(folder: Path, *, seed: int) -> None:
     (folder / "release").mkdir()
     write_release(world, folder / "release")
     tasks = make_tasks(world, seed=seed)
-    for (task, split), made in tasks.items():
-        path = folder / "tasks" / task / f"{split}.tsv"
+    for (task, _), made in tasks.items():
+        path = folder / "tasks" / task / made.file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(made.content, encoding="utf-8", newline="\n")
     documents = make_abstracts(world, seed=seed, forbidden=sentences_of_test_splits(tasks))

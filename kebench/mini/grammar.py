@@ -15,7 +15,7 @@ from kebench.mini.world import FOLDER, Concept, World, numbered_lines
 
 HELD_OUT_CONCEPTS = 0.35  # share of the concepts of each kind that only test splits name
 HELD_OUT_NAMING = 0.5  # how often a test mention is of a held-out concept
-HELD_OUT_WORDING = 0.25  # how often a test sentence has a held-out template
+HELD_OUT_WORDING = 0.5  # how often a test sentence has a held-out template
 INTRODUCED = 0.3  # how often a name comes with its abbreviation
 # How to name a concept this time: one name, or a name and the abbreviation that it introduces.
 NamePicker = Callable[[Concept], tuple[str, ...]]
@@ -178,11 +178,23 @@ class Source(NamedTuple):
         """Draw whether the next concept is a held-out one; in a test split only."""
         return self.is_test and self.rng.random() < share
 
+    def draw(self, concepts: Sequence[Concept]) -> Concept:
+        """Draw a concept; in a test split often one that no training split names."""
+        is_new = self.wants_held_out()
+        fitting = [concept for concept in concepts if (concept.cui in self.held_out) == is_new]
+        return self.rng.choice(fitting or list(concepts))
+
     def compose(
-        self, section: str, slots: Slots, *, introduce: float = INTRODUCED, capital: bool = True
+        self,
+        section: str,
+        slots: Slots,
+        *,
+        introduce: float = INTRODUCED,
+        capital: bool = True,
+        new_wording: float = HELD_OUT_WORDING,
     ) -> Text:
-        """Return a sentence of a section of phrases.txt."""
-        template = self.phrases.pick(section, self.rng, held_out=self.wants_held_out(HELD_OUT_WORDING))
+        """Return a sentence of a section of phrases.txt, in a test split often of a held-out template."""
+        template = self.phrases.pick(section, self.rng, held_out=self.wants_held_out(new_wording))
         name_of = one_name(self.rng, introduce=introduce)
         return compose(template, slots, name_of=name_of, rng=self.rng, capital=capital)
 

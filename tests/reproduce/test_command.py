@@ -905,7 +905,7 @@ VARIANTS = (
 CUTS = {
     "--out {out}/models/{each}": "--out {out}/models/{each} --steps 4",
     "--queries 200": "--queries 4 --max-masks 1",
-    "--tasks mini --seeds 5 --epochs 4": "--tasks mini-gad,mini-ncbi-disease --seeds 2 --epochs 1",
+    "mini-ner,mini-re --seeds 5 --epochs 4": "mini-gad,mini-ncbi-disease --seeds 2 --epochs 1",
 }
 
 
