@@ -191,8 +191,8 @@ def anchor_of(kind: str, name: str) -> str:
 
 
 def budget_of(table: Table) -> str:
-    """Return the name of a table's budget."""
-    return table.caption.split(":")[0]
+    """Return the name of a table's budget; of a table across protocols they are its columns'."""
+    return table.caption.split(":")[0] if table.protocol else "several"
 
 
 def _percent(percent: float | None) -> str:
