@@ -114,6 +114,11 @@ def test_masks_depend_on_seed_epoch_and_sequence_alone(world: World, accelerator
     prepared = prepared_of(world, accelerator)
     one = prepared.trainer.sequences[4]
     mask = prepared.trainer.collator.mask
-    assert np.array_equal(mask(one, epoch=1, number=4).input_T, mask(one, epoch=1, number=4).input_T)
-    assert not np.array_equal(mask(one, epoch=1, number=4).input_T, mask(one, epoch=2, number=4).input_T)
-    assert not np.array_equal(mask(one, epoch=1, number=4).input_T, mask(one, epoch=1, number=5).input_T)
+
+    def masked(epoch: int, number: int) -> bytes:
+        return mask(one, epoch=epoch, number=number).input_T.tobytes()
+
+    assert masked(1, 4) == masked(1, 4)
+    # A short sequence may be masked alike in two of them by chance, in eight hardly.
+    assert len({masked(epoch, 4) for epoch in range(8)}) > 2
+    assert len({masked(1, number) for number in range(8)}) > 2
