@@ -197,7 +197,7 @@ def filter_found(
         suites = {suite for card in cards for suite in card.suites}
         if suite is not None and suite not in suites:
             raise UserError(f"no suite '{suite}'; there are {', '.join(sorted(suites))}")
-        chosen = select_tasks(tasks, kind_suite=suite or "blurb") if tasks else cards
+        chosen = select_tasks(tasks, kind_suite=suite) if tasks else cards
         names = {card.name for card in chosen if suite is None or suite in card.suites}
     kept = [
         record

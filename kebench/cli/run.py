@@ -47,7 +47,7 @@ class GridOptions:
     """The options of the command. Those that change the budget are None where they leave it."""
 
     models: tuple[str, ...] = option("--model", required=True, help="Card, directory or source; repeatable.")
-    tasks: str = option(help="Tasks, suites or kinds: blurb, mini, ner, re, gad,ddi ...")
+    tasks: str = option(help="Tasks, suites or kinds: blurb, kebiolm, mini, ner, qa, gad,ddi ...")
     seeds: int | None = option(
         type=click.IntRange(1, 1000),
         help="Seeds 0 to N-1; default 5, in the budget paper 10 for similarity and QA.",

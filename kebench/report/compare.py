@@ -3,6 +3,7 @@
 What is compared stands in one table of the leaderboard: one protocol, each model at the rate that won on dev.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -341,9 +342,10 @@ def sum_by_document(units_UT: Floats, ids: Sequence[str], *, metric: Metric) -> 
 
 def document_of(example_id: str) -> str:
     """Return the document that an example's id names. Raises UserError if it names none."""
+    if sentence := re.fullmatch(r"(.+)\.s\d+", example_id):
+        return sentence[1]
     parts = example_id.split(".")
-    is_sentence = len(parts) == 2 and parts[1][:1] == "s" and parts[1][1:].isdecimal()
-    if len(parts) < 3 and not is_sentence:
+    if len(parts) < 3:
         raise UserError(
             f"example {example_id}: its id names no document, as those of NER and GAD do not; "
             "compare by example instead"

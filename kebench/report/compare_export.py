@@ -110,7 +110,11 @@ def significance_rows(found: Significance) -> Iterator[Row]:
         yield from _test_rows(one, shared | models | _column_fields(column), made)
     for better, worse, one in found.overall:
         models = {"a": found.labels[better], "b": found.labels[worse]}
-        yield from _test_rows(one, {**shared, **models, "task": OVERALL}, made_overall(found.settings))
+        how = dict(made_overall(found.settings))
+        how["permutation"] = _made(
+            "permutation", found.settings, "all pairs of models that have the score", len(found.overall)
+        )
+        yield from _test_rows(one, {**shared, **models, "task": OVERALL}, how)
 
 
 def significance_fields(found: Significance) -> dict[str, Any]:

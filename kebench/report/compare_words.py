@@ -199,8 +199,8 @@ def overall_words(one: Compared) -> str:
     interval = Cell(form="+.1f", interval=bootstrap.interval).text()
     return (
         f"{one.kind}: difference {one.difference:+.1f} {interval} by the paired bootstrap, examples drawn "
-        f"within each task; permutation p {p_text(permutation.p)}, of {_size(permutation)}. t-tests over "
-        "seeds where all tasks have the same."
+        f"within each task{bootstrap.note and f' ({bootstrap.note})'}; permutation p "
+        f"{p_text(permutation.p)}, of {_size(permutation)}. t-tests over seeds where all tasks have the same."
     )
 
 

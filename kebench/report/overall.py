@@ -124,8 +124,11 @@ def overall_notes(table: Table) -> list[str]:
     lacking: dict[str, list[str]] = {}
     for one in (one for one in found if not one.score):
         lacking.setdefault(", ".join(lacking_tasks(table, one.key)), []).append(one.label)
+    if lacking and table.protocol:
+        notes.append("Runs under other protocols are in other tables; --across-protocols puts all into one.")
     notes += [
-        f"No {table.score} of {', '.join(labels)}, without {tasks}." for tasks, labels in lacking.items()
+        f"No {table.score} of {', '.join(labels)}: under this protocol without {tasks}."
+        for tasks, labels in lacking.items()
     ]
     return notes
 

@@ -5,6 +5,7 @@ by models, the tasks won and lost; and mean ranks, where there are tasks enough.
 is all pairs of models on all tasks of the table.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from kebench.report.table import Column, Leaderboard, RowKey, Table, best_and_se
 from kebench.stats.pvalue import CORRECTIONS, PValue, correct
 from kebench.stats.ranks import MIN_TASKS, Ranking, rank_models
 
+_log = logging.getLogger(__name__)
 ALPHA = 0.05
 DAGGER = "†"
 Test = Literal["welch", "paired", "permutation", "both"]
@@ -112,7 +114,9 @@ def significance(
     """Test all pairs of models in each table. Raises UserError if no table has two models on a task."""
     every = (
         with_overall(
-            significance_of(table, test=test, settings=settings, predictions=predictions), predictions
+            significance_of(table, test=test, settings=settings, predictions=predictions),
+            settings,
+            predictions,
         )
         for table in board.tables
     )
@@ -159,15 +163,26 @@ def significance_of(
     )  # fmt: skip
 
 
-def with_overall(found: Significance, predictions: Predictions) -> Significance:
-    """Add the comparisons of the suite's one score, which read predictions whatever the test is."""
-    counts = unit_counts(predictions, found.settings)
+def with_overall(found: Significance, settings: Settings, predictions: Predictions) -> Significance:
+    """Add the comparisons of the suite's one score, which read predictions whatever the test is.
+
+    Resamples are enough for a p corrected over the pairs of models. Where predictions are not at hand, there
+    are no such comparisons, and a line in the log says so.
+    """
     scored = [one for one in overall_of(found.table) if one.score]  # the best first
-    pairs = [
-        (a.key, b.key, compared)
-        for a, b in combinations(scored, 2)
-        if (compared := compare_overall(found.table, (a.key, b.key), found.settings, counts))
-    ]
+    both = list(combinations(scored, 2))
+    enough = max(settings.num_resamples, _RESAMPLES_A_TEST * len(both))
+    settings = settings._replace(num_resamples=enough)
+    counts = unit_counts(predictions, settings)
+    try:
+        pairs = [
+            (a.key, b.key, compared)
+            for a, b in both
+            if (compared := compare_overall(found.table, (a.key, b.key), settings, counts))
+        ]
+    except UserError as error:
+        _log.warning("no test of the %s: %s", found.table.score, error)
+        return found
     corrected = correct([one.p_values["permutation"].p for *_, one in pairs], found.settings.correction)
     overall = (
         (a, b, replace(one, corrected={"permutation": p}))

@@ -67,7 +67,7 @@ def read_task_card(name: str) -> TaskCard:
     if name not in paths:
         raise UserError(f"no task '{name}'{did_you_mean(name, paths)} 'kebench task list' shows all")
     try:
-        card = read_card(paths[name], card_class(read_toml(paths[name])))
+        card = _read(paths[name])
     except UserError as error:
         where = "" if str(paths[name]) in str(error) else f"{paths[name]}: "
         raise UserError(f"{where}{error}") from None
@@ -82,28 +82,45 @@ def suite_scores() -> dict[str, str]:
     return {name: str(fields["score"]) for name, fields in suites.items()}
 
 
+def _read(path: Path) -> TaskCard:
+    return read_card(path, card_class(read_toml(path)))
+
+
+def _task_of(card: TaskCard) -> tuple[Any, ...]:
+    """Return what makes a task the same one: its suites, and how it is read, cut and scored."""
+    return sorted(card.suites), card.version, card.max_length, KINDS[card.kind].hashed(card)
+
+
 def all_task_cards() -> list[TaskCard]:
     """Return every task card by suite, then by kind in the order of `KINDS`, then as the cards order them.
 
-    Raises UserError for a card of a user's own that puts a further task into a suite that has one score: it
-    would be another number of the same name.
+    Raises UserError for a card of a user's own that changes what the score of a suite is made of: a further
+    task of it, or another one under the name of one of its tasks.
     """
-    cards = [read_task_card(name) for name in task_card_paths()]
-    for name in {card.name for card in cards} - files_by_name(Path(__file__).parent / "cards").keys():
-        card = next(card for card in cards if card.name == name)
-        if taken := sorted({*card.suites} & suite_scores().keys()):
+    paths, own = task_card_paths(), files_by_name(Path(__file__).parent / "cards")
+    cards = [read_task_card(name) for name in paths]
+    for card in cards:
+        shipped = _read(own[card.name]) if card.name in own and paths[card.name] != own[card.name] else None
+        scored = {*card.suites, *(shipped.suites if shipped else ())} & suite_scores().keys()
+        if scored and card.name not in own:
             raise UserError(
-                f"{task_card_paths()[name]}: suite '{taken[0]}' has a score over tasks of its own, to which "
-                "none is added; name another suite"
+                f"{paths[card.name]}: suite '{sorted(scored)[0]}' has a score over tasks of its own, to "
+                "which none is added; name another suite"
+            )
+        if scored and shipped and _task_of(card) != _task_of(shipped):
+            raise UserError(
+                f"{paths[card.name]}: another task than the one of this name in suite '{sorted(scored)[0]}', "
+                "which has a score over its tasks; give it another name and suite"
             )
     kinds = list(KINDS)
     return sorted(cards, key=lambda card: (card.suite, kinds.index(card.kind), card.order, card.name))
 
 
-def select_tasks(words: str, *, kind_suite: str = "blurb") -> list[TaskCard]:
+def select_tasks(words: str, *, kind_suite: str | None = "blurb") -> list[TaskCard]:
     """Return the tasks that a comma-separated choice names, each once, in table order.
 
-    A word is a task, a suite (blurb, mini), or a kind of the suite `kind_suite`, also by its short name; one
+    A word is a task, a suite (blurb, mini), or a kind of the suite `kind_suite` (None: of any), also by its
+    short name; one
     behind a suite's name and a hyphen is that suite's (mini-ner, mini-re).
     """
     cards = all_task_cards()
@@ -111,11 +128,12 @@ def select_tasks(words: str, *, kind_suite: str = "blurb") -> list[TaskCard]:
     for word in (part.strip() for part in words.split(",") if part.strip()):
         suite, _, kind = word.rpartition("-")
         kinds = {name for name, one in KINDS.items() if kind in (name, one.short)}
-        by_kind = {card.name for card in cards if card.kind in kinds and (suite or kind_suite) in card.suites}
+        of = suite or kind_suite
+        by_kind = {card.name for card in cards if card.kind in kinds and (of is None or of in card.suites)}
         by_name = {card.name for card in cards if word in (card.name, *card.suites)}
         if not (by_name or by_kind):
             known = {card.name for card in cards} | {suite for card in cards for suite in card.suites}
-            known |= {KINDS[card.kind].short for card in cards if kind_suite in card.suites}
+            known |= {KINDS[card.kind].short for card in cards if kind_suite in (None, *card.suites)}
             raise UserError(
                 f"no task or suite '{word}'{did_you_mean(word, known)} 'kebench task list' shows all"
             )

@@ -64,6 +64,7 @@ def test_documents_are_those_that_ids_begin_with() -> None:
     assert document_of("10064839.T1.T2") == "10064839"
     assert document_of("DDI-DrugBank.d297.s3.p0") == "DDI-DrugBank.d297"
     assert document_of("10070173.s4") == "10070173"
+    assert document_of("trial.7.s0") == "trial.7"
     split = {"gold": ["a", "a", "a"], "predicted": ["a", "false", "a"]}
     metric = METRICS["micro_f1"]
     counts = metric.units({"negative": "false", "test": split}, "test")

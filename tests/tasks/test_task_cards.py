@@ -103,6 +103,25 @@ def test_a_task_of_ones_own_joins_no_suite_that_has_a_score(
         all_task_cards()
 
 
+def test_a_card_of_ones_own_is_no_other_task_under_the_name_of_blurbs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = task_card_paths()["hoc"].read_text()
+    (tmp_path / "tasks").mkdir()
+    own = tmp_path / "tasks" / "hoc.toml"
+    monkeypatch.chdir(tmp_path)
+    own.write_text(card.replace('folders = ["hoc", "HoC"]', 'folders = ["elsewhere"]'))
+    assert next(card for card in all_task_cards() if card.name == "hoc").folders == ("elsewhere",)
+    for old, new in (
+        ('suite = "blurb"', 'suite = "mine"'),
+        ('"cellular energetics"', '"energetics"'),
+        ("max_length = 512", "max_length = 128"),
+    ):
+        own.write_text(card.replace(old, new))
+        with pytest.raises(UserError, match=r"hoc\.toml: another task than the one of this name in suite"):
+            all_task_cards()
+
+
 def test_adding_a_task_is_adding_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = task_card_paths()["gad"].read_text().replace('"gad"', '"my-gad"', 1)
     card = card.replace('suite = "blurb"', 'suite = "mine"').replace("also_in", "# also_in")
