@@ -32,6 +32,7 @@ def _one_example_a_split(monkeypatch: pytest.MonkeyPatch) -> None:
             del ids["train"]
         monkeypatch.setattr(f"kebench.tasks.convert.{module}.split_ids", lambda task, ids=ids: ids)
     monkeypatch.setattr("kebench.tasks.convert.ebm_pico.NUM_TRAINING", 1)
+    monkeypatch.setattr("kebench.tasks.convert.ebm_pico.TRAINING_IDS", "")
     monkeypatch.setattr("kebench.tasks.convert.ebm_pico.DEV_DOCUMENTS_TO_TRAIN", 1)
 
 

@@ -24,6 +24,7 @@ from kebench.tasks.convert.originals import (
 
 CLASSES = {"participants": "PAR", "interventions": "INT", "outcomes": "OUT"}  # a later one wins
 NUM_TRAINING = 3842  # BLURB's list; of the corpus' 4,993 documents 960 are dev and 191 test
+TRAINING_IDS = "b64cf27f87ee74fd"  # SHA-256 of that list, in the order of ids as text, a newline between
 DEV_DOCUMENTS_TO_TRAIN = 768  # of 960, four in five; ours
 _ANNOTATION = re.compile(
     r"(?:^|/)annotations/aggregated/starting_spans/(\w+)/(train|test/gold)/(\d+)\.AGGREGATED\.ann$"
@@ -51,6 +52,10 @@ def convert_ebm_pico(source: Path) -> dict[str, bytes]:
         raise UserError(
             f"{source}: {len(training):,} documents beside BLURB's dev and test set, expected "
             f"{NUM_TRAINING:,}; give the whole of ebm_nlp_2_00"
+        )
+    if not sha256("\n".join(training).encode()).hexdigest().startswith(TRAINING_IDS):
+        raise UserError(
+            f"{source}: as many documents as BLURB's training set, but other ones; give ebm_nlp_2_00 as it is"
         )
     splits = {"train": tuple(training), **splits}
     contents = {}
