@@ -176,14 +176,16 @@ def footnotes(table: Table) -> list[str]:
 def table_notes(table: Table) -> list[str]:
     """Return what the marks of a table's columns mean; a column without gold in its test set has no score."""
     undefined = {column.hash for _, _, column, cell in table.measured if not cell.test}
-    undefined |= {
-        column.hash
-        for block in table.blocks
-        for one in block.baselines
-        for column, score in zip(block.columns, one.scores, strict=True)
-        if score and score.percent is None
-    }
-    return column_notes(columns_of(table), undefined)
+    notes = column_notes(columns_of(table), undefined)
+    of_baselines: dict[str, str] = {}  # columns without a score of a baseline, and what that lacks
+    for block in table.blocks:
+        for one in block.baselines:
+            for column, score in zip(block.columns, one.scores, strict=True):
+                if score and score.percent is None and column.hash not in undefined:
+                    of_baselines[column_name(column)] = f"{one.label}: no {METRICS[column.metric].lacks}"
+    for name, why in of_baselines.items():
+        notes.append(f"{UNDEFINED.text()} Undefined on {name} for {why}.")
+    return notes
 
 
 def columns_of(table: Table) -> list[tuple[str, Column]]:

@@ -186,8 +186,9 @@ def test_baselines_are_marked_in_every_format(here: Path, capsys: pytest.Capture
     assert max(map(len, shown.splitlines())) <= 80
     [line] = [line for line in shown.splitlines() if line.startswith("constant")]
     assert line.split() == ["constant", "(baseline)", "–°", "–°"]
-    assert "° Undefined: no variance of gold or predictions in the test set of small-similarity." in " ".join(
-        shown.split()
+    assert (
+        "° Undefined on small-similarity for constant (baseline): no variance of gold or predictions."
+        in " ".join(shown.split())
     )
     plain = output(capsys, *of[:3])
     assert "baseline" not in plain

@@ -1,6 +1,7 @@
 """The converters of the tasks beside NER and relations: made-up originals by hand, and what is refused."""
 
 import gzip
+import hashlib
 import io
 import json
 import tarfile
@@ -260,6 +261,14 @@ def test_a_batch_that_is_not_there_is_named(tmp_path: Path) -> None:
 WORDS = "Old men took zinc .\nIt helped ."
 NAMED = {"participants": "3 1 0 0 0 0 0 0", "interventions": "0 2 0 1 0 0 0 0", "outcomes": "0 0 0 1 0 0 6 0"}
 TAGGED = "Old\tI-PAR\nmen\tI-INT\ntook\tO\nzinc\tI-OUT\n.\tO\n\nIt\tO\nhelped\tI-OUT\n.\tO\n\n"
+
+
+@pytest.mark.realdata
+def test_the_digest_is_that_of_blurbs_list_of_training_documents(real_data: Path) -> None:
+    listed = (real_data / "raw" / "ebm-pico" / "index" / "train_pmid.tsv").read_text()
+    ids = sorted(listed.replace(".txt", "").strip().split(","))
+    assert len(ids) == 3842
+    assert hashlib.sha256("\n".join(ids).encode()).hexdigest().startswith("b64cf27f87ee74fd")
 
 
 def _ebm_nlp(folder: Path) -> Path:
