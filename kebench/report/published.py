@@ -75,6 +75,11 @@ class PublishedTable(Card):
     rows: Annotated[tuple[PublishedRow, ...], Field(min_length=1)]
 
     @property
+    def tasks(self) -> frozenset[str]:
+        """All tasks that a row has a score of."""
+        return frozenset(task for row in self.rows for task in row.scores)
+
+    @property
     def source(self) -> str:
         """The paper and the table's number, as a footnote names them."""
         return f"{self.short}, {self.table}" if self.table else self.short

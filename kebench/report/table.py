@@ -227,10 +227,14 @@ def build_leaderboard(
         group = groups[name, protocol]
         blocks, notes = [], []
         members = [card for card in cards if name in card.suites]
+        # of the suite, or of one whose printed tasks it has, too
+        fitting = [
+            one for one in published if one.suite == name or one.tasks <= {card.name for card in members}
+        ]
         for kind in KINDS:
             if of_kind := [record for record in group if record.kind == kind]:
                 theirs = [card for card in members if card.kind == kind]
-                below = [one for one in printed if one.table.suite == name and (name, kind) not in done]
+                below = [one for one in printed if one.table in fitting and (name, kind) not in done]
                 block, block_notes = _build_block(
                     kind, of_kind, theirs, metric, labels, below, says_protocol=across_protocols
                 )

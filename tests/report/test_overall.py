@@ -14,6 +14,7 @@ from kebench.cli import main
 from kebench.records import Record, read_record, record_paths
 from kebench.report.compare import Settings, compare_overall, unit_counts
 from kebench.report.overall import Overall, overall_of
+from kebench.report.published import read_published_tables
 from kebench.report.table import Table, build_leaderboard
 from kebench.tasks.card import all_task_cards
 from tests.report.boards import render_latex, render_terminal
@@ -120,9 +121,13 @@ def test_the_papers_eight_tasks_have_a_table_where_it_is_asked_for() -> None:
     board = build_leaderboard(
         [record for record in records if record.task not in OTHER_TASKS],
         cards=all_task_cards(),
+        published=read_published_tables("blurb"),
         suite="kebiolm",
     )
     (table,) = board.tables
+    below = [row.row.label for row in table.blocks[0].published]
+    assert "KeBioLM" in below
+    assert "PubMedBERT" in below
     assert (table.suite, table.score, [block.kind for block in table.blocks]) == (
         "kebiolm",
         "",
