@@ -3,7 +3,7 @@
 CRLF, a byte order mark and a last line without newline are read like any other; what is not UTF-8 is refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kebench.errors import UserError
@@ -38,6 +38,20 @@ def numbered_lines(path: Path, remedy: str) -> Iterator[tuple[int, str]]:
         raise LineError(path, number, f"not UTF-8 ({error.reason})", remedy) from None
     for number, line in enumerate(lines, 1):
         yield number, line.removesuffix("\r")
+
+
+def refuse_shared(
+    lines: Mapping[str, Mapping[str, int]], paths: Mapping[str, Path], split: str, *, said: str, remedy: str
+) -> None:
+    """Raise LineError for the first name of a split that another one has, too.
+
+    lines: of each split that was read the line of every name. said: what a name does there, with {} for it.
+    """
+    for other, known in lines.items():
+        for name, line in lines[split].items() if other != split else ():
+            if name in known:
+                what = f"{said.format(name[:40])} {paths[other].name} line {known[name]} too"
+                raise LineError(paths[split], line, what, remedy)
 
 
 def column_count(fields: list[str]) -> str:

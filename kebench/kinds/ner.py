@@ -3,7 +3,8 @@
 Mentions have one type or none: then tags are B, I and O. A card that names types has B and I of each.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,6 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from kebench.kinds.card import TaskCard
-from kebench.kinds.encoded import Answer, Encoded
 from kebench.kinds.iob import MEND_TYPES, iob_form, read_tagged, several_types
 from kebench.kinds.kind import Kind, Read, Stored, Words
 from kebench.kinds.lines import LineError
@@ -85,18 +85,8 @@ def refuse_other_type(card: NerCard, paths: Mapping[str, Path], read: Mapping[st
                 raise LineError(paths[split], line, what, MEND_TYPES)
 
 
-def encode_sentences(
-    tokenizer: Any, sentences: Sequence[Sentence], card: NerCard, max_length: int
-) -> Encoded:
-    """Make arrays of sentences (`encode_words`)."""
-    return encode_words(tokenizer, sentences, tags_of(card), max_length)
-
-
-def predicted_split(
-    card: NerCard, sentences: Sequence[Sentence], encoded: Encoded, answers: Sequence[Answer]
-) -> dict[str, Any]:
-    """Return what is stored of one split (`predicted_tags`)."""
-    return predicted_tags(sentences, encoded, answers, tags_of(card))
+encode_sentences = partial(encode_words, tags_of)
+predicted_split = partial(predicted_tags, tags_of)
 
 
 class StoredTagging(Stored):

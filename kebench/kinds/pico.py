@@ -6,8 +6,9 @@ which would be another number. A line `-DOCSTART- (ID)` begins each document and
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,10 +16,9 @@ from kebench.errors import did_you_mean
 from kebench.grid import Sheet
 from kebench.kinds.card import TaskCard
 from kebench.kinds.confusion import confusion_grid, right_places
-from kebench.kinds.encoded import Answer, Encoded
 from kebench.kinds.errors import Asked, Both, Errors, Run, both_grid, scores_grid
 from kebench.kinds.kind import Kind, Read, Stored, Words
-from kebench.kinds.lines import LineError, column_count, numbered_lines
+from kebench.kinds.lines import LineError, column_count, numbered_lines, refuse_shared
 from kebench.kinds.tagging import (
     Sentence,
     StoredSentences,
@@ -96,27 +96,8 @@ def refuse_shared_documents(
     card: PicoCard, paths: Mapping[str, Path], read: Mapping[str, Read], split: str
 ) -> None:
     """Raise LineError if a document of a split stands in one that was read before."""
-    for other, before in read.items():
-        shared = [name for name in read[split].types if other != split and name in before.types]
-        if shared:
-            what = (
-                f"document {shared[0][:40]} begins in {paths[other].name} line {before.types[shared[0]]} too"
-            )
-            raise LineError(paths[split], read[split].types[shared[0]], what, card.remedy)
-
-
-def encode_sentences(
-    tokenizer: Any, sentences: Sequence[Sentence], card: PicoCard, max_length: int
-) -> Encoded:
-    """Make arrays of sentences (`encode_words`)."""
-    return encode_words(tokenizer, sentences, tags_of(card), max_length)
-
-
-def predicted_split(
-    card: PicoCard, sentences: Sequence[Sentence], encoded: Encoded, answers: Sequence[Answer]
-) -> dict[str, Any]:
-    """Return what is stored of one split (`predicted_tags`)."""
-    return predicted_tags(sentences, encoded, answers, tags_of(card))
+    lines = {name: one.types for name, one in read.items()}
+    refuse_shared(lines, paths, split, said="document {} begins in", remedy=card.remedy)
 
 
 class StoredPico(Stored):
@@ -173,9 +154,9 @@ PICO = Kind(
     task_type="token-classification",
     read=read_sentences,
     hashed=lambda card: [[card.kind, card.format, card.metric], card.types],
-    encode=encode_sentences,
+    encode=partial(encode_words, tags_of),
     num_outputs=lambda card: len(tags_of(card)),
-    predicted=predicted_split,
+    predicted=partial(predicted_tags, tags_of),
     stored=StoredPico,
     labels_of=lambda sentence: sentence.tags,
     loss="cross-entropy, end cut",

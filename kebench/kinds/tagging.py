@@ -4,7 +4,7 @@ Words that the maximum length cuts off, and words of which the tokenizer leaves 
 count as O: the gold stays whole, and the number of cut words is recorded.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ from kebench.kinds.encoded import Answer, Encoded, Ragged, was_cut
 from kebench.kinds.kind import Permille, StoredSplit
 from kebench.scoring.calibration import WHOLE, Judgement
 from kebench.scoring.entities import Tags
+
+TagsOf = Callable[[Any], list[str]]  # the tags of a card, in the order of their labels
 
 
 class Sentence(NamedTuple):
@@ -45,9 +47,9 @@ def tag_names(types: tuple[str, ...], *, behind: str) -> tuple[str, ...]:
 
 
 def encode_words(
-    tokenizer: Any, sentences: Sequence[Sentence], names: Sequence[str], max_length: int
+    tags_of: TagsOf, tokenizer: Any, sentences: Sequence[Sentence], card: Any, max_length: int
 ) -> Encoded:
-    """Tokenise pre-split words and find each word's first piece. names: of the tags, in the order of labels.
+    """Tokenise pre-split words and find each word's first piece.
 
     The tokenizer must treat a word as if a blank stood before it (`load_tokenizer` sees to that
     for byte-level BPE), or first pieces would differ from those of running text.
@@ -60,7 +62,7 @@ def encode_words(
         return_attention_mask=False,
         return_token_type_ids=False,
     )
-    number = {tag: place for place, tag in enumerate(names)}
+    number = {tag: place for place, tag in enumerate(tags_of(card))}
     first: list[dict[int, int]] = [{} for _ in sentences]  # by word that has a piece: its first one's place
     for row, places in enumerate(first):
         for place, word in enumerate(batch.word_ids(row)):
@@ -82,11 +84,12 @@ def encode_words(
 
 
 def predicted_tags(
-    sentences: Sequence[Sentence], encoded: Encoded, answers: Sequence[Answer], names: Sequence[str]
+    tags_of: TagsOf, card: Any, sentences: Sequence[Sentence], encoded: Encoded, answers: Sequence[Answer]
 ) -> dict[str, Any]:
     """Return what is stored of one split: ids, gold and predicted tags, confidences, words kept; no text."""
     predicted: list[Tags] = []
     confidences, num_kept = [], []
+    names = tags_of(card)
     for row, (sentence, answer) in enumerate(zip(sentences, answers, strict=True)):
         words = encoded.units.row(row)
         tags = ["O"] * len(sentence.words)

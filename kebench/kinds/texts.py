@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from kebench.bounded import parse_json
 from kebench.kinds.kind import Read
-from kebench.kinds.lines import LineError, column_count, numbered_lines
+from kebench.kinds.lines import LineError, column_count, numbered_lines, refuse_shared
 from kebench.scoring.calibration import WHOLE, Judgement
 
 
@@ -106,14 +106,8 @@ def as_read(path: Path, rows: Iterable[Labelled], remedy: str) -> Read:
 
 def refuse_shared_ids(card: Any, paths: Mapping[str, Path], read: Mapping[str, Read], split: str) -> None:
     """Raise LineError if an example of a split has the id of one in a split that was read before."""
-    for other, before in read.items():
-        if other == split:
-            continue
-        known = {row.id: row.line for row in before.examples}
-        for row in read[split].examples:
-            if row.id in known:
-                what = f"id {row.id[:40]} stands in {paths[other].name} line {known[row.id]} too"
-                raise LineError(paths[split], row.line, what, card.remedy)
+    lines = {name: {row.id: row.line for row in one.examples} for name, one in read.items()}
+    refuse_shared(lines, paths, split, said="id {} stands in", remedy=card.remedy)
 
 
 def decision_judgements(part: Mapping[str, Any]) -> Iterator[Judgement]:

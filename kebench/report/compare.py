@@ -27,8 +27,7 @@ from kebench.report.table import (
 )
 from kebench.scoring.metrics import METRICS, OWN, Metric
 from kebench.stats.pvalue import Correction, PValue, Sides, correct
-from kebench.stats.resampling import NUM_RESAMPLES, Floats, resampling_test, weighted_test
-from kebench.stats.resampling import Compared as Resampled
+from kebench.stats.resampling import NUM_RESAMPLES, Floats, TaskUnits, weighted_test
 from kebench.stats.seeds import Dominance, almost_stochastic_order, hedges_g, paired_t, seeds_needed, welch_t
 from kebench.stats.summary import Summary
 
@@ -207,22 +206,31 @@ def p_value_of(name: str, kind: str, a: Cell, b: Cell, settings: Settings, count
     if name == "both":
         return _both(*(p_value_of(part, kind, a, b, settings, counts) for part in ("welch", "permutation")))
     unit = "documents" if settings.unit == "document" else f"{KINDS[kind].words.example}s"
-    seeds = sorted(first)
-    if seeds != sorted(second):
-        return PValue(None, name, sides, (), unit, note=SAME_SEEDS)
-    units = [counts({run.seed: run for run in cell.runs}[seed]) for cell in (a, b) for seed in seeds]
-    if len({of_run.shape for of_run in units}) > 1:  # of a macro average, whose classes are columns
-        return PValue(None, name, sides, (), unit, note=SAME_LABELS)
-    return resampling_test(
+    units = _task_units(a, b, settings, counts)
+    if isinstance(units, str):
+        return PValue(None, name, sides, (), unit, note=units)
+    return weighted_test(
         name,
-        np.stack(units[: len(seeds)]),
-        np.stack(units[len(seeds) :]),
-        metric=metric_of(a.runs[0], settings.metric),
+        [units],
         unit=unit,
         seed=settings.seed,
         sides=sides,
         num_resamples=settings.num_resamples,
     )
+
+
+def _task_units(
+    a: Cell, b: Cell, settings: Settings, counts: UnitStatistics, *, weight: float = 1.0
+) -> TaskUnits | str:
+    """Return the statistics of the units of both models, or why these cannot be held against each other."""
+    if set(a.test_percent_by_seed) != set(b.test_percent_by_seed):
+        return SAME_SEEDS
+    both = [[counts(run) for run in sorted(cell.runs, key=lambda run: run.seed)] for cell in (a, b)]
+    if (
+        len({of_run.shape for units in both for of_run in units}) > 1
+    ):  # classes of a macro average are columns
+        return SAME_LABELS
+    return TaskUnits(np.stack(both[0]), np.stack(both[1]), metric_of(a.runs[0], settings.metric), weight)
 
 
 def _both(welch: PValue, permutation: PValue) -> PValue:
@@ -283,18 +291,13 @@ def compare_overall(
     unit = "documents" if settings.unit == "document" else "examples"
     compared = []
     for one, other in zip(*parts, strict=True):
-        seeds = sorted(one.cell.test_percent_by_seed)
-        units = [counts({run.seed: run for run in part.cell.runs}[seed]) for part in (one, other)
-                 for seed in sorted(part.cell.test_percent_by_seed)]  # fmt: skip
-        is_alike = seeds == sorted(other.cell.test_percent_by_seed)
-        if not is_alike or len({of_run.shape for of_run in units}) > 1:
-            note = f"{one.column.task}: {SAME_LABELS if is_alike else SAME_SEEDS}"
+        units = _task_units(one.cell, other.cell, settings, counts, weight=one.weight)
+        if isinstance(units, str):
+            note = f"{one.column.task}: {units}"
             nothing = PValue(None, "permutation", settings.sides, (), unit, note=note)
             tests |= {"permutation": nothing, "bootstrap": nothing._replace(test="paired bootstrap")}
             return Compared(table.score, a, b, tests, hedges_g=g)
-        half = len(seeds)
-        metric = metric_of(one.cell.runs[0], settings.metric)
-        compared.append(Resampled(np.stack(units[:half]), np.stack(units[half:]), metric, one.weight))
+        compared.append(units)
     for name in ("permutation", "bootstrap"):
         tests[name] = weighted_test(
             name,

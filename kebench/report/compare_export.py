@@ -75,8 +75,8 @@ def comparison_rows(comparison: Comparison) -> Iterator[Row]:
 
 def made_overall(settings: Settings) -> Mapping[str, Row]:
     """Return how the tests of a suite's one score were drawn, which are in no family."""
-    drawn = {"resamples": settings.num_resamples, "resample_seed": settings.seed}
-    return {name: {"correction": "none", **drawn} for name in ("permutation", "bootstrap")}
+    alone = settings._replace(correction="none")
+    return {name: _made(name, alone, "", 0) for name in ("permutation", "bootstrap")}
 
 
 def published_rows(comparison: PublishedComparison) -> Iterator[Row]:

@@ -46,11 +46,11 @@ def resampling_test(
     distribution shifted to the null). What was observed counts as one of the resamples, so p is never 0;
     those without a score (no gold) are left out, with a note.
     """
-    task = Compared(a_SUT, b_SUT, metric, 1.0)
+    task = TaskUnits(a_SUT, b_SUT, metric, 1.0)
     return weighted_test(test, [task], unit=unit, seed=seed, sides=sides, num_resamples=num_resamples)
 
 
-class Compared(NamedTuple):
+class TaskUnits(NamedTuple):
     """A task on which two models are compared, and its weight in a score over several.
 
     a_SUT, b_SUT: statistics of the same units, seed by seed.
@@ -64,7 +64,7 @@ class Compared(NamedTuple):
 
 def weighted_test(
     test: str,
-    tasks: Sequence[Compared],
+    tasks: Sequence[TaskUnits],
     *,
     unit: str,
     seed: int,

@@ -120,8 +120,7 @@ def select_tasks(words: str, *, kind_suite: str | None = "blurb") -> list[TaskCa
     """Return the tasks that a comma-separated choice names, each once, in table order.
 
     A word is a task, a suite (blurb, mini), or a kind of the suite `kind_suite` (None: of any), also by its
-    short name; one
-    behind a suite's name and a hyphen is that suite's (mini-ner, mini-re).
+    short name; one behind a suite's name and a hyphen is that suite's (mini-ner, mini-re).
     """
     cards = all_task_cards()
     chosen: set[str] = set()

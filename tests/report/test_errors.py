@@ -6,8 +6,7 @@ import pytest
 
 from kebench.cli import main
 from kebench.cli.errors import sentence_line
-from kebench.kinds.confusion import confusion_grid
-from kebench.kinds.confusion import right_places as _right
+from kebench.kinds.confusion import confusion_grid, right_places
 from kebench.kinds.errors import Both, Run, Shown, both_grid, scores_grid
 from kebench.kinds.ner_errors import (
     _correct,
@@ -105,7 +104,7 @@ def test_models_are_held_against_each_other_on_relation_instances_too() -> None:
     gold = ["no", "up", "up", "down"]
     one = [Run(seed, gold, ["no", "up", "no", "up"]) for seed in range(2)] + [Run(2, gold, ["up"] * 4)]
     two = [Run(0, gold, ["up", "up", "up", "no"])]
-    rows = both_grid(("", "", ""), Both("one", one, "two", two), range(len(one[0].gold)), _right).texts
+    rows = both_grid(("", "", ""), Both("one", one, "two", two), range(len(one[0].gold)), right_places).texts
     # One is right on the first two by most seeds, though its third seed is right on the third as well.
     assert rows == (("both", "1", "25.0"), ("only one", "1", "25.0"), ("only two", "1", "25.0"),
                     ("neither", "1", "25.0"))  # fmt: skip

@@ -15,7 +15,7 @@ from kebench.errors import UserError
 from kebench.kinds.ner import entity_judgements
 from kebench.kinds.stored import read_predictions, score_split
 from kebench.kinds.tagging import word_judgements
-from kebench.kinds.texts import decision_judgements as instance_judgements
+from kebench.kinds.texts import decision_judgements
 from kebench.scoring.calibration import (
     Judgement,
     calibration_error_percent,
@@ -89,7 +89,7 @@ def test_relations_are_judged_with_the_negative_label_too() -> None:
         "confidence_permille": [1000, 750],
     }
     predictions = {"kind": "relation", "negative": "false", "test": part}
-    assert list(instance_judgements(predictions["test"])) == [(1.0, True), (0.75, False)]
+    assert list(decision_judgements(predictions["test"])) == [(1.0, True), (0.75, False)]
     assert score_split(predictions, "test").calibration_error_percent == pytest.approx(37.5)
 
 

@@ -16,6 +16,7 @@ from kebench.tasks.convert.chemprot import convert_chemprot
 from kebench.tasks.convert.ddi import convert_ddi
 from kebench.tasks.convert.ebm_pico import convert_ebm_pico, convert_ebm_pico_dev
 from kebench.tasks.convert.hoc import convert_hoc
+from kebench.tasks.convert.originals import TO_SPACES
 from kebench.tasks.convert.pubmedqa import convert_pubmedqa
 
 # task: what turns its original distribution (a file, a folder or an archive) into the file of each split
@@ -75,8 +76,5 @@ def pairs_form(pairs: list[Pair]) -> bytes:
 
     A newline, tab or carriage return inside a text becomes a space, as BLURB's scripts do it.
     """
-    rows = [(pair.id, pair.text.translate(_TO_SPACES), pair.label) for pair in pairs]
+    rows = [(pair.id, pair.text.translate(TO_SPACES), pair.label) for pair in pairs]
     return "".join("\t".join(row) + "\n" for row in rows).encode()
-
-
-_TO_SPACES = str.maketrans("\n\t\r", "   ")

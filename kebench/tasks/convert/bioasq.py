@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kebench.errors import UserError
-from kebench.tasks.convert.originals import find_original, read_json_object, require_all, split_ids
+from kebench.tasks.convert.originals import (
+    TO_SPACES,
+    find_original,
+    read_json_object,
+    require_all,
+    split_ids,
+)
 
 TRAINING = ("trainining7b.json", "training7b.json")  # the organisers' spelling, and the other
 TEST_BATCHES = tuple(f"7B{number}_golden.json" for number in range(1, 6))
-_TO_SPACES = str.maketrans("\n\r\t", "   ")
 
 
 def convert_bioasq(folder: Path) -> dict[str, bytes]:
@@ -45,8 +50,8 @@ def yes_no_questions(path: Path) -> Iterator[tuple[str, str]]:
             if question["type"] != "yesno":
                 continue
             name, body, answer = question["id"], question["body"], question["exact_answer"]
-            texts = [snippet["text"].translate(_TO_SPACES) for snippet in question["snippets"]]
-            fields = (name, body.translate(_TO_SPACES), " ".join(texts), answer.strip().lower())
+            texts = [snippet["text"].translate(TO_SPACES) for snippet in question["snippets"]]
+            fields = (name, body.translate(TO_SPACES), " ".join(texts), answer.strip().lower())
             yield name, "\t".join(fields) + "\n"
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(

@@ -13,6 +13,9 @@ from kebench.bounded import parse_json, read_toml, read_within, unpack_gzip
 from kebench.errors import UserError
 from kebench.kinds.card import SPLITS
 
+TO_SPACES = str.maketrans(
+    "\n\r\t", "   "
+)  # as BLURB's scripts do it, so that a text is one field of one line
 MAX_MEMBER_BYTES = 5_000_000  # ours; the largest document of a corpus has about 0.3 MB
 MAX_FILE_BYTES = 256 << 20  # ours; the largest original in one file has 50 MB
 
